@@ -1,0 +1,26 @@
+/** Time as a value that is passed in: the simulator has its own. */
+export interface Clock {
+  /** Milliseconds that only grow; no relation to the time of day. May have a fraction. */
+  monotonicMs(): number;
+  /** Milliseconds since 1970, as this machine believes. Only ever a hint: it may jump. */
+  wallMs(): number;
+  /** Runs `callback` once, not before `delayMs`. */
+  setTimer(delayMs: number, callback: () => void): Timer;
+  /** Runs `callback` when all that has already arrived in this turn was handed over. */
+  defer(callback: () => void): void;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+/** The clock of the machine. */
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer(delayMs, callback) {
+    const handle = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(handle) };
+  },
+  defer: (callback) => void setImmediate(callback),
+};

@@ -1,0 +1,66 @@
+import { Packr } from 'msgpackr';
+import { BalsaError } from './errors.js';
+
+/**
+ * The one codec of wire and log: msgpack tuples (arrays). Tuples need no shared state between
+ * processes and are versioned by position: fields are appended, never reordered or removed.
+ *
+ * Byte strings come out as views into the input, so the input must not be reused.
+ */
+const packr = new Packr({ useRecords: false, mapsAsObjects: false, int64AsType: 'number' });
+
+/** `value` as bytes of their own; safe to keep. */
+export function pack(value: unknown): Buffer {
+  return packr.pack(value) as Buffer;
+}
+
+/**
+ * The value that `bytes` hold, all of them.
+ * @throws BalsaError `FRAME_INVALID` when they are not one whole msgpack value
+ */
+export function unpack(bytes: Uint8Array): unknown {
+  try {
+    return packr.unpack(bytes as Buffer);
+  } catch (cause) {
+    throw new BalsaError('FRAME_INVALID', `not a msgpack value: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Checks for values that came from outside. Each names what it found and where. */
+export const check = {
+  tuple(value: unknown, what: string, lengthMin: number): readonly unknown[] {
+    if (Array.isArray(value) && value.length >= lengthMin) return value;
+    throw invalid(what, `a tuple of at least ${lengthMin} fields`, value);
+  },
+  list(value: unknown, what: string): readonly unknown[] {
+    if (Array.isArray(value)) return value;
+    throw invalid(what, 'a list', value);
+  },
+  /** A whole number from 0 to 2^53 - 1. */
+  count(value: unknown, what: string): number {
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    throw invalid(what, 'a whole number from 0', value);
+  },
+  bytes(value: unknown, what: string): Uint8Array {
+    if (value instanceof Uint8Array) return value;
+    throw invalid(what, 'bytes', value);
+  },
+  text(value: unknown, what: string): string {
+    if (typeof value === 'string') return value;
+    throw invalid(what, 'text', value);
+  },
+  flag(value: unknown, what: string): boolean {
+    if (typeof value === 'boolean') return value;
+    throw invalid(what, 'true or false', value);
+  },
+  optional<T>(value: unknown, read: (value: unknown) => T): T | null {
+    return value === null || value === undefined ? null : read(value);
+  },
+};
+
+function invalid(what: string, expected: string, found: unknown): BalsaError {
+  const kind = found === null ? 'null' : Array.isArray(found) ? 'a list' : typeof found;
+  return new BalsaError('FRAME_INVALID', `${what}: expected ${expected}, found ${kind}`);
+}

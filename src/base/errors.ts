@@ -1,0 +1,167 @@
+/**
+ * The one error of Balsa. Every failure that a user, an operator or another replica can see is a
+ * {@link BalsaError} with a stable `code`; what is right to do next is in its fields, not in its text.
+ */
+
+/** What became of a write that failed. `unknown`: it may have been applied, or may yet be. */
+export type WriteOutcome = 'not-applied' | 'unknown';
+
+interface CodeFacts {
+  /** The same request may succeed later, or at another replica. */
+  readonly retryable: boolean;
+  /** What the code means, in one sentence (docs and `--help` print it). */
+  readonly meaning: string;
+}
+
+/** Every error code, in one table. Codes are stable: they are never renamed or reused. */
+export const ERROR_CODES = {
+  // Availability
+  NOT_LEADER: {
+    retryable: true,
+    meaning: 'The replica is not the leader; details.leader names it when known.',
+  },
+  NO_QUORUM: {
+    retryable: true,
+    meaning: 'No majority of the replicas can be reached, so nothing can be decided.',
+  },
+  UNREACHABLE: { retryable: true, meaning: 'No endpoint answers.' },
+  TIMEOUT: { retryable: true, meaning: 'The time limit of the call passed.' },
+  OVERLOADED: {
+    retryable: true,
+    meaning: 'A bound was reached; details.retryAfterMs says when to try again.',
+  },
+  SHUTTING_DOWN: { retryable: true, meaning: 'The replica is stopping.' },
+  CANCELLED: { retryable: false, meaning: 'The caller aborted the call.' },
+  CLIENT_CLOSED: { retryable: false, meaning: 'The client was closed before the answer came.' },
+  // Sessions
+  SESSION_EXPIRED: {
+    retryable: true,
+    meaning: 'The session is no longer known; the write was not applied by this attempt.',
+  },
+  SESSION_GAP: {
+    retryable: true,
+    meaning: 'An earlier write of the session has not arrived; writes are applied in their order.',
+  },
+  // Requests
+  INVALID_ARGUMENT: { retryable: false, meaning: 'An argument has the wrong type or range.' },
+  KEY_EMPTY: { retryable: false, meaning: 'A key must have at least one byte.' },
+  KEY_TOO_LARGE: { retryable: false, meaning: 'The key is longer than keyBytesMax.' },
+  VALUE_TOO_LARGE: { retryable: false, meaning: 'The value is longer than valueBytesMax.' },
+  BATCH_TOO_LARGE: {
+    retryable: false,
+    meaning: 'The request is larger than its limit of bytes or operations.',
+  },
+  COMPACTED: { retryable: false, meaning: 'The revision asked for is no longer kept.' },
+  FUTURE_REVISION: { retryable: true, meaning: 'The revision asked for does not exist yet.' },
+  VALUE_NOT_DECODABLE: {
+    retryable: false,
+    meaning: 'The stored bytes are not what the codec of the client expects.',
+  },
+  // Wire
+  FRAME_INVALID: {
+    retryable: false,
+    meaning: 'The bytes received are not a frame of this protocol.',
+  },
+  PROTOCOL_VERSION: {
+    retryable: false,
+    meaning: 'Client and replica speak different protocol versions.',
+  },
+  CLUSTER_MISMATCH: { retryable: false, meaning: 'The other side belongs to another cluster.' },
+  MEMBER_MISMATCH: {
+    retryable: false,
+    meaning: 'The other side is not the member that it should be.',
+  },
+  // Starting and running a replica
+  CONFIG_INVALID: { retryable: false, meaning: 'The configuration is wrong.' },
+  PORT_IN_USE: { retryable: false, meaning: 'Another process listens on the address.' },
+  ADDRESS_UNUSABLE: { retryable: false, meaning: 'The listen address cannot be bound.' },
+  DATA_FOLDER_IN_USE: { retryable: false, meaning: 'Another process uses the data folder.' },
+  DATA_FOLDER_MISMATCH: {
+    retryable: false,
+    meaning: 'The data folder belongs to another cluster or member.',
+  },
+  DATA_FOLDER_UNUSABLE: {
+    retryable: false,
+    meaning: 'The data folder cannot be created, read or written.',
+  },
+  DISK_FULL: { retryable: false, meaning: 'The disk has no space left.' },
+  DISK_FAILED: {
+    retryable: false,
+    meaning: 'The disk failed to write or to sync; the replica stops rather than guess.',
+  },
+  WAL_CORRUPT: {
+    retryable: false,
+    meaning: 'The log is damaged inside; the replica refuses to vote.',
+  },
+  STATE_CORRUPT: {
+    retryable: false,
+    meaning: 'The state on disk is damaged or does not fit the log.',
+  },
+  VERSION_UNSUPPORTED: {
+    retryable: false,
+    meaning: 'Written by a newer version; this one stops rather than misread it.',
+  },
+  // Files the CLI reads
+  FILE_UNREADABLE: {
+    retryable: false,
+    meaning: 'A file named on the command line cannot be read.',
+  },
+  FILE_INVALID: {
+    retryable: false,
+    meaning: 'A file named on the command line is not in the stated format.',
+  },
+  // Ours
+  INVARIANT: {
+    retryable: false,
+    meaning: 'A rule that must always hold does not; the replica stops.',
+  },
+  INTERNAL: { retryable: false, meaning: 'An error that nobody foresaw.' },
+} as const satisfies Record<string, CodeFacts>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface BalsaErrorOptions {
+  /** For writes only. */
+  readonly outcome?: WriteOutcome | undefined;
+  readonly cause?: unknown;
+  /** Facts a program may act on, e.g. `leader`, `retryAfterMs`, `limit`, `file`, `offset`. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export class BalsaError extends Error {
+  override readonly name = 'BalsaError';
+  readonly code: ErrorCode;
+  /** The same request may succeed later or elsewhere. For a write also look at `outcome`. */
+  readonly retryable: boolean;
+  /** Present on errors of writes: was it applied? */
+  readonly outcome: WriteOutcome | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: BalsaErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = ERROR_CODES[code].retryable;
+    this.outcome = options.outcome;
+    this.details = options.details ?? {};
+  }
+
+  /** The same error with another outcome. */
+  withOutcome(outcome: WriteOutcome): BalsaError {
+    return new BalsaError(this.code, this.message, {
+      outcome,
+      cause: this.cause ?? this,
+      details: this.details,
+    });
+  }
+}
+
+/** `error` as a {@link BalsaError}: itself, or wrapped as `INTERNAL` with its message. */
+export function asBalsaError(error: unknown): BalsaError {
+  if (error instanceof BalsaError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BalsaError('INTERNAL', message, { cause: error });
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERROR_CODES, value);
+}

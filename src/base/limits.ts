@@ -1,0 +1,55 @@
+/**
+ * Everything has a limit. These are the defaults, all in one place; `balsa status -o json` prints
+ * those in force, and each is answered with its own error when it is reached.
+ */
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const LIMITS = {
+  /** Longest key, in bytes (`KEY_TOO_LARGE`). */
+  keyBytesMax: 64 * KiB,
+  /** Longest value, in bytes (`VALUE_TOO_LARGE`). */
+  valueBytesMax: 1 * MiB,
+  /** Most operations in one batch of a client (`BATCH_TOO_LARGE`). */
+  operationsPerBatchMax: 2048,
+  /** Most bytes of one batch of a client; one operation of any legal size fits (`BATCH_TOO_LARGE`). */
+  batchBytesMax: 2 * MiB,
+  /** Longest frame on any stream, in bytes (`FRAME_INVALID`). */
+  frameBytesMax: 16 * MiB,
+  /** Batches that one session may have unanswered (`OVERLOADED`). */
+  batchesPerSessionMax: 64,
+  /** Sessions that are remembered; the one idle longest goes first (`SESSION_EXPIRED`). */
+  sessionsMax: 50_000,
+  /** Idle time after which a session is forgotten, in log time (`SESSION_EXPIRED`). */
+  sessionIdleMsMax: 3_600_000,
+  /** Most keys in one page of a range. */
+  rangePageKeysMax: 10_000,
+  /** Most bytes in one page of a range (one key and its value may exceed it). */
+  rangePageBytesMax: 1 * MiB,
+  /** Bytes of entries a leader holds that are not committed (`OVERLOADED`). */
+  uncommittedBytesMax: 64 * MiB,
+  /** Bytes of requests that a replica has taken in and not answered (`OVERLOADED`). */
+  pendingRequestBytesMax: 128 * MiB,
+  /** Reads waiting for their turn at one replica (`OVERLOADED`). */
+  pendingReadsMax: 100_000,
+  /** Most bytes of commands in one log entry. */
+  entryBytesMax: 4 * MiB,
+  /** Most bytes of entries in one AppendEntries (one entry may exceed it). */
+  appendBytesMax: 4 * MiB,
+  /** AppendEntries under way to one follower. */
+  inflightAppendsMax: 128,
+  /** Bytes of AppendEntries under way to one follower. */
+  inflightBytesMax: 32 * MiB,
+  /** Bytes of log entries kept in memory beyond those in use. */
+  logCacheBytesMax: 64 * MiB,
+  /** Bytes waiting to be sent to one peer; beyond, messages are dropped (Raft repeats them). */
+  peerQueueBytesMax: 64 * MiB,
+  /** Bytes of applied state that LevelDB has not yet taken; beyond, apply waits. */
+  overlayBytesMax: 64 * MiB,
+  /** Length of one file of the write-ahead log, in bytes. */
+  walSegmentBytes: 16 * MiB,
+  /** Client streams that one replica serves (`OVERLOADED`). */
+  clientStreamsMax: 20_000,
+} as const;
+
+export type Limits = { readonly [K in keyof typeof LIMITS]: number };

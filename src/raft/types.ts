@@ -1,0 +1,281 @@
+/**
+ * The vocabulary of the consensus module: what the log is made of, the messages between members, the
+ * events that a member takes in and the effects that it asks for.
+ */
+
+/** Position in the log, from 1. 0: before the first entry. */
+export type LogIndex = number;
+export type Term = number;
+
+/**
+ * A member of the group: its name and the incarnation of its disk, e.g. `n1.5f0c`. Opaque here. A
+ * wiped disk comes back as another member, so that it can never vote twice in a term.
+ */
+export type MemberId = string;
+
+/** A place in the log: an index and the term of the entry there. */
+export interface LogPosition {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
+export const LOG_START: LogPosition = { index: 0, term: 0 };
+
+export type EntryType = 'noop' | 'command' | 'configuration';
+
+export interface Entry {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly type: EntryType;
+  readonly payload: Uint8Array;
+}
+
+/** What must be on disk beside the entries (paper, Figure 2: "persistent state"). */
+export interface HardState {
+  readonly currentTerm: Term;
+  readonly votedFor: MemberId | null;
+  /** A hint that saves time after a restart; may be behind. */
+  readonly commitIndex: LogIndex;
+}
+
+/**
+ * Who votes. In effect as soon as its entry is appended (paper §6). While `votersOutgoing` is not
+ * empty the configuration is joint: a decision needs a majority of both.
+ */
+export interface Configuration {
+  /** Index of the entry that holds it; 0 for the one the cluster was formed with. */
+  readonly index: LogIndex;
+  readonly voters: readonly MemberId[];
+  readonly votersOutgoing: readonly MemberId[];
+  /** Receive the log, do not count. */
+  readonly learners: readonly MemberId[];
+}
+
+export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
+
+// ---------------------------------------------------------------------------------------------
+// Messages
+
+interface Envelope {
+  readonly from: MemberId;
+  readonly to: MemberId;
+  /** The sender's term; in a pre-vote request and its granting reply, the term it would start. */
+  readonly term: Term;
+}
+
+export interface RequestVote extends Envelope {
+  readonly type: 'RequestVote';
+  /** Asks "would you vote for me?" and changes nothing at the receiver (thesis §9.6). */
+  readonly preVote: boolean;
+  readonly lastLog: LogPosition;
+}
+
+export interface RequestVoteReply extends Envelope {
+  readonly type: 'RequestVoteReply';
+  readonly preVote: boolean;
+  readonly granted: boolean;
+}
+
+export interface AppendEntries extends Envelope {
+  readonly type: 'AppendEntries';
+  readonly prevLog: LogPosition;
+  readonly entries: readonly Entry[];
+  readonly leaderCommit: LogIndex;
+}
+
+export interface AppendEntriesReply extends Envelope {
+  readonly type: 'AppendEntriesReply';
+  readonly result:
+    | {
+        readonly success: true;
+        /** The follower's log equals the leader's through here, on disk. */
+        readonly matchIndex: LogIndex;
+      }
+    | {
+        readonly success: false;
+        /** `prevLog.index` of the message refused: tells an old refusal from a new one. */
+        readonly prevIndex: LogIndex;
+        /** The last place where the logs may still agree (conflict back-off by term, paper §5.3). */
+        readonly hint: LogPosition;
+      };
+}
+
+/** Says "I lead", carries min(match, commit), and asks to confirm `readRound` (thesis §6.4). */
+export interface Heartbeat extends Envelope {
+  readonly type: 'Heartbeat';
+  readonly commit: LogIndex;
+  /**
+   * (term, readRound) is a token that only this leader makes and never uses twice: an answer that
+   * was delayed or doubled can only confirm reads that were asked before its round.
+   */
+  readonly readRound: number;
+}
+
+export interface HeartbeatReply extends Envelope {
+  readonly type: 'HeartbeatReply';
+  readonly readRound: number;
+}
+
+/** A follower asks the leader for a read index. `request` is the follower's own number. */
+export interface ReadIndexRequest extends Envelope {
+  readonly type: 'ReadIndex';
+  readonly request: number;
+}
+
+export interface ReadIndexReply extends Envelope {
+  readonly type: 'ReadIndexReply';
+  readonly request: number;
+  readonly index: LogIndex;
+}
+
+export type Message =
+  | RequestVote
+  | RequestVoteReply
+  | AppendEntries
+  | AppendEntriesReply
+  | Heartbeat
+  | HeartbeatReply
+  | ReadIndexRequest
+  | ReadIndexReply;
+
+// ---------------------------------------------------------------------------------------------
+// Events: all that can happen
+
+export type RaftEvent =
+  /** One unit of the shell's clock has passed. */
+  | { readonly type: 'tick' }
+  | { readonly type: 'message'; readonly message: Message }
+  /** Append this command. `id` is the shell's number; the answer is in `Ready.proposals`. */
+  | { readonly type: 'propose'; readonly id: number; readonly payload: Uint8Array }
+  /** At which index may a read that was asked now be served? Answer in `Ready.reads`. */
+  | { readonly type: 'read'; readonly id: number }
+  /** The write of `Ready.write` with this number, and all before it, is on disk. */
+  | { readonly type: 'persisted'; readonly sequence: number }
+  /** The state machine has applied through here (lets the cache of the log go). */
+  | { readonly type: 'applied'; readonly index: LogIndex }
+  /** Entries asked for in `Ready.loads`, read back from the disk. */
+  | { readonly type: 'loaded'; readonly member: MemberId; readonly entries: readonly Entry[] }
+  /** The connection from this member was closed or refused: a hint, never proof, that it is gone. */
+  | { readonly type: 'disconnected'; readonly member: MemberId }
+  /** Start an election now (operators and tests). */
+  | { readonly type: 'campaign' };
+
+// ---------------------------------------------------------------------------------------------
+// Ready: all that must be done
+
+export interface DiskWrite {
+  /** Grows by one with each write; comes back in `persisted`. */
+  readonly sequence: number;
+  /** Written before the entries: a term must not reach the disk after entries of it. */
+  readonly hardState: HardState | null;
+  /**
+   * To append, in order, without gaps. If the log on disk reaches beyond the first one's index, it
+   * is cut there first.
+   */
+  readonly entries: readonly Entry[];
+}
+
+export type ProposalAnswer =
+  | { readonly id: number; readonly accepted: true; readonly position: LogPosition }
+  | {
+      readonly id: number;
+      readonly accepted: false;
+      readonly reason: 'not-leader' | 'overloaded';
+      readonly leader: MemberId | null;
+    };
+
+export type ReadAnswer =
+  /** Serve it from a state that has applied at least `index`. */
+  | { readonly id: number; readonly ok: true; readonly index: LogIndex }
+  | {
+      readonly id: number;
+      readonly ok: false;
+      /** `lost-leadership`: the leader stepped down, or changed, before it was confirmed. */
+      readonly reason: 'no-leader' | 'lost-leadership' | 'overloaded';
+      readonly leader: MemberId | null;
+    };
+
+/** Entries that a slow follower needs and that are no longer in memory. */
+export interface LoadRequest {
+  readonly member: MemberId;
+  readonly fromIndex: LogIndex;
+  readonly toIndex: LogIndex;
+  readonly bytesMax: number;
+}
+
+/** What happened inside, for logs, metrics and tests. */
+export type CoreEvent =
+  | {
+      readonly type: 'role';
+      readonly role: Role;
+      readonly term: Term;
+      readonly leader: MemberId | null;
+      readonly reason: string;
+    }
+  | { readonly type: 'configuration'; readonly configuration: Configuration };
+
+/**
+ * The effects of one `step`, and their order.
+ *
+ * 1. `messages` may be sent at once, before the disk is touched. They promise nothing that a crash
+ *    could take back: requests of a leader (the leader may replicate while its own disk works,
+ *    thesis §10.2.1: its own copy counts only when `persisted` says so), heartbeats and their
+ *    answers, reads, refusals that do not depend on state which is not yet on disk.
+ * 2. `write`, if any, goes to the disk, after all earlier writes. When it is durable the shell first
+ *    sends `messagesAfterPersist` and then steps `persisted` with its number. Those messages are
+ *    promises: a vote that is not on disk may be given twice, and an entry that is acknowledged and
+ *    not on disk may be lost although it was committed. When `write` is null they wait for the last
+ *    write that is under way, and go at once when there is none.
+ * 3. Entries through `commitIndex` may be applied, in order, also before they are on the own disk; what
+ *    applying them wrote must not reach the disk before the entries did.
+ * 4. `reads` are answered when the state machine has applied their index.
+ */
+export interface Ready {
+  readonly messages: readonly Message[];
+  readonly write: DiskWrite | null;
+  readonly messagesAfterPersist: readonly Message[];
+  readonly commitIndex: LogIndex;
+  readonly proposals: readonly ProposalAnswer[];
+  readonly reads: readonly ReadAnswer[];
+  readonly loads: readonly LoadRequest[];
+  readonly events: readonly CoreEvent[];
+}
+
+// ---------------------------------------------------------------------------------------------
+// Options and restart
+
+export interface RaftOptions {
+  readonly id: MemberId;
+  /** Ticks without a leader before an election starts; drawn anew from [n, 2n) each time. */
+  readonly electionTicks: number;
+  /** Ticks between heartbeats; at most a third of `electionTicks`. */
+  readonly heartbeatTicks: number;
+  readonly random: { next(): number; int(bound: number): number };
+  /** The limits it keeps (see `base/limits`). */
+  readonly limits: {
+    readonly uncommittedBytesMax: number;
+    readonly appendBytesMax: number;
+    readonly inflightAppendsMax: number;
+    readonly inflightBytesMax: number;
+    readonly logCacheBytesMax: number;
+    readonly pendingReadsMax: number;
+  };
+}
+
+/** What a member finds on its disk when it starts. */
+export interface RestoredState {
+  readonly hardState: HardState;
+  /** Configuration as of `logStart`. */
+  readonly configuration: Configuration;
+  /** The log begins after this place (a snapshot stands for all before). */
+  readonly logStart: LogPosition;
+  /** The first place of each run of entries with equal term, in order. */
+  readonly terms: readonly LogPosition[];
+  readonly lastIndex: LogIndex;
+  /** The newest entries, to keep in memory: a contiguous tail of the log (may be empty). */
+  readonly tail: readonly Entry[];
+  /** All entries of type `configuration` after `logStart`. */
+  readonly configurationEntries: readonly Entry[];
+  /** The state machine has applied through here; it is committed. */
+  readonly appliedIndex: LogIndex;
+}

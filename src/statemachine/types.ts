@@ -1,0 +1,46 @@
+import type { BalsaError } from '../base/errors.js';
+import type { KeyValue, WriteBatch } from '../base/operation.js';
+
+/** The payload of a log entry of type `command`: what many clients asked in one moment. */
+export interface Command {
+  /** Milliseconds since 1970 as the leader's clock had it; log time is the maximum so far. */
+  readonly timeMs: number;
+  readonly batches: readonly WriteBatch[];
+}
+
+/** The state machine's answer to one {@link WriteBatch}. */
+export type BatchAnswer =
+  | {
+      readonly ok: true;
+      /** `packResults` of one result per operation. The same bytes for every retry of the batch. */
+      readonly results: Uint8Array;
+      /** It had been applied before; this is the first outcome again. */
+      readonly repeated: boolean;
+    }
+  /** Refused by every replica alike; not applied. Codes: `SESSION_EXPIRED`, `SESSION_GAP`, `FRAME_INVALID`. */
+  | { readonly ok: false; readonly error: BalsaError };
+
+/** Which keys a range reads. */
+export interface RangeQuery {
+  readonly from: Uint8Array;
+  /** Exclusive; `null`: to the end. */
+  readonly to: Uint8Array | null;
+  readonly reverse: boolean;
+  /** Most keys to return in this page; capped by `rangePageKeysMax`. */
+  readonly keysMax: number;
+  /** The revision to read at; `null`: the latest. */
+  readonly revision: number | null;
+}
+
+export interface RangePage {
+  readonly items: readonly KeyValue[];
+  /** The revision read at; pass it on for the next page. */
+  readonly revision: number;
+  /** Keys may follow behind `continueFrom`. */
+  readonly more: boolean;
+  /**
+   * Where the next page starts: the new `from`, or, in reverse, the new (exclusive) `to`. May lie
+   * beyond the last item: a page can end among deleted keys. `null` when `more` is false.
+   */
+  readonly continueFrom: Uint8Array | null;
+}

@@ -1,0 +1,52 @@
+import type { DiskWrite, Entry, LogIndex, RestoredState } from '../raft/types.js';
+
+/** The part of {@link RestoredState} that the log on disk knows. */
+export type RestoredLog = Pick<
+  RestoredState,
+  'hardState' | 'logStart' | 'terms' | 'lastIndex' | 'tail' | 'configurationEntries'
+>;
+
+/**
+ * Keeps the Raft log and the hard state. One owner, who opens it before anything else and learns
+ * with {@link RestoredLog} what is there.
+ *
+ * Implementations: `Wal` (segmented write-ahead log) and `MemoryLogStore`; both pass
+ * `test/storage/log-store-conformance.ts`.
+ */
+export interface LogStore {
+  readonly restored: RestoredLog;
+
+  /**
+   * Queues a write behind all earlier ones. All that waits while the disk works becomes one write
+   * and one sync (group commit). `done(null)` when it is durable; calls come in the order of the
+   * writes. `done(error)` once, for the first write that failed, is final: the store takes nothing
+   * more, nothing is retried (a second sync can succeed without the data), the replica must stop.
+   */
+  append(write: DiskWrite, done: (error: Error | null) => void): void;
+
+  /**
+   * Entries from `fromIndex` through `toIndex`, at least one, then as many as fit `bytesMax`. Sees
+   * all that was appended, durable or not.
+   */
+  read(
+    range: { readonly fromIndex: LogIndex; readonly toIndex: LogIndex; readonly bytesMax: number },
+    done: (error: Error | null, entries: readonly Entry[]) => void,
+  ): void;
+
+  /** Figures for status and metrics. */
+  stats(): LogStoreStats;
+
+  /** Waits for the writes under way, then lets the files go. */
+  close(): Promise<void>;
+}
+
+export interface LogStoreStats {
+  readonly lastIndex: LogIndex;
+  readonly durableIndex: LogIndex;
+  readonly bytes: number;
+  readonly segments: number;
+  readonly syncs: number;
+  /** Time of the last sync, and of the longest, in milliseconds. */
+  readonly lastSyncMs: number;
+  readonly maxSyncMs: number;
+}
