@@ -10,3 +10,17 @@ export interface Failpoints {
 }
 
 export const noFailpoints: Failpoints = { hit() {} };
+
+/** Every failpoint there is, in one place. */
+export const FAILPOINTS = [
+  'wal.before-append',
+  'wal.after-append',
+  'wal.before-sync',
+  'wal.after-sync',
+  'wal.before-segment-create',
+  'wal.after-segment-create',
+  'wal.before-truncate',
+  'wal.after-truncate',
+  'state.before-flush',
+  'state.after-flush',
+] as const;

@@ -30,6 +30,8 @@ export const LIMITS = {
   uncommittedBytesMax: 64 * MiB,
   /** Bytes of requests that a replica has taken in and not answered (`OVERLOADED`). */
   pendingRequestBytesMax: 128 * MiB,
+  /** Bytes of answers that a client has not read; beyond, its stream is ended (`OVERLOADED`). */
+  pendingAnswerBytesMax: 64 * MiB,
   /** Reads waiting for their turn at one replica (`OVERLOADED`). */
   pendingReadsMax: 100_000,
   /** Most bytes of commands in one log entry. */

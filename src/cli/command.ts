@@ -1,0 +1,37 @@
+import { Command } from 'commander';
+import { Context, type GlobalOptions } from './context.js';
+import type { ExitCode } from './exit-codes.js';
+import type { CliIo } from './io.js';
+
+/** One command of `balsa`: its flags and its help now, its work when it is called. */
+export interface CommandSetup {
+  readonly name: string;
+  readonly summary: string;
+  /** Lines of two to four examples that work as they stand. */
+  readonly examples: readonly string[];
+}
+
+export function newCommand({ name, summary, examples }: CommandSetup): Command {
+  return new Command(name)
+    .description(summary)
+    .addHelpText('after', ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n'));
+}
+
+/** Who runs the program: hands over the world, and learns the exit code. */
+export interface Runtime {
+  readonly io: CliIo;
+  exit: ExitCode;
+}
+
+/** Gives the command its work: `run` takes the arguments and the options of the command. */
+export function onRun<O>(
+  command: Command,
+  runtime: Runtime,
+  run: (context: Context, args: readonly (string | undefined)[], options: O) => Promise<ExitCode>,
+): Command {
+  return command.action(async () => {
+    const globals: GlobalOptions = command.optsWithGlobals();
+    const options = command.opts() as O;
+    runtime.exit = await run(new Context(runtime.io, globals), command.processedArgs, options);
+  });
+}

@@ -1,0 +1,111 @@
+import { type Command, Option } from 'commander';
+import { BalsaError } from '../base/errors.js';
+import type { Consistency } from '../rpc/protocol.js';
+import { parseEndpoints, parseTimeoutMs } from './flags.js';
+import type { CliIo } from './io.js';
+import { FORMATS, type Format, Output } from './output.js';
+import type { StoreClient, StoreOptions } from './store-client.js';
+
+const ENDPOINTS_DEFAULT = ['127.0.0.1:7001', '127.0.0.1:7002', '127.0.0.1:7003'];
+const TIMEOUT_DEFAULT_MS = 5000;
+
+/** The options that every command takes. */
+export interface GlobalOptions {
+  readonly output?: Format;
+  readonly endpoints: readonly string[];
+  /** In milliseconds; 0: none. */
+  readonly timeout: number;
+  readonly consistency: Consistency;
+}
+
+export function addGlobalOptions(program: Command): void {
+  program
+    .addOption(
+      new Option(
+        '-o, --output <format>',
+        'form of the result; default: table on a terminal, raw in a pipe',
+      ).choices(FORMATS),
+    )
+    .addOption(
+      new Option('--endpoints <host:port,...>', 'where the replicas are')
+        .argParser(parseEndpoints)
+        .default(ENDPOINTS_DEFAULT, ENDPOINTS_DEFAULT.join(',')),
+    )
+    .addOption(
+      new Option('--timeout <duration>', 'limit of connecting and of each request; 0: none')
+        .argParser(parseTimeoutMs)
+        .default(TIMEOUT_DEFAULT_MS, '5s'),
+    )
+    .addOption(
+      new Option('--consistency <level>', 'of reads; any works without a quorum')
+        .choices(['linearizable', 'any'])
+        .default('linearizable'),
+    );
+}
+
+/** What a command works with: its world, the options that all commands take, its output. */
+export class Context {
+  readonly io: CliIo;
+  readonly options: GlobalOptions;
+  readonly output: Output;
+
+  constructor(io: CliIo, options: GlobalOptions) {
+    this.io = io;
+    this.options = options;
+    this.output = new Output(io, options.output);
+  }
+
+  /** For every call, so that Ctrl-C ends it. */
+  get signal(): AbortSignal {
+    return this.io.interrupted;
+  }
+
+  /** Runs `use` with a client, which is closed in the end. */
+  async withClient<T>(
+    use: (client: StoreClient) => Promise<T>,
+    overrides: Partial<StoreOptions> = {},
+  ): Promise<T> {
+    const client = await this.connect(overrides);
+    try {
+      return await use(client);
+    } finally {
+      await client.close();
+    }
+  }
+
+  async connect(overrides: Partial<StoreOptions> = {}): Promise<StoreClient> {
+    const { endpoints, timeout, consistency } = this.options;
+    const connecting = this.io.connect({
+      endpoints,
+      timeoutMs: timeout,
+      connectTimeoutMs: timeout,
+      consistency,
+      followLeader: true,
+      clientName: 'balsa-cli',
+      ...overrides,
+    });
+    return await orInterrupted(connecting, this.signal);
+  }
+}
+
+/** The client, or `CANCELLED` at Ctrl-C; a client that comes too late is closed. */
+async function orInterrupted(
+  connecting: Promise<StoreClient>,
+  signal: AbortSignal,
+): Promise<StoreClient> {
+  const listening = new AbortController();
+  const interruption = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(new BalsaError('CANCELLED', 'interrupted'));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true, signal: listening.signal });
+  });
+  try {
+    return await Promise.race([connecting, interruption]);
+  } catch (error) {
+    // Whether connecting went on to fail does not matter to somebody who has left.
+    if (signal.aborted) connecting.then((client) => client.close()).catch(() => undefined);
+    throw error;
+  } finally {
+    listening.abort();
+  }
+}

@@ -1,0 +1,86 @@
+import { asBalsaError, type BalsaError, type ErrorCode } from '../base/errors.js';
+import { EXIT, EXIT_OF_CODE, type ExitCode } from './exit-codes.js';
+import type { CliIo } from './io.js';
+import { paint } from './output.js';
+
+/** The exit code of the error that ended a command. */
+export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
+  if (isInterrupted) return EXIT.interrupted;
+  if (error.outcome === 'unknown') return EXIT.outcomeUnknown;
+  return EXIT_OF_CODE[error.code];
+}
+
+/** What to try, by code; `null` where the message says all that there is to say. */
+const HINTS: { readonly [C in ErrorCode]: string | null } = {
+  NOT_LEADER: 'name all members with --endpoints, so that the leader is found',
+  NO_QUORUM: 'balsa status shows who is missing; --consistency any reads without a majority',
+  UNREACHABLE: 'is it running? start it with balsa start, or name others with --endpoints',
+  TIMEOUT: 'balsa status shows whether there is a leader; --timeout allows more time',
+  OVERLOADED: 'the same command again in a moment',
+  SHUTTING_DOWN: 'name all members with --endpoints, so that another one is found',
+  CANCELLED: null,
+  CLIENT_CLOSED: null,
+  SESSION_EXPIRED: 'the same command again',
+  SESSION_GAP: 'the same command again',
+  INVALID_ARGUMENT: 'balsa COMMAND --help shows how it is used',
+  KEY_EMPTY: null,
+  KEY_TOO_LARGE: 'a shorter key, or a higher keyBytesMax in the limits of the replicas',
+  VALUE_TOO_LARGE: 'split the value, or set a higher valueBytesMax in the limits of the replicas',
+  BATCH_TOO_LARGE: null,
+  COMPACTED: null,
+  FUTURE_REVISION: 'the same command again in a moment',
+  VALUE_NOT_DECODABLE: null,
+  FRAME_INVALID: 'is it a Balsa replica that listens there?',
+  PROTOCOL_VERSION: 'the balsa command and the replicas must be of fitting versions',
+  CLUSTER_MISMATCH: 'check --endpoints: not all of them belong to one cluster',
+  MEMBER_MISMATCH: 'check that --members names the same addresses on every member',
+  CONFIG_INVALID: 'balsa start --help lists the flags; --print-config shows where values come from',
+  PORT_IN_USE: 'another --listen, or stop the process that has the port',
+  ADDRESS_UNUSABLE: '--listen with an address of this machine, like 0.0.0.0:7001',
+  DATA_FOLDER_IN_USE: 'another --data, or stop the replica that uses the folder',
+  DATA_FOLDER_MISMATCH: 'check --name, --cluster and --data: the folder is of another replica',
+  DATA_FOLDER_UNUSABLE: 'check --data and the rights of the folder',
+  DISK_FULL: 'free some space, then start the replica again; nothing acknowledged is lost',
+  DISK_FAILED: 'check the disk, then start the replica again; the others go on meanwhile',
+  WAL_CORRUPT: 'keep the folder for analysis; the other members have the data',
+  STATE_CORRUPT: 'keep the folder for analysis; the other members have the data',
+  VERSION_UNSUPPORTED: 'the version of balsa that wrote it, or a newer one',
+  FILE_UNREADABLE: 'check the path and the rights of the file',
+  FILE_INVALID: 'balsa COMMAND --help shows the form that is expected',
+  INVARIANT: 'please report it, with the log; the data on disk is as it was',
+  INTERNAL: 'BALSA_DEBUG=1 shows where it comes from; please report it',
+};
+
+export interface ErrorReport {
+  readonly error: unknown;
+  /** Name of the command, for the hint that points at its help. */
+  readonly command: string;
+}
+
+/** Tells on stderr what went wrong and what to try. No stack, unless BALSA_DEBUG=1 asks for it. */
+export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCode {
+  const known = asBalsaError(error);
+  const exit = exitOf(known, io.interrupted.aborted);
+  const say = (line: string) => void io.stderr.write(`${line}\n`);
+  const style = (name: 'red' | 'dim', text: string) => paint(name, text, io.stderr, io.env);
+  if (exit !== EXIT.interrupted) {
+    say(`${style('red', `error ${known.code}`)}: ${known.message}`);
+  }
+  if (known.outcome === 'unknown') {
+    say(
+      'The outcome is unknown: the write may have been applied, or may yet be. Read to find out.',
+    );
+  } else if (exit === EXIT.interrupted) {
+    say('interrupted');
+  }
+  const hint = exit === EXIT.interrupted ? null : HINTS[known.code];
+  if (hint !== null) say(style('dim', `try: ${hint.replace('COMMAND', command)}`));
+  if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
+  return exit;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? '' : `\ncaused by: ${stackOf(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,84 @@
+import type { ErrorCode } from '../base/errors.js';
+
+/** What the exit code of the `balsa` command tells a script. Stable, like the error codes. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  conditionFailed: 4,
+  unavailable: 5,
+  outcomeUnknown: 6,
+  notAllowed: 7,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** For `--help`. */
+export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
+  done: 'done',
+  failed: 'failed',
+  usage: 'wrong usage: an unknown flag, a bad argument, a bad configuration; nothing was done',
+  notFound: 'not found: get or del of a key that is not there',
+  conditionFailed: 'the condition of the write did not hold (kept for later commands)',
+  unavailable:
+    'unavailable: unreachable, no leader, no quorum, too slow; nothing was done, try again',
+  outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',
+  notAllowed: 'not allowed (kept for access control)',
+  interrupted: 'interrupted by Ctrl-C or SIGTERM',
+};
+
+/**
+ * The exit code of each error code. It holds when a write was surely not applied, and for reads;
+ * a write with an unknown outcome is `outcomeUnknown`, whatever its code.
+ */
+export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
+  // The same command may succeed later.
+  NOT_LEADER: EXIT.unavailable,
+  NO_QUORUM: EXIT.unavailable,
+  UNREACHABLE: EXIT.unavailable,
+  TIMEOUT: EXIT.unavailable,
+  OVERLOADED: EXIT.unavailable,
+  SHUTTING_DOWN: EXIT.unavailable,
+  SESSION_EXPIRED: EXIT.unavailable,
+  SESSION_GAP: EXIT.unavailable,
+  FUTURE_REVISION: EXIT.unavailable,
+  CANCELLED: EXIT.interrupted,
+  // The caller must change something.
+  INVALID_ARGUMENT: EXIT.usage,
+  KEY_EMPTY: EXIT.usage,
+  KEY_TOO_LARGE: EXIT.usage,
+  VALUE_TOO_LARGE: EXIT.usage,
+  BATCH_TOO_LARGE: EXIT.usage,
+  CONFIG_INVALID: EXIT.usage,
+  FILE_UNREADABLE: EXIT.usage,
+  // Failed.
+  CLIENT_CLOSED: EXIT.failed,
+  COMPACTED: EXIT.failed,
+  VALUE_NOT_DECODABLE: EXIT.failed,
+  FRAME_INVALID: EXIT.failed,
+  PROTOCOL_VERSION: EXIT.failed,
+  CLUSTER_MISMATCH: EXIT.failed,
+  MEMBER_MISMATCH: EXIT.failed,
+  PORT_IN_USE: EXIT.failed,
+  ADDRESS_UNUSABLE: EXIT.failed,
+  DATA_FOLDER_IN_USE: EXIT.failed,
+  DATA_FOLDER_MISMATCH: EXIT.failed,
+  DATA_FOLDER_UNUSABLE: EXIT.failed,
+  DISK_FULL: EXIT.failed,
+  DISK_FAILED: EXIT.failed,
+  WAL_CORRUPT: EXIT.failed,
+  STATE_CORRUPT: EXIT.failed,
+  VERSION_UNSUPPORTED: EXIT.failed,
+  FILE_INVALID: EXIT.failed,
+  INVARIANT: EXIT.failed,
+  INTERNAL: EXIT.failed,
+};
+
+/** The table as lines for `--help`. */
+export function exitCodesHelp(): string {
+  const names = Object.keys(EXIT) as (keyof typeof EXIT)[];
+  const lines = names.map((name) => `  ${String(EXIT[name]).padEnd(4)} ${EXIT_MEANINGS[name]}`);
+  return ['Exit codes:', ...lines].join('\n');
+}

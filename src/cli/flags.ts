@@ -1,0 +1,78 @@
+import { type Command, InvalidArgumentError, type Option } from 'commander';
+import { parseAddress } from '../base/address.js';
+import { DURATION_FORM, parseDurationMs } from '../base/duration.js';
+import { BalsaError } from '../base/errors.js';
+import type { CliIo } from './io.js';
+
+/** Flags: their environment variables by one rule, and the kinds of values they take. */
+
+/** The variable of a flag: `--log-level` is `BALSA_LOG_LEVEL`. */
+export function environmentName(option: Option): string {
+  return `BALSA_${option.name().replaceAll('-', '_').toUpperCase()}`;
+}
+
+/**
+ * Gives flags that are not on the command line the value of their variable, for the command and its
+ * parents. An empty variable counts as not set.
+ *
+ * @throws BalsaError `INVALID_ARGUMENT` that names the variable
+ */
+export function applyEnvironment(command: Command, env: CliIo['env']): void {
+  for (let level: Command | null = command; level !== null; level = level.parent) {
+    for (const option of level.options) {
+      const text = env[environmentName(option)];
+      if (text === undefined || text === '') continue;
+      const name = option.attributeName();
+      const source = level.getOptionValueSource(name);
+      if (source !== undefined && source !== 'default') continue;
+      level.setOptionValueWithSource(name, parseValue(option, text), 'env');
+    }
+  }
+}
+
+function parseValue(option: Option, text: string): unknown {
+  try {
+    if (option.isBoolean()) return parseBoolean(text);
+    return option.parseArg === undefined ? text : option.parseArg(text, undefined);
+  } catch (cause) {
+    if (!(cause instanceof InvalidArgumentError)) throw cause;
+    const message = `${environmentName(option)}=${text} (for ${option.long ?? ''}): ${cause.message}`;
+    throw new BalsaError('INVALID_ARGUMENT', message, { cause });
+  }
+}
+
+function parseBoolean(text: string): boolean {
+  if (['1', 'true', 'yes'].includes(text.toLowerCase())) return true;
+  if (['0', 'false', 'no'].includes(text.toLowerCase())) return false;
+  throw new InvalidArgumentError('It must be 1 or 0, true or false.');
+}
+
+// ---------------------------------------------------------------------------------------------
+// Kinds of values
+
+export function parseTimeoutMs(text: string): number {
+  const value = parseDurationMs(text);
+  // Timers of Node take 31 bits.
+  if (value !== null && value < 2 ** 31) return Math.ceil(value);
+  throw new InvalidArgumentError(`It must be ${DURATION_FORM}.`);
+}
+
+export function parseEndpoints(text: string): string[] {
+  const endpoints = text.split(',').map((part) => part.trim());
+  for (const endpoint of endpoints) {
+    const parsed = parseAddress(endpoint);
+    if (!parsed.ok) throw new InvalidArgumentError(`${capital(parsed.problem)}.`);
+    if (parsed.address.port === 0) throw new InvalidArgumentError(`"${endpoint}" has port 0.`);
+  }
+  return [...new Set(endpoints)];
+}
+
+export function parseCount(text: string): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  if (value >= 1) return value;
+  throw new InvalidArgumentError('It must be a whole number from 1.');
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import type { Writable } from 'node:stream';
+import { EXIT } from './exit-codes.js';
+import type { CliIo } from './io.js';
+import { runCli } from './program.js';
+
+/** The `balsa` command: the process around `runCli`. */
+
+const interruption = new AbortController();
+
+const io: CliIo = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  interrupted: interruption.signal,
+  nowMs: () => performance.now(),
+  // gRPC takes a tenth of a second to load: only commands that talk to replicas pay for it.
+  async connect(options) {
+    const { bytes, connect } = await import('../client/client.js');
+    return await connect({ ...options, codec: bytes, keys: 'bytes' });
+  },
+  async startServer(config) {
+    const { startServer } = await import('../server/server.js');
+    return await startServer(config);
+  },
+};
+
+/** The first signal ends the command cleanly, the second at once. */
+function onSignal(): void {
+  if (interruption.signal.aborted) process.exit(EXIT.interrupted);
+  interruption.abort();
+}
+
+process.on('SIGINT', onSignal);
+process.on('SIGTERM', onSignal);
+
+// `balsa range | head`: whoever read has enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.done);
+  throw error;
+});
+
+function flushed(stream: Writable): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}
+
+const exit = await runCli(process.argv.slice(2), io);
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(exit);

@@ -1,0 +1,106 @@
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../server/version.js';
+import type { Runtime } from './command.js';
+import { addGlobalOptions } from './context.js';
+import { delCommand } from './del.js';
+import { reportError } from './errors-to-exit.js';
+import { EXIT, type ExitCode, exitCodesHelp } from './exit-codes.js';
+import { applyEnvironment } from './flags.js';
+import { getCommand } from './get.js';
+import { importCommand } from './import.js';
+import type { CliIo } from './io.js';
+import { hasColors } from './output.js';
+import { putCommand } from './put.js';
+import { rangeCommand } from './range.js';
+import { startCommand } from './start.js';
+import { statusCommand } from './status.js';
+
+/**
+ * Runs one command line (`args` without node and script) in the world `io`.
+ *
+ * @returns the exit code; errors are told on stderr, not thrown
+ */
+export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCode> {
+  const runtime: Runtime = { io, exit: EXIT.done };
+  const program = await buildProgram(runtime, args);
+  let command = '';
+  program.hook('preAction', (_program, action) => {
+    command = action.name();
+    applyEnvironment(action, io.env);
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return runtime.exit;
+  } catch (error) {
+    // Commander has told what is wrong; `exitCode` 0 is that of --help and --version.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    return reportError(io, { error, command });
+  }
+}
+
+async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<Command> {
+  const { io } = runtime;
+  const program = new Command('balsa')
+    .description('A replicated key-value store: start replicas, read, write, import.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .showHelpAfterError('try: balsa --help')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => hasColors(io.stdout, io.env),
+      getErrHasColors: () => hasColors(io.stderr, io.env),
+    })
+    .addHelpText('after', () => `\n${ENVIRONMENT_HELP}\n\n${exitCodesHelp()}`);
+  addGlobalOptions(program);
+  for (const command of await commands(runtime, args)) {
+    command.copyInheritedSettings(program);
+    // The global options are those of clients.
+    if (command.name() === 'start') command.configureHelp({ showGlobalOptions: false });
+    program.addCommand(command.showHelpAfterError(`try: balsa ${command.name()} --help`));
+  }
+  return program;
+}
+
+const ENVIRONMENT_HELP = `Environment:
+  Every flag has a variable, BALSA_ and its name in upper snake case: BALSA_ENDPOINTS is
+  --endpoints, BALSA_LOG_LEVEL is --log-level. The flag comes first, then the variable, then the
+  file of --config, then the default. NO_COLOR=1 turns colours off, BALSA_DEBUG=1 shows stacks.`;
+
+async function commands(runtime: Runtime, args: readonly string[]): Promise<Command[]> {
+  return [
+    startCommand(runtime),
+    putCommand(runtime),
+    getCommand(runtime),
+    delCommand(runtime),
+    rangeCommand(runtime),
+    importCommand(runtime),
+    statusCommand(runtime),
+    await demoCommand(runtime, args),
+  ];
+}
+
+/** The demo brings client and replicas with it: it is loaded only when it is asked for. */
+async function demoCommand(runtime: Runtime, args: readonly string[]): Promise<Command> {
+  if (!args.includes('demo')) {
+    return new Command('demo').description(
+      'Start a cluster on this machine, kill its leader, watch',
+    );
+  }
+  const demo = (await import('./demo.js')).demoCommand();
+  demo.hook('postAction', () => {
+    runtime.exit = demoExit();
+  });
+  return demo;
+}
+
+/** The demo leaves its exit code with the process. */
+function demoExit(): ExitCode {
+  const exits: readonly ExitCode[] = Object.values(EXIT);
+  return exits.find((exit) => exit === Number(process.exitCode ?? 0)) ?? EXIT.failed;
+}

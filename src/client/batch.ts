@@ -1,0 +1,108 @@
+import { BalsaError } from '../base/errors.js';
+import { packOperations, unpackResults } from '../base/operation.js';
+import type { Meta, PendingWrite } from './pending.js';
+
+/**
+ * Writes that travel together under one sequence of the session, and what became of each time that
+ * they were sent. An attempt is *open* while it may have been applied or may yet be: until it is
+ * answered as `not-applied`. One whose answer was lost stays open for good.
+ */
+export class Batch {
+  readonly sequence: number;
+  /** Empty when the writes were refused: only the sequence is still to be used up. */
+  #writes: readonly PendingWrite[];
+  #operations: Buffer;
+  #refused = false;
+  /** Open attempts before the last one. */
+  #earlierOpen = 0;
+  #lastOpen = false;
+  /** Request id of the last attempt. */
+  #lastId = 0;
+  /** It has its answer, or was taken apart: answers to come are of no interest. */
+  done = false;
+
+  constructor(sequence: number, writes: readonly PendingWrite[]) {
+    this.sequence = sequence;
+    this.#writes = writes;
+    this.#operations = packOperations(writes);
+    for (const write of writes) write.sent = true;
+  }
+
+  get writes(): readonly PendingWrite[] {
+    return this.#writes;
+  }
+
+  get operations(): Buffer {
+    return this.#operations;
+  }
+
+  /** It is only here to use up its sequence. */
+  get refused(): boolean {
+    return this.#refused;
+  }
+
+  /** Attempts other than the last one may have been applied. */
+  get earlierOpen(): boolean {
+    return this.#earlierOpen > 0;
+  }
+
+  /** No attempt was applied and none will be: the sequence is free again. */
+  get neverApplied(): boolean {
+    return this.#earlierOpen === 0 && !this.#lastOpen;
+  }
+
+  /** It is sent (again) under this request id. */
+  attempt(id: number): void {
+    if (this.#lastOpen) this.#earlierOpen += 1;
+    this.#lastOpen = true;
+    this.#lastId = id;
+  }
+
+  isLast(id: number): boolean {
+    return id === this.#lastId;
+  }
+
+  /** The attempt was answered as not applied. */
+  closeAttempt(id: number): void {
+    if (id === this.#lastId) this.#lastOpen = false;
+    else this.#earlierOpen -= 1;
+  }
+
+  /**
+   * The replica will not have these writes at all. Others behind them may have been sent, so the
+   * sequence must be used up all the same: by a batch without operations. Should an earlier attempt
+   * have been applied after all, that one counts and the empty batch does nothing.
+   */
+  refuse(error: BalsaError): void {
+    const outcome = this.neverApplied ? 'not-applied' : 'unknown';
+    for (const write of this.#writes) write.fail(error.withOutcome(outcome));
+    this.#refused = true;
+    this.#writes = [];
+    this.#operations = packOperations([]);
+  }
+
+  /**
+   * Settles the writes with the results of the replica.
+   * @throws BalsaError `FRAME_INVALID` when they are not results of these writes
+   */
+  succeed(results: Uint8Array, meta: Meta): void {
+    const list = unpackResults(results);
+    const writes = this.#writes;
+    // Of a refused batch an earlier attempt may have been applied: its writes have failed by now.
+    if (!this.#refused && list.length !== writes.length) {
+      throw new BalsaError('FRAME_INVALID', `${list.length} results for ${writes.length} writes`);
+    }
+    this.done = true;
+    for (let i = 0; i < writes.length; i += 1) {
+      const result = list[i];
+      if (result !== undefined) writes[i]?.succeed(result, meta);
+    }
+  }
+
+  /** Takes the batch apart; its writes may be sent in another one. */
+  dissolve(): readonly PendingWrite[] {
+    this.done = true;
+    for (const write of this.#writes) write.sent = false;
+    return this.#writes;
+  }
+}

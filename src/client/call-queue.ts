@@ -1,0 +1,111 @@
+/** What a queued call takes beside its bytes, roughly. */
+const CALL_OVERHEAD_BYTES = 128;
+
+/** So many settled calls may stay in the list. */
+const SETTLED_KEPT = 1024;
+
+/** What a queue needs to know of a call. */
+interface Queued {
+  readonly settled: boolean;
+  /** Bytes that it takes in a request, at most. */
+  readonly bytes: number;
+}
+
+/** How much goes into one request. */
+export interface BatchBounds {
+  readonly operationsMax: number;
+  readonly bytesMax: number;
+}
+
+/**
+ * Calls that were never sent, in their order. One that is settled while it waits stays in the list and
+ * is passed over: only its bytes and its place are given back at once.
+ */
+export class CallQueue<Call extends Queued> {
+  #calls: Call[] = [];
+  #head = 0;
+  #live = 0;
+  #bytes = 0;
+
+  /** Calls that wait. */
+  get length(): number {
+    return this.#live;
+  }
+
+  /** Memory that they take, roughly. */
+  get bytes(): number {
+    return this.#bytes + this.#live * CALL_OVERHEAD_BYTES;
+  }
+
+  push(call: Call): void {
+    this.#calls.push(call);
+    this.#count(call);
+  }
+
+  /** Puts back what had been taken; those settled since are dropped. */
+  pushFront(calls: readonly Call[]): void {
+    const live = calls.filter((call) => !call.settled);
+    this.#calls = [...live, ...this.#calls.slice(this.#head)];
+    this.#head = 0;
+    for (const call of live) this.#count(call);
+  }
+
+  /** `call` has just been settled while it waited. */
+  dropped(call: Call): void {
+    this.#live -= 1;
+    this.#bytes -= call.bytes;
+    // While nothing can be sent, nothing is taken either: those that gave up must not pile up.
+    if (this.#calls.length - this.#head < 2 * this.#live + SETTLED_KEPT) return;
+    this.#calls = this.#calls.slice(this.#head).filter((c) => !c.settled);
+    this.#head = 0;
+  }
+
+  /** There is enough for a whole batch. */
+  fills(bounds: BatchBounds): boolean {
+    return this.#live >= bounds.operationsMax || this.#bytes >= bounds.bytesMax;
+  }
+
+  /**
+   * The first calls, as many as fit into one request; at least one if there is one.
+   * @param together may this call go with the first one? Default: every one may
+   */
+  take(bounds: BatchBounds, together?: (first: Call, next: Call) => boolean): Call[] {
+    const taken: Call[] = [];
+    let bytes = 0;
+    for (; this.#head < this.#calls.length; this.#head += 1) {
+      const call = this.#calls[this.#head] as Call;
+      if (call.settled) continue;
+      if (taken.length > 0 && bytes + call.bytes > bounds.bytesMax) break;
+      if (taken.length === bounds.operationsMax) break;
+      if (together !== undefined && !together(taken[0] ?? call, call)) break;
+      bytes += call.bytes;
+      taken.push(call);
+    }
+    this.#live -= taken.length;
+    this.#bytes -= bytes;
+    this.#compact();
+    return taken;
+  }
+
+  /** Those that wait, in order. They may be dropped meanwhile. */
+  *[Symbol.iterator](): Iterator<Call> {
+    const calls = this.#calls;
+    for (let i = this.#head; i < calls.length; i += 1) {
+      const call = calls[i] as Call;
+      if (!call.settled) yield call;
+    }
+  }
+
+  #count(call: Call): void {
+    this.#live += 1;
+    this.#bytes += call.bytes;
+  }
+
+  /** Lets go of what was taken, in constant time each. */
+  #compact(): void {
+    if (this.#head === this.#calls.length) this.#calls = [];
+    else if (this.#head * 2 > this.#calls.length) this.#calls = this.#calls.slice(this.#head);
+    else return;
+    this.#head = 0;
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The client library of Balsa.
+ *
+ * @packageDocumentation
+ */
+import { bytes, type Codec } from './codec.js';
+import { systemEnvironment } from './environment.js';
+import { type Client, openClient } from './kv-client.js';
+import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
+
+export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
+export type { Consistency, MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
+export { bytes, type Codec, json, text } from './codec.js';
+export { Client, type GetResult, type Key, type RangeItem } from './kv-client.js';
+export type {
+  CallOptions,
+  ConnectOptions,
+  KeyForm,
+  RangeOptions,
+  ReadOptions,
+} from './options.js';
+export type { DeleteResult, Meta, PutResult } from './pending.js';
+
+/**
+ * Connects to a cluster. Resolves when a replica has answered; the leader is looked for meanwhile, and
+ * calls wait for it.
+ *
+ * @param options {@link ConnectOptions}, or just the endpoints: `127.0.0.1:7001,127.0.0.1:7002`
+ * @throws BalsaError `UNREACHABLE` (no endpoint answers within `connectTimeoutMs`; the message says of
+ *   each why), `CLUSTER_MISMATCH`, `PROTOCOL_VERSION`, `INVALID_ARGUMENT`
+ * @example
+ * ```ts
+ * import { connect } from 'balsa';
+ *
+ * await using db = await connect({ endpoints: ['127.0.0.1:7001', '127.0.0.1:7002'] });
+ * await db.put('greeting', 'hello');
+ * const { value } = await db.get('greeting');
+ * console.log(value?.toString()); // hello
+ * ```
+ */
+export function connect(endpoints: string): Promise<Client>;
+export function connect<Keys extends KeyForm = 'text'>(
+  options: ConnectOptions<string | Uint8Array, Buffer, Keys> & { readonly codec?: undefined },
+): Promise<Client<string | Uint8Array, Buffer, Keys>>;
+export function connect<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm = 'text'>(
+  options: ConnectOptions<In, Out, Keys>,
+): Promise<Client<In, Out, Keys>>;
+export async function connect(
+  given: string | ConnectOptions<never, unknown, KeyForm>,
+): Promise<unknown> {
+  const options = typeof given === 'string' ? { endpoints: splitEndpoints(given) } : given;
+  const codec: Codec<never, unknown> = options.codec ?? bytes;
+  return openClient({ ...options, codec }, systemEnvironment());
+}

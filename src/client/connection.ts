@@ -1,0 +1,396 @@
+import type { Timer } from '../base/clock.js';
+import { BalsaError } from '../base/errors.js';
+import { type ClientAnswer, PROTOCOL_VERSION, type ReplicaHello } from '../rpc/protocol.js';
+import { type Endpoint, Endpoints } from './endpoints.js';
+import type { Environment } from './environment.js';
+import { Link } from './link.js';
+import type { Settings } from './options.js';
+import { backoffMs, retryAfterMs } from './retry.js';
+
+/** While no replica answers, another one is tried this long after the last, so that none holds us up. */
+const STAGGER_MS = 100;
+
+/**
+ * While a replica answers but knows no leader, others are asked this often: it will tell of the next
+ * leader by itself, unless it is the one that is cut off.
+ */
+const PROBE_MS = 500;
+
+/** A leader that was silent for this long with requests open may be hung: others are asked. */
+const SILENCE_MS = 1000;
+
+/** A link that lived this long was a good one. */
+const SETTLED_MS = 1000;
+
+/** A leader that was just named is tried this soon, however often it failed before. */
+const NEW_LEADER_MS = 25;
+
+/** How a connection talks to what lies above it. */
+export interface ConnectionHandlers {
+  /** There is a link; what was lost with an earlier one was told by `onDown`. */
+  readonly onUp: () => void;
+  /** {@link Connection.ready} has become true. */
+  readonly onReady: () => void;
+  readonly onAnswers: (answers: readonly ClientAnswer[]) => void;
+  /** The link is gone: what was asked over it gets no answer. */
+  readonly onDown: () => void;
+  /** An endpoint could not be used. */
+  readonly onRefused: (reason: BalsaError) => void;
+  /** Are there requests without an answer? */
+  readonly isWaiting: () => boolean;
+}
+
+/**
+ * Finds the leader and stays with it. At most one link is in use; others are opened to look for a
+ * better one, and closed.
+ */
+export class Connection {
+  readonly #env: Environment;
+  readonly #settings: Settings;
+  readonly #handlers: ConnectionHandlers;
+  readonly #endpoints: Endpoints;
+  /** Links on their way to a hello. */
+  readonly #attempts = new Map<Endpoint, Link>();
+  #link: Link | null = null;
+  /** Where {@link #link} leads. */
+  #place: Endpoint | null = null;
+  #upSinceMs = 0;
+  /** The replica of the link says that it leads. */
+  #leads = false;
+  /** The leader as it was named last, by whomever. */
+  #leader: string | null = null;
+  /** The link leads, but is silent. */
+  #suspect = false;
+  #sessionId: Uint8Array;
+  #clusterId: string | null;
+  #nextProbeMs = Number.NEGATIVE_INFINITY;
+  #timer: Timer | null = null;
+  #watchdog: Timer | null = null;
+  #wasUpMs = Number.NEGATIVE_INFINITY;
+  #wasReadyMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(env: Environment, settings: Settings, handlers: ConnectionHandlers) {
+    this.#env = env;
+    this.#settings = settings;
+    this.#handlers = handlers;
+    this.#endpoints = new Endpoints(settings.endpoints);
+    this.#sessionId = env.newSessionId();
+    this.#clusterId = settings.clusterId;
+  }
+
+  start(): void {
+    this.#advance();
+  }
+
+  /** The link in use, its replica having said hello. */
+  get link(): Link | null {
+    return this.#link;
+  }
+
+  /** Writes and linearizable reads can be sent. */
+  get ready(): boolean {
+    return this.#link !== null && (this.#leads || !this.#settings.followLeader);
+  }
+
+  /** The replica says that it is not the leader. */
+  notLeader(leader: string | null): void {
+    if (this.#link === null || !this.#settings.followLeader) return;
+    this.#noteReady();
+    this.#leads = false;
+    if (leader !== null) this.#hear(leader);
+    else if (this.#leader === this.#link.replica) this.#leader = null;
+    this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
+    this.#advance();
+  }
+
+  /** The replica stops: it need not be waited for. */
+  leave(reason: BalsaError): void {
+    if (this.#link === null || this.#place === null) return;
+    this.#link.close();
+    this.#lost(this.#link, this.#place, reason);
+  }
+
+  /** A new session: it needs a new stream, since the hello binds a stream to its session. */
+  renewSession(): void {
+    this.#sessionId = this.#env.newSessionId();
+    this.#dropAttempts();
+    this.leave(new BalsaError('SESSION_EXPIRED', 'a new session is begun'));
+  }
+
+  /** Requests were sent: from now on the link must not be silent for long. */
+  expectAnswer(): void {
+    const link = this.#link;
+    if (this.#watchdog !== null || link === null || !this.#settings.followLeader) return;
+    const sentMs = this.#nowMs();
+    this.#watchdog = this.#env.clock.setTimer(SILENCE_MS, () => {
+      this.#watchdog = null;
+      if (this.#closed || !this.#handlers.isWaiting()) return;
+      if (link === this.#link && this.#leads && link.heardMs < sentMs) this.#doubt();
+      this.expectAnswer();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#watchdog?.cancel();
+    this.#dropAttempts();
+    this.#link?.close();
+    this.#link = null;
+  }
+
+  /**
+   * Why a call that began at `sinceMs` may have got no answer in time.
+   * @param needsLeader is it one that {@link ready} is needed for?
+   */
+  blame(
+    sinceMs: number,
+    needsLeader: boolean,
+  ): { code: 'TIMEOUT' | 'NO_QUORUM' | 'UNREACHABLE'; why: string } {
+    const wasUp = this.#link !== null || this.#wasUpMs >= sinceMs;
+    if (!wasUp) return { code: 'UNREACHABLE', why: `no endpoint answers (${this.describe()})` };
+    const wasReady = this.ready || this.#wasReadyMs >= sinceMs;
+    if (needsLeader && !wasReady) {
+      return { code: 'NO_QUORUM', why: `no leader was found (${this.describe()})` };
+    }
+    return {
+      code: 'TIMEOUT',
+      why: this.#link === null ? this.describe() : `asked ${this.#describeLink()}`,
+    };
+  }
+
+  /** Every endpoint and how it is, for messages. */
+  describe(): string {
+    return this.#endpoints
+      .all()
+      .map((endpoint) => {
+        if (this.#link?.address === endpoint.address) return `${this.#describeLink()}: answers`;
+        const why = endpoint.lastError?.message ?? 'no answer yet';
+        return why.startsWith(endpoint.address) ? why : `${endpoint.address}: ${why}`;
+      })
+      .join('; ');
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Looking for the leader
+
+  get #satisfied(): boolean {
+    return this.ready && !this.#suspect;
+  }
+
+  /** Opens the links that are due, and comes back when the next one is. */
+  #advance(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (this.#closed) return;
+    if (this.#satisfied) {
+      this.#dropAttempts();
+      return;
+    }
+    const nowMs = this.#nowMs();
+    const nextMs = Math.min(this.#tryLeader(nowMs), this.#tryOther(nowMs));
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#env.clock.setTimer(Math.ceil(nextMs - nowMs), () => this.#advance());
+  }
+
+  /** @returns when to look again */
+  #tryLeader(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    if (this.#leader === null) return nextMs;
+    for (const endpoint of this.#endpoints.named(this.#leader)) {
+      if (this.#attempts.has(endpoint)) continue;
+      if (endpoint.notBeforeMs <= nowMs) this.#dial(endpoint, nowMs);
+      else nextMs = Math.min(nextMs, endpoint.notBeforeMs);
+    }
+    return nextMs;
+  }
+
+  /** @returns when to look again */
+  #tryOther(nowMs: number): number {
+    const alone = this.#link === null;
+    const idle = this.#endpoints.all().filter((e) => !this.#attempts.has(e));
+    const due = idle.filter((e) => e.notBeforeMs <= nowMs);
+    const oldest = due.reduce<Endpoint | null>(
+      (best, e) => (best === null || e.triedMs < best.triedMs ? e : best),
+      null,
+    );
+    const mayProbe = this.#nextProbeMs <= nowMs || (alone && this.#attempts.size === 0);
+    if (oldest !== null && mayProbe) {
+      this.#nextProbeMs = nowMs + (alone ? STAGGER_MS : this.#jittered(PROBE_MS));
+      this.#dial(oldest, nowMs);
+      return this.#nextProbeMs;
+    }
+    const earliestMs = Math.min(...idle.map((e) => e.notBeforeMs));
+    return Math.max(earliestMs, oldest === null ? nowMs : this.#nextProbeMs);
+  }
+
+  #dial(endpoint: Endpoint, nowMs: number): void {
+    endpoint.triedMs = nowMs;
+    const link = new Link({
+      address: endpoint.address,
+      dial: this.#env.dial,
+      clock: this.#env.clock,
+      hello: {
+        protocolVersion: PROTOCOL_VERSION,
+        clientName: this.#settings.clientName,
+        clusterId: this.#clusterId,
+        sessionId: this.#sessionId,
+      },
+      handlers: {
+        onHello: (l, hello) => this.#greeted(l, endpoint, hello),
+        onAnswers: (l, answers) => this.#answered(l, answers),
+        onLeader: (l, leader) => this.#leaderChanged(l, leader),
+        onClosed: (l, reason) => this.#lost(l, endpoint, reason),
+      },
+    });
+    this.#attempts.set(endpoint, link);
+  }
+
+  #greeted(link: Link, endpoint: Endpoint, hello: ReplicaHello): void {
+    const mismatch = this.#mismatch(hello);
+    if (mismatch !== null) {
+      link.close();
+      this.#lost(link, endpoint, mismatch);
+      return;
+    }
+    this.#attempts.delete(endpoint);
+    endpoint.name = hello.replica;
+    endpoint.lastError = null;
+    if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
+    if (this.#settings.followLeader) this.#endpoints.learn(hello.members);
+    const leads = hello.leader === hello.replica;
+    if (!leads) this.#setBack(endpoint);
+    if (hello.leader !== null) this.#hear(hello.leader);
+    if (this.#link === null || (leads && !this.#satisfied)) this.#adopt(link, endpoint, leads);
+    else link.close();
+    this.#advance();
+  }
+
+  #mismatch(hello: ReplicaHello): BalsaError | null {
+    if (hello.protocolVersion !== PROTOCOL_VERSION) {
+      return new BalsaError(
+        'PROTOCOL_VERSION',
+        `the replica speaks protocol version ${hello.protocolVersion}, this client ${PROTOCOL_VERSION}`,
+      );
+    }
+    if (this.#clusterId !== null && hello.clusterId !== this.#clusterId) {
+      return new BalsaError(
+        'CLUSTER_MISMATCH',
+        `the replica belongs to cluster ${hello.clusterId}, not to ${this.#clusterId}`,
+      );
+    }
+    return null;
+  }
+
+  #adopt(link: Link, endpoint: Endpoint, leads: boolean): void {
+    if (this.#link !== null) {
+      this.#link.close();
+      this.#forgetLink();
+    }
+    const nowMs = this.#nowMs();
+    this.#link = link;
+    this.#place = endpoint;
+    this.#leads = leads;
+    this.#upSinceMs = nowMs;
+    this.#nextProbeMs = nowMs + PROBE_MS;
+    this.#handlers.onUp();
+    if (this.ready) this.#handlers.onReady();
+  }
+
+  /** Somebody names the leader. */
+  #hear(leader: string): void {
+    if (leader === this.#leader) return;
+    this.#leader = leader;
+    for (const endpoint of this.#endpoints.named(leader)) {
+      endpoint.notBeforeMs = Math.min(endpoint.notBeforeMs, endpoint.triedMs + NEW_LEADER_MS);
+    }
+  }
+
+  #leaderChanged(link: Link, leader: string | null): void {
+    if (link !== this.#link || !this.#settings.followLeader) return;
+    const wasReady = this.ready;
+    this.#noteReady();
+    this.#leads = leader === link.replica;
+    if (leader === null) this.#leader = null;
+    else this.#hear(leader);
+    if (!this.#leads) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
+    if (this.#leads && !wasReady) this.#handlers.onReady();
+    this.#advance();
+  }
+
+  #answered(link: Link, answers: readonly ClientAnswer[]): void {
+    if (link !== this.#link) return;
+    if (this.#suspect) {
+      this.#suspect = false;
+      this.#advance();
+    }
+    this.#handlers.onAnswers(answers);
+  }
+
+  /** The leader is silent. If it hangs, the others have chosen another one by now, or will. */
+  #doubt(): void {
+    if (this.#suspect) return;
+    this.#suspect = true;
+    this.#nextProbeMs = Number.NEGATIVE_INFINITY;
+    this.#advance();
+  }
+
+  /** A link has ended, whether in use or on its way. */
+  #lost(link: Link, endpoint: Endpoint, reason: BalsaError): void {
+    if (this.#attempts.get(endpoint) === link) this.#attempts.delete(endpoint);
+    endpoint.lastError = reason;
+    if (link === this.#link) {
+      if (this.#nowMs() - this.#upSinceMs >= SETTLED_MS) endpoint.failures = 0;
+      if (reason.code === 'SHUTTING_DOWN' && this.#leader === link.replica) this.#leader = null;
+      this.#nextProbeMs = Number.NEGATIVE_INFINITY;
+      this.#forgetLink();
+    }
+    this.#setBack(endpoint, reason);
+    this.#handlers.onRefused(reason);
+    this.#advance();
+  }
+
+  #forgetLink(): void {
+    this.#noteReady();
+    this.#wasUpMs = this.#nowMs();
+    this.#link = null;
+    this.#place = null;
+    this.#leads = false;
+    this.#suspect = false;
+    this.#handlers.onDown();
+  }
+
+  /** The endpoint did not lead where it should: it is tried later and later. */
+  #setBack(endpoint: Endpoint, reason?: BalsaError): void {
+    endpoint.failures += 1;
+    const waitMs = Math.max(
+      backoffMs(endpoint.failures, this.#env.random),
+      reason === undefined ? 0 : this.#jittered(retryAfterMs(reason)),
+      reason?.code === 'SHUTTING_DOWN' ? PROBE_MS : 0,
+    );
+    endpoint.notBeforeMs = this.#nowMs() + waitMs;
+  }
+
+  #dropAttempts(): void {
+    for (const link of this.#attempts.values()) link.close();
+    this.#attempts.clear();
+  }
+
+  #noteReady(): void {
+    if (this.ready) this.#wasReadyMs = this.#nowMs();
+  }
+
+  #describeLink(): string {
+    return `${this.#link?.replica} at ${this.#link?.address}`;
+  }
+
+  /** `ms` or up to half as long again. */
+  #jittered(ms: number): number {
+    return ms * (1 + this.#env.random.next() / 2);
+  }
+
+  #nowMs(): number {
+    return this.#env.clock.monotonicMs();
+  }
+}

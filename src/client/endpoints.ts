@@ -1,0 +1,70 @@
+import type { BalsaError } from '../base/errors.js';
+import type { MemberAddress } from '../rpc/protocol.js';
+
+/** Most addresses that replicas can make a client remember. */
+const LEARNT_MAX = 64;
+
+/** A place where a replica may be, and how trying to reach it went. */
+export interface Endpoint {
+  readonly address: string;
+  /** Named by the caller, not only by a replica. */
+  readonly configured: boolean;
+  /** Of the replica there, as far as known. */
+  name: string | null;
+  /** Tries in a row that did not lead where they should. */
+  failures: number;
+  /** Not to be tried before. */
+  notBeforeMs: number;
+  triedMs: number;
+  lastError: BalsaError | null;
+}
+
+/** All places known: those the caller named, and those that the replicas name. */
+export class Endpoints {
+  readonly #byAddress = new Map<string, Endpoint>();
+
+  constructor(configured: readonly string[]) {
+    for (const address of configured) this.#add(address, true);
+  }
+
+  all(): readonly Endpoint[] {
+    return [...this.#byAddress.values()];
+  }
+
+  at(address: string): Endpoint | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  /** The members as a replica has just named them; members it no longer names are forgotten. */
+  learn(members: readonly MemberAddress[]): void {
+    const named = new Map(members.slice(0, LEARNT_MAX).map((m) => [m.address, m.name]));
+    for (const endpoint of this.all()) {
+      if (!endpoint.configured && !named.has(endpoint.address)) {
+        this.#byAddress.delete(endpoint.address);
+      }
+    }
+    for (const [address, name] of named) {
+      const endpoint = this.#byAddress.get(address) ?? this.#add(address, false);
+      endpoint.name = name;
+    }
+  }
+
+  /** Where this replica is, the address it advertises first. */
+  named(name: string): readonly Endpoint[] {
+    return this.all().filter((endpoint) => endpoint.name === name);
+  }
+
+  #add(address: string, configured: boolean): Endpoint {
+    const endpoint: Endpoint = {
+      address,
+      configured,
+      name: null,
+      failures: 0,
+      notBeforeMs: Number.NEGATIVE_INFINITY,
+      triedMs: Number.NEGATIVE_INFINITY,
+      lastError: null,
+    };
+    this.#byAddress.set(address, endpoint);
+    return endpoint;
+  }
+}

@@ -1,0 +1,275 @@
+import { BalsaError } from '../base/errors.js';
+import { LIMITS, type Limits } from '../base/limits.js';
+import type { ClientAnswer, ClientRequest, ReplicaHello } from '../rpc/protocol.js';
+import { fromWireError } from '../rpc/wire-error.js';
+import { Connection } from './connection.js';
+import type { Context } from './context.js';
+import { Deadlines } from './deadlines.js';
+import type { Environment } from './environment.js';
+import type { CallOptions, Settings } from './options.js';
+import { checkDuration, invalid } from './options.js';
+import {
+  type CallLimits,
+  cancelled,
+  clientClosed,
+  type Meta,
+  type PendingCall,
+  type PendingWrite,
+} from './pending.js';
+import type { PendingGet } from './pending-read.js';
+import type { ReadRequest } from './read-request.js';
+import { Reads } from './reads.js';
+import { Writes } from './writes.js';
+
+/**
+ * What the public client stands on: calls go in, and what was asked in one turn of the event loop
+ * leaves together. All time, chance and network come through {@link Environment}.
+ */
+export class Engine implements Context {
+  readonly env: Environment;
+  readonly settings: Settings;
+  readonly connection: Connection;
+  readonly #writes: Writes;
+  readonly #reads: Reads;
+  readonly #deadlines: Deadlines;
+  #limits: Limits = LIMITS;
+  #nextId = 1;
+  /** Answers are being looked at: what is to be done behind them. */
+  #behind: (() => void)[] = [];
+  #sendPlanned = false;
+  /** When this turn of the event loop began to ask; read once per turn. */
+  #turnMs = 0;
+  #closed = false;
+  #onUp: () => void = () => {};
+  #onRefused: (error: BalsaError) => void = () => {};
+
+  constructor(env: Environment, settings: Settings) {
+    this.env = env;
+    this.settings = settings;
+    this.#writes = new Writes(this);
+    this.#reads = new Reads(this);
+    this.#deadlines = new Deadlines(env.clock, (nowMs) =>
+      Math.min(this.#writes.expire(nowMs), this.#reads.expire(nowMs)),
+    );
+    this.connection = new Connection(env, settings, {
+      onUp: () => this.#up(),
+      onReady: () => this.planSend(),
+      onAnswers: (answers) => this.#answered(answers),
+      onDown: () => this.#down(),
+      onRefused: (reason) => this.#onRefused(reason),
+      isWaiting: () => this.#writes.waiting + this.#reads.waiting > 0,
+    });
+  }
+
+  get limits(): Limits {
+    return this.#limits;
+  }
+
+  /**
+   * Resolves when a replica has answered.
+   * @throws BalsaError `UNREACHABLE`, `CLUSTER_MISMATCH`, `PROTOCOL_VERSION`
+   */
+  connect(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { connectTimeoutMs } = this.settings;
+      const timer =
+        connectTimeoutMs === 0
+          ? null
+          : this.env.clock.setTimer(connectTimeoutMs, () => end(this.#unreachable()));
+      const end = (error: BalsaError | null): void => {
+        timer?.cancel();
+        this.#onUp = () => {};
+        this.#onRefused = () => {};
+        if (error === null) resolve();
+        else reject(error);
+      };
+      this.#onUp = () => end(null);
+      this.#onRefused = (error) => {
+        // Trying again does not help.
+        if (error.code === 'CLUSTER_MISMATCH' || error.code === 'PROTOCOL_VERSION') end(error);
+      };
+      this.connection.start();
+    });
+  }
+
+  /** @throws BalsaError `INVALID_ARGUMENT`, `CLIENT_CLOSED`, `CANCELLED` */
+  callLimits(options: CallOptions): CallLimits {
+    if (this.#closed) throw clientClosed('not-applied');
+    const { timeoutMs = this.settings.timeoutMs, signal } = options;
+    if (options.timeoutMs !== undefined) checkDuration('timeoutMs', timeoutMs);
+    if (signal !== undefined) checkSignal(signal);
+    const startedMs = this.#nowMs();
+    const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : startedMs + timeoutMs;
+    return { startedMs, deadlineMs, signal };
+  }
+
+  /** @throws BalsaError `OVERLOADED` */
+  write(call: PendingWrite, limits: CallLimits): void {
+    this.#writes.add(call);
+    this.#deadlines.watch(limits.deadlineMs);
+    if (limits.signal !== undefined) {
+      call.abortedBy(limits.signal, (cause) => this.#writes.abort(call, cause));
+    }
+  }
+
+  /** @throws BalsaError `OVERLOADED` */
+  get(call: PendingGet, limits: CallLimits): void {
+    this.#reads.get(call);
+    this.#watchRead(call, limits);
+  }
+
+  /**
+   * @param unwanted aborted when nobody waits for the answer any more
+   * @throws BalsaError `OVERLOADED`
+   */
+  ask(
+    request: ReadRequest,
+    call: PendingCall,
+    limits: CallLimits & { readonly unwanted?: AbortSignal },
+  ): void {
+    this.#reads.ask(request);
+    this.#watchRead(call, limits);
+    const { unwanted } = limits;
+    if (unwanted !== undefined) {
+      call.abortedBy(unwanted, (cause) => this.#reads.abort(call, cause));
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deadlines.stop();
+    this.#writes.close();
+    this.#reads.close();
+    this.connection.close();
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Context
+
+  planSend(): void {
+    if (this.#sendPlanned || this.#closed) return;
+    this.#sendPlanned = true;
+    this.#turnMs = this.env.clock.monotonicMs();
+    this.env.clock.defer(() => this.#send());
+  }
+
+  afterAnswers(action: () => void): void {
+    this.#behind.push(action);
+  }
+
+  nextRequestId(): number {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return id;
+  }
+
+  timedOut(call: Parameters<Context['timedOut']>[0]): BalsaError {
+    const { startedMs, deadlineMs, needsLeader, lastRefusal, outcome } = call;
+    const { code, why } = this.connection.blame(startedMs, needsLeader);
+    const limitMs = Math.round(deadlineMs - startedMs);
+    const refused =
+      lastRefusal === null ? '' : `; last answer: ${lastRefusal.code}, ${lastRefusal.message}`;
+    const fate =
+      outcome === 'unknown' ? '; the write had been sent and may be applied all the same' : '';
+    return new BalsaError(
+      lastRefusal !== null && SAYS_MORE.has(lastRefusal.code) ? lastRefusal.code : code,
+      `no answer within ${limitMs} ms: ${why}${refused}${fate}`,
+      { outcome, details: { timeoutMs: limitMs }, cause: lastRefusal ?? undefined },
+    );
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #send(): void {
+    this.#sendPlanned = false;
+    const { link } = this.connection;
+    if (this.#closed || link === null) return;
+    const requests: ClientRequest[] = [];
+    this.#writes.take(requests);
+    this.#reads.take(requests);
+    if (requests.length === 0) return;
+    link.send(requests);
+    this.connection.expectAnswer();
+  }
+
+  #up(): void {
+    const hello = this.connection.link?.hello;
+    if (hello !== null && hello !== undefined) this.#limits = limitsOf(hello);
+    this.#onUp();
+    this.planSend();
+  }
+
+  #down(): void {
+    this.#writes.linkLost();
+    this.#reads.linkLost();
+  }
+
+  /** @throws BalsaError `FRAME_INVALID` */
+  #answered(answers: readonly ClientAnswer[]): void {
+    const replica = this.connection.link?.replica ?? '';
+    try {
+      for (const answer of answers) this.#take(answer, replica);
+    } finally {
+      const behind = this.#behind;
+      this.#behind = [];
+      for (const action of behind) action();
+    }
+  }
+
+  #take(answer: ClientAnswer, replica: string): void {
+    if (answer.type === 'error') {
+      const error = fromWireError(answer.error);
+      if (!this.#writes.refused(answer.id, error)) this.#reads.refused(answer.id, error);
+    } else if (answer.type === 'write') {
+      const meta: Meta = { consistency: 'linearizable', replica, ...answer.meta };
+      this.#writes.answered(answer.id, answer, meta);
+    } else {
+      const at = answer.type === 'status' ? NOWHERE : answer.meta;
+      this.#reads.answered(answer.id, answer, { consistency: 'any', replica, ...at });
+    }
+  }
+
+  #watchRead(call: PendingCall, limits: CallLimits): void {
+    this.#deadlines.watch(limits.deadlineMs);
+    if (limits.signal !== undefined) {
+      call.abortedBy(limits.signal, (cause) => this.#reads.abort(call, cause));
+    }
+  }
+
+  #unreachable(): BalsaError {
+    const { connectTimeoutMs } = this.settings;
+    return new BalsaError(
+      'UNREACHABLE',
+      `no endpoint answered within ${connectTimeoutMs} ms: ${this.connection.describe()}`,
+    );
+  }
+
+  #nowMs(): number {
+    return this.#sendPlanned ? this.#turnMs : this.env.clock.monotonicMs();
+  }
+}
+
+/** Refusals that tell a caller more than that his time is up. */
+const SAYS_MORE: ReadonlySet<string> = new Set(['NO_QUORUM', 'OVERLOADED', 'FUTURE_REVISION']);
+
+/** A status says itself where it is from. */
+const NOWHERE = { term: 0, revision: 0, appliedIndex: 0 };
+
+function checkSignal(signal: AbortSignal): void {
+  if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+  if (signal.aborted) throw cancelled(signal.reason, 'not-applied');
+}
+
+/** None is below 1, whatever the replica says. */
+function limitsOf(hello: ReplicaHello): Limits {
+  return {
+    ...LIMITS,
+    keyBytesMax: Math.max(1, hello.keyBytesMax),
+    valueBytesMax: Math.max(1, hello.valueBytesMax),
+    operationsPerBatchMax: Math.max(1, hello.operationsPerBatchMax),
+    batchBytesMax: Math.max(64, hello.batchBytesMax),
+    frameBytesMax: Math.max(64, hello.frameBytesMax),
+    batchesPerSessionMax: Math.max(1, hello.batchesPerSessionMax),
+  };
+}

@@ -1,0 +1,163 @@
+import { unreachable } from '../base/assert.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { BalsaError } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
+import type { Channel } from '../rpc/channel.js';
+import { packClientFrame, unpackReplicaFrame } from '../rpc/client-frames.js';
+import {
+  CLIENT_STREAM_PATH,
+  type ClientAnswer,
+  type ClientHello,
+  type ClientRequest,
+  type ReplicaFrame,
+  type ReplicaHello,
+} from '../rpc/protocol.js';
+import { fromWireError } from '../rpc/wire-error.js';
+import type { Dial } from './environment.js';
+
+/** A replica that has not said hello by then is given up, in milliseconds from dialling. */
+const HELLO_TIMEOUT_MS = 2000;
+
+/** Requests are cut into frames of about this size at most (one request may exceed it). */
+const FRAME_BYTES = 4 * 1024 * 1024;
+
+/** What a link tells. Of a link that was closed by its owner nothing is heard any more. */
+export interface LinkHandlers {
+  /** Comes first, once. */
+  readonly onHello: (link: Link, hello: ReplicaHello) => void;
+  readonly onAnswers: (link: Link, answers: readonly ClientAnswer[]) => void;
+  readonly onLeader: (link: Link, leader: string | null) => void;
+  /** The link is over: refused, lost or broken by what came over it. Comes last, once. */
+  readonly onClosed: (link: Link, reason: BalsaError) => void;
+}
+
+export interface LinkOptions {
+  readonly address: string;
+  readonly hello: ClientHello;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  readonly handlers: LinkHandlers;
+}
+
+/** One stream to one replica, from dialling to its end; what comes over it is frames that were checked. */
+export class Link {
+  readonly address: string;
+  readonly dialledMs: number;
+  /** When something was heard last. */
+  heardMs: number;
+  readonly #options: LinkOptions;
+  readonly #channel: Channel;
+  #helloTimer: Timer | null;
+  #hello: ReplicaHello | null = null;
+  #closed = false;
+
+  constructor(options: LinkOptions) {
+    const { address, clock, dial, hello } = options;
+    this.#options = options;
+    this.address = address;
+    this.dialledMs = clock.monotonicMs();
+    this.heardMs = this.dialledMs;
+    this.#channel = dial({
+      address,
+      path: CLIENT_STREAM_PATH,
+      frameBytesMax: LIMITS.frameBytesMax,
+      onFrame: (frame) => this.#received(frame),
+      onClose: (reason) => this.#end(reason),
+    });
+    this.#helloTimer = clock.setTimer(HELLO_TIMEOUT_MS, () => {
+      this.#end(
+        new BalsaError('UNREACHABLE', `${address} did not answer within ${HELLO_TIMEOUT_MS} ms`),
+      );
+    });
+    this.#channel.send(packClientFrame({ type: 'hello', hello }));
+  }
+
+  /** What the replica said of itself; `null` before. */
+  get hello(): ReplicaHello | null {
+    return this.#hello;
+  }
+
+  /** Name of the replica; `?` before it has said hello. */
+  get replica(): string {
+    return this.#hello?.replica ?? '?';
+  }
+
+  send(requests: readonly ClientRequest[]): void {
+    let from = 0;
+    let bytes = 0;
+    for (let i = 0; i < requests.length; i += 1) {
+      bytes += sizeOf(requests[i]);
+      if (bytes < FRAME_BYTES && i < requests.length - 1) continue;
+      const part = from === 0 && i === requests.length - 1 ? requests : requests.slice(from, i + 1);
+      this.#channel.send(packClientFrame({ type: 'requests', requests: part }));
+      from = i + 1;
+      bytes = 0;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopHelloTimer();
+    this.#channel.abort();
+  }
+
+  #received(frame: Buffer): void {
+    if (this.#closed) return;
+    this.heardMs = this.#options.clock.monotonicMs();
+    try {
+      this.#take(unpackReplicaFrame(frame));
+    } catch (error) {
+      // A replica that talks nonsense is left; anything else is a bug of ours and not to be hidden.
+      if (!(error instanceof BalsaError) || error.code !== 'FRAME_INVALID') throw error;
+      this.#end(
+        new BalsaError('FRAME_INVALID', `${this.address}: ${error.message}`, { cause: error }),
+      );
+    }
+  }
+
+  #take(frame: ReplicaFrame): void {
+    const { handlers } = this.#options;
+    if (frame.type === 'hello') {
+      this.#greeted(frame.hello);
+    } else if (frame.type === 'end') {
+      this.#end(fromWireError(frame.error));
+    } else if (this.#hello === null) {
+      throw new BalsaError('FRAME_INVALID', 'a frame before the hello');
+    } else if (frame.type === 'answers') {
+      handlers.onAnswers(this, frame.answers);
+    } else if (frame.type === 'leader') {
+      handlers.onLeader(this, frame.leader);
+    } else {
+      unreachable(frame);
+    }
+  }
+
+  #greeted(hello: ReplicaHello): void {
+    if (this.#hello !== null) throw new BalsaError('FRAME_INVALID', 'a second hello');
+    this.#stopHelloTimer();
+    this.#hello = hello;
+    this.#options.handlers.onHello(this, hello);
+  }
+
+  #end(reason: BalsaError): void {
+    if (this.#closed) return;
+    this.close();
+    this.#options.handlers.onClosed(this, reason);
+  }
+
+  #stopHelloTimer(): void {
+    this.#helloTimer?.cancel();
+    this.#helloTimer = null;
+  }
+}
+
+function sizeOf(request: ClientRequest | undefined): number {
+  if (request?.type === 'write') return request.operations.byteLength + 64;
+  if (request?.type === 'get') {
+    let bytes = 64;
+    for (const key of request.keys) bytes += key.byteLength + 5;
+    return bytes;
+  }
+  return 256;
+}

@@ -1,0 +1,134 @@
+import { BalsaError } from '../base/errors.js';
+import type { ClientAnswer, ClientRequest, Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import type { Meta } from './pending.js';
+import type {
+  PageQuery,
+  PendingGet,
+  PendingPage,
+  PendingRead,
+  PendingStatus,
+} from './pending-read.js';
+
+/** One request of reads; it may be sent several times, since a read changes nothing. */
+export abstract class ReadRequest {
+  /** `null`: answered by any replica for itself. */
+  abstract readonly consistency: Consistency | null;
+  abstract readonly calls: readonly PendingRead<never>[];
+  failures = 0;
+  lastRefusal: BalsaError | null = null;
+  /** Not to be sent before. */
+  notBeforeMs = Number.NEGATIVE_INFINITY;
+
+  get needsLeader(): boolean {
+    return this.consistency === 'linearizable';
+  }
+
+  /** Somebody still waits for it. */
+  get live(): boolean {
+    return this.calls.some((call) => !call.settled);
+  }
+
+  fail(error: BalsaError): void {
+    for (const call of this.calls) call.fail(error);
+  }
+
+  abstract encode(id: number): ClientRequest;
+
+  /**
+   * Takes the answer; what it leaves unanswered comes back as a new request.
+   * @throws BalsaError `FRAME_INVALID` when it is not an answer to this request
+   */
+  abstract answer(answer: ClientAnswer, meta: Meta): ReadRequest | null;
+}
+
+/** Several keys, read at the same level and revision. */
+export class GetRequest extends ReadRequest {
+  readonly consistency: Consistency;
+  readonly calls: readonly PendingGet[];
+  readonly #revision: number | null;
+
+  constructor(calls: readonly [PendingGet, ...PendingGet[]]) {
+    super();
+    this.calls = calls;
+    for (const call of calls) call.sent = true;
+    this.consistency = calls[0].query.consistency;
+    this.#revision = calls[0].query.revision;
+  }
+
+  encode(id: number): ClientRequest {
+    const { consistency } = this;
+    const keys = this.calls.map((call) => call.query.key);
+    return { type: 'get', id, consistency, keys, revision: this.#revision };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): GetRequest | null {
+    if (answer.type !== 'get') throw mismatch(answer);
+    const { items } = answer;
+    if (items.length === 0 || items.length > this.calls.length) {
+      throw new BalsaError('FRAME_INVALID', `${items.length} items for ${this.calls.length} keys`);
+    }
+    for (let i = 0; i < items.length; i += 1) this.calls[i]?.succeed(items[i] ?? null, meta);
+    // The replica stops when the answer is large: the rest is asked again.
+    const [first, ...others] = this.calls.slice(items.length);
+    return first === undefined ? null : new GetRequest([first, ...others]);
+  }
+}
+
+export class PageRequest extends ReadRequest {
+  readonly consistency: Consistency;
+  readonly calls: readonly [PendingPage];
+  readonly #query: PageQuery;
+
+  constructor(query: PageQuery, call: PendingPage) {
+    super();
+    this.consistency = query.consistency;
+    this.calls = [call];
+    this.#query = query;
+  }
+
+  encode(id: number): ClientRequest {
+    return { type: 'range', id, ...this.#query };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    if (answer.type !== 'range') throw mismatch(answer);
+    const { items, revision, continueFrom } = answer;
+    this.calls[0].succeed({ items, revision, continueFrom }, meta);
+    return null;
+  }
+}
+
+export class StatusRequest extends ReadRequest {
+  readonly consistency = null;
+  readonly calls: readonly [PendingStatus];
+
+  constructor(call: PendingStatus) {
+    super();
+    this.calls = [call];
+  }
+
+  encode(id: number): ClientRequest {
+    return { type: 'status', id };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    if (answer.type !== 'status') throw mismatch(answer);
+    this.calls[0].succeed(parseStatus(answer.status), meta);
+    return null;
+  }
+}
+
+function parseStatus(text: string): ReplicaStatus {
+  try {
+    const value: unknown = JSON.parse(text);
+    // Replicas of other versions may leave fields out or have more: that is not ours to refuse.
+    if (typeof value === 'object' && value !== null) return value as ReplicaStatus;
+  } catch (cause) {
+    throw new BalsaError('FRAME_INVALID', 'the status is not JSON', { cause });
+  }
+  throw new BalsaError('FRAME_INVALID', 'the status is not an object');
+}
+
+function mismatch(answer: ClientAnswer): BalsaError {
+  return new BalsaError('FRAME_INVALID', `an answer of type ${answer.type} to another question`);
+}

@@ -1,0 +1,251 @@
+import type { Timer } from '../base/clock.js';
+import { BalsaError } from '../base/errors.js';
+import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
+import { CallQueue } from './call-queue.js';
+import type { Context } from './context.js';
+import { cancelled, clientClosed, type Meta, type PendingCall } from './pending.js';
+import { PendingGet } from './pending-read.js';
+import { GetRequest, type ReadRequest } from './read-request.js';
+import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
+
+/** With this many get requests of one level without an answer, keys gather until one has come. */
+const EAGER_MAX = 4;
+
+/** Most requests without an answer, of one level. */
+const OUTSTANDING_MAX = 64;
+
+/** Most requests that wait to be sent (again), beside gets that were never sent. */
+const WAITING_MAX = 10_000;
+
+/** Keys of one request, in bytes. */
+const GET_BYTES_MAX = 1024 * 1024;
+
+/**
+ * The reads of one client. The gets of one turn of the event loop travel as one request for each level.
+ * A read that fails in a way that may pass, or whose link is lost, is sent again until its time is up.
+ */
+export class Reads {
+  readonly #context: Context;
+  /** Gets that were never sent. */
+  readonly #queues = {
+    linearizable: new CallQueue<PendingGet>(),
+    any: new CallQueue<PendingGet>(),
+  };
+  /** Requests to send (again), as soon as there is a link for them. */
+  #waiting: ReadRequest[] = [];
+  /** Sent over the present link, by request id. */
+  readonly #asked = new Map<number, ReadRequest>();
+  #retryTimer: Timer | null = null;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Requests without an answer. */
+  get waiting(): number {
+    return this.#asked.size;
+  }
+
+  /** @throws BalsaError `OVERLOADED` */
+  get(call: PendingGet): void {
+    const queue = this.#queues[call.query.consistency];
+    const { queueBytesMax } = this.#context.settings;
+    if (queue.length > 0 && queue.bytes + call.bytes > queueBytesMax) {
+      throw overloaded(queue.length, `${queueBytesMax} bytes (queueBytesMax)`);
+    }
+    queue.push(call);
+    this.#context.planSend();
+  }
+
+  /** @throws BalsaError `OVERLOADED` */
+  ask(request: ReadRequest): void {
+    if (this.#waiting.length >= WAITING_MAX)
+      throw overloaded(this.#waiting.length, `${WAITING_MAX} requests`);
+    this.#askAgain(request);
+  }
+
+  abort(call: PendingCall, cause: unknown): void {
+    this.#fail(call, cancelled(cause));
+  }
+
+  /** Adds what is to be sent now. */
+  take(requests: ClientRequest[]): void {
+    const { connection } = this.#context;
+    if (connection.link === null) return;
+    this.#takeWaiting(requests);
+    this.#takeGets('any', requests);
+    if (connection.ready) this.#takeGets('linearizable', requests);
+  }
+
+  /** The link was lost: all that was asked over it is asked again. */
+  linkLost(): void {
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    this.#waiting = [...asked, ...this.#waiting];
+    for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
+  }
+
+  answered(id: number, answer: ClientAnswer, meta: Meta): void {
+    const request = this.#asked.get(id);
+    if (request === undefined) return;
+    const rest = request.answer(answer, { ...meta, consistency: request.consistency ?? 'any' });
+    this.#asked.delete(id);
+    if (rest !== null) this.#askAgain(rest);
+    else if (this.#queues.linearizable.length + this.#queues.any.length > 0) {
+      this.#context.planSend();
+    }
+  }
+
+  refused(id: number, error: BalsaError): void {
+    const request = this.#asked.get(id);
+    if (request === undefined) return;
+    this.#asked.delete(id);
+    if (isFinal(request, error)) {
+      request.fail(error);
+      this.#context.planSend();
+      return;
+    }
+    const { env, connection } = this.#context;
+    request.failures += 1;
+    request.lastRefusal = error;
+    const askedMs = retryAfterMs(error) * (1 + env.random.next() / 2);
+    const delayMs = Math.max(backoffMs(request.failures, env.random), askedMs);
+    request.notBeforeMs = env.clock.monotonicMs() + delayMs;
+    if (error.code === 'NOT_LEADER') {
+      this.#context.afterAnswers(() => connection.notLeader(leaderNamed(error)));
+    } else if (error.code === 'SHUTTING_DOWN') {
+      this.#context.afterAnswers(() => connection.leave(error));
+    }
+    this.#askAgain(request);
+  }
+
+  /** Fails the reads whose time is up. @returns the earliest deadline of the rest */
+  expire(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    const look = (call: PendingCall, request: ReadRequest | null, needsLeader: boolean): void => {
+      if (call.settled) return;
+      if (call.deadlineMs > nowMs) {
+        nextMs = Math.min(nextMs, call.deadlineMs);
+        return;
+      }
+      const lastRefusal = request?.lastRefusal ?? null;
+      const { startedMs, deadlineMs } = call;
+      this.#fail(call, this.#context.timedOut({ startedMs, deadlineMs, lastRefusal, needsLeader }));
+    };
+    for (const call of this.#queues.linearizable) look(call, null, true);
+    for (const call of this.#queues.any) look(call, null, false);
+    for (const request of this.#requests()) {
+      for (const call of request.calls) look(call, request, request.needsLeader);
+    }
+    this.#forgetSettled();
+    return nextMs;
+  }
+
+  close(): void {
+    for (const queue of Object.values(this.#queues)) {
+      for (const call of queue) this.#fail(call, clientClosed());
+    }
+    for (const request of this.#requests()) request.fail(clientClosed());
+    this.#waiting = [];
+    this.#asked.clear();
+    this.#retryTimer?.cancel();
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #askAgain(request: ReadRequest): void {
+    this.#waiting.push(request);
+    this.#context.planSend();
+  }
+
+  #takeWaiting(requests: ClientRequest[]): void {
+    if (this.#waiting.length === 0) return;
+    const { connection, env } = this.#context;
+    const nowMs = env.clock.monotonicMs();
+    const later: ReadRequest[] = [];
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const request of this.#waiting) {
+      if (!request.live) continue;
+      if (request.needsLeader && !connection.ready) {
+        later.push(request);
+      } else if (request.notBeforeMs > nowMs) {
+        later.push(request);
+        nextMs = Math.min(nextMs, request.notBeforeMs);
+      } else {
+        requests.push(this.#encode(request));
+      }
+    }
+    this.#waiting = later;
+    this.#retryAt(nextMs, nowMs);
+  }
+
+  #retryAt(nextMs: number, nowMs: number): void {
+    this.#retryTimer?.cancel();
+    this.#retryTimer = null;
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    const { clock } = this.#context.env;
+    this.#retryTimer = clock.setTimer(Math.ceil(nextMs - nowMs), () => this.#context.planSend());
+  }
+
+  #takeGets(level: 'linearizable' | 'any', requests: ClientRequest[]): void {
+    const queue = this.#queues[level];
+    if (queue.length === 0) return;
+    const bounds = {
+      operationsMax: this.#context.limits.operationsPerBatchMax,
+      bytesMax: GET_BYTES_MAX,
+    };
+    let asked = this.#askedAt(level);
+    while (queue.length > 0 && asked < OUTSTANDING_MAX) {
+      if (asked >= EAGER_MAX && !queue.fills(bounds)) return;
+      const [first, ...others] = queue.take(bounds, sameRevision);
+      if (first === undefined) return;
+      requests.push(this.#encode(new GetRequest([first, ...others])));
+      asked += 1;
+    }
+  }
+
+  #askedAt(level: 'linearizable' | 'any'): number {
+    let count = 0;
+    for (const request of this.#asked.values()) {
+      if (request.consistency === level && request instanceof GetRequest) count += 1;
+    }
+    return count;
+  }
+
+  #encode(request: ReadRequest): ClientRequest {
+    const id = this.#context.nextRequestId();
+    this.#asked.set(id, request);
+    return request.encode(id);
+  }
+
+  *#requests(): Generator<ReadRequest> {
+    yield* this.#waiting;
+    yield* this.#asked.values();
+  }
+
+  #fail(call: PendingCall, error: BalsaError): void {
+    if (call.settled) return;
+    call.fail(error);
+    if (call instanceof PendingGet && !call.sent)
+      this.#queues[call.query.consistency].dropped(call);
+  }
+
+  #forgetSettled(): void {
+    this.#waiting = this.#waiting.filter((request) => request.live);
+    for (const [id, request] of this.#asked) if (!request.live) this.#asked.delete(id);
+  }
+}
+
+const sameRevision = (first: PendingGet, next: PendingGet): boolean =>
+  first.query.revision === next.query.revision;
+
+/** A revision that does not exist at a linearizable read does not exist; another replica may lag. */
+function isFinal(request: ReadRequest, error: BalsaError): boolean {
+  return !error.retryable || (error.code === 'FUTURE_REVISION' && request.needsLeader);
+}
+
+function overloaded(calls: number, limit: string): BalsaError {
+  return new BalsaError('OVERLOADED', `${calls} reads wait to be sent; the limit is ${limit}`, {
+    details: { retryAfterMs: 50 },
+  });
+}

@@ -1,0 +1,147 @@
+import { isVoter, otherVoters } from './configuration.js';
+import { voteResult } from './quorum.js';
+import { startLeading } from './replication.js';
+import { becomeFollower, setLeader, setTerm } from './roles.js';
+import type { RaftState } from './state.js';
+import type { MemberId, RequestVote, RequestVoteReply } from './types.js';
+
+/** Elections: paper §5.2, pre-vote of thesis §9.6, the up-to-date rule of paper §5.4.1. */
+
+/**
+ * Asks whether an election could be won, before any term is disturbed. A leader stays one; who does
+ * not vote does not campaign.
+ */
+export function campaign(state: RaftState, reason: string): void {
+  if (state.leadership !== null) return;
+  if (!isVoter(state.configuration, state.id)) {
+    state.resetElectionTimer();
+    becomeFollower(state, { term: state.currentTerm, leader: null, reason });
+    return;
+  }
+  state.role = 'pre-candidate';
+  setLeader(state, null);
+  state.votes.clear();
+  state.resetElectionTimer();
+  state.tellRole(reason);
+  requestVotes(state, true);
+  // Its own pre-vote changes nothing and waits for nothing.
+  recordVote(state, state.id, true);
+}
+
+/** The election timer has run out. */
+export function electionTimedOut(state: RaftState): void {
+  campaign(state, 'election-timeout');
+}
+
+/**
+ * The connection to the leader broke. It may be alive, so only the wait is shortened: the pre-vote
+ * asks the others, who refuse while they hear the leader. Once per contact with the leader, because
+ * without one there is no leader to lose.
+ */
+export function leaderDisconnected(state: RaftState): void {
+  const { electionTicks, random } = state.options;
+  setLeader(state, null);
+  const wait = 1 + random.int(Math.max(2, Math.floor(electionTicks / 4)));
+  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + wait);
+  state.tellRole('leader-disconnected');
+}
+
+/**
+ * Would an election now disturb a leader that works? (Leader stickiness, thesis §9.6 and §4.2.3:
+ * "if a server receives a RequestVote request within the minimum election timeout of hearing from a
+ * current leader, it does not update its term or grant its vote".)
+ */
+export function hearsLeader(state: RaftState): boolean {
+  const { leadership, configuration, now } = state;
+  const { electionTicks } = state.options;
+  if (leadership !== null) {
+    const isNew = now - leadership.sinceTick < electionTicks;
+    return isNew || leadership.hearsQuorum(configuration, electionTicks, now);
+  }
+  return state.leader !== null && state.electionElapsed < electionTicks;
+}
+
+/** The request is not of an old term, and of the current one unless it is a pre-vote. */
+export function handleRequestVote(state: RaftState, message: RequestVote): void {
+  const granted = mayGrant(state, message);
+  const reply = {
+    type: 'RequestVoteReply',
+    from: state.id,
+    to: message.from,
+    preVote: message.preVote,
+    granted,
+  } as const;
+  if (message.preVote) {
+    // A granted pre-vote promises nothing. A refusal tells the own term.
+    if (granted) state.send({ ...reply, term: message.term });
+    else state.sendOnceTermIsDurable({ ...reply, term: state.currentTerm });
+    return;
+  }
+  if (granted) {
+    state.votedFor = message.from;
+    state.resetElectionTimer();
+  }
+  state.sendOnceTermIsDurable({ ...reply, term: state.currentTerm });
+}
+
+export function handleRequestVoteReply(state: RaftState, message: RequestVoteReply): void {
+  const asked = message.preVote ? 'pre-candidate' : 'candidate';
+  if (state.role !== asked) return;
+  if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
+  recordVote(state, message.from, message.granted);
+}
+
+/** The vote for itself counts once it is on disk (it is a promise like any other). */
+export function countOwnVote(state: RaftState): void {
+  if (state.role !== 'candidate' || state.votes.has(state.id)) return;
+  if (state.votedFor === state.id && state.hardStateIsDurable) recordVote(state, state.id, true);
+}
+
+/** Checks that the vote is still free, and that the log of the candidate lacks nothing. */
+function mayGrant(state: RaftState, message: RequestVote): boolean {
+  const free =
+    message.term > state.currentTerm ||
+    state.votedFor === message.from ||
+    (state.votedFor === null && state.leader === null);
+  return free && state.log.isUpToDate(message.lastLog);
+}
+
+function recordVote(state: RaftState, member: MemberId, granted: boolean): void {
+  if (!state.votes.has(member)) state.votes.set(member, granted);
+  const result = voteResult(state.configuration, (voter) => state.votes.get(voter));
+  if (result === 'pending') return;
+  if (result === 'lost') {
+    becomeFollower(state, { term: state.currentTerm, leader: null, reason: 'election-lost' });
+  } else if (state.role === 'pre-candidate') {
+    becomeCandidate(state);
+  } else if (state.votes.has(state.id)) {
+    state.votes.clear();
+    startLeading(state);
+  }
+}
+
+function becomeCandidate(state: RaftState): void {
+  setTerm(state, state.currentTerm + 1);
+  state.votedFor = state.id;
+  state.role = 'candidate';
+  state.votes.clear();
+  state.resetElectionTimer();
+  state.tellRole('pre-vote-won');
+  requestVotes(state, false);
+}
+
+function requestVotes(state: RaftState, preVote: boolean): void {
+  for (const member of otherVoters(state.configuration, state.id)) {
+    const request: RequestVote = {
+      type: 'RequestVote',
+      from: state.id,
+      to: member,
+      term: preVote ? state.currentTerm + 1 : state.currentTerm,
+      preVote,
+      lastLog: state.log.last,
+    };
+    if (preVote) state.send(request);
+    // A candidate that forgot its vote for itself could vote for another in the same term.
+    else state.outbox.sendAfterPersist(request);
+  }
+}

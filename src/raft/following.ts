@@ -1,0 +1,128 @@
+import { assert } from '../base/assert.js';
+import { becomeFollower, setLeader } from './roles.js';
+import type { RaftState } from './state.js';
+import type {
+  AppendEntries,
+  AppendEntriesReply,
+  Entry,
+  Heartbeat,
+  LogIndex,
+  MemberId,
+} from './types.js';
+
+/** The receiver's side of AppendEntries and of the heartbeat (paper §5.3, Figure 2). */
+
+/** The message is of the current term. */
+export function handleAppendEntries(state: RaftState, message: AppendEntries): void {
+  follow(state, message.from);
+  const verified = takeEntries(state, message);
+  if (verified === null) {
+    refuseAppend(state, message);
+    return;
+  }
+  // Figure 2: only through the last entry that this message verified. What the own log holds
+  // beyond that may differ from the leader's.
+  state.commitTo(Math.min(message.leaderCommit, verified));
+  const reply: AppendEntriesReply = {
+    type: 'AppendEntriesReply',
+    from: state.id,
+    to: message.from,
+    term: state.currentTerm,
+    result: { success: true, matchIndex: verified },
+  };
+  // An entry that is acknowledged and lost may have been committed.
+  if (verified > state.writes.flushedIndex) state.outbox.sendAfterPersist(reply);
+  else state.sendOnceTermIsDurable(reply);
+}
+
+/** Refuses a message that does not fit the log, or is of an old term (which the answer tells). */
+export function refuseAppend(state: RaftState, message: AppendEntries): void {
+  state.sendOnceTermIsDurable({
+    type: 'AppendEntriesReply',
+    from: state.id,
+    to: message.from,
+    term: state.currentTerm,
+    result: {
+      success: false,
+      prevIndex: message.prevLog.index,
+      hint: state.log.lastPossibleAgreement(message.prevLog),
+    },
+  });
+}
+
+/** The message is of the current term. */
+export function handleHeartbeat(state: RaftState, message: Heartbeat): void {
+  follow(state, message.from);
+  // At most what this member has said to have; so it must be there.
+  state.commitTo(message.commit);
+  answerHeartbeat(state, message, message.readRound);
+}
+
+/** Tells the sender of an old heartbeat the term. Round 0 confirms nothing in any term. */
+export function refuseHeartbeat(state: RaftState, message: Heartbeat): void {
+  answerHeartbeat(state, message, 0);
+}
+
+function answerHeartbeat(state: RaftState, message: Heartbeat, readRound: number): void {
+  state.sendOnceTermIsDurable({
+    type: 'HeartbeatReply',
+    from: state.id,
+    to: message.from,
+    term: state.currentTerm,
+    readRound,
+  });
+}
+
+/** The sender leads the current term. */
+function follow(state: RaftState, leader: MemberId): void {
+  assert(
+    state.leadership === null && (state.leader === null || state.leader === leader),
+    `one leader in term ${state.currentTerm}: ${state.leader} and ${leader}`,
+  );
+  if (state.role !== 'follower') {
+    // Paper §5.2: a candidate recognises the leader of its own term.
+    becomeFollower(state, { term: state.currentTerm, leader, reason: 'leader-elected' });
+    return;
+  }
+  state.resetElectionTimer();
+  if (state.leader === leader) return;
+  setLeader(state, leader);
+  state.tellRole('leader-heard');
+}
+
+/**
+ * Takes the entries into the log. Returns the index through which the log is now known to equal the
+ * leader's, or `null` when it does not hold `prevLog`.
+ */
+function takeEntries(state: RaftState, message: AppendEntries): LogIndex | null {
+  const { log, commitIndex } = state;
+  const { prevLog, entries } = message;
+  checkEntries(message);
+  // What is committed is in the log of every later leader (paper §5.4.3): what lies before the
+  // start of the log need not be compared.
+  if (!log.holds(prevLog)) {
+    if (prevLog.index > commitIndex) return null;
+    assert(prevLog.index < log.start.index, 'a leader has all that is committed here');
+  }
+  for (const entry of entries) {
+    if (entry.index > log.lastIndex) {
+      log.append(entry);
+    } else if (entry.index > log.start.index && log.termAt(entry.index) !== entry.term) {
+      // Only on a conflict: an old message that was overtaken must not cut off what came after it.
+      state.truncateFrom(entry.index);
+      log.append(entry);
+    }
+  }
+  return Math.max(prevLog.index + entries.length, commitIndex);
+}
+
+function checkEntries({ prevLog, entries, term }: AppendEntries): void {
+  let previous: Pick<Entry, 'index' | 'term'> = prevLog;
+  for (const entry of entries) {
+    assert(
+      entry.index === previous.index + 1 && entry.term >= previous.term && entry.term <= term,
+      'the entries of a message follow one another',
+    );
+    previous = entry;
+  }
+}

@@ -1,0 +1,72 @@
+import { assert } from '../base/assert.js';
+import type { HardState, LogIndex } from './types.js';
+
+interface Write {
+  readonly sequence: number;
+  /** When it is done, the log is on disk through here. */
+  claim: LogIndex;
+  readonly hardState: HardState | null;
+}
+
+/**
+ * What is on disk, and the writes that were asked for and are not done.
+ *
+ * Each write claims the log through its last entry. A truncation lowers the claims of *all* writes
+ * under way (and what was flushed) to the place before the cut. A late completion of a write whose
+ * entries were cut off meanwhile, and replaced by others at the same indexes, therefore says nothing
+ * of the new ones: these have a write of their own behind it. (This is the ABA race of asynchronous
+ * storage. Comparing the term and index of a completion with the log does not catch it when the
+ * same entry comes back after a second truncation; lowered claims do.)
+ */
+export class WritesUnderWay {
+  readonly #writes: Write[] = [];
+  #lastSequence = 0;
+  #flushedIndex: LogIndex;
+  #durable: HardState;
+
+  constructor(durable: HardState, flushedIndex: LogIndex) {
+    this.#durable = durable;
+    this.#flushedIndex = flushedIndex;
+  }
+
+  /** The log, as it is now, is on disk through here. */
+  get flushedIndex(): LogIndex {
+    return this.#flushedIndex;
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** Is exactly this term with this vote on disk? */
+  holds(state: Pick<HardState, 'currentTerm' | 'votedFor'>): boolean {
+    return (
+      this.#durable.currentTerm === state.currentTerm && this.#durable.votedFor === state.votedFor
+    );
+  }
+
+  /** Registers a write that ends the log on disk at `lastIndex`; returns its number. */
+  begin(lastIndex: LogIndex, hardState: HardState | null): number {
+    this.#lastSequence += 1;
+    this.#writes.push({ sequence: this.#lastSequence, claim: lastIndex, hardState });
+    return this.#lastSequence;
+  }
+
+  /** All writes through `sequence` are done. */
+  complete(sequence: number): void {
+    assert(sequence <= this.#lastSequence, `write ${sequence} was asked for`);
+    let done = 0;
+    for (const write of this.#writes) {
+      if (write.sequence > sequence) break;
+      done += 1;
+      this.#flushedIndex = Math.max(this.#flushedIndex, write.claim);
+      if (write.hardState !== null) this.#durable = write.hardState;
+    }
+    this.#writes.splice(0, done);
+  }
+
+  truncateFrom(index: LogIndex): void {
+    this.#flushedIndex = Math.min(this.#flushedIndex, index - 1);
+    for (const write of this.#writes) write.claim = Math.min(write.claim, index - 1);
+  }
+}

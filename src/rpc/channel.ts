@@ -1,0 +1,154 @@
+import {
+  Client,
+  type ClientDuplexStream,
+  credentials,
+  type ServerDuplexStream,
+  status,
+} from '@grpc/grpc-js';
+import { BalsaError } from '../base/errors.js';
+
+/** One side of a stream of frames. What it carries is settled by the frames themselves. */
+export interface Channel {
+  /** Best effort, in order. Does nothing once the channel is closed. */
+  send(frame: Buffer): void;
+  /** Bytes handed to {@link send} that the network has not taken yet. */
+  readonly pendingBytes: number;
+  /** Sends what waits, then ends. `onClose` is called when it is over. */
+  end(): void;
+  /** Ends at once; what waits is dropped. */
+  abort(): void;
+}
+
+export interface ChannelHandlers {
+  readonly onFrame: (frame: Buffer) => void;
+  /** Called once. The reason is for logs and messages: a closed channel is an ordinary thing. */
+  readonly onClose: (reason: BalsaError) => void;
+}
+
+export interface DialOptions extends ChannelHandlers {
+  /** `host:port` */
+  readonly address: string;
+  /** Path of the gRPC method. */
+  readonly path: string;
+  readonly frameBytesMax: number;
+}
+
+/** Room for what gRPC adds to a frame. */
+export const FRAME_SLACK_BYTES = 64 * 1024;
+
+/** A peer that is silent for this long is asked for a sign of life. */
+const KEEPALIVE_MS = 3000;
+const KEEPALIVE_TIMEOUT_MS = 3000;
+
+const asIs = (bytes: Buffer): Buffer => bytes;
+
+/** Opens a stream over gRPC. Never throws; what goes wrong comes as `onClose`. */
+export function dial(options: DialOptions): Channel {
+  const client = new Client(options.address, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': options.frameBytesMax + FRAME_SLACK_BYTES,
+    'grpc.max_send_message_length': -1,
+    'grpc.keepalive_time_ms': KEEPALIVE_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.keepalive_permit_without_calls': 0,
+    'grpc.initial_reconnect_backoff_ms': 50,
+    'grpc.max_reconnect_backoff_ms': 500,
+    // Each channel has its own connection, so that closing one never touches another.
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_retries': 0,
+  });
+  const call = client.makeBidiStreamRequest(options.path, asIs, asIs);
+  return new GrpcChannel(call, options, () => client.close());
+}
+
+class GrpcChannel implements Channel {
+  readonly #call: ClientDuplexStream<Buffer, Buffer>;
+  #pendingBytes = 0;
+  #open = true;
+
+  constructor(call: ClientDuplexStream<Buffer, Buffer>, options: DialOptions, release: () => void) {
+    this.#call = call;
+    const close = (code: status, details: string): void => {
+      if (!this.#open) return;
+      this.#open = false;
+      release();
+      options.onClose(closeReason(options.address, code, details));
+    };
+    call.on('data', options.onFrame);
+    // Both come for one failure; without a listener of its own 'error' would end the process.
+    call.on('error', (error) =>
+      close((error as { code?: status }).code ?? status.UNKNOWN, error.message),
+    );
+    call.on('status', (s) => close(s.code, s.details));
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  send(frame: Buffer): void {
+    if (!this.#open) return;
+    this.#pendingBytes += frame.byteLength;
+    this.#call.write(frame, () => {
+      this.#pendingBytes -= frame.byteLength;
+    });
+  }
+
+  end(): void {
+    if (this.#open) this.#call.end();
+  }
+
+  abort(): void {
+    if (this.#open) this.#call.cancel();
+  }
+}
+
+function closeReason(address: string, code: status, details: string): BalsaError {
+  if (code === status.OK) return new BalsaError('UNREACHABLE', `${address} ended the stream`);
+  if (code === status.UNIMPLEMENTED) {
+    return new BalsaError(
+      'PROTOCOL_VERSION',
+      `${address} is a gRPC server, but not a Balsa replica`,
+    );
+  }
+  return new BalsaError('UNREACHABLE', `${address}: ${details || status[code]}`, {
+    details: { address },
+  });
+}
+
+/** The replica's end of a stream that somebody else dialled. `onClose` comes once. */
+export function acceptedChannel(
+  call: ServerDuplexStream<Buffer, Buffer>,
+  handlers: { readonly onFrame: (frame: Buffer) => void; readonly onClose: () => void },
+): Channel {
+  let pendingBytes = 0;
+  let open = true;
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    handlers.onClose();
+  };
+  call.on('data', handlers.onFrame);
+  call.on('end', () => {
+    close();
+    call.end();
+  });
+  for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, close);
+  return {
+    get pendingBytes() {
+      return pendingBytes;
+    },
+    send(frame) {
+      if (!open) return;
+      pendingBytes += frame.byteLength;
+      call.write(frame, () => {
+        pendingBytes -= frame.byteLength;
+      });
+    },
+    end() {
+      if (open) call.end();
+    },
+    abort() {
+      if (open) call.destroy();
+    },
+  };
+}

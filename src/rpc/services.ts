@@ -1,0 +1,30 @@
+import type { handleBidiStreamingCall, ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js';
+import { CLIENT_STREAM_PATH, PEER_STREAM_PATH } from './protocol.js';
+
+/** gRPC method definitions. The bytes of a message are a frame as it is: no second codec. */
+const asIs = (bytes: Buffer): Buffer => bytes;
+
+const streamMethod = (path: string) => ({
+  path,
+  requestStream: true as const,
+  responseStream: true as const,
+  requestSerialize: asIs,
+  requestDeserialize: asIs,
+  responseSerialize: asIs,
+  responseDeserialize: asIs,
+});
+
+export type StreamHandler = handleBidiStreamingCall<Buffer, Buffer>;
+
+export interface StreamImplementation {
+  readonly [name: string]: UntypedHandleCall;
+  readonly Stream: StreamHandler;
+}
+
+export const clientService: ServiceDefinition<StreamImplementation> = {
+  Stream: streamMethod(CLIENT_STREAM_PATH),
+};
+
+export const peerService: ServiceDefinition<StreamImplementation> = {
+  Stream: streamMethod(PEER_STREAM_PATH),
+};

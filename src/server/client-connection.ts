@@ -1,0 +1,294 @@
+import { assert, unreachable } from '../base/assert.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { Failpoints } from '../base/failpoints.js';
+import type { Limits } from '../base/limits.js';
+import {
+  checkKey,
+  checkOperation,
+  type KeyValue,
+  unpackOperations,
+  type WriteBatch,
+} from '../base/operation.js';
+import { packReplicaFrame, unpackClientFrame } from '../rpc/client-frames.js';
+import {
+  type ClientAnswer,
+  type ClientHello,
+  type ClientRequest,
+  PROTOCOL_VERSION,
+  type ReplicaHello,
+} from '../rpc/protocol.js';
+import { toWireError } from '../rpc/wire-error.js';
+import type { StateMachine } from '../statemachine/state-machine.js';
+import type { Replica } from './replica.js';
+
+/** What a connection needs of its replica. */
+export interface ClientHost {
+  readonly limits: Limits;
+  readonly failpoints: Failpoints;
+  /** `null` while the cluster is being formed or the replica starts. */
+  readonly serving: { readonly replica: Replica; readonly machine: StateMachine } | null;
+  /** Why `serving` is null, for the client. */
+  notServingReason(): BalsaError;
+  hello(): ReplicaHello;
+  status(): string;
+}
+
+/** The network side of one client stream. */
+export interface ClientStream {
+  send(frame: Buffer): void;
+  /** Bytes handed to `send` that the network has not taken. */
+  readonly pendingBytes: number;
+  end(): void;
+}
+
+const SESSION_ID_BYTES = 16;
+
+/**
+ * One client stream: checks what comes in, asks the replica, gathers the answers of a turn into one
+ * frame. A stream that breaks the protocol is told so and ended; nobody else notices.
+ */
+export class ClientConnection {
+  readonly #host: ClientHost;
+  readonly #stream: ClientStream;
+  #hello: ClientHello | null = null;
+  #answers: ClientAnswer[] = [];
+  #answerBytes = 0;
+  #closed = false;
+  readonly #onAnswers: () => void;
+
+  /** `onAnswers` is called when the first answer since the last {@link flush} is there. */
+  constructor(options: { host: ClientHost; stream: ClientStream; onAnswers: () => void }) {
+    this.#host = options.host;
+    this.#stream = options.stream;
+    this.#onAnswers = options.onAnswers;
+  }
+
+  get welcomed(): boolean {
+    return this.#hello !== null || this.#closed;
+  }
+
+  get clientName(): string {
+    return this.#hello?.clientName ?? 'unknown';
+  }
+
+  /** A frame has come. Never throws: a bad one ends this stream. */
+  receive(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    try {
+      const frame = unpackClientFrame(bytes);
+      if (frame.type === 'hello') this.#welcome(frame.hello);
+      else for (const request of frame.requests) this.#request(request);
+    } catch (error) {
+      this.end(asBalsaError(error));
+    }
+  }
+
+  /** Sends the answers given since the last time. */
+  flush(): void {
+    if (this.#closed || this.#answers.length === 0) return;
+    const answers = this.#answers;
+    this.#answers = [];
+    this.#answerBytes = 0;
+    this.#host.failpoints.hit('reply.before-send');
+    this.#stream.send(packReplicaFrame({ type: 'answers', answers }));
+    if (this.#stream.pendingBytes > this.#host.limits.pendingAnswerBytesMax) {
+      const limit = this.#host.limits.pendingAnswerBytesMax;
+      const message = `${limit} bytes of answers wait (pendingAnswerBytesMax) and the client does not read them`;
+      this.end(new BalsaError('OVERLOADED', message));
+    }
+  }
+
+  /** Tells the client that the leader has changed. */
+  leaderChanged(leader: string | null, term: number): void {
+    if (this.#closed || this.#hello === null) return;
+    this.flush();
+    this.#stream.send(packReplicaFrame({ type: 'leader', leader, term }));
+  }
+
+  /** Ends the stream and says why. */
+  end(error: BalsaError): void {
+    if (this.#closed) return;
+    this.flush();
+    this.closed();
+    this.#stream.send(packReplicaFrame({ type: 'end', error: toWireError(error) }));
+    this.#stream.end();
+  }
+
+  /** The network has closed the stream: answers to come have nowhere to go. */
+  closed(): void {
+    this.#closed = true;
+    this.#answers = [];
+  }
+
+  #welcome(hello: ClientHello): void {
+    if (this.#hello !== null) throw new BalsaError('FRAME_INVALID', 'a second hello on one stream');
+    if (hello.protocolVersion !== PROTOCOL_VERSION) {
+      throw new BalsaError(
+        'PROTOCOL_VERSION',
+        `the client speaks protocol version ${hello.protocolVersion}, this replica ${PROTOCOL_VERSION}:` +
+          ' use a client library of the same major version',
+        { details: { supported: PROTOCOL_VERSION } },
+      );
+    }
+    if (hello.sessionId.byteLength !== SESSION_ID_BYTES) {
+      throw new BalsaError('FRAME_INVALID', `hello sessionId: expected ${SESSION_ID_BYTES} bytes`);
+    }
+    if (this.#host.serving === null) throw this.#host.notServingReason();
+    const own = this.#host.hello();
+    if (hello.clusterId !== null && hello.clusterId !== own.clusterId) {
+      throw new BalsaError(
+        'CLUSTER_MISMATCH',
+        `the client asks for cluster ${hello.clusterId}, this replica belongs to ${own.clusterId}`,
+      );
+    }
+    this.#hello = hello;
+    this.#stream.send(packReplicaFrame({ type: 'hello', hello: own }));
+  }
+
+  #request(request: ClientRequest): void {
+    if (this.#hello === null) throw new BalsaError('FRAME_INVALID', 'a request before the hello');
+    try {
+      this.#dispatch(request, this.#hello.sessionId);
+    } catch (error) {
+      const known = asBalsaError(error);
+      if (known.code === 'INTERNAL' || known.code === 'INVARIANT') throw known;
+      this.#refuse(request.id, known);
+    }
+  }
+
+  #dispatch(request: ClientRequest, sessionId: Uint8Array): void {
+    switch (request.type) {
+      case 'write':
+        this.#write(request, sessionId);
+        break;
+      case 'get':
+        this.#get(request);
+        break;
+      case 'range':
+        this.#range(request);
+        break;
+      case 'status':
+        this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
+        break;
+      default:
+        unreachable(request);
+    }
+  }
+
+  #write(request: Extract<ClientRequest, { type: 'write' }>, sessionId: Uint8Array): void {
+    const { id, bornIndex, sequence, acknowledged, operations } = request;
+    this.#checkWrite(request);
+    const batch: WriteBatch = { sessionId, bornIndex, sequence, acknowledged, operations };
+    const { replica } = this.#serving();
+    replica.write(batch, (answer) => {
+      if (!answer.ok) this.#refuse(id, answer.error);
+      else this.#answer({ type: 'write', id, meta: replica.meta(), results: answer.results });
+    });
+  }
+
+  /** What gets into the log cannot be refused later, so all is checked here. */
+  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): void {
+    const { limits } = this.#host;
+    if (request.sequence === 0)
+      throw new BalsaError('FRAME_INVALID', 'write sequence: counts from 1');
+    if (request.acknowledged >= request.sequence) {
+      throw new BalsaError('FRAME_INVALID', 'write acknowledged: must be below the sequence');
+    }
+    const bytes = request.operations.byteLength;
+    if (bytes > limits.batchBytesMax) {
+      throw tooLarge(`${bytes} bytes`, 'batchBytesMax', limits.batchBytesMax);
+    }
+    const operations = unpackOperations(request.operations);
+    if (operations.length > limits.operationsPerBatchMax) {
+      throw tooLarge(
+        `${operations.length} operations`,
+        'operationsPerBatchMax',
+        limits.operationsPerBatchMax,
+      );
+    }
+    for (const operation of operations) checkOperation(operation, limits);
+  }
+
+  #get(request: Extract<ClientRequest, { type: 'get' }>): void {
+    const { limits } = this.#host;
+    if (request.keys.length > limits.operationsPerBatchMax) {
+      throw tooLarge(
+        `${request.keys.length} keys`,
+        'operationsPerBatchMax',
+        limits.operationsPerBatchMax,
+      );
+    }
+    for (const key of request.keys) checkKey(key, limits);
+    const { replica, machine } = this.#serving();
+    this.#whenReadable(request, () => {
+      const items: (KeyValue | null)[] = [];
+      let bytes = 0;
+      for (const key of request.keys) {
+        const item = machine.get(key, request.revision);
+        items.push(item);
+        bytes += item === null ? 1 : item.value.byteLength + key.byteLength;
+        if (bytes >= limits.rangePageBytesMax) break;
+      }
+      this.#answer({ type: 'get', id: request.id, meta: replica.meta(), items }, bytes);
+    });
+  }
+
+  #range(request: Extract<ClientRequest, { type: 'range' }>): void {
+    const { replica, machine } = this.#serving();
+    this.#whenReadable(request, () => {
+      const meta = replica.meta();
+      machine.range(request).then(
+        ({ items, revision, continueFrom }) =>
+          this.#answer({ type: 'range', id: request.id, meta, items, revision, continueFrom }),
+        (error: unknown) => this.#refuse(request.id, asBalsaError(error)),
+      );
+    });
+  }
+
+  #whenReadable(
+    request: Extract<ClientRequest, { type: 'get' | 'range' }>,
+    serve: () => void,
+  ): void {
+    this.#serving().replica.read(request.consistency, (error) => {
+      if (error !== null) {
+        this.#refuse(request.id, error);
+        return;
+      }
+      try {
+        serve();
+      } catch (cause) {
+        this.#refuse(request.id, asBalsaError(cause));
+      }
+    });
+  }
+
+  #serving(): NonNullable<ClientHost['serving']> {
+    const { serving } = this.#host;
+    assert(serving !== null, 'a stream that was welcomed has a replica behind it');
+    return serving;
+  }
+
+  #refuse(id: number, error: BalsaError): void {
+    this.#answer({ type: 'error', id, error: toWireError(error) });
+  }
+
+  #answer(answer: ClientAnswer, bytes = 0): void {
+    if (this.#closed) return;
+    if (this.#answers.length === 0) this.#onAnswers();
+    this.#answers.push(answer);
+    // Gets of large values: a frame stays well below its limit.
+    this.#answerBytes += bytes;
+    if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
+  }
+}
+
+function tooLarge(found: string, limit: string, value: number): BalsaError {
+  return new BalsaError(
+    'BATCH_TOO_LARGE',
+    `the request has ${found}; the limit is ${value} (${limit})`,
+    {
+      outcome: 'not-applied',
+      details: { limit: value },
+    },
+  );
+}

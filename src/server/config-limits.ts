@@ -1,0 +1,107 @@
+import { LIMITS, type Limits } from '../base/limits.js';
+
+/** What may be set under `limits` in the configuration file, and how the limits must fit together. */
+
+export type LimitName = keyof Limits;
+
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+/** Every limit can be set within these bounds. */
+export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
+  keyBytesMax: { min: 16, max: 1 * MiB },
+  valueBytesMax: { min: 16, max: 32 * MiB },
+  operationsPerBatchMax: { min: 1, max: 100_000 },
+  batchBytesMax: { min: 4 * KiB, max: 64 * MiB },
+  frameBytesMax: { min: 128 * KiB, max: 256 * MiB },
+  batchesPerSessionMax: { min: 1, max: 4096 },
+  sessionsMax: { min: 1, max: 10_000_000 },
+  sessionIdleMsMax: { min: 1000, max: 30 * 86_400_000 },
+  rangePageKeysMax: { min: 1, max: 1_000_000 },
+  rangePageBytesMax: { min: 1 * KiB, max: 64 * MiB },
+  uncommittedBytesMax: { min: 64 * KiB, max: 4 * GiB },
+  pendingRequestBytesMax: { min: 128 * KiB, max: 16 * GiB },
+  pendingAnswerBytesMax: { min: 128 * KiB, max: 16 * GiB },
+  pendingReadsMax: { min: 1, max: 10_000_000 },
+  entryBytesMax: { min: 8 * KiB, max: 128 * MiB },
+  appendBytesMax: { min: 1 * KiB, max: 128 * MiB },
+  inflightAppendsMax: { min: 1, max: 10_000 },
+  inflightBytesMax: { min: 8 * KiB, max: 1 * GiB },
+  logCacheBytesMax: { min: 0, max: 16 * GiB },
+  peerQueueBytesMax: { min: 128 * KiB, max: 4 * GiB },
+  overlayBytesMax: { min: 64 * KiB, max: 4 * GiB },
+  walSegmentBytes: { min: 64 * KiB, max: 1 * GiB },
+  clientStreamsMax: { min: 1, max: 1_000_000 },
+};
+
+/** Room for what surrounds keys and values: tuple headers, ids, names of members. */
+const OPERATION_SLACK = 1 * KiB;
+const FRAME_SLACK = 64 * KiB;
+
+interface FitRule {
+  /** The limit that must be large enough. */
+  readonly limit: LimitName;
+  /** What it must hold, in words for the error. */
+  readonly holds: string;
+  readonly atLeast: (limits: Limits) => number;
+}
+
+/** So that whatever is legal alone is also legal in what carries it: no request can be stuck. */
+const FIT_RULES: readonly FitRule[] = [
+  {
+    limit: 'batchBytesMax',
+    holds: 'keyBytesMax + valueBytesMax + 1 KiB',
+    atLeast: (l) => l.keyBytesMax + l.valueBytesMax + OPERATION_SLACK,
+  },
+  {
+    limit: 'entryBytesMax',
+    holds: 'batchBytesMax + 1 KiB',
+    atLeast: (l) => l.batchBytesMax + OPERATION_SLACK,
+  },
+  {
+    limit: 'frameBytesMax',
+    holds: 'the larger of entryBytesMax and appendBytesMax + 64 KiB',
+    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax) + FRAME_SLACK,
+  },
+  {
+    limit: 'frameBytesMax',
+    holds: 'rangePageBytesMax + keyBytesMax + valueBytesMax + 64 KiB',
+    atLeast: (l) => l.rangePageBytesMax + l.keyBytesMax + l.valueBytesMax + FRAME_SLACK,
+  },
+  { limit: 'uncommittedBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
+  { limit: 'overlayBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
+  {
+    limit: 'inflightBytesMax',
+    holds: 'the larger of entryBytesMax and appendBytesMax',
+    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax),
+  },
+  { limit: 'pendingRequestBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
+  { limit: 'pendingAnswerBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
+  { limit: 'peerQueueBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
+];
+
+export interface LimitProblem {
+  readonly limit: LimitName;
+  readonly problem: string;
+}
+
+/** What does not fit; empty for the defaults. */
+export function limitProblems(limits: Limits): LimitProblem[] {
+  return FIT_RULES.flatMap(({ limit, holds, atLeast }) => {
+    const least = atLeast(limits);
+    if (limits[limit] >= least) return [];
+    return [{ limit, problem: `must be at least ${holds} = ${least}, found ${limits[limit]}` }];
+  });
+}
+
+export const LIMIT_NAMES = Object.keys(LIMITS) as readonly LimitName[];
+
+export function isLimitName(name: string): name is LimitName {
+  return Object.hasOwn(LIMITS, name);
+}

@@ -1,0 +1,26 @@
+import type { Limits } from '../base/limits.js';
+
+/** Everything a replica is told when it starts. Made by `loadConfig` from file, environment, flags. */
+export interface ServerConfig {
+  /** Name of this member, e.g. `n1`. */
+  readonly name: string;
+  /** Name of the cluster; a data folder of another one is refused. Default `balsa`. */
+  readonly cluster: string;
+  /** `host:port` to listen on. Default: the own address in `members`. Port 0 picks a free one. */
+  readonly listen: string;
+  /** `host:port` that others are told. Default: the own address in `members`. */
+  readonly advertise: string;
+  /** All members by name, with the address at which peers and clients reach them; this one included. */
+  readonly members: Readonly<Record<string, string>>;
+  /** Folder for the log and the state. */
+  readonly dataFolder: string;
+  /** Without word from a leader for this to twice this long, an election starts. Default 750. */
+  readonly electionTimeoutMs: number;
+  /** Default 100; at most a third of electionTimeoutMs. */
+  readonly heartbeatMs: number;
+  /** `trace` to `fatal`, or `silent`. Default `info`. */
+  readonly logLevel: string;
+  readonly limits: Limits;
+  /** Failpoints to turn on, e.g. `wal.before-sync=exit@3`. Tests only; empty: none. */
+  readonly unsafeFailpoints: string;
+}

@@ -1,0 +1,118 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { BalsaError } from '../base/errors.js';
+import type { Limits } from '../base/limits.js';
+import { acceptedChannel, type Channel, FRAME_SLACK_BYTES } from '../rpc/channel.js';
+import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
+import { clientService, peerService, type StreamHandler } from '../rpc/services.js';
+
+/** What takes the frames of one accepted stream. */
+export interface FrameReceiver {
+  receive(frame: Buffer): void;
+  closed(): void;
+}
+
+export interface ListenerOptions {
+  /** `host:port`; port 0 picks a free one. */
+  readonly listen: string;
+  readonly limits: Limits;
+  readonly acceptClient: (channel: Channel) => FrameReceiver;
+  readonly acceptPeer: (channel: Channel) => FrameReceiver;
+  readonly health: HealthSource;
+}
+
+/** The gRPC server of a replica: one port for clients, peers and health checks. */
+export class Listener {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE` */
+  static async open(options: ListenerOptions): Promise<{ listener: Listener; address: string }> {
+    const server = new Server({
+      'grpc.max_receive_message_length': options.limits.frameBytesMax + FRAME_SLACK_BYTES,
+      'grpc.max_send_message_length': -1,
+      'grpc.keepalive_time_ms': 10_000,
+      'grpc.keepalive_timeout_ms': 5_000,
+    });
+    server.addService(clientService, { Stream: streamHandler(options.acceptClient) });
+    server.addService(peerService, { Stream: streamHandler(options.acceptPeer) });
+    server.addService(healthService, healthImplementation(options.health));
+    const port = await bind(server, options.listen);
+    const host = options.listen.slice(0, options.listen.lastIndexOf(':'));
+    return { listener: new Listener(server), address: `${host}:${port}` };
+  }
+
+  /** Lets streams that end by themselves do so for `graceMs`, then cuts the rest. */
+  async close(graceMs: number): Promise<void> {
+    const server = this.#server;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => {
+        server.forceShutdown();
+        resolve();
+      }, graceMs);
+      server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+function streamHandler(accept: (channel: Channel) => FrameReceiver): StreamHandler {
+  return (call) => {
+    let receiver: FrameReceiver | null = null;
+    const channel = acceptedChannel(call, {
+      onFrame: (frame) => receiver?.receive(frame),
+      onClose: () => receiver?.closed(),
+    });
+    receiver = accept(channel);
+  };
+}
+
+async function bind(server: Server, listen: string): Promise<number> {
+  await refuseTakenPort(listen);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(bindError(listen, error));
+    });
+  });
+}
+
+/**
+ * gRPC's own server hides why it could not bind, and binds beside another socket of some other
+ * address family; a plain socket says it clearly.
+ */
+async function refuseTakenPort(listen: string): Promise<void> {
+  const { createServer } = await import('node:net');
+  const { host, port } = splitAddress(listen);
+  if (port === 0) return;
+  await new Promise<void>((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error) => reject(bindError(listen, error)));
+    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()));
+  });
+}
+
+/** `host:port`, or `[v6]:port`. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  return { host, port: Number(address.slice(colon + 1)) };
+}
+
+function bindError(listen: string, error: Error): BalsaError {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE' || /EADDRINUSE/.test(error.message)) {
+    return new BalsaError('PORT_IN_USE', `another process listens on ${listen}`, {
+      cause: error,
+      details: { address: listen },
+    });
+  }
+  return new BalsaError('ADDRESS_UNUSABLE', `cannot listen on ${listen}: ${error.message}`, {
+    cause: error,
+    details: { address: listen },
+  });
+}

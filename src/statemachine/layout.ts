@@ -1,0 +1,58 @@
+import { COUNT_BYTES, writeCount } from './fixed-binary.js';
+import { POSITION_BYTES, type Position, writePosition } from './position.js';
+
+/**
+ * Where things are in the state store. The first byte says what a record is:
+ *
+ *     'k' key                        what the key is now: KeyRecord
+ *     'r' revision(8) sub(2)         what one write did: ValueRecord; never changed once written
+ *     's' session(16)                SessionRecord
+ *     'a' session(16) sequence(8)    the answer of one batch, until it is acknowledged
+ *     'm' name                       about the state as a whole: MachineRecord
+ */
+const PREFIX = { key: 0x6b, value: 0x72, session: 0x73, answer: 0x61, machine: 0x6d } as const;
+
+/** The records of all user keys lie in `[KEYS_FROM, KEYS_TO)`. */
+export const KEYS_FROM: Uint8Array = Uint8Array.of(PREFIX.key);
+export const KEYS_TO: Uint8Array = Uint8Array.of(PREFIX.key + 1);
+export const SESSIONS_FROM: Uint8Array = Uint8Array.of(PREFIX.session);
+export const SESSIONS_TO: Uint8Array = Uint8Array.of(PREFIX.session + 1);
+
+export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
+
+export const SESSION_ID_BYTES = 16;
+
+export function toKeyRecordKey(key: Uint8Array): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + key.byteLength);
+  storeKey[0] = PREFIX.key;
+  storeKey.set(key, 1);
+  return storeKey;
+}
+
+/** The user key of a store key made by {@link toKeyRecordKey} (a view). */
+export function fromKeyRecordKey(storeKey: Uint8Array): Uint8Array {
+  return storeKey.subarray(1);
+}
+
+export function toValueRecordKey(position: Position): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + POSITION_BYTES);
+  storeKey[0] = PREFIX.value;
+  writePosition(storeKey, position, 1);
+  return storeKey;
+}
+
+/** @param id the session's id, as `toMapKey` makes it */
+export function toSessionKey(id: string): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + SESSION_ID_BYTES);
+  storeKey[0] = PREFIX.session;
+  storeKey.write(id, 1, 'latin1');
+  return storeKey;
+}
+
+export function toAnswerKey(id: string, sequence: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + SESSION_ID_BYTES + COUNT_BYTES);
+  storeKey[0] = PREFIX.answer;
+  storeKey.write(id, 1, 'latin1');
+  writeCount(storeKey, sequence, 1 + SESSION_ID_BYTES);
+  return storeKey;
+}

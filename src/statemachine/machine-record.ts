@@ -1,0 +1,88 @@
+import { toBuffer } from '../base/bytes.js';
+import { crc32 } from '../base/checksum.js';
+import { corrupt } from './corrupt.js';
+import { COUNT_BYTES, readCount, writeCount } from './fixed-binary.js';
+import type { StateWrite } from './state-store.js';
+
+/** What the state machine knows beside keys and sessions; written with every entry. */
+export interface MachineRecord {
+  readonly appliedIndex: number;
+  readonly revision: number;
+  /** Revisions before this one are no longer kept. */
+  readonly compactedRevision: number;
+  readonly logTimeMs: number;
+  /** The last activity of every session that was forgotten is at or before this index. */
+  readonly forgottenThrough: number;
+  /** See {@link hashWrites}. */
+  readonly stateHash: number;
+}
+
+export const EMPTY_MACHINE: MachineRecord = {
+  appliedIndex: 0,
+  revision: 0,
+  compactedRevision: 0,
+  logTimeMs: 0,
+  forgottenThrough: 0,
+  stateHash: 0,
+};
+
+const FORMAT = 1;
+const HASH_OFFSET = 1 + 5 * COUNT_BYTES;
+const BYTES = HASH_OFFSET + 4;
+
+/**
+ * The record with `stateHash` brought up to date: the hash before the entry, chained with its writes
+ * and with the record itself.
+ */
+export function sealMachineRecord(
+  record: MachineRecord,
+  writes: readonly StateWrite[],
+): { readonly bytes: Buffer; readonly stateHash: number } {
+  const bytes = encode(record);
+  const stateHash = crc32(bytes.subarray(0, HASH_OFFSET), hashWrites(record.stateHash, writes));
+  bytes.writeUInt32BE(stateHash, HASH_OFFSET);
+  return { bytes, stateHash };
+}
+
+function encode(record: MachineRecord): Buffer {
+  const bytes = Buffer.allocUnsafe(BYTES);
+  let offset = bytes.writeUInt8(FORMAT, 0);
+  offset = writeCount(bytes, record.appliedIndex, offset);
+  offset = writeCount(bytes, record.revision, offset);
+  offset = writeCount(bytes, record.compactedRevision, offset);
+  offset = writeCount(bytes, record.logTimeMs, offset);
+  writeCount(bytes, record.forgottenThrough, offset);
+  return bytes;
+}
+
+/** @throws BalsaError `STATE_CORRUPT` */
+export function decodeMachineRecord(source: Uint8Array): MachineRecord {
+  const bytes = toBuffer(source);
+  if (bytes.byteLength !== BYTES || bytes[0] !== FORMAT) {
+    throw corrupt(`a machine record of ${bytes.byteLength} bytes and format ${bytes[0]}`);
+  }
+  const field = (n: number): number => readCount(bytes, 1 + n * COUNT_BYTES);
+  return {
+    appliedIndex: field(0),
+    revision: field(1),
+    compactedRevision: field(2),
+    logTimeMs: field(3),
+    forgottenThrough: field(4),
+    stateHash: bytes.readUInt32BE(HASH_OFFSET),
+  };
+}
+
+/** `hash` chained with all bytes of `writes`, in their order. */
+function hashWrites(hash: number, writes: readonly StateWrite[]): number {
+  let chained = hash;
+  for (const { key, value } of writes) {
+    // The length goes in, too: otherwise bytes could move from one write to the next unnoticed.
+    chained = crc32(key, mix(chained, key.byteLength));
+    chained = value === null ? mix(chained, -1) : crc32(value, mix(chained, value.byteLength));
+  }
+  return chained;
+}
+
+function mix(hash: number, length: number): number {
+  return Math.imul(hash ^ length, 0x9e37_79b1) >>> 0;
+}

@@ -1,0 +1,46 @@
+import { BalsaError } from '../base/errors.js';
+import { toDiskError, toFolderError } from './disk-error.js';
+import { stateCorrupt } from './flush-markers.js';
+
+/** LevelDB's error of opening, in our terms: each names the folder and what to try. */
+export function toLevelOpenError(error: unknown, folder: string): BalsaError {
+  if (error instanceof BalsaError) return error;
+  const cause = rootCause(error);
+  const { code, message } = cause;
+  if (code === 'LEVEL_LOCKED') {
+    return new BalsaError(
+      'DATA_FOLDER_IN_USE',
+      `another process uses ${folder}; stop it, or give this replica a folder of its own`,
+      { cause, details: { folder } },
+    );
+  }
+  if (code === 'LEVEL_CORRUPTION') return stateCorrupt(folder, message, cause);
+  // The folder was made before, so it is one of the database's own files that is missing.
+  if (/missing files|Invalid argument|No such file/i.test(message))
+    return stateCorrupt(folder, message, cause);
+  return isFull(cause)
+    ? toDiskError(withCode(cause, 'ENOSPC'), folder)
+    : toFolderError(cause, folder);
+}
+
+/** Of an open database that fails to read or write. */
+export function toLevelError(error: unknown, folder: string): BalsaError {
+  if (error instanceof BalsaError) return error;
+  const cause = rootCause(error);
+  if (cause.code === 'LEVEL_CORRUPTION') return stateCorrupt(folder, cause.message, cause);
+  return toDiskError(isFull(cause) ? withCode(cause, 'ENOSPC') : cause, folder);
+}
+
+function rootCause(error: unknown): NodeJS.ErrnoException {
+  let cause = error;
+  while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+function isFull(cause: NodeJS.ErrnoException): boolean {
+  return /No space left|quota exceeded/i.test(cause.message);
+}
+
+function withCode(cause: Error, code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(cause.message, { cause }), { code });
+}

@@ -1,0 +1,303 @@
+import { Level } from 'level';
+import { assert } from '../base/assert.js';
+import { type Clock, systemClock } from '../base/clock.js';
+import { BalsaError } from '../base/errors.js';
+import { type Failpoints, noFailpoints } from '../base/failpoints.js';
+import type { Limits } from '../base/limits.js';
+import type { ScanPage, ScanRange, StateStore, StateWrite } from '../statemachine/state-store.js';
+import {
+  checkMarkers,
+  MARKERS_FROM,
+  MARKERS_TO,
+  type MarkersFound,
+  markerKey,
+  markerValue,
+  RESERVED_BYTE,
+} from './flush-markers.js';
+import { toLevelError, toLevelOpenError } from './level-errors.js';
+import { mergeScan } from './level-scan.js';
+import { Overlay } from './overlay.js';
+import type { OverlayGeneration } from './overlay-generation.js';
+import { PendingWaiters } from './pending-waiters.js';
+
+const MiB = 1024 * 1024;
+/** Bytes at which applied writes go to the disk, if it is free. */
+const FLUSH_BYTES = 256 * 1024;
+/** Time after which they go in any case. */
+const FLUSH_DELAY_MS = 20;
+/** Most bytes of one batch, unless a single log entry has more. */
+const BATCH_BYTES_MAX = 1 * MiB;
+/** Writes handed to LevelDB's batch before the event loop has its turn. */
+const WRITES_PER_SLICE = 1000;
+/** Batches after which LevelDB is made to sync, so that the markers of older ones can go. */
+const BATCHES_PER_SYNC = 4096;
+const MARKERS_DELETED_PER_BATCH = 2;
+
+export interface LevelStateStoreOptions {
+  readonly folder: string;
+  readonly limits: Pick<Limits, 'overlayBytesMax'>;
+  readonly failpoints?: Failpoints;
+  readonly clock?: Clock;
+}
+
+type Database = Level<Buffer, Buffer>;
+
+/**
+ * The state in LevelDB. What is applied is visible at once, in an overlay in memory, and reaches the
+ * disk in batches of whole log entries, each with the index that it leads to; not synced, as the log
+ * is what is durable.
+ *
+ * Keys must not begin with the byte 0.
+ */
+export class LevelStateStore implements StateStore {
+  readonly restoredIndex: number;
+  readonly #database: Database;
+  readonly #options: Required<LevelStateStoreOptions>;
+  readonly #overlay = new Overlay();
+  readonly #waiters = new PendingWaiters();
+  readonly #flushBytes: number;
+  #appliedIndex: number;
+  #allowedIndex: number;
+  #flushedIndex: number;
+  #syncedIndex = 0;
+  #oldestMarker: number;
+  #lastMarker: number;
+  /** Markers through this one are no longer needed: their batches are surely on disk. */
+  #syncedMarker = 0;
+  #batchesSinceSync = 0;
+  #isDue = false;
+  #isTimerSet = false;
+  #isClosing = false;
+  #isClosed = false;
+  #work: Promise<void> | null = null;
+  #failure: Error | null = null;
+  #onFailure: (error: Error) => void = () => {};
+
+  /**
+   * Opens the state, or makes an empty one.
+   * @throws BalsaError `DATA_FOLDER_IN_USE`, `STATE_CORRUPT`, `DATA_FOLDER_UNUSABLE`, `DISK_FULL`
+   */
+  static async open(options: LevelStateStoreOptions): Promise<LevelStateStore> {
+    const { folder } = options;
+    const database: Database = new Level(folder, {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      // Worker threads may open the same database.
+      multithreading: true,
+      writeBufferSize: 16 * MiB,
+      cacheSize: 64 * MiB,
+    });
+    try {
+      await database.open();
+      const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
+      const markers = await database.iterator(range).all();
+      return new LevelStateStore(options, database, checkMarkers(markers, folder));
+    } catch (error) {
+      await database.close();
+      throw toLevelOpenError(error, folder);
+    }
+  }
+
+  private constructor(options: LevelStateStoreOptions, database: Database, found: MarkersFound) {
+    this.#options = { failpoints: noFailpoints, clock: systemClock, ...options };
+    this.#database = database;
+    this.#flushBytes = Math.min(FLUSH_BYTES, options.limits.overlayBytesMax / 4);
+    this.restoredIndex = found.index;
+    this.#appliedIndex = found.index;
+    this.#allowedIndex = found.index;
+    this.#flushedIndex = found.index;
+    this.#oldestMarker = found.first === 0 ? 1 : found.first;
+    this.#lastMarker = found.last;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    const write = this.#overlay.get(key);
+    if (write !== undefined) return write.value ?? undefined;
+    try {
+      return this.#database.getSync(key as Buffer);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async scan(range: ScanRange): Promise<ScanPage> {
+    // In one go: the iterator sees the database as it is when it is made, and the overlay what is
+    // not in there.
+    if (this.#isClosing) throw closedError();
+    const overlay = this.#overlay.slice(range);
+    const from = Buffer.compare(range.from, MARKERS_TO) < 0 ? MARKERS_TO : range.from;
+    const iterator = this.#database.iterator({
+      gte: from as Buffer,
+      ...(range.to === null ? {} : { lt: range.to as Buffer }),
+      reverse: range.reverse === true,
+      highWaterMarkBytes: Math.min(range.bytesMax, MiB),
+    });
+    try {
+      return await mergeScan(iterator, overlay, range);
+    } catch (error) {
+      throw this.#isClosing ? closedError() : this.#fail(error);
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  apply(index: number, writes: readonly StateWrite[]): void {
+    if (this.#failure !== null) throw this.#failure;
+    assert(!this.#isClosing, 'nothing is applied to a store that closes');
+    assert(index > this.#appliedIndex, 'log entries are applied in order');
+    for (const { key } of writes) {
+      assert(key.byteLength > 0 && key[0] !== RESERVED_BYTE, 'the key is not a reserved one');
+    }
+    this.#appliedIndex = index;
+    this.#overlay.active.apply(index, writes);
+    this.#setTimer();
+    this.#advance();
+  }
+
+  allowDisk(index: number): void {
+    if (index <= this.#allowedIndex) return;
+    this.#allowedIndex = index;
+    this.#advance();
+  }
+
+  pendingBytes(): number {
+    return this.#overlay.bytes();
+  }
+
+  whenPendingBelow(bytes: number, callback: () => void): void {
+    this.#waiters.add(bytes / 2, callback);
+    this.#waiters.serve(this.pendingBytes());
+  }
+
+  onFailure(callback: (error: Error) => void): void {
+    this.#onFailure = callback;
+  }
+
+  /** What survives a power failure is the state after this entry, or a later one. */
+  syncedIndex(): number {
+    return this.#syncedIndex;
+  }
+
+  /** Syncs what is on disk; then {@link syncedIndex} has grown to it. */
+  async sync(): Promise<void> {
+    const index = this.#flushedIndex;
+    const marker = this.#lastMarker;
+    try {
+      await syncDatabase(this.#database);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    this.#syncedIndex = Math.max(this.#syncedIndex, index);
+    this.#syncedMarker = Math.max(this.#syncedMarker, marker);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    try {
+      for (;;) {
+        await this.#work;
+        this.#isDue = true;
+        this.#advance();
+        if (this.#work === null) break;
+      }
+      if (this.#failure === null) await this.sync();
+    } finally {
+      this.#isClosed = true;
+      await this.#database.close();
+    }
+  }
+
+  // ---------------------------------------------------------------- to the disk
+
+  #setTimer(): void {
+    if (this.#isTimerSet) return;
+    this.#isTimerSet = true;
+    this.#options.clock.setTimer(FLUSH_DELAY_MS, () => {
+      this.#isTimerSet = false;
+      this.#isDue = true;
+      this.#advance();
+    });
+  }
+
+  /** Seals a generation when it is time, and sends the oldest one to the disk when it may go. */
+  #advance(): void {
+    if (this.#failure !== null || this.#isClosed) return;
+    const overlay = this.#overlay;
+    const { lastIndex, bytes } = overlay.active;
+    const isWanted = overlay.sealedCount === 0 && (this.#isDue || bytes >= this.#flushBytes);
+    if (lastIndex !== null && (isWanted || bytes >= BATCH_BYTES_MAX)) {
+      overlay.seal();
+      this.#isDue = false;
+    }
+    const next = overlay.oldestSealed;
+    if (this.#work !== null || next?.lastIndex == null) return;
+    if (next.lastIndex > this.#allowedIndex) return;
+    this.#work = this.#flush(next, next.lastIndex).then(
+      () => this.#finishFlush(),
+      (error) => {
+        this.#work = null;
+        this.#fail(error);
+      },
+    );
+  }
+
+  async #flush(generation: OverlayGeneration, index: number): Promise<void> {
+    const { failpoints, clock } = this.#options;
+    failpoints.hit('state.before-flush');
+    const batch = this.#database.batch();
+    let count = 0;
+    for (const { key, value } of generation.writes()) {
+      if (value === null) batch.del(key as Buffer);
+      else batch.put(key as Buffer, value as Buffer);
+      count += 1;
+      if (count % WRITES_PER_SLICE === 0) {
+        await new Promise<void>((resolve) => clock.defer(resolve));
+      }
+    }
+    const marker = this.#lastMarker + 1;
+    batch.put(markerKey(marker), markerValue(index));
+    const oldest = Math.min(this.#oldestMarker + MARKERS_DELETED_PER_BATCH, this.#syncedMarker);
+    for (let old = this.#oldestMarker; old < oldest; old += 1) batch.del(markerKey(old));
+    await batch.write();
+    this.#oldestMarker = Math.max(this.#oldestMarker, oldest);
+    this.#lastMarker = marker;
+    this.#flushedIndex = index;
+    failpoints.hit('state.after-flush');
+    this.#batchesSinceSync += 1;
+    if (this.#batchesSinceSync < BATCHES_PER_SYNC) return;
+    this.#batchesSinceSync = 0;
+    await this.sync();
+  }
+
+  #finishFlush(): void {
+    this.#work = null;
+    this.#overlay.dropOldest();
+    if (this.#overlay.active.lastIndex !== null) this.#setTimer();
+    this.#advance();
+    this.#waiters.serve(this.pendingBytes());
+  }
+
+  /** Final: answers with the first failure. */
+  #fail(cause: unknown): Error {
+    if (this.#failure === null) {
+      this.#failure = toLevelError(cause, this.#options.folder);
+      this.#onFailure(this.#failure);
+    }
+    return this.#failure;
+  }
+}
+
+function closedError(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the state is closed');
+}
+
+/**
+ * A synced write is not enough: LevelDB changes its log file now and then, and never syncs the old
+ * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory.
+ */
+async function syncDatabase(database: Database): Promise<void> {
+  const nowhere = Buffer.from(MARKERS_FROM);
+  const compactRange: unknown = Reflect.get(database, 'compactRange');
+  assert(typeof compactRange === 'function', 'the database can compact');
+  await Reflect.apply(compactRange, database, [nowhere, nowhere]);
+}

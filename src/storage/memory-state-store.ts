@@ -1,0 +1,172 @@
+import { assert } from '../base/assert.js';
+import { fromMapKey, toMapKey } from '../base/bytes.js';
+import type { ScanPage, ScanRange, StateStore, StateWrite } from '../statemachine/state-store.js';
+import { RESERVED_BYTE } from './flush-markers.js';
+import type { Schedule } from './memory-files.js';
+import { PendingWaiters } from './pending-waiters.js';
+import { ScanPageBuilder } from './scan-page-builder.js';
+import { SortedKeys } from './sorted-keys.js';
+
+interface AppliedEntry {
+  readonly index: number;
+  readonly writes: readonly StateWrite[];
+  readonly bytes: number;
+}
+
+/** What is on the simulated disk: the state after entry `index`. */
+interface DiskState {
+  index: number;
+  readonly values: Map<string, Uint8Array>;
+}
+
+export interface MemoryStateStoreOptions {
+  /** When scans answer and when what may go to the disk gets there; the simulator's choice. */
+  readonly schedule: Schedule;
+}
+
+/**
+ * {@link StateStore} in memory, with a disk of its own that lags behind: {@link crash} answers with a
+ * store that holds only what had reached it.
+ */
+export class MemoryStateStore implements StateStore {
+  readonly restoredIndex: number;
+  readonly #schedule: Schedule;
+  readonly #disk: DiskState;
+  readonly #values: Map<string, Uint8Array>;
+  readonly #keys = new SortedKeys();
+  readonly #waiters = new PendingWaiters();
+  /** Applied and not on disk, in order. */
+  #pending: AppliedEntry[] = [];
+  #pendingBytes = 0;
+  #appliedIndex: number;
+  #allowedIndex: number;
+  #isFlushing = false;
+  #isStopped = false;
+  #failure: Error | null = null;
+  #onFailure: (error: Error) => void = () => {};
+
+  constructor(options: MemoryStateStoreOptions, disk?: DiskState) {
+    this.#schedule = options.schedule;
+    this.#disk = disk ?? { index: 0, values: new Map() };
+    this.#values = new Map(this.#disk.values);
+    for (const key of this.#values.keys()) this.#keys.add(key);
+    this.restoredIndex = this.#disk.index;
+    this.#appliedIndex = this.#disk.index;
+    this.#allowedIndex = this.#disk.index;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#values.get(toMapKey(key));
+  }
+
+  scan(range: ScanRange): Promise<ScanPage> {
+    const from = toMapKey(range.from);
+    const to = range.to === null ? null : toMapKey(range.to);
+    const isReverse = range.reverse === true;
+    const keys = isReverse ? this.#keys.descending(from, to) : this.#keys.ascending(from, to);
+    const page = new ScanPageBuilder(range);
+    for (const key of keys) {
+      const value = this.#values.get(key);
+      if (value !== undefined) page.add(fromMapKey(key), value);
+      if (page.isFull) break;
+    }
+    return new Promise((resolve) => this.#schedule(() => resolve(page.build())));
+  }
+
+  apply(index: number, writes: readonly StateWrite[]): void {
+    if (this.#failure !== null) throw this.#failure;
+    assert(!this.#isStopped, 'nothing is applied to a store that closes');
+    assert(index > this.#appliedIndex, 'log entries are applied in order');
+    for (const { key } of writes) {
+      assert(key.byteLength > 0 && key[0] !== RESERVED_BYTE, 'the key is not a reserved one');
+    }
+    this.#appliedIndex = index;
+    let bytes = 0;
+    const copies: StateWrite[] = [];
+    for (const { key, value } of writes) {
+      // Copies: a value may be a view into the message that it came with.
+      const copy = { key, value: value === null ? null : Uint8Array.from(value) };
+      bytes += key.byteLength + (value?.byteLength ?? 0);
+      copies.push(copy);
+      this.#set(copy);
+    }
+    this.#pending.push({ index, writes: copies, bytes });
+    this.#pendingBytes += bytes;
+    this.#flushLater();
+  }
+
+  allowDisk(index: number): void {
+    this.#allowedIndex = Math.max(this.#allowedIndex, index);
+    this.#flushLater();
+  }
+
+  pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  whenPendingBelow(bytes: number, callback: () => void): void {
+    this.#waiters.add(bytes / 2, callback);
+    this.#waiters.serve(this.#pendingBytes);
+  }
+
+  onFailure(callback: (error: Error) => void): void {
+    this.#onFailure = callback;
+  }
+
+  close(): Promise<void> {
+    this.#isStopped = true;
+    this.#flushTo(this.#allowedIndex);
+    return Promise.resolve();
+  }
+
+  /** The disk fails now. */
+  fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#onFailure(error);
+  }
+
+  /** Stops this store; the answer is what another process, or this machine after a crash, finds. */
+  crash(options: MemoryStateStoreOptions = { schedule: this.#schedule }): MemoryStateStore {
+    this.#isStopped = true;
+    const disk = { index: this.#disk.index, values: new Map(this.#disk.values) };
+    return new MemoryStateStore(options, disk);
+  }
+
+  #set({ key, value }: StateWrite): void {
+    const mapKey = toMapKey(key);
+    if (value === null) {
+      if (this.#values.delete(mapKey)) this.#keys.delete(mapKey);
+    } else {
+      if (!this.#values.has(mapKey)) this.#keys.add(mapKey);
+      this.#values.set(mapKey, value);
+    }
+  }
+
+  #flushLater(): void {
+    const [oldest] = this.#pending;
+    if (this.#isFlushing || oldest === undefined || oldest.index > this.#allowedIndex) return;
+    this.#isFlushing = true;
+    const target = this.#allowedIndex;
+    this.#schedule(() => {
+      this.#isFlushing = false;
+      if (this.#isStopped || this.#failure !== null) return;
+      this.#flushTo(target);
+      this.#waiters.serve(this.#pendingBytes);
+      this.#flushLater();
+    });
+  }
+
+  #flushTo(index: number): void {
+    const covered = this.#pending.findIndex((entry) => entry.index > index);
+    const count = covered < 0 ? this.#pending.length : covered;
+    for (const entry of this.#pending.splice(0, count)) {
+      for (const { key, value } of entry.writes) {
+        if (value === null) this.#disk.values.delete(toMapKey(key));
+        else this.#disk.values.set(toMapKey(key), value);
+      }
+      this.#disk.index = entry.index;
+      this.#pendingBytes -= entry.bytes;
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import type { Failpoints } from '../../base/failpoints.js';
+import type { LogIndex } from '../../raft/types.js';
+import type { File, Files } from '../files.js';
+import {
+  encodeSegmentHeader,
+  FORMAT_VERSION,
+  FRAME_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+  segmentName,
+} from './format.js';
+
+/** One file of the log. */
+export class Segment {
+  readonly number: number;
+  readonly file: File;
+  /** Bytes that are there to be overwritten; a frame may make the file longer. */
+  readonly preparedBytes: number;
+  /** Behind the last frame. */
+  end: number = SEGMENT_HEADER_BYTES;
+  /** The last index of the log when this segment was begun; `null` as long as it holds nothing. */
+  baseIndex: LogIndex | null = null;
+  #readers = 0;
+  #isDropped = false;
+
+  constructor(number: number, file: File) {
+    this.number = number;
+    this.file = file;
+    this.preparedBytes = file.size();
+  }
+
+  get isEmpty(): boolean {
+    return this.end === SEGMENT_HEADER_BYTES;
+  }
+
+  /** Room for a frame, and a seal behind it. One that is larger than any segment may have one alone. */
+  fits(byteLength: number): boolean {
+    return this.isEmpty || this.end + byteLength + FRAME_HEADER_BYTES <= this.preparedBytes;
+  }
+
+  /** Keeps the file open until {@link releaseReader}, even if the segment is dropped. */
+  addReader(): void {
+    this.#readers += 1;
+  }
+
+  releaseReader(): void {
+    this.#readers -= 1;
+    if (this.#isDropped && this.#readers === 0) this.file.close();
+  }
+
+  /** Closes the file as soon as nobody reads it. */
+  drop(): void {
+    this.#isDropped = true;
+    if (this.#readers === 0) this.file.close();
+  }
+}
+
+export interface SegmentPlan {
+  readonly files: Files;
+  readonly folder: string;
+  readonly failpoints: Failpoints;
+  readonly salt: number;
+  readonly segmentBytes: number;
+}
+
+/** A segment is made under a name that recovery throws away, and gets its own when it is whole. */
+export const UNFINISHED_SUFFIX = '.new';
+
+/** Zeros written and synced at a time, so that a segment in the making does not hold up the log. */
+const SLICE_BYTES = 1024 * 1024;
+
+/** What is written to make a segment, in order. */
+export function* segmentSlices(
+  plan: SegmentPlan,
+  number: number,
+): Generator<{ readonly position: number; readonly bytes: Buffer }> {
+  yield {
+    position: 0,
+    bytes: encodeSegmentHeader({ version: FORMAT_VERSION, number, salt: plan.salt }),
+  };
+  const zeros = Buffer.alloc(Math.min(SLICE_BYTES, plan.segmentBytes));
+  for (let position = SEGMENT_HEADER_BYTES; position < plan.segmentBytes; ) {
+    const bytes = zeros.subarray(0, Math.min(zeros.length, plan.segmentBytes - position));
+    yield { position, bytes };
+    position += bytes.length;
+  }
+}
+
+export function segmentPath(folder: string, number: number): string {
+  return `${folder}/${segmentName(number)}`;
+}
+
+/** Makes the first segment of a log, before anyone is served. */
+export function createSegment(plan: SegmentPlan, number: number): Segment {
+  const { files, folder, failpoints } = plan;
+  const path = segmentPath(folder, number);
+  failpoints.hit('wal.before-segment-create');
+  const unfinished = files.open(path + UNFINISHED_SUFFIX);
+  for (const slice of segmentSlices(plan, number)) {
+    unfinished.writeAt(slice.position, [slice.bytes]);
+  }
+  unfinished.sync();
+  unfinished.close();
+  files.rename(path + UNFINISHED_SUFFIX, path);
+  // Without this the file may be gone after a power failure, with all that was synced in it.
+  files.syncFolder(folder);
+  failpoints.hit('wal.after-segment-create');
+  return new Segment(number, files.open(path));
+}

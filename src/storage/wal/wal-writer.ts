@@ -1,0 +1,368 @@
+import { assert } from '../../base/assert.js';
+import type { Clock } from '../../base/clock.js';
+import { BalsaError } from '../../base/errors.js';
+import type { DiskWrite, HardState, LogIndex, LogPosition } from '../../raft/types.js';
+import { toDiskError } from '../disk-error.js';
+import type { Done } from '../files.js';
+import { encodeSeal, frameBytes } from './format.js';
+import { type EncodedFrame, FrameEncoder } from './frame.js';
+import type { LogImage } from './log-image.js';
+import { itemPayload, type WalItem } from './record.js';
+import type { RecoveredWal } from './recovery.js';
+import type { Segment, SegmentPlan } from './segment.js';
+import { SegmentSupply } from './segment-supply.js';
+
+/** Most payload bytes of one frame, unless a single write is larger. */
+const FRAME_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024;
+/** Idle time after which the end of the log is sealed. */
+const SEAL_DELAY_MS = 5;
+
+/** Something to be made durable. */
+export interface WalJob {
+  readonly write: Pick<DiskWrite, 'hardState' | 'entries'> | null;
+  readonly logStart: LogPosition | null;
+  readonly done: (error: Error | null) => void;
+}
+
+export interface WalWriterOptions {
+  readonly plan: SegmentPlan;
+  readonly recovered: Omit<RecoveredWal, 'configurationEntries' | 'repairs'>;
+  readonly clock: Clock;
+  /** The first jobs that were not reported yet, this many, can be read from the disk now. */
+  readonly onWritten: (jobs: number) => void;
+}
+
+/**
+ * Puts jobs on disk: all that waits becomes one frame, one write, one sync. Never more than one frame
+ * is under way, which is what recovery stands on.
+ */
+export class WalWriter {
+  readonly #options: WalWriterOptions;
+  readonly #image: LogImage;
+  readonly #encoder: FrameEncoder;
+  readonly #supply: SegmentSupply;
+  readonly #segments: Segment[];
+  #segment: Segment;
+  /** The one before, until its end is sealed. */
+  #unsealedSegment: Segment | null = null;
+  #nextSequence: number;
+  #waiting: WalJob[] = [];
+  #group: readonly WalJob[] = [];
+  #isBusy = false;
+  #sealedSequence = 0;
+  #isSealArmed = false;
+  #failure: Error | null = null;
+  #closer: (() => void) | null = null;
+  #isClosed = false;
+
+  durableIndex: LogIndex;
+  syncs = 0;
+  lastSyncMs = 0;
+  maxSyncMs = 0;
+
+  constructor(options: WalWriterOptions) {
+    const { recovered, plan } = options;
+    this.#options = options;
+    this.#image = recovered.image;
+    this.#segments = [...recovered.segments];
+    const segment = this.#segments.at(-1);
+    assert(segment !== undefined, 'a log has a segment');
+    this.#segment = segment;
+    this.#encoder = new FrameEncoder(plan.salt);
+    const nextNumber = segment.number + recovered.spares.length + 1;
+    this.#supply = new SegmentSupply(plan, recovered.spares, nextNumber);
+    this.#nextSequence = recovered.nextSequence;
+    this.durableIndex = this.#image.last.index;
+    this.#supply.prepare();
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  submit(job: WalJob): void {
+    const refusal = this.#failure ?? (this.#closer === null ? null : closedError());
+    if (refusal !== null) {
+      this.#options.clock.defer(() => job.done(refusal));
+    } else {
+      this.#waiting.push(job);
+      this.#pump();
+    }
+  }
+
+  /** Calls back when all that was submitted is on disk, or has failed, and the files are closed. */
+  close(done: () => void): void {
+    assert(this.#closer === null, 'the log is closed once');
+    this.#closer = done;
+    if (this.#failure === null) this.#pump();
+    else this.#closeFiles();
+  }
+
+  #pump(): void {
+    if (this.#isBusy || this.#failure !== null) return;
+    if (this.#waiting.length === 0) this.#idle();
+    else this.#startGroup();
+  }
+
+  #startGroup(): void {
+    this.#isBusy = true;
+    this.#group = this.#takeGroup();
+    const items = toItems(this.#group, this.#image);
+    if (items.length === 0) {
+      this.#options.onWritten(this.#group.length);
+      this.#options.clock.defer(() => this.#finishGroup());
+      return;
+    }
+    const byteLength = frameBytes(items.length, payloadBytes(items));
+    if (this.#segment.fits(byteLength)) this.#writeFrame(items);
+    else this.#nextSegment(() => this.#writeFrame(items));
+  }
+
+  #takeGroup(): readonly WalJob[] {
+    let bytes = 0;
+    let count = 0;
+    for (const job of this.#waiting) {
+      for (const entry of job.write?.entries ?? []) bytes += entry.payload.byteLength;
+      if (count > 0 && bytes > FRAME_PAYLOAD_BYTES_MAX) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  #nextSegment(then: () => void): void {
+    this.#supply.take((error, segment) => {
+      if (error !== null || segment === null) return this.#failLater(error);
+      this.#unsealedSegment = this.#segment;
+      this.#segment = segment;
+      this.#segments.push(segment);
+      then();
+    });
+  }
+
+  #writeFrame(groupItems: readonly WalItem[]): void {
+    const segment = this.#segment;
+    const items = segment.isEmpty ? withBase(groupItems, this.#image) : groupItems;
+    const hasCut = items.some((item) => item.kind === 'cut');
+    const { failpoints } = this.#options.plan;
+    try {
+      const frame = this.#encoder.encode(this.#nextSequence, items);
+      const position = segment.end;
+      if (segment.isEmpty) segment.baseIndex = this.#image.last.index;
+      applyItems(this.#image, items, segment, frame);
+      segment.end += frame.byteLength;
+      this.#nextSequence += 1;
+      if (hasCut) failpoints.hit('wal.before-truncate');
+      failpoints.hit('wal.before-append');
+      const written = this.#step(() => {
+        failpoints.hit('wal.after-append');
+        if (hasCut) failpoints.hit('wal.after-truncate');
+        this.#options.onWritten(this.#group.length);
+        this.#sync(segment);
+      });
+      segment.file.writeAtLater(position, frame.chunks, written);
+    } catch (error) {
+      this.#failLater(error);
+    }
+  }
+
+  #sync(segment: Segment): void {
+    const { clock, plan } = this.#options;
+    plan.failpoints.hit('wal.before-sync');
+    const startMs = clock.monotonicMs();
+    const synced = this.#step(() => {
+      plan.failpoints.hit('wal.after-sync');
+      this.syncs += 1;
+      this.lastSyncMs = clock.monotonicMs() - startMs;
+      this.maxSyncMs = Math.max(this.maxSyncMs, this.lastSyncMs);
+      this.durableIndex = this.#image.last.index;
+      this.#finishGroup();
+    });
+    segment.file.syncLater(synced);
+  }
+
+  #finishGroup(): void {
+    const group = this.#group;
+    this.#group = [];
+    this.#isBusy = false;
+    this.#sealPrevious();
+    if (group.some((job) => job.logStart !== null)) this.#dropSegments();
+    // The disk works on while the callers hear of it.
+    this.#pump();
+    for (const job of group) job.done(null);
+  }
+
+  // ---------------------------------------------------------------- seals
+
+  #idle(): void {
+    if (this.#closer === null) this.#armSeal();
+    else this.#sealForGood();
+  }
+
+  #armSeal(): void {
+    if (this.#isSealArmed || this.#sealedSequence === this.#nextSequence) return;
+    this.#isSealArmed = true;
+    const sequence = this.#nextSequence;
+    this.#options.clock.setTimer(SEAL_DELAY_MS, () => {
+      this.#isSealArmed = false;
+      // When a write is under way, its end comes here again.
+      if (this.#isBusy || this.#failure !== null || this.#isClosed) return;
+      if (sequence === this.#nextSequence) this.#seal(() => this.#pump());
+      else this.#armSeal();
+    });
+  }
+
+  /** Not synced: a kill of the process leaves it, and a power failure may. */
+  #seal(then: () => void): void {
+    if (this.#segment.isEmpty) return;
+    this.#isBusy = true;
+    this.#sealedSequence = this.#nextSequence;
+    const seal = encodeSeal('seal', this.#nextSequence, this.#options.plan.salt);
+    const written = this.#step(() => {
+      this.#isBusy = false;
+      then();
+    });
+    this.#segment.file.writeAtLater(this.#segment.end, [seal], written);
+  }
+
+  #sealForGood(): void {
+    if (this.#isClosed) return;
+    if (this.#segment.isEmpty || this.#sealedSequence === this.#nextSequence) {
+      this.#closeFiles();
+    } else {
+      this.#seal(() => {
+        this.#isBusy = true;
+        this.#segment.file.syncLater(this.#step(() => this.#closeFiles()));
+      });
+    }
+  }
+
+  /** Says in the segment before that this one has been begun, so that its loss would be noticed. */
+  #sealPrevious(): void {
+    const previous = this.#unsealedSegment;
+    if (previous === null) return;
+    this.#unsealedSegment = null;
+    const firstSequence = this.#nextSequence - 1;
+    const seal = encodeSeal('end-seal', firstSequence, this.#options.plan.salt);
+    previous.addReader();
+    previous.file.writeAtLater(previous.end, [seal], (error) => {
+      previous.releaseReader();
+      if (error !== null) this.#fail(error);
+    });
+  }
+
+  // ---------------------------------------------------------------- ends
+
+  /** Deletes the segments whose entries are all before the start of the log, oldest first. */
+  #dropSegments(): void {
+    const { files, folder } = this.#options.plan;
+    const [oldest, next] = this.#segments;
+    const nextBase = next?.baseIndex ?? null;
+    if (oldest === undefined || nextBase === null) return;
+    if (nextBase > this.#image.logStart.index || this.#failure !== null || this.#isClosed) return;
+    try {
+      this.#segments.shift();
+      oldest.drop();
+      files.remove(oldest.file.path);
+      // One at a time: a gap in the numbers is taken for damage.
+      files.syncFolderLater(folder, (error) => {
+        if (error !== null) this.#fail(error);
+        else this.#dropSegments();
+      });
+    } catch (error) {
+      this.#failLater(error);
+    }
+  }
+
+  #step(then: () => void): Done {
+    return (error) => {
+      if (error !== null) return this.#fail(error);
+      try {
+        then();
+      } catch (thrown) {
+        this.#fail(thrown);
+      }
+    };
+  }
+
+  /** Not now: callers of earlier jobs may not have heard yet of their success. */
+  #failLater(error: unknown): void {
+    this.#options.clock.defer(() => this.#fail(error));
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#failure !== null || this.#isClosed) return;
+    const error = toDiskError(cause, this.#segment.file.path);
+    this.#failure = error;
+    const jobs = [...this.#group, ...this.#waiting];
+    this.#group = [];
+    this.#waiting = [];
+    for (const job of jobs) job.done(error);
+    if (this.#closer !== null) this.#closeFiles();
+  }
+
+  #closeFiles(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#supply.close();
+    for (const segment of this.#segments) segment.drop();
+    this.#closer?.();
+  }
+}
+
+function closedError(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the log is closed');
+}
+
+function payloadBytes(items: readonly WalItem[]): number {
+  return items.reduce((sum, item) => sum + itemPayload(item).byteLength, 0);
+}
+
+/** The jobs as records. Of several hard states only the last one counts, and comes first. */
+function toItems(jobs: readonly WalJob[], image: LogImage): WalItem[] {
+  const items: WalItem[] = [];
+  let hardState: HardState | null = null;
+  let lastIndex = image.last.index;
+  for (const { write, logStart } of jobs) {
+    hardState = write?.hardState ?? hardState;
+    const first = write?.entries[0];
+    if (write !== null && first !== undefined) {
+      if (first.index <= lastIndex) items.push({ kind: 'cut', index: first.index - 1 });
+      lastIndex = first.index - 1 + write.entries.length;
+      for (const entry of write.entries) items.push({ kind: 'entry', entry });
+    }
+    if (logStart !== null) items.push({ kind: 'log-start', position: logStart });
+  }
+  if (hardState !== null) items.unshift({ kind: 'hard-state', hardState });
+  return items;
+}
+
+/** What the first frame of a segment carries over, so that the segments before it can go. */
+function withBase(items: readonly WalItem[], image: LogImage): WalItem[] {
+  const carried: WalItem[] = [
+    { kind: 'base', position: image.last },
+    { kind: 'base-start', position: image.logStart },
+  ];
+  if (items[0]?.kind !== 'hard-state') {
+    carried.push({ kind: 'hard-state', hardState: image.hardState });
+  }
+  return [...carried, ...items];
+}
+
+function applyItems(
+  image: LogImage,
+  items: readonly WalItem[],
+  segment: Segment,
+  frame: EncodedFrame,
+): void {
+  items.forEach((item, position) => {
+    const payload = frame.payloads[position];
+    if (item.kind === 'hard-state') image.hardState = item.hardState;
+    else if (item.kind === 'cut') image.cutAfter(item.index);
+    else if (item.kind === 'log-start') image.startAt(item.position);
+    else if (item.kind === 'entry' && payload !== undefined) {
+      const { byteLength, checksum } = payload;
+      const offset = segment.end + payload.offset;
+      image.append(item.entry, { segment, offset, byteLength, type: item.entry.type, checksum });
+    }
+  });
+}

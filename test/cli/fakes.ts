@@ -1,0 +1,219 @@
+import { PassThrough, type Readable } from 'node:stream';
+import { compareBytes, toBytes } from '../../src/base/bytes.js';
+import { BalsaError } from '../../src/base/errors.js';
+import type { ExitCode } from '../../src/cli/exit-codes.js';
+import type { CliIo, CliStream } from '../../src/cli/io.js';
+import { runCli } from '../../src/cli/program.js';
+import type {
+  CallOptions,
+  RangeItem,
+  RangeOptions,
+  StoreClient,
+  StoreOptions,
+} from '../../src/cli/store-client.js';
+import type { ReplicaStatus } from '../../src/rpc/protocol.js';
+import type { Server } from '../../src/server/server.js';
+
+interface Stored {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+}
+
+type PutHook = (key: string, options: CallOptions) => Promise<void> | void;
+
+/** A store in memory that stands for a cluster, with figures that tests look at. */
+export class FakeStore {
+  readonly items = new Map<string, Stored>();
+  revision = 0;
+  /** Called before each put; may throw, or make it wait. */
+  onPut: PutHook = () => {};
+  /** Statuses by address; an address that is not here is unreachable. */
+  readonly statuses = new Map<string, ReplicaStatus>();
+  readonly connections: StoreOptions[] = [];
+  putsUnderWay = 0;
+  putsUnderWayMost = 0;
+  open = 0;
+
+  set(key: string, value: string | Uint8Array): void {
+    this.#store(Buffer.from(key), toBytes(value));
+  }
+
+  get(key: string): string | undefined {
+    const item = this.items.get(Buffer.from(key).toString('latin1'));
+    return item === undefined ? undefined : Buffer.from(item.value).toString();
+  }
+
+  connect = async (options: StoreOptions): Promise<StoreClient> => {
+    this.connections.push(options);
+    const [address = ''] = options.endpoints;
+    const status = this.statuses.get(address);
+    if (!options.followLeader && status === undefined) {
+      throw new BalsaError('UNREACHABLE', `no endpoint answers: ${address} (ECONNREFUSED)`);
+    }
+    this.open += 1;
+    return this.#client(options, status);
+  };
+
+  #client(options: StoreOptions, status: ReplicaStatus | undefined): StoreClient {
+    const meta = () => ({
+      consistency: options.consistency,
+      replica: 'n1',
+      term: 3,
+      revision: this.revision,
+      appliedIndex: this.revision,
+    });
+    return {
+      put: async (key, value, call = {}) => {
+        this.putsUnderWay += 1;
+        this.putsUnderWayMost = Math.max(this.putsUnderWayMost, this.putsUnderWay);
+        try {
+          await this.onPut(Buffer.from(toBytes(key)).toString(), call);
+        } finally {
+          this.putsUnderWay -= 1;
+        }
+        this.#store(toBytes(key), value);
+        return { revision: this.revision, meta: meta() };
+      },
+      get: async (key) => {
+        if (toBytes(key).byteLength === 0) throw new BalsaError('KEY_EMPTY', 'the key is empty');
+        const item = this.items.get(Buffer.from(toBytes(key)).toString('latin1'));
+        if (item === undefined) return { value: undefined, meta: meta() };
+        const { value, createRevision, modRevision, version } = item;
+        return { value, createRevision, modRevision, version, meta: meta() };
+      },
+      delete: async (key) => {
+        const deleted = this.items.delete(Buffer.from(toBytes(key)).toString('latin1'));
+        if (deleted) this.revision += 1;
+        return { deleted, revision: this.revision, meta: meta() };
+      },
+      range: (range = {}) => this.#range(range),
+      status: async () => {
+        if (status === undefined) throw new BalsaError('NO_QUORUM', 'no status in this fake');
+        return status;
+      },
+      close: async () => {
+        this.open -= 1;
+      },
+    };
+  }
+
+  async *#range(options: RangeOptions): AsyncGenerator<RangeItem> {
+    const { prefix = '', from = '', to, limit = Number.POSITIVE_INFINITY, reverse } = options;
+    const items = [...this.items.values()]
+      .sort((a, b) => compareBytes(a.key, b.key))
+      .filter(({ key }) => {
+        const text = Buffer.from(key).toString('latin1');
+        return text.startsWith(prefix) && text >= from && (to === undefined || text < to);
+      });
+    if (reverse === true) items.reverse();
+    yield* items.slice(0, limit);
+  }
+
+  #store(key: Uint8Array, value: Uint8Array): void {
+    this.revision += 1;
+    const name = Buffer.from(key).toString('latin1');
+    const before = this.items.get(name);
+    this.items.set(name, {
+      key: Buffer.from(key),
+      value,
+      createRevision: before?.createRevision ?? this.revision,
+      modRevision: this.revision,
+      version: (before?.version ?? 0) + 1,
+    });
+  }
+}
+
+export interface RunOptions {
+  readonly store?: FakeStore;
+  readonly env?: Record<string, string>;
+  readonly stdin?: Readable;
+  /** stdout and stderr are terminals. */
+  readonly isTerminal?: boolean;
+  readonly interrupted?: AbortSignal;
+  readonly startServer?: CliIo['startServer'];
+  /** Default: an own clock that stands still. */
+  readonly nowMs?: () => number;
+}
+
+export interface RunResult {
+  readonly exit: ExitCode;
+  readonly stdout: string;
+  readonly stdoutBytes: Buffer;
+  readonly stderr: string;
+}
+
+/** Runs `balsa ARGS` in this process, in a world of its own. */
+export async function run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const stdout = sink(options.isTerminal === true);
+  const stderr = sink(options.isTerminal === true);
+  const store = options.store ?? new FakeStore();
+  const exit = await runCli(args, {
+    stdin: options.stdin ?? input(''),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    env: { ...options.env },
+    interrupted: options.interrupted ?? new AbortController().signal,
+    nowMs: options.nowMs ?? (() => 0),
+    connect: store.connect,
+    startServer: options.startServer ?? (() => Promise.reject(new Error('no server here'))),
+  });
+  const stdoutBytes = stdout.bytes();
+  return { exit, stdout: stdoutBytes.toString(), stdoutBytes, stderr: stderr.bytes().toString() };
+}
+
+export function input(text: string | Uint8Array): Readable {
+  const stream = new PassThrough();
+  stream.end(text);
+  return stream;
+}
+
+function sink(isTTY: boolean): { readonly stream: CliStream; readonly bytes: () => Buffer } {
+  const chunks: Buffer[] = [];
+  const stream = new PassThrough();
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return {
+    stream: Object.assign(stream, { isTTY, columns: 120 }),
+    bytes: () => Buffer.concat(chunks),
+  };
+}
+
+export function fakeStatus(changes: Partial<ReplicaStatus>): ReplicaStatus {
+  return {
+    replica: 'n1',
+    cluster: 'balsa',
+    clusterId: 'c1',
+    incarnation: 'i1',
+    version: '0.1.0',
+    protocolVersion: 1,
+    role: 'follower',
+    term: 3,
+    leader: 'n1',
+    commitIndex: 100,
+    appliedIndex: 100,
+    lastIndex: 100,
+    durableIndex: 100,
+    revision: 90,
+    stateHash: 'ab',
+    sessions: 1,
+    members: [],
+    followers: [],
+    wal: { bytes: 3 * 1024 * 1024, segments: 1, syncs: 5, lastSyncMs: 1.25, maxSyncMs: 4 },
+    clientStreams: 1,
+    uptimeMs: 61_000,
+    limits: { keyBytesMax: 65_536 },
+    ...changes,
+  };
+}
+
+export function fakeServer(stopped: Server['stopped'], onClose: () => void = () => {}): Server {
+  return {
+    name: 'n1',
+    address: '127.0.0.1:7001',
+    status: () => fakeStatus({}),
+    stopped,
+    close: async () => onClose(),
+  };
+}

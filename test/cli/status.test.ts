@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import { FakeStore, fakeStatus, run } from './fakes.js';
+
+const ADDRESSES = { n1: 'h:1', n2: 'h:2', n3: 'h:3' } as const;
+const members = Object.entries(ADDRESSES).map(([name, address]) => ({ name, address }));
+
+/** A cluster of three of which the named ones answer; n1 leads if it answers. */
+function cluster(...alive: (keyof typeof ADDRESSES)[]): FakeStore {
+  const store = new FakeStore();
+  for (const name of alive) {
+    const isLeader = name === 'n1';
+    const leader = alive.includes('n1') ? 'n1' : null;
+    const appliedIndex = isLeader ? 100 : 97;
+    const role = isLeader ? 'leader' : 'follower';
+    store.statuses.set(
+      ADDRESSES[name],
+      fakeStatus({ replica: name, role, leader, appliedIndex, commitIndex: appliedIndex, members }),
+    );
+  }
+  return store;
+}
+
+describe('status', () => {
+  test('one endpoint is enough: the others are asked by the addresses it names', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const result = await run(['status', '--endpoints', 'h:2'], { store });
+    expect(result.exit).toBe(0);
+    expect(result.stdout).toBe(
+      [
+        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tWAL MiB\tFSYNC ms\tUPTIME',
+        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t3.0\t1.3\t61000',
+        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t3.0\t1.3\t61000',
+        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t3.0\t1.3\t61000',
+        '',
+      ].join('\n'),
+    );
+    expect(store.connections).toMatchObject([
+      { endpoints: ['h:2'], followLeader: false },
+      { endpoints: ['h:1'], followLeader: false },
+      { endpoints: ['h:3'], followLeader: false },
+    ]);
+    expect(store.open).toBe(0);
+  });
+
+  test('a minority is shown, with those that are unreachable, and exits 5', async () => {
+    const args = ['status', '--endpoints', 'h:1,h:2,h:3', '-o', 'json'];
+    const result = await run(args, { store: cluster('n2') });
+    expect(result.exit).toBe(5);
+    const rows = result.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows).toMatchObject([
+      { replica: 'n1', address: 'h:1', reachable: false, error: { code: 'UNREACHABLE' } },
+      { replica: 'n2', address: 'h:2', reachable: true, lag: 0, limits: { keyBytesMax: 65536 } },
+      { replica: 'n3', address: 'h:3', reachable: false },
+    ]);
+    expect(result.stderr).toContain('no leader');
+  });
+
+  test('on a terminal it is a table with a reason per unreachable member', async () => {
+    const result = await run(['status', '--endpoints', 'h:1'], {
+      store: cluster('n1', 'n3'),
+      isTerminal: true,
+      env: { NO_COLOR: '1' },
+    });
+    expect(result.exit).toBe(0);
+    expect(result.stdout).toContain(
+      [
+        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  WAL MiB  FSYNC ms  UPTIME',
+        'n1       h:1      leader          3  n1         100      100    0        90      3.0       1.3   1m 1s',
+        'n2       h:2      unreachable     -  -            -        -    -         -        -         -       -',
+      ].join('\n'),
+    );
+    expect(result.stderr).toBe('n2: UNREACHABLE, no endpoint answers: h:2 (ECONNREFUSED)\n');
+  });
+
+  test('nobody answers: exit 5, and each endpoint is named', async () => {
+    const result = await run(['status', '--endpoints', 'h:1,h:2'], { store: cluster() });
+    expect(result).toMatchObject({ exit: 5, stdout: '' });
+    expect(result.stderr).toMatch(
+      /^error UNREACHABLE: no endpoint answers: h:1.*; h:2.*\ntry: is it/,
+    );
+  });
+
+  test('a member that is reached at another address than the one it tells has one row', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const status = store.statuses.get('h:1');
+    if (status !== undefined) store.statuses.set('localhost:1', status);
+    const result = await run(['status', '--endpoints', 'localhost:1'], { store });
+    expect(result.stdout.trimEnd().split('\n')).toHaveLength(4);
+  });
+});

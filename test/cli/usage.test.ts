@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError, ERROR_CODES, type ErrorCode } from '../../src/base/errors.js';
+import { exitOf } from '../../src/cli/errors-to-exit.js';
+import { EXIT, EXIT_OF_CODE } from '../../src/cli/exit-codes.js';
+import { FakeStore, run } from './fakes.js';
+
+const COMMANDS = ['start', 'put', 'get', 'del', 'range', 'import', 'status'];
+
+describe('usage', () => {
+  test.each(COMMANDS)('%s --help is printed on stdout with its examples', async (name) => {
+    const result = await run([name, '--help']);
+    expect(result).toMatchObject({ exit: 0, stderr: '' });
+    const examples = result.stdout.split('Examples:\n')[1]?.trimEnd().split('\n') ?? [];
+    expect(examples.length).toBeGreaterThanOrEqual(2);
+    expect(examples.length).toBeLessThanOrEqual(4);
+    for (const example of examples) expect(example).toMatch(new RegExp(`balsa (.* )?${name}`));
+  });
+
+  test('--help lists the commands, the rule of the variables and the exit codes', async () => {
+    const { exit, stdout } = await run(['--help']);
+    expect(exit).toBe(0);
+    for (const name of [...COMMANDS, 'demo']) expect(stdout).toContain(`\n  ${name} `);
+    for (const code of Object.values(EXIT)) expect(stdout).toMatch(new RegExp(`\n  ${code} +\\w`));
+    expect(stdout).toContain('BALSA_ENDPOINTS');
+  });
+
+  test.each([
+    [['pot', 'a'], "unknown command 'pot'\n(Did you mean put?)\ntry: balsa --help"],
+    [['put', 'a', 'b', '--fil', 'x'], '(Did you mean --file?)\ntry: balsa put --help'],
+    [['get'], "missing required argument 'key'\ntry: balsa get --help"],
+    [['get', 'a', 'b'], 'too many arguments'],
+    [['get', 'a', '-o', 'yaml'], 'Allowed choices are table, json, raw'],
+    [['get', 'a', '--endpoints', 'x'], '"x" is not host:port'],
+    [['get', 'a', '--timeout', '5'], 'It must be a number and its unit'],
+    [['get', 'a', '--consistency', 'strong'], 'Allowed choices are linearizable, any'],
+  ])('%j is wrong usage', async (args, message) => {
+    const result = await run(args);
+    expect(result).toMatchObject({ exit: 2, stdout: '' });
+    expect(result.stderr).toContain(message);
+  });
+
+  test('no command at all prints the help on stderr, exit 2', async () => {
+    const result = await run([]);
+    expect(result).toMatchObject({ exit: 2, stdout: '' });
+    expect(result.stderr).toContain('Usage: balsa');
+  });
+
+  test('BALSA_DEBUG=1 shows the stack, which is hidden otherwise', async () => {
+    const store = new FakeStore();
+    store.onPut = () => {
+      throw new TypeError('a bug');
+    };
+    const quiet = await run(['put', 'a', 'b'], { store });
+    expect(quiet.exit).toBe(1);
+    expect(quiet.stderr).toBe(
+      'error INTERNAL: a bug\ntry: BALSA_DEBUG=1 shows where it comes from; please report it\n',
+    );
+    const debug = await run(['put', 'a', 'b'], { store, env: { BALSA_DEBUG: '1' } });
+    expect(debug.stderr).toContain('    at ');
+  });
+});
+
+describe('exit codes', () => {
+  const codes = Object.keys(ERROR_CODES) as ErrorCode[];
+
+  test('what may succeed later is 5, and nothing else is', () => {
+    for (const code of codes) {
+      expect(EXIT_OF_CODE[code] === EXIT.unavailable, code).toBe(ERROR_CODES[code].retryable);
+    }
+  });
+
+  test('an unknown outcome is 6 for every code, Ctrl-C is 130 for every error', () => {
+    for (const code of codes) {
+      const error = new BalsaError(code, 'x', { outcome: 'unknown' });
+      expect(exitOf(error, false)).toBe(6);
+      expect(exitOf(error, true)).toBe(130);
+    }
+  });
+
+  test.each([
+    ['TIMEOUT', 5],
+    ['KEY_TOO_LARGE', 2],
+    ['CONFIG_INVALID', 2],
+    ['PORT_IN_USE', 1],
+  ] as const)('%s that was not applied is %i', (code, exit) => {
+    expect(exitOf(new BalsaError(code, 'x', { outcome: 'not-applied' }), false)).toBe(exit);
+  });
+});

@@ -1,0 +1,378 @@
+import { fromMapKey, toMapKey } from '../../../src/base/bytes.js';
+import { BalsaError, type ErrorCode, type WriteOutcome } from '../../../src/base/errors.js';
+import { LIMITS } from '../../../src/base/limits.js';
+import {
+  type KeyValue,
+  packResults,
+  unpackOperations,
+  type WriteResult,
+} from '../../../src/base/operation.js';
+import type { Dial } from '../../../src/client/environment.js';
+import type { Channel, DialOptions } from '../../../src/rpc/channel.js';
+import { packReplicaFrame, unpackClientFrame } from '../../../src/rpc/client-frames.js';
+import {
+  type AnswerMeta,
+  type ClientAnswer,
+  type ClientHello,
+  type ClientRequest,
+  PROTOCOL_VERSION,
+  type ReplicaFrame,
+  type ReplicaHello,
+} from '../../../src/rpc/protocol.js';
+import { toWireError } from '../../../src/rpc/wire-error.js';
+import type { VirtualClock } from './virtual-clock.js';
+
+type WriteRequest = Extract<ClientRequest, { type: 'write' }>;
+
+/** What a test can make of a request: an error, no answer at all, or its effect without an answer. */
+export type Fate = BalsaError | 'ignore' | 'apply-only' | undefined;
+
+/** What became of one attempt of a batch. */
+interface Applied {
+  readonly session: string;
+  readonly sequence: number;
+  readonly values: readonly string[];
+}
+
+interface Session {
+  last: number;
+  lastIndex: number;
+  readonly answers: Map<number, Buffer>;
+}
+
+export function refusal(
+  code: ErrorCode,
+  options: { outcome?: WriteOutcome; details?: Record<string, unknown> } = {},
+): BalsaError {
+  return new BalsaError(code, `refused by the test as ${code}`, options);
+}
+
+/**
+ * Replicas over an in-memory network in virtual time. They share one state, so there is no consensus in
+ * here, but sessions, sequences and reads at a revision follow the rules of the real ones.
+ */
+export class FakeCluster {
+  readonly clock: VirtualClock;
+  readonly replicas: readonly FakeReplica[];
+  readonly latencyMs = 1;
+  leader: string | null;
+  clusterId = 'cluster-a';
+  protocolVersion = PROTOCOL_VERSION;
+  limits: Partial<ReplicaHello> = {};
+  /** Decides about every request before the replica does. */
+  fate: (request: ClientRequest, stream: FakeStream) => Fate = () => undefined;
+  /** Every batch that was applied, in order. */
+  readonly applied: Applied[] = [];
+  /** Every frame of requests that arrived, in order. */
+  readonly frames: { readonly replica: string; readonly requests: readonly ClientRequest[] }[] = [];
+  /** Every hello that arrived. */
+  readonly hellos: { readonly replica: string; readonly hello: ClientHello }[] = [];
+  readonly history = new Map<string, { revision: number; item: KeyValue | null }[]>();
+  readonly sessions = new Map<string, Session>();
+  forgottenThrough = 0;
+  appliedIndex = 100;
+  revision = 0;
+
+  constructor(clock: VirtualClock, names: readonly string[] = ['n1', 'n2', 'n3']) {
+    this.clock = clock;
+    this.replicas = names.map((name, i) => new FakeReplica(this, name, `10.0.0.${i + 1}:7001`));
+    this.leader = names[0] ?? null;
+  }
+
+  get endpoints(): string[] {
+    return this.replicas.map((replica) => replica.address);
+  }
+
+  replica(name: string): FakeReplica {
+    const found = this.replicas.find((r) => r.name === name);
+    if (found === undefined) throw new Error(`no replica ${name}`);
+    return found;
+  }
+
+  /** Requests of one kind that arrived anywhere. */
+  received<T extends ClientRequest['type']>(type: T): Extract<ClientRequest, { type: T }>[] {
+    const all = this.frames.flatMap((frame) => frame.requests);
+    return all.filter((r): r is Extract<ClientRequest, { type: T }> => r.type === type);
+  }
+
+  readonly dial: Dial = (options: DialOptions): Channel => {
+    const replica = this.replicas.find((r) => r.address === options.address);
+    const stream = new FakeStream(this, replica ?? null, options);
+    replica?.streams.add(stream);
+    return stream.clientSide;
+  };
+
+  /** The replicas learn who leads, and tell their clients. */
+  elect(leader: string | null): void {
+    this.leader = leader;
+    for (const replica of this.replicas) {
+      for (const stream of replica.streams) stream.send({ type: 'leader', leader, term: 1 });
+    }
+  }
+
+  /** All sessions are forgotten, as if they had been idle too long. */
+  forgetSessions(): void {
+    for (const session of this.sessions.values()) {
+      this.forgottenThrough = Math.max(this.forgottenThrough, session.lastIndex);
+    }
+    this.sessions.clear();
+  }
+
+  meta(): AnswerMeta {
+    return { term: 1, revision: this.revision, appliedIndex: this.appliedIndex };
+  }
+
+  /** As the state machine does it. */
+  apply(sessionId: Uint8Array, request: WriteRequest): Buffer | BalsaError {
+    const id = toMapKey(sessionId);
+    this.appliedIndex += 1;
+    const session = this.sessions.get(id);
+    if (session === undefined && request.bornIndex < this.forgottenThrough) {
+      return refusal('SESSION_EXPIRED', { outcome: 'not-applied' });
+    }
+    const last = session?.last ?? 0;
+    if (request.sequence > last + 1) return refusal('SESSION_GAP', { outcome: 'not-applied' });
+    if (session !== undefined && request.sequence <= last) {
+      return (
+        session.answers.get(request.sequence) ?? refusal('SESSION_EXPIRED', { outcome: 'unknown' })
+      );
+    }
+    const results = this.#applyOperations(id, request);
+    const known = session ?? { last: 0, lastIndex: 0, answers: new Map() };
+    known.last = request.sequence;
+    known.lastIndex = this.appliedIndex;
+    known.answers.set(request.sequence, results);
+    for (const sequence of known.answers.keys()) {
+      if (sequence <= request.acknowledged) known.answers.delete(sequence);
+    }
+    this.sessions.set(id, known);
+    return results;
+  }
+
+  #applyOperations(session: string, request: WriteRequest): Buffer {
+    const operations = unpackOperations(request.operations);
+    const results = operations.map((operation): WriteResult => {
+      const key = toMapKey(operation.key);
+      const before = this.at(key, null);
+      if (operation.type === 'delete' && before === null) {
+        return { type: 'delete', revision: this.revision, deleted: false };
+      }
+      this.revision += 1;
+      const { revision } = this;
+      const versions = this.history.get(key) ?? [];
+      this.history.set(key, versions);
+      if (operation.type === 'delete') {
+        versions.push({ revision, item: null });
+        return { type: 'delete', revision, deleted: true };
+      }
+      const { value } = operation;
+      const createRevision = before?.createRevision ?? revision;
+      const version = (before?.version ?? 0) + 1;
+      const item = { key: operation.key, value, createRevision, modRevision: revision, version };
+      versions.push({ revision, item });
+      return { type: 'put', revision };
+    });
+    const values = operations.map((o) => (o.type === 'put' ? Buffer.from(o.value).toString() : ''));
+    this.applied.push({ session, sequence: request.sequence, values });
+    return packResults(results);
+  }
+
+  at(key: string, revision: number | null): KeyValue | null {
+    const versions = this.history.get(key) ?? [];
+    const found = versions.findLast((v) => revision === null || v.revision <= revision);
+    return found?.item ?? null;
+  }
+
+  /** Every value that was put, in the order in which it was applied. */
+  get appliedValues(): string[] {
+    return this.applied.flatMap((batch) => batch.values);
+  }
+}
+
+/** `hangs`: takes connections and says nothing. `away`: nothing is heard from the address at all. */
+type Condition = 'up' | 'refuses' | 'hangs' | 'away';
+
+export class FakeReplica {
+  readonly name: string;
+  readonly address: string;
+  readonly streams = new Set<FakeStream>();
+  condition: Condition = 'up';
+  /** Overrides what it believes about the leader. */
+  believes: string | null | undefined = undefined;
+  /** Most keys in a page. */
+  pageKeysMax = 1000;
+  readonly #cluster: FakeCluster;
+
+  constructor(cluster: FakeCluster, name: string, address: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.address = address;
+  }
+
+  get leader(): string | null {
+    return this.believes === undefined ? this.#cluster.leader : this.believes;
+  }
+
+  /** The network drops all its streams. */
+  disconnectAll(): void {
+    for (const stream of [...this.streams]) stream.drop();
+  }
+
+  hello(): ReplicaHello {
+    const { clusterId, protocolVersion, replicas, appliedIndex, limits } = this.#cluster;
+    return {
+      protocolVersion,
+      clusterId,
+      clusterName: 'test',
+      replica: this.name,
+      members: replicas.map(({ name, address }) => ({ name, address })),
+      leader: this.leader,
+      appliedIndex,
+      keyBytesMax: LIMITS.keyBytesMax,
+      valueBytesMax: LIMITS.valueBytesMax,
+      operationsPerBatchMax: LIMITS.operationsPerBatchMax,
+      batchBytesMax: LIMITS.batchBytesMax,
+      frameBytesMax: LIMITS.frameBytesMax,
+      batchesPerSessionMax: LIMITS.batchesPerSessionMax,
+      ...limits,
+    };
+  }
+}
+
+/** One stream; frames take `latencyMs` each way. */
+export class FakeStream {
+  readonly #cluster: FakeCluster;
+  readonly replica: FakeReplica | null;
+  readonly #options: DialOptions;
+  sessionId: Uint8Array = new Uint8Array();
+  #open = true;
+
+  constructor(cluster: FakeCluster, replica: FakeReplica | null, options: DialOptions) {
+    this.#cluster = cluster;
+    this.replica = replica;
+    this.#options = options;
+    const refuses = replica === null || replica.condition === 'refuses';
+    if (refuses) this.#later(() => this.#close('ECONNREFUSED'));
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  readonly clientSide: Channel = {
+    pendingBytes: 0,
+    send: (frame) => this.#later(() => this.#received(frame)),
+    end: () => this.#later(() => this.drop()),
+    abort: () => {
+      this.#open = false;
+      this.replica?.streams.delete(this);
+    },
+  };
+
+  send(frame: ReplicaFrame): void {
+    this.sendBytes(packReplicaFrame(frame));
+  }
+
+  sendBytes(bytes: Buffer): void {
+    if (!this.#silent) this.#later(() => this.#options.onFrame(bytes));
+  }
+
+  /** The network breaks it; the client learns of it. */
+  drop(): void {
+    this.#close('connection reset');
+  }
+
+  get #silent(): boolean {
+    return this.replica?.condition === 'hangs' || this.replica?.condition === 'away';
+  }
+
+  #received(bytes: Buffer): void {
+    const { replica } = this;
+    if (replica === null || this.#silent) return;
+    const frame = unpackClientFrame(bytes);
+    if (frame.type === 'hello') {
+      this.sessionId = frame.hello.sessionId;
+      this.#cluster.hellos.push({ replica: replica.name, hello: frame.hello });
+      this.send({ type: 'hello', hello: replica.hello() });
+      return;
+    }
+    this.#cluster.frames.push({ replica: replica.name, requests: frame.requests });
+    const answers = frame.requests.map((r) => this.#answer(r, replica)).filter((a) => a !== null);
+    if (answers.length > 0) this.send({ type: 'answers', answers });
+  }
+
+  #answer(request: ClientRequest, replica: FakeReplica): ClientAnswer | null {
+    const fate = this.#cluster.fate(request, this);
+    if (fate instanceof BalsaError) return errorAnswer(request.id, fate);
+    if (fate === 'ignore') return null;
+    const answer = this.serve(request, replica);
+    return fate === 'apply-only' ? null : answer;
+  }
+
+  serve(request: ClientRequest, replica: FakeReplica): ClientAnswer {
+    const cluster = this.#cluster;
+    const { id } = request;
+    const meta = cluster.meta();
+    const needsLeader =
+      request.type === 'write' || ('consistency' in request && request.consistency !== 'any');
+    const follows = request.type === 'write' && replica.leader !== replica.name;
+    if (needsLeader && (replica.leader === null || follows)) {
+      const details = { leader: replica.leader };
+      const outcome = request.type === 'write' ? { outcome: 'not-applied' as const } : {};
+      return errorAnswer(id, refusal('NOT_LEADER', { ...outcome, details }));
+    }
+    switch (request.type) {
+      case 'write': {
+        const results = cluster.apply(this.sessionId, request);
+        if (results instanceof BalsaError) return errorAnswer(id, results);
+        return { type: 'write', id, meta: cluster.meta(), results };
+      }
+      case 'get': {
+        const items = request.keys.map((key) => cluster.at(toMapKey(key), request.revision));
+        return { type: 'get', id, meta, items };
+      }
+      case 'range':
+        return this.#range(request, replica);
+      default: {
+        const status = JSON.stringify({ replica: replica.name, revision: cluster.revision });
+        return { type: 'status', id, status };
+      }
+    }
+  }
+
+  #range(request: Extract<ClientRequest, { type: 'range' }>, replica: FakeReplica): ClientAnswer {
+    const { history, revision: latest } = this.#cluster;
+    const revision = request.revision ?? latest;
+    const from = toMapKey(request.from);
+    const to = request.to === null ? null : toMapKey(request.to);
+    const keys = [...history.keys()].filter((k) => k >= from && (to === null || k < to)).sort();
+    if (request.reverse) keys.reverse();
+    const items = keys.map((k) => this.#cluster.at(k, revision)).filter((item) => item !== null);
+    const count = Math.min(request.keysMax, replica.pageKeysMax);
+    const page = items.slice(0, count);
+    const next = items[count];
+    const lastKey = page.at(-1)?.key ?? Buffer.of();
+    const bound = request.reverse ? lastKey : next?.key;
+    const continueFrom = next === undefined ? null : fromMapKey(toMapKey(bound ?? next.key));
+    const meta = this.#cluster.meta();
+    return { type: 'range', id: request.id, meta, items: page, revision, continueFrom };
+  }
+
+  #later(action: () => void): void {
+    this.#cluster.clock.setTimer(this.#cluster.latencyMs, () => {
+      if (this.#open) action();
+    });
+  }
+
+  #close(why: string): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.replica?.streams.delete(this);
+    const reason = new BalsaError('UNREACHABLE', `${this.#options.address}: ${why}`);
+    this.#cluster.clock.setTimer(0, () => this.#options.onClose(reason));
+  }
+}
+
+export function errorAnswer(id: number, error: BalsaError): ClientAnswer {
+  return { type: 'error', id, error: toWireError(error) };
+}

@@ -1,0 +1,265 @@
+import { describe, expect, test } from 'vitest';
+import {
+  append,
+  appended,
+  ELECTION_TICKS,
+  heartbeat,
+  heartbeatReply,
+  leaderOf,
+  Member,
+  ofType,
+  voteReply,
+  voteRequest,
+} from './node-fixture.js';
+
+const FIVE = ['n1', 'n2', 'n3', 'n4', 'n5'];
+
+function ticksUntilCampaign(member: Member): number {
+  for (let ticks = 1; ticks < 100; ticks += 1) {
+    member.tick();
+    if (member.node.role !== 'follower') return ticks;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+describe('pre-vote (thesis §9.6)', () => {
+  test('a campaign begins with a question that changes neither term nor vote', () => {
+    const member = new Member({ term: 4, votedFor: 'n3' });
+    const ready = member.step({ type: 'campaign' });
+    expect(ofType(ready.messages, 'RequestVote')).toMatchObject([
+      { to: 'n2', preVote: true, term: 5 },
+      { to: 'n3', preVote: true, term: 5 },
+    ]);
+    expect([member.node.role, member.node.term, member.node.votedFor, ready.write]).toEqual([
+      'pre-candidate',
+      4,
+      'n3',
+      null,
+    ]);
+  });
+
+  test('who is asked changes neither term nor vote nor timer, and answers at once', () => {
+    const member = new Member({ term: 4, votedFor: 'n3' });
+    member.tick(ELECTION_TICKS - 1);
+    const ready = member.receive(voteRequest({ term: 5, preVote: true }));
+    expect(ready.messages).toMatchObject([{ granted: true, preVote: true, term: 5 }]);
+    expect([member.node.term, member.node.votedFor, ready.write]).toEqual([4, 'n3', null]);
+    expect(ticksUntilCampaign(member)).toBeLessThanOrEqual(ELECTION_TICKS);
+  });
+
+  test('pre-votes may be granted to several candidates of one term', () => {
+    const member = new Member({ term: 4 });
+    for (const from of ['n2', 'n3']) {
+      const ready = member.receive(voteRequest({ from, term: 5, preVote: true }));
+      expect(ready.messages).toMatchObject([{ granted: true }]);
+    }
+  });
+
+  test('a majority of pre-votes begins the real election', () => {
+    const member = new Member({ voters: FIVE });
+    member.step({ type: 'campaign' });
+    member.receive(voteReply({ from: 'n2', term: 1, preVote: true }));
+    expect(member.node.role).toBe('pre-candidate');
+    member.receive(voteReply({ from: 'n3', term: 1, preVote: true }));
+    expect([member.node.role, member.node.term, member.node.votedFor]).toEqual([
+      'candidate',
+      1,
+      'n1',
+    ]);
+  });
+
+  test('pre-votes do not count as votes', () => {
+    const member = new Member({ voters: FIVE });
+    member.step({ type: 'campaign' });
+    for (const from of FIVE.slice(1)) member.receive(voteReply({ from, term: 1, preVote: true }));
+    member.persist();
+    for (const from of FIVE.slice(1)) member.receive(voteReply({ from, term: 1, preVote: true }));
+    expect(member.node.role).toBe('candidate');
+  });
+
+  test('a pre-vote for an earlier term does not count', () => {
+    const member = new Member({ term: 3 });
+    member.step({ type: 'campaign' });
+    member.receive(voteReply({ term: 3, preVote: true }));
+    expect(member.node.role).toBe('pre-candidate');
+  });
+
+  test('a majority of refusals ends it without a new term', () => {
+    const member = new Member({ term: 2 });
+    member.step({ type: 'campaign' });
+    for (const from of ['n2', 'n3']) {
+      member.receive(voteReply({ from, term: 2, preVote: true, granted: false }));
+    }
+    expect([member.node.role, member.node.term]).toEqual(['follower', 2]);
+  });
+
+  test('a refusal from a newer term takes the pre-candidate into that term', () => {
+    const member = new Member({ term: 2 });
+    member.step({ type: 'campaign' });
+    member.receive(voteReply({ term: 6, preVote: true, granted: false }));
+    expect([member.node.role, member.node.term]).toEqual(['follower', 6]);
+  });
+
+  test('a pre-candidate returns to the leader of its term', () => {
+    const member = new Member({ term: 2 });
+    member.step({ type: 'campaign' });
+    member.receive(heartbeat({ term: 2 }));
+    expect([member.node.role, member.node.leader]).toEqual(['follower', 'n2']);
+  });
+
+  test('one with the longer log and the lower term is told the term, so that it can win', () => {
+    // Given A: short log, term 7; and B: long log, term 5, which asks A
+    const a = new Member({ id: 'n1', term: 7, log: [1] });
+    const b = new Member({ id: 'n2', term: 5, log: [1, 5] });
+    const [question] = ofType(b.step({ type: 'campaign' }).messages, 'RequestVote');
+    // When A refuses, and B asks again
+    for (const answer of a.answersTo(question ?? append({ term: 0 }))) b.receive(answer);
+    b.persist();
+    expect(b.node.term).toBe(7);
+    const [again] = ofType(b.step({ type: 'campaign' }).messages, 'RequestVote');
+    // Then A grants
+    expect(a.answersTo(again ?? append({ term: 0 }))).toMatchObject([{ granted: true }]);
+  });
+});
+
+describe('leader stickiness (thesis §4.2.3, §9.6)', () => {
+  for (const preVote of [true, false]) {
+    const request = voteRequest({ from: 'n3', term: 9, preVote });
+    const what = preVote ? 'a pre-vote' : 'a vote';
+
+    test(`a follower that hears a leader ignores who asks for ${what}`, () => {
+      const member = new Member({ term: 1 });
+      member.receive(heartbeat({ term: 1 }));
+      member.tick(ELECTION_TICKS - 1);
+      expect(member.answersTo(request)).toEqual([]);
+      expect([member.node.term, member.node.leader]).toEqual([1, 'n2']);
+    });
+
+    test(`a leader that hears a quorum ignores who asks for ${what}`, () => {
+      const member = leaderOf();
+      for (let i = 0; i < 3 * ELECTION_TICKS; i += 1) {
+        member.tick();
+        member.receive(heartbeatReply({ term: 1 }));
+      }
+      expect(member.answersTo(request)).toEqual([]);
+      expect([member.node.role, member.node.term]).toEqual(['leader', 1]);
+    });
+
+    test(`a follower whose leader is silent for the minimum timeout answers who asks for ${what}`, () => {
+      const member = new Member({ term: 1, seed: 5 });
+      member.receive(heartbeat({ term: 1 }));
+      member.tick(ELECTION_TICKS);
+      expect(member.answersTo(request)).toMatchObject([{ granted: true }]);
+    });
+  }
+
+  test('a member that was away cannot unseat a leader by its higher term', () => {
+    const member = new Member({ term: 1 });
+    member.receive(heartbeat({ term: 1 }));
+    member.receive(voteRequest({ from: 'n3', term: 30, lastLog: { index: 99, term: 9 } }));
+    expect([member.node.term, member.node.leader]).toEqual([1, 'n2']);
+  });
+});
+
+describe('check-quorum (thesis §6.2)', () => {
+  test('a leader that hears no quorum for an election timeout steps down', () => {
+    const member = leaderOf({ voters: FIVE });
+    member.tick(ELECTION_TICKS - 1);
+    member.receive(heartbeatReply({ from: 'n2', term: 1 }));
+    expect(member.node.role).toBe('leader');
+    const ready = member.tick();
+    expect(ready.events).toEqual([
+      { type: 'role', role: 'follower', term: 1, leader: null, reason: 'check-quorum' },
+    ]);
+    expect(ready.messages).toEqual([]);
+  });
+
+  test('a leader that hears a quorum goes on, whatever the answers say', () => {
+    const member = leaderOf({ voters: FIVE });
+    for (let i = 0; i < 5; i += 1) {
+      member.tick(ELECTION_TICKS - 1);
+      member.receive(
+        heartbeatReply({ from: 'n2', term: 1 }),
+        appended({ from: 'n3', term: 1, matchIndex: 0 }),
+      );
+      member.tick();
+    }
+    expect(member.node.role).toBe('leader');
+    expect(member.node.progress.map((p) => p.recentActive)).toEqual([true, true, false, false]);
+  });
+
+  test('signs of life from before the last check do not count', () => {
+    const member = leaderOf();
+    member.tick(1);
+    member.receive(heartbeatReply({ term: 1 }));
+    member.tick(ELECTION_TICKS - 1);
+    expect(member.node.role).toBe('leader');
+    member.tick(ELECTION_TICKS);
+    expect(member.node.role).toBe('follower');
+  });
+
+  test('the only voter, and a leader with learners, need no answer', () => {
+    const member = leaderOf({ voters: ['n1'], learners: ['n9'] });
+    member.tick(10 * ELECTION_TICKS);
+    expect(member.node.role).toBe('leader');
+  });
+
+  test('learners do not count', () => {
+    const member = leaderOf({ learners: ['n8', 'n9'] });
+    member.tick(ELECTION_TICKS - 1);
+    for (const from of ['n8', 'n9']) member.receive(heartbeatReply({ from, term: 1 }));
+    member.tick();
+    expect(member.node.role).toBe('follower');
+  });
+});
+
+describe('a broken connection to the leader', () => {
+  function followerOf(leader: string, seed: number): Member {
+    const member = new Member({ term: 1, seed, electionTicks: 40 });
+    member.receive(heartbeat({ term: 1, from: leader }));
+    return member;
+  }
+
+  test('the follower forgets the leader and asks the others within a fraction of the timeout', () => {
+    const seen = new Set<number>();
+    for (let seed = 0; seed < 200; seed += 1) {
+      const member = followerOf('n2', seed);
+      member.tick(3);
+      member.step({ type: 'disconnected', member: 'n2' });
+      expect(member.node.leader).toBeNull();
+      seen.add(ticksUntilCampaign(member));
+    }
+    expect(Math.min(...seen)).toBe(1);
+    expect(Math.max(...seen)).toBe(10);
+  });
+
+  test('it no longer ignores who asks for a vote', () => {
+    const member = followerOf('n2', 1);
+    member.step({ type: 'disconnected', member: 'n2' });
+    const request = voteRequest({ from: 'n3', term: 2, preVote: true });
+    expect(member.answersTo(request)).toMatchObject([{ granted: true }]);
+  });
+
+  test('a sign of life of the leader restores everything', () => {
+    const member = followerOf('n2', 1);
+    member.step({ type: 'disconnected', member: 'n2' });
+    member.receive(heartbeat({ term: 1, from: 'n2' }));
+    expect(member.node.leader).toBe('n2');
+    expect(ticksUntilCampaign(member)).toBeGreaterThanOrEqual(40);
+  });
+
+  test('a connection that breaks again and again shortens the wait once', () => {
+    const once = followerOf('n2', 3);
+    const often = followerOf('n2', 3);
+    once.step({ type: 'disconnected', member: 'n2' });
+    for (let i = 0; i < 50; i += 1) often.step({ type: 'disconnected', member: 'n2' });
+    expect(ticksUntilCampaign(often)).toBe(ticksUntilCampaign(once));
+  });
+
+  test('a connection to another follower does not matter', () => {
+    const member = followerOf('n2', 1);
+    member.step({ type: 'disconnected', member: 'n3' });
+    expect(member.node.leader).toBe('n2');
+    expect(ticksUntilCampaign(member)).toBeGreaterThanOrEqual(40);
+  });
+});

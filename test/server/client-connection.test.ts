@@ -1,0 +1,201 @@
+import { describe, expect, test } from 'vitest';
+import { crc32 } from '../../src/base/checksum.js';
+import { pack } from '../../src/base/codec.js';
+import { BalsaError } from '../../src/base/errors.js';
+import { noFailpoints } from '../../src/base/failpoints.js';
+import { LIMITS } from '../../src/base/limits.js';
+import { packOperations, type WriteOperation } from '../../src/base/operation.js';
+import { packClientFrame, unpackReplicaFrame } from '../../src/rpc/client-frames.js';
+import { packFrame } from '../../src/rpc/frame.js';
+import type { ClientRequest, ReplicaFrame, ReplicaHello } from '../../src/rpc/protocol.js';
+import { ClientConnection, type ClientHost } from '../../src/server/client-connection.js';
+
+const HELLO: ReplicaHello = {
+  protocolVersion: 1,
+  clusterId: 'id',
+  clusterName: 'c',
+  replica: 'n1',
+  members: [],
+  leader: 'n1',
+  appliedIndex: 3,
+  ...LIMITS,
+};
+
+const LIMITED = { ...LIMITS, keyBytesMax: 10, valueBytesMax: 100, operationsPerBatchMax: 5 };
+
+/** A replica that writes everything at once and reads nothing. */
+const replica = {
+  meta: () => ({ term: 1, revision: 2, appliedIndex: 3 }),
+  write: (_batch: unknown, done: (answer: unknown) => void) =>
+    done({ ok: true, results: Buffer.from('results'), repeated: false }),
+  read: (_level: unknown, done: (error: BalsaError | null) => void) => done(null),
+};
+
+function connect(host: Partial<ClientHost> = {}) {
+  const frames: ReplicaFrame[] = [];
+  const stream = {
+    ended: false,
+    pendingBytes: 0,
+    send: (frame: Buffer) => void frames.push(unpackReplicaFrame(frame)),
+    end: () => {
+      stream.ended = true;
+    },
+  };
+  const connection = new ClientConnection({
+    host: {
+      limits: LIMITED,
+      failpoints: noFailpoints,
+      serving: { replica, machine: { get: () => null } } as unknown as ClientHost['serving'],
+      notServingReason: () => new BalsaError('NO_QUORUM', 'being formed'),
+      hello: () => HELLO,
+      status: () => '{}',
+      ...host,
+    },
+    stream,
+    onAnswers: () => {},
+  });
+  const hello = (change: object = {}): void =>
+    connection.receive(
+      packClientFrame({
+        type: 'hello',
+        hello: {
+          protocolVersion: 1,
+          clientName: 'test',
+          clusterId: null,
+          sessionId: Buffer.alloc(16, 1),
+          ...change,
+        },
+      }),
+    );
+  const ask = (...requests: ClientRequest[]): void =>
+    connection.receive(packClientFrame({ type: 'requests', requests }));
+  return { connection, frames, stream, hello, ask };
+}
+
+function write(operations: readonly WriteOperation[], change: object = {}): ClientRequest {
+  return {
+    type: 'write',
+    id: 1,
+    bornIndex: 0,
+    sequence: 1,
+    acknowledged: 0,
+    operations: packOperations(operations),
+    ...change,
+  };
+}
+
+const put = (key: string, valueBytes = 1): WriteOperation => ({
+  type: 'put',
+  key: Buffer.from(key),
+  value: Buffer.alloc(valueBytes),
+});
+
+/** Gets past the checksum. */
+function withChecksum(content: Uint8Array): Buffer {
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32BE(crc32(content));
+  return Buffer.concat([checksum, content]);
+}
+
+/** The code with which the stream was ended. */
+function endCode(frames: readonly ReplicaFrame[]): string {
+  const last = frames.at(-1);
+  return last?.type === 'end' ? last.error.code : `not ended: ${last?.type}`;
+}
+
+describe('a client stream', () => {
+  test('begins with a hello from both sides, then answers in one frame per flush', () => {
+    const { connection, frames, hello, ask } = connect();
+    hello();
+    ask(write([put('a')], { id: 7 }), { type: 'status', id: 8 });
+    connection.flush();
+    expect(frames.map((f) => f.type)).toEqual(['hello', 'answers']);
+    const answers = frames[1]?.type === 'answers' ? frames[1].answers : [];
+    expect(answers.map((a) => [a.id, a.type])).toEqual([
+      [7, 'write'],
+      [8, 'status'],
+    ]);
+  });
+
+  test.each([
+    ['bytes that are no frame', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['an empty message', Buffer.alloc(0)],
+    ['a frame of an unknown type', packFrame([99, 1])],
+    ['a hello with fields of the wrong type', packFrame([1, 'one', 2, 3, 4])],
+    ['a tuple where a map is', withChecksum(pack({ type: 'hello' }))],
+    ['deeply nested lists', withChecksum(Buffer.alloc(100_000, 0x91))],
+    [
+      'a list that claims 4 billion elements',
+      withChecksum(Buffer.from([0xdd, 0xff, 0xff, 0xff, 0xff])),
+    ],
+  ])('%s end it with FRAME_INVALID', (_what, bytes) => {
+    const { connection, frames, stream } = connect();
+    connection.receive(bytes);
+    expect(endCode(frames)).toBe('FRAME_INVALID');
+    expect(stream.ended).toBe(true);
+  });
+
+  test.each([
+    ['another protocol version', { protocolVersion: 2 }, 'PROTOCOL_VERSION'],
+    ['another cluster', { clusterId: 'other' }, 'CLUSTER_MISMATCH'],
+    ['a session id that is too short', { sessionId: Buffer.alloc(3) }, 'FRAME_INVALID'],
+  ])('%s is refused by code', (_what, change, code) => {
+    const { frames, hello } = connect();
+    hello(change);
+    expect(endCode(frames)).toBe(code);
+  });
+
+  test('a request before the hello, and a second hello, break the protocol', () => {
+    const early = connect();
+    early.ask({ type: 'status', id: 1 });
+    expect(endCode(early.frames)).toBe('FRAME_INVALID');
+    const twice = connect();
+    twice.hello();
+    twice.hello();
+    expect(endCode(twice.frames)).toBe('FRAME_INVALID');
+  });
+
+  test('while the cluster is being formed it says so', () => {
+    const { frames, hello } = connect({ serving: null });
+    hello();
+    expect(endCode(frames)).toBe('NO_QUORUM');
+  });
+
+  test.each([
+    ['an empty key', write([put('')]), 'KEY_EMPTY'],
+    ['a long key', write([put('k'.repeat(11))]), 'KEY_TOO_LARGE'],
+    ['a large value', write([put('k', 101)]), 'VALUE_TOO_LARGE'],
+    ['too many operations', write(Array.from({ length: 6 }, () => put('k'))), 'BATCH_TOO_LARGE'],
+    ['operations that are none', write([], { operations: Buffer.from('x') }), 'FRAME_INVALID'],
+    ['sequence 0', write([put('k')], { sequence: 0 }), 'FRAME_INVALID'],
+    ['an acknowledgement of itself', write([put('k')], { acknowledged: 1 }), 'FRAME_INVALID'],
+  ])('%s is answered by code, and the stream goes on', (_what, request, code) => {
+    const { connection, frames, hello, ask } = connect();
+    hello();
+    ask(request, { type: 'status', id: 2 });
+    connection.flush();
+    const answers = frames[1]?.type === 'answers' ? frames[1].answers : [];
+    expect(answers[0]?.type === 'error' && answers[0].error.code).toBe(code);
+    expect(answers[1]?.type).toBe('status');
+  });
+
+  test('a client that does not read its answers is ended, not buffered without limit', () => {
+    const { connection, frames, stream, hello, ask } = connect({
+      limits: { ...LIMITED, pendingAnswerBytesMax: 100 },
+    });
+    hello();
+    stream.pendingBytes = 101;
+    ask({ type: 'status', id: 1 });
+    connection.flush();
+    expect(endCode(frames)).toBe('OVERLOADED');
+  });
+
+  test('answers that come after the stream has closed go nowhere', () => {
+    const { connection, frames, hello, ask } = connect();
+    hello();
+    connection.closed();
+    ask({ type: 'status', id: 1 });
+    connection.flush();
+    expect(frames.map((f) => f.type)).toEqual(['hello']);
+  });
+});

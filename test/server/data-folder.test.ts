@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest';
+import type { BalsaError } from '../../src/base/errors.js';
+import { checkOwner, DataFolder } from '../../src/server/data-folder.js';
+import { KEEP_UNSYNCED, LOSE_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
+
+const META = {
+  cluster: 'c',
+  name: 'n1',
+  incarnation: 'abcd',
+  clusterId: null,
+  formation: null,
+};
+
+const newDisk = (): MemoryFiles => new MemoryFiles({ schedule: (complete) => complete() });
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    return (error as BalsaError).code;
+  }
+  return 'no error';
+}
+
+describe('the data folder', () => {
+  test('a new one says nothing', () => {
+    const folder = new DataFolder('data', newDisk());
+    folder.create();
+    expect(folder.readMeta()).toBeNull();
+  });
+
+  test('what was written is there after a power failure', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    folder.writeMeta(META);
+    expect(new DataFolder('data', disk.crash(LOSE_UNSYNCED)).readMeta()).toMatchObject(META);
+  });
+
+  test('a crash at any step of a rewrite leaves the old or the new, whole', () => {
+    const rewritten = { ...META, clusterId: 'id' };
+    const outcomes = new Set<string | null>();
+    for (let at = 1; ; at += 1) {
+      const disk = newDisk();
+      const folder = new DataFolder('data', disk);
+      folder.create();
+      folder.writeMeta(META);
+      const first = disk.steps;
+      let steps = 0;
+      const crashed: MemoryFiles[] = [];
+      disk.onStep = ({ number }) => {
+        steps = number - first;
+        if (steps !== at) return;
+        crashed.push(disk.crash(LOSE_UNSYNCED), disk.crash(KEEP_UNSYNCED));
+      };
+      codeOf(() => folder.writeMeta(rewritten));
+      for (const after of crashed) {
+        const meta = new DataFolder('data', after).readMeta();
+        expect([META.clusterId, rewritten.clusterId]).toContain(meta?.clusterId);
+        outcomes.add(meta?.clusterId ?? null);
+        // And it can be written again.
+        new DataFolder('data', after).writeMeta(rewritten);
+        expect(new DataFolder('data', after).readMeta()?.clusterId).toBe('id');
+      }
+      if (crashed.length === 0) break;
+    }
+    expect(outcomes).toEqual(new Set([null, 'id']));
+  });
+
+  test('a full disk is told as such', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    disk.failNext('write', 'ENOSPC');
+    expect(codeOf(() => folder.writeMeta(META))).toBe('DISK_FULL');
+  });
+
+  test('a log without meta.json is not taken for a new folder', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    disk.open('data/wal/0000000000000001.wal');
+    expect(codeOf(() => folder.readMeta())).toBe('STATE_CORRUPT');
+  });
+
+  test('damage and a newer format are told apart', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    disk.open('data/meta.json').writeAt(0, [Buffer.from('{"format":')]);
+    expect(codeOf(() => folder.readMeta())).toBe('STATE_CORRUPT');
+    disk.remove('data/meta.json');
+    disk.open('data/meta.json').writeAt(0, [Buffer.from(JSON.stringify({ ...META, format: 9 }))]);
+    expect(codeOf(() => folder.readMeta())).toBe('VERSION_UNSUPPORTED');
+  });
+
+  test("another cluster's or member's folder is refused by name", () => {
+    const meta = { format: 1, ...META };
+    const owner = { cluster: 'c', name: 'n1', path: 'data' };
+    expect(() => checkOwner(meta, owner)).not.toThrow();
+    expect(() => checkOwner(meta, { ...owner, cluster: 'd' })).toThrow(/cluster "c", not to "d"/);
+    expect(() => checkOwner(meta, { ...owner, name: 'n2' })).toThrow(/member "n1", not to "n2"/);
+  });
+});

@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { LIMITS, type Limits } from '../../src/base/limits.js';
+import { packOperations, type WriteBatch } from '../../src/base/operation.js';
+import { Proposals } from '../../src/server/proposals.js';
+import { unpackCommand } from '../../src/statemachine/command.js';
+import type { BatchAnswer } from '../../src/statemachine/types.js';
+import { Scheduler } from '../simulation/scheduler.js';
+
+function batch(sequence: number, valueBytes = 10): WriteBatch {
+  return {
+    sessionId: Buffer.alloc(16, 1),
+    bornIndex: 0,
+    sequence,
+    acknowledged: 0,
+    operations: packOperations([
+      { type: 'put', key: Buffer.from('k'), value: Buffer.alloc(valueBytes) },
+    ]),
+  };
+}
+
+function proposals(limits: Partial<Limits> = {}): Proposals {
+  return new Proposals({
+    clock: new Scheduler(1).clock(() => true),
+    limits: { ...LIMITS, ...limits },
+    nameOf: (member) => member,
+  });
+}
+
+const OK: BatchAnswer = { ok: true, results: Buffer.alloc(0), repeated: false };
+
+function outcome(answer: BatchAnswer | undefined): string {
+  if (answer === undefined) return 'waiting';
+  return answer.ok ? 'ok' : `${answer.error.code} ${answer.error.outcome}`;
+}
+
+describe('proposals', () => {
+  test('batches of one turn become one entry', () => {
+    const p = proposals();
+    p.add(batch(1), () => {});
+    p.add(batch(2), () => {});
+    const events = p.take();
+    expect(events).toHaveLength(1);
+    const [event] = events;
+    if (event?.type !== 'propose') throw new Error('a proposal');
+    expect(unpackCommand(event.payload).batches.map((b) => b.sequence)).toEqual([1, 2]);
+    expect(p.take()).toEqual([]);
+  });
+
+  test('batches beyond entryBytesMax become several entries', () => {
+    const p = proposals({ entryBytesMax: 1000 });
+    for (let i = 1; i <= 3; i += 1) p.add(batch(i, 600), () => {});
+    expect(p.take()).toHaveLength(3);
+  });
+
+  test('a batch is answered when its entry is applied', () => {
+    const p = proposals();
+    let answer: BatchAnswer | undefined;
+    p.add(batch(1), (a) => {
+      answer = a;
+    });
+    p.take();
+    p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
+    expect(outcome(answer)).toBe('waiting');
+    p.applied({ index: 7, term: 2 }, [OK]);
+    expect(outcome(answer)).toBe('ok');
+    expect(p.pendingBytes).toBe(0);
+  });
+
+  test('an entry of another term at its index means that it was not applied', () => {
+    const p = proposals();
+    let answer: BatchAnswer | undefined;
+    p.add(batch(1), (a) => {
+      answer = a;
+    });
+    p.take();
+    p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
+    p.applied({ index: 7, term: 3 }, []);
+    expect(outcome(answer)).toBe('NOT_LEADER not-applied');
+  });
+
+  test('a lost leadership leaves what is in the log unknown', () => {
+    const p = proposals();
+    let answer: BatchAnswer | undefined;
+    p.add(batch(1), (a) => {
+      answer = a;
+    });
+    p.take();
+    p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
+    p.leadershipLost('n2');
+    expect(outcome(answer)).toBe('NOT_LEADER unknown');
+  });
+
+  test('a refused proposal is known not to be applied', () => {
+    const p = proposals();
+    const answers: BatchAnswer[] = [];
+    p.add(batch(1), (a) => answers.push(a));
+    p.take();
+    p.answered({ id: 1, accepted: false, reason: 'overloaded', leader: 'n1' });
+    p.add(batch(2), (a) => answers.push(a));
+    p.take();
+    p.answered({ id: 2, accepted: false, reason: 'not-leader', leader: 'n2' });
+    expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied', 'NOT_LEADER not-applied']);
+  });
+
+  test('beyond pendingRequestBytesMax batches are refused, and taken again when there is room', () => {
+    const p = proposals({ pendingRequestBytesMax: 1000 });
+    const answers: BatchAnswer[] = [];
+    p.add(batch(1, 800), (a) => answers.push(a));
+    p.add(batch(2, 800), (a) => answers.push(a));
+    expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied']);
+    p.take();
+    p.answered({ id: 1, accepted: false, reason: 'not-leader', leader: null });
+    p.add(batch(2, 800), (a) => answers.push(a));
+    expect(answers).toHaveLength(2);
+  });
+
+  test('a stopping replica says what is known: queued is not applied, in the log is unknown', () => {
+    const p = proposals();
+    const answers: BatchAnswer[] = [];
+    p.add(batch(1), (a) => answers.push(a));
+    p.take();
+    p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
+    p.add(batch(2), (a) => answers.push(a));
+    p.abandon(new BalsaError('SHUTTING_DOWN', 'stopping'));
+    expect(answers.map(outcome)).toEqual(['SHUTTING_DOWN not-applied', 'SHUTTING_DOWN unknown']);
+    expect(p.pendingBytes).toBe(0);
+  });
+});

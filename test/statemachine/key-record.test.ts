@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import { GenerationCache } from '../../src/statemachine/generation-cache.js';
+import {
+  decodeKeyRecord,
+  encodeKeyRecord,
+  type KeyRecord,
+  linkNext,
+} from '../../src/statemachine/key-record.js';
+
+/** The record of a key that was written by revisions 1, 2, 3 ... and the skip target of each write. */
+function written(times: number): { record: KeyRecord; skips: number[] } {
+  let record: KeyRecord | null = null;
+  const skips: number[] = [];
+  for (let revision = 1; revision <= times; revision += 1) {
+    const { skip, depth, back, previous } = linkNext(record);
+    expect(previous.revision).toBe(revision - 1);
+    skips.push(skip.revision);
+    record = {
+      modified: { revision, sub: 0 },
+      createRevision: 1,
+      version: revision,
+      lease: 0,
+      depth,
+      back,
+    };
+  }
+  if (record === null) throw new Error('never written');
+  return { record, skips };
+}
+
+describe('the chain of the writes of a key', () => {
+  test('skips from each write to the one with its lowest 1 bit cleared', () => {
+    const { skips } = written(64);
+
+    const naive = Array.from({ length: 64 }, (_, n) => (n + 1) & n);
+    expect(skips).toEqual(naive);
+  });
+
+  test('needs few positions in the key record', () => {
+    const { record } = written(1023);
+
+    expect(record.back.map((position) => position.revision)).toEqual([
+      1022, 1020, 1016, 1008, 992, 960, 896, 768, 512,
+    ]);
+  });
+});
+
+describe('the key record', () => {
+  test('comes back as it was written, large numbers too', () => {
+    const record: KeyRecord = {
+      modified: { revision: Number.MAX_SAFE_INTEGER, sub: 65_535 },
+      createRevision: 2 ** 32,
+      version: 2 ** 32 - 1,
+      lease: 2 ** 53 - 2,
+      depth: 3,
+      back: [{ revision: 2 ** 40 + 1, sub: 7 }],
+    };
+
+    expect(decodeKeyRecord(encodeKeyRecord(record))).toEqual(record);
+  });
+});
+
+describe('the cache of key records', () => {
+  test('forgets what was not used for a turn and keeps what was', () => {
+    const cache = new GenerationCache<number>(10 * 201);
+    cache.set('a', 1);
+    cache.set('b', 2);
+
+    for (let n = 0; n < 4; n += 1) cache.set(String(n), n);
+    expect(cache.get('a')).toBe(1);
+    for (let n = 4; n < 9; n += 1) cache.set(String(n), n);
+
+    expect(cache.get('a')).toBe(1);
+    expect(cache.get('b')).toBeUndefined();
+  });
+
+  test('holds the last value that was set', () => {
+    const cache = new GenerationCache<number>(3 * 201);
+    for (const n of [1, 2, 3, 4, 5]) {
+      cache.set('a', n);
+      expect(cache.get('a')).toBe(n);
+      cache.set(`other${n}`, n);
+    }
+    expect(cache.get('a')).toBe(5);
+  });
+});

@@ -1,0 +1,164 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+/** The code tests itself: the layer rules of ARCHITECTURE.md are facts, not wishes. */
+
+const ROOT = resolve(import.meta.dirname, '..');
+const SRC = join(ROOT, 'src');
+
+/** What each layer may import of the others, and of the libraries. */
+const LAYERS: Record<string, { layers: readonly string[]; packages: readonly string[] | 'any' }> = {
+  base: { layers: [], packages: ['msgpackr', 'node:zlib', 'node:net'] },
+  raft: { layers: ['base'], packages: [] },
+  statemachine: { layers: ['base'], packages: [] },
+  storage: { layers: ['base', 'raft', 'statemachine'], packages: 'any' },
+  rpc: { layers: ['base', 'raft'], packages: 'any' },
+  server: { layers: ['base', 'raft', 'statemachine', 'storage', 'rpc'], packages: 'any' },
+  cluster: { layers: ['base', 'rpc', 'client'], packages: 'any' },
+  client: { layers: ['base', 'rpc'], packages: 'any' },
+  cli: { layers: ['base', 'rpc', 'client', 'cluster', 'server'], packages: 'any' },
+};
+
+/** `raft` and `statemachine` are functions of their past. */
+const PURE_LAYERS = ['raft', 'statemachine'];
+const IMPURE = [
+  /\bDate\b/,
+  /\bperformance\b/,
+  /\bMath\.random\b/,
+  /\bset(?:Timeout|Interval|Immediate)\b/,
+  /\bqueueMicrotask\b/,
+  /\bprocess\b/,
+  /\bconsole\b/,
+  /\bcrypto\b/,
+  /\blocaleCompare\b/,
+  /\bIntl\b/,
+  /\bimport\(/,
+  /base\/clock\.js/,
+];
+
+interface Source {
+  readonly path: string;
+  readonly layer: string;
+  /** Without comments, so that prose is not taken for code. */
+  readonly code: string;
+  readonly imports: readonly string[];
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`])\/\/.*$/gm, '$1');
+}
+
+function importsOf(code: string): string[] {
+  const statements = code.matchAll(/^(?:import|export)\s[\w\s*{},$]*?\bfrom\s+['"]([^'"]+)['"];/gm);
+  const bare = code.matchAll(/^import\s+['"]([^'"]+)['"];/gm);
+  const dynamic = code.matchAll(/\bimport\(\s*['"]([^'"]+)['"]/g);
+  return [...statements, ...bare, ...dynamic].map((match) => match[1] as string);
+}
+
+const sources: Source[] = filesBelow(SRC).map((path) => {
+  const code = withoutComments(readFileSync(path, 'utf8'));
+  return {
+    path: relative(ROOT, path),
+    layer: relative(SRC, path).split('/')[0] as string,
+    code,
+    imports: importsOf(code),
+  };
+});
+
+/** Layer of what is imported; `null` for a package. */
+function layerOf(source: Source, specifier: string): string | null {
+  if (!specifier.startsWith('.')) return null;
+  const target = resolve(ROOT, dirname(source.path), specifier);
+  return relative(SRC, target).split('/')[0] as string;
+}
+
+describe('the layers', () => {
+  test('there is source to look at, and every folder is a known layer', () => {
+    expect(sources.length).toBeGreaterThan(50);
+    const layers = [...new Set(sources.map((s) => s.layer))];
+    expect(layers.filter((layer) => LAYERS[layer] === undefined)).toEqual([]);
+  });
+
+  test('each layer imports only what it may', () => {
+    const offences: string[] = [];
+    for (const source of sources) {
+      const rule = LAYERS[source.layer];
+      for (const specifier of source.imports) {
+        const layer = layerOf(source, specifier);
+        const allowed =
+          layer === null
+            ? rule?.packages === 'any' || rule?.packages.includes(specifier)
+            : layer === source.layer || rule?.layers.includes(layer);
+        if (!allowed) offences.push(`${source.path} imports ${specifier}`);
+      }
+    }
+    expect(offences).toEqual([]);
+  });
+
+  test('no layer has a barrel', () => {
+    expect(sources.filter((s) => s.path.endsWith('/index.ts')).map((s) => s.path)).toEqual([]);
+  });
+
+  test('only console modules write to the console', () => {
+    const offenders = sources.filter((s) => /\bconsole\./.test(s.code)).map((s) => s.path);
+    expect(offenders).toEqual([]);
+  });
+});
+
+describe('purity', () => {
+  test('raft and statemachine know no clock, no chance, no timer, no process, no locale', () => {
+    const offences: string[] = [];
+    for (const source of sources.filter((s) => PURE_LAYERS.includes(s.layer))) {
+      for (const pattern of IMPURE) {
+        if (pattern.test(source.code)) offences.push(`${source.path}: ${pattern.source}`);
+      }
+    }
+    expect(offences).toEqual([]);
+  });
+
+  test('raft has no promise: nothing interleaves inside a step', () => {
+    const offenders = sources
+      .filter((s) => s.layer === 'raft' && /\b(?:async|await|Promise)\b/.test(s.code))
+      .map((s) => s.path);
+    expect(offenders).toEqual([]);
+  });
+
+  test('time and chance enter the other layers in one place each', () => {
+    const clock = sources.filter((s) => s.path !== 'src/base/clock.ts');
+    const readers = clock.filter((s) => /\bDate\.now\b|\bperformance\.now\b/.test(s.code));
+    expect(readers.filter((s) => !CLOCK_EXEMPT.test(s.path)).map((s) => s.path)).toEqual([]);
+  });
+});
+
+/** The command line and the process harness live in real time only. */
+const CLOCK_EXEMPT = /^src\/(?:cli|cluster)\//;
+
+describe('size', () => {
+  test('no file is longer than 500 lines', () => {
+    const all = [...filesBelow(SRC), ...filesBelow(join(ROOT, 'test'))];
+    const long = all
+      .map((path) => ({ path, lines: readFileSync(path, 'utf8').split('\n').length }))
+      .filter(({ lines }) => lines > 501)
+      .map(({ path, lines }) => `${relative(ROOT, path)}: ${lines}`);
+    expect(long).toEqual([]);
+  });
+});
+
+describe('the project speaks of itself alone', () => {
+  test('no path of a machine and no registry host is in the tree', () => {
+    const tracked = [...filesBelow(SRC), ...filesBelow(join(ROOT, 'test'))].filter(
+      (path) => !path.endsWith('tidy.test.ts'),
+    );
+    const offenders = tracked.filter((path) =>
+      /\/work\/|\/root\/|registry\./.test(readFileSync(path, 'utf8')),
+    );
+    expect(offenders.map((path) => relative(ROOT, path))).toEqual([]);
+  });
+});

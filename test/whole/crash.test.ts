@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { expectAllThereOnce, Load } from './support.js';
+
+describe('a cluster of real processes under load', () => {
+  test('loses nothing and applies nothing twice when its leader is killed', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect();
+    const load = new Load(db);
+    await load.acknowledgedMore(1000);
+    const old = await cluster.waitForLeader();
+
+    await cluster.kill(old.replica);
+    await load.acknowledgedMore(1000);
+    await load.stop();
+
+    const leader = await cluster.waitForLeader();
+    expect(leader.replica).not.toBe(old.replica);
+    expect(leader.term).toBeGreaterThan(old.term);
+    expect(load.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+
+  test('has every acknowledged write once after each replica, and then all at once, was killed', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect();
+    const load = new Load(db);
+
+    for (const { name } of cluster.replicas) {
+      await load.acknowledgedMore(300);
+      await cluster.kill(name);
+      await load.acknowledgedMore(300);
+      await cluster.start(name);
+    }
+    await load.acknowledgedMore(300);
+    await Promise.all(cluster.replicas.map(({ name }) => cluster.kill(name)));
+    await Promise.all(cluster.replicas.map(({ name }) => cluster.start(name)));
+    await load.acknowledgedMore(300);
+    await load.stop();
+
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+
+  test('goes on when its leader is paused, and the leader comes back as a follower', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect();
+    const load = new Load(db);
+    await load.acknowledgedMore(500);
+    const old = await cluster.waitForLeader();
+
+    cluster.pause(old.replica);
+    const leader = await cluster.waitForLeader();
+    await load.acknowledgedMore(500);
+    cluster.resume(old.replica);
+    await load.acknowledgedMore(500);
+    await load.stop();
+
+    expect(leader.replica).not.toBe(old.replica);
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+});
+
+describe('a replica that is asked to stop (SIGTERM)', () => {
+  test.each(['leader', 'follower'] as const)(
+    'ends with code 0 as the %s, and what was in flight is answered',
+    async (role) => {
+      await using cluster = await LocalCluster.start();
+      await using db = await cluster.connect();
+      const load = new Load(db);
+      await load.acknowledgedMore(500);
+      const leader = await cluster.leader();
+      const name =
+        role === 'leader'
+          ? leader
+          : (cluster.replicas.find((replica) => replica.name !== leader)?.name ?? '');
+
+      const exit = await cluster.stop(name);
+      await load.acknowledgedMore(500);
+      await load.stop();
+
+      expect(exit).toEqual({ code: 0, signal: null });
+      expect(load.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
+      await cluster.start(name);
+      await expectAllThereOnce(cluster, load.ledger);
+    },
+  );
+});

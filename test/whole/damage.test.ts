@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { freePorts } from '../../src/cluster/free-ports.js';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { balsa, expectAllThereOnce, expectRefusal, Load, temporaryFolder } from './support.js';
+import { WalFile } from './wal-file.js';
+
+/** A cluster with some data, and n3 killed when it had all of it. */
+async function clusterWithoutN3(): Promise<{ cluster: LocalCluster; load: Load }> {
+  const cluster = await LocalCluster.start();
+  await using db = await cluster.connect();
+  const load = new Load(db);
+  await load.acknowledgedMore(1000);
+  await load.stop();
+  const { commitIndex } = await cluster.waitForLeader();
+  await cluster.waitForApplied(commitIndex);
+  await cluster.stop('n3');
+  return { cluster, load };
+}
+
+describe('a replica whose log', () => {
+  test('has a flipped bit in the middle refuses to start and says where; put back, it has all', async () => {
+    const { cluster, load } = await clusterWithoutN3();
+    await using _ = cluster;
+    const wal = new WalFile(cluster.replica('n3').dataFolder);
+    wal.flipBit();
+
+    await cluster.start('n3', { wait: false });
+    const exit = await cluster.exit('n3');
+
+    expect(exit.code).toBe(1);
+    const said = cluster.replica('n3').tail();
+    expect(said).toContain('WAL_CORRUPT');
+    expect(said).toContain(wal.path);
+    await expectAllThereOnce(cluster, load.ledger);
+    wal.restore();
+    await cluster.start('n3');
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+
+  test('has a torn tail cuts it off, says so, and has every acknowledged write', async () => {
+    const { cluster, load } = await clusterWithoutN3();
+    await using _ = cluster;
+    new WalFile(cluster.replica('n3').dataFolder).tear();
+
+    await cluster.start('n3');
+
+    expect(cluster.replica('n3').tail(100)).toContain('torn');
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+});
+
+const canMount = ((): boolean => {
+  using folder = temporaryFolder();
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder.path], {
+      stdio: 'ignore',
+    });
+    execFileSync('umount', [folder.path]);
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+/** A disk of its own, so that it can be full. */
+function smallDisk(path: string, size: string) {
+  mkdirSync(path, { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', path]);
+  return {
+    grow: (to: string) => execFileSync('mount', ['-o', `remount,size=${to}`, path]),
+    [Symbol.dispose]: () => void execFileSync('umount', [path]),
+  };
+}
+
+describe('a full disk (skipped where a small disk cannot be mounted)', () => {
+  test.skipIf(!canMount)('at the start: the replica says so and ends with code 1', async () => {
+    using folder = temporaryFolder();
+    const data = join(folder.path, 'data');
+    using _disk = smallDisk(data, '256k');
+    const [port] = await freePorts(1);
+
+    const run = await balsa([
+      ...['start', '--name', 's1', '--members', `s1=127.0.0.1:${port}`, '--data', data],
+    ]);
+
+    expectRefusal(run, { exit: 1, code: 'DISK_FULL' });
+  });
+
+  test.skipIf(!canMount)(
+    'under load: that replica ends with code 1, the others go on, and with room it has all again',
+    async () => {
+      using folder = temporaryFolder();
+      using disk = smallDisk(join(folder.path, 'n3'), '48m');
+      await using cluster = await LocalCluster.start({ folder: folder.path });
+      await using db = await cluster.connect({ timeoutMs: 20_000 });
+      const load = new Load(db);
+      const value = Buffer.alloc(512 * 1024, 0x61);
+      let written = 0;
+
+      while (cluster.replica('n3').running && written < 400) {
+        await db.put(`big-${written}`, value);
+        written += 1;
+      }
+      const exit = await cluster.exit('n3');
+      const said = cluster.replica('n3').tail();
+      await load.acknowledgedMore(300);
+      disk.grow('1g');
+      await cluster.start('n3');
+      await load.acknowledgedMore(300);
+      await load.stop();
+
+      expect(exit.code).toBe(1);
+      expect(said).toContain('DISK_FULL');
+      const { appliedIndex } = await cluster.waitForLeader();
+      await cluster.waitForApplied(appliedIndex);
+      const statuses = await cluster.waitForEqual();
+      expect(new Set(statuses.map(({ stateHash }) => stateHash)).size).toBe(1);
+      await using reader = await cluster.connectTo('n3', { timeoutMs: 20_000 });
+      expect((await reader.get(`big-${written - 1}`)).value?.byteLength).toBe(value.byteLength);
+      expect(load.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
+    },
+  );
+});

@@ -1,0 +1,160 @@
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { findEntry } from '../../src/cluster/entry.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import { balsa, temporaryFolder } from './support.js';
+
+/** A process under way, with what it has said so far. */
+class Talker {
+  readonly child: ChildProcessWithoutNullStreams;
+  said = '';
+  #code: number | null | undefined;
+
+  constructor(command: string, args: readonly string[]) {
+    this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: '1', TERM: 'xterm' } });
+    const hear = (chunk: Buffer): void => {
+      this.said += chunk.toString();
+    };
+    this.child.stdout.on('data', hear);
+    this.child.stderr.on('data', hear);
+    this.child.once('close', (code) => {
+      this.#code = code;
+    });
+  }
+
+  async says(pattern: RegExp): Promise<void> {
+    await waitUntil(`${pattern} in what is said`, async () => {
+      if (pattern.test(this.said)) return true;
+      if (this.#code !== undefined) throw new Error(`ended with ${this.#code}: ${this.said}`);
+      return undefined;
+    });
+  }
+
+  async ends(): Promise<number | null> {
+    return (
+      await waitUntil('the end', async () =>
+        this.#code === undefined ? undefined : { code: this.#code },
+      )
+    ).code;
+  }
+
+  get pids(): number[] {
+    return [...this.said.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const folderIn = (text: string): string => /processes in (\S+):/.exec(text)?.[1] ?? '';
+
+describe('balsa demo', () => {
+  test('proves in one run that nothing is lost, and leaves nothing behind', async () => {
+    const run = await balsa(['demo', '--no-stay', '-o', 'json', '--seed', '7', '--rounds', '2']);
+
+    expect(run).toMatchObject({ code: 0 });
+    const report: unknown = JSON.parse(run.stdout);
+    expect(report).toMatchObject({
+      verdict: 'passed',
+      seed: 7,
+      lost: 0,
+      duplicated: 0,
+      different: 0,
+      statesEqual: true,
+      findings: [],
+      replicas: [{ replica: 'n1' }, { replica: 'n2' }, { replica: 'n3' }],
+    });
+    expect((report as { acknowledged: number }).acknowledged).toBeGreaterThan(2000);
+    expect((report as { failoverMs: number }).failoverMs).toBeGreaterThan(0);
+    expect(run.stderr).toContain('PASSED');
+    const pids = [...run.stderr.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+    expect(pids.length).toBeGreaterThanOrEqual(5);
+    expect(pids.filter(lives)).toEqual([]);
+    expect(existsSync(folderIn(run.stderr))).toBe(false);
+  });
+
+  test('keeps its data where it is told to', async () => {
+    using folder = temporaryFolder();
+
+    const run = await balsa(['demo', '--no-stay', '--rounds', '1', '--folder', folder.path]);
+
+    expect(run).toMatchObject({ code: 0 });
+    expect(existsSync(`${folder.path}/n1/meta.json`)).toBe(true);
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'stops its replicas at %s, removes their data and ends with code 130',
+    async (signal) => {
+      const demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
+      await demo.says(/Loading/);
+
+      demo.child.kill(signal);
+
+      expect(await demo.ends()).toBe(130);
+      expect(demo.pids.filter(lives)).toEqual([]);
+      expect(existsSync(folderIn(demo.said))).toBe(false);
+    },
+  );
+
+  test('leaves no replica behind when it is killed', async () => {
+    const demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
+    await demo.says(/Loading/);
+
+    demo.child.kill('SIGKILL');
+
+    await demo.ends();
+    await waitUntil('the end of the replicas', async () =>
+      demo.pids.some(lives) ? undefined : true,
+    );
+  });
+});
+
+const hasTerminal = ((): boolean => {
+  try {
+    execFileSync('script', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+describe('balsa demo at a terminal (skipped where there is no command `script`)', () => {
+  test.skipIf(!hasTerminal)('stays, obeys single keys, and ends at q', async () => {
+    const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
+    const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+    await demo.says(/Keys: 1-3 kill or restart/);
+
+    demo.child.stdin.write('2');
+    await demo.says(/killed n2/);
+    demo.child.stdin.write('l');
+    await demo.says(/load: [1-9]\d* puts acknowledged/);
+    demo.child.stdin.write('s');
+    await demo.says(/n2 is down/);
+    demo.child.stdin.write('2');
+    await demo.says(/started n2/);
+    demo.child.stdin.write('q');
+
+    expect(await demo.ends()).toBe(0);
+    expect(demo.said).toMatch(/npx balsa --endpoints \S+ get greeting/);
+    expect(demo.said).toMatch(/\d+\/s/);
+    expect(demo.pids.filter(lives)).toEqual([]);
+  });
+
+  test.skipIf(!hasTerminal)('ends at Ctrl-C', async () => {
+    const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
+    const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+    await demo.says(/Keys: 1-3 kill or restart/);
+
+    demo.child.stdin.write('\u0003');
+
+    expect(await demo.ends()).toBe(0);
+    expect(demo.pids.filter(lives)).toEqual([]);
+  });
+});

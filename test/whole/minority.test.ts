@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { balsa } from './support.js';
+
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  cluster = await LocalCluster.start();
+  await using db = await cluster.connect();
+  await db.put('before', 'the cut');
+});
+
+afterAll(() => cluster.close());
+
+/** Kills two of three, the leader among them or not; gives the name of the one that is left. */
+async function leaveOne(left: 'leader' | 'follower'): Promise<string> {
+  const { replica: leader, appliedIndex } = await cluster.waitForLeader();
+  await cluster.waitForApplied(appliedIndex);
+  const followers = cluster.replicas.map(({ name }) => name).filter((name) => name !== leader);
+  const survivor = left === 'leader' ? leader : (followers[0] ?? '');
+  for (const { name } of cluster.replicas) if (name !== survivor) await cluster.kill(name);
+  return survivor;
+}
+
+async function restartAll(): Promise<void> {
+  for (const { name, running } of cluster.replicas) if (!running) await cluster.start(name);
+  await cluster.waitForLeader();
+}
+
+describe.each(['leader', 'follower'] as const)('a %s that is left alone of three', (left) => {
+  test('refuses writes and linearizable reads in time, serves reads of any state, and recovers', async () => {
+    const survivor = await leaveOne(left);
+    await using db = await cluster.connect({ timeoutMs: 2000 });
+
+    const startedMs = performance.now();
+    const put = await db.put(`while-${left}`, 'x').catch((error: unknown) => error);
+    const get = await db.get('before').catch((error: unknown) => error);
+    const tookMs = performance.now() - startedMs;
+
+    expect(put).toMatchObject({
+      code: expect.stringMatching(/NO_QUORUM|TIMEOUT|NOT_LEADER|UNREACHABLE/),
+      outcome: expect.stringMatching(/unknown|not-applied/),
+    });
+    expect(get).toMatchObject({
+      code: expect.stringMatching(/NO_QUORUM|TIMEOUT|NOT_LEADER|UNREACHABLE/),
+    });
+    expect(tookMs).toBeLessThan(6000);
+    const any = await db.get('before', { consistency: 'any' });
+    expect(any.value?.toString()).toBe('the cut');
+    expect(any.meta).toMatchObject({ consistency: 'any', replica: survivor });
+
+    await restartAll();
+    await db.put(`after-${left}`, 'y', { timeoutMs: 20_000 });
+    expect((await db.get(`after-${left}`)).value?.toString()).toBe('y');
+  });
+
+  test('makes the command end with the code for unavailable, or for an unknown outcome', async () => {
+    await leaveOne(left);
+    const endpoints = cluster.endpoints.join(',');
+
+    const put = await balsa(['--endpoints', endpoints, '--timeout', '2s', 'put', 'k', 'v']);
+    const get = await balsa(['--endpoints', endpoints, '--timeout', '2s', 'get', 'before']);
+    const any = await balsa([
+      ...['--endpoints', endpoints, '--timeout', '2s', '--consistency', 'any', '-o', 'raw'],
+      ...['get', 'before'],
+    ]);
+
+    expect([5, 6]).toContain(put.code);
+    expect(get.code).toBe(5);
+    expect(any).toMatchObject({ code: 0, stdout: 'the cut' });
+    await restartAll();
+  });
+});

@@ -1,0 +1,116 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { seededRandom } from '../../src/base/random.js';
+import { Ledger } from '../../src/cli/demo/ledger.js';
+import { runLoad, type Writer } from '../../src/cli/demo/load.js';
+import { judgeOrder } from '../../src/cli/demo/verdict.js';
+import { verifyReplica } from '../../src/cli/demo/verify.js';
+import { findEntry } from '../../src/cluster/entry.js';
+import type { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+
+/** What a run of the `balsa` command did. */
+export interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `balsa` as a user would. One that does not end in 20 seconds is killed: its code is null. */
+export function balsa(args: readonly string[], input = ''): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [findEntry(), ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    // A command that ends before it has read all of its input closes the pipe.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** An error as the command tells it: the code, words, what to try, and no stack. */
+export function expectRefusal(
+  run: Run,
+  expected: { readonly exit: number; readonly code: string },
+): void {
+  expect({ exit: run.code, said: run.stderr }).toEqual({
+    exit: expected.exit,
+    said: expect.stringContaining(expected.code),
+  });
+  expect(run.stderr).not.toMatch(/^\s+at .*:\d+/m);
+}
+
+export function temporaryFolder(): { readonly path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), 'balsa-whole-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+const RECORDS = Array.from({ length: 300 }, (_, i) => ({
+  key: `key-${String(i).padStart(4, '0')}`,
+  content: 'x'.repeat(100 + i),
+}));
+
+/** Puts from a client that never rests, with what it was told. */
+export class Load {
+  readonly ledger = new Ledger();
+  readonly #done: Promise<number>;
+  #stopping = false;
+
+  constructor(db: Writer, putTimeoutMs = 30_000) {
+    this.#done = runLoad(db, {
+      records: RECORDS,
+      ledger: this.ledger,
+      random: seededRandom(1),
+      outstanding: 32,
+      putTimeoutMs,
+      more: () => !this.#stopping,
+    });
+    // Reported by `stop`; until then a failure must not count as unhandled.
+    this.#done.catch(() => {});
+  }
+
+  /** Waits until so many more writes were acknowledged. */
+  async acknowledgedMore(count: number): Promise<void> {
+    const goal = this.ledger.counts.acknowledged + count;
+    await waitUntil(`${count} more acknowledged writes`, async () =>
+      this.ledger.counts.acknowledged >= goal ? true : undefined,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#done;
+  }
+}
+
+/**
+ * Every acknowledged write is on every running replica, once, in order; nothing else is; and all
+ * replicas hold the same.
+ */
+export async function expectAllThereOnce(cluster: LocalCluster, ledger: Ledger): Promise<void> {
+  await cluster.waitForLeader();
+  expect(judgeOrder(ledger)).toEqual([]);
+  for (const { name } of cluster.running) {
+    await using reader = await cluster.connectTo(name, { timeoutMs: 20_000 });
+    const { findings, versions } = await verifyReplica(reader, ledger, { revisionBefore: 0 });
+    expect({ name, findings }).toEqual({ name, findings: [] });
+    expect(versions).toBeGreaterThanOrEqual(ledger.counts.acknowledged);
+  }
+  const statuses = await cluster.waitForEqual();
+  expect(new Set(statuses.map((status) => status.stateHash)).size).toBe(1);
+}
