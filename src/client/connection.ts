@@ -22,8 +22,12 @@ const SILENCE_MS = 1000;
 /** A link that lived this long was a good one. */
 const SETTLED_MS = 1000;
 
-/** A leader that was just named is tried this soon, however often it failed before. */
+/**
+ * A replica that was just named as leader is tried sooner than its failures would have it, but not
+ * without end: two replicas may name each other. In milliseconds for each failure, and at most.
+ */
 const NEW_LEADER_MS = 25;
+const NEW_LEADER_MS_MAX = 250;
 
 /** How a connection talks to what lies above it. */
 export interface ConnectionHandlers {
@@ -198,6 +202,8 @@ export class Connection {
   #tryLeader(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     if (this.#leader === null) return nextMs;
+    // It is silent, else we would not be here; it is others that are to be asked.
+    if (this.#leads && this.#leader === this.#link?.replica) return nextMs;
     for (const endpoint of this.#endpoints.named(this.#leader)) {
       if (this.#attempts.has(endpoint)) continue;
       if (endpoint.notBeforeMs <= nowMs) this.#dial(endpoint, nowMs);
@@ -209,7 +215,8 @@ export class Connection {
   /** @returns when to look again */
   #tryOther(nowMs: number): number {
     const alone = this.#link === null;
-    const idle = this.#endpoints.all().filter((e) => !this.#attempts.has(e));
+    const own = this.#leads ? this.#place : null;
+    const idle = this.#endpoints.all().filter((e) => e !== own && !this.#attempts.has(e));
     const due = idle.filter((e) => e.notBeforeMs <= nowMs);
     const oldest = due.reduce<Endpoint | null>(
       (best, e) => (best === null || e.triedMs < best.triedMs ? e : best),
@@ -262,9 +269,16 @@ export class Connection {
     const leads = hello.leader === hello.replica;
     if (!leads) this.#setBack(endpoint);
     if (hello.leader !== null) this.#hear(hello.leader);
-    if (this.#link === null || (leads && !this.#satisfied)) this.#adopt(link, endpoint, leads);
+    if (this.#isBetter(link, leads)) this.#adopt(link, endpoint, leads);
     else link.close();
     this.#advance();
+  }
+
+  #isBetter(link: Link, leads: boolean): boolean {
+    if (this.#link === null) return true;
+    if (!leads || this.#satisfied) return false;
+    // A leader that was doubted, and answers another stream: it is slow, and asking twice is no help.
+    return !(this.#leads && link.replica === this.#link.replica);
   }
 
   #mismatch(hello: ReplicaHello): BalsaError | null {
@@ -303,7 +317,8 @@ export class Connection {
     if (leader === this.#leader) return;
     this.#leader = leader;
     for (const endpoint of this.#endpoints.named(leader)) {
-      endpoint.notBeforeMs = Math.min(endpoint.notBeforeMs, endpoint.triedMs + NEW_LEADER_MS);
+      const afterMs = Math.min(NEW_LEADER_MS * endpoint.failures, NEW_LEADER_MS_MAX);
+      endpoint.notBeforeMs = Math.min(endpoint.notBeforeMs, endpoint.triedMs + afterMs);
     }
   }
 

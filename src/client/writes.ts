@@ -266,7 +266,7 @@ export class Writes {
     const surely = isOfSession(error) && isNotApplied(error);
     for (const batch of this.#outstanding) {
       if (batch.earlierOpen || !surely) {
-        for (const write of batch.writes) write.fail(error.withOutcome('unknown'));
+        for (const write of batch.writes) write.fail(forgotten(error));
       }
       for (const write of batch.dissolve()) never.push(write);
     }
@@ -308,6 +308,15 @@ export class Writes {
       needsLeader: true,
     });
   }
+}
+
+function forgotten(cause: BalsaError): BalsaError {
+  return new BalsaError(
+    'SESSION_EXPIRED',
+    'the cluster has forgotten this client, and with it what became of the write: it was sent more ' +
+      'than once and may have been applied',
+    { outcome: 'unknown', cause },
+  );
 }
 
 function isOfSession(error: BalsaError): boolean {

@@ -236,7 +236,10 @@ export class LocalCluster implements AsyncDisposable {
     );
   }
 
-  /** Waits for a replica that ends by itself, e.g. one that must refuse its data. */
+  /**
+   * Waits for a replica that ends by itself, e.g. one that must refuse its data. From this call on such
+   * an end is expected: other waits do not fail for it.
+   */
   exit(name: string): Promise<ReplicaExit> {
     return this.replica(name).exit();
   }

@@ -122,9 +122,13 @@ export class ReplicaProcess {
     this.#paused = false;
   }
 
-  /** Waits for an end that is expected to come by itself, e.g. because it must refuse its data. */
+  /**
+   * Waits for an end that comes by itself, e.g. because it must refuse its data. From this call on such
+   * an end is expected.
+   */
   async exit(): Promise<ReplicaExit> {
     assert(this.#exited !== null, `replica ${this.name} was started`);
+    this.#exitExpected = true;
     const exit = await this.#exited;
     this.#unexpectedExit = null;
     return exit;

@@ -3,6 +3,9 @@ import type { Clock, Timer } from '../base/clock.js';
 /** More ticks than this are never made up for after a pause. */
 const CATCH_UP_TICKS_MAX = 2;
 
+/** A timer that fires on time must not find its tick short by a rounding error. */
+const ROUNDING = 1e-6;
+
 /**
  * Turns the machine's clock into ticks of the consensus module. After a pause (SIGSTOP, a long
  * garbage collection) timers are late and messages wait in the sockets: the network is drained before
@@ -55,6 +58,6 @@ export class Ticker {
   }
 
   #ticksDue(): number {
-    return Math.floor((this.#clock.monotonicMs() - this.#lastMs) / this.#tickMs);
+    return Math.floor((this.#clock.monotonicMs() - this.#lastMs) / this.#tickMs + ROUNDING);
   }
 }

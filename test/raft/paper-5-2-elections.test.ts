@@ -201,11 +201,31 @@ describe('leader election (paper §5.2)', () => {
     granting.receive(voteRequest({ term: 1 }));
     expect(ticksUntilCampaign(granting)).toBeGreaterThanOrEqual(ELECTION_TICKS);
 
-    const refusing = new Member({ log: [1, 1] });
-    refusing.tick(ELECTION_TICKS - 1);
-    refusing.receive(voteRequest({ term: 2 }));
-    expect(refusing.node.votedFor).toBeNull();
-    expect(ticksUntilCampaign(refusing)).toBeLessThanOrEqual(ELECTION_TICKS);
+    for (let seed = 1; seed <= 10; seed += 1) {
+      const [refusing, unasked] = [1, 2].map(() => new Member({ log: [1, 1], seed }));
+      refusing?.tick(ELECTION_TICKS - 1);
+      unasked?.tick(ELECTION_TICKS - 1);
+      refusing?.receive(voteRequest({ term: 2 }));
+      expect(refusing?.node.votedFor).toBeNull();
+      expect(refusing && ticksUntilCampaign(refusing)).toBe(unasked && ticksUntilCampaign(unasked));
+    }
+  });
+
+  test('refusals that come late do not unseat a leader', () => {
+    const member = candidateOf(FIVE);
+    for (const from of ['n2', 'n3']) member.receive(voteReply({ from, term: 1 }));
+    for (const from of ['n2', 'n3', 'n4', 'n5']) {
+      for (const preVote of [true, false]) {
+        member.receive(voteReply({ from, term: 1, granted: false, preVote }));
+      }
+    }
+    expect(member.node.role).toBe('leader');
+  });
+
+  test('learners are not asked for their vote', () => {
+    const member = new Member({ learners: ['n8'] });
+    const ready = member.step({ type: 'campaign' });
+    expect(ofType(ready.messages, 'RequestVote').map((m) => m.to)).toEqual(['n2', 'n3']);
   });
 
   test('a leader that is told to campaign goes on leading', () => {

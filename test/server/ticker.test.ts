@@ -17,6 +17,18 @@ describe('the ticker', () => {
     expect(ticks).toBe(40);
   });
 
+  test('a rounding error in the clock does not make it spin', async () => {
+    const scheduler = new Scheduler(1);
+    await scheduler.run(0.1 + 0.2);
+    let ticks = 0;
+    new Ticker(scheduler.clock(() => true), 25, () => {
+      ticks += 1;
+    }).start();
+    await scheduler.run(1000.4);
+    expect(ticks).toBe(40);
+    expect(scheduler.events).toBeLessThan(50);
+  });
+
   test('after a pause the network is drained before the ticks, and few ticks are made up for', async () => {
     const scheduler = new Scheduler(1);
     const clock = scheduler.clock(() => true);

@@ -40,7 +40,7 @@ export class SimulatedCluster {
   }
 
   async start(): Promise<void> {
-    for (const replica of this.replicas) await replica.start();
+    await this.#startAll();
   }
 
   /** From now on machines crash and links are cut, until {@link calm}. */
@@ -61,7 +61,14 @@ export class SimulatedCluster {
     this.#faulty = false;
     this.network.faults = { ...GOOD_NETWORK };
     this.network.heal();
-    for (const replica of this.replicas) if (!replica.running) await replica.start();
+    await this.#startAll();
+  }
+
+  async #startAll(): Promise<void> {
+    for (const replica of this.replicas) this.#restart(replica);
+    const allRun = (): boolean => this.replicas.every((replica) => replica.running);
+    await this.scheduler.run(this.scheduler.nowMs + 10_000, allRun);
+    if (!allRun()) throw new Error('a replica does not start');
   }
 
   #planFault(): void {

@@ -41,6 +41,7 @@ export class SimulatedReplica {
   #state: MemoryStateStore;
   /** Grows with each start: callbacks of an earlier life find that they are dead. */
   #life = 0;
+  #starting = false;
   #running: { readonly replica: Replica; readonly machine: StateMachine } | null = null;
   crashes = 0;
 
@@ -79,7 +80,15 @@ export class SimulatedReplica {
     this.#state = this.#state.crash({ schedule: this.#diskTime() });
   }
 
+  /** Opens the disk, which takes simulated time, and begins to serve. */
   async start(): Promise<void> {
+    if (this.#starting || this.#running !== null) return;
+    this.#starting = true;
+    await this.#start();
+    this.#starting = false;
+  }
+
+  async #start(): Promise<void> {
     const { scheduler, network, invariants, configuration } = this.#options;
     const life = this.#life;
     const alive = (): boolean => this.#life === life;

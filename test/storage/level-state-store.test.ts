@@ -185,7 +185,7 @@ describe('writing to LevelDB', () => {
   });
 
   test('scans during flushes always show the latest state', async () => {
-    const store = await open();
+    const store = await LevelStateStore.open({ folder, limits: { overlayBytesMax: 8 * 1024 } });
     const expected = new Map<string, string>();
     const scans: Promise<void>[] = [];
     for (let index = 1; index <= 300; index += 1) {
@@ -194,6 +194,10 @@ describe('writing to LevelDB', () => {
       expected.set(key, value);
       store.apply(index, [put(key, value)]);
       store.allowDisk(index);
+      for (const [k, v] of expected) {
+        if (Buffer.from(store.get(Buffer.from(k)) ?? []).toString() !== v)
+          expect(k).toBe('present');
+      }
       if (index % 10 !== 0) continue;
       const now = [...expected].sort(([a], [b]) => (a < b ? -1 : 1));
       const range = { from: Buffer.from('key'), to: null, keysMax: 1000, bytesMax: 1e9 };

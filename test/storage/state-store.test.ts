@@ -9,7 +9,8 @@ const schedule = (complete: () => void): void => void setImmediate(complete);
 
 describeStateStore('LevelDB', () => {
   const parent = mkdtempSync(join(tmpdir(), 'balsa-state-'));
-  const limits = { overlayBytesMax: 64 * 1024 };
+  // Nearly every entry is a batch of its own.
+  const limits = { overlayBytesMax: 512 };
   return {
     open: () => LevelStateStore.open({ folder: join(parent, 'state'), limits }),
     dispose: async () => rmSync(parent, { recursive: true }),

@@ -106,6 +106,26 @@ describe('a crash of the machine at any step', () => {
     }
   });
 
+  test('a kill leaves segments that the next process can write to, even if power fails then', () => {
+    for (let step = 1; step <= allSteps; step += 1) {
+      const world = new ManualWorld();
+      const killed = runUntil(step).files.kill(world.schedule);
+      const wal = openWal(killed, world);
+      const index = wal.restored.lastIndex + 1;
+      let acknowledged = wal.restored.lastIndex;
+      for (let more = 0; more < 3; more += 1) {
+        wal.append(write(entries(index + more, 1, 9, 'g'.repeat(3000))), (error) => {
+          if (error === null) acknowledged += 1;
+        });
+      }
+      // Power fails the moment that the last one is acknowledged.
+      while (acknowledged < index + 2 && world.runOne());
+      expect(acknowledged).toBe(index + 2);
+      const later = openWal(killed.crash(LOSE_UNSYNCED), new ManualWorld());
+      expect(later.restored.lastIndex).toBe(acknowledged);
+    }
+  });
+
   test('a crash in the repair of a crash does no harm', () => {
     for (let step = 1; step <= allSteps; step += 3) {
       const run = runUntil(step);

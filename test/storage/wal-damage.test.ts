@@ -236,8 +236,8 @@ describe('a torn tail', () => {
     const disk = copyOf(sealed);
     const last = frames(disk).at(-1);
     const end = last?.offsets.at(-1) ?? 0;
-    const foreign = other.readWhole('/data/wal/0000000000000001.wal').subarray(4096, 7000);
-    disk.open(last?.path ?? '').writeAt(end, [Buffer.alloc(64, 1), foreign]);
+    const foreign = other.readWhole('/data/wal/0000000000000001.wal').subarray(4096, 7400);
+    disk.open(last?.path ?? '').writeAt(end, [Buffer.alloc(64, 1), foreign.subarray(0, 3200)]);
     const wal = openWal(disk, new ManualWorld());
     expect(wal.repairs).toHaveLength(1);
     expect(restoredFacts(wal)).toEqual(whole);
@@ -247,7 +247,11 @@ describe('a torn tail', () => {
 function openWalWithSalt(world: ManualWorld, salt: number): MemoryFiles {
   const files = new MemoryFiles({ schedule: world.schedule });
   const wal = Wal.open({ folder: '/data/wal', files, limits: WAL_LIMITS, clock: world, salt });
-  runScript(wal, world, scriptedWrites(), () => {});
+  // More frames than the log under test has.
+  for (let index = 1; index <= 30; index += 1) {
+    wal.append(write(entries(index, 1, 1)), () => {});
+    world.run();
+  }
   return files;
 }
 

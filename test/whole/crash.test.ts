@@ -41,6 +41,31 @@ describe('a cluster of real processes under load', () => {
     await expectAllThereOnce(cluster, load.ledger);
   });
 
+  /**
+   * The leader has sent an entry on and has it on its own disk, but has not told the client: the entry
+   * commits under the next leader, and the client, who must ask again, must not have it twice.
+   */
+  test('applies nothing twice that was replicated but not answered when a replica died', async () => {
+    const failpoints = 'wal.after-sync=exit@100';
+    await using cluster = await LocalCluster.start({
+      env: { BALSA_UNSAFE_TESTING: '1', BALSA_UNSAFE_FAILPOINTS: failpoints },
+    });
+    await using db = await cluster.connect();
+
+    const deaths = cluster.replicas.map(async ({ name }) => {
+      const exit = await cluster.exit(name);
+      await cluster.start(name, { env: { BALSA_UNSAFE_FAILPOINTS: '' } });
+      return exit.signal;
+    });
+    const load = new Load(db);
+
+    expect(await Promise.all(deaths)).toEqual(['SIGKILL', 'SIGKILL', 'SIGKILL']);
+    await load.acknowledgedMore(300);
+    await load.stop();
+    expect(load.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+
   test('goes on when its leader is paused, and the leader comes back as a follower', async () => {
     await using cluster = await LocalCluster.start();
     await using db = await cluster.connect();

@@ -196,7 +196,7 @@ export class FakeReplica {
   readonly name: string;
   readonly address: string;
   readonly streams = new Set<FakeStream>();
-  condition: Condition = 'up';
+  #condition: Condition = 'up';
   /** Overrides what it believes about the leader. */
   believes: string | null | undefined = undefined;
   /** Most keys in a page. */
@@ -207,6 +207,16 @@ export class FakeReplica {
     this.#cluster = cluster;
     this.name = name;
     this.address = address;
+  }
+
+  get condition(): Condition {
+    return this.#condition;
+  }
+
+  /** Streams that lost something meanwhile are broken: a stream never loses frames and goes on. */
+  set condition(condition: Condition) {
+    this.#condition = condition;
+    for (const stream of [...this.streams]) if (stream.lossy) stream.drop();
   }
 
   get leader(): string | null {
@@ -245,6 +255,7 @@ export class FakeStream {
   readonly replica: FakeReplica | null;
   readonly #options: DialOptions;
   sessionId: Uint8Array = new Uint8Array();
+  lossy = false;
   #open = true;
 
   constructor(cluster: FakeCluster, replica: FakeReplica | null, options: DialOptions) {
@@ -274,7 +285,8 @@ export class FakeStream {
   }
 
   sendBytes(bytes: Buffer): void {
-    if (!this.#silent) this.#later(() => this.#options.onFrame(bytes));
+    if (this.#silent) this.lossy = true;
+    else this.#later(() => this.#options.onFrame(bytes));
   }
 
   /** The network breaks it; the client learns of it. */
@@ -288,6 +300,7 @@ export class FakeStream {
 
   #received(bytes: Buffer): void {
     const { replica } = this;
+    if (this.#silent) this.lossy = true;
     if (replica === null || this.#silent) return;
     const frame = unpackClientFrame(bytes);
     if (frame.type === 'hello') {

@@ -31,7 +31,9 @@ export class Harness {
   }
 
   /** Connects, time passing as needed. */
-  connect(options?: Given<string | Uint8Array, Buffer, 'text'>): Promise<Client>;
+  connect(
+    options?: Given<string | Uint8Array, Buffer, 'text'> & { codec?: undefined },
+  ): Promise<Client>;
   connect<In, Out, Keys extends KeyForm>(
     options: Given<In, Out, Keys> & { codec: Codec<In, Out> },
   ): Promise<Client<In, Out, Keys>>;

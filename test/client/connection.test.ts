@@ -1,0 +1,363 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { bytes } from '../../src/client/codec.js';
+import { openClient } from '../../src/client/kv-client.js';
+import { packReplicaFrame } from '../../src/rpc/client-frames.js';
+import { toWireError } from '../../src/rpc/wire-error.js';
+import { refusal } from './support/fake-cluster.js';
+import { Harness, watch } from './support/harness.js';
+
+const open = (h: Harness, options: object = {}) =>
+  openClient({ endpoints: h.cluster.endpoints, codec: bytes, ...options }, h.environment);
+
+describe('connect', () => {
+  test('resolves when any replica answers, and then goes to the leader', async () => {
+    const h = new Harness();
+    h.cluster.leader = 'n3';
+    const db = await h.connect({ endpoints: ['10.0.0.1:7001'] });
+    expect((await h.until(db.put('k', 'v'))).meta.replica).toBe('n3');
+    expect(h.cluster.hellos.map((hello) => hello.replica)).toEqual(['n1', 'n3']);
+  });
+
+  test('an endpoint that is away costs a tenth of a second, not a time limit', async () => {
+    const h = new Harness();
+    h.cluster.replica('n1').condition = 'away';
+    h.cluster.leader = 'n2';
+    const start = h.clock.monotonicMs();
+    await h.connect();
+    expect(h.clock.monotonicMs() - start).toBeLessThan(110);
+  });
+
+  test('an endpoint that refuses costs no time', async () => {
+    const h = new Harness();
+    h.cluster.replica('n1').condition = 'refuses';
+    h.cluster.leader = 'n2';
+    const start = h.clock.monotonicMs();
+    await h.connect();
+    expect(h.clock.monotonicMs() - start).toBeLessThan(10);
+  });
+
+  test('fails with UNREACHABLE when nobody answers, and says of each endpoint why', async () => {
+    const h = new Harness();
+    h.cluster.replica('n1').condition = 'refuses';
+    h.cluster.replica('n2').condition = 'hangs';
+    h.cluster.replica('n3').condition = 'away';
+    const start = h.clock.monotonicMs();
+    const error = await h.failure(open(h, { connectTimeoutMs: 5000 }));
+    expect(h.clock.monotonicMs() - start).toBeLessThanOrEqual(5001);
+    expect(error).toMatchObject({ code: 'UNREACHABLE', retryable: true });
+    expect(error.message).toBe(
+      'no endpoint answered within 5000 ms: 10.0.0.1:7001: ECONNREFUSED; ' +
+        '10.0.0.2:7001 did not answer within 2000 ms; 10.0.0.3:7001 did not answer within 2000 ms',
+    );
+    await h.clock.advance(10);
+    expect(h.clock.timers).toBe(0);
+  });
+
+  test('waits for a cluster that is just starting', async () => {
+    const h = new Harness();
+    for (const replica of h.cluster.replicas) replica.condition = 'refuses';
+    const opened = open(h);
+    await h.clock.advance(3000);
+    for (const replica of h.cluster.replicas) replica.condition = 'up';
+    const start = h.clock.monotonicMs();
+    await h.until(opened);
+    expect(h.clock.monotonicMs() - start).toBeLessThan(550);
+  });
+
+  test('another cluster is CLUSTER_MISMATCH at once', async () => {
+    const h = new Harness();
+    const error = await h.failure(open(h, { clusterId: 'cluster-b' }));
+    expect(error).toMatchObject({ code: 'CLUSTER_MISMATCH' });
+    expect(h.cluster.hellos[0]?.hello.clusterId).toBe('cluster-b');
+  });
+
+  test('another protocol version is PROTOCOL_VERSION at once', async () => {
+    const h = new Harness();
+    h.cluster.protocolVersion = 99;
+    expect(await h.failure(open(h))).toMatchObject({ code: 'PROTOCOL_VERSION' });
+  });
+
+  test('a replica that refuses the hello is told by its reason', async () => {
+    const h = new Harness(['n1']);
+    const end = { type: 'end', error: toWireError(refusal('PROTOCOL_VERSION')) } as const;
+    const opened = open(h);
+    await h.clock.settle();
+    for (const stream of h.cluster.replica('n1').streams) stream.send(end);
+    expect(await h.failure(opened)).toMatchObject({ code: 'PROTOCOL_VERSION' });
+  });
+
+  test('options that make no sense are INVALID_ARGUMENT', async () => {
+    const h = new Harness();
+    const wrong: object[] = [
+      { endpoints: [] },
+      { endpoints: ['localhost'] },
+      { endpoints: 'localhost:1' },
+      { timeoutMs: Number.NaN },
+      { connectTimeoutMs: '5' },
+      { consistency: 'strong' },
+      { keys: 'numbers' },
+      { queueBytesMax: 0 },
+    ];
+    for (const options of wrong) {
+      expect(await h.failure(open(h, options))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+  });
+});
+
+describe('following the leader', () => {
+  test('a replica that tells of a new leader is left for it at once', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.elect('n2');
+    await h.clock.advance(10);
+    expect((await h.until(db.put('k', 'v'))).meta.replica).toBe('n2');
+    expect(h.cluster.frames.map((f) => f.replica)).toEqual(['n2']);
+  });
+
+  test('when the connection breaks, another one is there without delay', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.replica('n1').disconnectAll();
+    const start = h.clock.monotonicMs();
+    await h.until(db.put('k', 'v'));
+    expect(h.clock.monotonicMs() - start).toBeLessThan(10);
+  });
+
+  test('when the leader dies, the next one is found as soon as it is elected', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.replica('n1').condition = 'away';
+    h.cluster.replica('n1').disconnectAll();
+    const put = db.put('k', 'v', { timeoutMs: 10_000 });
+    await h.clock.advance(1500);
+    h.cluster.elect('n3');
+    const start = h.clock.monotonicMs();
+    expect((await h.until(put)).meta.replica).toBe('n3');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(50);
+  });
+
+  test('a leader that hangs is left when others have chosen another one', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.replica('n1').condition = 'hangs';
+    const put = db.put('k', 'v');
+    await h.clock.advance(900);
+    h.cluster.leader = 'n2';
+    const start = h.clock.monotonicMs();
+    expect((await h.until(put)).meta.replica).toBe('n2');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(1500);
+  });
+
+  test('a slow leader is kept: nobody names another one', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.fate = (r) => (r.type === 'write' ? 'ignore' : undefined);
+    const put = watch(db.put('k', 'v', { timeoutMs: 0 }));
+    await h.clock.advance(10_000);
+    const stream = [...h.cluster.replica('n1').streams][0];
+    const [request] = h.cluster.received('write');
+    if (request === undefined || stream?.replica === null || stream === undefined)
+      throw new Error();
+    stream.send({ type: 'answers', answers: [stream.serve(request, stream.replica)] });
+    await h.clock.advance(10);
+    expect(put.count).toBe(1);
+    expect(h.cluster.received('write')).toHaveLength(1);
+  });
+
+  test('a minority is left when others know the leader', async () => {
+    const h = new Harness();
+    h.cluster.leader = 'n3';
+    h.cluster.replica('n1').believes = null;
+    const db = await h.connect({ endpoints: ['10.0.0.1:7001'] });
+    const start = h.clock.monotonicMs();
+    expect((await h.until(db.put('k', 'v'))).meta.replica).toBe('n3');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(1000);
+  });
+
+  test('two replicas that name each other as leader are not asked without end', async () => {
+    const h = new Harness(['n1', 'n2']);
+    h.cluster.replica('n1').believes = 'n2';
+    h.cluster.replica('n2').believes = 'n1';
+    const db = await h.connect();
+    const failed = h.failure(db.put('k', 'v', { timeoutMs: 5000 }));
+    expect(await failed).toMatchObject({ code: 'NO_QUORUM' });
+    expect(h.cluster.hellos.length).toBeLessThan(250);
+  });
+
+  test('replicas that are away are tried about twice a second each', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    for (const replica of h.cluster.replicas) {
+      replica.condition = 'refuses';
+      replica.disconnectAll();
+    }
+    let dialled = 0;
+    const { dial } = h.cluster;
+    (h.environment as { dial: typeof dial }).dial = (options) => {
+      dialled += 1;
+      return dial(options);
+    };
+    await h.clock.advance(2000);
+    dialled = 0;
+    await h.clock.advance(10_000);
+    expect(dialled).toBeGreaterThan(55);
+    expect(dialled).toBeLessThan(130);
+    await db.close();
+  });
+
+  test('an address that belongs to another cluster by now is never used', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.clusterId = 'cluster-b';
+    h.cluster.replica('n1').disconnectAll();
+    await h.clock.advance(5);
+    const error = await h.failure(db.put('k', 'v', { timeoutMs: 1000 }));
+    expect(error.code).toBe('UNREACHABLE');
+    expect(error.message).toContain('belongs to cluster cluster-b, not to cluster-a');
+    expect(h.cluster.applied).toEqual([]);
+  });
+});
+
+describe('staying at one replica', () => {
+  test('followLeader false reads from the replica that is named, whoever leads', async () => {
+    const h = new Harness();
+    const db = await h.connect({ endpoints: ['10.0.0.2:7001'], followLeader: false });
+    const { meta } = await h.until(db.get('k'));
+    expect(meta).toMatchObject({ replica: 'n2', consistency: 'linearizable' });
+    expect((await h.until(db.status())).replica).toBe('n2');
+    expect(h.cluster.hellos.map((hello) => hello.replica)).toEqual(['n2']);
+  });
+
+  test('writes to a follower fail with NOT_LEADER at once, again and again', async () => {
+    const h = new Harness();
+    const db = await h.connect({ endpoints: ['10.0.0.2:7001'], followLeader: false });
+    for (let i = 0; i < 10; i += 1) {
+      const start = h.clock.monotonicMs();
+      const errors = await Promise.all([h.failure(db.put('k', 'v')), h.failure(db.delete('k'))]);
+      for (const error of errors) {
+        expect(error).toMatchObject({
+          code: 'NOT_LEADER',
+          outcome: 'not-applied',
+          details: { leader: 'n1' },
+        });
+      }
+      expect(h.clock.monotonicMs() - start).toBeLessThan(5);
+    }
+  });
+
+  test('writes to the leader itself are served', async () => {
+    const h = new Harness();
+    const db = await h.connect({ endpoints: ['10.0.0.1:7001'], followLeader: false });
+    await h.until(db.put('k', 'v'));
+    h.cluster.elect('n2');
+    expect(await h.failure(db.put('k', 'v'))).toMatchObject({ code: 'NOT_LEADER' });
+    h.cluster.elect('n1');
+    expect((await h.until(db.put('k', 'w'))).revision).toBe(2);
+  });
+});
+
+describe('frames that no replica should send', () => {
+  const hello = (h: Harness) =>
+    ({ type: 'hello', hello: h.cluster.replica('n1').hello() }) as const;
+  const meta = { term: 1, revision: 1, appliedIndex: 1 };
+  const frames: [string, (h: Harness) => Buffer][] = [
+    ['bytes that are no frame', () => Buffer.from('GET / HTTP/1.1')],
+    ['an empty frame', () => Buffer.alloc(0)],
+    ['nested lists without end', () => Buffer.alloc(100_000, 0x91)],
+    ['a second hello', (h) => packReplicaFrame(hello(h))],
+    [
+      'a get as the answer to a write',
+      () =>
+        packReplicaFrame({ type: 'answers', answers: [{ type: 'get', id: 2, meta, items: [] }] }),
+    ],
+    [
+      'too few results',
+      () =>
+        packReplicaFrame({
+          type: 'answers',
+          answers: [{ type: 'write', id: 1, meta, results: Buffer.from([0x90]) }],
+        }),
+    ],
+    [
+      'a status that is not JSON',
+      () =>
+        packReplicaFrame({ type: 'answers', answers: [{ type: 'status', id: 2, status: '{' }] }),
+    ],
+    [
+      'error details that are not JSON',
+      () => {
+        const error = { code: 'OVERLOADED', message: '', outcome: null, details: '{' };
+        return packReplicaFrame({ type: 'answers', answers: [{ type: 'error', id: 1, error }] });
+      },
+    ],
+  ];
+
+  test.each(frames)(
+    '%s: the connection is given up and made anew; calls go on',
+    async (_, make) => {
+      const h = new Harness();
+      const db = await h.connect();
+      h.cluster.fate = () => 'apply-only';
+      const calls = Promise.all([db.put('k', 'v'), db.status()]);
+      await h.clock.advance(3);
+      h.cluster.fate = () => undefined;
+      const [stream] = h.cluster.replica('n1').streams;
+      stream?.sendBytes(make(h));
+      const [put] = await h.until(calls);
+      expect(put.revision).toBe(1);
+      expect(stream?.open).toBe(false);
+      expect(h.cluster.appliedValues).toEqual(['v']);
+    },
+  );
+
+  test('answers to questions that nobody asked are passed over', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const [stream] = h.cluster.replica('n1').streams;
+    stream?.send({ type: 'answers', answers: [{ type: 'get', id: 77, meta, items: [] }] });
+    const error = toWireError(new BalsaError('INTERNAL', 'what?'));
+    stream?.send({ type: 'answers', answers: [{ type: 'error', id: 78, error }] });
+    await h.until(db.put('k', 'v'));
+    expect(stream?.open).toBe(true);
+  });
+
+  test('an error code of a newer replica is INTERNAL', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.fate = () => 'ignore';
+    const failed = h.failure(db.get('k'));
+    await h.clock.advance(3);
+    const error = { code: 'QUANTUM', message: 'entangled', outcome: null, details: null };
+    const [stream] = h.cluster.replica('n1').streams;
+    stream?.send({ type: 'answers', answers: [{ type: 'error', id: 1, error }] });
+    expect(await failed).toMatchObject({ code: 'INTERNAL', message: 'entangled' });
+  });
+
+  test('limits of nothing do not stop the client', async () => {
+    const h = new Harness();
+    h.cluster.limits = {
+      operationsPerBatchMax: 0,
+      batchBytesMax: 0,
+      batchesPerSessionMax: 0,
+      frameBytesMax: 0,
+    };
+    const db = await h.connect();
+    await h.until(Promise.all([db.put('k', 'a'), db.put('k', 'b'), db.get('k'), db.get('l')]));
+    expect(h.cluster.appliedValues).toEqual(['a', 'b']);
+  });
+
+  test('a thousand members are not all remembered', async () => {
+    const h = new Harness();
+    const members = Array.from({ length: 1000 }, (_, i) => ({
+      name: `x${i}`,
+      address: `10.1.0.1:${i}`,
+    }));
+    h.cluster.limits = { members };
+    const db = await h.connect({ endpoints: ['10.0.0.1:7001'] });
+    h.cluster.replica('n1').condition = 'refuses';
+    h.cluster.replica('n1').disconnectAll();
+    const error = await h.failure(db.put('k', 'v', { timeoutMs: 100 }));
+    expect(error.message.split(';').length).toBeLessThan(70);
+  });
+});
