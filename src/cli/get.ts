@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import type { GetResult } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonBytes, printable } from './printable.js';
-import type { GetAnswer } from './store-client.js';
 
 export function getCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -35,8 +35,8 @@ async function runGet(
 async function printAnswer(
   { output }: Context,
   key: string,
-  answer: GetAnswer,
-  value: Uint8Array,
+  answer: GetResult<Buffer>,
+  value: Buffer,
 ): Promise<void> {
   const { createRevision, modRevision, version, meta } = answer;
   if (output.format === 'json') {

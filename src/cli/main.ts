@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setMaxListeners } from 'node:events';
 import type { Writable } from 'node:stream';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
@@ -7,6 +8,8 @@ import { runCli } from './program.js';
 /** The `balsa` command: the process around `runCli`. */
 
 const interruption = new AbortController();
+// Every call of an import listens to it: hundreds at a time are no leak.
+setMaxListeners(0, interruption.signal);
 
 const io: CliIo = {
   stdin: process.stdin,
@@ -35,11 +38,14 @@ function onSignal(): void {
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 
-// `balsa range | head`: whoever read has enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `balsa range | head`: whoever read has enough.
   if (error.code === 'EPIPE') process.exit(EXIT.done);
-  throw error;
+  process.stderr.write(`error: stdout cannot be written: ${error.message}\n`);
+  process.exit(EXIT.failed);
 });
+// Nobody listens to the talk any more; that is no reason to end, least of all for a replica.
+process.stderr.on('error', () => undefined);
 
 function flushed(stream: Writable): Promise<void> {
   return new Promise((resolve) => stream.write('', () => resolve()));

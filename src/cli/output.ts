@@ -21,7 +21,7 @@ export class Output {
 
   /** Columns that a line of the table may take; `null`: any. */
   get columns(): number | null {
-    return this.#io.stdout.isTTY === true ? (this.#io.stdout.columns ?? 80) : null;
+    return this.#io.stdout.isTTY === true ? this.#io.stdout.columns || 80 : null;
   }
 
   /** Writes data, and waits when the reader is slower than we are. */

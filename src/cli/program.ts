@@ -51,8 +51,8 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      getOutHelpWidth: () => io.stdout.columns ?? 100,
-      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHelpWidth: () => io.stdout.columns || 100,
+      getErrHelpWidth: () => io.stderr.columns || 100,
       getOutHasColors: () => hasColors(io.stdout, io.env),
       getErrHasColors: () => hasColors(io.stderr, io.env),
     })
@@ -61,7 +61,8 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
   for (const command of await commands(runtime, args)) {
     command.copyInheritedSettings(program);
     // The global options are those of clients.
-    if (command.name() === 'start') command.configureHelp({ showGlobalOptions: false });
+    if (['start', 'demo'].includes(command.name()))
+      command.configureHelp({ showGlobalOptions: false });
     program.addCommand(command.showHelpAfterError(`try: balsa ${command.name()} --help`));
   }
   return program;

@@ -34,7 +34,7 @@ export class Progress {
     const nowMs = this.#io.nowMs();
     if (nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
-    const columns = (this.#io.stderr.columns ?? 80) - 1;
+    const columns = (this.#io.stderr.columns || 80) - 1;
     const text = progressText(state, nowMs - this.#startMs, this.#total, this.#unit);
     this.#io.stderr.write(`\r\u001b[2K${clip(text, columns)}`);
     this.#isDrawn = true;

@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { BalsaError } from '../base/errors.js';
+import type { RangeOptions } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { parseCount } from './flags.js';
 import { jsonBytes, printable } from './printable.js';
-import type { RangeItem, RangeOptions } from './store-client.js';
+import type { StoreItem } from './store-client.js';
 import { type Column, tableLine, tableWidths } from './table.js';
 
 interface RangeFlags {
@@ -57,13 +58,7 @@ function rangeOptions(prefix: string | undefined, flags: RangeFlags): RangeOptio
   if (prefix !== undefined && (from !== undefined || to !== undefined)) {
     throw new BalsaError('INVALID_ARGUMENT', 'range: give a PREFIX, or --from and --to, not both');
   }
-  return {
-    ...(prefix !== undefined && { prefix }),
-    ...(from !== undefined && { from }),
-    ...(to !== undefined && { to }),
-    ...(limit !== undefined && { limit }),
-    reverse: reverse === true,
-  };
+  return { prefix, from, to, limit, reverse };
 }
 
 /** Rows that decide on the widths of the columns; those behind are printed as they come. */
@@ -87,7 +82,7 @@ class RangePrinter {
     }));
   }
 
-  async print(item: RangeItem): Promise<void> {
+  async print(item: StoreItem): Promise<void> {
     const { output } = this.#context;
     if (output.format === 'json') return await output.json(this.#object(item));
     if (output.format === 'raw') return await output.write(this.#raw(item));
@@ -114,18 +109,18 @@ class RangePrinter {
     await this.#context.output.line(tableLine(this.#columns, widths, row));
   }
 
-  #row({ key, value, modRevision }: RangeItem): string[] {
-    const cells = [printable(key, 'one-line'), String(modRevision ?? '')];
+  #row({ key, value, modRevision }: StoreItem): string[] {
+    const cells = [printable(key, 'one-line'), String(modRevision)];
     return this.#keysOnly ? cells : [...cells, printable(value, 'one-line')];
   }
 
-  #raw({ key, value }: RangeItem): Uint8Array {
+  #raw({ key, value }: StoreItem): Uint8Array {
     return this.#keysOnly
       ? Buffer.concat([key, NEWLINE])
       : Buffer.concat([key, TAB, value, NEWLINE]);
   }
 
-  #object({ key, value, createRevision, modRevision, version }: RangeItem): unknown {
+  #object({ key, value, createRevision, modRevision, version }: StoreItem): unknown {
     const values = this.#keysOnly ? {} : jsonBytes('value', value);
     return { ...jsonBytes('key', key), ...values, createRevision, modRevision, version };
   }

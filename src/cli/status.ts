@@ -62,12 +62,16 @@ async function askCluster(context: Context): Promise<Answer[]> {
   return [...first, ...second];
 }
 
+/** A replica that takes longer to answer than this is told as unreachable: nobody waits for status. */
+const CONNECT_MS_MAX = 2000;
+
 /** Each replica is asked through a connection of its own, so that none speaks for another. */
 async function ask(context: Context, address: string): Promise<Answer> {
   try {
     const status = await context.withClient((client) => client.status({ signal: context.signal }), {
       endpoints: [address],
       followLeader: false,
+      connectTimeoutMs: Math.min(context.options.timeout || CONNECT_MS_MAX, CONNECT_MS_MAX),
     });
     return { address, status };
   } catch (error) {
@@ -115,9 +119,15 @@ function currentLeader(rows: readonly MemberRow[]): MemberRow | null {
 
 function nobodyAnswers(answers: readonly Answer[]): BalsaError {
   const reasons = answers.map((answer) =>
-    answer.status === null ? `${answer.address}: ${answer.error.message}` : answer.address,
+    answer.status === null ? `${answer.address}: ${reasonOf(answer)}` : answer.address,
   );
   return new BalsaError('UNREACHABLE', `no endpoint answers: ${reasons.join('; ')}`);
+}
+
+/** The client names the address in its message; here it is known already. */
+function reasonOf({ address, error }: { address: string; error: BalsaError }): string {
+  const at = error.message.lastIndexOf(`${address}: `);
+  return at === -1 ? error.message : error.message.slice(at + address.length + 2).trim();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -155,7 +165,8 @@ async function printRows(context: Context, rows: readonly MemberRow[]): Promise<
   const [titles = '', ...lines] = tableLines(
     COLUMNS,
     rows.map((row) => toCells(row, true)),
-    output.columns,
+    // Half an address is of no use: rather let the terminal wrap.
+    null,
   );
   await output.line(output.style('bold', titles));
   for (const [i, line] of lines.entries()) {
@@ -164,7 +175,9 @@ async function printRows(context: Context, rows: readonly MemberRow[]): Promise<
     await output.line(style === null ? line : output.style(style, line));
   }
   for (const row of rows) {
-    if (row.error !== null) output.say(`${row.name}: ${row.error.code}, ${row.error.message}`);
+    if (row.error === null) continue;
+    const reason = reasonOf({ address: row.address, error: row.error });
+    output.say(`${row.name}: ${row.error.code}, ${reason}`);
   }
 }
 

@@ -101,6 +101,8 @@ export class Connection {
   notLeader(leader: string | null): void {
     if (this.#link === null || !this.#settings.followLeader) return;
     this.#noteReady();
+    // It may claim in its next hello that it leads, and so on: that must not go in circles at full speed.
+    if (this.#leads && this.#place !== null) this.#setBack(this.#place);
     this.#leads = false;
     if (leader !== null) this.#hear(leader);
     else if (this.#leader === this.#link.replica) this.#leader = null;

@@ -229,6 +229,18 @@ export class LocalCluster implements AsyncDisposable {
     });
   }
 
+  /**
+   * Waits until `holds` gives true. Fails at once when a replica ends by itself.
+   * @param what completes the sentence "waited for …" of the error
+   */
+  async waitFor(
+    what: string,
+    holds: () => Promise<boolean>,
+    options: WaitOptions = {},
+  ): Promise<void> {
+    await this.#waitUntil(what, options, async () => ((await holds()) ? true : undefined));
+  }
+
   /** Waits until the replica answers. */
   waitForAnswer(name: string, options: WaitOptions = {}): Promise<ReplicaStatus> {
     return this.#waitUntil(`an answer of ${name}`, options, () =>

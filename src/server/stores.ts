@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { systemClock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
@@ -26,46 +27,85 @@ export interface Stores {
  * @throws BalsaError `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`, `WAL_CORRUPT`, `STATE_CORRUPT`,
  *   `DISK_FULL`, `VERSION_UNSUPPORTED`
  */
-export async function openStores(options: {
-  config: ServerConfig;
-  folder: DataFolder;
-  log: Logger;
-}): Promise<Stores> {
-  const { config, folder, log } = options;
-  const { limits } = config;
-  const failpoints =
-    config.unsafeFailpoints === '' ? noFailpoints : FailpointSet.parse(config.unsafeFailpoints);
-  const stateStore = await LevelStateStore.open({
-    folder: folder.stateFolder,
-    limits,
-    failpoints,
-    clock: systemClock,
-  });
+export async function openStores(options: OpenOptions): Promise<Stores> {
+  const release = claimFolder(options.folder.path);
   try {
-    const wal = Wal.open({
-      folder: folder.walFolder,
-      files: new NodeFiles(),
-      failpoints,
-      limits,
-      clock: systemClock,
-    });
-    for (const repair of wal.repairs)
-      log.warn({ repair }, 'cut a torn write off the end of the log');
-    checkFit({
-      lastIndex: wal.restored.lastIndex,
-      appliedIndex: stateStore.restoredIndex,
-      folder: folder.path,
-    });
-    const machine = await StateMachine.open(stateStore);
-    const close = async (): Promise<void> => {
-      await wal.close();
+    const stateStore = await openState(options);
+    try {
+      return await openLog(options, stateStore, release);
+    } catch (error) {
       await stateStore.close();
-    };
-    return { logStore: wal, stateStore, machine, failpoints, close };
+      throw error;
+    }
   } catch (error) {
-    await stateStore.close();
+    release();
     throw error;
   }
+}
+
+interface OpenOptions {
+  readonly config: ServerConfig;
+  readonly folder: DataFolder;
+  readonly log: Logger;
+}
+
+/** Folders in use by this process: LevelDB's lock only keeps other processes out. */
+const claimed = new Set<string>();
+
+function claimFolder(path: string): () => void {
+  const real = realpathSync(path);
+  if (claimed.has(real)) {
+    throw new BalsaError('DATA_FOLDER_IN_USE', `this process already runs a replica on ${path}`, {
+      details: { file: path },
+    });
+  }
+  claimed.add(real);
+  return () => claimed.delete(real);
+}
+
+function failpointsOf(config: ServerConfig): Failpoints {
+  return config.unsafeFailpoints === ''
+    ? noFailpoints
+    : FailpointSet.parse(config.unsafeFailpoints);
+}
+
+function openState({ config, folder }: OpenOptions): Promise<LevelStateStore> {
+  return LevelStateStore.open({
+    folder: folder.stateFolder,
+    limits: config.limits,
+    failpoints: failpointsOf(config),
+    clock: systemClock,
+  });
+}
+
+async function openLog(
+  { config, folder, log }: OpenOptions,
+  stateStore: LevelStateStore,
+  release: () => void,
+): Promise<Stores> {
+  const failpoints = failpointsOf(config);
+  const wal = Wal.open({
+    folder: folder.walFolder,
+    files: new NodeFiles(),
+    failpoints,
+    limits: config.limits,
+    clock: systemClock,
+  });
+  for (const repair of wal.repairs) {
+    log.warn({ repair }, 'cut a torn write off the end of the log');
+  }
+  const { lastIndex } = wal.restored;
+  checkFit({ lastIndex, appliedIndex: stateStore.restoredIndex, folder: folder.path });
+  const machine = await StateMachine.open(stateStore);
+  const close = async (): Promise<void> => {
+    try {
+      await wal.close();
+    } finally {
+      await stateStore.close();
+      release();
+    }
+  };
+  return { logStore: wal, stateStore, machine, failpoints, close };
 }
 
 /** The state is never ahead of the log, unless a part of the log is gone. */

@@ -36,7 +36,10 @@ export interface StateStore {
   /** Called when the disk fails; the store takes nothing more and the replica must stop. */
   onFailure(callback: (error: Error) => void): void;
 
-  /** Puts all that {@link allowDisk} covers on disk and syncs it; then closes. */
+  /**
+   * Puts on disk what {@link allowDisk} covers (all of it when it covers all that was applied, else
+   * some exact prefix), syncs it, and closes.
+   */
   close(): Promise<void>;
 }
 

@@ -10,7 +10,7 @@
 export interface Files {
   /** Names in the folder, sorted; empty when it does not exist. */
   list(folder: string): string[];
-  /** Creates the folder and its parents; what exists stays. */
+  /** Creates the folder and its parents, and makes their names durable; what exists stays. */
   makeFolder(folder: string): void;
   /** Makes names that were created, renamed or removed in the folder durable. */
   syncFolder(folder: string): void;

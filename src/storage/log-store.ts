@@ -19,8 +19,9 @@ export interface LogStore {
   /**
    * Queues a write behind all earlier ones. All that waits while the disk works becomes one write
    * and one sync (group commit). `done(null)` when it is durable; calls come in the order of the
-   * writes. `done(error)` once, for the first write that failed, is final: the store takes nothing
-   * more, nothing is retried (a second sync can succeed without the data), the replica must stop.
+   * writes. A failed write or sync is final: that write and all behind it get `done(error)`, the store
+   * takes nothing more, nothing is retried (a second sync can succeed without the data), the replica
+   * must stop.
    */
   append(write: DiskWrite, done: (error: Error | null) => void): void;
 

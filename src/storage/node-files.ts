@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Done, File, Files } from './files.js';
 
 /** Most buffers that one writev takes (Linux: IOV_MAX). */
@@ -15,8 +16,18 @@ export class NodeFiles implements Files {
     }
   }
 
+  /**
+   * One level at a time, each made durable in its parent: a folder whose own name is lost in a power
+   * failure takes all that was synced in it along. (Node's recursive mkdir does not sync, and never
+   * returns below some system folders.)
+   */
   makeFolder(folder: string): void {
-    fs.mkdirSync(folder, { recursive: true });
+    const path = resolve(folder);
+    if (fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+    const parent = dirname(path);
+    if (parent !== path) this.makeFolder(parent);
+    fs.mkdirSync(path);
+    this.syncFolder(parent);
   }
 
   syncFolder(folder: string): void {

@@ -1,26 +1,15 @@
 import { PassThrough, type Readable } from 'node:stream';
-import { compareBytes, toBytes } from '../../src/base/bytes.js';
+import { compareBytes, toBuffer, toBytes } from '../../src/base/bytes.js';
 import { BalsaError } from '../../src/base/errors.js';
 import type { ExitCode } from '../../src/cli/exit-codes.js';
 import type { CliIo, CliStream } from '../../src/cli/io.js';
 import { runCli } from '../../src/cli/program.js';
-import type {
-  CallOptions,
-  RangeItem,
-  RangeOptions,
-  StoreClient,
-  StoreOptions,
-} from '../../src/cli/store-client.js';
+import type { StoreClient, StoreItem, StoreOptions } from '../../src/cli/store-client.js';
+import type { CallOptions, Meta, RangeOptions } from '../../src/client/client.js';
 import type { ReplicaStatus } from '../../src/rpc/protocol.js';
 import type { Server } from '../../src/server/server.js';
 
-interface Stored {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-}
+type Stored = Omit<StoreItem, 'meta'>;
 
 type PutHook = (key: string, options: CallOptions) => Promise<void> | void;
 
@@ -42,7 +31,7 @@ export class FakeStore {
   }
 
   get(key: string): string | undefined {
-    const item = this.items.get(Buffer.from(key).toString('latin1'));
+    const item = this.items.get(nameOf(key));
     return item === undefined ? undefined : Buffer.from(item.value).toString();
   }
 
@@ -51,14 +40,17 @@ export class FakeStore {
     const [address = ''] = options.endpoints;
     const status = this.statuses.get(address);
     if (!options.followLeader && status === undefined) {
-      throw new BalsaError('UNREACHABLE', `no endpoint answers: ${address} (ECONNREFUSED)`);
+      throw new BalsaError(
+        'UNREACHABLE',
+        `no endpoint answered within ${options.connectTimeoutMs} ms: ${address}: ECONNREFUSED`,
+      );
     }
     this.open += 1;
     return this.#client(options, status);
   };
 
   #client(options: StoreOptions, status: ReplicaStatus | undefined): StoreClient {
-    const meta = () => ({
+    const meta = (): Meta => ({
       consistency: options.consistency,
       replica: 'n1',
       term: 3,
@@ -70,26 +62,24 @@ export class FakeStore {
         this.putsUnderWay += 1;
         this.putsUnderWayMost = Math.max(this.putsUnderWayMost, this.putsUnderWay);
         try {
-          await this.onPut(Buffer.from(toBytes(key)).toString(), call);
+          await this.onPut(toBuffer(toBytes(key)).toString(), call);
         } finally {
           this.putsUnderWay -= 1;
         }
-        this.#store(toBytes(key), value);
+        this.#store(toBytes(key), toBytes(value));
         return { revision: this.revision, meta: meta() };
       },
       get: async (key) => {
         if (toBytes(key).byteLength === 0) throw new BalsaError('KEY_EMPTY', 'the key is empty');
-        const item = this.items.get(Buffer.from(toBytes(key)).toString('latin1'));
-        if (item === undefined) return { value: undefined, meta: meta() };
-        const { value, createRevision, modRevision, version } = item;
-        return { value, createRevision, modRevision, version, meta: meta() };
+        const item = this.items.get(nameOf(key)) ?? NOTHING;
+        return { ...item, meta: meta() };
       },
       delete: async (key) => {
-        const deleted = this.items.delete(Buffer.from(toBytes(key)).toString('latin1'));
+        const deleted = this.items.delete(nameOf(key));
         if (deleted) this.revision += 1;
         return { deleted, revision: this.revision, meta: meta() };
       },
-      range: (range = {}) => this.#range(range),
+      range: (range = {}) => this.#range(range, meta()),
       status: async () => {
         if (status === undefined) throw new BalsaError('NO_QUORUM', 'no status in this fake');
         return status;
@@ -100,30 +90,39 @@ export class FakeStore {
     };
   }
 
-  async *#range(options: RangeOptions): AsyncGenerator<RangeItem> {
-    const { prefix = '', from = '', to, limit = Number.POSITIVE_INFINITY, reverse } = options;
+  async *#range(options: RangeOptions, meta: Meta): AsyncGenerator<StoreItem, void, undefined> {
+    const { limit = Number.POSITIVE_INFINITY, reverse } = options;
+    const prefix = nameOf(options.prefix ?? '');
+    const from = nameOf(options.from ?? '');
+    const to = options.to === undefined ? null : nameOf(options.to);
     const items = [...this.items.values()]
       .sort((a, b) => compareBytes(a.key, b.key))
       .filter(({ key }) => {
-        const text = Buffer.from(key).toString('latin1');
-        return text.startsWith(prefix) && text >= from && (to === undefined || text < to);
+        const name = nameOf(key);
+        return name.startsWith(prefix) && name >= from && (to === null || name < to);
       });
     if (reverse === true) items.reverse();
-    yield* items.slice(0, limit);
+    for (const item of items.slice(0, limit)) yield { ...item, meta };
   }
 
   #store(key: Uint8Array, value: Uint8Array): void {
     this.revision += 1;
-    const name = Buffer.from(key).toString('latin1');
-    const before = this.items.get(name);
-    this.items.set(name, {
+    const before = this.items.get(nameOf(key));
+    this.items.set(nameOf(key), {
       key: Buffer.from(key),
-      value,
+      value: Buffer.from(value),
       createRevision: before?.createRevision ?? this.revision,
       modRevision: this.revision,
       version: (before?.version ?? 0) + 1,
     });
   }
+}
+
+const NOTHING = { value: undefined, createRevision: 0, modRevision: 0, version: 0 };
+
+/** One character per byte: what a key is called in the map. */
+function nameOf(key: string | Uint8Array): string {
+  return toBuffer(toBytes(key)).toString('latin1');
 }
 
 export interface RunOptions {

@@ -166,6 +166,19 @@ describe('import', () => {
     expect(result.stderr).toContain('imported 1, skipped 0, 1 with unknown outcome in');
   });
 
+  test('Ctrl-C between two records is 130, too, and not a file that cannot be read', async () => {
+    const store = new FakeStore();
+    const interruption = new AbortController();
+    const stdin = new PassThrough();
+    stdin.write(line('a', '1'));
+    const running = run(['import', '-'], { store, stdin, interrupted: interruption.signal });
+    await until(() => store.items.size === 1);
+    interruption.abort();
+    const result = await running;
+    expect(result).toMatchObject({ exit: 130, stdout: '1\n' });
+    expect(result.stderr).toMatch(/^imported 1, skipped 0 in 0ms \(0\/s\)\n$/);
+  });
+
   test('a header that does not fit, an unknown format, a missing file', async () => {
     const header = await run(['import', file('a.csv', 'id,name\n1,2\n'), '--on-error', 'skip']);
     expect(header.exit).toBe(1);

@@ -149,6 +149,38 @@ describe('following the leader', () => {
     expect(h.clock.monotonicMs() - start).toBeLessThan(1500);
   });
 
+  test('a leader that vanishes is not waited for when another one leads already', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.replica('n1').condition = 'away';
+    h.cluster.leader = 'n3';
+    h.cluster.replica('n1').disconnectAll();
+    const start = h.clock.monotonicMs();
+    expect((await h.until(db.put('k', 'v'))).meta.replica).toBe('n3');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(10);
+  });
+
+  test('a replica that says it leads and answers that it does not is not asked at full speed', async () => {
+    const h = new Harness(['n1']);
+    const db = await h.connect();
+    h.cluster.fate = () =>
+      refusal('NOT_LEADER', { outcome: 'not-applied', details: { leader: 'n1' } });
+    expect(await h.failure(db.put('k', 'v'))).toMatchObject({ outcome: 'not-applied' });
+    expect(h.cluster.hellos.length).toBeLessThan(30);
+    expect(h.cluster.received('write').length).toBeLessThan(30);
+  });
+
+  test('a slow leader that answers at another address is still the same one', async () => {
+    const h = new Harness();
+    h.cluster.aliases.set('db.example:7001', '10.0.0.1:7001');
+    const db = await h.connect({ endpoints: ['10.0.0.1:7001', 'db.example:7001'] });
+    h.cluster.fate = (r) => (r.type === 'write' ? 'ignore' : undefined);
+    db.put('k', 'v', { timeoutMs: 0 }).catch(() => {});
+    await h.clock.advance(10_000);
+    expect(h.cluster.received('write')).toHaveLength(1);
+    await db.close();
+  });
+
   test('a slow leader is kept: nobody names another one', async () => {
     const h = new Harness();
     const db = await h.connect();

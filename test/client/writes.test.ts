@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { unpackOperations } from '../../src/base/operation.js';
-import { refusal } from './support/fake-cluster.js';
+import { errorAnswer, refusal } from './support/fake-cluster.js';
 import { Harness, watch } from './support/harness.js';
 
 const numbers = (count: number, from = 0): string[] =>
@@ -232,6 +232,31 @@ describe('sending again', () => {
   });
 });
 
+test('a late failure of an earlier attempt changes nothing', async () => {
+  const h = new Harness();
+  h.cluster.limits = { operationsPerBatchMax: 1 };
+  const db = await h.connect();
+  // The first batch is refused before the log; the second is in the log, whose answers are slow.
+  let attempts = 0;
+  h.cluster.fate = (r) => {
+    attempts += 1;
+    if (attempts > 2 || r.type !== 'write') return attempts === 4 ? 'apply-only' : undefined;
+    return r.sequence === 1 ? refusal('OVERLOADED', { details: { retryAfterMs: 20 } }) : 'ignore';
+  };
+  const puts = [db.put('k', 'a'), db.put('k', 'b')];
+  await h.clock.advance(50);
+  const sent = h.cluster.received('write');
+  expect(sent.map((r) => r.sequence)).toEqual([1, 2, 1, 2]);
+  const [stream] = h.cluster.replica('n1').streams;
+  const gap = refusal('SESSION_GAP', { outcome: 'not-applied' });
+  stream?.send({ type: 'answers', answers: [errorAnswer(sent[1]?.id ?? 0, gap)] });
+  await h.clock.advance(100);
+  expect(h.cluster.received('write')).toHaveLength(4);
+  h.cluster.replica('n1').disconnectAll();
+  await h.until(Promise.all(puts));
+  expect(h.cluster.appliedValues).toEqual(['a', 'b']);
+});
+
 describe('writes that the replica will not have', () => {
   test('they fail as not applied, and those behind them are applied all the same', async () => {
     const h = new Harness();
@@ -272,6 +297,25 @@ describe('writes that the replica will not have', () => {
       [1, []],
       [2, ['good']],
     ]);
+  });
+
+  test('when even that is refused, a new session is begun', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.fate = () => 'ignore';
+    const bad = watch(db.put('k', 'bad'));
+    await h.clock.advance(5);
+    h.cluster.fate = () => refusal('INVALID_ARGUMENT', { outcome: 'not-applied' });
+    h.cluster.replica('n1').disconnectAll();
+    await h.clock.advance(40);
+    expect(bad).toMatchObject({
+      count: 1,
+      error: { code: 'INVALID_ARGUMENT', outcome: 'unknown' },
+    });
+    h.cluster.fate = () => undefined;
+    await h.until(db.put('k', 'good'));
+    expect(h.cluster.applied.map((b) => [b.sequence, b.values])).toEqual([[1, ['good']]]);
+    expect(new Set(h.cluster.hellos.map((x) => x.hello.sessionId[0])).size).toBe(2);
   });
 
   test('keys and values over the limits of the replica are refused before anything is sent', async () => {

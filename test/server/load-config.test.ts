@@ -171,6 +171,13 @@ describe('what is refused, with the source named', () => {
     ]);
   });
 
+  test('a field that is wrong in itself is not blamed for not fitting others', () => {
+    const env = { BALSA_ELECTION_TIMEOUT: '10ms', BALSA_HEARTBEAT: '300ms' };
+    expect(problemsOf({ env })).toEqual([
+      'BALSA_ELECTION_TIMEOUT: must be a whole number of milliseconds from 50 to 60000, found 10',
+    ]);
+  });
+
   test('a file that cannot be read is FILE_UNREADABLE', () => {
     const flags = { ...ENOUGH, config: '/nowhere/balsa.json' };
     expect(() => loadConfig({ flags, env: {} })).toThrow(

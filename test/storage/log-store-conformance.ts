@@ -203,7 +203,7 @@ const steps = fc.array(
     }),
     fc.record({ type: fc.constant('restart' as const) }),
   ),
-  { maxLength: 40 },
+  { maxLength: 40, size: 'max' },
 );
 
 /** The steps as writes, with terms that grow at every cut. */

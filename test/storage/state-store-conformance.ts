@@ -200,6 +200,16 @@ function describeScans(make: Make): void {
     });
   });
 
+  test('a page of what is not yet on disk says whether there is more', async () => {
+    await withStore(make, async (store) => {
+      store.apply(1, [put('a', '1'), put('b', '1'), put('c', '1')]);
+      const pages = [2, 3].map((keysMax) => store.scan({ ...ALL, keysMax }));
+      const [short, whole] = await Promise.all(pages);
+      expect([short?.pairs.length, short?.more]).toEqual([2, true]);
+      expect([whole?.pairs.length, whole?.more]).toEqual([3, false]);
+    });
+  });
+
   test('a page ends at its limit of bytes, and has at least one pair', async () => {
     await withStore(make, async (store) => {
       await prepare(store);
@@ -252,6 +262,7 @@ const steps = fc.array(
         type: fc.constant('apply' as const),
         writes: fc.array(fc.tuple(key, fc.option(fc.stringMatching(/^[x-z]{0,4}$/))), {
           maxLength: 6,
+          size: 'max',
         }),
       }),
     },
@@ -270,7 +281,7 @@ const steps = fc.array(
     { weight: 1, arbitrary: fc.record({ type: fc.constant('flush' as const) }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('restart' as const) }) },
   ),
-  { maxLength: 30 },
+  { maxLength: 30, size: 'max' },
 );
 
 type ModelState = ReadonlyMap<string, string>;

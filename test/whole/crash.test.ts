@@ -66,6 +66,27 @@ describe('a cluster of real processes under load', () => {
     await expectAllThereOnce(cluster, load.ledger);
   });
 
+  test('has acknowledged nothing that only the leader had, and takes it back where nobody else has it', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect();
+    const load = new Load(db);
+    await load.acknowledgedMore(500);
+    const leader = await cluster.leader();
+    const followers = cluster.replicas.map(({ name }) => name).filter((name) => name !== leader);
+
+    await Promise.all(followers.map((name) => cluster.kill(name)));
+    // Until it notices, the leader takes on what it is asked for.
+    await cluster.waitFor('the leader to step down', async () => {
+      return (await cluster.status(leader)).role !== 'leader';
+    });
+    await cluster.kill(leader);
+    await Promise.all(followers.map((name) => cluster.start(name)));
+    await load.acknowledgedMore(500);
+    await expectAllThereOnce(cluster, await load.stop());
+    await cluster.start(leader);
+    await expectAllThereOnce(cluster, load.ledger);
+  });
+
   test('goes on when its leader is paused, and the leader comes back as a follower', async () => {
     await using cluster = await LocalCluster.start();
     await using db = await cluster.connect();

@@ -92,9 +92,10 @@ export class Load {
     );
   }
 
-  async stop(): Promise<void> {
+  async stop(): Promise<Ledger> {
     this.#stopping = true;
     await this.#done;
+    return this.ledger;
   }
 }
 

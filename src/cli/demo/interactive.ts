@@ -143,7 +143,7 @@ class Commands {
     const giveUp = new AbortController();
     const signal = AbortSignal.any([giveUp.signal, this.#ended.signal]);
     setMaxListeners(0, signal);
-    const bar = teller.startBar('load', burst.length);
+    const bar = teller.startBar('writes', burst.length);
     const startedMs = performance.now();
     await runLoad(db, {
       records: burst,

@@ -83,7 +83,7 @@ async function loadThroughKill(options: StoryOptions, ledger: Ledger): Promise<L
   teller.say(
     `Loading ${count(records.length)} keys in ${options.rounds} rounds or more, 64 puts under way at a time`,
   );
-  const bar = teller.startBar('load', planned);
+  const bar = teller.startBar('writes', planned);
   const startedMs = performance.now();
   const rounds = await runLoad(db, {
     records,
@@ -169,7 +169,10 @@ async function verifyOne(
 ): Promise<{ readonly versions: number; readonly findings: readonly Finding[] }> {
   const { cluster, teller, signal } = options;
   await using reader = await cluster.connectTo(target.name);
-  const bar: ProgressBar = teller.startBar(`read ${target.name}`, ledger.counts.acknowledged);
+  const bar: ProgressBar = teller.startBar(
+    `versions from ${target.name}`,
+    ledger.counts.acknowledged,
+  );
   const { versions, findings } = await verifyReplica(reader, ledger, {
     revisionBefore: target.revisionBefore,
     onRead: () => bar.step(),

@@ -30,7 +30,7 @@ export class Teller {
     this.#lines.write(`${line}\n`);
   }
 
-  /** Shows a bar until its `end` is called. */
+  /** Shows a bar until its `end` is called. `unit` says what is counted: `writes`. */
   startBar(unit: string, total: number): ProgressBar {
     this.#bar?.end();
     this.#bar = new ProgressBar(this.#bars, unit, total);
@@ -67,7 +67,9 @@ export class ProgressBar {
     this.#drawnMs = nowMs;
     const done = { done: this.#done, count: this.#done };
     const text = progressText(done, nowMs - this.#startedMs, this.#total, this.#unit);
-    this.#screen.write(`\r\x1b[K${clip(`  ${text}`, (this.#screen.columns ?? 80) - 1)}`);
+    // A terminal that does not tell its width says 0.
+    const columns = this.#screen.columns || 80;
+    this.#screen.write(`\r\x1b[K${clip(`  ${text}`, columns - 1)}`);
     this.#visible = true;
   }
 

@@ -59,6 +59,8 @@ export class FakeCluster {
   clusterId = 'cluster-a';
   protocolVersion = PROTOCOL_VERSION;
   limits: Partial<ReplicaHello> = {};
+  /** Other addresses of replicas. */
+  readonly aliases = new Map<string, string>();
   /** Decides about every request before the replica does. */
   fate: (request: ClientRequest, stream: FakeStream) => Fate = () => undefined;
   /** Every batch that was applied, in order. */
@@ -96,7 +98,8 @@ export class FakeCluster {
   }
 
   readonly dial: Dial = (options: DialOptions): Channel => {
-    const replica = this.replicas.find((r) => r.address === options.address);
+    const address = this.aliases.get(options.address) ?? options.address;
+    const replica = this.replicas.find((r) => r.address === address);
     const stream = new FakeStream(this, replica ?? null, options);
     replica?.streams.add(stream);
     return stream.clientSide;

@@ -1,0 +1,24 @@
+import { describe, expect, test } from 'vitest';
+import { crc32 } from '../../src/base/checksum.js';
+
+describe('the checksum', () => {
+  test('is the CRC-32 of zlib', () => {
+    expect(crc32(Buffer.from('123456789'))).toBe(0xcbf43926);
+  });
+
+  test('of the second part, begun with that of the first, is that of both', () => {
+    const [a, b] = [Buffer.from('1234'), Buffer.from('56789')];
+
+    expect(crc32(b, crc32(a))).toBe(crc32(Buffer.concat([a, b])));
+  });
+
+  // An empty array has no memory behind it once its buffer was asked for, as `fs.writev` does.
+  test.each([
+    ['a new empty buffer', Buffer.alloc(0)],
+    ['an empty array whose buffer was made', new Uint8Array(new ArrayBuffer(0))],
+    ['an empty part of a buffer', Buffer.from('1234').subarray(2, 2)],
+  ])('of %s is what it was begun with', (_what, empty) => {
+    expect(crc32(empty, 1234)).toBe(1234);
+    expect(crc32(empty)).toBe(0);
+  });
+});

@@ -1,0 +1,154 @@
+import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import { afterEach, describe, expect, test } from 'vitest';
+import { toMapKey } from '../../src/base/bytes.js';
+import { LIMITS } from '../../src/base/limits.js';
+import { packResults, unpackOperations } from '../../src/base/operation.js';
+import { connect, json } from '../../src/client/client.js';
+import { acceptedChannel, type Channel } from '../../src/rpc/channel.js';
+import { packReplicaFrame, unpackClientFrame } from '../../src/rpc/client-frames.js';
+import { type ClientAnswer, type ClientRequest, PROTOCOL_VERSION } from '../../src/rpc/protocol.js';
+import { clientService } from '../../src/rpc/services.js';
+
+/** One replica without a cluster, over real gRPC on this machine. */
+class TinyReplica {
+  readonly #server = new Server({
+    'grpc.max_receive_message_length': LIMITS.frameBytesMax,
+    'grpc.max_send_message_length': LIMITS.frameBytesMax,
+  });
+  readonly #values = new Map<string, Uint8Array>();
+  readonly channels = new Set<Channel>();
+  #revision = 0;
+  address = '';
+
+  static async start(port = 0): Promise<TinyReplica> {
+    const replica = new TinyReplica();
+    replica.#server.addService(clientService, {
+      Stream: (call: ServerDuplexStream<Buffer, Buffer>) => replica.#accept(call),
+    });
+    const bound = await new Promise<number>((resolve, reject) => {
+      replica.#server.bindAsync(
+        `127.0.0.1:${port}`,
+        ServerCredentials.createInsecure(),
+        (error, p) => (error === null ? resolve(p) : reject(error)),
+      );
+    });
+    replica.address = `127.0.0.1:${bound}`;
+    running.push(replica);
+    return replica;
+  }
+
+  stop(): void {
+    this.#server.forceShutdown();
+  }
+
+  #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
+    const channel: Channel = acceptedChannel(call, {
+      onFrame: (bytes) => this.#received(channel, bytes),
+      onClose: () => this.channels.delete(channel),
+    });
+    this.channels.add(channel);
+  }
+
+  #received(channel: Channel, bytes: Buffer): void {
+    const frame = unpackClientFrame(bytes);
+    if (frame.type === 'hello')
+      channel.send(packReplicaFrame({ type: 'hello', hello: this.#hello() }));
+    else {
+      const answers = frame.requests.map((request) => this.#answer(request));
+      channel.send(packReplicaFrame({ type: 'answers', answers }));
+    }
+  }
+
+  #hello() {
+    return {
+      protocolVersion: PROTOCOL_VERSION,
+      clusterId: 'tiny',
+      clusterName: 'tiny',
+      replica: 'n1',
+      members: [{ name: 'n1', address: this.address }],
+      leader: 'n1',
+      appliedIndex: 0,
+      ...LIMITS,
+    };
+  }
+
+  #answer(request: ClientRequest): ClientAnswer {
+    const { id } = request;
+    const meta = () => ({ term: 1, revision: this.#revision, appliedIndex: this.#revision });
+    if (request.type === 'write') {
+      const results = unpackOperations(request.operations).map((operation) => {
+        this.#revision += 1;
+        if (operation.type === 'put') this.#values.set(toMapKey(operation.key), operation.value);
+        return { type: 'put' as const, revision: this.#revision };
+      });
+      return { type: 'write', id, meta: meta(), results: packResults(results) };
+    }
+    if (request.type !== 'get') return { type: 'status', id, status: '{"replica":"n1"}' };
+    const items = request.keys.map((key) => {
+      const value = this.#values.get(toMapKey(key));
+      const at = { createRevision: 1, modRevision: 1, version: 1 };
+      return value === undefined ? null : { key, value, ...at };
+    });
+    return { type: 'get', id, meta: meta(), items };
+  }
+}
+
+const running: TinyReplica[] = [];
+
+afterEach(() => {
+  for (const replica of running.splice(0)) replica.stop();
+});
+
+describe('over gRPC', () => {
+  test('calls go and answers come, many at once and large ones too', async () => {
+    const replica = await TinyReplica.start();
+    await using db = await connect(replica.address);
+    const puts = Array.from({ length: 5000 }, (_, i) => db.put(`k${i}`, `v${i}`));
+    expect((await Promise.all(puts)).at(-1)?.revision).toBe(5000);
+    const large = Buffer.alloc(1024 * 1024, 7);
+    await db.put('large', large);
+    expect((await db.get('large')).value?.equals(large)).toBe(true);
+    expect((await db.get('k4999')).value?.toString()).toBe('v4999');
+    expect((await db.status()).replica).toBe('n1');
+  });
+
+  test('a replica that goes away and comes back is found again', async () => {
+    const first = await TinyReplica.start();
+    await using db = await connect({ endpoints: [first.address], codec: json<{ n: number }>() });
+    await db.put('k', { n: 1 });
+    first.stop();
+    const put = db.put('k', { n: 2 });
+    await TinyReplica.start(Number(first.address.split(':')[1]));
+    await put;
+    expect((await db.get('k')).value).toEqual({ n: 2 });
+  });
+
+  test('an address where nobody listens is UNREACHABLE, with the reason', async () => {
+    const gone = await TinyReplica.start();
+    gone.stop();
+    const failed = connect({ endpoints: [gone.address], connectTimeoutMs: 300 });
+    await expect(failed).rejects.toMatchObject({
+      code: 'UNREACHABLE',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
+  });
+
+  test('a gRPC server that is no replica is PROTOCOL_VERSION', async () => {
+    const server = new Server();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, p) =>
+        error === null ? resolve(p) : reject(error),
+      );
+    });
+    await expect(connect(`127.0.0.1:${port}`)).rejects.toMatchObject({ code: 'PROTOCOL_VERSION' });
+    server.forceShutdown();
+  });
+
+  test('a closed client leaves no stream behind', async () => {
+    const replica = await TinyReplica.start();
+    const db = await connect(replica.address);
+    expect(replica.channels.size).toBe(1);
+    await db.close();
+    await expect.poll(() => replica.channels.size).toBe(0);
+  });
+});

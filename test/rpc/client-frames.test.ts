@@ -1,0 +1,194 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import {
+  packClientFrame,
+  packReplicaFrame,
+  unpackClientFrame,
+  unpackReplicaFrame,
+} from '../../src/rpc/client-frames.js';
+import type {
+  ClientAnswer,
+  ClientFrame,
+  ClientRequest,
+  ReplicaFrame,
+} from '../../src/rpc/protocol.js';
+import { fromWireError, toWireError } from '../../src/rpc/wire-error.js';
+
+const id = fc.nat();
+const count = fc.maxSafeNat();
+const bytes = fc.uint8Array({ maxLength: 40 }).map((b) => Buffer.from(b));
+const orNull = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
+const level = fc.constantFrom('linearizable' as const, 'any' as const);
+const meta = fc.record({ term: count, revision: count, appliedIndex: count });
+const item = fc.record({
+  key: bytes,
+  value: bytes,
+  createRevision: count,
+  modRevision: count,
+  version: count,
+});
+const wireError = fc.record({
+  code: fc.constantFrom('NOT_LEADER', 'OVERLOADED', 'OF_TOMORROW'),
+  message: fc.string(),
+  outcome: fc.constantFrom('not-applied' as const, 'unknown' as const, null),
+  details: fc.constantFrom(null, '{"leader":"n1"}'),
+});
+
+const request: fc.Arbitrary<ClientRequest> = fc.oneof(
+  fc.record({
+    type: fc.constant('write' as const),
+    id,
+    bornIndex: count,
+    sequence: count,
+    acknowledged: count,
+    operations: bytes,
+  }),
+  fc.record({
+    type: fc.constant('get' as const),
+    id,
+    consistency: level,
+    keys: fc.array(bytes),
+    revision: orNull(count),
+  }),
+  fc.record({
+    type: fc.constant('range' as const),
+    id,
+    consistency: level,
+    from: bytes,
+    to: orNull(bytes),
+    reverse: fc.boolean(),
+    keysMax: count,
+    revision: orNull(count),
+  }),
+  fc.record({ type: fc.constant('status' as const), id }),
+);
+
+const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
+  fc.record({ type: fc.constant('error' as const), id, error: wireError }),
+  fc.record({ type: fc.constant('write' as const), id, meta, results: bytes }),
+  fc.record({ type: fc.constant('get' as const), id, meta, items: fc.array(orNull(item)) }),
+  fc.record({
+    type: fc.constant('range' as const),
+    id,
+    meta,
+    items: fc.array(item),
+    revision: count,
+    continueFrom: orNull(bytes),
+  }),
+  fc.record({ type: fc.constant('status' as const), id, status: fc.string() }),
+);
+
+const hello = fc.record({
+  protocolVersion: count,
+  clusterId: fc.string(),
+  clusterName: fc.string(),
+  replica: fc.string(),
+  members: fc.array(fc.record({ name: fc.string(), address: fc.string() })),
+  leader: orNull(fc.string()),
+  appliedIndex: count,
+  keyBytesMax: count,
+  valueBytesMax: count,
+  operationsPerBatchMax: count,
+  batchBytesMax: count,
+  frameBytesMax: count,
+  batchesPerSessionMax: count,
+});
+
+const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
+  fc.record({
+    type: fc.constant('hello' as const),
+    hello: fc.record({
+      protocolVersion: count,
+      clientName: fc.string(),
+      clusterId: orNull(fc.string()),
+      sessionId: bytes,
+    }),
+  }),
+  fc.record({ type: fc.constant('requests' as const), requests: fc.array(request) }),
+);
+
+const replicaFrame: fc.Arbitrary<ReplicaFrame> = fc.oneof(
+  fc.record({ type: fc.constant('hello' as const), hello }),
+  fc.record({ type: fc.constant('answers' as const), answers: fc.array(answer) }),
+  fc.record({ type: fc.constant('leader' as const), leader: orNull(fc.string()), term: count }),
+  fc.record({ type: fc.constant('end' as const), error: wireError }),
+);
+
+/** Buffers are views somewhere; what counts is their bytes. */
+const plain = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (_, v) =>
+      v?.type === 'Buffer' ? Buffer.from(v.data).toString('hex') : v,
+    ),
+  );
+
+describe('frames of the client stream', () => {
+  test('come out as they went in', () => {
+    fc.assert(
+      fc.property(clientFrame, (frame) => {
+        expect(plain(unpackClientFrame(packClientFrame(frame)))).toEqual(plain(frame));
+      }),
+    );
+    fc.assert(
+      fc.property(replicaFrame, (frame) => {
+        expect(plain(unpackReplicaFrame(packReplicaFrame(frame)))).toEqual(plain(frame));
+      }),
+    );
+  });
+
+  test('bytes that are no frame are FRAME_INVALID and nothing else', () => {
+    const damaged = fc
+      .tuple(
+        fc.oneof(
+          clientFrame.map((frame) => packClientFrame(frame)),
+          replicaFrame.map((frame) => packReplicaFrame(frame)),
+        ),
+        fc.nat(),
+        fc.integer({ min: 0, max: 255 }),
+        fc.nat(),
+      )
+      .map(([frame, at, byte, length]) => {
+        const copy = Buffer.from(frame);
+        copy[at % copy.byteLength] = byte;
+        return copy.subarray(0, (length % copy.byteLength) + 1);
+      });
+    const hostile = fc.oneof(
+      fc.uint8Array({ maxLength: 200 }).map((b) => Buffer.from(b)),
+      damaged,
+    );
+    fc.assert(
+      fc.property(hostile, (frame) => {
+        for (const unpack of [unpackClientFrame, unpackReplicaFrame]) {
+          try {
+            unpack(frame);
+          } catch (error) {
+            expect(error).toBeInstanceOf(BalsaError);
+            expect(error).toMatchObject({ code: 'FRAME_INVALID' });
+          }
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+describe('errors on the wire', () => {
+  test('keep code, message, outcome and details', () => {
+    const error = new BalsaError('NOT_LEADER', 'the leader is n2', {
+      outcome: 'unknown',
+      details: { leader: 'n2' },
+    });
+    const back = fromWireError(toWireError(error));
+    expect(back).toMatchObject({ ...error, message: error.message, retryable: true });
+  });
+
+  test('a code that is not known here is INTERNAL', () => {
+    const wire = { code: 'OF_TOMORROW', message: 'm', outcome: null, details: null };
+    expect(fromWireError(wire)).toMatchObject({
+      code: 'INTERNAL',
+      outcome: undefined,
+      details: {},
+    });
+  });
+});
