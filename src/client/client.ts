@@ -25,6 +25,9 @@ export type { DeleteResult, Meta, PutResult } from './pending.js';
  * Connects to a cluster. Resolves when a replica has answered; the leader is looked for meanwhile, and
  * calls wait for it.
  *
+ * `await using` (TypeScript 5.2, or Node 24 without it) closes the client at the end of the block;
+ * elsewhere call `close()`.
+ *
  * @param options {@link ConnectOptions}, or just the endpoints: `127.0.0.1:7001,127.0.0.1:7002`
  * @throws BalsaError `UNREACHABLE` (no endpoint answers within `connectTimeoutMs`; the message says of
  *   each why), `CLUSTER_MISMATCH`, `PROTOCOL_VERSION`, `INVALID_ARGUMENT`

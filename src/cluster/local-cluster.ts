@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { asBalsaError, BalsaError } from '../base/errors.js';
@@ -6,6 +6,7 @@ import { type ConnectOptions, connect } from '../client/client.js';
 import type { ReplicaStatus } from '../rpc/protocol.js';
 import { findEntry } from './entry.js';
 import { freePorts } from './free-ports.js';
+import { makeFolder } from './make-folder.js';
 import { type ReplicaExit, ReplicaProcess, type UnexpectedExit } from './replica-process.js';
 import { StatusProbe } from './status-probe.js';
 import { type WaitOptions, waitUntil } from './wait-until.js';
@@ -74,7 +75,7 @@ export class LocalCluster implements AsyncDisposable {
    * Starts all replicas and waits until they have a leader.
    *
    * @throws BalsaError `INTERNAL` when a replica ends by itself, `TIMEOUT` when there is no leader
-   *   in time
+   *   in time, `DATA_FOLDER_UNUSABLE`
    */
   static async start(options: LocalClusterOptions = {}): Promise<LocalCluster> {
     const entry = options.entry ?? findEntry();
@@ -100,7 +101,7 @@ export class LocalCluster implements AsyncDisposable {
     this.folder = temporary
       ? mkdtempSync(join(tmpdir(), 'balsa-cluster-'))
       : resolve(options.folder ?? '.');
-    mkdirSync(this.folder, { recursive: true });
+    makeFolder(this.folder);
     const members = ports.map((port, i) => ({ name: `n${i + 1}`, address: `127.0.0.1:${port}` }));
     this.replicas = members.map((member) => {
       const dataFolder = join(this.folder, member.name);

@@ -151,8 +151,10 @@ describe('a replica refuses to start, with code 1,', () => {
     const [port = 0] = await freePorts(1);
 
     const run = await balsa(aloneArguments(port, place(folder.path)));
+    const demo = await balsa(['demo', '--no-stay', '--folder', place(folder.path)]);
 
     expectRefusal(run, { exit: 1, code: 'DATA_FOLDER_UNUSABLE' });
+    expectRefusal(demo, { exit: 1, code: 'DATA_FOLDER_UNUSABLE' });
   });
 
   test('on an address that is not of this machine', async () => {

@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { findEntry } from '../../src/cluster/entry.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
@@ -113,6 +113,8 @@ describe('balsa demo', () => {
     await waitUntil('the end of the replicas', async () =>
       demo.pids.some(lives) ? undefined : true,
     );
+    // Nobody was left to remove it.
+    rmSync(folderIn(demo.said), { recursive: true });
   });
 });
 

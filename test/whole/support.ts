@@ -60,9 +60,10 @@ export function temporaryFolder(): { readonly path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** Short values, and a long one now and then: the log writes long ones in another way. */
 const RECORDS = Array.from({ length: 300 }, (_, i) => ({
   key: `key-${String(i).padStart(4, '0')}`,
-  content: 'x'.repeat(100 + i),
+  content: 'x'.repeat(i === 0 ? 400_000 : 100 + i),
 }));
 
 /** Puts from a client that never rests, with what it was told. */
