@@ -56,6 +56,20 @@ function describeBasics(make: Make): void {
     });
   });
 
+  test('a hard state without a vote is whole behind an entry that is large', async () => {
+    // A large frame goes out by `writev`, which gives empty arrays a buffer of their own.
+    await withStore(make, async (store, reopen) => {
+      const hardState = { currentTerm: 5, votedFor: null, commitIndex: 0 };
+      const large = { ...entry(1, 5), payload: Buffer.alloc(400_000, 'x') };
+      const empty = { ...entry(2, 5), payload: new Uint8Array(0) };
+      await append(store, write([large, empty], hardState));
+      await append(store, write([entry(3, 6)], { ...hardState, currentTerm: 6 }));
+      const again = await reopen();
+      expect(again.restored.hardState.currentTerm).toBe(6);
+      expect(again.restored.lastIndex).toBe(3);
+    });
+  });
+
   test('what was appended is there after a restart', async () => {
     await withStore(make, async (store, reopen) => {
       const writes = [

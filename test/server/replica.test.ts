@@ -1,0 +1,124 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { noFailpoints } from '../../src/base/failpoints.js';
+import { LIMITS } from '../../src/base/limits.js';
+import { packOperations } from '../../src/base/operation.js';
+import { seededRandom } from '../../src/base/random.js';
+import type { Entry, Message } from '../../src/raft/types.js';
+import { Replica } from '../../src/server/replica.js';
+import { StateMachine } from '../../src/statemachine/state-machine.js';
+import type { BatchAnswer } from '../../src/statemachine/types.js';
+import { MemoryLogStore } from '../../src/storage/memory-log-store.js';
+import { MemoryStateStore } from '../../src/storage/memory-state-store.js';
+import { Scheduler } from '../simulation/scheduler.js';
+
+/** One replica on stores whose disk works only when it is told to. */
+async function replicaOf(voters: readonly string[]) {
+  const scheduler = new Scheduler(1);
+  const disk: (() => void)[] = [];
+  const stateDisk: (() => void)[] = [];
+  const logStore = new MemoryLogStore({ schedule: (complete) => void disk.push(complete) });
+  const memory = new MemoryStateStore({ schedule: (complete) => void stateDisk.push(complete) });
+  let allowed = 0;
+  const allowDisk = memory.allowDisk.bind(memory);
+  memory.allowDisk = (index) => {
+    allowed = Math.max(allowed, index);
+    allowDisk(index);
+  };
+  const sent: Message[] = [];
+  const failures: BalsaError[] = [];
+  const replica = new Replica({
+    id: 'n1',
+    configuration: { index: 0, voters, votersOutgoing: [], learners: [] },
+    clock: scheduler.clock(() => true),
+    random: seededRandom(1),
+    limits: LIMITS,
+    tickMs: 25,
+    electionTicks: 30,
+    heartbeatTicks: 4,
+    transport: { send: (_to, messages) => void sent.push(...messages) },
+    logStore,
+    stateStore: memory,
+    machine: await StateMachine.open(memory),
+    failpoints: noFailpoints,
+    nameOf: (member) => member,
+    onEvent: () => {},
+    afterTurn: () => {},
+    onFailure: (error) => void failures.push(error),
+  });
+  const turns = (ms = 1): Promise<void> => scheduler.run(scheduler.nowMs + ms);
+  const sync = async (): Promise<void> => {
+    await turns();
+    for (const complete of disk.splice(0)) complete();
+    await turns();
+  };
+  return { replica, sent, failures, turns, sync, allowed: () => allowed, stateStore: memory };
+}
+
+function append(
+  from: string,
+  term: number,
+  content: { entries: readonly Entry[]; leaderCommit: number },
+): Message {
+  return {
+    type: 'AppendEntries',
+    from,
+    to: 'n1',
+    term,
+    prevLog: { index: 0, term: 0 },
+    ...content,
+  };
+}
+
+const noop = (index: number, term: number): Entry => ({
+  index,
+  term,
+  type: 'noop',
+  payload: Buffer.alloc(0),
+});
+
+const WRITE = {
+  sessionId: Buffer.alloc(16, 1),
+  bornIndex: 0,
+  sequence: 1,
+  acknowledged: 0,
+  operations: packOperations([{ type: 'put', key: Buffer.from('k'), value: Buffer.from('v') }]),
+};
+
+describe('a replica', () => {
+  test('lets no effect of an entry reach the disk before the entry that took the place of another there', async () => {
+    const { replica, turns, sync, allowed } = await replicaOf(['n1', 'n2', 'n3']);
+    replica.start();
+    // Entries of an old leader are on disk, and not committed.
+    const old = [noop(1, 1), noop(2, 1), noop(3, 1)];
+    replica.receive(append('n2', 1, { entries: old, leaderCommit: 0 }));
+    await sync();
+    // A new leader replaces them and has committed its own; the disk has not done that yet.
+    replica.receive(append('n3', 2, { entries: [noop(1, 2), noop(2, 2)], leaderCommit: 2 }));
+    await turns();
+    expect(replica.appliedIndex).toBe(2);
+    expect(allowed()).toBe(0);
+    await sync();
+    expect(allowed()).toBe(2);
+  });
+
+  test('that fails tells its clients that it stops: another one can answer them', async () => {
+    const { replica, turns, sync, failures, stateStore } = await replicaOf(['n1']);
+    replica.start();
+    await turns(2000);
+    await sync();
+    await sync();
+    expect(replica.node.role).toBe('leader');
+    const answers: BatchAnswer[] = [];
+    replica.write(WRITE, (answer) => answers.push(answer));
+    stateStore.apply = () => {
+      throw new BalsaError('DISK_FULL', 'no space is left');
+    };
+    await sync();
+    expect(failures.map((error) => error.code)).toEqual(['DISK_FULL']);
+    const [answer] = answers;
+    if (answer === undefined || answer.ok) throw new Error('the write fails');
+    expect([answer.error.code, answer.error.outcome]).toEqual(['SHUTTING_DOWN', 'unknown']);
+    expect(answer.error.message).toContain('no space is left');
+  });
+});
