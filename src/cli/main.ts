@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { setMaxListeners } from 'node:events';
 import type { Writable } from 'node:stream';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
@@ -8,8 +7,6 @@ import { runCli } from './program.js';
 /** The `balsa` command: the process around `runCli`. */
 
 const interruption = new AbortController();
-// Every call of an import listens to it: hundreds at a time are no leak.
-setMaxListeners(0, interruption.signal);
 
 const io: CliIo = {
   stdin: process.stdin,

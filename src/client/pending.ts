@@ -1,6 +1,7 @@
 import { BalsaError, type WriteOutcome } from '../base/errors.js';
 import type { WriteResult } from '../base/operation.js';
 import type { Consistency } from '../rpc/protocol.js';
+import { whenAborted } from './abort.js';
 
 /** What an answer was really given from. */
 export interface Meta {
@@ -54,11 +55,10 @@ export abstract class PendingCall {
   /** Calls `abort` with the reason when `signal` is aborted before this call is settled. */
   abortedBy(signal: AbortSignal, abort: (cause: unknown) => void): void {
     const others = this.#forgetSignal;
-    const onAbort = (): void => abort(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+    const forget = whenAborted(signal, () => abort(signal.reason));
     this.#forgetSignal = () => {
       others?.();
-      signal.removeEventListener('abort', onAbort);
+      forget();
     };
   }
 

@@ -1,3 +1,5 @@
+import { constants } from 'node:http2';
+import { Duplex } from 'node:stream';
 import {
   Client,
   type ClientDuplexStream,
@@ -5,6 +7,7 @@ import {
   type ServerDuplexStream,
   status,
 } from '@grpc/grpc-js';
+import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 
 /** One side of a stream of frames. What it carries is settled by the frames themselves. */
@@ -13,7 +16,10 @@ export interface Channel {
   send(frame: Buffer): void;
   /** Bytes handed to {@link send} that the network has not taken yet. */
   readonly pendingBytes: number;
-  /** Sends what waits, then ends. `onClose` is called when it is over. */
+  /**
+   * Sends what waits, then ends; aborts when the other side does not take it within a few seconds.
+   * `onClose` is called when it is over.
+   */
   end(): void;
   /** Ends at once; what waits is dropped. */
   abort(): void;
@@ -40,6 +46,14 @@ export const FRAME_SLACK_BYTES = 64 * 1024;
 const KEEPALIVE_MS = 3000;
 const KEEPALIVE_TIMEOUT_MS = 3000;
 
+/** How long a channel may take to end. */
+const END_MS = 5000;
+
+/** Calls back when the time is up, unless the process has nothing else to do. */
+function afterEndTime(callback: () => void): NodeJS.Timeout {
+  return setTimeout(callback, END_MS).unref();
+}
+
 const asIs = (bytes: Buffer): Buffer => bytes;
 
 /** Opens a stream over gRPC. Never throws; what goes wrong comes as `onClose`. */
@@ -55,6 +69,8 @@ export function dial(options: DialOptions): Channel {
     // Each channel has its own connection, so that closing one never touches another.
     'grpc.use_local_subchannel_pool': 1,
     'grpc.enable_retries': 0,
+    // A database is not reached through the proxy that the environment names for the web.
+    'grpc.enable_http_proxy': 0,
   });
   const call = client.makeBidiStreamRequest(options.path, asIs, asIs);
   return new GrpcChannel(call, options, () => client.close());
@@ -64,12 +80,14 @@ class GrpcChannel implements Channel {
   readonly #call: ClientDuplexStream<Buffer, Buffer>;
   #pendingBytes = 0;
   #open = true;
+  #ending: NodeJS.Timeout | null = null;
 
   constructor(call: ClientDuplexStream<Buffer, Buffer>, options: DialOptions, release: () => void) {
     this.#call = call;
     const close = (code: status, details: string): void => {
       if (!this.#open) return;
       this.#open = false;
+      if (this.#ending !== null) clearTimeout(this.#ending);
       release();
       options.onClose(closeReason(options.address, code, details));
     };
@@ -86,7 +104,7 @@ class GrpcChannel implements Channel {
   }
 
   send(frame: Buffer): void {
-    if (!this.#open) return;
+    if (!this.#open || this.#ending !== null) return;
     this.#pendingBytes += frame.byteLength;
     this.#call.write(frame, () => {
       this.#pendingBytes -= frame.byteLength;
@@ -94,7 +112,9 @@ class GrpcChannel implements Channel {
   }
 
   end(): void {
-    if (this.#open) this.#call.end();
+    if (!this.#open || this.#ending !== null) return;
+    this.#ending = afterEndTime(() => this.abort());
+    this.#call.end();
   }
 
   abort(): void {
@@ -110,9 +130,14 @@ function closeReason(address: string, code: status, details: string): BalsaError
       `${address} is a gRPC server, but not a Balsa replica`,
     );
   }
-  return new BalsaError('UNREACHABLE', `${address}: ${details || status[code]}`, {
+  return new BalsaError('UNREACHABLE', `${address}: ${plainReason(details) || status[code]}`, {
     details: { address },
   });
+}
+
+/** What the system said, without what gRPC wraps around it. */
+function plainReason(details: string): string {
+  return /\bconnect E[A-Z]+\b/.exec(details)?.[0] ?? details.replace(/^\d+ [A-Z_]+: /, '');
 }
 
 /** The replica's end of a stream that somebody else dialled. `onClose` comes once. */
@@ -122,33 +147,56 @@ export function acceptedChannel(
 ): Channel {
   let pendingBytes = 0;
   let open = true;
+  let ending: NodeJS.Timeout | null = null;
   const close = (): void => {
     if (!open) return;
     open = false;
     handlers.onClose();
   };
+  // gRPC says 'finish' when it has got the last frame, but the network may not have taken it yet.
+  const end = (): void => {
+    ending ??= afterEndTime(() => reset(call));
+    call.end();
+  };
   call.on('data', handlers.onFrame);
   call.on('end', () => {
     close();
-    call.end();
+    end();
   });
   for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, close);
+  for (const event of ['cancelled', 'close']) {
+    call.on(event, () => {
+      if (ending !== null) clearTimeout(ending);
+    });
+  }
   return {
     get pendingBytes() {
       return pendingBytes;
     },
     send(frame) {
-      if (!open) return;
+      if (!open || ending !== null) return;
       pendingBytes += frame.byteLength;
       call.write(frame, () => {
         pendingBytes -= frame.byteLength;
       });
     },
     end() {
-      if (open) call.end();
+      if (open) end();
     },
     abort() {
-      if (open) call.destroy();
+      if (open) reset(call);
     },
   };
+}
+
+/**
+ * Cuts a stream off. gRPC for Node has no way to do that for a server: `destroy` only lets go of the
+ * handle, and the stream below stays open, with all that waits in it.
+ */
+function reset(call: ServerDuplexStream<Buffer, Buffer>): void {
+  const below: unknown = Reflect.get(Object(Reflect.get(call, 'call')), 'stream');
+  assert(below instanceof Duplex && 'close' in below, 'a gRPC stream stands on one of HTTP/2');
+  const close: unknown = below.close;
+  assert(typeof close === 'function', 'a stream of HTTP/2 can be closed');
+  Reflect.apply(close, below, [constants.NGHTTP2_CANCEL]);
 }

@@ -29,6 +29,12 @@ const GET = 2;
 const RANGE = 3;
 const STATUS = 4;
 
+/**
+ * Most requests in one frame. A client of ours cannot have more in its 4 MiB; a frame that is full
+ * of the smallest ones would hold up everybody else for seconds.
+ */
+const REQUESTS_PER_FRAME_MAX = 65_536;
+
 const LEVELS: readonly (Consistency | undefined)[] = Object.keys(
   CONSISTENCY_LEVELS,
 ) as Consistency[];
@@ -78,7 +84,12 @@ export function unpackClientFrame(bytes: Uint8Array): ClientFrame {
   const tuple = check.tuple(unpackFrame(bytes), 'frame', 2);
   if (tuple[0] === HELLO) return { type: 'hello', hello: readClientHello(tuple) };
   if (tuple[0] === BATCH) {
-    return { type: 'requests', requests: check.list(tuple[1], 'requests').map(readRequest) };
+    const list = check.list(tuple[1], 'requests');
+    if (list.length > REQUESTS_PER_FRAME_MAX) {
+      const message = `requests: ${list.length} in one frame, the limit is ${REQUESTS_PER_FRAME_MAX}`;
+      throw new BalsaError('FRAME_INVALID', message);
+    }
+    return { type: 'requests', requests: list.map(readRequest) };
   }
   throw unknownType('frame', tuple[0]);
 }

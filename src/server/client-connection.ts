@@ -42,6 +42,12 @@ export interface ClientStream {
 }
 
 const SESSION_ID_BYTES = 16;
+/** Bytes of an answer or an item beside its contents. */
+const ANSWER_BYTES = 64;
+/** Keys that one frame may ask for; they are looked up in one go, while all others wait. */
+const LOOKUPS_PER_FRAME_MAX = 65_536;
+/** Ranges of one stream that are read at the same time; each holds an iterator and a page. */
+const RANGES_PER_STREAM_MAX = 512;
 
 /**
  * One client stream: checks what comes in, asks the replica, gathers the answers of a turn into one
@@ -53,6 +59,8 @@ export class ClientConnection {
   #hello: ClientHello | null = null;
   #answers: ClientAnswer[] = [];
   #answerBytes = 0;
+  #lookupsLeft = LOOKUPS_PER_FRAME_MAX;
+  #rangesUnderWay = 0;
   #closed = false;
   readonly #onAnswers: () => void;
 
@@ -77,7 +85,7 @@ export class ClientConnection {
     try {
       const frame = unpackClientFrame(bytes);
       if (frame.type === 'hello') this.#welcome(frame.hello);
-      else for (const request of frame.requests) this.#request(request);
+      else this.#requests(frame.requests);
     } catch (error) {
       this.end(asBalsaError(error));
     }
@@ -143,6 +151,15 @@ export class ClientConnection {
     }
     this.#hello = hello;
     this.#stream.send(packReplicaFrame({ type: 'hello', hello: own }));
+  }
+
+  #requests(requests: readonly ClientRequest[]): void {
+    this.#lookupsLeft = LOOKUPS_PER_FRAME_MAX;
+    for (const request of requests) {
+      // Its answers may have ended it.
+      if (this.#closed) return;
+      this.#request(request);
+    }
   }
 
   #request(request: ClientRequest): void {
@@ -219,6 +236,10 @@ export class ClientConnection {
       );
     }
     for (const key of request.keys) checkKey(key, limits);
+    if (request.keys.length > this.#lookupsLeft) {
+      throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
+    }
+    this.#lookupsLeft -= request.keys.length;
     const { replica, machine } = this.#serving();
     this.#whenReadable(request, () => {
       const items: (KeyValue | null)[] = [];
@@ -229,26 +250,34 @@ export class ClientConnection {
         bytes += item === null ? 1 : item.value.byteLength + key.byteLength;
         if (bytes >= limits.rangePageBytesMax) break;
       }
-      this.#answer({ type: 'get', id: request.id, meta: replica.meta(), items }, bytes);
+      this.#answer({ type: 'get', id: request.id, meta: replica.meta(), items });
     });
   }
 
   #range(request: Extract<ClientRequest, { type: 'range' }>): void {
+    if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
+      throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
+    }
     const { replica, machine } = this.#serving();
-    this.#whenReadable(request, () => {
+    this.#rangesUnderWay += 1;
+    const done = (answer: () => void): void => {
+      this.#rangesUnderWay -= 1;
+      answer();
+    };
+    replica.read(request.consistency, (error) => {
+      if (error !== null) return done(() => this.#refuse(request.id, error));
       const meta = replica.meta();
       machine.range(request).then(
         ({ items, revision, continueFrom }) =>
-          this.#answer({ type: 'range', id: request.id, meta, items, revision, continueFrom }),
-        (error: unknown) => this.#refuse(request.id, asBalsaError(error)),
+          done(() =>
+            this.#answer({ type: 'range', id: request.id, meta, items, revision, continueFrom }),
+          ),
+        (cause: unknown) => done(() => this.#refuse(request.id, asBalsaError(cause))),
       );
     });
   }
 
-  #whenReadable(
-    request: Extract<ClientRequest, { type: 'get' | 'range' }>,
-    serve: () => void,
-  ): void {
+  #whenReadable(request: Extract<ClientRequest, { type: 'get' }>, serve: () => void): void {
     this.#serving().replica.read(request.consistency, (error) => {
       if (error !== null) {
         this.#refuse(request.id, error);
@@ -272,14 +301,39 @@ export class ClientConnection {
     this.#answer({ type: 'error', id, error: toWireError(error) });
   }
 
-  #answer(answer: ClientAnswer, bytes = 0): void {
+  #answer(answer: ClientAnswer): void {
     if (this.#closed) return;
     if (this.#answers.length === 0) this.#onAnswers();
     this.#answers.push(answer);
-    // Gets of large values: a frame stays well below its limit.
-    this.#answerBytes += bytes;
+    // A frame stays well below its limit: with the largest answer it has half of it.
+    this.#answerBytes += answerBytes(answer);
     if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
   }
+}
+
+/** What it takes in a frame and in memory, roughly. */
+function answerBytes(answer: ClientAnswer): number {
+  switch (answer.type) {
+    case 'error':
+      return ANSWER_BYTES + answer.error.message.length + (answer.error.details?.length ?? 0);
+    case 'write':
+      return ANSWER_BYTES + answer.results.byteLength;
+    case 'get':
+    case 'range':
+      return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
+    case 'status':
+      return ANSWER_BYTES + answer.status.length;
+    default:
+      return unreachable(answer);
+  }
+}
+
+function itemBytes(item: KeyValue | null): number {
+  return item === null ? 1 : ANSWER_BYTES + item.key.byteLength + item.value.byteLength;
+}
+
+function tooMuch(what: string): BalsaError {
+  return new BalsaError('OVERLOADED', `at most ${what}`, { details: { retryAfterMs: 50 } });
 }
 
 function tooLarge(found: string, limit: string, value: number): BalsaError {

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.js';
+import type { Clock, Timer } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Channel } from '../rpc/channel.js';
 import { ClientConnection, type ClientHost } from './client-connection.js';
@@ -10,7 +10,8 @@ const HELLO_TIMEOUT_MS = 10_000;
 export class ClientService {
   readonly #host: ClientHost;
   readonly #clock: Clock;
-  readonly #connections = new Set<ClientConnection>();
+  /** With what waits for the hello. */
+  readonly #connections = new Map<ClientConnection, Timer>();
   /** Those with answers to send. */
   readonly #dirty = new Set<ClientConnection>();
   #flushPlanned = false;
@@ -40,16 +41,17 @@ export class ClientService {
       connection.end(new BalsaError('OVERLOADED', message, { details: { retryAfterMs: 1000 } }));
       return connection;
     }
-    this.#connections.add(connection);
-    this.#clock.setTimer(HELLO_TIMEOUT_MS, () => {
+    const helloTimer = this.#clock.setTimer(HELLO_TIMEOUT_MS, () => {
       if (connection.welcomed) return;
       connection.end(new BalsaError('FRAME_INVALID', `no hello within ${HELLO_TIMEOUT_MS} ms`));
     });
+    this.#connections.set(connection, helloTimer);
     return connection;
   }
 
   closed(connection: ClientConnection): void {
     connection.closed();
+    this.#connections.get(connection)?.cancel();
     this.#connections.delete(connection);
     this.#dirty.delete(connection);
   }
@@ -61,12 +63,15 @@ export class ClientService {
   }
 
   leaderChanged(leader: string | null, term: number): void {
-    for (const connection of this.#connections) connection.leaderChanged(leader, term);
+    for (const connection of this.#connections.keys()) connection.leaderChanged(leader, term);
   }
 
   /** Tells every client that the replica stops. */
   endAll(error: BalsaError): void {
-    for (const connection of this.#connections) connection.end(error);
+    for (const [connection, helloTimer] of this.#connections) {
+      helloTimer.cancel();
+      connection.end(error);
+    }
     this.#connections.clear();
   }
 

@@ -90,6 +90,22 @@ export class DataFolder {
     });
   }
 
+  /**
+   * A member that may have voted has a log. Without it the same incarnation would vote twice.
+   * @throws BalsaError `WAL_CORRUPT`
+   */
+  checkLogIsThere(meta: Omit<FolderMeta, 'format'>): void {
+    if (meta.formation === null) return;
+    const logFiles = this.#guard('read', () => this.#files.list(this.walFolder));
+    if (logFiles.length > 0) return;
+    throw new BalsaError(
+      'WAL_CORRUPT',
+      `${this.walFolder} is empty, but ${META_FILE} says that this member has joined its cluster:` +
+        ' put the log back; do not start without it, since the member would forget its votes',
+      { details: { file: this.walFolder } },
+    );
+  }
+
   /** A log without its meta.json is not a new folder. */
   #refuseStrangeFiles(): void {
     const logFiles = this.#guard('read', () => this.#files.list(this.walFolder));
@@ -128,14 +144,20 @@ function parseMeta(bytes: Buffer, path: string): FolderMeta {
   }
 }
 
+/** Who wants to use a folder. */
+export interface FolderOwner {
+  readonly cluster: string;
+  readonly name: string;
+  readonly path: string;
+  /** Names of all members. */
+  readonly members: readonly string[];
+}
+
 /**
  * The folder must be this member's of this cluster.
  * @throws BalsaError `DATA_FOLDER_MISMATCH`
  */
-export function checkOwner(
-  meta: FolderMeta,
-  owner: { cluster: string; name: string; path: string },
-): void {
+export function checkOwner(meta: Omit<FolderMeta, 'format'>, owner: FolderOwner): void {
   for (const field of ['cluster', 'name'] as const) {
     if (meta[field] === owner[field]) continue;
     const what = field === 'cluster' ? 'cluster' : 'member';
@@ -145,4 +167,13 @@ export function checkOwner(
       { details: { file: owner.path, found: meta[field], expected: owner[field] } },
     );
   }
+  const found = meta.formation?.map((member) => member.name).sort() ?? null;
+  const expected = [...owner.members].sort();
+  if (found === null || JSON.stringify(found) === JSON.stringify(expected)) return;
+  throw new BalsaError(
+    'DATA_FOLDER_MISMATCH',
+    `the data folder ${owner.path} belongs to a cluster of ${found.join(', ')}, but the configuration` +
+      ` names the members ${expected.join(', ')}`,
+    { details: { file: owner.path, found, expected } },
+  );
 }

@@ -28,63 +28,90 @@ export interface Formed {
 }
 
 /**
- * How a new cluster comes to be. Each fresh member waits until it has met every other one and knows
- * the incarnation of its disk; only then is there a configuration, and a vote. A member whose disk
- * was wiped therefore never passes for the one that voted before: it is fresh, but its peers have
- * formed with its former incarnation and refuse it. (A majority would not be enough to form: an
- * acknowledged entry might live on just the disks that were wiped and one that was not asked.)
+ * How a new cluster comes to be, in two steps. A fresh member that has met every other one, and so
+ * knows the incarnation of each disk, *binds* itself to that set, for ever. When it has heard from all
+ * others that they are bound to the same set, the cluster is *formed*; only then is there a
+ * configuration, and a vote. Each step is on disk before anybody hears of it.
+ *
+ * A member whose disk was wiped therefore never passes for the one that voted before: it is fresh,
+ * but its peers are bound to its former incarnation and refuse it. And no disk is in two clusters: each
+ * would need all of its disks bound to it, and a disk is bound once. (One step would not do: who has
+ * met all may know one of them by a disk that was wiped since, or by that of another process of the
+ * same name. Nor would a majority: an acknowledged entry might live on just the disks that were
+ * wiped and one that was not asked.)
  */
 export class Formation {
   readonly #clusterName: string;
   readonly #self: FormedMember;
   readonly #names: readonly string[];
   readonly #met = new Map<string, FormedMember>();
-  #formed: Formed | null;
+  /** Others that are bound as this one is. */
+  readonly #agreed = new Set<string>();
+  #bound: Formed | null;
+  #isFormed: boolean;
 
   constructor(options: {
     clusterName: string;
     self: FormedMember;
     /** All members, this one included. */
     names: readonly string[];
-    formed: Formed | null;
+    /** What the data folder says. */
+    restored: { readonly members: readonly FormedMember[]; readonly isFormed: boolean } | null;
   }) {
     this.#clusterName = options.clusterName;
     this.#self = options.self;
     this.#names = [...options.names].sort();
-    this.#formed = options.formed;
     this.#met.set(options.self.name, options.self);
+    this.#bound = options.restored && this.#clusterOf(options.restored.members);
+    this.#isFormed = options.restored?.isFormed ?? false;
   }
 
   get formed(): Formed | null {
-    return this.#formed;
+    return this.#isFormed ? this.#bound : null;
   }
 
-  /** Names not yet met. */
+  /** The members that this one is bound to form the cluster with, or has formed it with. */
+  get bound(): readonly FormedMember[] | null {
+    return this.#bound?.members ?? null;
+  }
+
+  /** Names of those that are waited for. */
   get missing(): readonly string[] {
-    return this.#names.filter((name) => !this.#met.has(name));
+    const heard = this.#bound === null ? this.#met : this.#agreed;
+    return this.#names.filter((name) => name !== this.#self.name && !heard.has(name));
   }
 
   /**
-   * Takes in what another member says of itself. Returns the formation if this completed it.
+   * Takes in what another member says of itself. Returns whether a step was made: it must be on disk
+   * before this member says more.
    * @throws BalsaError when the two cannot belong together: `CLUSTER_MISMATCH`, `MEMBER_MISMATCH`
    */
-  meet(hello: PeerHello): Formed | null {
+  meet(hello: PeerHello): boolean {
     this.#check(hello);
-    if (this.#formed !== null) return null;
+    if (this.#isFormed) return false;
+    const isBound = this.#bound !== null;
     this.#met.set(hello.name, { name: hello.name, incarnation: hello.incarnation });
-    if (hello.formation !== null) return this.#complete(hello.formation);
-    if (this.missing.length > 0) return null;
-    return this.#complete(this.#names.map((name) => this.#met.get(name) as FormedMember));
+    if (hello.formation !== null) {
+      this.#bound ??= this.#clusterOf(hello.formation);
+      this.#agreed.add(hello.name);
+    } else if (!isBound && this.missing.length === 0) {
+      this.#bound = this.#clusterOf([...this.#met.values()]);
+    }
+    // One that has formed heard it of all.
+    const all = this.#bound !== null && this.missing.length === 0;
+    this.#isFormed = all || hello.clusterId !== null;
+    return this.#isFormed || isBound !== (this.#bound !== null);
   }
 
   /** A cluster of one has nobody to meet. */
-  formAlone(): Formed {
-    return this.#complete([this.#self]);
+  formAlone(): void {
+    this.#bound = this.#clusterOf([this.#self]);
+    this.#isFormed = true;
   }
 
-  #complete(members: readonly FormedMember[]): Formed {
-    this.#formed = { clusterId: clusterIdOf(this.#clusterName, members), members };
-    return this.#formed;
+  #clusterOf(members: readonly FormedMember[]): Formed {
+    const sorted = [...members].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { clusterId: clusterIdOf(this.#clusterName, sorted), members: sorted };
   }
 
   #check(hello: PeerHello): void {
@@ -94,10 +121,10 @@ export class Formation {
         `${hello.name} belongs to cluster "${hello.clusterName}", ${this.#self.name} to "${this.#clusterName}"`,
       );
     }
-    if (!this.#names.includes(hello.name)) {
+    if (!this.#names.includes(hello.name) || hello.name === this.#self.name) {
       throw new BalsaError(
         'MEMBER_MISMATCH',
-        `${hello.name} is not a member known to ${this.#self.name}`,
+        `${hello.name} is not another member known to ${this.#self.name}`,
       );
     }
     if (hello.to !== this.#self.name) {
@@ -106,22 +133,16 @@ export class Formation {
         `${hello.name} takes this address for that of "${hello.to}", but "${this.#self.name}" listens here`,
       );
     }
-    if (
-      this.#formed !== null &&
-      hello.clusterId !== null &&
-      hello.clusterId !== this.#formed.clusterId
-    ) {
-      throw new BalsaError(
-        'CLUSTER_MISMATCH',
-        `${hello.name} belongs to cluster ${hello.clusterId}, ${this.#self.name} to ${this.#formed.clusterId}` +
-          ' (clusters of one name, formed apart): check the data folders',
-      );
+    if (hello.formation === null && hello.clusterId !== null) {
+      throw new BalsaError('FRAME_INVALID', `${hello.name} names a cluster without its members`);
     }
     this.#checkIncarnations(hello);
+    this.#checkBinding(hello);
   }
 
+  /** Each must know the other by the disk that it has. */
   #checkIncarnations(hello: PeerHello): void {
-    const known = this.#formed?.members.find((m) => m.name === hello.name);
+    const known = this.#bound?.members.find((m) => m.name === hello.name);
     if (known !== undefined && known.incarnation !== hello.incarnation) {
       throw new BalsaError(
         'MEMBER_MISMATCH',
@@ -129,21 +150,34 @@ export class Formation {
           ` ${hello.incarnation}, expected ${known.incarnation}): a wiped member must not vote again`,
       );
     }
-    if (this.#formed !== null || hello.formation === null) return;
+    if (hello.formation === null) return;
     const theirs = hello.formation.map((m) => m.name).sort();
-    if (theirs.join() !== this.#names.join()) {
+    if (JSON.stringify(theirs) !== JSON.stringify(this.#names)) {
       throw new BalsaError(
         'MEMBER_MISMATCH',
         `${this.#self.name} is configured with the members ${this.#names.join(', ')}, but the cluster` +
           ` was formed with ${theirs.join(', ')}`,
       );
     }
-    const me = hello.formation.find((m) => m.name === this.#self.name);
-    if (me?.incarnation === this.#self.incarnation) return;
+    for (const own of [this.#self, { name: hello.name, incarnation: hello.incarnation }]) {
+      if (hello.formation.some((m) => memberId(m) === memberId(own))) continue;
+      throw new BalsaError(
+        'MEMBER_MISMATCH',
+        `${hello.name} is in a cluster that was formed without this data folder` +
+          ` (${own.name}, incarnation ${own.incarnation}): a wiped member must not vote again`,
+      );
+    }
+  }
+
+  /** Both in one cluster, if they are in any. */
+  #checkBinding(hello: PeerHello): void {
+    if (this.#bound === null || hello.formation === null) return;
+    const theirs = clusterIdOf(this.#clusterName, hello.formation);
+    if (theirs === this.#bound.clusterId && theirs === (hello.clusterId ?? theirs)) return;
     throw new BalsaError(
-      'MEMBER_MISMATCH',
-      `${hello.name} is in a cluster that was formed without this data folder` +
-        ` (${this.#self.name}, incarnation ${this.#self.incarnation}): a wiped member must not vote again`,
+      'CLUSTER_MISMATCH',
+      `${hello.name} belongs to cluster ${hello.clusterId ?? theirs}, ${this.#self.name} to ${this.#bound.clusterId}` +
+        ' (clusters of one name, formed apart): check that each member runs once, and the data folders',
     );
   }
 }

@@ -12,7 +12,7 @@ import {
 import { ClientService } from './client-service.js';
 import type { ServerConfig } from './config.js';
 import type { DataFolder, FolderMeta } from './data-folder.js';
-import { clusterIdOf, Formation, formedConfiguration, memberId } from './formation.js';
+import { Formation, formedConfiguration, memberId } from './formation.js';
 import { Listener } from './listener.js';
 import type { Logger } from './log.js';
 import { Peers } from './peers.js';
@@ -56,6 +56,9 @@ export class Member implements Server {
   #listener: Listener | null = null;
   #address = '';
   #closing: Promise<void> | null = null;
+  #stopping = false;
+  #failure: BalsaError | null = null;
+  #wasReady = false;
   #resolveStopped: (error: BalsaError | null) => void = () => {};
 
   static async start(parts: Parts): Promise<Member> {
@@ -78,9 +81,9 @@ export class Member implements Server {
       clusterName: config.cluster,
       self,
       names,
-      formed: meta.formation && {
-        clusterId: clusterIdOf(config.cluster, meta.formation),
+      restored: meta.formation && {
         members: meta.formation,
+        isFormed: meta.clusterId !== null,
       },
     });
     this.#refusals = new RefusalWatch(names.length, {
@@ -116,7 +119,7 @@ export class Member implements Server {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#shutdown(null);
+    this.#closing ??= this.#shutdown();
     return this.#closing;
   }
 
@@ -138,28 +141,31 @@ export class Member implements Server {
     this.#listener = opened.listener;
     this.#address = opened.address;
     log.info({ address: opened.address, dataFolder: config.dataFolder }, 'listening');
-    if (this.#formation.formed !== null) this.#startReplica();
-    else if (this.#members.length === 1) this.#formAlone();
+    try {
+      if (this.#formation.formed !== null) this.#startReplica();
+      else if (this.#members.length === 1) this.#formAlone();
+    } catch (error) {
+      await opened.listener.close(0);
+      throw error;
+    }
     this.#peers.start();
   }
 
   #formAlone(): void {
     this.#formation.formAlone();
-    this.#formed();
+    this.#formationStep();
   }
 
-  /** The cluster is formed: that is on disk before anybody hears of it, and before the first vote. */
-  #formed(): void {
+  /** A step of the forming of the cluster: on disk before anybody hears of it, or votes. */
+  #formationStep(): void {
     const { folder, meta, log } = this.#parts;
-    const { formed } = this.#formation;
-    if (formed === null || this.#closing !== null) return;
-    try {
-      folder.writeMeta({ ...meta, clusterId: formed.clusterId, formation: [...formed.members] });
-      log.info({ clusterId: formed.clusterId, members: formed.members }, 'cluster formed');
-      this.#startReplica();
-    } catch (error) {
-      this.#failed(asBalsaError(error));
-    }
+    const { formed, bound } = this.#formation;
+    if (bound === null || this.#stopping) return;
+    const clusterId = formed?.clusterId ?? null;
+    folder.writeMeta({ ...meta, clusterId, formation: [...bound] });
+    if (formed === null) return;
+    log.info({ clusterId, members: bound }, 'cluster formed');
+    this.#startReplica();
   }
 
   #startReplica(): void {
@@ -183,7 +189,10 @@ export class Member implements Server {
       failpoints: stores.failpoints,
       nameOf,
       onEvent: (event) => this.#onEvent(event),
-      afterTurn: () => this.#clients.flush(),
+      afterTurn: () => {
+        this.#clients.flush();
+        this.#tellHealth();
+      },
       onFailure: (error) => this.#failed(error),
     });
     this.#replica.start();
@@ -198,7 +207,20 @@ export class Member implements Server {
     const leader = event.leader === null ? null : nameOf(event.leader);
     log.info({ role: event.role, term: event.term, leader, reason: event.reason }, 'role');
     this.#clients.leaderChanged(leader, event.term);
+  }
+
+  /** Readiness changes with the leader, and as the replica catches up. */
+  #tellHealth(): void {
+    const ready = this.#isReady();
+    if (ready === this.#wasReady) return;
+    this.#wasReady = ready;
     for (const listener of this.#healthListeners) listener();
+  }
+
+  #isReady(): boolean {
+    const replica = this.#replica;
+    if (replica === null || replica.leader === null || this.#stopping) return false;
+    return replica.node.commitIndex - replica.appliedIndex <= READY_LAG_MAX;
   }
 
   #clientService(): ClientService {
@@ -237,7 +259,15 @@ export class Member implements Server {
       formation: this.#formation,
       onMessage: (message) => this.#replica?.receive(message),
       onDisconnected: (member) => this.#replica?.disconnected(member),
-      onFormed: () => this.#formed(),
+      onFormation: () => {
+        try {
+          this.#formationStep();
+        } catch (error) {
+          this.#failed(asBalsaError(error));
+          throw error;
+        }
+      },
+      onFailure: (error) => this.#failed(error),
       onConnected: (peer) => this.#refusals.accepted(peer),
       onRefused: (peer, error) => this.#refusals.refused(peer, error),
       log: (level, fields, text) => log[level](fields, text),
@@ -266,11 +296,7 @@ export class Member implements Server {
 
   #health(): HealthSource {
     return {
-      ready: () => {
-        const replica = this.#replica;
-        if (replica === null || replica.leader === null || this.#closing !== null) return false;
-        return replica.node.commitIndex - replica.appliedIndex <= READY_LAG_MAX;
-      },
+      ready: () => this.#isReady(),
       onChange: (callback) => {
         this.#healthListeners.add(callback);
         return () => this.#healthListeners.delete(callback);
@@ -283,29 +309,30 @@ export class Member implements Server {
       { code: error.code, details: error.details, reason: error.message },
       'stopped',
     );
-    this.#closing ??= this.#shutdown(error);
+    this.#failure ??= error;
+    this.#closing ??= this.#shutdown();
   }
 
-  async #shutdown(cause: BalsaError | null): Promise<void> {
+  async #shutdown(): Promise<void> {
     const { log, stores } = this.#parts;
     const replica = this.#replica;
-    for (const listener of this.#healthListeners) listener();
-    if (cause === null && replica !== null) await this.#drain(replica);
+    this.#stopping = true;
+    this.#tellHealth();
+    if (this.#failure === null && replica !== null) await this.#drain(replica);
     replica?.stop();
     this.#clients.endAll(new BalsaError('SHUTTING_DOWN', `${this.name} is stopping`));
     this.#peers.stop();
     await this.#listener?.close(CLOSE_GRACE_MS);
-    let failure = cause;
     try {
       await stores.close();
     } catch (error) {
       // The first cause is what the operator needs; a disk that failed also fails to close.
       log.error({ reason: asBalsaError(error).message }, 'closing the stores failed');
-      failure ??= asBalsaError(error);
+      this.#failure ??= asBalsaError(error);
     }
-    log.info({ cleanly: failure === null }, 'replica stopped');
+    log.info({ cleanly: this.#failure === null }, 'replica stopped');
     log.flush();
-    this.#resolveStopped(failure);
+    this.#resolveStopped(this.#failure);
   }
 
   /** New writes are refused; those in the log are answered first. */

@@ -26,12 +26,14 @@ export interface PeersOptions {
   readonly formation: Formation;
   readonly onMessage: (message: Message) => void;
   readonly onDisconnected: (member: MemberId) => void;
-  /** Called when a hello completed the formation. */
-  readonly onFormed: () => void;
+  /** Called when a hello brought the formation on; throws when that cannot be made durable. */
+  readonly onFormation: () => void;
   readonly onConnected: (peer: string) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   /** A peer refuses this replica, or this one refuses the peer. */
   readonly onRefused: (peer: string, error: BalsaError) => void;
+  /** A rule of ours is broken: the replica must stop. */
+  readonly onFailure: (error: BalsaError) => void;
 }
 
 /**
@@ -44,6 +46,7 @@ export class Peers implements Transport {
   readonly #links = new Map<string, OutboundLink>();
   readonly #inbound = new Map<MemberId, InboundPeer>();
   #linkOfMember = new Map<MemberId, OutboundLink>();
+  #stopped = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -59,6 +62,7 @@ export class Peers implements Transport {
   }
 
   stop(): void {
+    this.#stopped = true;
     for (const link of this.#links.values()) link.stop();
     for (const peer of this.#inbound.values()) peer.close();
     this.#inbound.clear();
@@ -76,10 +80,9 @@ export class Peers implements Transport {
         `${hello.name} speaks protocol version ${hello.protocolVersion}, ${this.#options.self.name} ${PROTOCOL_VERSION}`,
       );
     }
-    const formed = this.#options.formation.meet(hello);
-    if (formed !== null) {
+    if (this.#options.formation.meet(hello)) {
+      this.#options.onFormation();
       this.mapMembers();
-      this.#options.onFormed();
     }
     return { name: hello.name, incarnation: hello.incarnation };
   }
@@ -101,14 +104,16 @@ export class Peers implements Transport {
       name: self.name,
       incarnation: self.incarnation,
       to,
-      formation: formation.formed?.members ?? null,
+      formation: formation.bound,
       refusal: refusal && toWireError(refusal),
     });
   }
 
   /** A stream that another member dialled. */
   accept(channel: Channel): InboundPeer {
-    return new InboundPeer(this, this.#options, channel, this.#inbound);
+    const peer = new InboundPeer(this, this.#options, channel, this.#inbound);
+    if (this.#stopped) peer.close();
+    return peer;
   }
 }
 
@@ -152,7 +157,7 @@ class OutboundLink {
 
   send(messages: readonly Message[]): void {
     const channel = this.#channel;
-    if (this.#ready === null || channel === null) return;
+    if (this.#ready === null || channel === null || this.#stopped) return;
     let batch: Message[] = [];
     let bytes = 0;
     for (const message of messages) {
@@ -179,20 +184,31 @@ class OutboundLink {
       const frame = unpackPeerFrame(bytes, { from: this.#peer.name, to: this.#options.self.name });
       if (frame.type !== 'hello')
         throw new BalsaError('FRAME_INVALID', 'only a hello is expected here');
-      if (frame.hello.refusal !== null) throw fromWireError(frame.hello.refusal);
+      if (frame.hello.refusal !== null) {
+        this.#refused(channel, fromWireError(frame.hello.refusal));
+        return;
+      }
       const member = this.#peers.meet(frame.hello);
       this.#timer?.cancel();
+      this.#options.onConnected(this.#peer.name);
       if (this.#options.formation.formed !== null && frame.hello.clusterId !== null) {
         this.#opened(memberId(member));
       } else {
-        // One of the two has yet to form the cluster: say hello again soon.
+        // One of the two has yet to form the cluster: say hello again, soon when all have been met.
+        if (this.#options.formation.bound !== null) this.#failures = 0;
         channel.abort();
       }
     } catch (cause) {
-      this.#options.onRefused(this.#peer.name, asBalsaError(cause));
-      this.#failures = Number.POSITIVE_INFINITY;
-      channel.abort();
+      const error = asBalsaError(cause);
+      if (isOurs(error)) this.#options.onFailure(error);
+      else this.#refused(channel, error);
     }
+  }
+
+  #refused(channel: Channel, error: BalsaError): void {
+    this.#options.onRefused(this.#peer.name, error);
+    this.#failures = Number.POSITIVE_INFINITY;
+    channel.abort();
   }
 
   #opened(member: MemberId): void {
@@ -230,6 +246,11 @@ class OutboundLink {
   }
 }
 
+/** An error that no other member can bring about. */
+function isOurs(error: BalsaError): boolean {
+  return error.code === 'INVARIANT' || error.code === 'INTERNAL';
+}
+
 function messageBytes(message: Message): number {
   if (message.type !== 'AppendEntries') return 64;
   return message.entries.reduce((sum, entry) => sum + entry.payload.byteLength + 16, 64);
@@ -241,6 +262,8 @@ export class InboundPeer {
   readonly #options: PeersOptions;
   readonly #channel: Channel;
   readonly #all: Map<MemberId, InboundPeer>;
+  readonly #helloTimer: Timer;
+  #over = false;
   #ends: { readonly from: MemberId; readonly to: MemberId } | null = null;
 
   constructor(
@@ -253,9 +276,12 @@ export class InboundPeer {
     this.#options = options;
     this.#channel = channel;
     this.#all = all;
+    this.#helloTimer = options.clock.setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
   }
 
+  /** Never throws: a bad frame ends this stream. */
   receive(bytes: Buffer): void {
+    if (this.#over) return;
     try {
       const ends = this.#ends;
       const frame = unpackPeerFrame(bytes, ends ?? { from: '', to: '' });
@@ -264,31 +290,40 @@ export class InboundPeer {
       else for (const message of frame.messages) this.#options.onMessage(message);
     } catch (cause) {
       const error = asBalsaError(cause);
-      if (error.code === 'INVARIANT' || error.code === 'INTERNAL') throw error;
+      if (isOurs(error)) {
+        this.#options.onFailure(error);
+        return;
+      }
       this.#options.log(
         'warn',
         { code: error.code, reason: error.message },
         'refused a peer stream',
       );
       this.#channel.send(this.#peers.ownHello('', error));
-      this.#channel.end();
+      this.close();
     }
   }
 
   /** The stream is over. */
   closed(): void {
+    this.#over = true;
+    this.#helloTimer.cancel();
     const from = this.#ends?.from;
     if (from === undefined || this.#all.get(from) !== this) return;
     this.#all.delete(from);
     this.#options.onDisconnected(from);
   }
 
+  /** Sends what waits and ends it; nothing more is taken from it. */
   close(): void {
+    this.#over = true;
+    this.#helloTimer.cancel();
     this.#channel.end();
   }
 
   #welcome(hello: PeerHello): void {
     if (this.#ends !== null) throw new BalsaError('FRAME_INVALID', 'a second hello on one stream');
+    this.#helloTimer.cancel();
     const member = this.#peers.meet(hello);
     this.#channel.send(this.#peers.ownHello(hello.name));
     if (this.#options.formation.formed === null) return;

@@ -10,10 +10,14 @@ import type { BatchAnswer } from '../statemachine/types.js';
 /** Told once, with what became of a batch. */
 export type WriteDone = (answer: BatchAnswer) => void;
 
+/** Without the batch: its bytes are in the log entry, and it may be a view of a whole frame. */
 interface Waiting {
-  readonly batch: WriteBatch;
   readonly bytes: number;
   readonly done: WriteDone;
+}
+
+interface Queued extends Waiting {
+  readonly batch: WriteBatch;
 }
 
 /** Bytes of a batch beside its operations, roughly; for accounting only. */
@@ -30,7 +34,7 @@ export class Proposals {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #nameOf: (member: MemberId) => string;
-  #queue: Waiting[] = [];
+  #queue: Queued[] = [];
   /** Handed to the core, not answered by it (only within one turn). */
   readonly #proposed = new Map<number, Waiting[]>();
   /** In the log, by index. */
@@ -64,7 +68,7 @@ export class Proposals {
   take(): RaftEvent[] {
     if (this.#queue.length === 0) return [];
     const events: RaftEvent[] = [];
-    let items: Waiting[] = [];
+    let items: Queued[] = [];
     let bytes = 0;
     for (const item of this.#queue) {
       if (bytes > 0 && bytes + item.bytes > this.#limits.entryBytesMax) {
@@ -80,9 +84,12 @@ export class Proposals {
     return events;
   }
 
-  #propose(items: Waiting[]): RaftEvent {
+  #propose(items: readonly Queued[]): RaftEvent {
     const id = this.#nextId++;
-    this.#proposed.set(id, items);
+    this.#proposed.set(
+      id,
+      items.map(({ bytes, done }) => ({ bytes, done })),
+    );
     const timeMs = Math.floor(this.#clock.wallMs());
     const payload = packCommand({ timeMs, batches: items.map((item) => item.batch) });
     return { type: 'propose', id, payload };

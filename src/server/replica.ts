@@ -110,7 +110,7 @@ export class Replica {
 
   /** Starts the clock. Entries that are known to be committed are applied at once. */
   start(): void {
-    this.#options.stateStore.allowDisk(this.#node.flushedIndex);
+    this.#allowStateOnDisk();
     this.#ticker.start();
     this.#planTurn();
   }
@@ -192,6 +192,7 @@ export class Replica {
   }
 
   #enqueue(event: RaftEvent): void {
+    if (this.#stopped) return;
     this.#events.push(event);
     this.#planTurn();
   }
@@ -221,16 +222,28 @@ export class Replica {
 
   /** In the order that `Ready` states. */
   #carryOut(ready: Ready): void {
-    this.#send(ready.messages);
+    // That something was committed is no hurry: those who wait for it here come first.
+    this.#send(ready.messages.filter((message) => !isNews(message)));
     if (ready.write !== null) this.#persist(ready.write, [...ready.messagesAfterPersist]);
     else this.#sendBehindWrites(ready.messagesAfterPersist);
     // Before the events: a proposal taken in the same step in which leadership was lost is lost too.
     for (const answer of ready.proposals) this.#proposals.answered(answer);
     for (const event of ready.events) this.#onEvent(event);
-    this.#options.stateStore.allowDisk(this.#node.flushedIndex);
+    this.#allowStateOnDisk();
     for (const load of ready.loads) this.#load(load);
     this.#applier.advance(ready.commitIndex);
     for (const answer of ready.reads) this.#reads.answered(answer, this.appliedIndex);
+    this.#options.afterTurn();
+    this.#send(ready.messages.filter(isNews));
+  }
+
+  /**
+   * What is on disk and not committed may yet be cut off, and others take its place: only what is
+   * both stays. (The state store never takes back what it was once allowed.)
+   */
+  #allowStateOnDisk(): void {
+    const { flushedIndex, commitIndex } = this.#node;
+    this.#options.stateStore.allowDisk(Math.min(flushedIndex, commitIndex));
   }
 
   #onEvent(event: CoreEvent): void {
@@ -292,7 +305,9 @@ export class Replica {
   #fail(cause: unknown): void {
     if (this.#stopped) return;
     const error = asBalsaError(cause);
-    this.#halt(error);
+    // What failed is this replica, not the requests: another one can answer them.
+    const message = `the replica stops: ${error.message}`;
+    this.#halt(new BalsaError('SHUTTING_DOWN', message, { cause: error }));
     this.#options.onFailure(error);
   }
 
@@ -304,6 +319,11 @@ export class Replica {
     this.#reads.abandon(error);
     this.#options.afterTurn();
   }
+}
+
+/** Tells a follower the commit index and nothing else. */
+function isNews(message: Message): boolean {
+  return message.type === 'AppendEntries' && message.entries.length === 0;
 }
 
 function stopping(): BalsaError {

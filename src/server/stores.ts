@@ -32,6 +32,7 @@ export async function openStores(options: OpenOptions): Promise<Stores> {
   try {
     const stateStore = await openState(options);
     try {
+      options.claim();
       return await openLog(options, stateStore, release);
     } catch (error) {
       await stateStore.close();
@@ -47,6 +48,8 @@ interface OpenOptions {
   readonly config: ServerConfig;
   readonly folder: DataFolder;
   readonly log: Logger;
+  /** Called while the folder is locked, and before there is a log in it. */
+  readonly claim: () => void;
 }
 
 /** Folders in use by this process: LevelDB's lock only keeps other processes out. */
@@ -101,8 +104,7 @@ async function openLog(
     try {
       await wal.close();
     } finally {
-      await stateStore.close();
-      release();
+      await stateStore.close().finally(release);
     }
   };
   return { logStore: wal, stateStore, machine, failpoints, close };

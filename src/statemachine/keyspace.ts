@@ -10,7 +10,7 @@ import type { StateStore, StateWrite } from './state-store.js';
 import { decodeValueRecord, encodeValueRecord, type ValueRecord } from './value-record.js';
 
 /** Key records kept in memory, in bytes, so that a write seldom asks the store. */
-const CACHE_BYTES = 16 * 1024 * 1024;
+const CACHE_BYTES = 32 * 1024 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
 

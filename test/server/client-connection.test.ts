@@ -36,7 +36,7 @@ function connect(host: Partial<ClientHost> = {}) {
   const stream = {
     ended: false,
     pendingBytes: 0,
-    send: (frame: Buffer) => void frames.push(unpackReplicaFrame(frame)),
+    send: (frame: Buffer): void => void frames.push(unpackReplicaFrame(frame)),
     end: () => {
       stream.ended = true;
     },
@@ -197,5 +197,122 @@ describe('a client stream', () => {
     ask({ type: 'status', id: 1 });
     connection.flush();
     expect(frames.map((f) => f.type)).toEqual(['hello']);
+  });
+});
+
+describe('many answers at once', () => {
+  const page = {
+    items: [
+      {
+        key: Buffer.from('k'),
+        value: Buffer.alloc(1024 * 1024),
+        createRevision: 1,
+        modRevision: 1,
+        version: 1,
+      },
+    ],
+    revision: 1,
+    more: false,
+    continueFrom: null,
+  };
+  const range = (id: number): ClientRequest => ({
+    type: 'range',
+    id,
+    consistency: 'any',
+    from: Buffer.alloc(0),
+    to: null,
+    reverse: false,
+    keysMax: 10,
+    revision: null,
+  });
+  const get = (id: number, keys: number): ClientRequest => ({
+    type: 'get',
+    id,
+    consistency: 'any',
+    keys: Array.from({ length: keys }, () => Buffer.from('k')),
+    revision: null,
+  });
+  const codes = (frames: readonly ReplicaFrame[]): string[] =>
+    frames
+      .flatMap((frame) => (frame.type === 'answers' ? frame.answers : []))
+      .map((answer) => (answer.type === 'error' ? answer.error.code : answer.type));
+
+  test('go out in frames that the client can take', async () => {
+    const machine = { range: () => Promise.resolve(page) };
+    const serving = { replica, machine } as unknown as ClientHost['serving'];
+    const { connection, frames, hello, ask } = connect({ serving });
+    hello();
+    ask(...Array.from({ length: 20 }, (_, i) => range(i)));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    connection.flush();
+    const counts = frames.map((frame) => (frame.type === 'answers' ? frame.answers.length : 0));
+    expect(counts.reduce((a, b) => a + b)).toBe(20);
+    expect(Math.max(...counts)).toBeLessThanOrEqual(8);
+  });
+
+  test('of a client that does not read them end its stream before they fill the memory', () => {
+    const { frames, stream, hello, ask, connection } = connect({
+      limits: { ...LIMITED, pendingAnswerBytesMax: 32 * 1024 * 1024 },
+      status: () => 'x'.repeat(10_000),
+    });
+    const { send } = stream;
+    stream.send = (frame) => {
+      stream.pendingBytes += frame.byteLength;
+      send(frame);
+    };
+    hello();
+    ask(...Array.from({ length: 50_000 }, (_, id): ClientRequest => ({ type: 'status', id })));
+    connection.flush();
+    expect(endCode(frames)).toBe('OVERLOADED');
+    expect(stream.pendingBytes).toBeLessThan(40 * 1024 * 1024);
+  });
+
+  test('are not given to a frame of more requests than a client ever sends', () => {
+    const { frames, hello, ask } = connect();
+    hello();
+    ask(...Array.from({ length: 70_000 }, (_, id): ClientRequest => ({ type: 'status', id })));
+    expect(endCode(frames)).toBe('FRAME_INVALID');
+  });
+
+  test('beyond the look-ups of one frame are refused, so that others have their turn', () => {
+    let lookups = 0;
+    const machine = {
+      get: () => {
+        lookups += 1;
+        return null;
+      },
+    };
+    const serving = { replica, machine } as unknown as ClientHost['serving'];
+    const { connection, frames, hello, ask } = connect({ serving, limits: LIMITS });
+    hello();
+    ask(...Array.from({ length: 100 }, (_, i) => get(i, 2000)));
+    connection.flush();
+    expect(lookups).toBeLessThanOrEqual(65_536);
+    expect(codes(frames).filter((code) => code === 'OVERLOADED')).toHaveLength(68);
+    ask(get(1, 2000));
+    connection.flush();
+    expect(codes(frames).at(-1)).toBe('get');
+  });
+
+  test('of ranges: only so many are read at the same time', async () => {
+    let under = 0;
+    const ends: (() => void)[] = [];
+    const machine = {
+      range: () => {
+        under += 1;
+        return new Promise((resolve) => ends.push(() => resolve(page)));
+      },
+    };
+    const serving = { replica, machine } as unknown as ClientHost['serving'];
+    const { connection, frames, hello, ask } = connect({ serving });
+    hello();
+    ask(...Array.from({ length: 600 }, (_, i) => range(i)));
+    connection.flush();
+    expect(under).toBe(512);
+    expect(codes(frames)).toEqual(Array(88).fill('OVERLOADED'));
+    ends[0]?.();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    ask(range(1000));
+    expect(under).toBe(513);
   });
 });

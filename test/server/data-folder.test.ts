@@ -96,9 +96,26 @@ describe('the data folder', () => {
 
   test("another cluster's or member's folder is refused by name", () => {
     const meta = { format: 1, ...META };
-    const owner = { cluster: 'c', name: 'n1', path: 'data' };
+    const owner = { cluster: 'c', name: 'n1', path: 'data', members: ['n1', 'n2'] };
     expect(() => checkOwner(meta, owner)).not.toThrow();
     expect(() => checkOwner(meta, { ...owner, cluster: 'd' })).toThrow(/cluster "c", not to "d"/);
     expect(() => checkOwner(meta, { ...owner, name: 'n2' })).toThrow(/member "n1", not to "n2"/);
+    const disks = ['n2', 'n1'].map((name) => ({ name, incarnation: 'i' }));
+    const joined = { ...meta, formation: disks };
+    expect(() => checkOwner(joined, owner)).not.toThrow();
+    expect(() => checkOwner(joined, { ...owner, members: ['n1', 'n2', 'n3'] })).toThrow(
+      /cluster of n1, n2, but the configuration names the members n1, n2, n3/,
+    );
+  });
+
+  test('a member that has joined a cluster does not start without its log: it may have voted', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    const joined = { ...META, formation: [{ name: 'n1', incarnation: 'i' }] };
+    expect(() => folder.checkLogIsThere({ ...META, formation: null })).not.toThrow();
+    expect(codeOf(() => folder.checkLogIsThere(joined))).toBe('WAL_CORRUPT');
+    disk.open('data/wal/0000000000000001.wal');
+    expect(() => folder.checkLogIsThere(joined)).not.toThrow();
   });
 });

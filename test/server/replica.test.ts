@@ -16,9 +16,8 @@ import { Scheduler } from '../simulation/scheduler.js';
 async function replicaOf(voters: readonly string[]) {
   const scheduler = new Scheduler(1);
   const disk: (() => void)[] = [];
-  const stateDisk: (() => void)[] = [];
   const logStore = new MemoryLogStore({ schedule: (complete) => void disk.push(complete) });
-  const memory = new MemoryStateStore({ schedule: (complete) => void stateDisk.push(complete) });
+  const memory = new MemoryStateStore({ schedule: queueMicrotask });
   let allowed = 0;
   const allowDisk = memory.allowDisk.bind(memory);
   memory.allowDisk = (index) => {

@@ -21,9 +21,13 @@ describe('the ticker', () => {
     const scheduler = new Scheduler(1);
     await scheduler.run(0.1 + 0.2);
     let ticks = 0;
-    new Ticker(scheduler.clock(() => true), 25, () => {
-      ticks += 1;
-    }).start();
+    new Ticker(
+      scheduler.clock(() => true),
+      25,
+      () => {
+        ticks += 1;
+      },
+    ).start();
     await scheduler.run(1000.4);
     expect(ticks).toBe(40);
     expect(scheduler.events).toBeLessThan(50);

@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { noFailpoints } from '../../src/base/failpoints.js';
+import { LIMITS } from '../../src/base/limits.js';
+import type { Entry } from '../../src/raft/types.js';
+import { Applier } from '../../src/server/applier.js';
+import type { StateMachine } from '../../src/statemachine/state-machine.js';
+import type { StateStore } from '../../src/statemachine/state-store.js';
+import type { LogStore } from '../../src/storage/log-store.js';
+
+type Range = Parameters<LogStore['read']>[0];
+type ReadDone = Parameters<LogStore['read']>[1];
+
+const entry = (index: number): Entry => ({
+  index,
+  term: 1,
+  type: 'command',
+  payload: Buffer.alloc(0),
+});
+
+const between = (from: number, to: number): Entry[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => entry(from + i));
+
+/** An applier whose log gives at most `perSlice` entries at once; those before `cachedFrom` from the disk. */
+function applierWith({ perSlice = 100, cachedFrom = 1 } = {}) {
+  const world = {
+    applied: 0,
+    pendingBytes: 0,
+    progress: 0,
+    deferred: [] as (() => void)[],
+    reads: [] as { range: Range; done: ReadDone }[],
+    onPendingBelow: [] as (() => void)[],
+    failures: [] as unknown[],
+    failAt: 0,
+  };
+  const machine = {
+    get appliedIndex() {
+      return world.applied;
+    },
+    apply: ({ index }: Entry) => {
+      if (index === world.failAt) throw new BalsaError('STATE_CORRUPT', 'damaged');
+      expect(index).toBe(world.applied + 1);
+      world.applied = index;
+      return [];
+    },
+  } as unknown as StateMachine;
+  const applier = new Applier({
+    machine,
+    stateStore: {
+      pendingBytes: () => world.pendingBytes,
+      whenPendingBelow: (_bytes: number, callback: () => void) =>
+        void world.onPendingBelow.push(callback),
+    } as unknown as StateStore,
+    logStore: {
+      read: (range: Range, done: ReadDone) => void world.reads.push({ range, done }),
+    } as unknown as LogStore,
+    clock: {
+      monotonicMs: () => 0,
+      wallMs: () => 0,
+      setTimer: () => ({ cancel: () => {} }),
+      defer: (callback) => void world.deferred.push(callback),
+    },
+    limits: { ...LIMITS, overlayBytesMax: 1000 },
+    failpoints: noFailpoints,
+    cached: (from, to) =>
+      from < cachedFrom ? null : between(from, Math.min(to, from + perSlice - 1)),
+    onApplied: () => {},
+    onProgress: () => {
+      world.progress += 1;
+    },
+    onFailure: (error) => void world.failures.push(error),
+  });
+  const turn = (): void => {
+    for (const callback of world.deferred.splice(0)) callback();
+  };
+  return { applier, world, turn };
+}
+
+describe('applying committed entries', () => {
+  test('happens at once and through the commit index, not beyond', () => {
+    const { applier, world } = applierWith();
+    applier.advance(3);
+    expect(world.applied).toBe(3);
+    applier.advance(2);
+    expect(world.applied).toBe(3);
+    expect(world.progress).toBe(1);
+  });
+
+  test('goes in slices, with a turn of the event loop between them', () => {
+    const { applier, world, turn } = applierWith({ perSlice: 10 });
+    applier.advance(25);
+    expect(world.applied).toBe(10);
+    // What is committed meanwhile does not make it hurry.
+    applier.advance(28);
+    expect(world.applied).toBe(10);
+    turn();
+    expect(world.applied).toBe(20);
+    turn();
+    expect(world.applied).toBe(28);
+    expect(world.progress).toBe(3);
+  });
+
+  test('waits while too much is on its way to the disk', () => {
+    const { applier, world } = applierWith();
+    world.pendingBytes = 1001;
+    applier.advance(5);
+    applier.advance(6);
+    expect(world.applied).toBe(0);
+    expect(world.onPendingBelow).toHaveLength(1);
+    world.pendingBytes = 400;
+    world.onPendingBelow[0]?.();
+    expect(world.applied).toBe(6);
+  });
+
+  test('reads from the disk what is no longer in memory, once, and goes on from there', () => {
+    const { applier, world, turn } = applierWith({ cachedFrom: 5 });
+    applier.advance(6);
+    applier.advance(8);
+    expect(world.reads.map(({ range }) => [range.fromIndex, range.toIndex])).toEqual([[1, 6]]);
+    world.reads[0]?.done(null, between(1, 3));
+    expect(world.applied).toBe(3);
+    turn();
+    expect(world.reads.map(({ range }) => [range.fromIndex, range.toIndex])[1]).toEqual([4, 8]);
+    world.reads[1]?.done(null, between(4, 6));
+    turn();
+    expect(world.applied).toBe(8);
+  });
+
+  test('a failure of the disk, or of an entry behind a read, stops it and is told', () => {
+    const disk = applierWith({ cachedFrom: 5 });
+    disk.applier.advance(2);
+    disk.world.reads[0]?.done(new BalsaError('DISK_FAILED', 'no'), []);
+    expect(disk.world.failures).toMatchObject([{ code: 'DISK_FAILED' }]);
+    const damaged = applierWith({ cachedFrom: 5 });
+    damaged.world.failAt = 2;
+    damaged.applier.advance(2);
+    damaged.world.reads[0]?.done(null, between(1, 2));
+    expect(damaged.world.failures).toMatchObject([{ code: 'STATE_CORRUPT' }]);
+    const sliced = applierWith({ perSlice: 1 });
+    sliced.world.failAt = 2;
+    sliced.applier.advance(2);
+    sliced.turn();
+    expect(sliced.world.failures).toMatchObject([{ code: 'STATE_CORRUPT' }]);
+  });
+
+  test('ends with the replica, whatever is under way', () => {
+    const { applier, world, turn } = applierWith({ perSlice: 1 });
+    applier.advance(3);
+    applier.stop();
+    turn();
+    expect(world.applied).toBe(1);
+    const reading = applierWith({ cachedFrom: 5 });
+    reading.applier.advance(3);
+    reading.applier.stop();
+    reading.world.reads[0]?.done(null, between(1, 3));
+    expect(reading.world.applied).toBe(0);
+  });
+});
