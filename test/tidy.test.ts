@@ -162,3 +162,23 @@ describe('the project speaks of itself alone', () => {
     expect(offenders.map((path) => relative(ROOT, path))).toEqual([]);
   });
 });
+
+describe('the lock file', () => {
+  test('has the builds of every platform, or `npm ci` fails on all but one', () => {
+    const text = readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
+    const { packages } = JSON.parse(text) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+    };
+    const wanted = Object.entries(packages).flatMap(([owner, entry]) =>
+      Object.keys(entry.optionalDependencies ?? {}).map((name) => ({ owner, name })),
+    );
+    const missing = wanted.filter(
+      ({ owner, name }) =>
+        packages[`node_modules/${name}`] === undefined &&
+        packages[`${owner}/node_modules/${name}`] === undefined,
+    );
+    expect(wanted.length).toBeGreaterThan(10);
+    expect(missing).toEqual([]);
+    expect(text).not.toMatch(/"resolved"/);
+  });
+});
