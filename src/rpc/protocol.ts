@@ -15,7 +15,7 @@ export const PROTOCOL_VERSION = 1;
 export const CLIENT_STREAM_PATH = '/balsa.v1.Client/Stream';
 export const PEER_STREAM_PATH = '/balsa.v1.Peer/Stream';
 
-/** How fresh a read is. See `docs/guarantees.md`. The numbers are those of the wire. */
+/** How fresh a read is. The README says what each promises. The numbers are those of the wire. */
 export const CONSISTENCY_LEVELS = { linearizable: 0, any: 1 } as const;
 export type Consistency = keyof typeof CONSISTENCY_LEVELS;
 

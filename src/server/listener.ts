@@ -1,4 +1,5 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { parseAddress } from '../base/address.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { acceptedChannel, type Channel, FRAME_SLACK_BYTES } from '../rpc/channel.js';
@@ -87,20 +88,15 @@ async function bind(server: Server, listen: string): Promise<number> {
  */
 async function refuseTakenPort(listen: string): Promise<void> {
   const { createServer } = await import('node:net');
-  const { host, port } = splitAddress(listen);
+  const parsed = parseAddress(listen);
+  if (!parsed.ok) throw new BalsaError('CONFIG_INVALID', `listen: ${parsed.problem}`);
+  const { host, port } = parsed.address;
   if (port === 0) return;
   await new Promise<void>((resolve, reject) => {
     const probe = createServer();
     probe.once('error', (error) => reject(bindError(listen, error)));
     probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()));
   });
-}
-
-/** `host:port`, or `[v6]:port`. */
-export function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
-  return { host, port: Number(address.slice(colon + 1)) };
 }
 
 function bindError(listen: string, error: Error): BalsaError {

@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+
+/**
+ * `npm run bench:failover`: how long do writes stand still when the leader is lost? Each round a fresh
+ * leader is killed with SIGKILL (its connections break at once) or paused with SIGSTOP (they stay
+ * open, as when a machine loses power or a cable is cut), under 32 outstanding puts. The figure is the
+ * longest gap between two acknowledgements.
+ */
+const { values: flags } = parseArgs({ options: { rounds: { type: 'string', default: '10' } } });
+const rounds = Number(flags.rounds);
+
+type Loss = 'SIGKILL' | 'SIGSTOP';
+
+async function standstill(cluster: LocalCluster, db: Client, loss: Loss): Promise<number> {
+  const leader = await cluster.leader();
+  let acknowledged = 0;
+  let lastMs = performance.now();
+  let longestMs = 0;
+  let running = true;
+  const writer = async (id: number): Promise<void> => {
+    while (running) {
+      await db.put(`failover/${id}`, String(acknowledged), { timeoutMs: 30_000 });
+      const nowMs = performance.now();
+      longestMs = Math.max(longestMs, nowMs - lastMs);
+      lastMs = nowMs;
+      acknowledged += 1;
+    }
+  };
+  const writers = Array.from({ length: 32 }, (_, i) => writer(i));
+  const grown = (by: number): Promise<void> => {
+    const from = acknowledged;
+    return cluster.waitFor(`${by} more writes`, () => Promise.resolve(acknowledged >= from + by));
+  };
+  await grown(500);
+  longestMs = 0;
+  if (loss === 'SIGKILL') await cluster.kill(leader);
+  else cluster.pause(leader);
+  await grown(500);
+  running = false;
+  await Promise.all(writers);
+  if (loss === 'SIGKILL') await cluster.start(leader);
+  else cluster.resume(leader);
+  const { appliedIndex } = await cluster.waitForLeader();
+  await cluster.waitForApplied(appliedIndex);
+  return longestMs;
+}
+
+await using cluster = await LocalCluster.start({ logLevel: 'warn' });
+await using db = await cluster.connect();
+for (const loss of ['SIGKILL', 'SIGSTOP'] as const) {
+  const gaps: number[] = [];
+  for (let round = 0; round < rounds; round += 1) gaps.push(await standstill(cluster, db, loss));
+  gaps.sort((a, b) => a - b);
+  const shown = gaps.map((ms) => ms.toFixed(0)).join(' ');
+  const median =
+    ((gaps[Math.floor((rounds - 1) / 2)] ?? 0) + (gaps[Math.floor(rounds / 2)] ?? 0)) / 2;
+  console.log(`leader lost by ${loss}: median ${median.toFixed(0)} ms of ${rounds} (${shown})`);
+}
