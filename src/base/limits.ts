@@ -36,6 +36,8 @@ export const LIMITS = {
   pendingReadsMax: 100_000,
   /** Most bytes of commands in one log entry. */
   entryBytesMax: 4 * MiB,
+  /** Most operations in one log entry (a single batch may exceed it): it is applied in one go. */
+  entryOperationsMax: 8192,
   /** Most bytes of entries in one AppendEntries (one entry may exceed it). */
   appendBytesMax: 4 * MiB,
   /** AppendEntries under way to one follower. */

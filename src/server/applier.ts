@@ -8,7 +8,7 @@ import type { BatchAnswer } from '../statemachine/types.js';
 import type { LogStore } from '../storage/log-store.js';
 
 /** Bytes of entries applied in one go, so that a long replay does not hold up heartbeats. */
-const SLICE_BYTES = 1024 * 1024;
+const SLICE_BYTES = 128 * 1024;
 
 export interface ApplierOptions {
   readonly machine: StateMachine;

@@ -194,17 +194,17 @@ export class ClientConnection {
 
   #write(request: Extract<ClientRequest, { type: 'write' }>, sessionId: Uint8Array): void {
     const { id, bornIndex, sequence, acknowledged, operations } = request;
-    this.#checkWrite(request);
+    const count = this.#checkWrite(request);
     const batch: WriteBatch = { sessionId, bornIndex, sequence, acknowledged, operations };
     const { replica } = this.#serving();
-    replica.write(batch, (answer) => {
+    replica.write(batch, count, (answer) => {
       if (!answer.ok) this.#refuse(id, answer.error);
       else this.#answer({ type: 'write', id, meta: replica.meta(), results: answer.results });
     });
   }
 
-  /** What gets into the log cannot be refused later, so all is checked here. */
-  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): void {
+  /** What gets into the log cannot be refused later, so all is checked here. Returns the number of operations. */
+  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): number {
     const { limits } = this.#host;
     if (request.sequence === 0)
       throw new BalsaError('FRAME_INVALID', 'write sequence: counts from 1');
@@ -224,6 +224,7 @@ export class ClientConnection {
       );
     }
     for (const operation of operations) checkOperation(operation, limits);
+    return operations.length;
   }
 
   #get(request: Extract<ClientRequest, { type: 'get' }>): void {

@@ -30,6 +30,7 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   pendingAnswerBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingReadsMax: { min: 1, max: 10_000_000 },
   entryBytesMax: { min: 8 * KiB, max: 128 * MiB },
+  entryOperationsMax: { min: 1, max: 1_000_000 },
   appendBytesMax: { min: 1 * KiB, max: 128 * MiB },
   inflightAppendsMax: { min: 1, max: 10_000 },
   inflightBytesMax: { min: 8 * KiB, max: 1 * GiB },

@@ -18,6 +18,7 @@ interface Waiting {
 
 interface Queued extends Waiting {
   readonly batch: WriteBatch;
+  readonly operations: number;
 }
 
 /** Bytes of a batch beside its operations, roughly; for accounting only. */
@@ -54,30 +55,37 @@ export class Proposals {
   }
 
   /** Takes a batch in, or answers it `OVERLOADED` at once. */
-  add(batch: WriteBatch, done: WriteDone): void {
+  add(batch: WriteBatch, operations: number, done: WriteDone): void {
     const bytes = batch.operations.byteLength + BATCH_OVERHEAD_BYTES;
     if (this.#bytes + bytes > this.#limits.pendingRequestBytesMax && this.#bytes > 0) {
       done({ ok: false, error: overloaded('pendingRequestBytesMax') });
       return;
     }
     this.#bytes += bytes;
-    this.#queue.push({ batch, bytes, done });
+    this.#queue.push({ batch, operations, bytes, done });
   }
 
-  /** All that waits, as proposals: one entry, or several when the bytes exceed `entryBytesMax`. */
+  /**
+   * All that waits, as proposals: one entry, or several when `entryBytesMax` or `entryOperationsMax`
+   * would be exceeded.
+   */
   take(): RaftEvent[] {
     if (this.#queue.length === 0) return [];
     const events: RaftEvent[] = [];
     let items: Queued[] = [];
     let bytes = 0;
+    let operations = 0;
+    const { entryBytesMax, entryOperationsMax } = this.#limits;
     for (const item of this.#queue) {
-      if (bytes > 0 && bytes + item.bytes > this.#limits.entryBytesMax) {
+      bytes += item.bytes;
+      operations += item.operations;
+      if (items.length > 0 && (bytes > entryBytesMax || operations > entryOperationsMax)) {
         events.push(this.#propose(items));
         items = [];
-        bytes = 0;
+        bytes = item.bytes;
+        operations = item.operations;
       }
       items.push(item);
-      bytes += item.bytes;
     }
     events.push(this.#propose(items));
     this.#queue = [];

@@ -150,13 +150,14 @@ export class Replica {
 
   /**
    * Writes a batch; `done` is called once, when it was applied or cannot be. The batch must have
-   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more.
+   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more. `operations`
+   * is the number of operations in it.
    */
-  write(batch: WriteBatch, done: WriteDone): void {
+  write(batch: WriteBatch, operations: number, done: WriteDone): void {
     if (this.#stopped || this.#refusesWrites) {
       done({ ok: false, error: stopping().withOutcome('not-applied') });
     } else if (this.#node.role === 'leader') {
-      this.#proposals.add(batch, done);
+      this.#proposals.add(batch, operations, done);
       this.#planTurn();
     } else {
       done({ ok: false, error: notLeader(this.leader, 'not-applied') });

@@ -26,7 +26,7 @@ const LIMITED = { ...LIMITS, keyBytesMax: 10, valueBytesMax: 100, operationsPerB
 /** A replica that writes everything at once and reads nothing. */
 const replica = {
   meta: () => ({ term: 1, revision: 2, appliedIndex: 3 }),
-  write: (_batch: unknown, done: (answer: unknown) => void) =>
+  write: (_batch: unknown, _operations: number, done: (answer: unknown) => void) =>
     done({ ok: true, results: Buffer.from('results'), repeated: false }),
   read: (_level: unknown, done: (error: BalsaError | null) => void) => done(null),
 };

@@ -37,8 +37,8 @@ function outcome(answer: BatchAnswer | undefined): string {
 describe('proposals', () => {
   test('batches of one turn become one entry', () => {
     const p = proposals();
-    p.add(batch(1), () => {});
-    p.add(batch(2), () => {});
+    p.add(batch(1), 1, () => {});
+    p.add(batch(2), 1, () => {});
     const events = p.take();
     expect(events).toHaveLength(1);
     const [event] = events;
@@ -49,14 +49,24 @@ describe('proposals', () => {
 
   test('batches beyond entryBytesMax become several entries', () => {
     const p = proposals({ entryBytesMax: 1000 });
-    for (let i = 1; i <= 3; i += 1) p.add(batch(i, 600), () => {});
+    for (let i = 1; i <= 3; i += 1) p.add(batch(i, 600), 1, () => {});
     expect(p.take()).toHaveLength(3);
+  });
+
+  test('batches beyond entryOperationsMax become several entries; one alone may have more', () => {
+    const p = proposals({ entryOperationsMax: 10 });
+    for (const operations of [50, 6, 4, 1]) p.add(batch(1), operations, () => {});
+    const sizes = p.take().map((event) => {
+      if (event.type !== 'propose') throw new Error('a proposal');
+      return unpackCommand(event.payload).batches.length;
+    });
+    expect(sizes).toEqual([1, 2, 1]);
   });
 
   test('a batch is answered when its entry is applied', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), (a) => {
+    p.add(batch(1), 1, (a) => {
       answer = a;
     });
     p.take();
@@ -70,7 +80,7 @@ describe('proposals', () => {
   test('an entry of another term at its index means that it was not applied', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), (a) => {
+    p.add(batch(1), 1, (a) => {
       answer = a;
     });
     p.take();
@@ -82,7 +92,7 @@ describe('proposals', () => {
   test('a lost leadership leaves what is in the log unknown', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), (a) => {
+    p.add(batch(1), 1, (a) => {
       answer = a;
     });
     p.take();
@@ -94,10 +104,10 @@ describe('proposals', () => {
   test('a refused proposal is known not to be applied', () => {
     const p = proposals();
     const answers: BatchAnswer[] = [];
-    p.add(batch(1), (a) => answers.push(a));
+    p.add(batch(1), 1, (a) => answers.push(a));
     p.take();
     p.answered({ id: 1, accepted: false, reason: 'overloaded', leader: 'n1' });
-    p.add(batch(2), (a) => answers.push(a));
+    p.add(batch(2), 1, (a) => answers.push(a));
     p.take();
     p.answered({ id: 2, accepted: false, reason: 'not-leader', leader: 'n2' });
     expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied', 'NOT_LEADER not-applied']);
@@ -106,22 +116,22 @@ describe('proposals', () => {
   test('beyond pendingRequestBytesMax batches are refused, and taken again when there is room', () => {
     const p = proposals({ pendingRequestBytesMax: 1000 });
     const answers: BatchAnswer[] = [];
-    p.add(batch(1, 800), (a) => answers.push(a));
-    p.add(batch(2, 800), (a) => answers.push(a));
+    p.add(batch(1, 800), 1, (a) => answers.push(a));
+    p.add(batch(2, 800), 1, (a) => answers.push(a));
     expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied']);
     p.take();
     p.answered({ id: 1, accepted: false, reason: 'not-leader', leader: null });
-    p.add(batch(2, 800), (a) => answers.push(a));
+    p.add(batch(2, 800), 1, (a) => answers.push(a));
     expect(answers).toHaveLength(2);
   });
 
   test('a stopping replica says what is known: queued is not applied, in the log is unknown', () => {
     const p = proposals();
     const answers: BatchAnswer[] = [];
-    p.add(batch(1), (a) => answers.push(a));
+    p.add(batch(1), 1, (a) => answers.push(a));
     p.take();
     p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
-    p.add(batch(2), (a) => answers.push(a));
+    p.add(batch(2), 1, (a) => answers.push(a));
     p.abandon(new BalsaError('SHUTTING_DOWN', 'stopping'));
     expect(answers.map(outcome)).toEqual(['SHUTTING_DOWN not-applied', 'SHUTTING_DOWN unknown']);
     expect(p.pendingBytes).toBe(0);
