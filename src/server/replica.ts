@@ -218,7 +218,6 @@ export class Replica {
       this.#fail(error);
     }
     this.#inTurn = false;
-    this.#options.afterTurn();
   }
 
   /** In the order that `Ready` states. */

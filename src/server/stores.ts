@@ -30,10 +30,12 @@ export interface Stores {
 export async function openStores(options: OpenOptions): Promise<Stores> {
   const release = claimFolder(options.folder.path);
   try {
-    const stateStore = await openState(options);
+    // One set for all stores: each failpoint counts its hits once.
+    const failpoints = failpointsOf(options.config);
+    const stateStore = await openState(options, failpoints);
     try {
       options.claim();
-      return await openLog(options, stateStore, release);
+      return await openLog(options, { stateStore, failpoints, release });
     } catch (error) {
       await stateStore.close();
       throw error;
@@ -72,21 +74,27 @@ function failpointsOf(config: ServerConfig): Failpoints {
     : FailpointSet.parse(config.unsafeFailpoints);
 }
 
-function openState({ config, folder }: OpenOptions): Promise<LevelStateStore> {
+function openState(
+  { config, folder }: OpenOptions,
+  failpoints: Failpoints,
+): Promise<LevelStateStore> {
   return LevelStateStore.open({
     folder: folder.stateFolder,
     limits: config.limits,
-    failpoints: failpointsOf(config),
+    failpoints,
     clock: systemClock,
   });
 }
 
 async function openLog(
   { config, folder, log }: OpenOptions,
-  stateStore: LevelStateStore,
-  release: () => void,
+  opened: {
+    readonly stateStore: LevelStateStore;
+    readonly failpoints: Failpoints;
+    readonly release: () => void;
+  },
 ): Promise<Stores> {
-  const failpoints = failpointsOf(config);
+  const { stateStore, failpoints, release } = opened;
   const wal = Wal.open({
     folder: folder.walFolder,
     files: new NodeFiles(),
