@@ -97,6 +97,14 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'The state on disk is damaged or does not fit the log.',
   },
+  STATE_DIVERGED: {
+    retryable: false,
+    meaning: 'The state differs from that of a majority at the same index; the replica stops.',
+  },
+  SNAPSHOT_CORRUPT: {
+    retryable: false,
+    meaning: 'A snapshot is damaged, incomplete or not in the stated format; nothing was changed.',
+  },
   VERSION_UNSUPPORTED: {
     retryable: false,
     meaning: 'Written by a newer version; this one stops rather than misread it.',
@@ -109,6 +117,35 @@ export const ERROR_CODES = {
   FILE_INVALID: {
     retryable: false,
     meaning: 'A file named on the command line is not in the stated format.',
+  },
+  // Membership
+  CONFIGURATION_CONFLICT: {
+    retryable: false,
+    meaning: 'The members have changed since they were read; look again, then decide again.',
+  },
+  CHANGE_PENDING: {
+    retryable: true,
+    meaning: 'Another change of the members is not finished, or the leader is too new to make one.',
+  },
+  QUORUM_AT_RISK: {
+    retryable: false,
+    meaning: 'After the change too few voters would be alive to decide anything.',
+  },
+  NOT_CAUGHT_UP: {
+    retryable: true,
+    meaning: 'A member that shall vote lacks too much of the log; wait and try again.',
+  },
+  TRANSFER_FAILED: {
+    retryable: true,
+    meaning: 'Leadership was not handed over in time; the leader stays.',
+  },
+  MEMBER_REMOVED: {
+    retryable: false,
+    meaning: 'This member was removed from its cluster; its data folder is of no more use to it.',
+  },
+  QUORUM_ALIVE: {
+    retryable: false,
+    meaning: 'Refused: a majority of the members can be reached, so nothing needs to be forced.',
   },
   // Ours
   INVARIANT: {

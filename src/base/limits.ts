@@ -54,6 +54,30 @@ export const LIMITS = {
   walSegmentBytes: 16 * MiB,
   /** Client streams that one replica serves (`OVERLOADED`). */
   clientStreamsMax: 20_000,
+
+  // Snapshots and compaction
+  /** Bytes of the log beyond which it is cut. */
+  logBytesMax: 256 * MiB,
+  /** Entries of the log beyond which it is cut. */
+  logEntriesMax: 200_000,
+  /** Entries kept when it is cut, and at most half of `logBytesMax`: for followers that lag a little. */
+  logTrailingEntries: 10_000,
+  /** Bytes of the log kept for a follower that needs them; beyond, it is sent a snapshot instead. */
+  logPinnedBytesMax: 1024 * MiB,
+  /** Bytes of one chunk of a snapshot (one key and its value may exceed it). */
+  snapshotChunkBytes: 256 * KiB,
+  /** Bytes of a snapshot that are sent and not acknowledged. */
+  snapshotWindowBytes: 4 * MiB,
+  /** Bytes of snapshots that one replica sends in a second. */
+  snapshotBytesPerSecondMax: 64 * MiB,
+  /** Snapshots that one replica sends at once, and backups (`OVERLOADED`). */
+  snapshotsAtOnceMax: 2,
+  /** A stream of a snapshot that is silent for this long is ended. */
+  snapshotIdleMsMax: 10_000,
+  /** How long a snapshot is kept for a follower that cannot be reached, to go on where it broke off. */
+  snapshotRetryMsMax: 60_000,
+  /** Entries between two comparisons of the state with that of other replicas. */
+  stateHashEntries: 1024,
 } as const;
 
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };

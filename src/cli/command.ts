@@ -17,6 +17,19 @@ export function newCommand({ name, summary, examples }: CommandSetup): Command {
     .addHelpText('after', ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n'));
 }
 
+/** A command that only holds others, like `balsa cluster`. */
+export function newGroup(name: string, summary: string, commands: readonly Command[]): Command {
+  const group = new Command(name).description(summary);
+  for (const command of commands) group.addCommand(command);
+  return group;
+}
+
+/** The words behind `balsa` that call the command. */
+export function commandPath(command: Command): string {
+  const { parent } = command;
+  return parent?.parent == null ? command.name() : `${commandPath(parent)} ${command.name()}`;
+}
+
 /** Who runs the program: hands over the world, and learns the exit code. */
 export interface Runtime {
   readonly io: CliIo;

@@ -21,7 +21,8 @@ export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
   failed: 'failed',
   usage: 'wrong usage: an unknown flag, a bad argument, a bad configuration; nothing was done',
   notFound: 'not found: get or del of a key that is not there',
-  conditionFailed: 'the condition of the write did not hold (kept for later commands)',
+  conditionFailed:
+    'a condition did not hold: the members have changed meanwhile, or too few of them are alive',
   unavailable:
     'unavailable: unreachable, no leader, no quorum, too slow; nothing was done, try again',
   outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',
@@ -44,6 +45,9 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   SESSION_EXPIRED: EXIT.unavailable,
   SESSION_GAP: EXIT.unavailable,
   FUTURE_REVISION: EXIT.unavailable,
+  CHANGE_PENDING: EXIT.unavailable,
+  NOT_CAUGHT_UP: EXIT.unavailable,
+  TRANSFER_FAILED: EXIT.unavailable,
   CANCELLED: EXIT.interrupted,
   // The caller must change something.
   INVALID_ARGUMENT: EXIT.usage,
@@ -53,6 +57,9 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   BATCH_TOO_LARGE: EXIT.usage,
   CONFIG_INVALID: EXIT.usage,
   FILE_UNREADABLE: EXIT.usage,
+  // What the command leans on no longer holds.
+  CONFIGURATION_CONFLICT: EXIT.conditionFailed,
+  QUORUM_AT_RISK: EXIT.conditionFailed,
   // Failed.
   CLIENT_CLOSED: EXIT.failed,
   COMPACTED: EXIT.failed,
@@ -70,7 +77,11 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   DISK_FAILED: EXIT.failed,
   WAL_CORRUPT: EXIT.failed,
   STATE_CORRUPT: EXIT.failed,
+  STATE_DIVERGED: EXIT.failed,
+  SNAPSHOT_CORRUPT: EXIT.failed,
   VERSION_UNSUPPORTED: EXIT.failed,
+  MEMBER_REMOVED: EXIT.failed,
+  QUORUM_ALIVE: EXIT.failed,
   FILE_INVALID: EXIT.failed,
   INVARIANT: EXIT.failed,
   INTERNAL: EXIT.failed,

@@ -32,7 +32,8 @@ export function applyEnvironment(command: Command, env: CliIo['env']): void {
 
 function parseValue(option: Option, text: string): unknown {
   try {
-    if (option.isBoolean()) return parseBoolean(text);
+    // `--no-wait` is BALSA_NO_WAIT, and turns `wait` off.
+    if (option.isBoolean() || option.negate) return parseBoolean(text) !== option.negate;
     return option.parseArg === undefined ? text : option.parseArg(text, undefined);
   } catch (cause) {
     if (!(cause instanceof InvalidArgumentError)) throw cause;
@@ -45,6 +46,16 @@ function parseBoolean(text: string): boolean {
   if (['1', 'true', 'yes'].includes(text.toLowerCase())) return true;
   if (['0', 'false', 'no'].includes(text.toLowerCase())) return false;
   throw new InvalidArgumentError('It must be 1 or 0, true or false.');
+}
+
+/**
+ * The value of a flag that has to be given. (Commander's own check does not know the variables.)
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function needed<T>(flag: string, value: T | undefined): T {
+  if (value !== undefined) return value;
+  const variable = `BALSA_${flag.replaceAll('-', '_').toUpperCase()}`;
+  throw new BalsaError('INVALID_ARGUMENT', `--${flag} is needed (or ${variable})`);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -65,6 +76,26 @@ export function parseEndpoints(text: string): string[] {
     if (parsed.address.port === 0) throw new InvalidArgumentError(`"${endpoint}" has port 0.`);
   }
   return [...new Set(endpoints)];
+}
+
+/** `n1=host:port,n2=host:port`, by name. */
+export function parseMembers(text: string): Record<string, string> {
+  const members: Record<string, string> = {};
+  for (const part of text.split(',').map((piece) => piece.trim())) {
+    const equals = part.indexOf('=');
+    if (equals < 1) {
+      throw new InvalidArgumentError(`It must be like n1=host:port,n2=host:port, found "${part}".`);
+    }
+    const [address = ''] = parseEndpoints(part.slice(equals + 1));
+    members[part.slice(0, equals).trim()] = address;
+  }
+  return members;
+}
+
+/** An index of the log: 0 is that of the configuration that a cluster is formed with. */
+export function parseIndex(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number from 0.');
 }
 
 export function parseCount(text: string): number {

@@ -18,6 +18,8 @@ export interface CliIo {
   readonly interrupted: AbortSignal;
   /** Milliseconds that only grow. */
   nowMs(): number;
+  /** Ends early, without an error, at Ctrl-C. */
+  sleep(ms: number): Promise<void>;
   connect(options: StoreOptions): Promise<StoreClient>;
   startServer(config: ServerConfig): Promise<Server>;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import type { Writable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { runCli } from './program.js';
@@ -15,6 +16,10 @@ const io: CliIo = {
   env: process.env,
   interrupted: interruption.signal,
   nowMs: () => performance.now(),
+  async sleep(ms) {
+    // Whoever slept looks at `interrupted` by himself.
+    await setTimeout(ms, undefined, { signal: interruption.signal }).catch(() => undefined);
+  },
   // gRPC takes a tenth of a second to load: only commands that talk to replicas pay for it.
   async connect(options) {
     const { bytes, connect } = await import('../client/client.js');

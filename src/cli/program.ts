@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../server/version.js';
-import type { Runtime } from './command.js';
+import { clusterCommand } from './cluster.js';
+import { commandPath, type Runtime } from './command.js';
 import { addGlobalOptions } from './context.js';
 import { delCommand } from './del.js';
 import { reportError } from './errors-to-exit.js';
@@ -12,8 +13,11 @@ import type { CliIo } from './io.js';
 import { hasColors } from './output.js';
 import { putCommand } from './put.js';
 import { rangeCommand } from './range.js';
+import { recoverCommand } from './recover.js';
+import { snapshotCommand } from './snapshot.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
+import { walCommand } from './wal.js';
 
 /**
  * Runs one command line (`args` without node and script) in the world `io`.
@@ -25,7 +29,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCo
   const program = await buildProgram(runtime, args);
   let command = '';
   program.hook('preAction', (_program, action) => {
-    command = action.name();
+    command = commandPath(action);
     applyEnvironment(action, io.env);
   });
   try {
@@ -41,7 +45,9 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCo
 async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<Command> {
   const { io } = runtime;
   const program = new Command('balsa')
-    .description('A replicated key-value store: start replicas, read, write, import.')
+    .description(
+      'A replicated key-value store: start replicas, read, write, look after the cluster.',
+    )
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')
@@ -59,13 +65,30 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
     .addHelpText('after', () => `\n${ENVIRONMENT_HELP}\n\n${exitCodesHelp()}`);
   addGlobalOptions(program);
   for (const command of await commands(runtime, args)) {
-    command.copyInheritedSettings(program);
-    // The global options are those of clients.
-    if (['start', 'demo'].includes(command.name()))
-      command.configureHelp({ showGlobalOptions: false });
-    program.addCommand(command.showHelpAfterError(`try: balsa ${command.name()} --help`));
+    program.addCommand(command);
+    inheritSettings(command, program);
   }
   return program;
+}
+
+/** The global options are those of clients; these commands are none. */
+const OFFLINE = [
+  'start',
+  'demo',
+  'wal inspect',
+  'wal verify',
+  'recover',
+  'snapshot restore',
+  'snapshot inspect',
+];
+
+function inheritSettings(command: Command, parent: Command): void {
+  const path = commandPath(command);
+  command.copyInheritedSettings(parent);
+  command.showHelpAfterError(`try: balsa ${path} --help`);
+  if (OFFLINE.includes(path)) command.configureHelp({ showGlobalOptions: false });
+  if (command.commands.length > 0) command.helpCommand(false);
+  for (const child of command.commands) inheritSettings(child, command);
 }
 
 const ENVIRONMENT_HELP = `Environment:
@@ -82,6 +105,10 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     rangeCommand(runtime),
     importCommand(runtime),
     statusCommand(runtime),
+    clusterCommand(runtime),
+    snapshotCommand(runtime),
+    walCommand(runtime),
+    recoverCommand(runtime),
     await demoCommand(runtime, args),
   ];
 }

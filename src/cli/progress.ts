@@ -30,13 +30,17 @@ export class Progress {
   }
 
   update(state: ProgressState): void {
+    this.draw((elapsedMs) => progressText(state, elapsedMs, this.#total, this.#unit));
+  }
+
+  /** Any other text, in place of what was drawn before. */
+  draw(text: (elapsedMs: number) => string): void {
     if (this.#io.stderr.isTTY !== true) return;
     const nowMs = this.#io.nowMs();
     if (nowMs - this.#drawnMs < REDRAW_MS) return;
     this.#drawnMs = nowMs;
     const columns = (this.#io.stderr.columns || 80) - 1;
-    const text = progressText(state, nowMs - this.#startMs, this.#total, this.#unit);
-    this.#io.stderr.write(`\r\u001b[2K${clip(text, columns)}`);
+    this.#io.stderr.write(`\r\u001b[2K${clip(text(nowMs - this.#startMs), columns)}`);
     this.#isDrawn = true;
   }
 

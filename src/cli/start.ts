@@ -1,11 +1,54 @@
 import { type Command, Option } from 'commander';
 import { formatAddress, parseAddress } from '../base/address.js';
+import type { FieldName } from '../server/config-fields.js';
 import type { ConfigEntry, LoadedConfig } from '../server/load-config.js';
 import type { Server } from '../server/server.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { type Column, tableLines } from './table.js';
+
+/**
+ * The flag of each field and its line of help. (A test holds that the flags are those of
+ * `config-fields`, which takes too long to load for a command that starts no replica.)
+ */
+const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: string] } = {
+  name: ['--name <name>', 'name of this member (needed)'],
+  members: [
+    '--members <name=host:port,...>',
+    'founding members, this one included (needed but for --join)',
+  ],
+  dataFolder: ['--data <folder>', 'folder for the log and the state (default: balsa-data/NAME)'],
+  listen: ['--listen <host:port>', 'where to listen (default: the own address in members)'],
+  advertise: ['--advertise <host:port>', 'what others are told (default: as in members)'],
+  cluster: ['--cluster <name>', 'name of the cluster (default: balsa)'],
+  join: ['--join', 'with a new folder: wait until cluster add lets it into a cluster that exists'],
+  reseed: ['--reseed', 'if the data is damaged: move it aside and get it anew from the others'],
+  logLevel: [
+    '--log-level <level>',
+    'trace, debug, info, warn, error, fatal, silent (default: info)',
+  ],
+  electionTimeoutMs: [
+    '--election-timeout <duration>',
+    'silence that starts an election (default: 750ms)',
+  ],
+  heartbeatMs: [
+    '--heartbeat <duration>',
+    'at most a third of the election timeout (default: 100ms)',
+  ],
+  electionPriority: [
+    '--election-priority <n>',
+    'the highest had better lead; 0: never a candidate (default: 100)',
+  ],
+  leaseReads: [
+    '--lease-reads',
+    'the leader reads under a lease, without asking (needs steady clocks)',
+  ],
+  diskStallMs: [
+    '--disk-stall <duration>',
+    'a leader whose disk takes longer steps down (default: 3s)',
+  ],
+};
 
 export function startCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -14,22 +57,16 @@ export function startCommand(runtime: Runtime): Command {
     examples: [
       'balsa start --name n1 --members n1=127.0.0.1:7001        a cluster of one',
       'balsa start --name n1 --members n1=10.0.0.1:7001,n2=10.0.0.2:7001,n3=10.0.0.3:7001',
-      'BALSA_NAME=n2 balsa start --config /etc/balsa.json       members and the rest from a file',
+      'balsa start --name n4 --join --advertise 10.0.0.4:7001   then: balsa cluster add n4 10.0.0.4:7001',
       'balsa start --config /etc/balsa.json --name n2 --print-config',
     ],
-  })
-    .option('--name <name>', 'name of this member (needed)')
-    .option('--members <name=host:port,...>', 'all members, this one included (needed)')
-    .option('--data <folder>', 'folder for the log and the state (default: balsa-data/NAME)')
-    .option('--listen <host:port>', 'where to listen (default: the own address in members)')
-    .option('--advertise <host:port>', 'what others are told (default: as in members)')
-    .option('--cluster <name>', 'name of the cluster (default: balsa)')
+  });
+  for (const [flag, help] of Object.values(FIELD_FLAGS)) command.option(flag, help);
+  command
     .option('--config <file>', 'JSON file with the fields of --print-config, and "limits"')
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal, silent (default: info)')
-    .option('--election-timeout <duration>', 'silence that starts an election (default: 750ms)')
-    .option('--heartbeat <duration>', 'at most a third of the election timeout (default: 100ms)')
     .option('--print-config', 'print each value with its source, and exit (-o json: one line each)')
-    .addOption(new Option('--unsafe-failpoints <list>', 'tests only').hideHelp());
+    .addOption(new Option('--unsafe-failpoints <list>', 'tests only').hideHelp())
+    .addOption(new Option('--unsafe-formats <list>', 'tests only').hideHelp());
   return onRun<Record<string, unknown>>(command, runtime, (context, _args, options) =>
     runStart(context, givenFlags(command), options.printConfig === true),
   );
@@ -41,7 +78,9 @@ function givenFlags(command: Command): Record<string, string> {
   for (const option of command.options) {
     const value: unknown = command.getOptionValue(option.attributeName());
     const isFromCommandLine = command.getOptionValueSource(option.attributeName()) === 'cli';
-    if (isFromCommandLine && typeof value === 'string') flags[option.name()] = value;
+    if (!isFromCommandLine) continue;
+    if (typeof value === 'string') flags[option.name()] = value;
+    if (value === true) flags[option.name()] = 'true';
   }
   return flags;
 }
@@ -80,10 +119,18 @@ async function serve(context: Context, server: Server): Promise<ExitCode> {
 }
 
 function sayReady(context: Context, server: Server, { config }: LoadedConfig): void {
-  const members = formatMembers(config.members);
-  context.output.say(
-    `balsa: ${server.name} is ready at ${listenAddress(server)}, data in ${config.dataFolder}, members ${members}`,
-  );
+  const { role } = server.status();
+  const address = listenAddress(server);
+  const ready = `balsa: ${server.name} is ready at ${address}, data in ${config.dataFolder}`;
+  if (role.startsWith('joining')) {
+    context.output.say(`${ready}; ${role.replace(/^joining, /, '')}`);
+    // One that was here before is let in by itself.
+    if (role.includes('cluster add')) {
+      context.output.say(`next: balsa cluster add ${server.name} ${config.advertise}`);
+    }
+  } else {
+    context.output.say(`${ready}, members ${formatMembers(config.members)}`);
+  }
 }
 
 function listenAddress(server: Server): string {

@@ -1,10 +1,15 @@
 import type { Client, ConnectOptions, RangeItem } from '../client/client.js';
+import type { ClusterAdmin, MembersChange } from '../client/cluster-admin.js';
 
 /** The part of the client library that the commands use, with keys and values as bytes. */
 export type StoreClient = Pick<
   Client<string | Uint8Array, Buffer, 'bytes'>,
-  'put' | 'get' | 'delete' | 'range' | 'status' | 'close'
->;
+  'put' | 'get' | 'delete' | 'range' | 'status' | 'snapshot' | 'close'
+> & { readonly cluster: ClusterClient };
+
+export type ClusterClient = Pick<ClusterAdmin, 'members' | 'change' | 'transfer'>;
+
+export type { MembersChange };
 
 export type StoreItem = RangeItem<Buffer, 'bytes'>;
 

@@ -9,7 +9,21 @@ import { type Client, openClient } from './kv-client.js';
 import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
 
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
-export type { Consistency, MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
+export type { SnapshotPart } from '../base/snapshot-codec.js';
+export type {
+  AdminResult,
+  Consistency,
+  MemberAddress,
+  MemberStatus,
+  MembersStatus,
+  ReplicaStatus,
+} from '../rpc/protocol.js';
+export {
+  ClusterAdmin,
+  type MembersChange,
+  type NewMember,
+  type Replacement,
+} from './cluster-admin.js';
 export { bytes, type Codec, json, text } from './codec.js';
 export { Client, type GetResult, type Key, type RangeItem } from './kv-client.js';
 export type {

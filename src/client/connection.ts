@@ -1,6 +1,7 @@
 import type { Timer } from '../base/clock.js';
-import { BalsaError } from '../base/errors.js';
-import { type ClientAnswer, PROTOCOL_VERSION, type ReplicaHello } from '../rpc/protocol.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { ClientAnswer, MemberAddress, ReplicaHello } from '../rpc/protocol.js';
+import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { type Endpoint, Endpoints } from './endpoints.js';
 import type { Environment } from './environment.js';
 import { Link } from './link.js';
@@ -241,7 +242,7 @@ export class Connection {
       dial: this.#env.dial,
       clock: this.#env.clock,
       hello: {
-        protocolVersion: PROTOCOL_VERSION,
+        ...OWN_VERSIONS,
         clientName: this.#settings.clientName,
         clusterId: this.#clusterId,
         sessionId: this.#sessionId,
@@ -250,6 +251,7 @@ export class Connection {
         onHello: (l, hello) => this.#greeted(l, endpoint, hello),
         onAnswers: (l, answers) => this.#answered(l, answers),
         onLeader: (l, leader) => this.#leaderChanged(l, leader),
+        onMembers: (l, members) => this.#membersChanged(l, members),
         onClosed: (l, reason) => this.#lost(l, endpoint, reason),
       },
     });
@@ -284,11 +286,13 @@ export class Connection {
   }
 
   #mismatch(hello: ReplicaHello): BalsaError | null {
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
-      return new BalsaError(
-        'PROTOCOL_VERSION',
-        `the replica speaks protocol version ${hello.protocolVersion}, this client ${PROTOCOL_VERSION}`,
-      );
+    try {
+      agreeOnVersion(hello, 'the replica');
+    } catch (error) {
+      return asBalsaError(error);
+    }
+    if (this.#clusterId !== null && hello.clusterId === '') {
+      return new BalsaError('UNREACHABLE', 'the replica waits to be let into a cluster');
     }
     if (this.#clusterId !== null && hello.clusterId !== this.#clusterId) {
       return new BalsaError(
@@ -331,8 +335,19 @@ export class Connection {
     this.#leads = leader === link.replica;
     if (leader === null) this.#leader = null;
     else this.#hear(leader);
-    if (!this.#leads) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
+    // Only when it has just lost it: one that is cut off says this again and again, and must not put off
+    // the search for ever.
+    if (wasReady && !this.#leads) {
+      this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
+    }
     if (this.#leads && !wasReady) this.#handlers.onReady();
+    this.#advance();
+  }
+
+  /** Who leads now may be at a place that nobody has named before. */
+  #membersChanged(link: Link, members: readonly MemberAddress[]): void {
+    if (link !== this.#link || !this.#settings.followLeader) return;
+    this.#endpoints.learn(members);
     this.#advance();
   }
 

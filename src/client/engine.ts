@@ -1,7 +1,9 @@
 import { BalsaError } from '../base/errors.js';
 import { LIMITS, type Limits } from '../base/limits.js';
+import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ClientAnswer, ClientRequest, ReplicaHello } from '../rpc/protocol.js';
 import { fromWireError } from '../rpc/wire-error.js';
+import { readBackup } from './backup.js';
 import { Connection } from './connection.js';
 import type { Context } from './context.js';
 import { Deadlines } from './deadlines.js';
@@ -135,6 +137,20 @@ export class Engine implements Context {
     }
   }
 
+  /** From the replica that the client is connected to. */
+  backup(signal: AbortSignal | undefined): AsyncGenerator<SnapshotPart, void, undefined> {
+    if (this.#closed) throw clientClosed();
+    const { link } = this.connection;
+    if (link === null) throw new BalsaError('UNREACHABLE', this.connection.describe());
+    return readBackup(this.env, {
+      address: link.address,
+      clientName: this.settings.clientName,
+      clusterId: link.hello?.clusterId ?? null,
+      frameBytesMax: Math.max(LIMITS.frameBytesMax, this.#limits.frameBytesMax),
+      signal,
+    });
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -225,7 +241,7 @@ export class Engine implements Context {
       const meta: Meta = { consistency: 'linearizable', replica, ...answer.meta };
       this.#writes.answered(answer.id, answer, meta);
     } else {
-      const at = answer.type === 'status' ? NOWHERE : answer.meta;
+      const at = 'meta' in answer ? answer.meta : NOWHERE;
       this.#reads.answered(answer.id, answer, { consistency: 'any', replica, ...at });
     }
   }
@@ -253,7 +269,7 @@ export class Engine implements Context {
 /** Refusals that tell a caller more than that his time is up. */
 const SAYS_MORE: ReadonlySet<string> = new Set(['NO_QUORUM', 'OVERLOADED', 'FUTURE_REVISION']);
 
-/** A status says itself where it is from. */
+/** Of answers that say themselves where they are from. */
 const NOWHERE = { term: 0, revision: 0, appliedIndex: 0 };
 
 function checkSignal(signal: AbortSignal): void {

@@ -1,6 +1,8 @@
 import { asBalsaError } from '../base/errors.js';
 import { checkKey, checkOperation, type KeyValue } from '../base/operation.js';
+import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import { ClusterAdmin } from './cluster-admin.js';
 import { type Codec, decodeKeyText, decodeValue, encodeValue } from './codec.js';
 import { Engine } from './engine.js';
 import type { Environment } from './environment.js';
@@ -72,12 +74,15 @@ const NO_OPTIONS = {};
 export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm = 'text'>
   implements AsyncDisposable
 {
+  /** The members of the cluster, and changes of them. */
+  readonly cluster: ClusterAdmin;
   readonly #engine: Engine;
   readonly #codec: Codec<In, Out>;
   readonly #keys: KeyForm;
 
   /** @internal */
   constructor(engine: Engine, options: { readonly codec: Codec<In, Out>; readonly keys: KeyForm }) {
+    this.cluster = new ClusterAdmin(engine);
     this.#engine = engine;
     this.#codec = options.codec;
     this.#keys = options.keys;
@@ -190,6 +195,19 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       const call = new PendingRead<ReplicaStatus>(limits, resolve, reject);
       this.#engine.ask(new StatusRequest(call), call, limits);
     });
+  }
+
+  /**
+   * A snapshot of the whole store, as the replica has it that the client is connected to, in the parts of a
+   * backup file: a header, chunks, an end. The replica goes on meanwhile.
+   *
+   * @throws BalsaError (from the iteration) `UNREACHABLE`, `OVERLOADED` (it makes too many already),
+   *   `CANCELLED`
+   */
+  snapshot(
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<SnapshotPart, void, undefined> {
+    return this.#engine.backup(options.signal);
   }
 
   /**

@@ -9,6 +9,7 @@ import {
   type ClientAnswer,
   type ClientHello,
   type ClientRequest,
+  type MemberAddress,
   type ReplicaFrame,
   type ReplicaHello,
 } from '../rpc/protocol.js';
@@ -27,6 +28,7 @@ export interface LinkHandlers {
   readonly onHello: (link: Link, hello: ReplicaHello) => void;
   readonly onAnswers: (link: Link, answers: readonly ClientAnswer[]) => void;
   readonly onLeader: (link: Link, leader: string | null) => void;
+  readonly onMembers: (link: Link, members: readonly MemberAddress[]) => void;
   /** The link is over: refused, lost or broken by what came over it. Comes last, once. */
   readonly onClosed: (link: Link, reason: BalsaError) => void;
 }
@@ -128,6 +130,8 @@ export class Link {
       handlers.onAnswers(this, frame.answers);
     } else if (frame.type === 'leader') {
       handlers.onLeader(this, frame.leader);
+    } else if (frame.type === 'members') {
+      handlers.onMembers(this, frame.members);
     } else {
       unreachable(frame);
     }
@@ -159,5 +163,5 @@ function sizeOf(request: ClientRequest | undefined): number {
     for (const key of request.keys) bytes += key.byteLength + 5;
     return bytes;
   }
-  return 256;
+  return request?.type === 'admin' ? 64 + request.command.length : 256;
 }

@@ -1,5 +1,11 @@
 import { BalsaError } from '../base/errors.js';
-import type { ClientAnswer, ClientRequest, Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import type {
+  AdminResult,
+  ClientAnswer,
+  ClientRequest,
+  Consistency,
+  ReplicaStatus,
+} from '../rpc/protocol.js';
 import type { Meta } from './pending.js';
 import type {
   PageQuery,
@@ -14,6 +20,9 @@ export abstract class ReadRequest {
   /** `null`: answered by any replica for itself. */
   abstract readonly consistency: Consistency | null;
   abstract readonly calls: readonly PendingRead<never>[];
+  /** It changes something, so it is sent once only; whoever asked decides whether to ask again. */
+  readonly once: boolean = false;
+  sent = false;
   failures = 0;
   lastRefusal: BalsaError | null = null;
   /** Not to be sent before. */
@@ -101,10 +110,16 @@ export class PageRequest extends ReadRequest {
 export class StatusRequest extends ReadRequest {
   readonly consistency = null;
   readonly calls: readonly [PendingStatus];
+  readonly #atLeader: boolean;
 
-  constructor(call: PendingStatus) {
+  constructor(call: PendingStatus, { atLeader = false } = {}) {
     super();
     this.calls = [call];
+    this.#atLeader = atLeader;
+  }
+
+  override get needsLeader(): boolean {
+    return this.#atLeader;
   }
 
   encode(id: number): ClientRequest {
@@ -118,15 +133,43 @@ export class StatusRequest extends ReadRequest {
   }
 }
 
+/** A command of an operator. */
+export class AdminRequest extends ReadRequest {
+  readonly consistency = 'linearizable';
+  override readonly once = true;
+  readonly calls: readonly [PendingRead<AdminResult>];
+  readonly #command: string;
+
+  constructor(command: string, call: PendingRead<AdminResult>) {
+    super();
+    this.calls = [call];
+    this.#command = command;
+  }
+
+  encode(id: number): ClientRequest {
+    return { type: 'admin', id, command: this.#command };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    if (answer.type !== 'admin') throw mismatch(answer);
+    this.calls[0].succeed(parseObject(answer.result, 'result') as AdminResult, meta);
+    return null;
+  }
+}
+
 function parseStatus(text: string): ReplicaStatus {
+  return parseObject(text, 'status') as ReplicaStatus;
+}
+
+/** Replicas of other versions may leave fields out or have more: that is not ours to refuse. */
+function parseObject(text: string, what: string): object {
   try {
     const value: unknown = JSON.parse(text);
-    // Replicas of other versions may leave fields out or have more: that is not ours to refuse.
-    if (typeof value === 'object' && value !== null) return value as ReplicaStatus;
+    if (typeof value === 'object' && value !== null) return value;
   } catch (cause) {
-    throw new BalsaError('FRAME_INVALID', 'the status is not JSON', { cause });
+    throw new BalsaError('FRAME_INVALID', `the ${what} is not JSON`, { cause });
   }
-  throw new BalsaError('FRAME_INVALID', 'the status is not an object');
+  throw new BalsaError('FRAME_INVALID', `the ${what} is not an object`);
 }
 
 function mismatch(answer: ClientAnswer): BalsaError {

@@ -1,5 +1,5 @@
 import type { Timer } from '../base/clock.js';
-import { BalsaError } from '../base/errors.js';
+import { BalsaError, type WriteOutcome } from '../base/errors.js';
 import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
 import { CallQueue } from './call-queue.js';
 import type { Context } from './context.js';
@@ -79,7 +79,10 @@ export class Reads {
 
   /** The link was lost: all that was asked over it is asked again. */
   linkLost(): void {
-    const asked = [...this.#asked.values()];
+    const asked = [...this.#asked.values()].filter((request) => !request.once);
+    for (const request of this.#asked.values()) {
+      if (request.once) request.fail(answerLost());
+    }
     this.#asked.clear();
     this.#waiting = [...asked, ...this.#waiting];
     for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
@@ -100,23 +103,29 @@ export class Reads {
     const request = this.#asked.get(id);
     if (request === undefined) return;
     this.#asked.delete(id);
+    this.#heed(error);
     if (isFinal(request, error)) {
       request.fail(error);
       this.#context.planSend();
       return;
     }
-    const { env, connection } = this.#context;
+    const { env } = this.#context;
     request.failures += 1;
     request.lastRefusal = error;
     const askedMs = retryAfterMs(error) * (1 + env.random.next() / 2);
     const delayMs = Math.max(backoffMs(request.failures, env.random), askedMs);
     request.notBeforeMs = env.clock.monotonicMs() + delayMs;
+    this.#askAgain(request);
+  }
+
+  /** What a refusal says of the replica. */
+  #heed(error: BalsaError): void {
+    const { connection } = this.#context;
     if (error.code === 'NOT_LEADER') {
       this.#context.afterAnswers(() => connection.notLeader(leaderNamed(error)));
     } else if (error.code === 'SHUTTING_DOWN') {
       this.#context.afterAnswers(() => connection.leave(error));
     }
-    this.#askAgain(request);
   }
 
   /** Fails the reads whose time is up. @returns the earliest deadline of the rest */
@@ -130,7 +139,10 @@ export class Reads {
       }
       const lastRefusal = request?.lastRefusal ?? null;
       const { startedMs, deadlineMs } = call;
-      this.#fail(call, this.#context.timedOut({ startedMs, deadlineMs, lastRefusal, needsLeader }));
+      const outcome: WriteOutcome | undefined =
+        request?.once === true && request.sent ? 'unknown' : undefined;
+      const facts = { startedMs, deadlineMs, lastRefusal, needsLeader, outcome };
+      this.#fail(call, this.#context.timedOut(facts));
     };
     for (const call of this.#queues.linearizable) look(call, null, true);
     for (const call of this.#queues.any) look(call, null, false);
@@ -215,6 +227,7 @@ export class Reads {
   #encode(request: ReadRequest): ClientRequest {
     const id = this.#context.nextRequestId();
     this.#asked.set(id, request);
+    request.sent = true;
     return request.encode(id);
   }
 
@@ -239,13 +252,21 @@ export class Reads {
 const sameRevision = (first: PendingGet, next: PendingGet): boolean =>
   first.query.revision === next.query.revision;
 
-/** A revision that does not exist at a linearizable read does not exist; another replica may lag. */
+/** What is sent once is not sent again. A revision that does not exist at a linearizable read does not exist; another replica may lag. */
 function isFinal(request: ReadRequest, error: BalsaError): boolean {
-  return !error.retryable || (error.code === 'FUTURE_REVISION' && request.needsLeader);
+  return (
+    request.once || !error.retryable || (error.code === 'FUTURE_REVISION' && request.needsLeader)
+  );
 }
 
 function overloaded(calls: number, limit: string): BalsaError {
   return new BalsaError('OVERLOADED', `${calls} reads wait to be sent; the limit is ${limit}`, {
     details: { retryAfterMs: 50 },
+  });
+}
+
+function answerLost(): BalsaError {
+  return new BalsaError('UNREACHABLE', 'the connection was lost before the answer came', {
+    outcome: 'unknown',
   });
 }

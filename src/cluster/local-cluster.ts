@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { type ConnectOptions, connect } from '../client/client.js';
-import type { ReplicaStatus } from '../rpc/protocol.js';
+import type { MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
 import { findEntry } from './entry.js';
 import { freePorts } from './free-ports.js';
 import { makeFolder } from './make-folder.js';
@@ -43,11 +43,24 @@ export interface StartReplicaOptions {
   readonly wait?: boolean | undefined;
 }
 
+export interface AddReplicaOptions extends StartReplicaOptions {
+  /** Default: the next of `n1`, `n2`, …. */
+  readonly name?: string | undefined;
+  /**
+   * Make it a member: `voter` (default) waits until it has its vote, `learner` until it is one; `null`
+   * leaves it waiting to be let in.
+   */
+  readonly as?: 'voter' | 'learner' | null | undefined;
+  /** The replica that leaves when this one gets its vote. */
+  readonly replaces?: string | undefined;
+}
+
 /** Without codec: `connect` of a cluster gives bytes. */
 export type LocalConnectOptions = Omit<ConnectOptions, 'endpoints' | 'codec'>;
 
 const START_ATTEMPTS = 3;
 const STOP_TIMEOUT_MS = 10_000;
+const CHANGE_TIMEOUT_MS = 60_000;
 
 /**
  * A cluster of real `balsa start` processes on this machine, with the switches that a test or a
@@ -66,7 +79,9 @@ const STOP_TIMEOUT_MS = 10_000;
  */
 export class LocalCluster implements AsyncDisposable {
   readonly folder: string;
-  readonly replicas: readonly ReplicaProcess[];
+  readonly #options: LocalClusterOptions;
+  readonly #entry: string;
+  #replicas: readonly ReplicaProcess[];
   readonly #probes = new Map<string, StatusProbe>();
   readonly #removeFolder: boolean;
   #closed: Promise<void> | null = null;
@@ -96,6 +111,8 @@ export class LocalCluster implements AsyncDisposable {
   }
 
   private constructor(options: LocalClusterOptions, entry: string, ports: readonly number[]) {
+    this.#options = options;
+    this.#entry = entry;
     const temporary = options.folder === undefined;
     this.#removeFolder = temporary && options.keep !== true;
     this.folder = temporary
@@ -103,18 +120,30 @@ export class LocalCluster implements AsyncDisposable {
       : resolve(options.folder ?? '.');
     makeFolder(this.folder);
     const members = ports.map((port, i) => ({ name: `n${i + 1}`, address: `127.0.0.1:${port}` }));
-    this.replicas = members.map((member) => {
-      const dataFolder = join(this.folder, member.name);
-      return new ReplicaProcess({
-        ...member,
-        dataFolder,
-        logFile: join(this.folder, `${member.name}.log`),
-        entry,
-        args: startArguments({ ...options, name: member.name, members, dataFolder }),
-        env: { ...ownEnvironment(), ...options.env },
-      });
+    this.#replicas = members.map((member) => this.#newReplica(member, members));
+  }
+
+  #newReplica(
+    { name, address }: MemberAddress,
+    members: readonly MemberAddress[],
+    more: readonly string[] = [],
+  ): ReplicaProcess {
+    const dataFolder = join(this.folder, name);
+    this.#probes.set(name, new StatusProbe(address));
+    return new ReplicaProcess({
+      name,
+      address,
+      dataFolder,
+      logFile: join(this.folder, `${name}.log`),
+      entry: this.#entry,
+      args: [...startArguments({ ...this.#options, name, members, dataFolder }), ...more],
+      env: { ...ownEnvironment(), ...this.#options.env },
     });
-    for (const { name, address } of members) this.#probes.set(name, new StatusProbe(address));
+  }
+
+  /** Those that were started with the cluster or added, but for those that were removed. */
+  get replicas(): readonly ReplicaProcess[] {
+    return this.#replicas;
   }
 
   /** Addresses of all replicas, running or not. */
@@ -168,6 +197,66 @@ export class LocalCluster implements AsyncDisposable {
   }
 
   // -------------------------------------------------------------------------------------------
+  // Members
+
+  /**
+   * Starts a new replica (`balsa start --join`) and lets it into the cluster.
+   * @throws BalsaError `TIMEOUT`; `INTERNAL` when a replica ended by itself
+   */
+  async addReplica(options: AddReplicaOptions = {}): Promise<ReplicaProcess> {
+    const { name = this.#nextName(), as = 'voter', args = [], env = {}, replaces } = options;
+    const [port] = await freePorts(1);
+    const self = { name, address: `127.0.0.1:${port}` };
+    const others = this.replicas.map((replica) => ({
+      name: replica.name,
+      address: replica.address,
+    }));
+    const replica = this.#newReplica(self, [...others, self], ['--join']);
+    this.#replicas = [...this.#replicas, replica];
+    replica.spawn({ args, env });
+    await this.waitForAnswer(name);
+    if (as === null) return replica;
+    const leaves = replaces === undefined ? null : this.exit(replaces);
+    await using db = await this.connect({ timeoutMs: CHANGE_TIMEOUT_MS });
+    await db.cluster.add({ ...self, promote: as === 'voter', replaces });
+    if (as === 'voter') await db.cluster.settled();
+    await leaves;
+    if (replaces !== undefined) await this.#forget(replaces);
+    return replica;
+  }
+
+  /**
+   * Removes a replica from the cluster, and waits until its process has ended, which it does by itself.
+   * @throws BalsaError as `ClusterAdmin.remove`
+   */
+  async removeReplica(name: string): Promise<void> {
+    await using db = await this.connect({ timeoutMs: CHANGE_TIMEOUT_MS });
+    const left = this.replica(name).running ? this.exit(name) : null;
+    await db.cluster.remove(name);
+    await left;
+    await this.#forget(name);
+  }
+
+  /** Deletes all data of a replica that does not run. */
+  wipe(name: string): void {
+    const { running, dataFolder } = this.replica(name);
+    if (running) throw new BalsaError('INVALID_ARGUMENT', `replica ${name} runs`);
+    rmSync(dataFolder, { recursive: true, force: true });
+  }
+
+  async #forget(name: string): Promise<void> {
+    await this.#probe(name).close();
+    this.#replicas = this.#replicas.filter((replica) => replica.name !== name);
+  }
+
+  #nextName(): string {
+    const names = new Set(this.#probes.keys());
+    let number = 1;
+    while (names.has(`n${number}`)) number += 1;
+    return `n${number}`;
+  }
+
+  // -------------------------------------------------------------------------------------------
   // Looks
 
   /** What one replica says of itself. */
@@ -202,7 +291,9 @@ export class LocalCluster implements AsyncDisposable {
       const followers = statuses.filter(
         (status) => status.leader === leader.replica && status.term === leader.term,
       );
-      return followers.length > this.replicas.length / 2 ? leader : undefined;
+      const voters = leader.membership.members.filter((member) => member.role === 'voter');
+      const follows = voters.filter((member) => followers.some((f) => f.replica === member.name));
+      return follows.length > voters.length / 2 ? leader : undefined;
     });
   }
 
@@ -325,7 +416,7 @@ export class LocalCluster implements AsyncDisposable {
 
 interface StartArguments extends LocalClusterOptions {
   readonly name: string;
-  readonly members: readonly { readonly name: string; readonly address: string }[];
+  readonly members: readonly MemberAddress[];
   readonly dataFolder: string;
 }
 

@@ -1,21 +1,22 @@
-import { isVoter, otherVoters } from './configuration.js';
+import { otherVoters } from './configuration.js';
 import { voteResult } from './quorum.js';
 import { startLeading } from './replication.js';
 import { becomeFollower, setLeader, setTerm } from './roles.js';
 import type { RaftState } from './state.js';
-import type { MemberId, RequestVote, RequestVoteReply } from './types.js';
+import type { MemberId, RequestVote, RequestVoteReply, TimeoutNow } from './types.js';
 
 /** Elections: paper §5.2, pre-vote of thesis §9.6, the up-to-date rule of paper §5.4.1. */
 
 /**
- * Asks whether an election could be won, before any term is disturbed. A leader stays one; who does
- * not vote does not campaign.
+ * Asks whether an election could be won, before any term is disturbed. A leader stays one; who may
+ * not lead does not campaign.
  */
 export function campaign(state: RaftState, reason: string): void {
   if (state.leadership !== null) return;
-  if (!isVoter(state.configuration, state.id)) {
-    state.resetElectionTimer();
-    becomeFollower(state, { term: state.currentTerm, leader: null, reason });
+  // Its own vote would break its promise, too. The timer has run out already: asked again with each tick.
+  if (state.votesForNobody) return;
+  if (!mayCampaign(state)) {
+    forgetLeader(state, reason);
     return;
   }
   state.role = 'pre-candidate';
@@ -23,14 +24,40 @@ export function campaign(state: RaftState, reason: string): void {
   state.votes.clear();
   state.resetElectionTimer();
   state.tellRole(reason);
-  requestVotes(state, true);
+  requestVotes(state, { preVote: true, transfer: false });
   // Its own pre-vote changes nothing and waits for nothing.
   recordVote(state, state.id, true);
 }
 
 /** The election timer has run out. */
 export function electionTimedOut(state: RaftState): void {
-  campaign(state, 'election-timeout');
+  if (state.options.priority === 0) forgetLeader(state, 'election-timeout');
+  else campaign(state, 'election-timeout');
+}
+
+/**
+ * The leader of the current term hands leadership over. It has seen that this member has the whole log
+ * and stopped taking proposals, so that no pre-vote is needed (thesis §3.10).
+ */
+export function handleTimeoutNow(state: RaftState, message: TimeoutNow): void {
+  const isFromLeader = state.leader === null || state.leader === message.from;
+  if (state.leadership !== null || !isFromLeader || !mayCampaign(state)) return;
+  becomeCandidate(state, { reason: 'timeout-now', transfer: true });
+}
+
+/**
+ * Only a voter may lead, not while it waits for a snapshot to take the place of its log, and not on a
+ * disk that does not answer. A member that leaves by a configuration that is not committed yet still
+ * may: its log may be the longest, so that those who stay need it to be elected first (thesis §4.2.2).
+ */
+function mayCampaign(state: RaftState): boolean {
+  return state.configurations.selfVotes && state.installing === null && !state.diskStalled;
+}
+
+/** No leader is heard, and it is not on this member to replace it: others are free to. */
+function forgetLeader(state: RaftState, reason: string): void {
+  state.resetElectionTimer();
+  becomeFollower(state, { term: state.currentTerm, leader: null, reason });
 }
 
 /**
@@ -113,24 +140,31 @@ function recordVote(state: RaftState, member: MemberId, granted: boolean): void 
   if (result === 'lost') {
     becomeFollower(state, { term: state.currentTerm, leader: null, reason: 'election-lost' });
   } else if (state.role === 'pre-candidate') {
-    becomeCandidate(state);
+    becomeCandidate(state, { reason: 'pre-vote-won', transfer: false });
   } else if (state.votes.has(state.id)) {
     state.votes.clear();
     startLeading(state);
   }
 }
 
-function becomeCandidate(state: RaftState): void {
+function becomeCandidate(
+  state: RaftState,
+  by: { readonly reason: string; readonly transfer: boolean },
+): void {
   setTerm(state, state.currentTerm + 1);
   state.votedFor = state.id;
   state.role = 'candidate';
   state.votes.clear();
   state.resetElectionTimer();
-  state.tellRole('pre-vote-won');
-  requestVotes(state, false);
+  state.tellRole(by.reason);
+  requestVotes(state, { preVote: false, transfer: by.transfer });
 }
 
-function requestVotes(state: RaftState, preVote: boolean): void {
+function requestVotes(
+  state: RaftState,
+  how: { readonly preVote: boolean; readonly transfer: boolean },
+): void {
+  const { preVote, transfer } = how;
   for (const member of otherVoters(state.configuration, state.id)) {
     const request: RequestVote = {
       type: 'RequestVote',
@@ -139,6 +173,7 @@ function requestVotes(state: RaftState, preVote: boolean): void {
       term: preVote ? state.currentTerm + 1 : state.currentTerm,
       preVote,
       lastLog: state.log.last,
+      transfer,
     };
     if (preVote) state.send(request);
     // A candidate that forgot its vote for itself could vote for another in the same term.

@@ -56,6 +56,14 @@ export class EntryCache {
     if (index < this.#firstIndex) this.#firstIndex = index;
   }
 
+  /** Lets all go; the next entry to come is `firstIndex`. */
+  reset(firstIndex: LogIndex): void {
+    this.#slots = [];
+    this.#head = 0;
+    this.#firstIndex = firstIndex;
+    this.#bytes = 0;
+  }
+
   /** Lets the oldest entries go, none beyond `throughIndex`, until `bytesMax` is kept. */
   evict(throughIndex: LogIndex, bytesMax: number): void {
     while (this.#bytes > bytesMax && this.#firstIndex <= throughIndex) {

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { grantLease } from './lease.js';
 import { becomeFollower, setLeader } from './roles.js';
 import type { RaftState } from './state.js';
 import type {
@@ -6,6 +7,7 @@ import type {
   AppendEntriesReply,
   Entry,
   Heartbeat,
+  HeartbeatReply,
   LogIndex,
   MemberId,
 } from './types.js';
@@ -15,6 +17,9 @@ import type {
 /** The message is of the current term. */
 export function handleAppendEntries(state: RaftState, message: AppendEntries): void {
   follow(state, message.from);
+  // A snapshot is about to take the place of the log: what is taken now would be lost with it. No
+  // answer, because a refusal would ask for yet another snapshot.
+  if (state.installing !== null) return;
   const verified = takeEntries(state, message);
   if (verified === null) {
     refuseAppend(state, message);
@@ -23,15 +28,20 @@ export function handleAppendEntries(state: RaftState, message: AppendEntries): v
   // Figure 2: only through the last entry that this message verified. What the own log holds
   // beyond that may differ from the leader's.
   state.commitTo(Math.min(message.leaderCommit, verified));
+  acknowledge(state, message.from, verified);
+}
+
+/** Tells the leader of the current term that the own log equals its log through `matchIndex`. */
+export function acknowledge(state: RaftState, leader: MemberId, matchIndex: LogIndex): void {
   const reply: AppendEntriesReply = {
     type: 'AppendEntriesReply',
     from: state.id,
-    to: message.from,
+    to: leader,
     term: state.currentTerm,
-    result: { success: true, matchIndex: verified },
+    result: { success: true, matchIndex },
   };
   // An entry that is acknowledged and lost may have been committed.
-  if (verified > state.writes.flushedIndex) state.outbox.sendAfterPersist(reply);
+  if (matchIndex > state.writes.flushedIndex) state.outbox.sendAfterPersist(reply);
   else state.sendOnceTermIsDurable(reply);
 }
 
@@ -55,26 +65,34 @@ export function handleHeartbeat(state: RaftState, message: Heartbeat): void {
   follow(state, message.from);
   // At most what this member has said to have; so it must be there.
   state.commitTo(message.commit);
-  answerHeartbeat(state, message, message.readRound);
+  answerHeartbeat(state, message, {
+    readRound: message.readRound,
+    leaseGranted: grantLease(state, message),
+  });
 }
 
 /** Tells the sender of an old heartbeat the term. Round 0 confirms nothing in any term. */
 export function refuseHeartbeat(state: RaftState, message: Heartbeat): void {
-  answerHeartbeat(state, message, 0);
+  answerHeartbeat(state, message, { readRound: 0, leaseGranted: false });
 }
 
-function answerHeartbeat(state: RaftState, message: Heartbeat, readRound: number): void {
+function answerHeartbeat(
+  state: RaftState,
+  message: Heartbeat,
+  answer: Pick<HeartbeatReply, 'readRound' | 'leaseGranted'>,
+): void {
   state.sendOnceTermIsDurable({
     type: 'HeartbeatReply',
     from: state.id,
     to: message.from,
     term: state.currentTerm,
-    readRound,
+    priority: state.options.priority,
+    ...answer,
   });
 }
 
-/** The sender leads the current term. */
-function follow(state: RaftState, leader: MemberId): void {
+/** `leader` leads the current term. */
+export function follow(state: RaftState, leader: MemberId): void {
   assert(
     state.leadership === null && (state.leader === null || state.leader === leader),
     `one leader in term ${state.currentTerm}: ${state.leader} and ${leader}`,
@@ -106,11 +124,11 @@ function takeEntries(state: RaftState, message: AppendEntries): LogIndex | null 
   }
   for (const entry of entries) {
     if (entry.index > log.lastIndex) {
-      log.append(entry);
+      state.append(entry);
     } else if (entry.index > log.start.index && log.termAt(entry.index) !== entry.term) {
       // Only on a conflict: an old message that was overtaken must not cut off what came after it.
       state.truncateFrom(entry.index);
-      log.append(entry);
+      state.append(entry);
     }
   }
   return Math.max(prevLog.index + entries.length, commitIndex);

@@ -1,7 +1,10 @@
+import { CatchUps } from './catch-ups.js';
 import { isVoter, otherMembers } from './configuration.js';
+import { LeaseRounds } from './lease.js';
 import { Progress } from './progress.js';
 import { isQuorumActive, quorumReached } from './quorum.js';
 import { ReadRounds } from './read-index.js';
+import type { Transfer } from './transfer.js';
 import type { Configuration, LogIndex, MemberId, RaftOptions } from './types.js';
 
 /** All that a member knows only while it leads. Made anew with each term that it leads. */
@@ -10,6 +13,18 @@ export class Leadership {
   readonly firstIndex: LogIndex;
   readonly sinceTick: number;
   readonly reads = new ReadRounds();
+  readonly leaseRounds = new LeaseRounds();
+  readonly catchUps: CatchUps;
+  /** What followers have said of their priority. */
+  readonly priorities = new Map<MemberId, number>();
+  /** Since when a learner that is to be promoted waits for others. */
+  promotionSinceTick: number | null = null;
+  /** Leadership is being handed over. */
+  transfer: Transfer | null = null;
+  /** From here on another may be elected in spite of a lease: there is none in this term any more. */
+  timeoutNowSent = false;
+  /** Not before this tick does it hand over by itself again. */
+  handOverFromTick: number;
   /** Bytes of the entries of this leadership that are not committed. */
   uncommittedBytes = 0;
   heartbeatElapsed = 0;
@@ -17,7 +32,11 @@ export class Leadership {
   /** Ticks since the activity of the quorum was checked. */
   checkElapsed = 0;
   readonly #id: MemberId;
+  readonly #limits: RaftOptions['limits'];
   readonly #progress = new Map<MemberId, Progress>();
+  /** Members no more, and the tick until which they are still told so. */
+  readonly #leaving = new Map<MemberId, number>();
+  readonly #electionTicks: number;
 
   constructor(
     options: RaftOptions,
@@ -28,8 +47,12 @@ export class Leadership {
     },
   ) {
     this.#id = options.id;
+    this.#limits = options.limits;
+    this.#electionTicks = options.electionTicks;
     this.firstIndex = start.firstIndex;
     this.sinceTick = start.tick;
+    this.handOverFromTick = start.tick + options.electionTicks;
+    this.catchUps = new CatchUps(options.electionTicks);
     for (const member of otherMembers(start.configuration, options.id)) {
       this.#progress.set(member, new Progress(member, start.firstIndex, options.limits));
     }
@@ -39,8 +62,45 @@ export class Leadership {
     return this.#progress.get(member);
   }
 
+  /** All that receive the log, also those that learn by it that they are members no more. */
   followers(): IterableIterator<Progress> {
     return this.#progress.values();
+  }
+
+  isLeaving(member: MemberId): boolean {
+    return this.#leaving.has(member);
+  }
+
+  /**
+   * A configuration has taken effect. Whoever it leaves out goes on receiving the log for an election
+   * timeout: a member that knows of its removal starts no elections.
+   */
+  follow(configuration: Configuration, tick: number): void {
+    const members = new Set(otherMembers(configuration, this.#id));
+    for (const member of members) {
+      this.#leaving.delete(member);
+      if (this.#progress.has(member)) continue;
+      this.#progress.set(member, new Progress(member, configuration.index, this.#limits));
+    }
+    for (const member of this.#progress.keys()) {
+      if (members.has(member) || this.#leaving.has(member)) continue;
+      this.#leaving.set(member, tick + this.#electionTicks);
+    }
+  }
+
+  /** Forgets those that have had the time to learn of their removal. */
+  forgetRemoved(tick: number): void {
+    for (const [member, untilTick] of this.#leaving) {
+      if (tick < untilTick) continue;
+      this.#leaving.delete(member);
+      this.#progress.delete(member);
+    }
+  }
+
+  /** Has this member given a sign of life within the last election timeout? Itself: yes. */
+  hears(member: MemberId, tick: number): boolean {
+    if (member === this.#id) return true;
+    return this.#progress.get(member)?.wasActiveWithin(this.#electionTicks, tick) ?? false;
   }
 
   /** The greatest index that is on the disks of a quorum. */

@@ -91,6 +91,14 @@ export class RaftLog {
     this.#start = place;
   }
 
+  /** A snapshot through `place` has taken the place of all entries: the log ends where it begins. */
+  reset(place: LogPosition): void {
+    this.#start = place;
+    this.#lastIndex = place.index;
+    this.#terms.clear();
+    this.#cache.reset(place.index + 1);
+  }
+
   /** Lets entries through `throughIndex` (applied, and on disk) go where the bound asks for it. */
   evict(throughIndex: LogIndex): void {
     this.#cache.evict(throughIndex, this.#cacheBytesMax);

@@ -1,4 +1,5 @@
 import type {
+  ConfigurationAnswer,
   CoreEvent,
   DiskWrite,
   LoadRequest,
@@ -7,6 +8,9 @@ import type {
   ProposalAnswer,
   ReadAnswer,
   Ready,
+  SnapshotOffer,
+  SnapshotRequest,
+  TransferAnswer,
 } from './types.js';
 
 const NONE: readonly never[] = [];
@@ -18,6 +22,10 @@ export class Outbox {
   #proposals: ProposalAnswer[] = [];
   #reads: ReadAnswer[] = [];
   #loads: LoadRequest[] = [];
+  #configurationChanges: ConfigurationAnswer[] = [];
+  #transfers: TransferAnswer[] = [];
+  #snapshots: SnapshotRequest[] = [];
+  #install: SnapshotOffer | null = null;
   #events: CoreEvent[] = [];
 
   send(message: Message): void {
@@ -40,6 +48,22 @@ export class Outbox {
     this.#loads.push(request);
   }
 
+  answerConfigurationChange(answer: ConfigurationAnswer): void {
+    this.#configurationChanges.push(answer);
+  }
+
+  answerTransfer(answer: TransferAnswer): void {
+    this.#transfers.push(answer);
+  }
+
+  sendSnapshot(request: SnapshotRequest): void {
+    this.#snapshots.push(request);
+  }
+
+  install(snapshot: SnapshotOffer): void {
+    this.#install = snapshot;
+  }
+
   tell(event: CoreEvent): void {
     this.#events.push(event);
   }
@@ -54,6 +78,10 @@ export class Outbox {
       proposals: orNone(this.#proposals),
       reads: orNone(this.#reads),
       loads: orNone(this.#loads),
+      configurationChanges: orNone(this.#configurationChanges),
+      transfers: orNone(this.#transfers),
+      snapshots: orNone(this.#snapshots),
+      install: this.#install,
       events: orNone(this.#events),
     };
     if (ready.messages !== NONE) this.#messages = [];
@@ -61,6 +89,10 @@ export class Outbox {
     if (ready.proposals !== NONE) this.#proposals = [];
     if (ready.reads !== NONE) this.#reads = [];
     if (ready.loads !== NONE) this.#loads = [];
+    if (ready.configurationChanges !== NONE) this.#configurationChanges = [];
+    if (ready.transfers !== NONE) this.#transfers = [];
+    if (ready.snapshots !== NONE) this.#snapshots = [];
+    this.#install = null;
     if (ready.events !== NONE) this.#events = [];
     return ready;
   }

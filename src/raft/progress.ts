@@ -6,8 +6,9 @@ import type { Entry, LogIndex, MemberId, RaftOptions } from './types.js';
  * - `probe`: where the logs agree is not known. One message, then wait for its answer.
  * - `replicate`: known. Messages follow one another without waiting, within the window.
  * - `load`: the entries it needs next are being read from the disk.
+ * - `snapshot`: the entries it needs next are gone, and a snapshot was asked for. Nothing but heartbeats.
  */
-export type ProgressState = 'probe' | 'replicate' | 'load';
+export type ProgressState = 'probe' | 'replicate' | 'load' | 'snapshot';
 
 /** What a leader knows of one follower. */
 export class Progress {
@@ -17,6 +18,8 @@ export class Progress {
   matchIndex: LogIndex = 0;
   /** The greatest round of reads that it has confirmed. */
   readRound = 0;
+  /** The greatest round for which it has granted a lease. */
+  leaseRound = 0;
   /** The commit index that it was told of. */
   sentCommit: LogIndex = 0;
   /** When the last AppendEntries was sent to it. */
@@ -27,7 +30,7 @@ export class Progress {
   #loadedEntries: readonly Entry[] | null = null;
   #state: ProgressState = 'probe';
   #nextIndex: LogIndex;
-  /** A probe was sent: wait for its answer. */
+  /** A probe was sent, or would be of no use: wait for an answer, or for a sign of life. */
   #paused = false;
   /** While loading: the first entry asked for, and the state to go on in. */
   #loadFrom: LogIndex = 0;
@@ -44,7 +47,10 @@ export class Progress {
     return this.#state;
   }
 
-  /** The entry to send next. Always beyond `matchIndex`. */
+  /**
+   * The entry to send next. Always beyond `matchIndex`. At or before the start of the log only when the
+   * follower has said itself that it lacks what is gone.
+   */
   get nextIndex(): LogIndex {
     return this.#nextIndex;
   }
@@ -79,13 +85,15 @@ export class Progress {
     this.#nextIndex = lastIndex + 1;
   }
 
-  /** It has all through `matchIndex`. Says whether that was news. */
-  accepted(matchIndex: LogIndex): boolean {
+  /** It has all through `matchIndex`; the log begins behind `logStart`. Says whether that was news. */
+  accepted(matchIndex: LogIndex, logStart: LogIndex): boolean {
     if (matchIndex < this.matchIndex) return false;
     const news = matchIndex > this.matchIndex;
     this.matchIndex = matchIndex;
     this.window.freeThrough(matchIndex);
-    if (this.#state === 'probe') {
+    const canGoOn = matchIndex >= logStart;
+    if (canGoOn && (this.#state === 'probe' || this.#state === 'snapshot')) {
+      // Any place from which entries can follow will do, whatever it was that brought it there.
       this.#state = 'replicate';
       this.#nextIndex = matchIndex + 1;
     } else {
@@ -100,6 +108,7 @@ export class Progress {
    * not take `nextIndex` back.
    */
   refused(prevIndex: LogIndex, agreement: LogIndex): boolean {
+    if (this.#state === 'snapshot') return false;
     const probing = this.#state === 'probe' || this.#afterLoadProbes();
     const stale = probing
       ? prevIndex !== this.#nextIndex - 1
@@ -110,10 +119,41 @@ export class Progress {
   }
 
   /** Messages under way may be lost: find out what it has. */
-  becomeUnreachable(): void {
+  becomeUnreachable(logStart: LogIndex, tick: number): void {
     // Who is already probed waits for a sign of life, however often its connection is refused.
     if (this.#state === 'probe' || this.#afterLoadProbes()) return;
-    this.#probeFrom(this.matchIndex + 1);
+    if (this.#state === 'snapshot') this.snapshotFailed(logStart, tick);
+    else this.#probeFrom(Math.max(this.matchIndex, logStart) + 1);
+  }
+
+  /** A snapshot was asked for. */
+  awaitSnapshot(): void {
+    assert(this.#state === 'probe', 'only the answer to a probe shows that a snapshot is needed');
+    this.askDue = false;
+    this.#state = 'snapshot';
+  }
+
+  /** It has a snapshot through `index`, or soon will: an empty message asks. */
+  snapshotTaken(index: LogIndex, logStart: LogIndex, tick: number): void {
+    this.#waitBehind(Math.max(index, logStart), tick);
+    this.askDue = true;
+  }
+
+  /**
+   * The snapshot did not get there, or it is not known whether it did. A later sign of life makes an
+   * empty message ask whether it has come after all; the refusal asks for another one.
+   */
+  snapshotFailed(logStart: LogIndex, tick: number): void {
+    this.#waitBehind(logStart, tick);
+  }
+
+  /**
+   * The log begins behind `logStart` now. If that takes away what is to be sent next, the start of the
+   * log is the first place to ask for: what is known may be old, and a snapshot is dear.
+   */
+  logCompacted(logStart: LogIndex): void {
+    if (this.#state === 'snapshot' || this.#nextIndex > logStart) return;
+    this.#probeFrom(logStart + 1);
   }
 
   /**
@@ -129,7 +169,10 @@ export class Progress {
   }
 
   load(): void {
-    assert(this.#state !== 'load', 'one load at a time for a follower');
+    assert(
+      this.#state === 'probe' || this.#state === 'replicate',
+      'one load at a time for a follower, and none for one that waits for a snapshot',
+    );
     this.#stateAfterLoad = this.#state;
     this.#state = 'load';
     this.#loadFrom = this.#nextIndex;
@@ -140,6 +183,11 @@ export class Progress {
     if (this.#state !== 'load' || fromIndex !== this.#loadFrom) return false;
     this.#state = this.#stateAfterLoad;
     return true;
+  }
+
+  /** The disk no longer had what was to be loaded: the log is about to begin behind it. */
+  loadedNothing(tick: number): void {
+    if (this.#state === 'load') this.#waitBehind(this.#nextIndex - 1, tick);
   }
 
   keepLoaded(entries: readonly Entry[]): void {
@@ -155,6 +203,13 @@ export class Progress {
 
   #afterLoadProbes(): boolean {
     return this.#state === 'load' && this.#stateAfterLoad === 'probe';
+  }
+
+  /** Probes behind `index`, though not before it gives a sign of life. */
+  #waitBehind(index: LogIndex, tick: number): void {
+    this.#probeFrom(index + 1);
+    this.#paused = true;
+    this.sentAtTick = tick;
   }
 
   #probeFrom(index: LogIndex): void {

@@ -5,6 +5,7 @@ import {
   electionTimedOut,
   handleRequestVote,
   handleRequestVoteReply,
+  handleTimeoutNow,
   hearsLeader,
   leaderDisconnected,
 } from './election.js';
@@ -15,6 +16,7 @@ import {
   refuseHeartbeat,
 } from './following.js';
 import type { Leadership } from './leadership.js';
+import { advanceMembership, changeConfiguration } from './membership.js';
 import type { ProgressState } from './progress.js';
 import {
   answerConfirmedReads,
@@ -36,16 +38,26 @@ import {
   sendHeartbeats,
 } from './replication.js';
 import { becomeFollower } from './roles.js';
+import { compactLog, snapshotInstalled, snapshotReceived, snapshotSent } from './snapshots.js';
 import { RaftState } from './state.js';
+import { leaveWhenRemoved, leaveWhenStalled, leaveWithoutQuorum } from './stepping-down.js';
+import {
+  advanceTransfer,
+  handOverByPriority,
+  tickTransfer,
+  transferLeadership,
+} from './transfer.js';
 import type {
   Configuration,
   Entry,
   LogIndex,
+  LogPosition,
   MemberId,
   Message,
   RaftEvent,
   RaftOptions,
   Ready,
+  RequestVote,
   RestoredState,
   Role,
   Term,
@@ -81,10 +93,15 @@ export class RaftNode {
     this.#state = new RaftState(options, restored);
   }
 
-  /** Applies all events in order, then collects the effects of all of them once. */
-  step(events: RaftEvent | readonly RaftEvent[]): Ready {
-    if (isList(events)) for (const event of events) apply(this.#state, event);
-    else apply(this.#state, events);
+  /**
+   * Applies all events in order, then collects the effects of all of them once. `nowMs`: the shell's
+   * monotonic time, read when the step begins, behind the arrival of all its events; only leases for
+   * reads need it.
+   */
+  step(events: RaftEvent | readonly RaftEvent[], nowMs = 0): Ready {
+    this.#state.begin(nowMs);
+    if (isList(events)) for (const event of events) happen(this.#state, event);
+    else happen(this.#state, events);
     return collect(this.#state);
   }
 
@@ -124,6 +141,11 @@ export class RaftNode {
     return this.#state.log.lastIndex;
   }
 
+  /** The log begins behind this place. */
+  get logStart(): LogPosition {
+    return this.#state.log.start;
+  }
+
   /** The own log is on disk through here. */
   get flushedIndex(): LogIndex {
     return this.#state.writes.flushedIndex;
@@ -135,6 +157,11 @@ export class RaftNode {
 
   get configuration(): Configuration {
     return this.#state.configuration;
+  }
+
+  /** To whom this leader is handing leadership, if to anybody. */
+  get transferTarget(): MemberId | null {
+    return this.#state.leadership?.transfer?.target ?? null;
   }
 
   /** Bytes of the entries that this leader took and has not committed; 0 unless it leads. */
@@ -151,7 +178,10 @@ export class RaftNode {
   get progress(): readonly FollowerStatus[] {
     const { leadership, now, options } = this.#state;
     if (leadership === null) return [];
-    return Array.from(leadership.followers(), (progress) => ({
+    const members = Array.from(leadership.followers()).filter(
+      (p) => !leadership.isLeaving(p.member),
+    );
+    return members.map((progress) => ({
       member: progress.member,
       matchIndex: progress.matchIndex,
       nextIndex: progress.nextIndex,
@@ -168,6 +198,12 @@ export class RaftNode {
 
 function isList(events: RaftEvent | readonly RaftEvent[]): events is readonly RaftEvent[] {
   return Array.isArray(events);
+}
+
+function happen(state: RaftState, event: RaftEvent): void {
+  apply(state, event);
+  // Before a next event could add to a log that this member is about to leave to others.
+  leaveWhenRemoved(state);
 }
 
 function apply(state: RaftState, event: RaftEvent): void {
@@ -200,6 +236,24 @@ function apply(state: RaftState, event: RaftEvent): void {
     case 'campaign':
       campaign(state, 'campaign');
       break;
+    case 'change-configuration':
+      changeConfiguration(state, event.id, event.change);
+      break;
+    case 'transfer':
+      transferLeadership(state, event.id, event.target);
+      break;
+    case 'compact':
+      compactLog(state, event.index);
+      break;
+    case 'snapshot-sent':
+      snapshotSent(state, event.member, event.index);
+      break;
+    case 'snapshot-received':
+      snapshotReceived(state, event.snapshot);
+      break;
+    case 'snapshot-installed':
+      snapshotInstalled(state, event.position);
+      break;
     default:
       unreachable(event);
   }
@@ -217,18 +271,14 @@ function tick(state: RaftState): void {
 }
 
 function tickLeader(state: RaftState, leadership: Leadership): void {
-  const { electionTicks, heartbeatTicks } = state.options;
-  leadership.checkElapsed += 1;
-  if (leadership.checkElapsed >= electionTicks) {
-    leadership.checkElapsed = 0;
-    // Cut off from the quorum it can decide nothing: clients had better ask elsewhere.
-    if (!leadership.hearsQuorum(state.configuration, electionTicks, state.now)) {
-      becomeFollower(state, { term: state.currentTerm, leader: null, reason: 'check-quorum' });
-      return;
-    }
-  }
+  leaveWithoutQuorum(state, leadership);
+  if (state.leadership !== null) leaveWhenStalled(state, leadership);
+  if (state.leadership === null) return;
+  leadership.forgetRemoved(state.now);
+  tickTransfer(state, leadership);
+  handOverByPriority(state, leadership);
   leadership.heartbeatElapsed += 1;
-  if (leadership.heartbeatElapsed >= heartbeatTicks) leadership.heartbeatDue = true;
+  if (leadership.heartbeatElapsed >= state.options.heartbeatTicks) leadership.heartbeatDue = true;
 }
 
 function persisted(state: RaftState, sequence: number): void {
@@ -246,8 +296,9 @@ function applied(state: RaftState, index: LogIndex): void {
 
 /** Terms first (paper §5.1), then what the message says. */
 function receive(state: RaftState, message: Message): void {
+  if (message.type === 'RequestVote' && isPromisedAway(state, message)) return;
   if (message.term > state.currentTerm) {
-    if (message.type === 'RequestVote' && hearsLeader(state)) return;
+    if (message.type === 'RequestVote' && !message.transfer && hearsLeader(state)) return;
     if (takesTermFrom(message)) {
       const leads = message.type === 'AppendEntries' || message.type === 'Heartbeat';
       const leader = leads ? message.from : null;
@@ -256,6 +307,11 @@ function receive(state: RaftState, message: Message): void {
   }
   if (message.term < state.currentTerm) answerOldTerm(state, message);
   else dispatch(state, message);
+}
+
+/** A leader may be reading by a lease. Whoever lags is told the term all the same. */
+function isPromisedAway(state: RaftState, message: RequestVote): boolean {
+  return state.votesForNobody && !message.transfer && message.term >= state.currentTerm;
 }
 
 /** Questions and answers of a pre-vote carry a term that nobody has begun. */
@@ -289,6 +345,7 @@ function answerOldTerm(state: RaftState, message: Message): void {
     case 'HeartbeatReply':
     case 'ReadIndex':
     case 'ReadIndexReply':
+    case 'TimeoutNow':
       break;
     default:
       unreachable(message);
@@ -321,6 +378,9 @@ function dispatch(state: RaftState, message: Message): void {
     case 'ReadIndexReply':
       handleReadIndexReply(state, message);
       break;
+    case 'TimeoutNow':
+      handleTimeoutNow(state, message);
+      break;
     default:
       unreachable(message);
   }
@@ -334,6 +394,7 @@ function collect(state: RaftState): Ready {
 }
 
 function collectOfLeader(state: RaftState, leadership: Leadership): void {
+  advanceMembership(state, leadership);
   startReadRound(state, leadership);
   if (leadership.heartbeatDue) {
     leadership.heartbeatDue = false;
@@ -341,5 +402,6 @@ function collectOfLeader(state: RaftState, leadership: Leadership): void {
     sendHeartbeats(state, leadership);
   }
   replicate(state, leadership);
+  advanceTransfer(state, leadership);
   answerConfirmedReads(state, leadership);
 }

@@ -51,6 +51,12 @@ export class ReadRounds {
     return true;
   }
 
+  /** A round without reads of its own. */
+  nextRound(): number {
+    this.#round += 1;
+    return this.#round;
+  }
+
   /** A quorum confirmed `round`, and with it all before. Returns the reads that this answers. */
   confirm(round: number): readonly ReadBatch[] {
     let count = 0;

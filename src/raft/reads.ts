@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import type { Leadership } from './leadership.js';
+import { hasLease } from './lease.js';
 import type { ReadOrigin } from './read-index.js';
 import type { RaftState } from './state.js';
 import type { LogIndex, ReadIndexReply, ReadIndexRequest } from './types.js';
@@ -45,10 +46,18 @@ export function forwardReads(state: RaftState): void {
   });
 }
 
-/** Starts one round for all reads of this step, once the leader knows what is committed. */
+/**
+ * Starts one round for all reads of this step, once the leader knows what is committed; with a lease
+ * they are answered at once.
+ */
 export function startReadRound(state: RaftState, leadership: Leadership): void {
   // Paper §8: before an entry of its own term is committed, a leader may not know the latest commits.
   if (state.commitIndex < leadership.firstIndex) return;
+  if (leadership.reads.size > 0 && hasLease(state, leadership)) {
+    // No other leads: nothing can be committed elsewhere.
+    for (const origin of leadership.reads.drain()) answerRead(state, origin, state.commitIndex);
+    return;
+  }
   if (leadership.reads.start(state.commitIndex)) leadership.heartbeatDue = true;
 }
 

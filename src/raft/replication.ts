@@ -1,13 +1,15 @@
 import { assert } from '../base/assert.js';
 import { entryBytes } from './entry-cache.js';
 import { Leadership } from './leadership.js';
+import { beginLeaseRound } from './lease.js';
+import { appendOwn } from './own-entries.js';
 import type { Progress } from './progress.js';
 import { setLeader } from './roles.js';
+import { offerSnapshot } from './snapshots.js';
 import type { RaftState } from './state.js';
 import type {
   AppendEntriesReply,
   Entry,
-  EntryType,
   HeartbeatReply,
   LogIndex,
   LogPosition,
@@ -38,6 +40,11 @@ export function propose(state: RaftState, id: number, payload: Uint8Array): void
     outbox.answerProposal({ id, accepted: false, reason: 'not-leader', leader });
     return;
   }
+  if (leadership.transfer !== null) {
+    // The target is to have the whole log: it must not grow meanwhile.
+    outbox.answerProposal({ id, accepted: false, reason: 'transferring', leader });
+    return;
+  }
   const { uncommittedBytes } = leadership;
   const { uncommittedBytesMax } = state.options.limits;
   // One is taken however large it is, when none waits: it could never be taken otherwise.
@@ -47,17 +54,6 @@ export function propose(state: RaftState, id: number, payload: Uint8Array): void
   }
   const position = appendOwn(state, leadership, { type: 'command', payload });
   outbox.answerProposal({ id, accepted: true, position });
-}
-
-function appendOwn(
-  state: RaftState,
-  leadership: Leadership,
-  what: { readonly type: EntryType; readonly payload: Uint8Array },
-): LogPosition {
-  const entry: Entry = { index: state.log.lastIndex + 1, term: state.currentTerm, ...what };
-  state.log.append(entry);
-  leadership.uncommittedBytes += entry.payload.byteLength;
-  return { index: entry.index, term: entry.term };
 }
 
 /** Commits what is stored on a quorum. Called when an own or a follower's disk has got further. */
@@ -83,10 +79,17 @@ export function handleAppendEntriesReply(state: RaftState, message: AppendEntrie
       result.matchIndex <= state.log.lastIndex,
       'no follower has more of the log of a term than its leader',
     );
-    if (progress.accepted(result.matchIndex)) advanceCommit(state);
+    if (progress.accepted(result.matchIndex, state.log.start.index)) advanceCommit(state);
     return;
   }
-  progress.refused(result.prevIndex, state.log.lastPossibleAgreement(result.hint).index);
+  progress.refused(result.prevIndex, agreementWith(state, result.hint));
+}
+
+/** The last place where a log that ends with `hint` may still agree with the own one. */
+function agreementWith(state: RaftState, hint: LogPosition): LogIndex {
+  // What lies before the start is gone: whoever ends there needs a snapshot.
+  if (hint.index < state.log.start.index) return hint.index;
+  return state.log.lastPossibleAgreement(hint).index;
 }
 
 export function handleHeartbeatReply(state: RaftState, message: HeartbeatReply): void {
@@ -94,18 +97,25 @@ export function handleHeartbeatReply(state: RaftState, message: HeartbeatReply):
   if (progress === undefined) return;
   progress.heard(state.now);
   progress.readRound = Math.max(progress.readRound, message.readRound);
+  if (message.leaseGranted) progress.leaseRound = Math.max(progress.leaseRound, message.readRound);
+  state.leadership?.priorities.set(message.from, message.priority);
   progress.alive(state.now - state.options.heartbeatTicks);
 }
 
 export function followerDisconnected(state: RaftState, member: MemberId): void {
-  state.leadership?.progressOf(member)?.becomeUnreachable();
+  state.leadership?.progressOf(member)?.becomeUnreachable(state.log.start.index, state.now);
 }
 
 /** Entries for a slow follower were read from the disk. Old answers are ignored. */
 export function handleLoaded(state: RaftState, member: MemberId, entries: readonly Entry[]): void {
   const progress = state.leadership?.progressOf(member);
+  if (progress === undefined) return;
   const first = entries[0];
-  if (progress === undefined || first === undefined || !progress.loaded(first.index)) return;
+  if (first === undefined) {
+    progress.loadedNothing(state.now);
+    return;
+  }
+  if (!progress.loaded(first.index)) return;
   // The log may have been another when it was read.
   if (entries.every((entry) => state.log.holds(entry))) progress.keepLoaded(entries);
 }
@@ -113,7 +123,9 @@ export function handleLoaded(state: RaftState, member: MemberId, entries: readon
 /** What a leader sends at the end of a step: at most one AppendEntries to each follower. */
 export function replicate(state: RaftState, leadership: Leadership): void {
   for (const progress of leadership.followers()) {
-    if (progress.nextIndex <= state.log.lastIndex && progress.ready) {
+    if (progress.nextIndex <= state.log.start.index) {
+      offerSnapshot(state, progress);
+    } else if (progress.nextIndex <= state.log.lastIndex && progress.ready) {
       sendNextEntries(state, progress);
     } else if (progress.askDue || hasNewsFor(state, progress)) {
       sendEntries(state, progress, NO_ENTRIES);
@@ -123,6 +135,7 @@ export function replicate(state: RaftState, leadership: Leadership): void {
 
 /** Tells all that it leads, and asks them to confirm the latest round of reads. */
 export function sendHeartbeats(state: RaftState, leadership: Leadership): void {
+  const leaseMs = beginLeaseRound(state, leadership);
   for (const progress of leadership.followers()) {
     state.send({
       type: 'Heartbeat',
@@ -132,6 +145,7 @@ export function sendHeartbeats(state: RaftState, leadership: Leadership): void {
       // Never beyond what it is known to have: it may hold other entries there.
       commit: Math.min(progress.matchIndex, state.commitIndex),
       readRound: leadership.reads.round,
+      leaseMs,
     });
   }
 }
@@ -144,8 +158,6 @@ function sendNextEntries(state: RaftState, progress: Progress): void {
     sendEntries(state, progress, entries);
     return;
   }
-  // Before the start of the log: only a snapshot helps.
-  if (fromIndex <= state.log.start.index) return;
   progress.load();
   state.outbox.load({
     member: progress.member,

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.js';
 import { dropReads, failForwardedReads } from './reads.js';
 import type { RaftState } from './state.js';
+import { endTransfer } from './transfer.js';
 import type { MemberId, Term } from './types.js';
 
 /** Who leads now, as far as this member knows; reads that were forwarded to another are lost. */
@@ -34,6 +35,7 @@ export function becomeFollower(
   state.votes.clear();
   setLeader(state, to.leader);
   dropReads(state);
+  endTransfer(state);
   state.leadership = null;
   state.tellRole(to.reason);
 }

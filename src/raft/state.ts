@@ -1,18 +1,24 @@
 import { assert } from '../base/assert.js';
+import { unpackConfiguration } from './configuration-codec.js';
+import { ConfigurationHistory } from './configuration-history.js';
 import { ForwardedReads } from './forwarded-reads.js';
 import type { Leadership } from './leadership.js';
+import { VotePromise } from './lease.js';
 import { RaftLog } from './log.js';
 import { Outbox } from './outbox.js';
 import type {
   Configuration,
   DiskWrite,
+  Entry,
   HardState,
   LogIndex,
+  LogPosition,
   MemberId,
   Message,
   RaftOptions,
   RestoredState,
   Role,
+  SnapshotOffer,
   Term,
 } from './types.js';
 import { WritesUnderWay } from './writes-under-way.js';
@@ -35,6 +41,9 @@ export class RaftState {
   appliedIndex: LogIndex;
   /** Ticks since the start. */
   now = 0;
+  /** Monotonic time of the present step. */
+  nowMs = Number.NEGATIVE_INFINITY;
+  readonly votePromise: VotePromise;
   /** Ticks since the election timer was reset. */
   electionElapsed = 0;
   /** At which value of `electionElapsed` an election starts. */
@@ -43,7 +52,9 @@ export class RaftState {
   readonly votes = new Map<MemberId, boolean>();
   /** Not null exactly while the role is `leader`. */
   leadership: Leadership | null = null;
-  readonly #configuration: Configuration;
+  /** The snapshot of `Ready.install`, until it is in place: no entries, and no campaign. */
+  installing: SnapshotOffer | null = null;
+  readonly configurations: ConfigurationHistory;
   /** What the last write with a hard state said. */
   #writtenHardState: HardState;
   /** The log through here is on disk, or in a write under way. */
@@ -55,6 +66,8 @@ export class RaftState {
     this.log = new RaftLog(restored, options.limits.logCacheBytesMax);
     this.writes = new WritesUnderWay(restored.hardState, restored.lastIndex);
     this.forwardedReads = new ForwardedReads(options.random);
+    // Who has been in no term has promised nothing.
+    this.votePromise = new VotePromise(restored.hardState.currentTerm > 0 ? options.leaseMs : 0);
     this.currentTerm = restored.hardState.currentTerm;
     this.votedFor = restored.hardState.votedFor;
     this.appliedIndex = restored.appliedIndex;
@@ -63,10 +76,11 @@ export class RaftState {
       restored.appliedIndex,
       restored.logStart.index,
     );
-    this.#configuration = restored.configuration;
+    this.configurations = restoredConfigurations(options.id, restored, this.commitIndex);
     this.#writtenHardState = restored.hardState;
     this.#writtenIndex = restored.lastIndex;
     this.resetElectionTimer();
+    this.#tellRemoval();
   }
 
   get id(): MemberId {
@@ -75,12 +89,29 @@ export class RaftState {
 
   /** The one in effect. The only way to it, so that a change takes effect everywhere at once. */
   get configuration(): Configuration {
-    return this.#configuration;
+    return this.configurations.current;
+  }
+
+  /** A step begins. A clock that is read twice in one moment may not go back. */
+  begin(nowMs: number): void {
+    this.nowMs = Math.max(this.nowMs, nowMs);
+    this.votePromise.begin(this.nowMs);
+  }
+
+  /** Has it promised to vote for nobody at present, itself included (see `lease`)? */
+  get votesForNobody(): boolean {
+    return this.votePromise.holdsAt(this.nowMs);
   }
 
   /** Are the current term and vote on disk? What promises anything in this term waits for it. */
   get hardStateIsDurable(): boolean {
     return this.writes.holds(this);
+  }
+
+  /** Has the disk owed an answer for too long? */
+  get diskStalled(): boolean {
+    const since = this.writes.oldestSinceTick;
+    return since !== null && this.now - since >= this.options.diskStallTicks;
   }
 
   resetElectionTimer(): void {
@@ -107,7 +138,22 @@ export class RaftState {
 
   commitTo(index: LogIndex): void {
     assert(index <= this.log.lastIndex, `commit index ${index} lies within the log`);
-    if (index > this.commitIndex) this.commitIndex = index;
+    if (index <= this.commitIndex) return;
+    this.commitIndex = index;
+    for (const configuration of this.configurations.commitTo(index)) {
+      this.outbox.tell({ type: 'configuration', configuration, committed: true });
+    }
+    this.#tellRemoval();
+  }
+
+  /** Appends to the log. A configuration is in effect at once (paper §6). */
+  append(entry: Entry): void {
+    this.log.append(entry);
+    if (entry.type !== 'configuration') return;
+    const configuration = unpackConfiguration(entry.payload, entry.index);
+    this.configurations.appended(configuration);
+    this.leadership?.follow(configuration, this.now);
+    this.outbox.tell({ type: 'configuration', configuration, committed: false });
   }
 
   /** Cuts the log from `index` on, in memory and in the claims of the writes under way. */
@@ -118,7 +164,25 @@ export class RaftState {
     );
     this.log.truncateFrom(index);
     this.writes.truncateFrom(index);
+    if (this.configurations.truncateFrom(index)) {
+      const { current: configuration, committed } = this.configurations;
+      const isCommitted = configuration === committed;
+      this.outbox.tell({ type: 'configuration', configuration, committed: isCommitted });
+    }
     this.#writtenIndex = Math.min(this.#writtenIndex, index - 1);
+  }
+
+  /** A snapshot through `place`, durably installed, has taken the place of all that was before. */
+  resetLog(place: LogPosition): void {
+    assert(
+      place.index > this.commitIndex && this.leadership === null,
+      `a snapshot through ${place.index} goes beyond what is committed (${this.commitIndex})`,
+    );
+    this.log.reset(place);
+    this.writes.resetTo(place.index);
+    this.#writtenIndex = place.index;
+    this.commitIndex = place.index;
+    this.appliedIndex = place.index;
   }
 
   /** The memory may let go what is applied, and on the own disk. */
@@ -146,10 +210,14 @@ export class RaftState {
     if (hardState !== null) this.#writtenHardState = hardState;
     this.#writtenIndex = this.log.lastIndex;
     return {
-      sequence: this.writes.begin(this.log.lastIndex, hardState),
+      sequence: this.writes.begin(this.log.lastIndex, hardState, this.now),
       hardState,
       entries,
     };
+  }
+
+  #tellRemoval(): void {
+    if (this.configurations.takeRemoval()) this.outbox.tell({ type: 'removed' });
   }
 
   /**
@@ -163,7 +231,12 @@ export class RaftState {
 }
 
 function checkRestored(restored: RestoredState): void {
-  const { appliedIndex, lastIndex, hardState, terms } = restored;
+  const { appliedIndex, lastIndex, logStart, hardState, terms } = restored;
+  assert(
+    appliedIndex >= logStart.index,
+    `the state machine has applied entry ${appliedIndex}, but the log on disk begins behind ` +
+      `${logStart.index}: entries that it needs are gone`,
+  );
   assert(
     appliedIndex <= lastIndex,
     `the state machine has applied entry ${appliedIndex}, but the log on disk ends at ${lastIndex}: ` +
@@ -173,8 +246,22 @@ function checkRestored(restored: RestoredState): void {
     hardState.currentTerm >= (terms.at(-1)?.term ?? 0),
     'the term on disk is at least that of the last entry: it is written first',
   );
-  assert(
-    restored.configurationEntries.length === 0,
-    'configuration entries are not supported by this version',
-  );
+}
+
+/** Those of the log that are beyond the latest applied one, in the log's order. */
+function restoredConfigurations(
+  self: MemberId,
+  restored: RestoredState,
+  commitIndex: LogIndex,
+): ConfigurationHistory {
+  const { configuration, configurationEntries, lastIndex } = restored;
+  assert(configuration.index <= restored.appliedIndex, 'the base configuration is an applied one');
+  const history = new ConfigurationHistory(self, configuration);
+  for (const entry of configurationEntries) {
+    assert(entry.index <= lastIndex, 'configuration entries lie within the log');
+    if (entry.index <= configuration.index) continue;
+    history.appended(unpackConfiguration(entry.payload, entry.index));
+  }
+  history.commitTo(commitIndex);
+  return history;
 }

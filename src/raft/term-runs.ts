@@ -56,6 +56,10 @@ export class TermRuns {
     this.#runs.splice(0, position + 1, ...(goesOn ? [{ index: index + 1, term: run.term }] : []));
   }
 
+  clear(): void {
+    this.#runs.length = 0;
+  }
+
   /**
    * The greatest index through `index` whose term is at most `term`, or `null` when there is none
    * (the conflict back-off of paper §5.3, by whole terms).

@@ -49,6 +49,38 @@ export interface Configuration {
   readonly votersOutgoing: readonly MemberId[];
   /** Receive the log, do not count. */
   readonly learners: readonly MemberId[];
+  /** Voters of the outgoing half that become learners when the joint configuration is left. */
+  readonly learnersNext: readonly MemberId[];
+  /** Learners that the leader makes voters by itself, as soon as they have caught up. */
+  readonly promotions: readonly Promotion[];
+  /** Where members are reached, for those whose place is not the one that the cluster was formed with. */
+  readonly addresses: readonly MemberPlace[];
+}
+
+/** A learner that is to vote, and whom it takes the place of (`null`: of nobody). */
+export interface Promotion {
+  readonly member: MemberId;
+  readonly replaces: MemberId | null;
+}
+
+/** Opaque to the core: carried along, so that each member learns where the others are. */
+export interface MemberPlace {
+  readonly member: MemberId;
+  /** `host:port` */
+  readonly address: string;
+}
+
+/**
+ * The members as they shall be; whoever is not named in it is removed. When the voters change, the
+ * leader goes through a joint configuration by itself (paper §6).
+ */
+export interface ConfigurationChange {
+  /** Compare-and-set: refused unless the configuration in effect has this index. */
+  readonly expectedIndex: LogIndex;
+  readonly voters: readonly MemberId[];
+  readonly learners: readonly MemberId[];
+  readonly promotions: readonly Promotion[];
+  readonly addresses: readonly MemberPlace[];
 }
 
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
@@ -68,6 +100,8 @@ export interface RequestVote extends Envelope {
   /** Asks "would you vote for me?" and changes nothing at the receiver (thesis §9.6). */
   readonly preVote: boolean;
   readonly lastLog: LogPosition;
+  /** The leader itself asked for this election (`TimeoutNow`): it must not be held off for its sake. */
+  readonly transfer: boolean;
 }
 
 export interface RequestVoteReply extends Envelope {
@@ -109,11 +143,22 @@ export interface Heartbeat extends Envelope {
    * was delayed or doubled can only confirm reads that were asked before its round.
    */
   readonly readRound: number;
+  /** Asks the receiver to vote for nobody for this long, in milliseconds; 0: no lease is asked for. */
+  readonly leaseMs: number;
 }
 
 export interface HeartbeatReply extends Envelope {
   readonly type: 'HeartbeatReply';
   readonly readRound: number;
+  /** It will vote for nobody for the `leaseMs` of the heartbeat, counted from when it came. */
+  readonly leaseGranted: boolean;
+  /** The sender's `RaftOptions.priority`. */
+  readonly priority: number;
+}
+
+/** The leader asks a follower that has the whole log to start an election at once (thesis §3.10). */
+export interface TimeoutNow extends Envelope {
+  readonly type: 'TimeoutNow';
 }
 
 /** A follower asks the leader for a read index. `request` is the follower's own number. */
@@ -136,7 +181,8 @@ export type Message =
   | Heartbeat
   | HeartbeatReply
   | ReadIndexRequest
-  | ReadIndexReply;
+  | ReadIndexReply
+  | TimeoutNow;
 
 // ---------------------------------------------------------------------------------------------
 // Events: all that can happen
@@ -153,12 +199,44 @@ export type RaftEvent =
   | { readonly type: 'persisted'; readonly sequence: number }
   /** The state machine has applied through here (lets the cache of the log go). */
   | { readonly type: 'applied'; readonly index: LogIndex }
-  /** Entries asked for in `Ready.loads`, read back from the disk. */
+  /** Entries asked for in `Ready.loads`, read back from the disk; none when the log is compacted there. */
   | { readonly type: 'loaded'; readonly member: MemberId; readonly entries: readonly Entry[] }
   /** The connection from this member was closed or refused: a hint, never proof, that it is gone. */
   | { readonly type: 'disconnected'; readonly member: MemberId }
   /** Start an election now (operators and tests). */
-  | { readonly type: 'campaign' };
+  | { readonly type: 'campaign' }
+  /** Change the members. Answer in `Ready.configurationChanges`. */
+  | {
+      readonly type: 'change-configuration';
+      readonly id: number;
+      readonly change: ConfigurationChange;
+    }
+  /** Hand leadership over; `null`: to whom the leader thinks best. Answer in `Ready.transfers`. */
+  | { readonly type: 'transfer'; readonly id: number; readonly target: MemberId | null }
+  /**
+   * The log through `index` (applied, and its effects synced elsewhere) is given up: a snapshot stands
+   * for it. Entries of it may be asked for in `Ready.loads` of earlier steps.
+   */
+  | { readonly type: 'compact'; readonly index: LogIndex }
+  /**
+   * The sending asked for in `Ready.snapshots` is over. `index`: of the snapshot that the member has
+   * taken in whole and checked; `null`: it failed, ask again.
+   */
+  | { readonly type: 'snapshot-sent'; readonly member: MemberId; readonly index: LogIndex | null }
+  /** A whole snapshot was received from a leader and checked. The core asks for it in `Ready.install`, or not. */
+  | { readonly type: 'snapshot-received'; readonly snapshot: SnapshotOffer }
+  /** The snapshot of `Ready.install` is in place: state and log on disk begin with it. */
+  | { readonly type: 'snapshot-installed'; readonly position: LogPosition };
+
+/** A snapshot that a leader of `term` has sent. */
+export interface SnapshotOffer {
+  readonly from: MemberId;
+  readonly term: Term;
+  /** The last entry whose effects it holds. */
+  readonly position: LogPosition;
+  /** In effect at `position`. */
+  readonly configuration: Configuration;
+}
 
 // ---------------------------------------------------------------------------------------------
 // Ready: all that must be done
@@ -180,9 +258,62 @@ export type ProposalAnswer =
   | {
       readonly id: number;
       readonly accepted: false;
-      readonly reason: 'not-leader' | 'overloaded';
+      /** `transferring`: leadership is being handed over; try again with the next leader. */
+      readonly reason: 'not-leader' | 'overloaded' | 'transferring';
       readonly leader: MemberId | null;
     };
+
+/**
+ * - `not-leader`: ask the leader
+ * - `conflict`: the configuration in effect is another than `expectedIndex` says
+ * - `pending`: another change is not finished
+ * - `new-leader`: this leader has not committed an entry of its own term yet; ask again
+ * - `transferring`: the change would take the vote from the leader, or leadership is being handed over:
+ *   it hands leadership over first; ask the next leader
+ * - `quorum-at-risk`: of the voters that it asks for, not enough are heard from
+ * - `not-caught-up`: a member that shall vote lacks too much of the log
+ * - `invalid`: contradicts itself, or leaves no voter
+ */
+export type ChangeRefusal =
+  | 'not-leader'
+  | 'conflict'
+  | 'pending'
+  | 'new-leader'
+  | 'transferring'
+  | 'quorum-at-risk'
+  | 'not-caught-up'
+  | 'invalid';
+
+/** `accepted` says that the change is in the log; the event `configuration` says when it is committed. */
+export type ConfigurationAnswer =
+  | { readonly id: number; readonly accepted: true; readonly position: LogPosition }
+  | {
+      readonly id: number;
+      readonly accepted: false;
+      readonly reason: ChangeRefusal;
+      readonly leader: MemberId | null;
+      readonly message: string;
+    };
+
+export type TransferAnswer =
+  /** This member leads no more, and `target` was asked to lead; or it is the target itself, and leads on. */
+  | { readonly id: number; readonly ok: true; readonly target: MemberId }
+  | {
+      readonly id: number;
+      readonly ok: false;
+      /** `invalid-target`: not a voter; `superseded`: by another transfer. */
+      readonly reason: 'not-leader' | 'no-target' | 'invalid-target' | 'timeout' | 'superseded';
+      readonly leader: MemberId | null;
+    };
+
+/**
+ * A follower needs entries that the log no longer holds: send it a snapshot. If one is under way to it
+ * already (its connection broke, or this member led before), that one will do. Each sending ends with
+ * one `snapshot-sent`.
+ */
+export interface SnapshotRequest {
+  readonly member: MemberId;
+}
 
 export type ReadAnswer =
   /** Serve it from a state that has applied at least `index`. */
@@ -212,7 +343,28 @@ export type CoreEvent =
       readonly leader: MemberId | null;
       readonly reason: string;
     }
-  | { readonly type: 'configuration'; readonly configuration: Configuration };
+  /** Told when it takes effect (`committed` false), when it is committed, and when it is rolled back. */
+  | {
+      readonly type: 'configuration';
+      readonly configuration: Configuration;
+      readonly committed: boolean;
+    }
+  /** The committed configuration no longer names this member. */
+  | { readonly type: 'removed' }
+  | {
+      readonly type: 'transfer';
+      readonly phase: 'started' | 'timeout-now' | 'aborted';
+      readonly target: MemberId;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'snapshot';
+      readonly phase: 'needed' | 'sent' | 'failed' | 'ignored' | 'installing' | 'installed';
+      /** The other side. */
+      readonly member: MemberId;
+      readonly index: LogIndex;
+    }
+  | { readonly type: 'compacted'; readonly logStart: LogPosition };
 
 /**
  * The effects of one `step`, and their order.
@@ -229,6 +381,10 @@ export type CoreEvent =
  * 3. Entries through `commitIndex` may be applied, in order, also before they are on the own disk; what
  *    applying them wrote must not reach the disk before the entries did.
  * 4. `reads` are answered when the state machine has applied their index.
+ * 5. `install`, if any, follows all writes asked for so far: the shell makes the received snapshot its
+ *    state, then its log begin behind it (keeping entries behind it only if the log holds the entry at
+ *    its position with the same term), atomically and durably, and then steps `snapshot-installed`.
+ *    Until then the core takes no entries and asks for no writes of entries.
  */
 export interface Ready {
   readonly messages: readonly Message[];
@@ -238,6 +394,10 @@ export interface Ready {
   readonly proposals: readonly ProposalAnswer[];
   readonly reads: readonly ReadAnswer[];
   readonly loads: readonly LoadRequest[];
+  readonly configurationChanges: readonly ConfigurationAnswer[];
+  readonly transfers: readonly TransferAnswer[];
+  readonly snapshots: readonly SnapshotRequest[];
+  readonly install: SnapshotOffer | null;
   readonly events: readonly CoreEvent[];
 }
 
@@ -250,6 +410,18 @@ export interface RaftOptions {
   readonly electionTicks: number;
   /** Ticks between heartbeats; at most a third of `electionTicks`. */
   readonly heartbeatTicks: number;
+  /**
+   * Who had better lead: an active, caught-up voter of higher priority is handed the leadership. 0: never
+   * starts an election by itself. Default of the server: 100.
+   */
+  readonly priority: number;
+  /** Length of a leader's lease for reads, in milliseconds; 0 (default of the server): no leases. */
+  readonly leaseMs: number;
+  /** Share of `leaseMs` by which clocks may run apart: a leader uses `leaseMs * (1 - it)`. */
+  readonly leaseDriftMargin: number;
+  /** A leader whose oldest write has been under way for this many ticks steps down; nobody starts an
+   * election meanwhile. */
+  readonly diskStallTicks: number;
   readonly random: { next(): number; int(bound: number): number };
   /** The limits it keeps (see `base/limits`). */
   readonly limits: {
@@ -265,7 +437,7 @@ export interface RaftOptions {
 /** What a member finds on its disk when it starts. */
 export interface RestoredState {
   readonly hardState: HardState;
-  /** Configuration as of `logStart`. */
+  /** The latest one that was applied, or that the cluster was formed with. */
   readonly configuration: Configuration;
   /** The log begins after this place (a snapshot stands for all before). */
   readonly logStart: LogPosition;
@@ -274,7 +446,7 @@ export interface RestoredState {
   readonly lastIndex: LogIndex;
   /** The newest entries, to keep in memory: a contiguous tail of the log (may be empty). */
   readonly tail: readonly Entry[];
-  /** All entries of type `configuration` after `logStart`. */
+  /** All entries of type `configuration` in the log; those after `configuration.index` count. */
   readonly configurationEntries: readonly Entry[];
   /** The state machine has applied through here; it is committed. */
   readonly appliedIndex: LogIndex;

@@ -3,6 +3,7 @@ import type { HardState, LogIndex } from './types.js';
 
 interface Write {
   readonly sequence: number;
+  readonly sinceTick: number;
   /** When it is done, the log is on disk through here. */
   claim: LogIndex;
   readonly hardState: HardState | null;
@@ -45,10 +46,16 @@ export class WritesUnderWay {
     );
   }
 
+  /** Since when the oldest write has been under way; `null`: none is. */
+  get oldestSinceTick(): number | null {
+    return this.#writes[0]?.sinceTick ?? null;
+  }
+
   /** Registers a write that ends the log on disk at `lastIndex`; returns its number. */
-  begin(lastIndex: LogIndex, hardState: HardState | null): number {
+  begin(lastIndex: LogIndex, hardState: HardState | null, sinceTick: number): number {
     this.#lastSequence += 1;
-    this.#writes.push({ sequence: this.#lastSequence, claim: lastIndex, hardState });
+    const sequence = this.#lastSequence;
+    this.#writes.push({ sequence, sinceTick, claim: lastIndex, hardState });
     return this.#lastSequence;
   }
 
@@ -68,5 +75,14 @@ export class WritesUnderWay {
   truncateFrom(index: LogIndex): void {
     this.#flushedIndex = Math.min(this.#flushedIndex, index - 1);
     for (const write of this.#writes) write.claim = Math.min(write.claim, index - 1);
+  }
+
+  /**
+   * A snapshot has taken the place of the log on disk, which now ends at `index`. Writes under way that
+   * were asked for before say nothing of what will come behind it.
+   */
+  resetTo(index: LogIndex): void {
+    this.#flushedIndex = index;
+    for (const write of this.#writes) write.claim = Math.min(write.claim, index);
   }
 }

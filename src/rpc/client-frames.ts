@@ -11,8 +11,10 @@ import {
   type ClientRequest,
   CONSISTENCY_LEVELS,
   type Consistency,
+  type MemberAddress,
   type ReplicaFrame,
   type ReplicaHello,
+  type VersionRange,
   type WireError,
 } from './protocol.js';
 
@@ -22,12 +24,14 @@ const HELLO = 1;
 const BATCH = 2;
 const LEADER = 3;
 const END = 4;
+const MEMBERS = 5;
 
 const ERROR = 0;
 const WRITE = 1;
 const GET = 2;
 const RANGE = 3;
 const STATUS = 4;
+const ADMIN = 5;
 
 /**
  * Most requests in one frame. A client of ours cannot have more in its 4 MiB; a frame that is full
@@ -46,7 +50,14 @@ export function packClientFrame(frame: ClientFrame): Buffer {
   switch (frame.type) {
     case 'hello': {
       const h = frame.hello;
-      return packFrame([HELLO, h.protocolVersion, h.clientName, h.clusterId, h.sessionId]);
+      return packFrame([
+        HELLO,
+        h.protocolVersion,
+        h.clientName,
+        h.clusterId,
+        h.sessionId,
+        h.protocolVersionMin,
+      ]);
     }
     case 'requests':
       return packFrame([BATCH, frame.requests.map(requestTuple)]);
@@ -74,6 +85,8 @@ function requestTuple(r: ClientRequest): unknown[] {
       ];
     case 'status':
       return [r.id, STATUS];
+    case 'admin':
+      return [r.id, ADMIN, r.command];
     default:
       return unreachable(r);
   }
@@ -96,11 +109,18 @@ export function unpackClientFrame(bytes: Uint8Array): ClientFrame {
 
 function readClientHello(tuple: readonly unknown[]): ClientHello {
   return {
-    protocolVersion: check.count(tuple[1], 'hello protocolVersion'),
+    ...readVersions(tuple[1], tuple[5]),
     clientName: check.text(tuple[2], 'hello clientName'),
     clusterId: check.optional(tuple[3], (v) => check.text(v, 'hello clusterId')),
     sessionId: check.bytes(tuple[4], 'hello sessionId'),
   };
+}
+
+/** Versions of a hello. The first ones stated just one. */
+export function readVersions(newest: unknown, oldest: unknown): VersionRange {
+  const protocolVersion = check.count(newest, 'hello protocolVersion');
+  const stated = check.optional(oldest, (v) => check.count(v, 'hello protocolVersionMin'));
+  return { protocolVersion, protocolVersionMin: stated ?? protocolVersion };
 }
 
 function readRequest(value: unknown): ClientRequest {
@@ -137,6 +157,8 @@ function readRequest(value: unknown): ClientRequest {
       };
     case STATUS:
       return { type: 'status', id };
+    case ADMIN:
+      return { type: 'admin', id, command: check.text(t[2], 'admin command') };
     default:
       throw unknownType('request', t[1]);
   }
@@ -163,6 +185,8 @@ export function packReplicaFrame(frame: ReplicaFrame): Buffer {
       return packFrame([BATCH, frame.answers.map(answerTuple)]);
     case 'leader':
       return packFrame([LEADER, frame.leader, frame.term]);
+    case 'members':
+      return packFrame([MEMBERS, frame.members.map(memberTuple)]);
     case 'end':
       return packFrame([END, wireErrorTuple(frame.error)]);
     default:
@@ -176,7 +200,7 @@ function replicaHelloFields(h: ReplicaHello): unknown[] {
     h.clusterId,
     h.clusterName,
     h.replica,
-    h.members.map((m) => [m.name, m.address]),
+    h.members.map(memberTuple),
     h.leader,
     h.appliedIndex,
     [
@@ -187,8 +211,11 @@ function replicaHelloFields(h: ReplicaHello): unknown[] {
       h.frameBytesMax,
       h.batchesPerSessionMax,
     ],
+    h.protocolVersionMin,
   ];
 }
+
+const memberTuple = (m: MemberAddress): unknown[] => [m.name, m.address];
 
 function answerTuple(a: ClientAnswer): unknown[] {
   switch (a.type) {
@@ -202,6 +229,8 @@ function answerTuple(a: ClientAnswer): unknown[] {
       return [a.id, RANGE, metaTuple(a.meta), a.items.map(itemTuple), a.revision, a.continueFrom];
     case 'status':
       return [a.id, STATUS, a.status];
+    case 'admin':
+      return [a.id, ADMIN, a.result];
     default:
       return unreachable(a);
   }
@@ -230,6 +259,8 @@ export function unpackReplicaFrame(bytes: Uint8Array): ReplicaFrame {
         leader: check.optional(tuple[1], (v) => check.text(v, 'leader')),
         term: check.count(tuple[2], 'leader term'),
       };
+    case MEMBERS:
+      return { type: 'members', members: check.list(tuple[1], 'members').map(readMember) };
     case END:
       return { type: 'end', error: readWireError(tuple[1]) };
     default:
@@ -248,17 +279,11 @@ function readReplicaHello(t: readonly unknown[]): ReplicaHello {
     batchesPerSessionMax,
   ] = limits as [number, number, number, number, number, number];
   return {
-    protocolVersion: check.count(t[1], 'hello protocolVersion'),
+    ...readVersions(t[1], t[9]),
     clusterId: check.text(t[2], 'hello clusterId'),
     clusterName: check.text(t[3], 'hello clusterName'),
     replica: check.text(t[4], 'hello replica'),
-    members: check.list(t[5], 'hello members').map((value) => {
-      const member = check.tuple(value, 'hello member', 2);
-      return {
-        name: check.text(member[0], 'member name'),
-        address: check.text(member[1], 'member address'),
-      };
-    }),
+    members: check.list(t[5], 'hello members').map(readMember),
     leader: check.optional(t[6], (v) => check.text(v, 'hello leader')),
     appliedIndex: check.count(t[7], 'hello appliedIndex'),
     keyBytesMax,
@@ -267,6 +292,14 @@ function readReplicaHello(t: readonly unknown[]): ReplicaHello {
     batchBytesMax,
     frameBytesMax,
     batchesPerSessionMax,
+  };
+}
+
+function readMember(value: unknown): MemberAddress {
+  const member = check.tuple(value, 'member', 2);
+  return {
+    name: check.text(member[0], 'member name'),
+    address: check.text(member[1], 'member address'),
   };
 }
 
@@ -301,6 +334,8 @@ function readAnswer(value: unknown): ClientAnswer {
       };
     case STATUS:
       return { type: 'status', id, status: check.text(t[2], 'status') };
+    case ADMIN:
+      return { type: 'admin', id, result: check.text(t[2], 'admin result') };
     default:
       throw unknownType('answer', t[1]);
   }

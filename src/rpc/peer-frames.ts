@@ -1,10 +1,10 @@
 import { unreachable } from '../base/assert.js';
 import { check } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
-import type { Entry, EntryType, LogPosition, MemberId, Message } from '../raft/types.js';
-import { readWireError, wireErrorTuple } from './client-frames.js';
+import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
+import { readVersions, readWireError, wireErrorTuple } from './client-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
-import type { FormedMember, PeerHello } from './protocol.js';
+import type { FormatVersions, FormedMember, Joining, PeerHello } from './protocol.js';
 
 /**
  * Frames of the peer stream as bytes. The members at both ends are fixed by the hello, so messages
@@ -12,10 +12,13 @@ import type { FormedMember, PeerHello } from './protocol.js';
  */
 export type PeerFrame =
   | { readonly type: 'hello'; readonly hello: PeerHello }
-  | { readonly type: 'messages'; readonly messages: readonly Message[] };
+  | { readonly type: 'messages'; readonly messages: readonly Message[] }
+  /** The sender's state after it had applied `index`; it is the same on all members. */
+  | { readonly type: 'state-hash'; readonly index: LogIndex; readonly hash: number };
 
 const HELLO = 1;
 const MESSAGES = 2;
+const STATE_HASH = 3;
 
 const REQUEST_VOTE = 1;
 const REQUEST_VOTE_REPLY = 2;
@@ -25,6 +28,7 @@ const HEARTBEAT = 5;
 const HEARTBEAT_REPLY = 6;
 const READ_INDEX = 7;
 const READ_INDEX_REPLY = 8;
+const TIMEOUT_NOW = 9;
 
 const ENTRY_TYPES: readonly EntryType[] = ['noop', 'command', 'configuration'];
 
@@ -42,7 +46,17 @@ export function packPeerHello(h: PeerHello): Buffer {
     h.to,
     h.formation?.map((m) => [m.name, m.incarnation]) ?? null,
     h.refusal && wireErrorTuple(h.refusal),
+    h.toIncarnation,
+    [h.formats.command, h.formats.snapshot],
+    h.joining && [h.joining.address, h.joining.replaces],
+    h.protocolVersionMin,
+    h.address,
+    h.memberAt,
   ]);
+}
+
+export function packStateHash(index: LogIndex, hash: number): Buffer {
+  return packFrame([STATE_HASH, index, hash]);
 }
 
 export function packMessages(messages: readonly Message[]): Buffer {
@@ -52,7 +66,7 @@ export function packMessages(messages: readonly Message[]): Buffer {
 function messageTuple(m: Message): unknown[] {
   switch (m.type) {
     case 'RequestVote':
-      return [REQUEST_VOTE, m.term, m.preVote, m.lastLog.index, m.lastLog.term];
+      return [REQUEST_VOTE, m.term, m.preVote, m.lastLog.index, m.lastLog.term, m.transfer];
     case 'RequestVoteReply':
       return [REQUEST_VOTE_REPLY, m.term, m.preVote, m.granted];
     case 'AppendEntries':
@@ -71,13 +85,15 @@ function messageTuple(m: Message): unknown[] {
         : [APPEND_ENTRIES_REPLY, m.term, false, r.prevIndex, r.hint.index, r.hint.term];
     }
     case 'Heartbeat':
-      return [HEARTBEAT, m.term, m.commit, m.readRound];
+      return [HEARTBEAT, m.term, m.commit, m.readRound, m.leaseMs];
     case 'HeartbeatReply':
-      return [HEARTBEAT_REPLY, m.term, m.readRound];
+      return [HEARTBEAT_REPLY, m.term, m.readRound, m.leaseGranted, m.priority];
     case 'ReadIndex':
       return [READ_INDEX, m.term, m.request];
     case 'ReadIndexReply':
       return [READ_INDEX_REPLY, m.term, m.request, m.index];
+    case 'TimeoutNow':
+      return [TIMEOUT_NOW, m.term];
     default:
       return unreachable(m);
   }
@@ -97,12 +113,16 @@ export function unpackPeerFrame(
     const list = check.list(tuple[1], 'messages');
     return { type: 'messages', messages: list.map((value) => readMessage(value, ends)) };
   }
+  if (tuple[0] === STATE_HASH) {
+    const index = check.count(tuple[1], 'state hash index');
+    return { type: 'state-hash', index, hash: check.count(tuple[2], 'state hash') };
+  }
   throw new BalsaError('FRAME_INVALID', `peer frame: unknown type ${String(tuple[0])}`);
 }
 
 function readHello(t: readonly unknown[]): PeerHello {
   return {
-    protocolVersion: check.count(t[1], 'peer hello protocolVersion'),
+    ...readVersions(t[1], t[12]),
     clusterName: check.text(t[2], 'peer hello clusterName'),
     clusterId: check.optional(t[3], (v) => check.text(v, 'peer hello clusterId')),
     name: check.text(t[4], 'peer hello name'),
@@ -112,6 +132,30 @@ function readHello(t: readonly unknown[]): PeerHello {
       check.list(v, 'peer hello formation').map(readFormedMember),
     ),
     refusal: check.optional(t[8], readWireError),
+    toIncarnation: check.optional(t[9], (v) => check.text(v, 'peer hello toIncarnation')),
+    formats: check.optional(t[10], readFormats) ?? FIRST_FORMATS,
+    joining: check.optional(t[11], readJoining),
+    address: check.optional(t[13], (v) => check.text(v, 'peer hello address')),
+    memberAt: check.optional(t[14], (v) => check.count(v, 'peer hello memberAt')),
+  };
+}
+
+/** Of members that say nothing of it. */
+const FIRST_FORMATS: FormatVersions = { command: 1, snapshot: 1 };
+
+function readFormats(value: unknown): FormatVersions {
+  const t = check.tuple(value, 'formats', 2);
+  return {
+    command: check.count(t[0], 'format of commands'),
+    snapshot: check.count(t[1], 'format of snapshots'),
+  };
+}
+
+function readJoining(value: unknown): Joining {
+  const t = check.tuple(value, 'joining', 2);
+  return {
+    address: check.text(t[0], 'joining address'),
+    replaces: check.optional(t[1], (v) => check.text(v, 'joining replaces')),
   };
 }
 
@@ -133,6 +177,7 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
         ...envelope,
         preVote: check.flag(t[2], 'RequestVote preVote'),
         lastLog: readPosition(t[3], t[4]),
+        transfer: check.flag(t[5], 'RequestVote transfer'),
       };
     case REQUEST_VOTE_REPLY:
       return {
@@ -151,12 +196,15 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
         ...envelope,
         commit: check.count(t[2], 'Heartbeat commit'),
         readRound: check.count(t[3], 'Heartbeat readRound'),
+        leaseMs: check.count(t[4], 'Heartbeat leaseMs'),
       };
     case HEARTBEAT_REPLY:
       return {
         type: 'HeartbeatReply',
         ...envelope,
         readRound: check.count(t[2], 'HeartbeatReply readRound'),
+        leaseGranted: check.flag(t[3], 'HeartbeatReply leaseGranted'),
+        priority: check.count(t[4], 'HeartbeatReply priority'),
       };
     case READ_INDEX:
       return { type: 'ReadIndex', ...envelope, request: check.count(t[2], 'ReadIndex request') };
@@ -167,6 +215,8 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
         request: check.count(t[2], 'ReadIndexReply request'),
         index: check.count(t[3], 'ReadIndexReply index'),
       };
+    case TIMEOUT_NOW:
+      return { type: 'TimeoutNow', ...envelope };
     default:
       throw new BalsaError('FRAME_INVALID', `message: unknown type ${String(t[0])}`);
   }

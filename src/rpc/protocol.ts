@@ -11,9 +11,15 @@ import type { KeyValue } from '../base/operation.js';
  * Tuples are versioned by position: fields are appended, never reordered or removed.
  */
 export const PROTOCOL_VERSION = 1;
+/** The oldest one that this version still speaks. Two sides speak the newest that both know. */
+export const PROTOCOL_VERSION_MIN = 1;
 
 export const CLIENT_STREAM_PATH = '/balsa.v1.Client/Stream';
 export const PEER_STREAM_PATH = '/balsa.v1.Peer/Stream';
+/** A leader sends a snapshot to a follower (frames: `snapshot-frames`). */
+export const PEER_SNAPSHOT_PATH = '/balsa.v1.Peer/Snapshot';
+/** A client asks for a backup: the same frames. */
+export const CLIENT_SNAPSHOT_PATH = '/balsa.v1.Client/Snapshot';
 
 /** How fresh a read is. The README says what each promises. The numbers are those of the wire. */
 export const CONSISTENCY_LEVELS = { linearizable: 0, any: 1 } as const;
@@ -22,9 +28,14 @@ export type Consistency = keyof typeof CONSISTENCY_LEVELS;
 // ---------------------------------------------------------------------------------------------
 // Client stream
 
-/** First frame of a client. */
-export interface ClientHello {
+/** Versions of the protocol that one side speaks: all from `protocolVersionMin` to `protocolVersion`. */
+export interface VersionRange {
   readonly protocolVersion: number;
+  readonly protocolVersionMin: number;
+}
+
+/** First frame of a client. */
+export interface ClientHello extends VersionRange {
   /** For logs: the library and its version, or what the application calls itself. */
   readonly clientName: string;
   /** Refuse me unless you belong to this cluster; `null`: any. */
@@ -40,8 +51,7 @@ export interface MemberAddress {
 }
 
 /** First frame of a replica to a client. */
-export interface ReplicaHello {
-  readonly protocolVersion: number;
+export interface ReplicaHello extends VersionRange {
   readonly clusterId: string;
   readonly clusterName: string;
   readonly replica: string;
@@ -86,7 +96,62 @@ export type ClientRequest =
       readonly keysMax: number;
       readonly revision: number | null;
     }
-  | { readonly type: 'status'; readonly id: number };
+  | { readonly type: 'status'; readonly id: number }
+  /** JSON of an {@link AdminCommand}. Must go to the leader. */
+  | { readonly type: 'admin'; readonly id: number; readonly command: string };
+
+/** What an operator asks of the cluster. Names are those of members; at most one incarnation of each. */
+export type AdminCommand =
+  | {
+      readonly op: 'change-members';
+      /** Refused with `CONFIGURATION_CONFLICT` unless the members are those of this index. */
+      readonly expectedIndex: number;
+      /** New members, as learners first; `promote`: made voters as soon as they have caught up. */
+      readonly add: readonly {
+        readonly name: string;
+        readonly incarnation: string;
+        readonly address: string;
+        readonly promote: boolean;
+        /** Leaves when the new one gets its vote; `null`: nobody. */
+        readonly replaces: string | null;
+      }[];
+      /** Learners that get a vote; `NOT_CAUGHT_UP` when one lacks too much. */
+      readonly promote: readonly string[];
+      /** Voters that become learners. */
+      readonly demote: readonly string[];
+      readonly remove: readonly string[];
+    }
+  /** `null`: to whom the leader thinks best. */
+  | { readonly op: 'transfer'; readonly target: string | null };
+
+/** JSON in the answer to an {@link AdminCommand}: the change is committed, and its joint part is left. */
+export interface AdminResult {
+  readonly members: MembersStatus;
+  readonly leader: string | null;
+}
+
+/** The members as the answering replica knows them. */
+export interface MembersStatus {
+  /** Index of the configuration; for `expectedIndex`. */
+  readonly index: number;
+  /** It is committed. */
+  readonly committed: boolean;
+  /** A change of voters is on its way: both old and new ones must agree. */
+  readonly joint: boolean;
+  readonly members: readonly MemberStatus[];
+}
+
+export interface MemberStatus {
+  readonly name: string;
+  readonly incarnation: string;
+  /** `host:port`; empty when this replica does not know it. */
+  readonly address: string;
+  /** `outgoing`: votes until the joint configuration is left. */
+  readonly role: 'voter' | 'learner' | 'outgoing';
+  /** A learner that becomes a voter when it has caught up. */
+  readonly promote: boolean;
+  readonly replaces: string | null;
+}
 
 /** What an answer was really given from. */
 export interface AnswerMeta {
@@ -133,7 +198,9 @@ export type ClientAnswer =
       readonly continueFrom: Uint8Array | null;
     }
   /** JSON of `ReplicaStatus`. */
-  | { readonly type: 'status'; readonly id: number; readonly status: string };
+  | { readonly type: 'status'; readonly id: number; readonly status: string }
+  /** JSON of {@link AdminResult}. */
+  | { readonly type: 'admin'; readonly id: number; readonly result: string };
 
 export type ClientFrame =
   | { readonly type: 'hello'; readonly hello: ClientHello }
@@ -144,6 +211,8 @@ export type ReplicaFrame =
   | { readonly type: 'answers'; readonly answers: readonly ClientAnswer[] }
   /** Sent when the leader changes. */
   | { readonly type: 'leader'; readonly leader: string | null; readonly term: number }
+  /** Sent when the members change, or where they are. */
+  | { readonly type: 'members'; readonly members: readonly MemberAddress[] }
   /** The stream ends for this reason; requests in flight on it have no answer. */
   | { readonly type: 'end'; readonly error: WireError };
 
@@ -170,6 +239,10 @@ export interface ReplicaStatus {
   readonly stateHash: string;
   readonly sessions: number;
   readonly members: readonly MemberAddress[];
+  /** Who votes and who learns, with the index for a change. */
+  readonly membership: MembersStatus;
+  /** Where the log begins: entries before it are in snapshots only. */
+  readonly logStart: number;
   /** On the leader: how far each follower is. */
   readonly followers: readonly {
     readonly name: string;
@@ -186,15 +259,24 @@ export interface ReplicaStatus {
   };
   readonly clientStreams: number;
   readonly uptimeMs: number;
+  readonly process: ProcessFacts;
   readonly limits: Readonly<Record<string, number>>;
+}
+
+export interface ProcessFacts {
+  /** Memory of the process, in bytes. */
+  readonly rssBytes: number;
+  /** Longest time that the event loop was held up in the last 5 to 10 seconds, in milliseconds. */
+  readonly eventLoopDelayMs: number;
+  /** The same since the start. */
+  readonly eventLoopDelayMaxMs: number;
 }
 
 // ---------------------------------------------------------------------------------------------
 // Peer stream
 
 /** First frame of both sides of a peer stream. */
-export interface PeerHello {
-  readonly protocolVersion: number;
+export interface PeerHello extends VersionRange {
   readonly clusterName: string;
   /** `null` while the cluster is being formed. */
   readonly clusterId: string | null;
@@ -207,6 +289,37 @@ export interface PeerHello {
   readonly formation: readonly FormedMember[] | null;
   /** Set when the sender of this hello refuses the other side; the stream ends. */
   readonly refusal: WireError | null;
+  /** Incarnation that the other side is expected to have; `null`: not known. */
+  readonly toIncarnation: string | null;
+  /** The newest formats that it can read, for rolling upgrades. */
+  readonly formats: FormatVersions;
+  /** It wants to be let in, and listens at this address; see `Joining`. */
+  readonly joining: Joining | null;
+  /** `host:port` where the sender is reached, for those who do not know it from the configuration. */
+  readonly address: string | null;
+  /**
+   * Index of the latest committed configuration that names the sender, as far as it knows; `null`: none
+   * that it knows does. Who knows a later one that does not name it can tell it that it was removed.
+   */
+  readonly memberAt: number | null;
+}
+
+/** What a member can read. A newer format is written only when all members can read it. */
+export interface FormatVersions {
+  readonly command: number;
+  readonly snapshot: number;
+}
+
+/** A replica with a fresh data folder that waits to be let into a cluster that exists. */
+export interface Joining {
+  /** `host:port` where other members reach it. */
+  readonly address: string;
+  /**
+   * The incarnation of its name whose disk was damaged: the leader lets it take that one's place by
+   * itself (`start --reseed`). Empty: the disk is a new one, whichever incarnation had the name.
+   * `null`: it waits for `cluster add`.
+   */
+  readonly replaces: string | null;
 }
 
 export interface FormedMember {

@@ -1,5 +1,10 @@
 import type { handleBidiStreamingCall, ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js';
-import { CLIENT_STREAM_PATH, PEER_STREAM_PATH } from './protocol.js';
+import {
+  CLIENT_SNAPSHOT_PATH,
+  CLIENT_STREAM_PATH,
+  PEER_SNAPSHOT_PATH,
+  PEER_STREAM_PATH,
+} from './protocol.js';
 
 /** gRPC method definitions. The bytes of a message are a frame as it is: no second codec. */
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -19,12 +24,15 @@ export type StreamHandler = handleBidiStreamingCall<Buffer, Buffer>;
 export interface StreamImplementation {
   readonly [name: string]: UntypedHandleCall;
   readonly Stream: StreamHandler;
+  readonly Snapshot: StreamHandler;
 }
 
 export const clientService: ServiceDefinition<StreamImplementation> = {
   Stream: streamMethod(CLIENT_STREAM_PATH),
+  Snapshot: streamMethod(CLIENT_SNAPSHOT_PATH),
 };
 
 export const peerService: ServiceDefinition<StreamImplementation> = {
   Stream: streamMethod(PEER_STREAM_PATH),
+  Snapshot: streamMethod(PEER_SNAPSHOT_PATH),
 };

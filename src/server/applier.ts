@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
@@ -10,9 +11,14 @@ import type { LogStore } from '../storage/log-store.js';
 /** Bytes of entries applied in one go, so that a long replay does not hold up heartbeats. */
 const SLICE_BYTES = 128 * 1024;
 
-export interface ApplierOptions {
+/** What entries are applied to. */
+export interface AppliedState {
   readonly machine: StateMachine;
   readonly stateStore: StateStore;
+}
+
+export interface ApplierOptions {
+  readonly state: AppliedState;
   readonly logStore: LogStore;
   readonly clock: Clock;
   readonly limits: Limits;
@@ -31,17 +37,22 @@ export interface ApplierOptions {
  */
 export class Applier {
   readonly #options: ApplierOptions;
+  #state: AppliedState;
   #commitIndex = 0;
   /** A read, a pause or the next slice is under way: it will go on by itself. */
   #busy = false;
+  #paused = false;
   #stopped = false;
+  /** Grows with each new state: what was begun for the one before is dropped. */
+  #generation = 0;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
+    this.#state = options.state;
   }
 
   get appliedIndex(): LogIndex {
-    return this.#options.machine.appliedIndex;
+    return this.#state.machine.appliedIndex;
   }
 
   /** Entries through `commitIndex` may be applied. */
@@ -50,17 +61,32 @@ export class Applier {
     if (!this.#busy) this.#slice();
   }
 
+  /** Nothing more is applied, until {@link resume}. */
+  pause(): void {
+    this.#paused = true;
+    this.#generation += 1;
+  }
+
+  /** Goes on with the state of a snapshot that was installed. */
+  resume(state: AppliedState): void {
+    this.#state = state;
+    this.#paused = false;
+    this.#busy = false;
+  }
+
   stop(): void {
     this.#stopped = true;
   }
 
   #slice(): void {
     const from = this.appliedIndex + 1;
-    if (this.#stopped || from > this.#commitIndex) return;
-    const { stateStore, limits, logStore } = this.#options;
+    if (this.#stopped || this.#paused || from > this.#commitIndex) return;
+    const { limits } = this.#options;
+    const { stateStore } = this.#state;
+    const generation = this.#generation;
     if (stateStore.pendingBytes() > limits.overlayBytesMax) {
       this.#busy = true;
-      stateStore.whenPendingBelow(limits.overlayBytesMax, () => this.#resume());
+      stateStore.whenPendingBelow(limits.overlayBytesMax, () => this.#goOn(generation));
       return;
     }
     const cached = this.#options.cached(from, this.#commitIndex, SLICE_BYTES);
@@ -68,18 +94,27 @@ export class Applier {
       this.#apply(cached);
       return;
     }
+    this.#read(from);
+  }
+
+  #read(from: LogIndex): void {
     this.#busy = true;
+    const generation = this.#generation;
     const range = { fromIndex: from, toIndex: this.#commitIndex, bytesMax: SLICE_BYTES };
-    logStore.read(range, (error, entries) => {
-      if (this.#stopped) return;
+    this.#options.logStore.read(range, (error, entries) => {
+      if (this.#stopped || generation !== this.#generation) return;
       if (error !== null) this.#options.onFailure(error);
       else this.#guard(() => this.#apply(entries));
     });
   }
 
   #apply(entries: readonly Entry[]): void {
-    const { machine, failpoints, onApplied } = this.#options;
+    const { failpoints, onApplied } = this.#options;
+    const { machine } = this.#state;
+    assert(entries.length > 0, 'what is not applied is in the log');
     for (const entry of entries) {
+      // A callback of the entry before may have stopped the replica.
+      if (this.#stopped) return;
       failpoints.hit('apply.before-entry');
       const answers = machine.apply(entry);
       failpoints.hit('apply.after-entry');
@@ -87,11 +122,12 @@ export class Applier {
     }
     this.#options.onProgress();
     this.#busy = this.appliedIndex < this.#commitIndex;
-    if (this.#busy) this.#options.clock.defer(() => this.#resume());
+    const generation = this.#generation;
+    if (this.#busy) this.#options.clock.defer(() => this.#goOn(generation));
   }
 
-  #resume(): void {
-    if (this.#stopped) return;
+  #goOn(generation: number): void {
+    if (this.#stopped || generation !== this.#generation) return;
     this.#busy = false;
     this.#guard(() => this.#slice());
   }

@@ -1,4 +1,4 @@
-import { assert, unreachable } from '../base/assert.js';
+import { unreachable } from '../base/assert.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
@@ -10,27 +10,32 @@ import {
   type WriteBatch,
 } from '../base/operation.js';
 import { packReplicaFrame, unpackClientFrame } from '../rpc/client-frames.js';
-import {
-  type ClientAnswer,
-  type ClientHello,
-  type ClientRequest,
-  PROTOCOL_VERSION,
-  type ReplicaHello,
+import type {
+  ClientAnswer,
+  ClientHello,
+  ClientRequest,
+  MemberAddress,
+  ReplicaHello,
 } from '../rpc/protocol.js';
+import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
-import type { StateMachine } from '../statemachine/state-machine.js';
 import type { Replica } from './replica.js';
+import { staleMachine } from './waiting-reads.js';
 
 /** What a connection needs of its replica. */
 export interface ClientHost {
   readonly limits: Limits;
   readonly failpoints: Failpoints;
-  /** `null` while the cluster is being formed or the replica starts. */
-  readonly serving: { readonly replica: Replica; readonly machine: StateMachine } | null;
-  /** Why `serving` is null, for the client. */
+  /** `null` while the cluster is being formed or the replica waits to be let into one. */
+  readonly replica: Replica | null;
+  /** Without a replica, too, it says how it is. */
+  readonly tellsStatus: boolean;
+  /** Why `replica` is null, for the client. */
   notServingReason(): BalsaError;
   hello(): ReplicaHello;
   status(): string;
+  /** See `Admin.run`. */
+  admin(command: string): Promise<string>;
 }
 
 /** The network side of one client stream. */
@@ -113,6 +118,13 @@ export class ClientConnection {
     this.#stream.send(packReplicaFrame({ type: 'leader', leader, term }));
   }
 
+  /** Tells the client who the members are now. */
+  membersChanged(members: readonly MemberAddress[]): void {
+    if (this.#closed || this.#hello === null) return;
+    this.flush();
+    this.#stream.send(packReplicaFrame({ type: 'members', members }));
+  }
+
   /** Ends the stream and says why. */
   end(error: BalsaError): void {
     if (this.#closed) return;
@@ -130,18 +142,12 @@ export class ClientConnection {
 
   #welcome(hello: ClientHello): void {
     if (this.#hello !== null) throw new BalsaError('FRAME_INVALID', 'a second hello on one stream');
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
-      throw new BalsaError(
-        'PROTOCOL_VERSION',
-        `the client speaks protocol version ${hello.protocolVersion}, this replica ${PROTOCOL_VERSION}:` +
-          ' use a client library of the same major version',
-        { details: { supported: PROTOCOL_VERSION } },
-      );
-    }
+    agreeOnVersion(hello, 'the client');
     if (hello.sessionId.byteLength !== SESSION_ID_BYTES) {
       throw new BalsaError('FRAME_INVALID', `hello sessionId: expected ${SESSION_ID_BYTES} bytes`);
     }
-    if (this.#host.serving === null) throw this.#host.notServingReason();
+    const { replica, tellsStatus } = this.#host;
+    if (replica === null && !tellsStatus) throw this.#host.notServingReason();
     const own = this.#host.hello();
     if (hello.clusterId !== null && hello.clusterId !== own.clusterId) {
       throw new BalsaError(
@@ -187,16 +193,26 @@ export class ClientConnection {
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
         break;
+      case 'admin':
+        this.#admin(request);
+        break;
       default:
         unreachable(request);
     }
+  }
+
+  #admin({ id, command }: Extract<ClientRequest, { type: 'admin' }>): void {
+    this.#host.admin(command).then(
+      (result) => this.#answer({ type: 'admin', id, result }),
+      (cause: unknown) => this.#refuse(id, asBalsaError(cause)),
+    );
   }
 
   #write(request: Extract<ClientRequest, { type: 'write' }>, sessionId: Uint8Array): void {
     const { id, bornIndex, sequence, acknowledged, operations } = request;
     const count = this.#checkWrite(request);
     const batch: WriteBatch = { sessionId, bornIndex, sequence, acknowledged, operations };
-    const { replica } = this.#serving();
+    const replica = this.#replica();
     replica.write(batch, count, (answer) => {
       if (!answer.ok) this.#refuse(id, answer.error);
       else this.#answer({ type: 'write', id, meta: replica.meta(), results: answer.results });
@@ -241,8 +257,8 @@ export class ClientConnection {
       throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
-    const { replica, machine } = this.#serving();
-    this.#whenReadable(request, () => {
+    this.#whenReadable(request, (replica) => {
+      const { machine } = replica;
       const items: (KeyValue | null)[] = [];
       let bytes = 0;
       for (const key of request.keys) {
@@ -259,7 +275,7 @@ export class ClientConnection {
     if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
       throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
     }
-    const { replica, machine } = this.#serving();
+    const replica = this.#replica();
     this.#rangesUnderWay += 1;
     const done = (answer: () => void): void => {
       this.#rangesUnderWay -= 1;
@@ -268,34 +284,43 @@ export class ClientConnection {
     replica.read(request.consistency, (error) => {
       if (error !== null) return done(() => this.#refuse(request.id, error));
       const meta = replica.meta();
+      const { machine } = replica;
       machine.range(request).then(
         ({ items, revision, continueFrom }) =>
           done(() =>
             this.#answer({ type: 'range', id: request.id, meta, items, revision, continueFrom }),
           ),
-        (cause: unknown) => done(() => this.#refuse(request.id, asBalsaError(cause))),
+        (cause: unknown) => {
+          // A snapshot has taken the place of the state that was read.
+          const error = machine === replica.machine ? asBalsaError(cause) : staleMachine();
+          done(() => this.#refuse(request.id, error));
+        },
       );
     });
   }
 
-  #whenReadable(request: Extract<ClientRequest, { type: 'get' }>, serve: () => void): void {
-    this.#serving().replica.read(request.consistency, (error) => {
+  #whenReadable(
+    request: Extract<ClientRequest, { type: 'get' }>,
+    serve: (replica: Replica) => void,
+  ): void {
+    const replica = this.#replica();
+    replica.read(request.consistency, (error) => {
       if (error !== null) {
         this.#refuse(request.id, error);
         return;
       }
       try {
-        serve();
+        serve(replica);
       } catch (cause) {
         this.#refuse(request.id, asBalsaError(cause));
       }
     });
   }
 
-  #serving(): NonNullable<ClientHost['serving']> {
-    const { serving } = this.#host;
-    assert(serving !== null, 'a stream that was welcomed has a replica behind it');
-    return serving;
+  #replica(): Replica {
+    const { replica } = this.#host;
+    if (replica === null) throw this.#host.notServingReason();
+    return replica;
   }
 
   #refuse(id: number, error: BalsaError): void {
@@ -324,6 +349,8 @@ function answerBytes(answer: ClientAnswer): number {
       return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
     case 'status':
       return ANSWER_BYTES + answer.status.length;
+    case 'admin':
+      return ANSWER_BYTES + answer.result.length;
     default:
       return unreachable(answer);
   }

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Channel } from '../rpc/channel.js';
+import type { MemberAddress } from '../rpc/protocol.js';
 import { ClientConnection, type ClientHost } from './client-connection.js';
 
 /** A stream that says nothing is ended. */
@@ -64,6 +65,10 @@ export class ClientService {
 
   leaderChanged(leader: string | null, term: number): void {
     for (const connection of this.#connections.keys()) connection.leaderChanged(leader, term);
+  }
+
+  membersChanged(members: readonly MemberAddress[]): void {
+    for (const connection of this.#connections.keys()) connection.membersChanged(members);
   }
 
   /** Tells every client that the replica stops. */

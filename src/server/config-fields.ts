@@ -56,13 +56,27 @@ export const FIELDS = {
     schema: wholeNumber({ min: 10, max: 20_000 }, 'milliseconds'),
   },
   logLevel: { flag: 'log-level', fromText: asIs, schema: oneOf(LOG_LEVELS) },
+  join: { flag: 'join', fromText: yesOrNoFromText, schema: yesOrNo() },
+  reseed: { flag: 'reseed', fromText: yesOrNoFromText, schema: yesOrNo() },
+  electionPriority: {
+    flag: 'election-priority',
+    fromText: numberFromText,
+    schema: wholeNumber({ min: 0, max: 1000 }, ''),
+  },
+  leaseReads: { flag: 'lease-reads', fromText: yesOrNoFromText, schema: yesOrNo() },
+  diskStallMs: {
+    flag: 'disk-stall',
+    fromText: durationFromText,
+    schema: wholeNumber({ min: 200, max: 600_000 }, 'milliseconds'),
+  },
 } as const satisfies Record<string, Field<unknown>>;
 
 export type FieldName = keyof typeof FIELDS;
 export const FIELD_NAMES = Object.keys(FIELDS) as readonly FieldName[];
 
-/** Like a field, but not in the file and not in the help: for tests only. */
+/** Like fields, but not in the file and not in the help: for tests only. */
 export const UNSAFE_FAILPOINTS_FLAG = 'unsafe-failpoints';
+export const UNSAFE_FORMATS_FLAG = 'unsafe-formats';
 
 export function isFieldName(name: string): name is FieldName {
   return Object.hasOwn(FIELDS, name);
@@ -115,6 +129,12 @@ function oneOf<const T extends readonly string[]>(values: T) {
   });
 }
 
+function yesOrNo() {
+  return z.custom<boolean>((value) => typeof value === 'boolean', {
+    error: (issue) => `must be true or false, found ${show(issue.input)}`,
+  });
+}
+
 function address() {
   return z.string({ error: 'must be host:port' }).superRefine((text, context) => {
     const parsed = parseAddress(text);
@@ -161,6 +181,18 @@ function show(value: unknown): string {
 
 function asIs(text: string): TextResult {
   return { ok: true, value: text };
+}
+
+function yesOrNoFromText(text: string): TextResult {
+  const lower = text.toLowerCase();
+  if (['true', 'yes', '1'].includes(lower)) return { ok: true, value: true };
+  if (['false', 'no', '0'].includes(lower)) return { ok: true, value: false };
+  return { ok: false, problem: `must be true or false, found ${show(text)}` };
+}
+
+function numberFromText(text: string): TextResult {
+  if (/^\d{1,15}$/.test(text)) return { ok: true, value: Number(text) };
+  return { ok: false, problem: `must be a whole number, found ${show(text)}` };
 }
 
 function durationFromText(text: string): TextResult {

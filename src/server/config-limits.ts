@@ -39,6 +39,17 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   overlayBytesMax: { min: 64 * KiB, max: 4 * GiB },
   walSegmentBytes: { min: 64 * KiB, max: 1 * GiB },
   clientStreamsMax: { min: 1, max: 1_000_000 },
+  logBytesMax: { min: 64 * KiB, max: 1024 * GiB },
+  logEntriesMax: { min: 16, max: 1_000_000_000 },
+  logTrailingEntries: { min: 0, max: 1_000_000_000 },
+  logPinnedBytesMax: { min: 64 * KiB, max: 1024 * GiB },
+  snapshotChunkBytes: { min: 1 * KiB, max: 16 * MiB },
+  snapshotWindowBytes: { min: 1 * KiB, max: 1 * GiB },
+  snapshotBytesPerSecondMax: { min: 16 * KiB, max: 64 * GiB },
+  snapshotsAtOnceMax: { min: 1, max: 64 },
+  snapshotIdleMsMax: { min: 100, max: 600_000 },
+  snapshotRetryMsMax: { min: 0, max: 3_600_000 },
+  stateHashEntries: { min: 1, max: 1_000_000 },
 };
 
 /** Room for what surrounds keys and values: tuple headers, ids, names of members. */
@@ -82,6 +93,17 @@ const FIT_RULES: readonly FitRule[] = [
     holds: 'the larger of entryBytesMax and appendBytesMax',
     atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax),
   },
+  {
+    limit: 'frameBytesMax',
+    holds: 'snapshotChunkBytes + keyBytesMax + valueBytesMax + 64 KiB',
+    atLeast: (l) => l.snapshotChunkBytes + l.keyBytesMax + l.valueBytesMax + FRAME_SLACK,
+  },
+  {
+    limit: 'snapshotWindowBytes',
+    holds: 'snapshotChunkBytes',
+    atLeast: (l) => l.snapshotChunkBytes,
+  },
+  { limit: 'logEntriesMax', holds: 'logTrailingEntries', atLeast: (l) => l.logTrailingEntries },
   { limit: 'pendingRequestBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
   { limit: 'pendingAnswerBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
   { limit: 'peerQueueBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },

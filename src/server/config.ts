@@ -10,7 +10,10 @@ export interface ServerConfig {
   readonly listen: string;
   /** `host:port` that others are told. Default: the own address in `members`. */
   readonly advertise: string;
-  /** All members by name, with the address at which peers and clients reach them; this one included. */
+  /**
+   * All members by name, with the address at which peers and clients reach them; this one included.
+   * It forms the cluster; later the log knows who the members are, and where.
+   */
   readonly members: Readonly<Record<string, string>>;
   /** Folder for the log and the state. */
   readonly dataFolder: string;
@@ -20,7 +23,22 @@ export interface ServerConfig {
   readonly heartbeatMs: number;
   /** `trace` to `fatal`, or `silent`. Default `info`. */
   readonly logLevel: string;
+  /** Wait to be let into a cluster that exists, when the data folder is new. Default false. */
+  readonly join: boolean;
+  /**
+   * If the data is damaged, move it aside (it is never deleted) and get it anew from the other
+   * members. Default false.
+   */
+  readonly reseed: boolean;
+  /** Members of higher priority had better lead; 0: never starts an election. Default 100. */
+  readonly electionPriority: number;
+  /** Serve linearizable reads at the leader under a lease, without asking a majority. Default false. */
+  readonly leaseReads: boolean;
+  /** A leader whose disk does not finish a write for so long steps down. Default 3000. */
+  readonly diskStallMs: number;
   readonly limits: Limits;
+  /** Formats to pretend to know at most, e.g. `command=1`. Tests only; empty: all. */
+  readonly unsafeFormats: string;
   /** Failpoints to turn on, e.g. `wal.before-sync=exit@3`. Tests only; empty: none. */
   readonly unsafeFailpoints: string;
 }

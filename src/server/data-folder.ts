@@ -5,6 +5,14 @@ import type { Files } from '../storage/files.js';
 
 const FORMAT = 1;
 const META_FILE = 'meta.json';
+/** Folders of damaged data that was moved aside. */
+const ASIDE = 'damaged-';
+
+/**
+ * Errors after which a replica must not start again on the same data as if nothing had been. (A damaged
+ * log is found again by each start, which reads all of it.)
+ */
+export const GIVE_UP_CODES = ['MEMBER_REMOVED', 'STATE_DIVERGED', 'STATE_CORRUPT'] as const;
 
 const metaSchema = z.object({
   format: z.number().int(),
@@ -13,17 +21,49 @@ const metaSchema = z.object({
   incarnation: z.string(),
   clusterId: z.string().nullable(),
   formation: z.array(z.object({ name: z.string(), incarnation: z.string() })).nullable(),
+  /** It waits to be let into a cluster; see `Joining` for `replaces`. */
+  joining: z.object({ replaces: z.string().nullable() }).nullable().default(null),
+  /** It must not start on this data any more. */
+  refuses: z
+    .object({ code: z.enum(GIVE_UP_CODES), reason: z.string() })
+    .nullable()
+    .default(null),
+  /** Where the founding members were, by name. */
+  addresses: z.record(z.string(), z.string()).default({}),
+  /** Each time when the cluster was forced to go on without its majority (`balsa recover`). */
+  recovered: z
+    .array(
+      z.object({
+        atMs: z.number(),
+        clusterIdBefore: z.string(),
+        lastIndex: z.number(),
+        lastTerm: z.number(),
+        votersBefore: z.array(z.string()),
+      }),
+    )
+    .default([]),
 });
 
 /** Who a data folder belongs to. Small, rewritten whole, rarely. */
 export type FolderMeta = z.infer<typeof metaSchema>;
+export type Meta = Omit<FolderMeta, 'format'>;
+/** What has a default may be left out. */
+export type MetaToWrite = Omit<z.input<typeof metaSchema>, 'format'>;
+
+/** For a folder that belongs to nobody yet. */
+export function newMeta(owner: { cluster: string; name: string; incarnation: string }): Meta {
+  const { cluster, name, incarnation } = owner;
+  const none = { clusterId: null, formation: null, joining: null, refuses: null };
+  return { cluster, name, incarnation, ...none, addresses: {}, recovered: [] };
+}
 
 /**
  * The folder of one replica:
  *
  *     meta.json   whose it is: cluster, member, incarnation, and the members of the formed cluster
  *     wal/        the log
- *     state/      LevelDB; its LOCK keeps a second process out
+ *     state-N/    LevelDB (see `LevelStateVault`); its LOCK keeps a second process out
+ *     damaged-TIME/  what was moved aside (`start --reseed`); never read
  */
 export class DataFolder {
   readonly path: string;
@@ -36,10 +76,6 @@ export class DataFolder {
 
   get walFolder(): string {
     return join(this.path, 'wal');
-  }
-
-  get stateFolder(): string {
-    return join(this.path, 'state');
   }
 
   /** @throws BalsaError `DATA_FOLDER_UNUSABLE`, `DISK_FULL` */
@@ -76,25 +112,58 @@ export class DataFolder {
   }
 
   /** Durable when it returns, and whole whatever happens in between: a new file takes the old one's place. */
-  writeMeta(meta: Omit<FolderMeta, 'format'>): void {
+  writeMeta(meta: MetaToWrite): void {
     const path = join(this.path, META_FILE);
     const fresh = `${path}.new`;
     this.#guard('write', () => {
       if (this.#files.exists(fresh)) this.#files.remove(fresh);
-      const file = this.#files.open(fresh);
-      file.writeAt(0, [Buffer.from(`${JSON.stringify({ format: FORMAT, ...meta }, null, 2)}\n`)]);
-      file.sync();
-      file.close();
+      const text = `${JSON.stringify({ format: FORMAT, ...meta }, null, 2)}\n`;
+      this.#writeFile(fresh, Buffer.from(text));
       this.#files.rename(fresh, path);
       this.#files.syncFolder(this.path);
     });
   }
 
   /**
+   * Moves all that is in the folder into a new one within it, so that the replica can begin anew; nothing
+   * is deleted. The meta.json is only copied: who comes must write a new one over it, as the last step, or
+   * else the folder goes on to be a damaged one.
+   * @returns the path of the new folder
+   */
+  setAside(wallMs: number): string {
+    const folder = this.asideFolder(wallMs);
+    this.#guard('write', () => {
+      this.#files.makeFolder(folder);
+      for (const name of this.#files.list(this.path)) {
+        const path = join(this.path, name);
+        if (name.startsWith(ASIDE)) continue;
+        if (name === META_FILE) this.#writeFile(join(folder, name), this.#files.readWhole(path));
+        else this.#files.rename(path, join(folder, name));
+      }
+      this.#files.syncFolder(folder);
+      this.#files.syncFolder(this.path);
+    });
+    return folder;
+  }
+
+  /** Where damaged data goes at this time. */
+  asideFolder(wallMs: number): string {
+    const stamp = new Date(wallMs).toISOString().replaceAll(/[:.]/g, '-');
+    return join(this.path, `${ASIDE}${stamp}`);
+  }
+
+  #writeFile(path: string, content: Buffer): void {
+    const file = this.#files.open(path);
+    file.writeAt(0, [content]);
+    file.sync();
+    file.close();
+  }
+
+  /**
    * A member that may have voted has a log. Without it the same incarnation would vote twice.
    * @throws BalsaError `WAL_CORRUPT`
    */
-  checkLogIsThere(meta: Omit<FolderMeta, 'format'>): void {
+  checkLogIsThere(meta: Pick<Meta, 'formation'>): void {
     if (meta.formation === null) return;
     const logFiles = this.#guard('read', () => this.#files.list(this.walFolder));
     if (logFiles.length > 0) return;
@@ -144,6 +213,8 @@ function parseMeta(bytes: Buffer, path: string): FolderMeta {
   }
 }
 
+type OwnedMeta = Pick<Meta, 'cluster' | 'name' | 'clusterId' | 'formation'>;
+
 /** Who wants to use a folder. */
 export interface FolderOwner {
   readonly cluster: string;
@@ -154,10 +225,11 @@ export interface FolderOwner {
 }
 
 /**
- * The folder must be this member's of this cluster.
+ * The folder must be this member's of this cluster. Once there is a cluster its log knows who the
+ * members are, whatever the configuration file says.
  * @throws BalsaError `DATA_FOLDER_MISMATCH`
  */
-export function checkOwner(meta: Omit<FolderMeta, 'format'>, owner: FolderOwner): void {
+export function checkOwner(meta: OwnedMeta, owner: FolderOwner): void {
   for (const field of ['cluster', 'name'] as const) {
     if (meta[field] === owner[field]) continue;
     const what = field === 'cluster' ? 'cluster' : 'member';
@@ -167,6 +239,7 @@ export function checkOwner(meta: Omit<FolderMeta, 'format'>, owner: FolderOwner)
       { details: { file: owner.path, found: meta[field], expected: owner[field] } },
     );
   }
+  if (meta.clusterId !== null) return;
   const found = meta.formation?.map((member) => member.name).sort() ?? null;
   const expected = [...owner.members].sort();
   if (found === null || JSON.stringify(found) === JSON.stringify(expected)) return;
@@ -176,4 +249,10 @@ export function checkOwner(meta: Omit<FolderMeta, 'format'>, owner: FolderOwner)
       ` names the members ${expected.join(', ')}`,
     { details: { file: owner.path, found, expected } },
   );
+}
+
+/** @throws BalsaError `MEMBER_REMOVED`, `STATE_DIVERGED` when the folder was given up */
+export function checkNotGivenUp({ refuses }: Pick<Meta, 'refuses'>, path: string): void {
+  if (refuses === null) return;
+  throw new BalsaError(refuses.code, `${refuses.reason} (${path})`, { details: { file: path } });
 }

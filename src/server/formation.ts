@@ -1,16 +1,13 @@
 import { createHash } from 'node:crypto';
 import { BalsaError } from '../base/errors.js';
-import type { Configuration, MemberId } from '../raft/types.js';
+import { formedWith } from '../raft/configuration.js';
+import type { Configuration } from '../raft/types.js';
 import type { FormedMember, PeerHello } from '../rpc/protocol.js';
-
-/** A member as the consensus module knows it: name and incarnation. */
-export function memberId(member: FormedMember): MemberId {
-  return `${member.name}.${member.incarnation}`;
-}
+import { memberId } from './member-id.js';
 
 /** The configuration that a formed cluster starts with. */
 export function formedConfiguration(members: readonly FormedMember[]): Configuration {
-  return { index: 0, voters: members.map(memberId), votersOutgoing: [], learners: [] };
+  return formedWith(members.map(memberId));
 }
 
 /** Two clusters with one id would have the same members with the same disks. */
@@ -56,7 +53,7 @@ export class Formation {
     /** All members, this one included. */
     names: readonly string[];
     /** What the data folder says. */
-    restored: { readonly members: readonly FormedMember[]; readonly isFormed: boolean } | null;
+    restored: { readonly members: readonly FormedMember[]; readonly isFormed?: boolean } | null;
   }) {
     this.#clusterName = options.clusterName;
     this.#self = options.self;
@@ -121,7 +118,9 @@ export class Formation {
         `${hello.name} belongs to cluster "${hello.clusterName}", ${this.#self.name} to "${this.#clusterName}"`,
       );
     }
-    if (!this.#names.includes(hello.name) || hello.name === this.#self.name) {
+    // Of a cluster that is formed any member may tell: new ones have come, and old ones have gone.
+    const isKnown = hello.clusterId !== null || this.#names.includes(hello.name);
+    if (!isKnown || hello.name === this.#self.name) {
       throw new BalsaError(
         'MEMBER_MISMATCH',
         `${hello.name} is not another member known to ${this.#self.name}`,
@@ -159,7 +158,8 @@ export class Formation {
           ` was formed with ${theirs.join(', ')}`,
       );
     }
-    for (const own of [this.#self, { name: hello.name, incarnation: hello.incarnation }]) {
+    const other = { name: hello.name, incarnation: hello.incarnation };
+    for (const own of hello.clusterId === null ? [this.#self, other] : [this.#self]) {
       if (hello.formation.some((m) => memberId(m) === memberId(own))) continue;
       throw new BalsaError(
         'MEMBER_MISMATCH',

@@ -18,6 +18,10 @@ export interface ListenerOptions {
   readonly limits: Limits;
   readonly acceptClient: (channel: Channel) => FrameReceiver;
   readonly acceptPeer: (channel: Channel) => FrameReceiver;
+  /** A leader wants to send a snapshot. */
+  readonly acceptPeerSnapshot: (channel: Channel) => FrameReceiver;
+  /** A client wants a backup. */
+  readonly acceptClientSnapshot: (channel: Channel) => FrameReceiver;
   readonly health: HealthSource;
 }
 
@@ -37,8 +41,14 @@ export class Listener {
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,
     });
-    server.addService(clientService, { Stream: streamHandler(options.acceptClient) });
-    server.addService(peerService, { Stream: streamHandler(options.acceptPeer) });
+    server.addService(clientService, {
+      Stream: streamHandler(options.acceptClient),
+      Snapshot: streamHandler(options.acceptClientSnapshot),
+    });
+    server.addService(peerService, {
+      Stream: streamHandler(options.acceptPeer),
+      Snapshot: streamHandler(options.acceptPeerSnapshot),
+    });
     server.addService(healthService, healthImplementation(options.health));
     const port = await bind(server, options.listen);
     const host = options.listen.slice(0, options.listen.lastIndexOf(':'));

@@ -10,6 +10,7 @@ import {
   type FieldName,
   limitsSchema,
   UNSAFE_FAILPOINTS_FLAG,
+  UNSAFE_FORMATS_FLAG,
 } from './config-fields.js';
 import {
   type ConfigFile,
@@ -65,11 +66,12 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     if (value !== null) given.set(field, value);
   }
   const limits = readLimits(file, problems);
-  const unsafeFailpoints = readFailpoints(sources, problems);
+  const unsafeFailpoints = readUnsafe(UNSAFE_FAILPOINTS_FLAG, sources, problems);
+  const unsafeFormats = readUnsafe(UNSAFE_FORMATS_FLAG, sources, problems);
   const draft = withDefaults(given, problems);
   crossCheck(draft, given, problems);
   if (problems.length > 0) throw configInvalid(problems);
-  const config: ServerConfig = { ...draft, limits, unsafeFailpoints };
+  const config: ServerConfig = { ...draft, limits, unsafeFailpoints, unsafeFormats };
   return { config, entries: listEntries(config, given, file) };
 }
 
@@ -83,7 +85,7 @@ interface Given {
   readonly where: string;
 }
 
-type Draft = Omit<ServerConfig, 'limits' | 'unsafeFailpoints'>;
+type Draft = Omit<ServerConfig, 'limits' | 'unsafeFailpoints' | 'unsafeFormats'>;
 
 // ---------------------------------------------------------------------------------------------
 // Fields
@@ -161,12 +163,12 @@ function readLimits(file: ConfigFile | null, problems: ConfigProblem[]): Limits 
   return limits;
 }
 
-function readFailpoints(sources: ConfigSources, problems: ConfigProblem[]): string {
-  const flag = sources.flags[UNSAFE_FAILPOINTS_FLAG];
-  const variable = environmentName(UNSAFE_FAILPOINTS_FLAG);
+function readUnsafe(name: string, sources: ConfigSources, problems: ConfigProblem[]): string {
+  const flag = sources.flags[name];
+  const variable = environmentName(name);
   const value = flag ?? sources.env[variable] ?? '';
   if (value === '' || sources.env.BALSA_UNSAFE_TESTING === '1') return value;
-  const where = flag === undefined ? variable : `--${UNSAFE_FAILPOINTS_FLAG}`;
+  const where = flag === undefined ? variable : `--${name}`;
   problems.push({ where, problem: 'makes replicas fail; it needs BALSA_UNSAFE_TESTING=1' });
   return '';
 }
@@ -174,15 +176,23 @@ function readFailpoints(sources: ConfigSources, problems: ConfigProblem[]): stri
 // ---------------------------------------------------------------------------------------------
 // The whole
 
-const DEFAULTS = { cluster: 'balsa', electionTimeoutMs: 750, heartbeatMs: 100, logLevel: 'info' };
+const DEFAULTS = {
+  cluster: 'balsa',
+  electionTimeoutMs: 750,
+  heartbeatMs: 100,
+  logLevel: 'info',
+  electionPriority: 100,
+  diskStallMs: 3000,
+};
 
 function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProblem[]): Draft {
   const pick = <T>(field: FieldName, otherwise: T): T =>
     // Each value has passed the schema of its field.
     (given.get(field)?.value as T | undefined) ?? otherwise;
   const name = pick('name', '');
-  const members = pick<Readonly<Record<string, string>>>('members', {});
-  for (const field of ['name', 'members'] as const) {
+  const join = pick('join', false);
+  const isNeeded = (field: FieldName) => field !== 'members' || !join;
+  for (const field of (['name', 'members'] as const).filter(isNeeded)) {
     if (given.has(field)) continue;
     const { flag } = FIELDS[field];
     problems.push({
@@ -190,6 +200,8 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
       problem: `is needed (or ${environmentName(flag)}, or "${field}" in a --config file)`,
     });
   }
+  const named = pick<Readonly<Record<string, string>>>('members', {});
+  const members = join ? withSelf(named, name, pick('advertise', pick('listen', ''))) : named;
   const own = members[name] ?? '';
   return {
     name,
@@ -201,7 +213,22 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
     electionTimeoutMs: pick('electionTimeoutMs', DEFAULTS.electionTimeoutMs),
     heartbeatMs: pick('heartbeatMs', DEFAULTS.heartbeatMs),
     logLevel: pick('logLevel', DEFAULTS.logLevel),
+    join,
+    reseed: pick('reseed', false),
+    electionPriority: pick('electionPriority', DEFAULTS.electionPriority),
+    leaseReads: pick('leaseReads', false),
+    diskStallMs: pick('diskStallMs', DEFAULTS.diskStallMs),
   };
+}
+
+/** Who joins need not be among the members that are named: it is not one of them yet. */
+function withSelf(
+  members: Readonly<Record<string, string>>,
+  name: string,
+  address: string,
+): Readonly<Record<string, string>> {
+  if (Object.hasOwn(members, name) || address === '') return members;
+  return { ...members, [name]: address };
 }
 
 /** What no field can be blamed for alone. Fields that are wrong in themselves are left out. */
@@ -219,6 +246,9 @@ function crossCheck(
   if (draft.name !== '' && names.length > 0 && !Object.hasOwn(draft.members, draft.name)) {
     const meant = didYouMean(nearest(draft.name, names));
     add('name', `${draft.name} is not one of the members ${names.join(', ')}${meant}`);
+  }
+  if (draft.join && names.length === 0 && !isWrong('members')) {
+    add('join', `needs to know where others reach ${draft.name}: give --advertise or --members`);
   }
   const isPaceKnown = !isWrong('heartbeatMs') && !isWrong('electionTimeoutMs');
   if (isPaceKnown && draft.heartbeatMs * 3 > draft.electionTimeoutMs) {

@@ -1,25 +1,31 @@
 import { type Clock, systemClock } from '../base/clock.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError, type ErrorCode } from '../base/errors.js';
 import { seededRandom } from '../base/random.js';
+import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { CoreEvent, MemberId } from '../raft/types.js';
-import type { HealthSource } from '../rpc/health.js';
-import {
-  type MemberAddress,
-  PROTOCOL_VERSION,
-  type ReplicaHello,
-  type ReplicaStatus,
-} from '../rpc/protocol.js';
+import type { Channel } from '../rpc/channel.js';
+import type { FormatVersions, MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
+import { Admin } from './admin.js';
 import { ClientService } from './client-service.js';
 import type { ServerConfig } from './config.js';
-import type { DataFolder, FolderMeta } from './data-folder.js';
-import { Formation, formedConfiguration, memberId } from './formation.js';
+import { type DataFolder, GIVE_UP_CODES, type Meta } from './data-folder.js';
+import { formedConfiguration } from './formation.js';
+import { ownFormats } from './formats.js';
 import { Listener } from './listener.js';
 import type { Logger } from './log.js';
+import { memberId, nameOf } from './member-id.js';
+import { newReplica } from './new-replica.js';
 import { Peers } from './peers.js';
+import { ProcessWatch } from './process-facts.js';
+import { Readiness } from './readiness.js';
 import { RefusalWatch } from './refusal-watch.js';
-import { Replica } from './replica.js';
+import type { Replica } from './replica.js';
+import { replicaHello } from './replica-hello.js';
+import type { ChannelReceiver } from './replica-options.js';
+import { Roster } from './roster.js';
 import type { Server } from './server.js';
-import { replicaStatus } from './status.js';
+import { Standing } from './standing.js';
+import { NO_MEMBERS, replicaStatus } from './status.js';
 import type { Stores } from './stores.js';
 
 /** How long a stopping replica waits for writes that are in the log. */
@@ -28,37 +34,50 @@ const DRAIN_MS = 3000;
 const CLOSE_GRACE_MS = 500;
 /** A replica further behind than this is not ready (health check). */
 const READY_LAG_MAX = 10_000;
-/** Ticks of the consensus module in one heartbeat interval. */
-const TICKS_PER_HEARTBEAT = 4;
 
 interface Parts {
   readonly config: ServerConfig;
   readonly folder: DataFolder;
-  readonly meta: Omit<FolderMeta, 'format'>;
+  readonly meta: Meta;
   readonly stores: Stores;
   readonly log: Logger;
 }
 
-/** One member of a cluster: forms it or finds it, then runs a {@link Replica} behind a listener. */
+/** What there is as soon as this replica belongs to a cluster. */
+interface Serving {
+  readonly replica: Replica;
+  readonly roster: Roster;
+  readonly admin: Admin;
+}
+
+/**
+ * One member of a cluster: forms it, is let into it, or finds it again; then runs a {@link Replica} behind a
+ * listener.
+ */
 export class Member implements Server {
   readonly stopped: Promise<BalsaError | null>;
   readonly #parts: Parts;
+  readonly #self: { readonly name: string; readonly incarnation: string };
   readonly #clock: Clock = systemClock;
   readonly #random = seededRandom(Math.floor(Math.random() * Number.MAX_SAFE_INTEGER));
-  readonly #formation: Formation;
+  readonly #formats: FormatVersions;
+  readonly #standing: Standing;
   readonly #clients: ClientService;
   readonly #peers: Peers;
-  readonly #members: readonly MemberAddress[];
   readonly #startedMs: number;
+  readonly #process = new ProcessWatch();
   readonly #refusals: RefusalWatch;
-  readonly #healthListeners = new Set<() => void>();
-  #replica: Replica | null = null;
+  readonly #readiness = new Readiness(() => this.#isReady());
+  #meta: Meta;
+  #roster: Roster | null = null;
+  #serving: Serving | null = null;
   #listener: Listener | null = null;
   #address = '';
+  /** The members as clients were told last. */
+  #toldMembers = '';
   #closing: Promise<void> | null = null;
   #stopping = false;
   #failure: BalsaError | null = null;
-  #wasReady = false;
   #resolveStopped: (error: BalsaError | null) => void = () => {};
 
   static async start(parts: Parts): Promise<Member> {
@@ -68,30 +87,31 @@ export class Member implements Server {
   }
 
   private constructor(parts: Parts) {
-    const { config, meta } = parts;
+    const { config, meta, log } = parts;
     this.#parts = parts;
+    this.#meta = meta;
     this.#startedMs = this.#clock.monotonicMs();
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve;
     });
+    this.#self = { name: config.name, incarnation: meta.incarnation };
+    this.#formats = ownFormats(config.unsafeFormats);
     const names = Object.keys(config.members);
-    this.#members = names.map((name) => ({ name, address: config.members[name] as string }));
-    const self = { name: config.name, incarnation: meta.incarnation };
-    this.#formation = new Formation({
+    this.#standing = new Standing({
       clusterName: config.cluster,
-      self,
+      self: this.#self,
       names,
-      restored: meta.formation && {
-        members: meta.formation,
-        isFormed: meta.clusterId !== null,
-      },
+      restored: meta,
     });
-    this.#refusals = new RefusalWatch(names.length, {
-      log: parts.log,
+    this.#refusals = new RefusalWatch({
+      majority: () =>
+        Math.floor((this.#roster?.configuration.voters.length ?? names.length) / 2) + 1,
+      counts: (peer, code) => this.#isHopeless(peer, code),
+      log,
       onFatal: (error) => this.#failed(error),
     });
     this.#clients = this.#clientService();
-    this.#peers = this.#peerTransport(self);
+    this.#peers = this.#peerTransport();
   }
 
   get name(): string {
@@ -103,18 +123,19 @@ export class Member implements Server {
   }
 
   status(): ReplicaStatus {
-    const { config, meta, stores } = this.#parts;
+    const { config, stores } = this.#parts;
     return replicaStatus({
       config,
-      incarnation: meta.incarnation,
-      clusterId: this.#formation.formed?.clusterId ?? '',
-      members: this.#members,
-      missing: this.#formation.missing,
-      replica: this.#replica,
+      incarnation: this.#self.incarnation,
+      clusterId: this.#standing.cluster?.clusterId ?? '',
+      members: this.#members(),
+      membership: this.#roster?.status() ?? NO_MEMBERS,
+      waits: this.#waits(),
+      replica: this.#serving?.replica ?? null,
       stores,
-      nameOf,
       clientStreams: this.#clients.streams,
       uptimeMs: this.#clock.monotonicMs() - this.#startedMs,
+      process: this.#process.facts(),
     });
   }
 
@@ -123,13 +144,18 @@ export class Member implements Server {
     return this.#closing;
   }
 
+  // -------------------------------------------------------------------------------------------
+  // Beginning
+
   async #open(): Promise<void> {
     const { config, log } = this.#parts;
     const opened = await Listener.open({
       listen: config.listen,
       limits: config.limits,
-      health: this.#health(),
+      health: this.#readiness,
       acceptPeer: (channel) => this.#peers.accept(channel),
+      acceptPeerSnapshot: (channel) => this.#accept(channel, (r) => r.acceptSnapshot(channel)),
+      acceptClientSnapshot: (channel) => this.#accept(channel, (r) => r.acceptBackup(channel)),
       acceptClient: (channel) => {
         const connection = this.#clients.accept(channel);
         return {
@@ -142,8 +168,7 @@ export class Member implements Server {
     this.#address = opened.address;
     log.info({ address: opened.address, dataFolder: config.dataFolder }, 'listening');
     try {
-      if (this.#formation.formed !== null) this.#startReplica();
-      else if (this.#members.length === 1) this.#formAlone();
+      this.#begin();
     } catch (error) {
       await opened.listener.close(0);
       throw error;
@@ -151,77 +176,180 @@ export class Member implements Server {
     this.#peers.start();
   }
 
-  #formAlone(): void {
-    this.#formation.formAlone();
-    this.#formationStep();
+  #begin(): void {
+    const { config, log } = this.#parts;
+    if (this.#standing.cluster !== null) {
+      this.#tellIfConfigDiffers();
+      this.#startReplica();
+    } else if (this.#standing.joining !== null) {
+      const { incarnation } = this.#self;
+      log.info({ incarnation, address: config.advertise }, this.#waits());
+    } else if (Object.keys(config.members).length === 1) {
+      this.#standing.formAlone();
+      this.#step();
+    }
   }
 
-  /** A step of the forming of the cluster: on disk before anybody hears of it, or votes. */
-  #formationStep(): void {
-    const { folder, meta, log } = this.#parts;
-    const { formed, bound } = this.#formation;
+  /** A stale list of members must not keep a member from its cluster. */
+  #tellIfConfigDiffers(): void {
+    const { config, log } = this.#parts;
+    const founders = (this.#standing.bound ?? []).map((member) => member.name).sort();
+    const configured = Object.keys(config.members).sort();
+    if (JSON.stringify(founders) === JSON.stringify(configured)) return;
+    log.warn(
+      { founders, configured },
+      'the configured members are not those that formed the cluster; the log says who the members are' +
+        ' (change them with: balsa cluster)',
+    );
+  }
+
+  /** A step into a cluster: on disk before anybody hears of it, or votes. */
+  #step(): void {
+    const { folder, log, config } = this.#parts;
+    const { cluster, bound } = this.#standing;
     if (bound === null || this.#stopping) return;
-    const clusterId = formed?.clusterId ?? null;
-    folder.writeMeta({ ...meta, clusterId, formation: [...bound] });
-    if (formed === null) return;
-    log.info({ clusterId, members: bound }, 'cluster formed');
+    const clusterId = cluster?.clusterId ?? null;
+    const addresses = { ...config.members };
+    this.#meta = { ...this.#meta, clusterId, formation: [...bound], addresses };
+    folder.writeMeta(this.#meta);
+    if (cluster === null) return;
+    log.info({ clusterId, founders: bound }, 'belongs to a cluster');
     this.#startReplica();
   }
 
   #startReplica(): void {
-    const { config, stores } = this.#parts;
-    const { formed } = this.#formation;
-    if (formed === null || this.#replica !== null) return;
-    const tickMs = config.heartbeatMs / TICKS_PER_HEARTBEAT;
-    this.#replica = new Replica({
-      id: memberId({ name: config.name, incarnation: this.#parts.meta.incarnation }),
-      configuration: formedConfiguration(formed.members),
+    const { config, stores, log } = this.#parts;
+    const { cluster } = this.#standing;
+    if (cluster === null || this.#serving !== null) return;
+    const base = formedConfiguration(cluster.members);
+    const configured = new Map(Object.entries({ ...this.#meta.addresses, ...config.members }));
+    const options = { self: this.#self, address: config.advertise, configured };
+    const roster = new Roster(options, base);
+    const replica = newReplica({
+      config,
+      stores,
       clock: this.#clock,
       random: this.#random,
-      limits: config.limits,
-      tickMs,
-      electionTicks: Math.ceil(config.electionTimeoutMs / tickMs),
-      heartbeatTicks: TICKS_PER_HEARTBEAT,
+      id: memberId(this.#self),
+      clusterId: cluster.clusterId,
+      base,
+      formats: this.#formats,
+      roster,
       transport: this.#peers,
-      logStore: stores.logStore,
-      stateStore: stores.stateStore,
-      machine: stores.machine,
-      failpoints: stores.failpoints,
-      nameOf,
       onEvent: (event) => this.#onEvent(event),
+      onNotice: ({ type, ...fields }) => log.info(fields, type),
       afterTurn: () => {
         this.#clients.flush();
-        this.#tellHealth();
+        this.#readiness.look();
       },
       onFailure: (error) => this.#failed(error),
     });
-    this.#replica.start();
+    const applied = stores.machine.configuration;
+    const committed = applied && unpackConfiguration(applied.payload, applied.index);
+    roster.update(replica.node.configuration, committed);
+    const admin = new Admin({
+      replica,
+      roster,
+      isActive: (member) =>
+        replica.node.progress.some((p) => p.member === member && p.recentActive),
+      log: (level, fields, text) => log[level](fields, text),
+    });
+    this.#roster = roster;
+    this.#serving = { replica, roster, admin };
+    replica.start();
   }
+
+  // -------------------------------------------------------------------------------------------
+  // What happens
 
   #onEvent(event: CoreEvent): void {
     const { log } = this.#parts;
-    if (event.type !== 'role') {
-      log.info({ configuration: event.configuration }, 'configuration');
+    if (event.type === 'role') {
+      const leader = event.leader === null ? null : nameOf(event.leader);
+      log.info({ role: event.role, term: event.term, leader, reason: event.reason }, 'role');
+      this.#clients.leaderChanged(leader, event.term);
       return;
     }
-    const leader = event.leader === null ? null : nameOf(event.leader);
-    log.info({ role: event.role, term: event.term, leader, reason: event.reason }, 'role');
-    this.#clients.leaderChanged(leader, event.term);
+    if (event.type === 'configuration') {
+      this.#configurationChanged(event);
+      return;
+    }
+    const { type, ...fields } = event;
+    log.info(fields, type);
+    if (type !== 'removed') return;
+    const message = `${memberId(this.#self)} was removed from the cluster`;
+    this.#failed(new BalsaError('MEMBER_REMOVED', message));
   }
 
-  /** Readiness changes with the leader, and as the replica catches up. */
-  #tellHealth(): void {
-    const ready = this.#isReady();
-    if (ready === this.#wasReady) return;
-    this.#wasReady = ready;
-    for (const listener of this.#healthListeners) listener();
+  #configurationChanged(event: Extract<CoreEvent, { type: 'configuration' }>): void {
+    const serving = this.#serving;
+    const { index, voters, votersOutgoing, learners } = event.configuration;
+    const { committed } = event;
+    this.#parts.log.info({ index, committed, voters, votersOutgoing, learners }, 'members');
+    if (serving === null) return;
+    const { replica, roster } = serving;
+    // What is in effect may be a later one already.
+    const left = roster.update(replica.node.configuration, committed ? event.configuration : null);
+    this.#peers.refresh();
+    this.#peers.dismiss(left);
+    this.#tellMembers();
+  }
+
+  #tellMembers(): void {
+    const members = this.#members();
+    const text = JSON.stringify(members);
+    if (text === this.#toldMembers) return;
+    this.#toldMembers = text;
+    this.#clients.membersChanged(members);
   }
 
   #isReady(): boolean {
-    const replica = this.#replica;
+    const replica = this.#serving?.replica ?? null;
     if (replica === null || replica.leader === null || this.#stopping) return false;
     return replica.node.commitIndex - replica.appliedIndex <= READY_LAG_MAX;
   }
+
+  /** What a majority holds against this replica can be its own fault: another cluster, or a wiped disk. */
+  #isHopeless(peer: string, code: ErrorCode): boolean {
+    const voters = this.#roster?.configuration.voters;
+    if (voters !== undefined) {
+      return code === 'CLUSTER_MISMATCH' && voters.some((voter) => nameOf(voter) === peer);
+    }
+    const isWiped = code === 'MEMBER_MISMATCH' && this.#standing.joining === null;
+    return code === 'CLUSTER_MISMATCH' || isWiped;
+  }
+
+  #refused(peer: string, error: BalsaError): void {
+    const isRemoved = error.code === 'MEMBER_REMOVED';
+    if (isRemoved && error.details.member === memberId(this.#self)) this.#failed(error);
+    else this.#refusals.refused(peer, error);
+  }
+
+  #members(): readonly MemberAddress[] {
+    const { config } = this.#parts;
+    if (this.#roster !== null) return this.#roster.addresses();
+    if (this.#standing.joining !== null) return [{ name: config.name, address: config.advertise }];
+    return Object.entries(config.members).map(([name, address]) => ({ name, address }));
+  }
+
+  /** What it does as long as it has no role. */
+  #waits(): string {
+    const { joining, missing } = this.#standing;
+    if (joining === null) return `forming, waits for ${missing.join(', ')}`;
+    return joining.replaces === null
+      ? 'joining, waits to be added (balsa cluster add)'
+      : 'joining, waits for the leader to let it in again';
+  }
+
+  #whyNotServing(): string {
+    const { joining, missing } = this.#standing;
+    return joining === null
+      ? `the cluster is being formed: ${this.name} waits for ${missing.join(', ')}`
+      : `${this.name} is ${this.#waits()}`;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Parts
 
   #clientService(): ClientService {
     const { config, stores } = this.#parts;
@@ -230,100 +358,113 @@ export class Member implements Server {
       {
         limits: config.limits,
         failpoints: stores.failpoints,
-        get serving() {
-          const replica = member.#replica;
-          return replica === null ? null : { replica, machine: stores.machine };
+        get replica() {
+          return member.#serving?.replica ?? null;
+        },
+        get tellsStatus() {
+          return member.#standing.joining !== null;
         },
         notServingReason: () =>
-          new BalsaError(
-            'NO_QUORUM',
-            `the cluster is being formed: ${config.name} waits for ${this.#formation.missing.join(', ')}`,
-            { details: { missing: this.#formation.missing } },
-          ),
-        hello: () => this.#hello(),
+          new BalsaError('NO_QUORUM', this.#whyNotServing(), {
+            details: { missing: this.#standing.missing },
+          }),
+        hello: () =>
+          replicaHello({
+            config,
+            clusterId: this.#standing.cluster?.clusterId ?? '',
+            members: this.#members(),
+            replica: this.#serving?.replica ?? null,
+          }),
         status: () => JSON.stringify(this.status()),
+        admin: (command) => {
+          if (this.#serving === null) throw new BalsaError('NO_QUORUM', this.#whyNotServing());
+          return this.#serving.admin.run(command);
+        },
       },
       this.#clock,
     );
   }
 
-  #peerTransport(self: { name: string; incarnation: string }): Peers {
+  #peerTransport(): Peers {
     const { config, log } = this.#parts;
+    const seeds = Object.entries(config.members).filter(([name]) => name !== config.name);
     return new Peers({
       clock: this.#clock,
       random: this.#random,
       limits: config.limits,
       clusterName: config.cluster,
-      self,
-      addresses: new Map(this.#members.map((m) => [m.name, m.address])),
-      formation: this.#formation,
-      onMessage: (message) => this.#replica?.receive(message),
-      onDisconnected: (member) => this.#replica?.disconnected(member),
-      onFormation: () => {
+      self: this.#self,
+      address: config.advertise,
+      formats: this.#formats,
+      seeds: new Map(seeds),
+      standing: this.#standing,
+      roster: () => this.#roster,
+      onMessage: (message) => this.#serving?.replica.receive(message),
+      onStateHash: (from, hash) => this.#serving?.replica.receiveStateHash(from, hash),
+      onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
+      onStep: () => {
         try {
-          this.#formationStep();
+          this.#step();
         } catch (error) {
           this.#failed(asBalsaError(error));
           throw error;
         }
       },
-      onFailure: (error) => this.#failed(error),
+      onJoining: (hello) => {
+        const { joining, name, incarnation } = hello;
+        if (joining !== null) void this.#serving?.admin.letIn({ name, incarnation }, joining);
+      },
       onConnected: (peer) => this.#refusals.accepted(peer),
-      onRefused: (peer, error) => this.#refusals.refused(peer, error),
+      onRefused: (peer, error) => this.#refused(peer, error),
+      onFailure: (error) => this.#failed(error),
       log: (level, fields, text) => log[level](fields, text),
     });
   }
 
-  #hello(): ReplicaHello {
-    const { config } = this.#parts;
-    const { limits } = config;
-    return {
-      protocolVersion: PROTOCOL_VERSION,
-      clusterId: this.#formation.formed?.clusterId ?? '',
-      clusterName: config.cluster,
-      replica: config.name,
-      members: this.#members,
-      leader: this.#replica?.leader ?? null,
-      appliedIndex: this.#replica?.appliedIndex ?? 0,
-      keyBytesMax: limits.keyBytesMax,
-      valueBytesMax: limits.valueBytesMax,
-      operationsPerBatchMax: limits.operationsPerBatchMax,
-      batchBytesMax: limits.batchBytesMax,
-      frameBytesMax: limits.frameBytesMax,
-      batchesPerSessionMax: limits.batchesPerSessionMax,
-    };
+  #accept(channel: Channel, accept: (replica: Replica) => ChannelReceiver): ChannelReceiver {
+    const replica = this.#serving?.replica;
+    if (replica !== undefined && !this.#stopping) return accept(replica);
+    channel.abort();
+    return { receive: () => {}, closed: () => {} };
   }
 
-  #health(): HealthSource {
-    return {
-      ready: () => this.#isReady(),
-      onChange: (callback) => {
-        this.#healthListeners.add(callback);
-        return () => this.#healthListeners.delete(callback);
-      },
-    };
-  }
+  // -------------------------------------------------------------------------------------------
+  // End
 
   #failed(error: BalsaError): void {
-    this.#parts.log.fatal(
-      { code: error.code, details: error.details, reason: error.message },
-      'stopped',
-    );
+    const { code, details, message: reason } = error;
+    this.#parts.log.fatal({ code, details, reason }, 'stopped');
+    if (this.#failure === null) this.#giveUp(error);
     this.#failure ??= error;
     this.#closing ??= this.#shutdown();
   }
 
+  /** After some failures this data must not be started on again as if nothing had been. */
+  #giveUp(error: BalsaError): void {
+    const code = GIVE_UP_CODES.find((known) => known === error.code);
+    const { folder, log } = this.#parts;
+    if (code === undefined) return;
+    try {
+      this.#meta = { ...this.#meta, refuses: { code, reason: error.message } };
+      folder.writeMeta(this.#meta);
+    } catch (cause) {
+      log.error({ reason: asBalsaError(cause).message }, 'the failure could not be noted');
+    }
+  }
+
   async #shutdown(): Promise<void> {
     const { log, stores } = this.#parts;
-    const replica = this.#replica;
+    const replica = this.#serving?.replica ?? null;
     this.#stopping = true;
-    this.#tellHealth();
+    this.#readiness.look();
     if (this.#failure === null && replica !== null) await this.#drain(replica);
     replica?.stop();
     this.#clients.endAll(new BalsaError('SHUTTING_DOWN', `${this.name} is stopping`));
     this.#peers.stop();
+    this.#process.stop();
     await this.#listener?.close(CLOSE_GRACE_MS);
     try {
+      await replica?.whenIdle();
       await stores.close();
     } catch (error) {
       // The first cause is what the operator needs; a disk that failed also fails to close.
@@ -343,8 +484,4 @@ export class Member implements Server {
       await new Promise<void>((resolve) => this.#clock.setTimer(5, resolve));
     }
   }
-}
-
-function nameOf(member: MemberId): string {
-  return member.slice(0, member.lastIndexOf('.'));
 }

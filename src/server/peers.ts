@@ -1,19 +1,19 @@
-import type { Clock, Timer } from '../base/clock.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { Clock } from '../base/clock.js';
+import type { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
-import { type Channel, dial } from '../rpc/channel.js';
-import { packMessages, packPeerHello, unpackPeerFrame } from '../rpc/peer-frames.js';
-import {
-  type FormedMember,
-  PEER_STREAM_PATH,
-  type PeerHello,
-  PROTOCOL_VERSION,
-} from '../rpc/protocol.js';
-import { fromWireError, toWireError } from '../rpc/wire-error.js';
-import { type Formation, memberId } from './formation.js';
-import type { Transport } from './transport.js';
+import type { Channel } from '../rpc/channel.js';
+import { packPeerHello, packStateHash } from '../rpc/peer-frames.js';
+import type { FormatVersions, FormedMember, PeerHello } from '../rpc/protocol.js';
+import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
+import { toWireError } from '../rpc/wire-error.js';
+import { InboundPeer } from './inbound-peer.js';
+import { memberId } from './member-id.js';
+import { OutboundLink } from './outbound-link.js';
+import type { PeerTarget, Roster } from './roster.js';
+import type { Standing } from './standing.js';
+import type { StateCheckpoint, Transport } from './transport.js';
 
 export interface PeersOptions {
   readonly clock: Clock;
@@ -21,17 +21,26 @@ export interface PeersOptions {
   readonly limits: Limits;
   readonly clusterName: string;
   readonly self: FormedMember;
-  /** Addresses of all members by name, this one included. */
-  readonly addresses: ReadonlyMap<string, string>;
-  readonly formation: Formation;
+  /** Where others reach this replica. */
+  readonly address: string;
+  /** What it can read. */
+  readonly formats: FormatVersions;
+  /** Other replicas by name, from the configuration file: dialled as long as no member is known. */
+  readonly seeds: ReadonlyMap<string, string>;
+  readonly standing: Standing;
+  /** `null` as long as there is no cluster. */
+  readonly roster: () => Roster | null;
   readonly onMessage: (message: Message) => void;
+  readonly onStateHash: (from: MemberId, checkpoint: StateCheckpoint) => void;
   readonly onDisconnected: (member: MemberId) => void;
-  /** Called when a hello brought the formation on; throws when that cannot be made durable. */
-  readonly onFormation: () => void;
+  /** Called when a hello made this replica's standing another; throws when that cannot be made durable. */
+  readonly onStep: () => void;
+  /** A replica wants to be let in. */
+  readonly onJoining: (hello: PeerHello) => void;
   readonly onConnected: (peer: string) => void;
-  readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   /** A peer refuses this replica, or this one refuses the peer. */
   readonly onRefused: (peer: string, error: BalsaError) => void;
+  readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   /** A rule of ours is broken: the replica must stop. */
   readonly onFailure: (error: BalsaError) => void;
 }
@@ -40,25 +49,26 @@ export interface PeersOptions {
  * The streams between members. Each dials every other one and sends its messages on the stream that
  * it dialled; nothing goes over a stream before both ends have said who they are. What cannot be sent
  * at once is dropped: Raft sends again what matters.
+ *
+ * Whom to dial follows the configuration in effect. A replica of the same cluster that is not in it, or
+ * not yet, may dial in, and is dialled back as long as it stays: the one or the other may lag behind.
  */
 export class Peers implements Transport {
   readonly #options: PeersOptions;
-  readonly #links = new Map<string, OutboundLink>();
-  readonly #inbound = new Map<MemberId, InboundPeer>();
+  /** By target. */
+  #links = new Map<string, OutboundLink>();
   #linkOfMember = new Map<MemberId, OutboundLink>();
+  readonly #inbound = new Map<MemberId, InboundPeer>();
+  #started = false;
   #stopped = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
-    for (const [name, address] of options.addresses) {
-      if (name === options.self.name) continue;
-      this.#links.set(name, new OutboundLink(this, options, { name, address }));
-    }
   }
 
   start(): void {
-    this.mapMembers();
-    for (const link of this.#links.values()) link.connect();
+    this.#started = true;
+    this.refresh();
   }
 
   stop(): void {
@@ -68,268 +78,112 @@ export class Peers implements Transport {
     this.#inbound.clear();
   }
 
+  /** Opens and closes links as the members have changed. */
+  refresh(): void {
+    if (!this.#started || this.#stopped) return;
+    const old = this.#links;
+    this.#links = new Map();
+    for (const target of this.#targets()) {
+      const key = `${target.name}.${target.incarnation} at ${target.address}`;
+      if (this.#links.has(key)) continue;
+      const known = old.get(key);
+      old.delete(key);
+      this.#links.set(key, known ?? new OutboundLink(this, this.#options, target));
+      if (known === undefined) this.#links.get(key)?.connect();
+    }
+    for (const link of old.values()) link.stop();
+    this.#mapMembers();
+  }
+
+  /** Members that were removed: let them ask again, and be told. */
+  dismiss(members: readonly MemberId[]): void {
+    for (const member of members) this.#inbound.get(member)?.close();
+  }
+
   send(to: MemberId, messages: readonly Message[]): void {
     this.#linkOfMember.get(to)?.send(messages);
   }
 
+  sendStateHash(to: MemberId, { index, hash }: StateCheckpoint): void {
+    this.#linkOfMember.get(to)?.sendFrame(packStateHash(index, hash));
+  }
+
   /** Takes in a hello from either direction; throws when the two cannot belong together. */
   meet(hello: PeerHello): FormedMember {
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
-      throw new BalsaError(
-        'PROTOCOL_VERSION',
-        `${hello.name} speaks protocol version ${hello.protocolVersion}, ${this.#options.self.name} ${PROTOCOL_VERSION}`,
-      );
+    agreeOnVersion(hello, hello.name);
+    const { standing, roster, onStep, onJoining } = this.#options;
+    if (standing.meet(hello, roster())) {
+      onStep();
+      this.refresh();
     }
-    if (this.#options.formation.meet(hello)) {
-      this.#options.onFormation();
-      this.mapMembers();
+    if (standing.cluster !== null) {
+      if (hello.joining !== null && hello.clusterId === null) onJoining(hello);
+      else roster()?.heard(hello);
     }
     return { name: hello.name, incarnation: hello.incarnation };
   }
 
-  mapMembers(): void {
-    this.#linkOfMember = new Map();
-    for (const member of this.#options.formation.formed?.members ?? []) {
-      const link = this.#links.get(member.name);
-      if (link !== undefined) this.#linkOfMember.set(memberId(member), link);
-    }
-  }
-
-  ownHello(to: string, refusal: BalsaError | null = null): Buffer {
-    const { formation, clusterName, self } = this.#options;
+  ownHello(to: { name: string; incarnation: string | null }, refusal?: BalsaError): Buffer {
+    const { standing, clusterName, self, roster, address, formats } = this.#options;
+    const isMember = to.incarnation !== null && roster()?.has(`${to.name}.${to.incarnation}`);
+    const { joining } = standing;
     return packPeerHello({
-      protocolVersion: PROTOCOL_VERSION,
+      ...OWN_VERSIONS,
       clusterName,
-      clusterId: formation.formed?.clusterId ?? null,
+      clusterId: standing.cluster?.clusterId ?? null,
       name: self.name,
       incarnation: self.incarnation,
-      to,
-      formation: formation.bound,
-      refusal: refusal && toWireError(refusal),
+      to: to.name,
+      // Only a member is called by its data folder: one that waits to be let in takes it for the yes.
+      toIncarnation: isMember === true ? to.incarnation : null,
+      formation: standing.bound,
+      refusal: refusal === undefined ? null : toWireError(refusal),
+      formats,
+      joining: joining && { address, replaces: joining.replaces },
+      address,
+      memberAt: roster()?.memberAt ?? null,
     });
   }
 
   /** A stream that another member dialled. */
   accept(channel: Channel): InboundPeer {
-    const peer = new InboundPeer(this, this.#options, channel, this.#inbound);
+    const peer = new InboundPeer(this, this.#options, channel);
     if (this.#stopped) peer.close();
     return peer;
   }
-}
 
-/** From nothing to the first frame of an answer, on a dialled stream. */
-const HELLO_TIMEOUT_MS = 3000;
-const RECONNECT_MS = { first: 50, max: 500 };
-/** After a refusal only an operator can help. */
-const REFUSED_RETRY_MS = 2000;
-/** Messages go into one frame up to about this size. */
-const FRAME_TARGET_BYTES = 1024 * 1024;
-
-class OutboundLink {
-  readonly #peers: Peers;
-  readonly #options: PeersOptions;
-  readonly #peer: { readonly name: string; readonly address: string };
-  #channel: Channel | null = null;
-  #ready: MemberId | null = null;
-  #timer: Timer | null = null;
-  #failures = 0;
-  #stopped = false;
-
-  constructor(peers: Peers, options: PeersOptions, peer: { name: string; address: string }) {
-    this.#peers = peers;
-    this.#options = options;
-    this.#peer = peer;
-  }
-
-  connect(): void {
-    if (this.#stopped) return;
-    const channel = dial({
-      address: this.#peer.address,
-      path: PEER_STREAM_PATH,
-      frameBytesMax: this.#options.limits.frameBytesMax,
-      onFrame: (frame) => this.#onFrame(channel, frame),
-      onClose: (reason) => this.#onClose(channel, reason),
-    });
-    this.#channel = channel;
-    channel.send(this.#peers.ownHello(this.#peer.name));
-    this.#setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
-  }
-
-  send(messages: readonly Message[]): void {
-    const channel = this.#channel;
-    if (this.#ready === null || channel === null || this.#stopped) return;
-    let batch: Message[] = [];
-    let bytes = 0;
-    for (const message of messages) {
-      if (channel.pendingBytes + bytes > this.#options.limits.peerQueueBytesMax) break;
-      batch.push(message);
-      bytes += messageBytes(message);
-      if (bytes < FRAME_TARGET_BYTES) continue;
-      channel.send(packMessages(batch));
-      batch = [];
-      bytes = 0;
-    }
-    if (batch.length > 0) channel.send(packMessages(batch));
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#timer?.cancel();
-    this.#channel?.end();
-  }
-
-  #onFrame(channel: Channel, bytes: Buffer): void {
-    if (channel !== this.#channel || this.#stopped) return;
-    try {
-      const frame = unpackPeerFrame(bytes, { from: this.#peer.name, to: this.#options.self.name });
-      if (frame.type !== 'hello')
-        throw new BalsaError('FRAME_INVALID', 'only a hello is expected here');
-      if (frame.hello.refusal !== null) {
-        this.#refused(channel, fromWireError(frame.hello.refusal));
-        return;
-      }
-      const member = this.#peers.meet(frame.hello);
-      this.#timer?.cancel();
-      this.#options.onConnected(this.#peer.name);
-      if (this.#options.formation.formed !== null && frame.hello.clusterId !== null) {
-        this.#opened(memberId(member));
-      } else {
-        // One of the two has yet to form the cluster: say hello again, soon when all have been met.
-        if (this.#options.formation.bound !== null) this.#failures = 0;
-        channel.abort();
-      }
-    } catch (cause) {
-      const error = asBalsaError(cause);
-      if (isOurs(error)) this.#options.onFailure(error);
-      else this.#refused(channel, error);
-    }
-  }
-
-  #refused(channel: Channel, error: BalsaError): void {
-    this.#options.onRefused(this.#peer.name, error);
-    this.#failures = Number.POSITIVE_INFINITY;
-    channel.abort();
-  }
-
-  #opened(member: MemberId): void {
-    this.#ready = member;
-    this.#failures = 0;
-    this.#options.log(
-      'info',
-      { peer: this.#peer.name, address: this.#peer.address },
-      'connected to peer',
-    );
-  }
-
-  #onClose(channel: Channel, reason: BalsaError): void {
-    if (channel !== this.#channel) return;
-    this.#channel = null;
-    const member = this.#ready;
-    this.#ready = null;
-    if (this.#stopped) return;
-    if (member !== null) {
-      this.#options.log('warn', { peer: this.#peer.name, reason: reason.message }, 'lost peer');
-      this.#options.onDisconnected(member);
-    }
-    const { first, max } = RECONNECT_MS;
-    const base =
-      this.#failures === Number.POSITIVE_INFINITY
-        ? REFUSED_RETRY_MS
-        : Math.min(max, first * 2 ** this.#failures);
-    this.#failures = this.#failures === Number.POSITIVE_INFINITY ? 0 : this.#failures + 1;
-    this.#setTimer(base * (0.5 + this.#options.random.next()), () => this.connect());
-  }
-
-  #setTimer(delayMs: number, callback: () => void): void {
-    this.#timer?.cancel();
-    this.#timer = this.#options.clock.setTimer(delayMs, callback);
-  }
-}
-
-/** An error that no other member can bring about. */
-function isOurs(error: BalsaError): boolean {
-  return error.code === 'INVARIANT' || error.code === 'INTERNAL';
-}
-
-function messageBytes(message: Message): number {
-  if (message.type !== 'AppendEntries') return 64;
-  return message.entries.reduce((sum, entry) => sum + entry.payload.byteLength + 16, 64);
-}
-
-/** The receiving end of a stream that another member dialled. */
-export class InboundPeer {
-  readonly #peers: Peers;
-  readonly #options: PeersOptions;
-  readonly #channel: Channel;
-  readonly #all: Map<MemberId, InboundPeer>;
-  readonly #helloTimer: Timer;
-  #over = false;
-  #ends: { readonly from: MemberId; readonly to: MemberId } | null = null;
-
-  constructor(
-    peers: Peers,
-    options: PeersOptions,
-    channel: Channel,
-    all: Map<MemberId, InboundPeer>,
-  ) {
-    this.#peers = peers;
-    this.#options = options;
-    this.#channel = channel;
-    this.#all = all;
-    this.#helloTimer = options.clock.setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
-  }
-
-  /** Never throws: a bad frame ends this stream. */
-  receive(bytes: Buffer): void {
-    if (this.#over) return;
-    try {
-      const ends = this.#ends;
-      const frame = unpackPeerFrame(bytes, ends ?? { from: '', to: '' });
-      if (frame.type === 'hello') this.#welcome(frame.hello);
-      else if (ends === null) throw new BalsaError('FRAME_INVALID', 'messages before the hello');
-      else for (const message of frame.messages) this.#options.onMessage(message);
-    } catch (cause) {
-      const error = asBalsaError(cause);
-      if (isOurs(error)) {
-        this.#options.onFailure(error);
-        return;
-      }
-      this.#options.log(
-        'warn',
-        { code: error.code, reason: error.message },
-        'refused a peer stream',
-      );
-      this.#channel.send(this.#peers.ownHello('', error));
-      this.close();
-    }
-  }
-
-  /** The stream is over. */
-  closed(): void {
-    this.#over = true;
-    this.#helloTimer.cancel();
-    const from = this.#ends?.from;
-    if (from === undefined || this.#all.get(from) !== this) return;
-    this.#all.delete(from);
-    this.#options.onDisconnected(from);
-  }
-
-  /** Sends what waits and ends it; nothing more is taken from it. */
-  close(): void {
-    this.#over = true;
-    this.#helloTimer.cancel();
-    this.#channel.end();
-  }
-
-  #welcome(hello: PeerHello): void {
-    if (this.#ends !== null) throw new BalsaError('FRAME_INVALID', 'a second hello on one stream');
-    this.#helloTimer.cancel();
-    const member = this.#peers.meet(hello);
-    this.#channel.send(this.#peers.ownHello(hello.name));
-    if (this.#options.formation.formed === null) return;
-    const from = memberId(member);
-    this.#ends = { from, to: memberId(this.#options.self) };
+  /** An accepted stream has said whose it is. */
+  opened(member: MemberId, peer: InboundPeer): void {
     // The latest stream of a member counts; an older one may be half-open and die much later.
-    this.#all.set(from, this);
+    this.#inbound.set(member, peer);
+    if (this.#linkOfMember.has(member)) return;
+    this.refresh();
+  }
+
+  /** An accepted stream is over. */
+  closed(member: MemberId, peer: InboundPeer): void {
+    if (this.#inbound.get(member) !== peer) return;
+    this.#inbound.delete(member);
+    this.#options.onDisconnected(member);
+    this.#options.roster()?.forget(member);
+    this.refresh();
+  }
+
+  #targets(): PeerTarget[] {
+    const { standing, seeds } = this.#options;
+    const roster = this.#options.roster();
+    if (standing.cluster === null || roster === null) {
+      return [...seeds].map(([name, address]) => ({ name, incarnation: null, address }));
+    }
+    const guests = [...this.#inbound.keys()].filter((member) => !roster.has(member));
+    return [...roster.targets(), ...guests.flatMap((member) => roster.target(member) ?? [])];
+  }
+
+  #mapMembers(): void {
+    this.#linkOfMember = new Map();
+    for (const link of this.#links.values()) {
+      const { name, incarnation } = link.target;
+      if (incarnation !== null) this.#linkOfMember.set(memberId({ name, incarnation }), link);
+    }
   }
 }

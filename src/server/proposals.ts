@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
-import type { LogPosition, MemberId, ProposalAnswer, RaftEvent } from '../raft/types.js';
+import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
 import { packCommand } from '../statemachine/command.js';
 import type { BatchAnswer } from '../statemachine/types.js';
 
@@ -21,6 +21,17 @@ interface Queued extends Waiting {
   readonly operations: number;
 }
 
+export interface ProposalsOptions {
+  readonly id: MemberId;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly nameOf: (member: MemberId) => string;
+  /** The newest version of commands that all members can read. */
+  readonly commandVersion: () => number;
+  /** In which this member proposes. */
+  readonly term: () => Term;
+}
+
 /** Bytes of a batch beside its operations, roughly; for accounting only. */
 const BATCH_OVERHEAD_BYTES = 64;
 
@@ -32,9 +43,8 @@ const BATCH_OVERHEAD_BYTES = 64;
  * Afterwards a lost leadership makes it *unknown*: the entry may be committed yet.
  */
 export class Proposals {
-  readonly #clock: Clock;
+  readonly #options: ProposalsOptions;
   readonly #limits: Limits;
-  readonly #nameOf: (member: MemberId) => string;
   #queue: Queued[] = [];
   /** Handed to the core, not answered by it (only within one turn). */
   readonly #proposed = new Map<number, Waiting[]>();
@@ -43,10 +53,9 @@ export class Proposals {
   #bytes = 0;
   #nextId = 1;
 
-  constructor(options: { clock: Clock; limits: Limits; nameOf: (member: MemberId) => string }) {
-    this.#clock = options.clock;
+  constructor(options: ProposalsOptions) {
+    this.#options = options;
     this.#limits = options.limits;
-    this.#nameOf = options.nameOf;
   }
 
   /** Bytes of batches taken in and not answered. */
@@ -98,8 +107,10 @@ export class Proposals {
       id,
       items.map(({ bytes, done }) => ({ bytes, done })),
     );
-    const timeMs = Math.floor(this.#clock.wallMs());
-    const payload = packCommand({ timeMs, batches: items.map((item) => item.batch) });
+    const { clock, commandVersion, term } = this.#options;
+    const timeMs = Math.floor(clock.wallMs());
+    const batches = items.map((item) => item.batch);
+    const payload = packCommand({ timeMs, batches, proposerTerm: term() }, commandVersion());
     return { type: 'propose', id, payload };
   }
 
@@ -117,8 +128,14 @@ export class Proposals {
     const error =
       answer.reason === 'overloaded'
         ? overloaded('uncommittedBytesMax')
-        : notLeader(answer.leader === null ? null : this.#nameOf(answer.leader), 'not-applied');
+        : notLeader(this.#nextLeader(answer.leader), 'not-applied');
     this.#settle(items, () => ({ ok: false, error }));
+  }
+
+  /** Whom to ask instead. A leader that hands its leadership over does not name itself. */
+  #nextLeader(leader: MemberId | null): string | null {
+    const { id, nameOf } = this.#options;
+    return leader === null || leader === id ? null : nameOf(leader);
   }
 
   /** The entry at this place was applied, with one answer per batch. */
@@ -138,8 +155,7 @@ export class Proposals {
 
   /** No longer the leader: what is in the log may yet be committed by the next one. */
   leadershipLost(leader: MemberId | null): void {
-    const name = leader === null ? null : this.#nameOf(leader);
-    const unknown = notLeader(name, 'unknown');
+    const unknown = notLeader(this.#nextLeader(leader), 'unknown');
     const appended = [...this.#appended.values()];
     this.#appended.clear();
     for (const { items } of appended) this.#settle(items, () => ({ ok: false, error: unknown }));

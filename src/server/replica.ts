@@ -1,14 +1,12 @@
-import type { Clock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { Failpoints } from '../base/failpoints.js';
-import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
-import type { Random } from '../base/random.js';
-import { RaftNode } from '../raft/raft-node.js';
+import { namesMember, otherMembers } from '../raft/configuration.js';
+import type { RaftNode } from '../raft/raft-node.js';
 import type {
-  Configuration,
+  ConfigurationChange,
   CoreEvent,
   DiskWrite,
+  Entry,
   LoadRequest,
   LogIndex,
   MemberId,
@@ -16,38 +14,28 @@ import type {
   RaftEvent,
   Ready,
 } from '../raft/types.js';
+import type { Channel } from '../rpc/channel.js';
 import type { AnswerMeta, Consistency } from '../rpc/protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
-import type { StateStore } from '../statemachine/state-store.js';
-import type { LogStore } from '../storage/log-store.js';
+import type { BatchAnswer } from '../statemachine/types.js';
+import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
+import { Compaction } from './compaction.js';
+import { LogMeter } from './log-meter.js';
+import { PendingChanges, type RequestDone } from './pending-changes.js';
+import { PendingTransfers } from './pending-transfers.js';
 import { notLeader, Proposals, type WriteDone } from './proposals.js';
+import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
+import { logPins, lowestFormat, makeNode } from './replica-parts.js';
+import type { InstalledState } from './snapshot-installer.js';
+import { SnapshotTraffic } from './snapshot-traffic.js';
+import { StateHashes } from './state-hash.js';
 import { Ticker } from './ticker.js';
-import type { Transport } from './transport.js';
+import { type StateCheckpoint, sendByMember } from './transport.js';
 import { type ReadDone, WaitingReads } from './waiting-reads.js';
 
-export interface ReplicaOptions {
-  readonly id: MemberId;
-  readonly configuration: Configuration;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly limits: Limits;
-  readonly tickMs: number;
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  readonly transport: Transport;
-  readonly logStore: LogStore;
-  readonly stateStore: StateStore;
-  readonly machine: StateMachine;
-  readonly failpoints: Failpoints;
-  /** The name by which clients know a member. */
-  readonly nameOf: (member: MemberId) => string;
-  readonly onEvent: (event: CoreEvent) => void;
-  /** Behind each turn: a good moment to send the answers it gave. */
-  readonly afterTurn: () => void;
-  /** Called once: the replica has stopped because of this. */
-  readonly onFailure: (error: BalsaError) => void;
-}
+/** How many election timeouts a new leader may take to come forward after a transfer. */
+const TRANSFER_PATIENCE = 5;
 
 /**
  * One replica: the drive loop that ties the consensus module, the log, the state machine and the
@@ -62,12 +50,22 @@ export class Replica {
   readonly #node: RaftNode;
   readonly #proposals: Proposals;
   readonly #reads: WaitingReads;
+  readonly #changes: PendingChanges;
+  readonly #transfers: PendingTransfers;
   readonly #applier: Applier;
+  readonly #compaction: Compaction;
+  readonly #snapshots: SnapshotTraffic;
+  readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
+  #machine: StateMachine;
+  #store: DurableStateStore;
+  /** False while the state is switched: there is none to read. */
+  #readable = true;
   #events: RaftEvent[] = [];
   #turnPlanned = false;
   /** What is sent when the last write under way is durable; `null` when none is under way. */
-  #behindLastWrite: Message[] | null = null;
+  #behindLastWrite: { readonly messages: Message[]; readonly callbacks: (() => void)[] } | null =
+    null;
   #inTurn = false;
   #stopped = false;
   #refusesWrites = false;
@@ -75,37 +73,72 @@ export class Replica {
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
-    const { machine, logStore, stateStore, clock, limits, failpoints } = options;
-    this.#node = new RaftNode(
-      {
-        id: options.id,
-        electionTicks: options.electionTicks,
-        heartbeatTicks: options.heartbeatTicks,
-        random: options.random,
-        limits,
-      },
-      {
-        ...logStore.restored,
-        configuration: options.configuration,
-        appliedIndex: machine.appliedIndex,
-      },
-    );
-    this.#proposals = new Proposals({ clock, limits, nameOf: options.nameOf });
-    this.#reads = new WaitingReads({ limits, nameOf: options.nameOf });
-    this.#applier = new Applier({
-      machine,
-      stateStore,
-      logStore,
-      clock,
-      limits,
-      failpoints,
+    this.#machine = options.machine;
+    this.#store = options.vault.current;
+    const { id, clock, limits, nameOf } = options;
+    this.#node = makeNode(options);
+    const node = this.#node;
+    const commandVersion = (): number => lowestFormat(options, node.configuration, 'command');
+    this.#proposals = new Proposals({
+      ...{ id, clock, limits, nameOf, commandVersion },
+      term: () => node.term,
+    });
+    this.#reads = new WaitingReads({ limits, nameOf });
+    this.#changes = new PendingChanges({ id, nameOf });
+    const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
+    this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
+    this.#applier = this.#makeApplier();
+    this.#compaction = this.#makeCompaction();
+    this.#snapshots = new SnapshotTraffic({
+      ...{ options, node },
+      store: () => this.#store,
+      enqueue: (event) => this.#enqueue(event),
+      quiet: (callback) => this.#whenQuiet(callback),
+      onSwitched: (state) => this.#switched(state),
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#hashes = new StateHashes({
+      id,
+      configuration: () => node.configuration,
+      onMismatch: (member, checkpoint, ownHash) =>
+        options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
+      onDiverged: (error) => this.#fail(error),
+    });
+    this.#ticker = new Ticker(clock, options.tickMs, () => this.#enqueue({ type: 'tick' }));
+    this.#watch(this.#store);
+  }
+
+  #makeApplier(): Applier {
+    const { logStore, clock, limits, failpoints } = this.#options;
+    return new Applier({
+      ...{ logStore, clock, limits, failpoints },
+      state: { machine: this.#machine, stateStore: this.#store },
       cached: (from, to, bytesMax) => this.#node.entries(from, to, bytesMax),
-      onApplied: (entry, answers) => this.#proposals.applied(entry, answers),
+      onApplied: (entry, answers) => this.#applied(entry, answers),
       onProgress: () => this.#afterApply(),
       onFailure: (error) => this.#fail(error),
     });
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#enqueue({ type: 'tick' }));
-    stateStore.onFailure((error) => this.#fail(error));
+  }
+
+  #makeCompaction(): Compaction {
+    const { clock, limits, failpoints, logStore, restoredLog } = this.#options;
+    const node = this.#node;
+    const { logStart, lastIndex } = restoredLog;
+    const { bytes } = logStore.stats();
+    return new Compaction({
+      ...{ clock, limits, failpoints },
+      meter: new LogMeter({ startIndex: logStart.index, lastIndex, bytes }, limits.logBytesMax),
+      store: () => this.#store,
+      logStart: () => node.logStart,
+      lastIndex: () => node.lastIndex,
+      appliedIndex: () => this.appliedIndex,
+      termAt: (index) => node.termAt(index),
+      pins: () => logPins(node, this.#snapshots.pins),
+      hardPin: () => this.#snapshots.hardPin,
+      compactTo: (position, done) => logStore.compactTo(position, done),
+      onCompacted: (index) => this.#enqueue({ type: 'compact', index }),
+      onFailure: (error) => this.#fail(error),
+    });
   }
 
   /** Starts the clock. Entries that are known to be committed are applied at once. */
@@ -119,6 +152,11 @@ export class Replica {
     return this.#node;
   }
 
+  /** The state as it is now. Another one when a snapshot was installed: it must not be kept. */
+  get machine(): StateMachine {
+    return this.#machine;
+  }
+
   get appliedIndex(): LogIndex {
     return this.#applier.appliedIndex;
   }
@@ -129,13 +167,13 @@ export class Replica {
     return leader === null ? null : this.#options.nameOf(leader);
   }
 
+  get snapshots(): SnapshotStatus {
+    return this.#snapshots.status;
+  }
+
   meta(): AnswerMeta {
-    const { machine } = this.#options;
-    return {
-      term: this.#node.term,
-      revision: machine.revision,
-      appliedIndex: machine.appliedIndex,
-    };
+    const { revision, appliedIndex } = this.#machine;
+    return { term: this.#node.term, revision, appliedIndex };
   }
 
   /** A message from another member. */
@@ -146,6 +184,21 @@ export class Replica {
   /** The connection from a member was closed. */
   disconnected(member: MemberId): void {
     this.#enqueue({ type: 'disconnected', member });
+  }
+
+  /** Another member says what state it has after some entry. */
+  receiveStateHash(from: MemberId, checkpoint: StateCheckpoint): void {
+    if (!this.#stopped) this.#hashes.received(from, checkpoint);
+  }
+
+  /** Another member has opened a stream to `PEER_SNAPSHOT_PATH`. */
+  acceptSnapshot(channel: Channel): ChannelReceiver {
+    return this.#snapshots.acceptSnapshot(channel);
+  }
+
+  /** A client has opened a stream to `CLIENT_SNAPSHOT_PATH`. */
+  acceptBackup(channel: Channel): ChannelReceiver {
+    return this.#snapshots.acceptBackup(channel);
   }
 
   /**
@@ -164,16 +217,37 @@ export class Replica {
     }
   }
 
-  /** Calls `done(null)` when the state machine may be read at this level. */
+  /** Calls `done(null)` when {@link machine} may be read at this level. */
   read(consistency: Consistency, done: ReadDone): void {
     if (this.#stopped) {
       done(stopping());
-    } else if (consistency === 'any') {
-      done(null);
-    } else {
+    } else if (consistency !== 'any') {
       this.#reads.add(done);
       this.#planTurn();
+    } else if (this.#readable) {
+      done(null);
+    } else {
+      this.#reads.hold(done);
     }
+  }
+
+  /**
+   * Changes the members. `done(null)`: it is committed, and the joint configuration left. Errors:
+   * `NOT_LEADER` (outcome `unknown` when leadership was lost meanwhile), `CONFIGURATION_CONFLICT`,
+   * `CHANGE_PENDING`, `QUORUM_AT_RISK`, `NOT_CAUGHT_UP`, `INVALID_ARGUMENT`, `SHUTTING_DOWN`.
+   */
+  changeMembers(change: ConfigurationChange, done: RequestDone): void {
+    if (this.#stopped) done(stopping().withOutcome('not-applied'));
+    else this.#enqueue(this.#changes.ask(change, done));
+  }
+
+  /**
+   * Hands leadership over, to whom the leader thinks best when `target` is `null`. `done(null)`: another
+   * member leads. Errors: `NOT_LEADER`, `TRANSFER_FAILED`, `INVALID_ARGUMENT`, `SHUTTING_DOWN`.
+   */
+  transfer(target: MemberId | null, done: RequestDone): void {
+    if (this.#stopped) done(stopping());
+    else this.#enqueue(this.#transfers.ask(target, done));
   }
 
   /** From now on writes are answered `SHUTTING_DOWN`; those taken in before go on. */
@@ -190,6 +264,12 @@ export class Replica {
   stop(): void {
     if (this.#stopped) return;
     this.#halt(stopping());
+  }
+
+  /** After it has stopped: nothing uses the stores any more, they may be closed. */
+  async whenIdle(): Promise<void> {
+    await this.#snapshots.whenIdle();
+    await new Promise<void>((resolve) => this.#compaction.suspend(resolve));
   }
 
   #enqueue(event: RaftEvent): void {
@@ -213,7 +293,7 @@ export class Replica {
       this.#events = [];
       for (const event of this.#proposals.take()) events.push(event);
       for (const event of this.#reads.take()) events.push(event);
-      this.#carryOut(this.#node.step(events));
+      this.#carryOut(this.#node.step(events, this.#options.clock.monotonicMs()));
     } catch (error) {
       this.#fail(error);
     }
@@ -228,13 +308,49 @@ export class Replica {
     else this.#sendBehindWrites(ready.messagesAfterPersist);
     // Before the events: a proposal taken in the same step in which leadership was lost is lost too.
     for (const answer of ready.proposals) this.#proposals.answered(answer);
+    for (const answer of ready.configurationChanges) this.#changes.answered(answer);
+    for (const answer of ready.transfers) this.#transfers.answered(answer);
     for (const event of ready.events) this.#onEvent(event);
     this.#allowStateOnDisk();
     for (const load of ready.loads) this.#load(load);
+    for (const { member } of ready.snapshots) this.#snapshots.send(member);
+    this.#decideInstall(ready);
     this.#applier.advance(ready.commitIndex);
-    for (const answer of ready.reads) this.#reads.answered(answer, this.appliedIndex);
+    for (const answer of ready.reads) this.#reads.answered(answer, this.#readableIndex);
+    this.#compaction.consider();
     this.#options.afterTurn();
     this.#send(ready.messages.filter(isNews));
+  }
+
+  /** Behind `write`: the installation waits for all writes so far. */
+  #decideInstall(ready: Ready): void {
+    if (ready.install !== null) {
+      this.#applier.pause();
+      this.#readable = false;
+    }
+    this.#snapshots.decided(ready.install);
+  }
+
+  /** The state of a snapshot has taken the place of the old one. */
+  #switched({ store, machine }: InstalledState): void {
+    this.#store = store;
+    this.#machine = machine;
+    this.#watch(store);
+    this.#readable = true;
+    this.#reads.applied(this.#readableIndex);
+    this.#options.afterTurn();
+  }
+
+  /** Reads wait while there is no state to read. */
+  get #readableIndex(): LogIndex {
+    return this.#readable ? this.#machine.appliedIndex : -1;
+  }
+
+  #watch(store: DurableStateStore): void {
+    store.onFailure((error) => {
+      // One that was replaced is of no concern any more.
+      if (store === this.#store) this.#fail(error);
+    });
   }
 
   /**
@@ -242,32 +358,56 @@ export class Replica {
    * both stays. (The state store never takes back what it was once allowed.)
    */
   #allowStateOnDisk(): void {
+    if (this.#snapshots.installing) return;
     const { flushedIndex, commitIndex } = this.#node;
-    this.#options.stateStore.allowDisk(Math.min(flushedIndex, commitIndex));
+    this.#store.allowDisk(Math.min(flushedIndex, commitIndex));
   }
 
   #onEvent(event: CoreEvent): void {
-    if (event.type === 'role') {
-      const leads = event.role === 'leader';
-      if (this.#wasLeader && !leads) this.#proposals.leadershipLost(event.leader);
-      this.#wasLeader = leads;
-    }
+    if (event.type === 'role') this.#roleChanged(event);
+    else if (event.type === 'configuration') this.#configured(event);
+    else if (event.type === 'snapshot' && event.phase === 'installed') this.#installed();
     this.#options.onEvent(event);
   }
 
-  #send(messages: readonly Message[]): void {
-    if (messages.length === 0) return;
-    const byMember = new Map<MemberId, Message[]>();
-    for (const message of messages) {
-      const list = byMember.get(message.to);
-      if (list === undefined) byMember.set(message.to, [message]);
-      else list.push(message);
+  #roleChanged({ role, leader }: CoreEvent & { type: 'role' }): void {
+    const leads = role === 'leader';
+    if (this.#wasLeader && !leads) {
+      this.#proposals.leadershipLost(leader);
+      this.#changes.leadershipLost(leader);
+      this.#snapshots.leadershipLost();
     }
-    for (const [member, list] of byMember) this.#options.transport.send(member, list);
+    this.#wasLeader = leads;
+    if (leader !== null) this.#transfers.led(leader);
   }
 
-  #persist(write: DiskWrite, behind: Message[]): void {
+  #configured({ configuration, committed }: CoreEvent & { type: 'configuration' }): void {
+    if (committed) this.#changes.committed(configuration);
+    this.#snapshots.membersChanged((member) => namesMember(configuration, member));
+  }
+
+  #installed(): void {
+    this.#snapshots.installed();
+    this.#compaction.resume(this.#node.logStart);
+    this.#applier.resume({ machine: this.#machine, stateStore: this.#store });
+  }
+
+  /** Calls back when all writes so far are durable and the log is not being cut. */
+  #whenQuiet(callback: () => void): void {
+    this.#compaction.suspend(() => {
+      if (this.#behindLastWrite === null) callback();
+      else this.#behindLastWrite.callbacks.push(callback);
+    });
+  }
+
+  #send(messages: readonly Message[]): void {
+    sendByMember(this.#options.transport, messages);
+  }
+
+  #persist(write: DiskWrite, messages: Message[]): void {
+    const behind = { messages, callbacks: [] as (() => void)[] };
     this.#behindLastWrite = behind;
+    this.#compaction.appended(write.entries);
     this.#options.logStore.append(write, (error) => {
       if (this.#stopped) return;
       if (error !== null) {
@@ -275,17 +415,19 @@ export class Replica {
         return;
       }
       if (this.#behindLastWrite === behind) this.#behindLastWrite = null;
-      this.#send(behind);
+      this.#send(messages);
       this.#enqueue({ type: 'persisted', sequence: write.sequence });
+      for (const callback of behind.callbacks) callback();
     });
   }
 
   /** Promises without a write of their own: they lean on the last one under way, if there is one. */
   #sendBehindWrites(messages: readonly Message[]): void {
     if (this.#behindLastWrite === null) this.#send(messages);
-    else this.#behindLastWrite.push(...messages);
+    else this.#behindLastWrite.messages.push(...messages);
   }
 
+  /** When the log no longer holds it, the core is told so by no entries. */
   #load(request: LoadRequest): void {
     const { member, fromIndex, toIndex, bytesMax } = request;
     this.#options.logStore.read({ fromIndex, toIndex, bytesMax }, (error, entries) => {
@@ -295,8 +437,19 @@ export class Replica {
     });
   }
 
+  #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
+    this.#proposals.applied(entry, answers);
+    const { limits, id, transport } = this.#options;
+    if (entry.index % limits.stateHashEntries !== 0) return;
+    const checkpoint = { index: entry.index, hash: this.#machine.stateHash };
+    for (const member of otherMembers(this.#node.configuration, id)) {
+      transport.sendStateHash(member, checkpoint);
+    }
+    this.#hashes.own(checkpoint);
+  }
+
   #afterApply(): void {
-    this.#reads.applied(this.appliedIndex);
+    this.#reads.applied(this.#readableIndex);
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
     this.#events.push({ type: 'applied', index: this.appliedIndex });
     if (!this.#inTurn) this.#options.afterTurn();
@@ -315,8 +468,11 @@ export class Replica {
     this.#stopped = true;
     this.#ticker.stop();
     this.#applier.stop();
+    this.#snapshots.stop(error);
     this.#proposals.abandon(error);
     this.#reads.abandon(error);
+    this.#changes.abandon(error);
+    this.#transfers.abandon(error);
     this.#options.afterTurn();
   }
 }

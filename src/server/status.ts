@@ -1,8 +1,18 @@
-import { type MemberAddress, PROTOCOL_VERSION, type ReplicaStatus } from '../rpc/protocol.js';
+import {
+  type MemberAddress,
+  type MembersStatus,
+  PROTOCOL_VERSION,
+  type ProcessFacts,
+  type ReplicaStatus,
+} from '../rpc/protocol.js';
 import type { ServerConfig } from './config.js';
+import { nameOf } from './member-id.js';
 import type { Replica } from './replica.js';
 import type { Stores } from './stores.js';
 import { VERSION } from './version.js';
+
+/** The members of a cluster that there is not yet. */
+export const NO_MEMBERS: MembersStatus = { index: 0, committed: false, joint: false, members: [] };
 
 /** What a replica says of itself. */
 export function replicaStatus(source: {
@@ -10,17 +20,19 @@ export function replicaStatus(source: {
   readonly incarnation: string;
   readonly clusterId: string;
   readonly members: readonly MemberAddress[];
-  /** Members that the forming of the cluster waits for. */
-  readonly missing: readonly string[];
+  readonly membership: MembersStatus;
+  /** What it does as long as it has no role in a cluster. */
+  readonly waits: string;
   readonly replica: Replica | null;
   readonly stores: Stores;
-  readonly nameOf: (member: string) => string;
   readonly clientStreams: number;
   readonly uptimeMs: number;
+  readonly process: ProcessFacts;
 }): ReplicaStatus {
-  const { config, replica, stores, nameOf } = source;
+  const { config, replica, stores } = source;
   const node = replica?.node;
   const wal = stores.logStore.stats();
+  const machine = replica?.machine ?? stores.machine;
   return {
     replica: config.name,
     cluster: config.cluster,
@@ -28,17 +40,19 @@ export function replicaStatus(source: {
     incarnation: source.incarnation,
     version: VERSION,
     protocolVersion: PROTOCOL_VERSION,
-    role: node?.role ?? `forming, waits for ${source.missing.join(', ')}`,
+    role: node?.role ?? source.waits,
     term: node?.term ?? 0,
     leader: replica?.leader ?? null,
     commitIndex: node?.commitIndex ?? 0,
     appliedIndex: replica?.appliedIndex ?? 0,
     lastIndex: wal.lastIndex,
     durableIndex: wal.durableIndex,
-    revision: stores.machine.revision,
-    stateHash: stores.machine.stateHash.toString(16).padStart(8, '0'),
-    sessions: stores.machine.sessionCount,
+    revision: machine.revision,
+    stateHash: machine.stateHash.toString(16).padStart(8, '0'),
+    sessions: machine.sessionCount,
     members: source.members,
+    membership: source.membership,
+    logStart: node?.logStart.index ?? 0,
     followers: (node?.progress ?? []).map((p) => ({
       name: nameOf(p.member),
       matchIndex: p.matchIndex,
@@ -54,6 +68,7 @@ export function replicaStatus(source: {
     },
     clientStreams: source.clientStreams,
     uptimeMs: Math.round(source.uptimeMs),
+    process: source.process,
     limits: { ...config.limits },
   };
 }

@@ -5,21 +5,42 @@ import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
-import { LevelStateStore } from '../storage/level-state-store.js';
-import type { LogStore } from '../storage/log-store.js';
+import { LevelStateVault } from '../storage/level-state-vault.js';
+import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
+import type { StateVault } from '../storage/snapshot.js';
 import { Wal } from '../storage/wal/wal.js';
 import type { ServerConfig } from './config.js';
 import type { DataFolder } from './data-folder.js';
+import { finishInstall } from './finish-install.js';
+import { ownFormats } from './formats.js';
 import type { Logger } from './log.js';
 
 /** What a replica has on its disk, open. */
 export interface Stores {
   readonly logStore: LogStore;
-  readonly stateStore: StateStore;
+  /** What the log holds. */
+  readonly restoredLog: RestoredLog;
+  readonly vault: StateVault;
+  /** Over the state that the vault held when it was opened. */
   readonly machine: StateMachine;
+  readonly openMachine: (store: StateStore) => Promise<StateMachine>;
   readonly failpoints: Failpoints;
   close(): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly config: Pick<ServerConfig, 'limits' | 'unsafeFailpoints'> &
+    Partial<Pick<ServerConfig, 'unsafeFormats'>>;
+  readonly folder: DataFolder;
+  readonly log: Logger;
+  /** Called while the folder is locked, and before there is a log in it. */
+  readonly claim: () => void;
+  /**
+   * What is done with a state that is damaged: `keep` (default) leaves it and fails; `remake` moves it aside
+   * when the log holds all that it was made of, and `discard` does so with a state that looks whole, too.
+   */
+  readonly state?: 'keep' | 'remake' | 'discard';
 }
 
 /**
@@ -32,26 +53,18 @@ export async function openStores(options: OpenOptions): Promise<Stores> {
   try {
     // One set for all stores: each failpoint counts its hits once.
     const failpoints = failpointsOf(options.config);
-    const stateStore = await openState(options, failpoints);
+    const vault = await openState(options, failpoints);
     try {
       options.claim();
-      return await openLog(options, { stateStore, failpoints, release });
+      return await openRest(options, { vault, failpoints, release });
     } catch (error) {
-      await stateStore.close();
+      await vault.close();
       throw error;
     }
   } catch (error) {
     release();
     throw error;
   }
-}
-
-interface OpenOptions {
-  readonly config: ServerConfig;
-  readonly folder: DataFolder;
-  readonly log: Logger;
-  /** Called while the folder is locked, and before there is a log in it. */
-  readonly claim: () => void;
 }
 
 /** Folders in use by this process: LevelDB's lock only keeps other processes out. */
@@ -68,63 +81,107 @@ function claimFolder(path: string): () => void {
   return () => claimed.delete(real);
 }
 
-function failpointsOf(config: ServerConfig): Failpoints {
+function failpointsOf(config: OpenOptions['config']): Failpoints {
   return config.unsafeFailpoints === ''
     ? noFailpoints
     : FailpointSet.parse(config.unsafeFailpoints);
 }
 
-function openState(
-  { config, folder }: OpenOptions,
-  failpoints: Failpoints,
-): Promise<LevelStateStore> {
-  return LevelStateStore.open({
-    folder: folder.stateFolder,
+async function openState(options: OpenOptions, failpoints: Failpoints): Promise<LevelStateVault> {
+  const { state = 'keep' } = options;
+  try {
+    const vault = await openVault(options, failpoints);
+    if (state !== 'discard') return vault;
+    // It was open, so nobody else is at work here.
+    await vault.close();
+  } catch (error) {
+    const isDamaged = error instanceof BalsaError && error.code === 'STATE_CORRUPT';
+    if (!isDamaged || state === 'keep') throw error;
+    if (!(await logBeginsAtFirst(options))) throw error;
+    options.log.warn({ reason: error.message }, 'the state is damaged');
+  }
+  if (!(await logBeginsAtFirst(options))) {
+    throw new BalsaError(
+      'STATE_CORRUPT',
+      `the state in ${options.folder.path} is damaged, and the log no longer holds all that it was made of`,
+      { details: { file: options.folder.path } },
+    );
+  }
+  const aside = options.folder.asideFolder(systemClock.wallMs());
+  const moved = LevelStateVault.moveAside(new NodeFiles(), options.folder.path, aside);
+  options.log.warn({ moved, to: aside }, 'the state is made again from the log');
+  return openVault(options, failpoints);
+}
+
+function openVault({ config, folder }: OpenOptions, failpoints: Failpoints) {
+  return LevelStateVault.open({
+    folder: folder.path,
+    files: new NodeFiles(),
     limits: config.limits,
     failpoints,
     clock: systemClock,
   });
 }
 
-async function openLog(
-  { config, folder, log }: OpenOptions,
-  opened: {
-    readonly stateStore: LevelStateStore;
-    readonly failpoints: Failpoints;
-    readonly release: () => void;
-  },
-): Promise<Stores> {
-  const { stateStore, failpoints, release } = opened;
-  const wal = Wal.open({
+function openWal({ config, folder }: OpenOptions, failpoints: Failpoints): Wal {
+  return Wal.open({
     folder: folder.walFolder,
     files: new NodeFiles(),
     failpoints,
     limits: config.limits,
     clock: systemClock,
   });
+}
+
+/** Then the state is a function of the log, and losing it loses nothing. */
+async function logBeginsAtFirst(options: OpenOptions): Promise<boolean> {
+  if (new NodeFiles().list(options.folder.walFolder).length === 0) return false;
+  const wal = openWal(options, noFailpoints);
+  await wal.close();
+  return wal.restored.logStart.index === 0 && wal.restored.lastIndex > 0;
+}
+
+async function openRest(
+  options: OpenOptions,
+  opened: {
+    readonly vault: LevelStateVault;
+    readonly failpoints: Failpoints;
+    readonly release: () => void;
+  },
+): Promise<Stores> {
+  const { vault, failpoints, release } = opened;
+  const { config, folder, log } = options;
+  const wal = openWal(options, failpoints);
   for (const repair of wal.repairs) {
     log.warn({ repair }, 'cut a torn write off the end of the log');
   }
-  const { lastIndex } = wal.restored;
-  checkFit({ lastIndex, appliedIndex: stateStore.restoredIndex, folder: folder.path });
-  const machine = await StateMachine.open(stateStore);
+  const restoredLog = await finishInstall(vault, wal);
+  checkFit(restoredLog, vault.current.restoredIndex, folder.path);
+  const { command: commandVersionMax } = ownFormats(config.unsafeFormats ?? '');
+  const openMachine = (store: StateStore): Promise<StateMachine> =>
+    StateMachine.open(store, { commandVersionMax });
+  const machine = await openMachine(vault.current);
   const close = async (): Promise<void> => {
     try {
       await wal.close();
     } finally {
-      await stateStore.close().finally(release);
+      await vault.close().finally(release);
     }
   };
-  return { logStore: wal, stateStore, machine, failpoints, close };
+  return { logStore: wal, restoredLog, vault, machine, openMachine, failpoints, close };
 }
 
-/** The state is never ahead of the log, unless a part of the log is gone. */
-function checkFit(found: { lastIndex: number; appliedIndex: number; folder: string }): void {
-  if (found.appliedIndex <= found.lastIndex) return;
-  throw new BalsaError(
-    'STATE_CORRUPT',
-    `in ${found.folder} the state holds log entry ${found.appliedIndex}, but the log ends at ${found.lastIndex}:` +
-      ' a part of the log is missing. Put the folder wal/ back; do not start without it',
-    { details: { ...found } },
-  );
+/** The state is never ahead of the log, nor is there a gap between the two, unless a part is gone. */
+function checkFit(log: RestoredLog, appliedIndex: number, folder: string): void {
+  const { lastIndex, logStart } = log;
+  if (logStart.index <= appliedIndex && appliedIndex <= lastIndex) return;
+  const found = `in ${folder} the state holds log entry ${appliedIndex}, but the log`;
+  const message =
+    appliedIndex > lastIndex
+      ? `${found} ends at ${lastIndex}: a part of the log is missing. Put the folder wal/ back; do not` +
+        ' start without it'
+      : `${found} begins behind entry ${logStart.index}: the state is an old one. Put the right one back`;
+  throw new BalsaError('STATE_CORRUPT', message, {
+    details: { folder, appliedIndex, lastIndex, logStart: logStart.index },
+  });
 }

@@ -1,4 +1,4 @@
-import type { MemberId, Message } from '../raft/types.js';
+import type { LogIndex, MemberId, Message } from '../raft/types.js';
 
 /**
  * Carries messages of the consensus module to the other members. Best effort: it returns nothing,
@@ -6,4 +6,24 @@ import type { MemberId, Message } from '../raft/types.js';
  */
 export interface Transport {
   send(to: MemberId, messages: readonly Message[]): void;
+  /** Best effort, too; arrives at `Replica.receiveStateHash`. */
+  sendStateHash(to: MemberId, checkpoint: StateCheckpoint): void;
+}
+
+/** The hash of the state exactly after entry `index`. */
+export interface StateCheckpoint {
+  readonly index: LogIndex;
+  readonly hash: number;
+}
+
+/** One call of the transport for each member. */
+export function sendByMember(transport: Transport, messages: readonly Message[]): void {
+  if (messages.length === 0) return;
+  const byMember = new Map<MemberId, Message[]>();
+  for (const message of messages) {
+    const list = byMember.get(message.to);
+    if (list === undefined) byMember.set(message.to, [message]);
+    else list.push(message);
+  }
+  for (const [member, list] of byMember) transport.send(member, list);
 }

@@ -1,4 +1,4 @@
-import type { BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { LogIndex, MemberId, RaftEvent, ReadAnswer } from '../raft/types.js';
 import { notLeader, overloaded } from './proposals.js';
@@ -32,6 +32,16 @@ export class WaitingReads {
     }
     this.#count += 1;
     this.#queue.push(done);
+  }
+
+  /** A read that needs no index, but a state: there is none just now; see {@link applied}. */
+  hold(done: ReadDone): void {
+    if (this.#count >= this.#limits.pendingReadsMax) {
+      done(overloaded('pendingReadsMax'));
+      return;
+    }
+    this.#count += 1;
+    this.#confirmed.push({ index: 0, reads: [done] });
   }
 
   /** All reads that arrived in this turn, as one question to the core. */
@@ -80,4 +90,14 @@ export class WaitingReads {
     this.#count -= reads.length;
     for (const done of reads) done(error);
   }
+}
+
+/**
+ * For a read that found its state replaced by a snapshot while it was under way.
+ * @returns BalsaError `OVERLOADED`: the same read is answered from the new state
+ */
+export function staleMachine(): BalsaError {
+  return new BalsaError('OVERLOADED', 'a snapshot was installed while the read was under way', {
+    details: { retryAfterMs: 10 },
+  });
 }

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.js';
 import { check, pack, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
@@ -5,39 +6,55 @@ import type { Command } from './types.js';
 
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
- * ...]]`. Fields are appended, never reordered.
+ * ...]]`, and from version 2 on `proposerTerm` behind them. Fields are appended, never reordered. A
+ * leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
  * an older replica must stop at what it does not understand. If it went on (as it does with
  * operations it cannot read, see {@link BatchAnswer}), it would have another state than the rest.
  */
-const VERSION = 1;
+export const COMMAND_VERSION_MIN = 1;
+/** The newest version that this Balsa reads and writes. */
+export const COMMAND_VERSION_MAX = 2;
 
-/** The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped. */
-export function packCommand(command: Command): Buffer {
-  return pack([VERSION, Math.floor(command.timeMs), command.batches.map(fromBatch)]);
+/**
+ * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.
+ * @param version one that all members can read
+ */
+export function packCommand(command: Command, version: number = COMMAND_VERSION_MIN): Buffer {
+  assert(
+    version >= COMMAND_VERSION_MIN && version <= COMMAND_VERSION_MAX,
+    'commands are written in a version that is known',
+  );
+  const fields: unknown[] = [version, Math.floor(command.timeMs), command.batches.map(fromBatch)];
+  if (version >= 2) fields.push(command.proposerTerm ?? 0);
+  return pack(fields);
 }
 
 /**
  * Byte strings are views into `payload`.
+ * @param versionMax as {@link COMMAND_VERSION_MAX}; tests play an older Balsa
  * @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop applying
  */
-export function unpackCommand(payload: Uint8Array): Command {
+export function unpackCommand(payload: Uint8Array, versionMax = COMMAND_VERSION_MAX): Command {
   const tuple = check.tuple(unpack(payload), 'command', 1);
-  checkVersion(check.count(tuple[0], 'command version'));
-  return {
+  const version = check.count(tuple[0], 'command version');
+  checkVersion(version, versionMax);
+  const command = {
     timeMs: check.count(tuple[1], 'command time'),
     batches: check.list(tuple[2], 'command batches').map(toBatch),
   };
+  if (version < 2) return command;
+  return { ...command, proposerTerm: check.count(tuple[3], 'command term') };
 }
 
-function checkVersion(version: number): void {
-  if (version === VERSION) return;
+function checkVersion(version: number, versionMax: number): void {
+  if (version >= COMMAND_VERSION_MIN && version <= versionMax) return;
   throw new BalsaError(
     'VERSION_UNSUPPORTED',
-    `the log holds a command of version ${version}; this replica knows version ${VERSION} only and ` +
+    `the log holds a command of version ${version}; this replica knows versions up to ${versionMax} and ` +
       'stops here rather than misread it: start it with a newer Balsa',
-    { details: { version, supported: VERSION } },
+    { details: { version, supported: versionMax } },
   );
 }
 

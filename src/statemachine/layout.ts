@@ -8,7 +8,7 @@ import { POSITION_BYTES, type Position, writePosition } from './position.js';
  *     'r' revision(8) sub(2)         what one write did: ValueRecord; never changed once written
  *     's' session(16)                SessionRecord
  *     'a' session(16) sequence(8)    the answer of one batch, until it is acknowledged
- *     'm' name                       about the state as a whole: MachineRecord
+ *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord
  */
 const PREFIX = { key: 0x6b, value: 0x72, session: 0x73, answer: 0x61, machine: 0x6d } as const;
 
@@ -19,6 +19,8 @@ export const SESSIONS_FROM: Uint8Array = Uint8Array.of(PREFIX.session);
 export const SESSIONS_TO: Uint8Array = Uint8Array.of(PREFIX.session + 1);
 
 export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
+
+export const CONFIGURATION_KEY: Uint8Array = Buffer.from('mconfiguration', 'latin1');
 
 export const SESSION_ID_BYTES = 16;
 

@@ -10,10 +10,15 @@ import {
   type WriteOperation,
   type WriteResult,
 } from '../base/operation.js';
-import { unpackCommand } from './command.js';
+import { COMMAND_VERSION_MAX, unpackCommand } from './command.js';
+import {
+  type ConfigurationRecord,
+  decodeConfigurationRecord,
+  encodeConfigurationRecord,
+} from './configuration-record.js';
 import { corrupt } from './corrupt.js';
 import { Keyspace } from './keyspace.js';
-import { MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
+import { CONFIGURATION_KEY, MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import {
   decodeMachineRecord,
   EMPTY_MACHINE,
@@ -34,7 +39,10 @@ export interface AppliedEntry {
 }
 
 /** Defaults: {@link LIMITS}. {@link SessionBounds} are for tests only: they must not differ in a cluster. */
-export type StateMachineOptions = Partial<SessionBounds & RangeLimits>;
+export type StateMachineOptions = Partial<SessionBounds & RangeLimits> & {
+  /** The newest version of commands that it knows; a test of rolling upgrades plays an older Balsa. */
+  readonly commandVersionMax?: number;
+};
 
 /**
  * What the log means: keys with all their revisions, and the sessions that make writes count once.
@@ -45,6 +53,10 @@ export class StateMachine {
   readonly #limits: RangeLimits;
   readonly #keyspace: Keyspace;
   readonly #sessions: Sessions;
+  readonly #commandVersionMax: number;
+  #configuration: ConfigurationRecord | null;
+  /** The entry in hand brought it. */
+  #isConfigurationNew = false;
   #appliedIndex: number;
   #logTimeMs: number;
   #stateHash: number;
@@ -55,10 +67,13 @@ export class StateMachine {
     readonly limits: RangeLimits;
     readonly sessions: Sessions;
     readonly machine: MachineRecord;
+    readonly commandVersionMax: number;
   }) {
     this.#store = parts.store;
     this.#limits = parts.limits;
     this.#sessions = parts.sessions;
+    this.#commandVersionMax = parts.commandVersionMax;
+    this.#configuration = loadConfiguration(parts.store);
     this.#keyspace = new Keyspace(parts.store, parts.machine.revision);
     this.#appliedIndex = parts.machine.appliedIndex;
     this.#logTimeMs = parts.machine.logTimeMs;
@@ -74,7 +89,8 @@ export class StateMachine {
     const limits = { ...LIMITS, ...options };
     const machine = loadMachine(store);
     const sessions = await Sessions.load(store, limits, machine.forgottenThrough);
-    return new StateMachine({ store, limits, sessions, machine });
+    const { commandVersionMax = COMMAND_VERSION_MAX } = options;
+    return new StateMachine({ store, limits, sessions, machine, commandVersionMax });
   }
 
   /** The last entry applied. */
@@ -95,6 +111,11 @@ export class StateMachine {
   /** A checksum over all that was ever written: equal at all replicas that applied the same entries. */
   get stateHash(): number {
     return this.#stateHash;
+  }
+
+  /** The last configuration of the members that was applied; `null`: none since the cluster was formed. */
+  get configuration(): ConfigurationRecord | null {
+    return this.#configuration;
   }
 
   /** The highest time of any command so far, in milliseconds since 1970. */
@@ -121,10 +142,17 @@ export class StateMachine {
   #answer(entry: AppliedEntry): readonly BatchAnswer[] {
     switch (entry.type) {
       case 'noop':
+        return [];
       case 'configuration':
+        // A copy: the payload may be a view into a whole message.
+        this.#configuration = { index: entry.index, payload: Buffer.from(entry.payload) };
+        this.#isConfigurationNew = true;
         return [];
       case 'command':
-        return this.#applyCommand(entry.index, unpackCommand(entry.payload));
+        return this.#applyCommand(
+          entry.index,
+          unpackCommand(entry.payload, this.#commandVersionMax),
+        );
       default:
         return unreachable(entry.type);
     }
@@ -184,6 +212,13 @@ export class StateMachine {
     const writes: StateWrite[] = [];
     this.#keyspace.flushInto(writes);
     this.#sessions.flushInto(writes);
+    if (this.#isConfigurationNew && this.#configuration !== null) {
+      writes.push({
+        key: CONFIGURATION_KEY,
+        value: encodeConfigurationRecord(this.#configuration),
+      });
+      this.#isConfigurationNew = false;
+    }
     const machine: MachineRecord = {
       appliedIndex: index,
       revision: this.#keyspace.revision,
@@ -255,6 +290,11 @@ function loadMachine(store: StateStore): MachineRecord {
     );
   }
   return machine;
+}
+
+function loadConfiguration(store: StateStore): ConfigurationRecord | null {
+  const bytes = store.get(CONFIGURATION_KEY);
+  return bytes === undefined ? null : decodeConfigurationRecord(bytes);
 }
 
 /** The operations of a batch, or the error that every replica answers alike. */

@@ -6,6 +6,11 @@ export interface Command {
   /** Milliseconds since 1970 as the leader's clock had it; log time is the maximum so far. */
   readonly timeMs: number;
   readonly batches: readonly WriteBatch[];
+  /**
+   * The term in which it was proposed, for those who read logs; it changes nothing in the state. Only
+   * version 2 of the format holds it.
+   */
+  readonly proposerTerm?: number;
 }
 
 /** The state machine's answer to one {@link WriteBatch}. */

@@ -17,8 +17,11 @@ export interface Files {
   syncFolderLater(folder: string, done: Done): void;
   exists(path: string): boolean;
   readWhole(path: string): Buffer;
+  /** Of a file or a folder. */
   rename(from: string, to: string): void;
   remove(path: string): void;
+  /** Removes a folder and all in it; one that does not exist is gone already. */
+  removeFolderLater(folder: string, done: Done): void;
   /** Opens for reading and writing; creates an empty file when there is none. */
   open(path: string): File;
 }

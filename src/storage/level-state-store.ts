@@ -1,10 +1,9 @@
-import { Level } from 'level';
 import { assert } from '../base/assert.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
-import type { ScanPage, ScanRange, StateStore, StateWrite } from '../statemachine/state-store.js';
+import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
 import {
   checkMarkers,
   MARKERS_FROM,
@@ -13,12 +12,19 @@ import {
   markerKey,
   markerValue,
   RESERVED_BYTE,
+  stateCorrupt,
 } from './flush-markers.js';
+import { type Database, openDatabase, syncDatabase } from './level-database.js';
 import { toLevelError, toLevelOpenError } from './level-errors.js';
+import { checkedCursor, checkedValue } from './level-reads.js';
 import { mergeScan } from './level-scan.js';
+import { type DamagedTable, damagedTables, liveTables } from './level-tables.js';
+import { LevelStateView } from './level-view.js';
 import { Overlay } from './overlay.js';
 import type { OverlayGeneration } from './overlay-generation.js';
 import { PendingWaiters } from './pending-waiters.js';
+import type { DurableStateStore, StateView } from './snapshot.js';
+import { withChecksum } from './value-checksum.js';
 
 const MiB = 1024 * 1024;
 /** Bytes at which applied writes go to the disk, if it is free. */
@@ -38,9 +44,9 @@ export interface LevelStateStoreOptions {
   readonly limits: Pick<Limits, 'overlayBytesMax'>;
   readonly failpoints?: Failpoints;
   readonly clock?: Clock;
+  /** Reads all of it once before it is opened, to see that it is whole; default true. */
+  readonly isVerified?: boolean;
 }
-
-type Database = Level<Buffer, Buffer>;
 
 /**
  * The state in LevelDB. What is applied is visible at once, in an overlay in memory, and reaches the
@@ -49,7 +55,7 @@ type Database = Level<Buffer, Buffer>;
  *
  * Keys must not begin with the byte 0.
  */
-export class LevelStateStore implements StateStore {
+export class LevelStateStore implements DurableStateStore {
   readonly restoredIndex: number;
   readonly #database: Database;
   readonly #options: Required<LevelStateStoreOptions>;
@@ -59,7 +65,7 @@ export class LevelStateStore implements StateStore {
   #appliedIndex: number;
   #allowedIndex: number;
   #flushedIndex: number;
-  #syncedIndex = 0;
+  #syncedIndex: number;
   #oldestMarker: number;
   #lastMarker: number;
   /** Markers through this one are no longer needed: their batches are surely on disk. */
@@ -78,17 +84,11 @@ export class LevelStateStore implements StateStore {
    * @throws BalsaError `DATA_FOLDER_IN_USE`, `STATE_CORRUPT`, `DATA_FOLDER_UNUSABLE`, `DISK_FULL`
    */
   static async open(options: LevelStateStoreOptions): Promise<LevelStateStore> {
-    const { folder } = options;
-    const database: Database = new Level(folder, {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      // Worker threads may open the same database.
-      multithreading: true,
-      writeBufferSize: 16 * MiB,
-      cacheSize: 64 * MiB,
-    });
+    const { folder, isVerified = true } = options;
+    const damaged = isVerified ? await damagedTables(folder) : [];
+    const database = await openDatabase(folder);
     try {
-      await database.open();
+      checkTables(damaged, database, folder);
       const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
       const markers = await database.iterator(range).all();
       return new LevelStateStore(options, database, checkMarkers(markers, folder));
@@ -99,13 +99,15 @@ export class LevelStateStore implements StateStore {
   }
 
   private constructor(options: LevelStateStoreOptions, database: Database, found: MarkersFound) {
-    this.#options = { failpoints: noFailpoints, clock: systemClock, ...options };
+    this.#options = { failpoints: noFailpoints, clock: systemClock, isVerified: true, ...options };
     this.#database = database;
     this.#flushBytes = Math.min(FLUSH_BYTES, options.limits.overlayBytesMax / 4);
     this.restoredIndex = found.index;
     this.#appliedIndex = found.index;
     this.#allowedIndex = found.index;
     this.#flushedIndex = found.index;
+    // When LevelDB opens it makes synced tables of all that it finds in its own log.
+    this.#syncedIndex = found.index;
     this.#oldestMarker = found.first === 0 ? 1 : found.first;
     this.#lastMarker = found.last;
   }
@@ -114,9 +116,10 @@ export class LevelStateStore implements StateStore {
     const write = this.#overlay.get(key);
     if (write !== undefined) return write.value ?? undefined;
     try {
-      return this.#database.getSync(key as Buffer);
+      const stored = this.#database.getSync(key as Buffer);
+      return checkedValue(key, stored, this.#options.folder);
     } catch (error) {
-      throw this.#fail(error);
+      throw this.#isClosed ? closedError() : this.#fail(error);
     }
   }
 
@@ -133,7 +136,8 @@ export class LevelStateStore implements StateStore {
       highWaterMarkBytes: Math.min(range.bytesMax, MiB),
     });
     try {
-      return await mergeScan(iterator, overlay, range);
+      const cursor = checkedCursor(iterator, this.#options.folder);
+      return await mergeScan(cursor, overlay, range);
     } catch (error) {
       throw this.#isClosing ? closedError() : this.#fail(error);
     } finally {
@@ -173,12 +177,10 @@ export class LevelStateStore implements StateStore {
     this.#onFailure = callback;
   }
 
-  /** What survives a power failure is the state after this entry, or a later one. */
   syncedIndex(): number {
     return this.#syncedIndex;
   }
 
-  /** Syncs what is on disk; then {@link syncedIndex} has grown to it. */
   async sync(): Promise<void> {
     const index = this.#flushedIndex;
     const marker = this.#lastMarker;
@@ -189,6 +191,36 @@ export class LevelStateStore implements StateStore {
     }
     this.#syncedIndex = Math.max(this.#syncedIndex, index);
     this.#syncedMarker = Math.max(this.#syncedMarker, marker);
+  }
+
+  async view(): Promise<StateView> {
+    if (this.#isClosing) throw closedError();
+    try {
+      const { folder } = this.#options;
+      return await LevelStateView.make(this.#database, folder, (error) => this.#fail(error));
+    } catch (error) {
+      throw this.#isClosing ? closedError() : this.#fail(error);
+    }
+  }
+
+  /** Closes without putting anything more on disk: another state has taken this one's place. */
+  async abandon(): Promise<void> {
+    this.#isClosing = true;
+    this.#isClosed = true;
+    await this.#work;
+    await this.#database.close();
+  }
+
+  /**
+   * Reads all that is on disk now, slowly, to see that it is whole; damage ends the store.
+   * @throws BalsaError `STATE_CORRUPT`
+   */
+  async verify(): Promise<void> {
+    const { folder } = this.#options;
+    const damaged = await damagedTables(folder, liveTables(this.#database));
+    if (this.#isClosing) throw closedError();
+    const [found] = damaged;
+    if (found !== undefined) throw this.#fail(tableError(found, folder));
   }
 
   async close(): Promise<void> {
@@ -248,14 +280,14 @@ export class LevelStateStore implements StateStore {
     let count = 0;
     for (const { key, value } of generation.writes()) {
       if (value === null) batch.del(key as Buffer);
-      else batch.put(key as Buffer, value as Buffer);
+      else batch.put(key as Buffer, withChecksum(key, value));
       count += 1;
       if (count % WRITES_PER_SLICE === 0) {
         await new Promise<void>((resolve) => clock.defer(resolve));
       }
     }
     const marker = this.#lastMarker + 1;
-    batch.put(markerKey(marker), markerValue(index));
+    batch.put(markerKey(marker), markerValue(marker, index));
     const oldest = Math.min(this.#oldestMarker + MARKERS_DELETED_PER_BATCH, this.#syncedMarker);
     for (let old = this.#oldestMarker; old < oldest; old += 1) batch.del(markerKey(old));
     await batch.write();
@@ -287,17 +319,17 @@ export class LevelStateStore implements StateStore {
   }
 }
 
-function closedError(): BalsaError {
-  return new BalsaError('SHUTTING_DOWN', 'the state is closed');
+/** Before it is opened nobody writes in the folder; after, LevelDB says which tables count. */
+function checkTables(damaged: readonly DamagedTable[], database: Database, folder: string): void {
+  const live = liveTables(database);
+  const found = damaged.find(({ number }) => live.has(number));
+  if (found !== undefined) throw tableError(found, folder);
 }
 
-/**
- * A synced write is not enough: LevelDB changes its log file now and then, and never syncs the old
- * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory.
- */
-async function syncDatabase(database: Database): Promise<void> {
-  const nowhere = Buffer.from(MARKERS_FROM);
-  const compactRange: unknown = Reflect.get(database, 'compactRange');
-  assert(typeof compactRange === 'function', 'the database can compact');
-  await Reflect.apply(compactRange, database, [nowhere, nowhere]);
+function tableError({ file, offset }: DamagedTable, folder: string): BalsaError {
+  return stateCorrupt(folder, `${file} is not what was written, at offset ${offset}`, null);
+}
+
+function closedError(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the state is closed');
 }

@@ -1,4 +1,4 @@
-import type { DiskWrite, Entry, LogIndex, RestoredState } from '../raft/types.js';
+import type { DiskWrite, Entry, LogIndex, LogPosition, RestoredState } from '../raft/types.js';
 
 /** The part of {@link RestoredState} that the log on disk knows. */
 export type RestoredLog = Pick<
@@ -27,12 +27,26 @@ export interface LogStore {
 
   /**
    * Entries from `fromIndex` through `toIndex`, at least one, then as many as fit `bytesMax`. Sees
-   * all that was appended, durable or not.
+   * all that was appended, durable or not. None when `fromIndex` is not in the log, or not any more.
    */
   read(
     range: { readonly fromIndex: LogIndex; readonly toIndex: LogIndex; readonly bytesMax: number },
     done: (error: Error | null, entries: readonly Entry[]) => void,
   ): void;
+
+  /**
+   * The log begins behind `position` from now on, behind all writes before (it must be in the log and
+   * durable). Space is given back in whole files.
+   */
+  compactTo(position: LogPosition, done: (error: Error | null) => void): void;
+
+  /**
+   * A snapshot through `position` has taken the place of the state: the log begins behind it from now
+   * on, behind all writes before. Entries behind it stay only if the log holds `position` with that
+   * term; otherwise all go. The hard state stays. Durable and atomic: a crash leaves the old log or
+   * the new one. Changes nothing when the log begins there or later.
+   */
+  resetTo(position: LogPosition, done: (error: Error | null) => void): void;
 
   /** Figures for status and metrics. */
   stats(): LogStoreStats;

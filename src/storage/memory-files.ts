@@ -196,6 +196,7 @@ export class MemoryFiles implements Files {
 
   rename(from: string, to: string): void {
     this.#step('rename', from, () => {
+      if (!this.#names.has(from) && this.#folders.has(from)) return this.#renameFolder(from, to);
       const inode = this.#inode(from);
       this.#changeNames(to, [
         { path: from, inode: null },
@@ -208,6 +209,17 @@ export class MemoryFiles implements Files {
     this.#step('remove', path, () => {
       this.#inode(path);
       this.#changeNames(path, [{ path, inode: null }]);
+    });
+  }
+
+  removeFolderLater(folder: string, done: Done): void {
+    this.#later('remove', folder, done, () => {
+      const paths = [...this.#names.keys()].filter((path) => path.startsWith(`${folder}/`));
+      for (const path of paths) this.#changeNames(path, [{ path, inode: null }]);
+      // Folders are durable when made, and gone when removed.
+      for (const each of this.#folders) {
+        if (each === folder || each.startsWith(`${folder}/`)) this.#folders.delete(each);
+      }
     });
   }
 
@@ -225,7 +237,7 @@ export class MemoryFiles implements Files {
     const write = (position: number, chunks: readonly Uint8Array[]): void => {
       const bytes = Buffer.concat(chunks);
       const growth = position + bytes.length - inode.current.length;
-      if (growth > 0 && this.#usedBytes() + growth > this.capacityBytes) {
+      if (growth > 0 && this.usedBytes() + growth > this.capacityBytes) {
         throw failure('ENOSPC', path);
       }
       inode.change({ position, bytes });
@@ -320,6 +332,20 @@ export class MemoryFiles implements Files {
     throw failure(fault.code, path);
   }
 
+  /** One change of its names: after a crash all of it is under the old name, or all under the new one. */
+  #renameFolder(from: string, to: string): void {
+    const names: { path: string; inode: Inode | null }[] = [];
+    for (const [path, inode] of this.#names) {
+      if (!path.startsWith(`${from}/`)) continue;
+      names.push({ path, inode: null }, { path: to + path.slice(from.length), inode });
+    }
+    this.#changeNames(to, names);
+    for (const each of [...this.#folders]) {
+      if (each === from || each.startsWith(`${from}/`))
+        this.#folders.add(to + each.slice(from.length));
+    }
+  }
+
   #changeNames(path: string, names: NameChange['names']): void {
     const change = { folder: folderOf(path), names };
     applyNames(this.#names, change);
@@ -341,7 +367,8 @@ export class MemoryFiles implements Files {
     return inode;
   }
 
-  #usedBytes(): number {
+  /** Of all files. */
+  usedBytes(): number {
     let bytes = 0;
     for (const inode of this.#names.values()) bytes += inode.current.length;
     return bytes;

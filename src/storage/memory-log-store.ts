@@ -16,31 +16,18 @@ export interface MemoryLogStoreOptions {
   readonly schedule: Schedule;
 }
 
-interface Contents {
-  readonly hardState: HardState;
-  /** The entry with index i at i - 1. */
-  readonly entries: readonly Entry[];
-}
-
 interface Waiting {
-  readonly write: DiskWrite;
+  readonly change: (contents: LogContents) => void;
   readonly done: (error: Error | null) => void;
 }
-
-const EMPTY: Contents = {
-  hardState: { currentTerm: 0, votedFor: null, commitIndex: 0 },
-  entries: [],
-};
 
 /** {@link LogStore} in memory; {@link restart} says what the next process finds. */
 export class MemoryLogStore implements LogStore {
   readonly restored: RestoredLog;
   readonly #schedule: Schedule;
-  /** All that was appended. */
-  #hardState: HardState;
-  readonly #entries: Entry[];
-  #durableHardState: HardState;
-  readonly #durableEntries: Entry[];
+  /** With all that was asked for. */
+  readonly #contents: LogContents;
+  readonly #durable: LogContents;
   #waiting: Waiting[] = [];
   #group: Waiting[] = [];
   #failure: Error | null = null;
@@ -48,36 +35,35 @@ export class MemoryLogStore implements LogStore {
   #syncs = 0;
   #whenIdle: (() => void)[] = [];
 
-  constructor(options: MemoryLogStoreOptions, contents: Contents = EMPTY) {
+  constructor(options: MemoryLogStoreOptions, contents: LogContents = new LogContents()) {
     this.#schedule = options.schedule;
-    this.#hardState = contents.hardState;
-    this.#durableHardState = contents.hardState;
-    this.#entries = [...contents.entries];
-    this.#durableEntries = [...contents.entries];
-    this.restored = toRestored(contents);
+    this.#contents = contents.copy();
+    this.#durable = contents.copy();
+    this.restored = contents.restored();
   }
 
   append(write: DiskWrite, done: (error: Error | null) => void): void {
-    const refusal = this.#failure ?? (this.#isStopped ? closedError() : null);
-    if (refusal !== null) {
-      this.#schedule(() => done(refusal));
-      return;
-    }
-    this.#hardState = write.hardState ?? this.#hardState;
-    appendEntries(this.#entries, write.entries);
-    this.#waiting.push({ write, done });
-    this.#sync();
+    this.#submit((contents) => contents.append(write), done);
+  }
+
+  compactTo(position: LogPosition, done: (error: Error | null) => void): void {
+    assert(position.index >= this.#contents.start.index, 'the start of the log only grows');
+    assert(position.index <= this.#durable.lastIndex, 'the log is cut behind what is durable');
+    this.#submit((contents) => contents.compactTo(position), done);
+  }
+
+  resetTo(position: LogPosition, done: (error: Error | null) => void): void {
+    this.#submit((contents) => contents.resetTo(position), done);
   }
 
   read(
     range: { readonly fromIndex: LogIndex; readonly toIndex: LogIndex; readonly bytesMax: number },
     done: (error: Error | null, entries: readonly Entry[]) => void,
   ): void {
-    const toIndex = Math.min(range.toIndex, this.#entries.length);
-    assert(range.fromIndex > 0 && range.fromIndex <= toIndex, 'at least one entry is asked for');
+    assert(range.fromIndex <= range.toIndex, 'at least one entry is asked for');
     const entries: Entry[] = [];
     let bytes = 0;
-    for (const entry of this.#entries.slice(range.fromIndex - 1, toIndex)) {
+    for (const entry of this.#contents.slice(range.fromIndex, range.toIndex)) {
       bytes += entry.payload.byteLength;
       if (bytes > range.bytesMax && entries.length > 0) break;
       entries.push(entry);
@@ -87,9 +73,9 @@ export class MemoryLogStore implements LogStore {
 
   stats(): LogStoreStats {
     return {
-      lastIndex: this.#entries.length,
-      durableIndex: this.#durableEntries.length,
-      bytes: this.#entries.reduce((sum, entry) => sum + entry.payload.byteLength, 0),
+      lastIndex: this.#contents.lastIndex,
+      durableIndex: this.#durable.lastIndex,
+      bytes: this.#contents.entries.reduce((sum, entry) => sum + entry.payload.byteLength, 0),
       segments: 1,
       syncs: this.#syncs,
       lastSyncMs: 0,
@@ -125,11 +111,18 @@ export class MemoryLogStore implements LogStore {
     this.#isStopped = true;
     this.#group = [];
     this.#waiting = [];
-    const contents =
-      unsynced === 'kept'
-        ? { hardState: this.#hardState, entries: this.#entries }
-        : { hardState: this.#durableHardState, entries: this.#durableEntries };
-    return new MemoryLogStore(options, contents);
+    return new MemoryLogStore(options, unsynced === 'kept' ? this.#contents : this.#durable);
+  }
+
+  #submit(change: Waiting['change'], done: Waiting['done']): void {
+    const refusal = this.#failure ?? (this.#isStopped ? closedError() : null);
+    if (refusal !== null) {
+      this.#schedule(() => done(refusal));
+      return;
+    }
+    change(this.#contents);
+    this.#waiting.push({ change, done });
+    this.#sync();
   }
 
   #sync(): void {
@@ -140,10 +133,7 @@ export class MemoryLogStore implements LogStore {
       const group = this.#group;
       this.#group = [];
       if (group.length === 0) return;
-      for (const { write } of group) {
-        this.#durableHardState = write.hardState ?? this.#durableHardState;
-        appendEntries(this.#durableEntries, write.entries);
-      }
+      for (const { change } of group) change(this.#durable);
       this.#syncs += 1;
       this.#sync();
       for (const { done } of group) done(null);
@@ -158,30 +148,81 @@ export class MemoryLogStore implements LogStore {
   }
 }
 
-function appendEntries(log: Entry[], entries: readonly Entry[]): void {
-  const [first] = entries;
-  if (first === undefined) return;
-  assert(first.index >= 1 && first.index <= log.length + 1, 'entries are appended without gaps');
-  log.length = first.index - 1;
-  for (const entry of entries) {
-    assert(entry.index === log.length + 1, 'entries are appended without gaps');
-    log.push(entry);
-  }
-}
+/** What a log is. */
+class LogContents {
+  hardState: HardState = { currentTerm: 0, votedFor: null, commitIndex: 0 };
+  start: LogPosition = LOG_START;
+  /** Those behind `start`. */
+  entries: Entry[] = [];
 
-function toRestored({ hardState, entries }: Contents): RestoredLog {
-  const terms: LogPosition[] = [];
-  for (const { index, term } of entries) {
-    if (terms.at(-1)?.term !== term) terms.push({ index, term });
+  get lastIndex(): LogIndex {
+    return this.start.index + this.entries.length;
   }
-  return {
-    hardState,
-    logStart: LOG_START,
-    terms,
-    lastIndex: entries.length,
-    tail: [...entries],
-    configurationEntries: entries.filter((entry) => entry.type === 'configuration'),
-  };
+
+  copy(): LogContents {
+    const copy = new LogContents();
+    copy.hardState = this.hardState;
+    copy.start = this.start;
+    copy.entries = [...this.entries];
+    return copy;
+  }
+
+  append({ hardState, entries }: DiskWrite): void {
+    this.hardState = hardState ?? this.hardState;
+    const [first] = entries;
+    if (first === undefined) return;
+    assert(first.index > this.start.index, 'entries are appended behind the start of the log');
+    assert(first.index <= this.lastIndex + 1, 'entries are appended without gaps');
+    this.entries.length = first.index - this.start.index - 1;
+    for (const entry of entries) {
+      assert(entry.index === this.lastIndex + 1, 'entries are appended without gaps');
+      this.entries.push(entry);
+    }
+  }
+
+  compactTo(position: LogPosition): void {
+    if (position.index <= this.start.index) return;
+    const term = this.#termAt(position.index);
+    assert(term === position.term, 'the log is started at a place that it holds');
+    this.entries = this.slice(position.index + 1, this.lastIndex);
+    this.start = position;
+  }
+
+  resetTo(position: LogPosition): void {
+    if (position.index <= this.start.index) return;
+    if (this.#termAt(position.index) === position.term) {
+      this.compactTo(position);
+    } else {
+      this.entries = [];
+      this.start = position;
+    }
+  }
+
+  /** Those of the range; none when it begins before the log. */
+  slice(fromIndex: LogIndex, toIndex: LogIndex): Entry[] {
+    const from = fromIndex - this.start.index - 1;
+    return from < 0 ? [] : this.entries.slice(from, Math.max(toIndex - this.start.index, 0));
+  }
+
+  restored(): RestoredLog {
+    const terms: LogPosition[] = [];
+    for (const { index, term } of this.entries) {
+      if (terms.at(-1)?.term !== term) terms.push({ index, term });
+    }
+    return {
+      hardState: this.hardState,
+      logStart: this.start,
+      terms,
+      lastIndex: this.lastIndex,
+      tail: [...this.entries],
+      configurationEntries: this.entries.filter((entry) => entry.type === 'configuration'),
+    };
+  }
+
+  #termAt(index: LogIndex): number | undefined {
+    if (index === this.start.index) return this.start.term;
+    return this.entries[index - this.start.index - 1]?.term;
+  }
 }
 
 function closedError(): BalsaError {

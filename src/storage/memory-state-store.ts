@@ -1,10 +1,11 @@
 import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
-import type { ScanPage, ScanRange, StateStore, StateWrite } from '../statemachine/state-store.js';
+import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
 import { RESERVED_BYTE } from './flush-markers.js';
 import type { Schedule } from './memory-files.js';
 import { PendingWaiters } from './pending-waiters.js';
 import { ScanPageBuilder } from './scan-page-builder.js';
+import type { DurableStateStore, StateView } from './snapshot.js';
 import { SortedKeys } from './sorted-keys.js';
 
 interface AppliedEntry {
@@ -14,10 +15,13 @@ interface AppliedEntry {
 }
 
 /** What is on the simulated disk: the state after entry `index`. */
-interface DiskState {
+export interface DiskState {
   index: number;
   readonly values: Map<string, Uint8Array>;
 }
+
+/** Entries on disk after which it is synced in any case. */
+const UNSYNCED_ENTRIES_MAX = 4096;
 
 export interface MemoryStateStoreOptions {
   /** When scans answer and when what may go to the disk gets there; the simulator's choice. */
@@ -25,13 +29,17 @@ export interface MemoryStateStoreOptions {
 }
 
 /**
- * {@link StateStore} in memory, with a disk of its own that lags behind: {@link crash} answers with a
- * store that holds only what had reached it.
+ * {@link DurableStateStore} in memory, with a disk of its own that lags behind: {@link crash} answers
+ * with a store that holds only what had reached it.
  */
-export class MemoryStateStore implements StateStore {
+export class MemoryStateStore implements DurableStateStore {
   readonly restoredIndex: number;
   readonly #schedule: Schedule;
   readonly #disk: DiskState;
+  /** What a power failure leaves at least. */
+  readonly #synced: DiskState;
+  /** On the disk and not synced, in order. */
+  #unsynced: AppliedEntry[] = [];
   readonly #values: Map<string, Uint8Array>;
   readonly #keys = new SortedKeys();
   readonly #waiters = new PendingWaiters();
@@ -48,6 +56,7 @@ export class MemoryStateStore implements StateStore {
   constructor(options: MemoryStateStoreOptions, disk?: DiskState) {
     this.#schedule = options.schedule;
     this.#disk = disk ?? { index: 0, values: new Map() };
+    this.#synced = copyOf(this.#disk);
     this.#values = new Map(this.#disk.values);
     for (const key of this.#values.keys()) this.#keys.add(key);
     this.restoredIndex = this.#disk.index;
@@ -113,10 +122,32 @@ export class MemoryStateStore implements StateStore {
     this.#onFailure = callback;
   }
 
+  syncedIndex(): number {
+    return this.#synced.index;
+  }
+
+  async sync(): Promise<void> {
+    const { index } = this.#disk;
+    await this.#turn();
+    if (!this.#isStopped) this.#syncTo(index);
+  }
+
+  async view(): Promise<StateView> {
+    const disk = copyOf(this.#disk);
+    await this.#turn();
+    return new MemoryStateView(disk, () => this.#turn());
+  }
+
   close(): Promise<void> {
     this.#isStopped = true;
     this.#flushTo(this.#allowedIndex);
+    this.#syncTo(this.#disk.index);
     return Promise.resolve();
+  }
+
+  /** Closes without putting anything more on disk. */
+  abandon(): void {
+    this.#isStopped = true;
   }
 
   /** The disk fails now. */
@@ -126,11 +157,22 @@ export class MemoryStateStore implements StateStore {
     this.#onFailure(error);
   }
 
-  /** Stops this store; the answer is what another process, or this machine after a crash, finds. */
-  crash(options: MemoryStateStoreOptions = { schedule: this.#schedule }): MemoryStateStore {
+  /**
+   * Stops this store; the answer is what another process, or this machine after a crash, finds.
+   * @param keeps how many of the unsynced entries a power failure leaves; all, as a kill does, by default
+   */
+  crash(
+    options: MemoryStateStoreOptions = { schedule: this.#schedule },
+    keeps: (unsynced: number) => number = (unsynced) => unsynced,
+  ): MemoryStateStore {
     this.#isStopped = true;
-    const disk = { index: this.#disk.index, values: new Map(this.#disk.values) };
+    const disk = copyOf(this.#synced);
+    for (const entry of this.#unsynced.slice(0, keeps(this.#unsynced.length))) write(disk, entry);
     return new MemoryStateStore(options, disk);
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#schedule(resolve));
   }
 
   #set({ key, value }: StateWrite): void {
@@ -161,12 +203,80 @@ export class MemoryStateStore implements StateStore {
     const covered = this.#pending.findIndex((entry) => entry.index > index);
     const count = covered < 0 ? this.#pending.length : covered;
     for (const entry of this.#pending.splice(0, count)) {
-      for (const { key, value } of entry.writes) {
-        if (value === null) this.#disk.values.delete(toMapKey(key));
-        else this.#disk.values.set(toMapKey(key), value);
-      }
-      this.#disk.index = entry.index;
+      write(this.#disk, entry);
+      this.#unsynced.push(entry);
       this.#pendingBytes -= entry.bytes;
     }
+    if (this.#unsynced.length > UNSYNCED_ENTRIES_MAX) this.#syncTo(this.#disk.index);
   }
+
+  #syncTo(index: number): void {
+    const kept = this.#unsynced.findIndex((entry) => entry.index > index);
+    const count = kept < 0 ? this.#unsynced.length : kept;
+    for (const entry of this.#unsynced.splice(0, count)) write(this.#synced, entry);
+  }
+}
+
+class MemoryStateView implements StateView {
+  readonly index: number;
+  readonly #values: ReadonlyMap<string, Uint8Array>;
+  readonly #keys: readonly string[];
+  readonly #turn: () => Promise<void>;
+
+  constructor(disk: DiskState, turn: () => Promise<void>) {
+    this.index = disk.index;
+    this.#values = disk.values;
+    // One character per byte: the order of the strings is that of the bytes.
+    this.#keys = [...disk.values.keys()].sort();
+    this.#turn = turn;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#values.get(toMapKey(key));
+  }
+
+  async next(
+    after: Uint8Array | null,
+    bytesMax: number,
+  ): Promise<readonly (readonly [Uint8Array, Uint8Array])[]> {
+    await this.#turn();
+    const pairs: (readonly [Uint8Array, Uint8Array])[] = [];
+    let bytes = 0;
+    for (let at = after === null ? 0 : this.#behind(toMapKey(after)); ; at += 1) {
+      const key = this.#keys[at];
+      const value = key === undefined ? undefined : this.#values.get(key);
+      if (key === undefined || value === undefined) return pairs;
+      bytes += key.length + value.byteLength;
+      if (bytes > bytesMax && pairs.length > 0) return pairs;
+      pairs.push([fromMapKey(key), value]);
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Position of the first key that is greater. */
+  #behind(key: string): number {
+    let low = 0;
+    let high = this.#keys.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#keys[middle] ?? '') <= key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function copyOf(disk: DiskState): DiskState {
+  return { index: disk.index, values: new Map(disk.values) };
+}
+
+function write(disk: DiskState, entry: AppliedEntry): void {
+  for (const { key, value } of entry.writes) {
+    if (value === null) disk.values.delete(toMapKey(key));
+    else disk.values.set(toMapKey(key), value);
+  }
+  disk.index = entry.index;
 }

@@ -64,6 +64,10 @@ export class NodeFiles implements Files {
     fs.unlinkSync(path);
   }
 
+  removeFolderLater(folder: string, done: Done): void {
+    fs.rm(folder, { recursive: true, force: true }, done);
+  }
+
   open(path: string): File {
     return new NodeFile(path, fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT));
   }

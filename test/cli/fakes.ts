@@ -1,6 +1,7 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { compareBytes, toBuffer, toBytes } from '../../src/base/bytes.js';
 import { BalsaError } from '../../src/base/errors.js';
+import type { SnapshotPart } from '../../src/base/snapshot-codec.js';
 import type { ExitCode } from '../../src/cli/exit-codes.js';
 import type { CliIo, CliStream } from '../../src/cli/io.js';
 import { runCli } from '../../src/cli/program.js';
@@ -8,6 +9,7 @@ import type { StoreClient, StoreItem, StoreOptions } from '../../src/cli/store-c
 import type { CallOptions, Meta, RangeOptions } from '../../src/client/client.js';
 import type { ReplicaStatus } from '../../src/rpc/protocol.js';
 import type { Server } from '../../src/server/server.js';
+import { FakeMembers } from './fake-members.js';
 
 type Stored = Omit<StoreItem, 'meta'>;
 
@@ -25,6 +27,9 @@ export class FakeStore {
   putsUnderWay = 0;
   putsUnderWayMost = 0;
   open = 0;
+  readonly cluster = new FakeMembers('n1', 'n2', 'n3');
+  /** What `snapshot` gives. */
+  snapshotParts: SnapshotPart[] = [];
 
   set(key: string, value: string | Uint8Array): void {
     this.#store(Buffer.from(key), toBytes(value));
@@ -80,6 +85,8 @@ export class FakeStore {
         return { deleted, revision: this.revision, meta: meta() };
       },
       range: (range = {}) => this.#range(range, meta()),
+      cluster: this.cluster.client,
+      snapshot: () => partsOf(this.snapshotParts),
       status: async () => {
         if (status === undefined) throw new BalsaError('NO_QUORUM', 'no status in this fake');
         return status;
@@ -118,6 +125,10 @@ export class FakeStore {
   }
 }
 
+async function* partsOf(parts: readonly SnapshotPart[]): AsyncGenerator<SnapshotPart, void> {
+  for (const part of parts) yield part;
+}
+
 const NOTHING = { value: undefined, createRevision: 0, modRevision: 0, version: 0 };
 
 /** One character per byte: what a key is called in the map. */
@@ -133,6 +144,8 @@ export interface RunOptions {
   readonly isTerminal?: boolean;
   readonly interrupted?: AbortSignal;
   readonly startServer?: CliIo['startServer'];
+  /** Default: does not wait. */
+  readonly sleep?: (ms: number) => Promise<void>;
   /** Default: an own clock that stands still. */
   readonly nowMs?: () => number;
 }
@@ -156,6 +169,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     env: { ...options.env },
     interrupted: options.interrupted ?? new AbortController().signal,
     nowMs: options.nowMs ?? (() => 0),
+    sleep: options.sleep ?? (async () => {}),
     connect: store.connect,
     startServer: options.startServer ?? (() => Promise.reject(new Error('no server here'))),
   });
@@ -198,10 +212,13 @@ export function fakeStatus(changes: Partial<ReplicaStatus>): ReplicaStatus {
     stateHash: 'ab',
     sessions: 1,
     members: [],
+    membership: { index: 0, committed: true, joint: false, members: [] },
+    logStart: 0,
     followers: [],
     wal: { bytes: 3 * 1024 * 1024, segments: 1, syncs: 5, lastSyncMs: 1.25, maxSyncMs: 4 },
     clientStreams: 1,
     uptimeMs: 61_000,
+    process: { rssBytes: 100_000_000, eventLoopDelayMs: 1.5, eventLoopDelayMaxMs: 12 },
     limits: { keyBytesMax: 65_536 },
     ...changes,
   };

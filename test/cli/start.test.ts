@@ -4,7 +4,7 @@ import { startCommand } from '../../src/cli/start.js';
 import type { ServerConfig } from '../../src/server/config.js';
 import { FIELD_NAMES, FIELDS } from '../../src/server/config-fields.js';
 import { environmentName } from '../../src/server/load-config.js';
-import { fakeServer, run } from './fakes.js';
+import { fakeServer, fakeStatus, run } from './fakes.js';
 
 const ARGS = ['start', '--name', 'n1', '--members', 'n1=127.0.0.1:7001,n2=127.0.0.1:7002'];
 const never = new Promise<null>(() => {});
@@ -31,6 +31,27 @@ describe('start', () => {
     );
     expect(configs).toMatchObject([{ name: 'n1', dataFolder: '/d', electionTimeoutMs: 1000 }]);
     expect(closed).toBe(1);
+  });
+
+  test('with --join it says how it is let in; flags without a value are passed on', async () => {
+    const interruption = new AbortController();
+    const configs: ServerConfig[] = [];
+    const args = ['start', '--name', 'n4', '--join', '--advertise', '10.0.0.4:7001', '--reseed'];
+    const result = await run([...args, '--election-priority', '5'], {
+      interrupted: interruption.signal,
+      startServer: async (config) => {
+        configs.push(config);
+        setImmediate(() => interruption.abort());
+        const role = 'joining, waits to be added (balsa cluster add)';
+        return { ...fakeServer(never), name: 'n4', status: () => fakeStatus({ role }) };
+      },
+    });
+    expect(configs).toMatchObject([
+      { join: true, reseed: true, leaseReads: false, electionPriority: 5 },
+    ]);
+    expect(result.stderr).toContain(
+      '; waits to be added (balsa cluster add)\nnext: balsa cluster add n4 10.0.0.4:7001\n',
+    );
   });
 
   test('a replica that stops by itself ends it with its error, exit 1, without a stack', async () => {
@@ -79,6 +100,6 @@ describe('start', () => {
     for (const field of FIELD_NAMES) expect(flags).toContain(FIELDS[field].flag);
     expect(environmentName('election-timeout')).toBe('BALSA_ELECTION_TIMEOUT');
     const hidden = command.options.filter((option) => option.hidden).map((option) => option.name());
-    expect(hidden).toEqual(['unsafe-failpoints']);
+    expect(hidden).toEqual(['unsafe-failpoints', 'unsafe-formats']);
   });
 });

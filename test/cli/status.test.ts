@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { voter } from './fake-members.js';
 import { FakeStore, fakeStatus, run } from './fakes.js';
 
 const ADDRESSES = { n1: 'h:1', n2: 'h:2', n3: 'h:3' } as const;
@@ -27,10 +28,10 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toBe(
       [
-        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tWAL MiB\tFSYNC ms\tUPTIME',
-        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t3.0\t1.3\t61000',
-        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t3.0\t1.3\t61000',
-        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t3.0\t1.3\t61000',
+        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tLOG FROM\tWAL MiB\tFSYNC ms\tUPTIME',
+        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t1\t3.0\t1.3\t61000',
+        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t1\t3.0\t1.3\t61000',
+        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t1\t3.0\t1.3\t61000',
         '',
       ].join('\n'),
     );
@@ -67,9 +68,9 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toContain(
       [
-        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  WAL MiB  FSYNC ms  UPTIME',
-        'n1       h:1      leader          3  n1         100      100    0        90      3.0       1.3   1m 1s',
-        'n2       h:2      unreachable     -  -            -        -    -         -        -         -       -',
+        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  LOG FROM  WAL MiB  FSYNC ms  UPTIME',
+        'n1       h:1      leader          3  n1         100      100    0        90         1      3.0       1.3   1m 1s',
+        'n2       h:2      unreachable     -  -            -        -    -         -         -        -         -       -',
       ].join('\n'),
     );
     expect(result.stderr).toBe('n2: UNREACHABLE, ECONNREFUSED\n');
@@ -89,5 +90,71 @@ describe('status', () => {
     if (status !== undefined) store.statuses.set('localhost:1', status);
     const result = await run(['status', '--endpoints', 'localhost:1'], { store });
     expect(result.stdout.trimEnd().split('\n')).toHaveLength(4);
+  });
+
+  test('who has left is not shown, however old the memory of another member is', async () => {
+    const store = cluster('n1', 'n2');
+    const [n1, n2] = [store.statuses.get('h:1'), store.statuses.get('h:2')];
+    if (n1 === undefined || n2 === undefined) throw new Error('two statuses');
+    store.statuses.set('h:1', { ...n1, members: members.slice(0, 2) });
+    const result = await run(['status', '--endpoints', 'h:1,h:2'], { store });
+    expect(result.stdout.split('\n').map((line) => line.slice(0, 2))).toEqual([
+      'RE',
+      'n1',
+      'n2',
+      '',
+    ]);
+  });
+
+  test('a learner is told from a voter, and one that waits to be let in has a row', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const [n1, n3] = [store.statuses.get('h:1'), store.statuses.get('h:3')];
+    if (n1 === undefined || n3 === undefined) throw new Error('two statuses');
+    const membership = {
+      index: 7,
+      committed: true,
+      joint: true,
+      members: [
+        voter('n1', 'h:1'),
+        { ...voter('n2', 'h:2'), role: 'outgoing' as const },
+        { ...voter('n3', 'h:3'), role: 'learner' as const, promote: true },
+      ].map((member) => ({ ...member, incarnation: 'i1' })),
+    };
+    const followers = [
+      { name: 'n2', matchIndex: 100, state: 'replicate', active: false },
+      { name: 'n3', matchIndex: 3, state: 'snapshot', active: true },
+    ];
+    store.statuses.set('h:1', { ...n1, membership, followers });
+    const waiting = { replica: 'n9', role: 'joining', clusterId: '', incarnation: 'i9' };
+    store.statuses.set('h:9', fakeStatus(waiting));
+    const args = ['status', '--endpoints', 'h:1,h:9'];
+    const plain = await run(args, { store });
+    const roles = plain.stdout.split('\n').map((line) => line.split('\t')[2]);
+    expect(roles).toEqual(['ROLE', 'leader', 'follower, leaving', 'learner', 'joining', undefined]);
+    const table = await run(args, { store, isTerminal: true });
+    expect(table.stderr).toBe(
+      [
+        'configuration 7: the voters are being changed',
+        'n3 gets a vote when it has caught up',
+        'n2 does not answer the leader',
+        'n3 gets a snapshot: the log no longer has what it lacks',
+        '',
+      ].join('\n'),
+    );
+    const json = await run([...args, '-o', 'json'], { store });
+    expect(JSON.parse(json.stdout.split('\n')[2] ?? '')).toMatchObject({
+      replica: 'n3',
+      member: 'learner',
+    });
+  });
+
+  test('a follower that lacks much is named', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const n1 = store.statuses.get('h:1');
+    if (n1 === undefined) throw new Error('a status');
+    const followers = [{ name: 'n2', matchIndex: 1000, state: 'replicate', active: true }];
+    store.statuses.set('h:1', { ...n1, commitIndex: 5000, followers });
+    const table = await run(['status', '--endpoints', 'h:1'], { store, isTerminal: true });
+    expect(table.stderr).toBe('n2 is 4,000 entries behind\n');
   });
 });

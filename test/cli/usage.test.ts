@@ -4,11 +4,20 @@ import { exitOf } from '../../src/cli/errors-to-exit.js';
 import { EXIT, EXIT_OF_CODE } from '../../src/cli/exit-codes.js';
 import { FakeStore, run } from './fakes.js';
 
-const COMMANDS = ['start', 'put', 'get', 'del', 'range', 'import', 'status'];
+const COMMANDS = ['start', 'put', 'get', 'del', 'range', 'import', 'status', 'recover'];
+const GROUPS = {
+  cluster: ['members', 'add', 'remove', 'promote', 'demote', 'replace', 'transfer'],
+  snapshot: ['save', 'inspect', 'restore'],
+  wal: ['inspect', 'verify'],
+};
+const PATHS = [
+  ...COMMANDS,
+  ...Object.entries(GROUPS).flatMap(([group, names]) => names.map((name) => `${group} ${name}`)),
+];
 
 describe('usage', () => {
-  test.each(COMMANDS)('%s --help is printed on stdout with its examples', async (name) => {
-    const result = await run([name, '--help']);
+  test.each(PATHS)('%s --help is printed on stdout with its examples', async (name) => {
+    const result = await run([...name.split(' '), '--help']);
     expect(result).toMatchObject({ exit: 0, stderr: '' });
     const examples = result.stdout.split('Examples:\n')[1]?.trimEnd().split('\n') ?? [];
     expect(examples.length).toBeGreaterThanOrEqual(2);
@@ -19,7 +28,8 @@ describe('usage', () => {
   test('--help lists the commands, the rule of the variables and the exit codes', async () => {
     const { exit, stdout } = await run(['--help']);
     expect(exit).toBe(0);
-    for (const name of [...COMMANDS, 'demo']) expect(stdout).toContain(`\n  ${name} `);
+    for (const name of [...COMMANDS, ...Object.keys(GROUPS), 'demo'])
+      expect(stdout).toContain(`\n  ${name} `);
     for (const code of Object.values(EXIT)) expect(stdout).toMatch(new RegExp(`\n  ${code} +\\w`));
     expect(stdout).toContain('BALSA_ENDPOINTS');
   });
@@ -27,6 +37,26 @@ describe('usage', () => {
   test.each([
     [['pot', 'a'], "unknown command 'pot'\n(Did you mean put?)\ntry: balsa --help"],
     [['put', 'a', 'b', '--fil', 'x'], '(Did you mean --file?)\ntry: balsa put --help'],
+    [
+      ['cluster', 'ad', 'n4'],
+      "unknown command 'ad'\n(Did you mean add?)\ntry: balsa cluster --help",
+    ],
+    [
+      ['cluster', 'add', 'n4'],
+      "missing required argument 'host:port'\ntry: balsa cluster add --help",
+    ],
+    [
+      ['cluster', 'add', 'n4', 'h'],
+      'error INVALID_ARGUMENT: "h" is not host:port\ntry: balsa cluster add --help',
+    ],
+    [['cluster', 'remove', 'n4', '--expect-index', '-1'], 'It must be a whole number from 0.'],
+    [['snapshot', 'restore', 'f', '--name', 'n1'], '--data is needed (or BALSA_DATA)'],
+    [
+      ['snapshot', 'restore', 'f', '--data', 'd', '--name', 'N'],
+      'It must be 1 to 32 characters of a-z',
+    ],
+    [['recover'], '--data is needed (or BALSA_DATA)\ntry: balsa recover --help'],
+    [['recover', '--data', 'd', '--members', 'n1'], 'It must be like n1=host:port,n2=host:port'],
     [['get'], "missing required argument 'key'\ntry: balsa get --help"],
     [['get', 'a', 'b'], 'too many arguments'],
     [['get', 'a', '-o', 'yaml'], 'Allowed choices are table, json, raw'],

@@ -6,8 +6,9 @@ import { packResults, unpackOperations } from '../../src/base/operation.js';
 import { connect, json } from '../../src/client/client.js';
 import { acceptedChannel, type Channel } from '../../src/rpc/channel.js';
 import { packReplicaFrame, unpackClientFrame } from '../../src/rpc/client-frames.js';
-import { type ClientAnswer, type ClientRequest, PROTOCOL_VERSION } from '../../src/rpc/protocol.js';
+import type { ClientAnswer, ClientRequest } from '../../src/rpc/protocol.js';
 import { clientService } from '../../src/rpc/services.js';
+import { OWN_VERSIONS } from '../../src/rpc/version.js';
 
 /** One replica without a cluster, over real gRPC on this machine. */
 class TinyReplica {
@@ -61,7 +62,7 @@ class TinyReplica {
 
   #hello() {
     return {
-      protocolVersion: PROTOCOL_VERSION,
+      ...OWN_VERSIONS,
       clusterId: 'tiny',
       clusterName: 'tiny',
       replica: 'n1',

@@ -251,3 +251,68 @@ describe('refusals go at once', () => {
     expect(ready.messages).toEqual([appended({ from: 'n1', to: 'n2', term: 2, matchIndex: 2 })]);
   });
 });
+
+describe('a restart from a snapshot and the log behind it', () => {
+  const setup = { logStart: { index: 5, term: 2 }, log: [2, 3], term: 3 };
+
+  test('all of it is taken as being on disk, and the next write follows', () => {
+    const member = new Member(setup);
+    expect([member.node.flushedIndex, member.node.lastIndex]).toEqual([7, 7]);
+    const ready = member.receive(
+      append({ term: 3, prevLog: { index: 7, term: 3 }, entries: [entry(8, 3)] }),
+    );
+    expect(ready.write?.entries).toEqual([entry(8, 3)]);
+  });
+
+  test('what the snapshot stands for is committed, and applied', () => {
+    const member = new Member(setup);
+    expect([member.node.commitIndex, member.node.appliedIndex]).toEqual([5, 5]);
+    const later = new Member({ ...setup, commitIndex: 7, appliedIndex: 6 });
+    expect([later.node.commitIndex, later.node.appliedIndex]).toEqual([7, 6]);
+  });
+
+  test('the log may be empty: it ends where the snapshot does', () => {
+    const member = new Member({ logStart: { index: 5, term: 2 }, term: 4 });
+    const answers = member.answersTo(append({ term: 4, prevLog: { index: 5, term: 2 } }));
+    expect(answers).toMatchObject([{ result: { success: true, matchIndex: 5 } }]);
+    const gap = member.answersTo(append({ term: 4, prevLog: { index: 6, term: 2 } }));
+    expect(gap).toMatchObject([{ result: { success: false, hint: { index: 5, term: 2 } } }]);
+    const ask = voteRequest({
+      term: 5,
+      from: 'n3',
+      lastLog: { index: 5, term: 1 },
+      transfer: true,
+    });
+    expect(member.answersTo(ask)).toMatchObject([{ granted: false }]);
+  });
+
+  test('the tail behind the snapshot is replaced where it conflicts', () => {
+    const member = new Member(setup);
+    const ready = member.receive(
+      append({ term: 4, prevLog: { index: 5, term: 2 }, entries: [entry(6, 4)] }),
+    );
+    expect(ready.write?.entries).toEqual([entry(6, 4)]);
+    expect([member.node.lastIndex, member.node.flushedIndex]).toEqual([6, 5]);
+  });
+
+  test('it may lead, and sends what it has: from the log, or as a snapshot', () => {
+    const member = leaderOf(setup);
+    const prevIndex = 7;
+    const near = member.receive(refused({ term: 4, prevIndex, hint: { index: 6, term: 2 } }));
+    expect(near.messages).toMatchObject([{ prevLog: { index: 6, term: 2 } }]);
+    const far = member.receive(
+      refused({ from: 'n3', term: 4, prevIndex, hint: { index: 3, term: 2 } }),
+    );
+    expect([far.messages, far.snapshots]).toEqual([[], [{ member: 'n3' }]]);
+  });
+
+  test('a log that begins behind the state stops the replica', () => {
+    expect(() => new Member({ ...setup, appliedIndex: 3 })).toThrow(
+      'entries that it needs are gone',
+    );
+  });
+
+  test('a state that is ahead of the log stops the replica', () => {
+    expect(() => new Member({ ...setup, appliedIndex: 8 })).toThrow('the log has lost entries');
+  });
+});

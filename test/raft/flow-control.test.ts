@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { AppendEntries, Message } from '../../src/raft/types.js';
 import {
+  append,
   appended,
   entry,
   heartbeatReply,
   leaderOf,
-  type Member,
+  Member,
   type MemberSetup,
   ofType,
   refused,
@@ -179,6 +180,78 @@ describe('replicating', () => {
     expect(member.receive(heartbeatReply({ term: 2 })).messages).toEqual([]);
   });
 
+  test('a full window still tells the commit index, by an empty message', () => {
+    const member = replicating({ limits: { inflightAppendsMax: 2 } });
+    for (const text of ['a', 'b', 'c']) member.propose(text);
+    member.persist();
+    const ready = member.receive(appended({ from: 'n3', term: 2, matchIndex: 5 }));
+    expect(toN2(ready.messages)).toMatchObject([
+      { prevLog: { index: 6 }, entries: [], leaderCommit: 5 },
+    ]);
+    expect(member.tick().messages.filter((m) => m.type === 'AppendEntries')).toEqual([]);
+  });
+
+  test('a heartbeat never carries a commit index beyond what the follower is known to have', () => {
+    const member = replicating();
+    for (const text of ['a', 'b']) member.propose(text);
+    member.persist();
+    member.receive(appended({ from: 'n3', term: 2, matchIndex: 6 }));
+    expect(member.node.commitIndex).toBe(6);
+    const beats = ofType(member.tick().messages, 'Heartbeat');
+    expect(beats.map((m) => [m.to, m.commit])).toEqual([
+      ['n2', 4],
+      ['n3', 6],
+    ]);
+  });
+
+  test('a follower that has all, and lags in its commit index, learns it by the next heartbeat', () => {
+    const member = replicating();
+    member.propose('a');
+    member.persist();
+    // The message with the commit index is lost
+    member.receive(appended({ term: 2, matchIndex: 5 }));
+    const beats = ofType(member.tick().messages, 'Heartbeat');
+    expect(beats.find((m) => m.to === 'n2')?.commit).toBe(5);
+  });
+
+  test('an unreachable follower is probed, and replicates again when it is back', () => {
+    const member = replicating();
+    member.propose('a');
+    member.step({ type: 'disconnected', member: 'n2' });
+    // The probe is lost; nothing more goes, however much there is to send
+    for (const text of ['b', 'c']) expect(toN2(member.propose(text).messages)).toEqual([]);
+    member.tick();
+    const asked = member.receive(heartbeatReply({ term: 2 }));
+    expect(toN2(asked.messages)).toMatchObject([{ prevLog: { index: 4 }, entries: [] }]);
+    const back = member.receive(appended({ term: 2, matchIndex: 4 }));
+    expect(toN2(back.messages)).toMatchObject([{ entries: [{ index: 5 }, {}, {}] }]);
+    expect(stateOf(member)).toEqual(['replicate', 4, 8]);
+  });
+
+  test('logs that differ in many entries are brought together with one refusal for each term', () => {
+    // Given a leader with long terms 1, 3, 5, and a follower with long terms 1, 2, 4
+    const run = (term: number): number[] => Array.from({ length: 20 }, () => term);
+    const member = leaderOf({ log: [...run(1), ...run(3), ...run(5)], term: 5 });
+    const follower = new Member({
+      id: 'n2',
+      log: [...run(1), ...run(2), ...run(4)],
+      term: 5,
+    });
+    // When they talk until they agree
+    let refusals = 0;
+    let messages: readonly Message[] = [
+      append({ from: 'n1', to: 'n2', term: 6, prevLog: { index: 60, term: 5 } }),
+    ];
+    for (let round = 0; round < 20 && stateOf(member)[0] === 'probe'; round += 1) {
+      const answers = messages.flatMap((message) => follower.answersTo(message));
+      refusals += ofType(answers, 'AppendEntriesReply').filter((m) => !m.result.success).length;
+      messages = toN2(member.receive(...answers).messages);
+    }
+    // Then it took at most one refusal for each term, not one for each entry
+    expect(stateOf(member)[0]).toBe('replicate');
+    expect(refusals).toBeLessThanOrEqual(3);
+  });
+
   test('a broken connection makes it probe, once', () => {
     const member = replicating();
     member.propose('a');
@@ -288,5 +361,68 @@ describe('memory', () => {
     const member = leaderOf({ log: [1, 1, 1, 1], term: 1 });
     expect(member.node.entries(1, 4, 1)).toHaveLength(1);
     expect(member.node.entries(2, 3, 1000)?.map((e) => e.index)).toEqual([2, 3]);
+  });
+
+  test('a follower that never answers costs a bounded amount, however much is written', () => {
+    const logCacheBytesMax = 2_000;
+    const member = leaderOf({ limits: { logCacheBytesMax, inflightAppendsMax: 4 } });
+    let sentToN3 = 0;
+    for (let round = 0; round < 500; round += 1) {
+      const ready = member.propose('x'.repeat(100));
+      sentToN3 += ofType(ready.messages, 'AppendEntries').filter((m) => m.to === 'n3').length;
+      member.persist();
+      const { lastIndex } = member.node;
+      const committed = member.receive(appended({ term: 1, matchIndex: lastIndex }));
+      sentToN3 += ofType(committed.messages, 'AppendEntries').filter((m) => m.to === 'n3').length;
+      expect(committed.loads).toEqual([]);
+      member.step({ type: 'applied', index: lastIndex });
+      expect(member.node.cachedLogBytes).toBeLessThanOrEqual(logCacheBytesMax);
+    }
+    expect(sentToN3).toBe(0);
+    expect(member.node.uncommittedBytes).toBe(0);
+  });
+
+  test('nor does one that answers once and falls silent: its window is full, and that is all', () => {
+    const logCacheBytesMax = 2_000;
+    const member = replicating({ limits: { logCacheBytesMax, inflightAppendsMax: 4 } });
+    let sentToN2 = 0;
+    for (let round = 0; round < 500; round += 1) {
+      sentToN2 += toN2(member.propose('x'.repeat(100)).messages).filter(
+        (m) => m.entries.length > 0,
+      ).length;
+      member.persist();
+      const { lastIndex } = member.node;
+      member.receive(appended({ from: 'n3', term: 2, matchIndex: lastIndex }));
+      member.step({ type: 'applied', index: lastIndex });
+      expect(member.node.cachedLogBytes).toBeLessThanOrEqual(logCacheBytesMax);
+    }
+    expect(sentToN2).toBe(4);
+  });
+
+  test('a slow follower is served from the disk, one load at a time', () => {
+    const member = replicating({ limits: { logCacheBytesMax: 500, inflightAppendsMax: 1 } });
+    for (let round = 0; round < 50; round += 1) {
+      member.propose('x'.repeat(100));
+      member.persist();
+      const { lastIndex } = member.node;
+      member.receive(appended({ from: 'n3', term: 2, matchIndex: lastIndex }));
+      member.step({ type: 'applied', index: lastIndex });
+    }
+    let loads = 0;
+    for (let round = 0; round < 200 && stateOf(member)[1] !== member.node.lastIndex; round += 1) {
+      const [, , next] = stateOf(member);
+      let ready = member.receive(appended({ term: 2, matchIndex: Number(next) - 1 }));
+      expect(ready.loads.length).toBeLessThanOrEqual(1);
+      const [load] = ready.loads;
+      if (load !== undefined) {
+        loads += 1;
+        const entries = [entry(load.fromIndex, 2)];
+        ready = member.step({ type: 'loaded', member: 'n2', entries });
+        expect(toN2(ready.messages)).toMatchObject([{ entries }]);
+      }
+      expect(member.node.cachedLogBytes).toBeLessThanOrEqual(500);
+    }
+    expect(stateOf(member)[1]).toBe(member.node.lastIndex);
+    expect(loads).toBeGreaterThan(10);
   });
 });

@@ -1,4 +1,6 @@
 import { seededRandom } from '../../src/base/random.js';
+import { formedWith } from '../../src/raft/configuration.js';
+import { packConfiguration } from '../../src/raft/configuration-codec.js';
 import { RaftNode } from '../../src/raft/raft-node.js';
 import type {
   Configuration,
@@ -33,7 +35,9 @@ export interface MemberSetup {
   readonly voters?: readonly MemberId[];
   readonly votersOutgoing?: readonly MemberId[];
   readonly learners?: readonly MemberId[];
-  /** The terms of the entries of its log, from index 1. */
+  /** Where its log begins; index 0 unless given. */
+  readonly logStart?: LogPosition;
+  /** The terms of the entries of its log, from the first one behind `logStart`. */
   readonly log?: readonly Term[];
   /** How many of the newest entries are in memory; all unless given. */
   readonly cachedEntries?: number;
@@ -44,11 +48,28 @@ export interface MemberSetup {
   readonly limits?: Partial<RaftOptions['limits']>;
   readonly heartbeatTicks?: number;
   readonly electionTicks?: number;
+  readonly leaseMs?: number;
+  readonly leaseDriftMargin?: number;
   readonly seed?: number;
+  readonly priority?: number;
+  readonly diskStallTicks?: number;
+  /** Of the latest configuration that it has applied: `voters` and so on; 0 unless given. */
+  readonly configurationIndex?: LogIndex;
+  /** By index, the entries of its log that hold configurations. */
+  readonly configurations?: Readonly<Record<LogIndex, Partial<Configuration>>>;
 }
 
 export function entry(index: LogIndex, term: Term, text = `${term}.${index}`): Entry {
   return { index, term, type: 'command', payload: Buffer.from(text) };
+}
+
+export function configurationEntry(
+  index: LogIndex,
+  term: Term,
+  fields: Partial<Configuration>,
+): Entry {
+  const payload = packConfiguration(formedWith(fields.voters ?? [], fields));
+  return { index, term, type: 'configuration', payload };
 }
 
 export function entriesOf(terms: readonly Term[], firstIndex = 1): Entry[] {
@@ -56,35 +77,38 @@ export function entriesOf(terms: readonly Term[], firstIndex = 1): Entry[] {
 }
 
 /** The first place of each run of equal terms. */
-export function runsOf(terms: readonly Term[]): LogPosition[] {
+export function runsOf(terms: readonly Term[], firstIndex = 1): LogPosition[] {
   return terms.flatMap((term, offset) =>
-    terms[offset - 1] === term ? [] : [{ index: offset + 1, term }],
+    terms[offset - 1] === term ? [] : [{ index: firstIndex + offset, term }],
   );
 }
 
 export function restoredFrom(setup: MemberSetup): RestoredState {
   const log = setup.log ?? [];
-  const entries = entriesOf(log);
+  const logStart = setup.logStart ?? { index: 0, term: 0 };
+  const entries = entriesOf(log, logStart.index + 1).map((e) => {
+    const fields = setup.configurations?.[e.index];
+    return fields === undefined ? e : configurationEntry(e.index, e.term, fields);
+  });
   const hardState: HardState = {
-    currentTerm: setup.term ?? log.at(-1) ?? 0,
+    currentTerm: setup.term ?? log.at(-1) ?? logStart.term,
     votedFor: setup.votedFor ?? null,
     commitIndex: setup.commitIndex ?? 0,
   };
-  const configuration: Configuration = {
-    index: 0,
-    voters: setup.voters ?? ['n1', 'n2', 'n3'],
+  const configuration = formedWith(setup.voters ?? ['n1', 'n2', 'n3'], {
     votersOutgoing: setup.votersOutgoing ?? [],
     learners: setup.learners ?? [],
-  };
+    index: setup.configurationIndex ?? 0,
+  });
   return {
     hardState,
     configuration,
-    logStart: { index: 0, term: 0 },
-    terms: runsOf(log),
-    lastIndex: log.length,
+    logStart,
+    terms: runsOf(log, logStart.index + 1),
+    lastIndex: logStart.index + log.length,
     tail: entries.slice(entries.length - (setup.cachedEntries ?? entries.length)),
-    configurationEntries: [],
-    appliedIndex: setup.appliedIndex ?? 0,
+    configurationEntries: entries.filter((e) => e.type === 'configuration'),
+    appliedIndex: setup.appliedIndex ?? logStart.index,
   };
 }
 
@@ -93,6 +117,8 @@ export class Member {
   readonly id: MemberId;
   /** The number of the last write asked for. */
   sequence = 0;
+  /** Its clock, as it stands when it takes a step. */
+  nowMs = 0;
   /** What was held back for the disk, oldest first. */
   held: Message[] = [];
 
@@ -104,6 +130,10 @@ export class Member {
         electionTicks: setup.electionTicks ?? ELECTION_TICKS,
         heartbeatTicks: setup.heartbeatTicks ?? 1,
         random: seededRandom(setup.seed ?? 1),
+        priority: setup.priority ?? 100,
+        leaseMs: setup.leaseMs ?? 0,
+        leaseDriftMargin: setup.leaseDriftMargin ?? 0.1,
+        diskStallTicks: setup.diskStallTicks ?? 1_000,
         limits: { ...LIMITS, ...setup.limits },
       },
       restoredFrom(setup),
@@ -111,7 +141,7 @@ export class Member {
   }
 
   step(...events: RaftEvent[]): Ready {
-    const ready = this.node.step(events);
+    const ready = this.node.step(events, this.nowMs);
     if (ready.write !== null) this.sequence = ready.write.sequence;
     this.held.push(...ready.messagesAfterPersist);
     return ready;
@@ -180,6 +210,7 @@ export function voteRequest(fields: {
   to?: MemberId;
   lastLog?: LogPosition;
   preVote?: boolean;
+  transfer?: boolean;
 }): Message {
   return {
     type: 'RequestVote',
@@ -187,6 +218,7 @@ export function voteRequest(fields: {
     to: 'n1',
     preVote: false,
     lastLog: { index: 0, term: 0 },
+    transfer: false,
     ...fields,
   };
 }
@@ -266,8 +298,17 @@ export function heartbeat(fields: {
   to?: MemberId;
   commit?: LogIndex;
   readRound?: number;
+  leaseMs?: number;
 }): Message {
-  return { type: 'Heartbeat', from: 'n2', to: 'n1', commit: 0, readRound: 0, ...fields };
+  return {
+    type: 'Heartbeat',
+    from: 'n2',
+    to: 'n1',
+    commit: 0,
+    readRound: 0,
+    leaseMs: 0,
+    ...fields,
+  };
 }
 
 export function heartbeatReply(fields: {
@@ -275,8 +316,18 @@ export function heartbeatReply(fields: {
   from?: MemberId;
   to?: MemberId;
   readRound?: number;
+  leaseGranted?: boolean;
+  priority?: number;
 }): Message {
-  return { type: 'HeartbeatReply', from: 'n2', to: 'n1', readRound: 0, ...fields };
+  return {
+    type: 'HeartbeatReply',
+    from: 'n2',
+    to: 'n1',
+    readRound: 0,
+    leaseGranted: false,
+    priority: 100,
+    ...fields,
+  };
 }
 
 /** Messages of one type, as that type. */

@@ -3,7 +3,6 @@ import type { MemberId, Message } from '../../src/raft/types.js';
 import {
   appended,
   ELECTION_TICKS,
-  elect,
   heartbeat,
   heartbeatReply,
   leaderOf,
@@ -156,10 +155,18 @@ describe('ReadIndex at the leader (thesis §6.4)', () => {
   });
 
   test('a joint configuration confirms by both halves', () => {
-    const member = new Member({ voters: ['n1', 'n2', 'n3'], votersOutgoing: ['n1', 'n4', 'n5'] });
-    elect(member, ['n2', 'n4']);
-    for (const from of ['n2', 'n4']) member.receive(appended({ from, term: 1, matchIndex: 1 }));
-    expect(member.node.commitIndex).toBe(1);
+    // Given a leader on the way from n1 n2 n3 to n1 n4 n5, that has committed before
+    const member = readyLeader({ learners: ['n4', 'n5'] });
+    for (const from of ['n4', 'n5']) member.receive(appended({ from, term: 1, matchIndex: 1 }));
+    const change = {
+      expectedIndex: 0,
+      voters: ['n1', 'n4', 'n5'],
+      learners: [],
+      promotions: [],
+      addresses: [],
+    };
+    member.step({ type: 'change-configuration', id: 1, change });
+    expect(member.node.configuration.votersOutgoing).toEqual(['n1', 'n2', 'n3']);
     member.read(1);
     expect(member.receive(echo('n2', 1), echo('n3', 1)).reads).toEqual([]);
     expect(member.receive(echo('n5', 1)).reads).toEqual([{ id: 1, ok: true, index: 1 }]);

@@ -1,14 +1,25 @@
 import type { RaftNode } from '../../src/raft/raft-node.js';
-import type { Entry, LogIndex, MemberId, Message, Ready, Term } from '../../src/raft/types.js';
+import type {
+  Configuration,
+  Entry,
+  LogIndex,
+  LogPosition,
+  MemberId,
+  Message,
+  Ready,
+  Term,
+} from '../../src/raft/types.js';
+import { haveDisjointQuorums, isQuorumOf, latestConfiguration } from './naive-quorums.js';
 import type { SimulatedMember } from './simulated-member.js';
 
 /**
- * The five properties of Figure 3, checked after every step, and three that they rest on: a promise
- * is on disk before it is sent, what is committed is on the disks of a majority, and no read index
- * is older than what was committed when it was asked for.
+ * The five properties of Figure 3, checked after every step, and those that they rest on: a promise
+ * is on disk before it is sent, a leader has the votes of a quorum, what is committed is on the disks
+ * of a quorum, configurations by which decisions are made at the same time have no disjoint quorums,
+ * and no read index is older than what was committed when it was asked for.
  */
 export class SafetyChecker {
-  readonly #ids: readonly MemberId[];
+  readonly #formed: Configuration;
   readonly #leaders = new Map<Term, MemberId>();
   /** By `index:term`, what stands there and what before it. */
   readonly #places = new Map<string, string>();
@@ -21,8 +32,13 @@ export class SafetyChecker {
   /** By member that leads, its term and log when last looked at. */
   readonly #leaderLogs = new Map<MemberId, { term: Term; log: Entry[] }>();
 
-  constructor(ids: readonly MemberId[]) {
-    this.#ids = ids;
+  constructor(formed: Configuration) {
+    this.#formed = formed;
+  }
+
+  /** How many configurations were committed. */
+  get committedConfigurations(): number {
+    return this.#committed.filter(({ entry }) => entry.type === 'configuration').length;
   }
 
   get committedIndex(): LogIndex {
@@ -53,6 +69,13 @@ export class SafetyChecker {
     }
   }
 
+  /** A snapshot through `position` takes the place of a log. */
+  installed(member: MemberId, { index, term }: LogPosition): void {
+    if (this.#committed[index - 1]?.entry.term !== term) {
+      throw new Error(`${member} installs a snapshot through ${index}:${term}, never committed`);
+    }
+  }
+
   /** Called when messages leave a member: what they promise must be on its disk by now. */
   sent(member: SimulatedMember, messages: readonly Message[]): void {
     for (const message of messages) this.#checkPromise(member, message);
@@ -64,9 +87,10 @@ export class SafetyChecker {
     for (const { member: follower, matchIndex, nextIndex } of node.progress) {
       if (nextIndex <= matchIndex) throw new Error(`nextIndex of ${follower} is not beyond match`);
     }
-    if (node.role === 'leader') this.#checkLeader(member, node.term);
+    if (node.role === 'leader') this.#checkLeader(member, node);
     else this.#leaderLogs.delete(member.id);
     this.#checkCommits(member, ready.commitIndex, node, all);
+    if (ready.events.some(({ type }) => type === 'configuration')) this.#checkQuorums(all);
     for (const answer of ready.reads) {
       const committedThen = member.reads.get(answer.id);
       if (answer.ok && committedThen !== undefined && answer.index < committedThen) {
@@ -117,11 +141,19 @@ export class SafetyChecker {
     this.#votes.set(key, candidate);
   }
 
-  #checkLeader(member: SimulatedMember, term: Term): void {
+  #checkLeader(member: SimulatedMember, node: RaftNode): void {
     const { id, log } = member;
+    const { term } = node;
     const other = this.#leaders.get(term);
     if (other !== undefined && other !== id) {
       throw new Error(`Election Safety: ${other} and ${id} lead term ${term}`);
+    }
+    if (other === undefined) {
+      const votesFor = (voter: MemberId): boolean =>
+        voter === id || this.#votes.get(`${voter}:${term}`) === id;
+      if (!isQuorumOf(node.configuration, votesFor)) {
+        throw new Error(`${id} leads term ${term} without the votes of a quorum`);
+      }
     }
     this.#leaders.set(term, id);
 
@@ -163,7 +195,7 @@ export class SafetyChecker {
       const known = this.#committed[index - 1];
       if (known === undefined) {
         this.#committed.push({ entry, inTerm: term });
-        this.#checkStored(entry, all);
+        this.#checkStored(entry, all, member.configuration ?? node.configuration);
       } else if (known.entry.term !== entry.term) {
         throw new Error(
           `State Machine Safety: ${member.id} applies ${index}:${entry.term}, ` +
@@ -174,12 +206,41 @@ export class SafetyChecker {
     this.#checkedCommit.set(member.id, commitIndex);
   }
 
-  #checkStored(entry: Entry, all: readonly SimulatedMember[]): void {
-    const holders = all.filter((m) => m.durable.entries[entry.index - 1]?.term === entry.term);
-    if (holders.length * 2 <= this.#ids.length) {
+  #checkStored(entry: Entry, all: readonly SimulatedMember[], configuration: Configuration): void {
+    const holders = all
+      .filter((m) => m.durable.entries[entry.index - 1]?.term === entry.term)
+      .map((m) => m.id);
+    if (!isQuorumOf(configuration, (member) => holders.includes(member))) {
       throw new Error(
-        `entry ${entry.index}:${entry.term} is committed and on the disks of ${holders.length} only`,
+        `entry ${entry.index}:${entry.term} is committed and on the disks of ${holders.join(' ')} only`,
       );
+    }
+  }
+
+  /**
+   * Whoever has the latest committed configuration in its log may yet be elected, by the configuration
+   * that is in effect in that log: of these, no two may be able to decide apart from each other.
+   */
+  #checkQuorums(all: readonly SimulatedMember[]): void {
+    const latest = this.#committed.findLast(({ entry }) => entry.type === 'configuration')?.entry;
+    const inEffect = new Map<string, Configuration>();
+    for (const { node, log, durable } of all) {
+      const entries = node === null ? durable.entries : log;
+      if (latest !== undefined && entries[latest.index - 1]?.term !== latest.term) continue;
+      const configuration = latestConfiguration(entries) ?? this.#formed;
+      inEffect.set(
+        JSON.stringify([configuration.voters, configuration.votersOutgoing]),
+        configuration,
+      );
+    }
+    const list = [...inEffect.values()];
+    for (const [at, a] of list.entries()) {
+      for (const b of list.slice(at + 1)) {
+        if (!haveDisjointQuorums(a, b)) continue;
+        throw new Error(
+          `Quorum Intersection: ${[...inEffect.keys()].join(' and ')} may decide at the same time`,
+        );
+      }
     }
   }
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { demandLiveness, run, schedules } from './schedule.js';
+import { demandLiveness, run, schedules, TICK_MS } from './schedule.js';
+import { clockActions, snapshotActions } from './snapshot-actions.js';
 
 /**
  * Schedules of loss, delay, doubling, reordering, partitions and power failures. `SafetyChecker`
@@ -33,4 +34,58 @@ describe('safety and liveness (paper §5, Figure 3)', () => {
       expect(reads / numRuns).toBeGreaterThan(1);
     }, 60_000);
   }
+
+  test('members come and go, leadership is handed over, and all properties hold', () => {
+    let configurations = 0;
+    let transfers = 0;
+    const numRuns = 1500;
+    fc.assert(
+      fc.property(fc.nat(1_000_000), schedules(6, 2), (seed, schedule) => {
+        const cluster = run(6, seed, schedule, 3);
+        demandLiveness(cluster);
+        configurations += cluster.checker.committedConfigurations;
+        for (const member of cluster.members.values()) {
+          transfers += member.transfers.filter((answer) => answer.ok).length;
+        }
+      }),
+      { seed: 20_261_123, numRuns, includeErrorInReport: true },
+    );
+    expect(configurations / numRuns).toBeGreaterThan(3);
+    expect(transfers / numRuns).toBeGreaterThan(0.5);
+  }, 60_000);
+
+  test('logs are given up, snapshots take their place, and all properties hold', () => {
+    const numRuns = 1500;
+    const counts = { sent: 0, installed: 0, resumed: 0, compacted: 0 };
+    const schedule = schedules(5, 1, snapshotActions(5));
+    fc.assert(
+      fc.property(fc.nat(1_000_000), schedule, (seed, actions) => {
+        const cluster = run(5, seed, actions, 3, { slowIo: seed % 2 === 0 });
+        demandLiveness(cluster);
+        for (const [what, count] of Object.entries(cluster.snapshots.counts)) {
+          counts[what as keyof typeof counts] += count;
+        }
+      }),
+      { seed: 20_261_124, numRuns, includeErrorInReport: true },
+    );
+    expect(counts.compacted / numRuns).toBeGreaterThan(3);
+    expect(counts.installed / numRuns).toBeGreaterThan(1);
+    // Crashes between the switch of the state and the reset of the log
+    expect(counts.resumed).toBeGreaterThan(10);
+  }, 60_000);
+
+  test('leaders read by leases, on clocks that run apart, and all properties hold', () => {
+    const numRuns = 1500;
+    let leaseReads = 0;
+    const more = [...clockActions(4), ...snapshotActions(4)];
+    fc.assert(
+      fc.property(fc.nat(1_000_000), schedules(4, 1, more), (seed, actions) => {
+        const cluster = run(4, seed, actions, 3, { leaseMs: 10 * TICK_MS });
+        demandLiveness(cluster);
+        leaseReads += cluster.leaseReads;
+      }),
+      { seed: 20_261_125, numRuns, includeErrorInReport: true },
+    );
+    expect(leaseReads / numRuns).toBeGreaterThan(1);
+  }, 60_000);
 });

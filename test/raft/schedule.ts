@@ -1,10 +1,13 @@
 import fc from 'fast-check';
-import type { MemberId } from '../../src/raft/types.js';
-import { Cluster } from './cluster-harness.js';
+import { namesMember } from '../../src/raft/configuration.js';
+import type { Configuration, ConfigurationChange, MemberId } from '../../src/raft/types.js';
+import { Cluster, type ClusterSetup } from './cluster-harness.js';
+import { performSnapshotAction, type SnapshotAction } from './snapshot-actions.js';
 
 /** Schedules of all that may go wrong, and the liveness phase that follows. */
 
 export type Action =
+  | SnapshotAction
   | { readonly type: 'tick'; readonly member: number; readonly count: number }
   | { readonly type: 'deliver'; readonly position: number; readonly keep: boolean }
   | { readonly type: 'deliver-many'; readonly count: number }
@@ -31,10 +34,38 @@ export type Action =
   | { readonly type: 'crash-leader'; readonly torn: number }
   | { readonly type: 'campaign'; readonly member: number }
   | { readonly type: 'succession'; readonly member: number; readonly torn: number }
+  | {
+      readonly type: 'change';
+      readonly what: 'learner' | 'join' | 'promote' | 'demote' | 'remove' | 'replace' | 'resize';
+      readonly member: number;
+      readonly other: number;
+      /** Then so many messages of the cluster are handed over. */
+      readonly deliver: number;
+    }
+  | { readonly type: 'remove-leader' }
+  /** For a while nothing is wrong, so that long changes get somewhere. */
+  | { readonly type: 'calm'; readonly count: number }
+  | { readonly type: 'transfer'; readonly member: number; readonly deliver: number }
   | { readonly type: 'heal' };
 
-export function schedules(memberCount: number): fc.Arbitrary<Action[]> {
+/** `changes`: how often the members change, compared with other actions. */
+export function schedules(
+  memberCount: number,
+  changes = 0,
+  more: readonly { readonly weight: number; readonly arbitrary: fc.Arbitrary<Action> }[] = [],
+): fc.Arbitrary<Action[]> {
   const member = fc.nat(memberCount - 1);
+  const what = fc.constantFrom(
+    'learner' as const,
+    'join' as const,
+    'join' as const,
+    'promote' as const,
+    'demote' as const,
+    'remove' as const,
+    'replace' as const,
+    'resize' as const,
+  );
+  const deliver = fc.nat(30);
   const position = fc.nat(40);
   const action = fc.oneof(
     weighted(9, { type: 'tick', member, count: fc.integer({ min: 1, max: 25 }) }),
@@ -59,6 +90,11 @@ export function schedules(memberCount: number): fc.Arbitrary<Action[]> {
     weighted(1, { type: 'campaign', member }),
     weighted(1, { type: 'succession', member, torn: fc.nat(3) }),
     weighted(3, { type: 'heal' }),
+    weighted(4 * changes, { type: 'change', what, member, other: member, deliver }),
+    weighted(changes, { type: 'remove-leader' }),
+    weighted(changes, { type: 'calm', count: fc.integer({ min: 5, max: 30 }) }),
+    weighted(2 * changes, { type: 'transfer', member, deliver }),
+    ...more,
   );
   return fc.array(action, { minLength: 60, maxLength: 400, size: 'max' });
 }
@@ -75,11 +111,15 @@ function weighted<T extends Action['type']>(
   return { weight, arbitrary };
 }
 
+/** An election timeout is 10 to 20 ticks. */
+export const TICK_MS = 10;
+
 export function perform(cluster: Cluster, action: Action): void {
   const id = (index: number): string => cluster.ids[index % cluster.ids.length] ?? '';
   const leader = cluster.leader();
   switch (action.type) {
     case 'tick':
+      cluster.pass(action.count * 3);
       cluster.tick(id(action.member), action.count);
       break;
     case 'deliver':
@@ -147,9 +187,105 @@ export function perform(cluster: Cluster, action: Action): void {
     case 'crash-leader':
       if (leader !== null) cluster.crash(leader, 0, action.torn);
       break;
+    case 'change':
+      if (leader !== null) change(cluster, leader, action, [id(action.member), id(action.other)]);
+      deliverSome(cluster, action.deliver);
+      break;
+    case 'calm':
+      cluster.heal();
+      for (const each of cluster.ids) cluster.start(each);
+      elapse(cluster, action.count);
+      break;
+    case 'remove-leader':
+      if (leader !== null) removeMember(cluster, leader, leader);
+      break;
+    case 'transfer':
+      if (leader !== null) cluster.transfer(leader, id(action.member));
+      deliverSome(cluster, action.deliver);
+      break;
     case 'heal':
       cluster.heal();
       break;
+    default:
+      performSnapshotAction(cluster, action);
+  }
+}
+
+function change(
+  cluster: Cluster,
+  leader: MemberId,
+  { what }: Extract<Action, { type: 'change' }>,
+  [member, other]: readonly [MemberId, MemberId],
+): void {
+  const now = cluster.node(leader).configuration;
+  const { learners, promotions, voters } = now;
+  const isNew = !namesMember(now, member);
+  switch (what) {
+    case 'learner':
+      if (isNew) cluster.change(leader, { learners: [...learners, member] });
+      break;
+    case 'join':
+      if (isNew) {
+        const promotion = { member, replaces: null };
+        const more = { learners: [...learners, member], promotions: [...promotions, promotion] };
+        cluster.change(leader, more);
+      }
+      break;
+    case 'promote':
+      cluster.change(leader, {
+        voters: [...voters, ...learners],
+        learners: [],
+        promotions: [],
+      });
+      break;
+    case 'demote':
+      cluster.change(leader, {
+        voters: voters.filter((voter) => voter !== member),
+        learners: [...learners.filter((learner) => learner !== member), member],
+        promotions: promotions.filter((p) => p.member !== member && p.replaces !== member),
+      });
+      break;
+    case 'remove':
+      removeMember(cluster, leader, member);
+      break;
+    case 'replace':
+      if (isNew && namesMember(now, other) && !promotions.some((p) => p.replaces === other)) {
+        const promotion = { member, replaces: other };
+        const more = { learners: [...learners, member], promotions: [...promotions, promotion] };
+        cluster.change(leader, more);
+      }
+      break;
+    case 'resize':
+      cluster.change(leader, resized(cluster, now, member));
+      break;
+  }
+}
+
+/** All learners vote, and all voters but one leave: many at once. */
+function resized(
+  cluster: Cluster,
+  now: Configuration,
+  stays: MemberId,
+): Partial<ConfigurationChange> {
+  const keep = now.voters.includes(stays) ? stays : (now.voters[0] ?? stays);
+  const voters = [...new Set([keep, ...now.learners])];
+  const learners = cluster.ids.filter((id) => !namesMember(now, id));
+  return { voters, learners, promotions: [] };
+}
+
+function removeMember(cluster: Cluster, leader: MemberId, member: MemberId): void {
+  const { voters, learners, promotions } = cluster.node(leader).configuration;
+  cluster.change(leader, {
+    voters: voters.filter((voter) => voter !== member),
+    learners: learners.filter((learner) => learner !== member),
+    promotions: promotions.filter((p) => p.member !== member && p.replaces !== member),
+  });
+}
+
+function deliverSome(cluster: Cluster, count: number): void {
+  for (let i = 0; i < count; i += 1) {
+    if (cluster.network.length > 0) cluster.deliver(0);
+    else for (const id of cluster.ids) cluster.persist(id);
   }
 }
 
@@ -167,6 +303,7 @@ function succeed(cluster: Cluster, id: MemberId): void {
 /** Time passes at all alike, and everything else keeps up with it. */
 function elapse(cluster: Cluster, count: number): void {
   for (let i = 0; i < count; i += 1) {
+    cluster.pass(TICK_MS);
     for (const id of cluster.ids) cluster.tick(id);
     cluster.settle();
   }
@@ -178,6 +315,7 @@ export function demandLiveness(cluster: Cluster): void {
   for (const id of cluster.ids) cluster.start(id);
   cluster.settle();
   for (let round = 0; round < 300; round += 1) {
+    cluster.pass(TICK_MS);
     for (const id of cluster.ids) cluster.tick(id);
     cluster.settle();
     const leader = cluster.leader();
@@ -189,24 +327,37 @@ export function demandLiveness(cluster: Cluster): void {
 }
 
 function hasConverged(cluster: Cluster): boolean {
-  const nodes = cluster.ids.map((id) => cluster.node(id));
-  const leader = nodes.find((node) => node.role === 'leader');
+  const all = cluster.ids.map((id) => cluster.node(id));
+  const leader = all.find((node) => node.id === cluster.leader());
+  if (leader === undefined) return false;
+  const { configuration } = leader;
+  const nodes = all.filter((node) => namesMember(configuration, node.id));
   return (
-    leader !== undefined &&
+    configuration.votersOutgoing.length === 0 &&
+    configuration.promotions.length === 0 &&
+    configuration.index <= leader.commitIndex &&
     nodes.every(
       (node) =>
         node.leader === leader.id &&
         node.commitIndex === leader.lastIndex &&
         node.lastIndex === leader.lastIndex &&
+        node.configuration.index === configuration.index &&
         node.flushedIndex === leader.lastIndex,
     )
   );
 }
 
-export function run(memberCount: number, seed: number, schedule: readonly Action[]): Cluster {
+export function run(
+  memberCount: number,
+  seed: number,
+  schedule: readonly Action[],
+  voterCount = memberCount,
+  more: Partial<ClusterSetup> = {},
+): Cluster {
   const ids = Array.from({ length: memberCount }, (_, i) => `n${i + 1}`);
   const cluster = new Cluster({
     ids,
+    voters: ids.slice(0, voterCount),
     seed,
     // Small limits, so that windows fill, messages are split and entries are let go.
     limits: {
@@ -215,6 +366,7 @@ export function run(memberCount: number, seed: number, schedule: readonly Action
       logCacheBytesMax: 200,
       uncommittedBytesMax: 60,
     },
+    ...more,
   });
   for (const action of schedule) perform(cluster, action);
   return cluster;

@@ -140,4 +140,160 @@ describe('transcripts', () => {
     });
     await expect(text).toMatchFileSnapshot(file('power-failure'));
   });
+
+  test('a voter is replaced: learner, promotion, joint configuration, final configuration', async () => {
+    const ids = ['n1', 'n2', 'n3', 'n4'];
+    const text = play({ ids, voters: ['n1', 'n2', 'n3'], seed: 7 }, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.transcript = [];
+      cluster.change('n1', {
+        learners: ['n4'],
+        promotions: [{ member: 'n4', replaces: 'n3' }],
+      });
+      for (let i = 0; i < 3; i += 1) {
+        cluster.settle();
+        cluster.tick('n1', 2);
+      }
+      cluster.settle();
+      expect(cluster.node('n4').configuration.voters).toEqual(['n1', 'n2', 'n4']);
+      expect(cluster.node('n3').commitIndex).toBe(cluster.node('n1').commitIndex);
+    });
+    await expect(text).toMatchFileSnapshot(file('joint-change'));
+  });
+
+  test('the leader is removed: it hands over, and the next leader removes it', async () => {
+    const text = play(THREE, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.transcript = [];
+      cluster.change('n1', { voters: ['n2', 'n3'] });
+      cluster.settle();
+      const leader = cluster.leader() ?? '';
+      cluster.change(leader, { voters: ['n2', 'n3'] });
+      cluster.settle();
+      cluster.tick(leader, 2);
+      cluster.settle();
+      expect(cluster.member('n1').events.at(-1)).toEqual({ type: 'removed' });
+    });
+    await expect(text).toMatchFileSnapshot(file('leader-removal'));
+  });
+
+  test('the only voter is replaced: it leads until it is out, and asks the other to lead', async () => {
+    const text = play({ ids: ['n1', 'n2'], voters: ['n1'], seed: 7 }, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.transcript = [];
+      cluster.change('n1', {
+        learners: ['n2'],
+        promotions: [{ member: 'n2', replaces: 'n1' }],
+      });
+      for (let i = 0; i < 3; i += 1) {
+        cluster.settle();
+        if (cluster.leader() !== null) cluster.tick(cluster.leader() ?? '', 2);
+      }
+      cluster.settle();
+      expect(cluster.leader()).toBe('n2');
+    });
+    await expect(text).toMatchFileSnapshot(file('only-voter-replaced'));
+  });
+
+  test('leadership is handed to a member that has to catch up first', async () => {
+    const text = play(THREE, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.transcript = [];
+      cluster.propose('n1', 'a');
+      cluster.transfer('n1', 'n3');
+      cluster.propose('n1', 'b');
+      cluster.settle();
+      expect(cluster.leader()).toBe('n3');
+    });
+    await expect(text).toMatchFileSnapshot(file('transfer'));
+  });
+
+  test('a follower that was away is caught up by a snapshot, while others write', async () => {
+    const text = play(THREE, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.isolate('n3');
+      for (let i = 0; i < 4; i += 1) cluster.propose('n1', `p${i}`);
+      cluster.settle();
+      cluster.transcript = [];
+      cluster.snapshots.compact('n1', 1);
+      cluster.heal();
+      cluster.tick('n1', 2);
+      while (cluster.network.length > 0) cluster.deliver(0);
+      cluster.propose('n1', 'while it travels');
+      cluster.snapshots.deliver(0);
+      cluster.settle();
+      expect(cluster.node('n3').commitIndex).toBe(6);
+      expect(cluster.member('n3').durable.logStart).toEqual({ index: 5, term: 1 });
+    });
+    await expect(text).toMatchFileSnapshot(file('snapshot'));
+  });
+
+  test('a snapshot whose answer is lost is not sent again', async () => {
+    const text = play(THREE, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.isolate('n3');
+      for (let i = 0; i < 4; i += 1) cluster.propose('n1', `p${i}`);
+      cluster.settle();
+      cluster.snapshots.compact('n1', 0);
+      cluster.heal();
+      cluster.tick('n1', 2);
+      while (cluster.network.length > 0) cluster.deliver(0);
+      cluster.transcript = [];
+      cluster.snapshots.deliver(0, { ack: false });
+      for (let i = 0; i < 3; i += 1) cluster.snapshots.install('n3');
+      cluster.network.length = 0;
+      cluster.tick('n1', 2);
+      cluster.settle();
+      expect(cluster.snapshots.counts.sent).toBe(1);
+      expect(cluster.node('n3').commitIndex).toBe(5);
+    });
+    await expect(text).toMatchFileSnapshot(file('snapshot-answer-lost'));
+  });
+
+  test('power fails between the switch of the state and the reset of the log', async () => {
+    const text = play(THREE, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.isolate('n3');
+      for (let i = 0; i < 4; i += 1) cluster.propose('n1', `p${i}`);
+      cluster.settle();
+      cluster.snapshots.compact('n1', 0);
+      cluster.heal();
+      cluster.tick('n1', 2);
+      while (cluster.network.length > 0) cluster.deliver(0);
+      cluster.transcript = [];
+      cluster.snapshots.deliver(0);
+      cluster.snapshots.install('n3');
+      cluster.crash('n3');
+      cluster.start('n3');
+      cluster.tick('n1', 2);
+      cluster.settle();
+      expect([cluster.node('n3').commitIndex, cluster.snapshots.counts.sent]).toEqual([5, 1]);
+    });
+    await expect(text).toMatchFileSnapshot(file('snapshot-power-failure'));
+  });
+
+  test('a leader reads by its lease until it runs out, and another is elected only then', async () => {
+    const text = play({ ...THREE, leaseMs: 100 }, (cluster) => {
+      elect(cluster, 'n1');
+      cluster.tick('n1', 2);
+      cluster.settle();
+      cluster.transcript = [];
+      cluster.isolate('n1');
+      cluster.pass(60);
+      cluster.read('n1');
+      cluster.step('n2', { type: 'campaign' });
+      cluster.note('n2 may not campaign yet');
+      cluster.pass(50);
+      cluster.read('n1');
+      cluster.step('n3', { type: 'disconnected', member: 'n1' });
+      elect(cluster, 'n2');
+      cluster.tick('n2', 2);
+      cluster.settle();
+      cluster.read('n2');
+      cluster.heal();
+      cluster.tick('n2', 2);
+      cluster.settle();
+    });
+    await expect(text).toMatchFileSnapshot(file('lease'));
+  });
 });

@@ -19,6 +19,8 @@ class Accepting {
     const { listener, address } = await Listener.open({
       listen: '127.0.0.1:0',
       limits: LIMITS,
+      acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
+      acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
       acceptPeer: () => ({ receive: () => {}, closed: () => {} }),
       acceptClient: (channel) => {
         this.channels.push(channel);

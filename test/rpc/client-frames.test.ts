@@ -62,6 +62,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     revision: orNull(count),
   }),
   fc.record({ type: fc.constant('status' as const), id }),
+  fc.record({ type: fc.constant('admin' as const), id, command: fc.string() }),
 );
 
 const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
@@ -77,14 +78,18 @@ const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
     continueFrom: orNull(bytes),
   }),
   fc.record({ type: fc.constant('status' as const), id, status: fc.string() }),
+  fc.record({ type: fc.constant('admin' as const), id, result: fc.string() }),
 );
+
+const members = fc.array(fc.record({ name: fc.string(), address: fc.string() }));
 
 const hello = fc.record({
   protocolVersion: count,
+  protocolVersionMin: count,
   clusterId: fc.string(),
   clusterName: fc.string(),
   replica: fc.string(),
-  members: fc.array(fc.record({ name: fc.string(), address: fc.string() })),
+  members,
   leader: orNull(fc.string()),
   appliedIndex: count,
   keyBytesMax: count,
@@ -100,6 +105,7 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     type: fc.constant('hello' as const),
     hello: fc.record({
       protocolVersion: count,
+      protocolVersionMin: count,
       clientName: fc.string(),
       clusterId: orNull(fc.string()),
       sessionId: bytes,
@@ -112,6 +118,7 @@ const replicaFrame: fc.Arbitrary<ReplicaFrame> = fc.oneof(
   fc.record({ type: fc.constant('hello' as const), hello }),
   fc.record({ type: fc.constant('answers' as const), answers: fc.array(answer) }),
   fc.record({ type: fc.constant('leader' as const), leader: orNull(fc.string()), term: count }),
+  fc.record({ type: fc.constant('members' as const), members }),
   fc.record({ type: fc.constant('end' as const), error: wireError }),
 );
 

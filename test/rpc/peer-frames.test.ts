@@ -7,6 +7,7 @@ import {
   type PeerFrame,
   packMessages,
   packPeerHello,
+  packStateHash,
   unpackPeerFrame,
 } from '../../src/rpc/peer-frames.js';
 
@@ -42,6 +43,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     ...envelope,
     preVote: fc.boolean(),
     lastLog: position,
+    transfer: fc.boolean(),
   }),
   fc.record({
     type: fc.constant('RequestVoteReply' as const),
@@ -62,8 +64,16 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     ...envelope,
     commit: count,
     readRound: count,
+    leaseMs: count,
   }),
-  fc.record({ type: fc.constant('HeartbeatReply' as const), ...envelope, readRound: count }),
+  fc.record({
+    type: fc.constant('HeartbeatReply' as const),
+    ...envelope,
+    readRound: count,
+    leaseGranted: fc.boolean(),
+    priority: count,
+  }),
+  fc.record({ type: fc.constant('TimeoutNow' as const), ...envelope }),
   fc.record({ type: fc.constant('ReadIndex' as const), ...envelope, request: count }),
   fc.record({
     type: fc.constant('ReadIndexReply' as const),
@@ -97,7 +107,8 @@ describe('peer frames', () => {
 
   test('a hello comes out as it went in', () => {
     const hello = {
-      protocolVersion: 1,
+      protocolVersion: 3,
+      protocolVersionMin: 1,
       clusterName: 'c',
       clusterId: 'id',
       name: 'n1',
@@ -105,8 +116,31 @@ describe('peer frames', () => {
       to: 'n2',
       formation: [{ name: 'n1', incarnation: 'a' }],
       refusal: { code: 'CLUSTER_MISMATCH', message: 'no', outcome: null, details: '{}' },
+      toIncarnation: 'b',
+      formats: { command: 2, snapshot: 1 },
+      joining: { address: 'h:1', replaces: 'c' },
+      address: 'h:1',
+      memberAt: 7,
     };
     expect(unpackPeerFrame(packPeerHello(hello), ENDS)).toEqual({ type: 'hello', hello });
+  });
+
+  test('of a hello without the later fields the first versions are taken', () => {
+    const first = packFrame([1, 1, 'c', null, 'n1', 'a', 'n2', null, null]);
+    expect(unpackPeerFrame(first, ENDS)).toMatchObject({
+      hello: {
+        protocolVersionMin: 1,
+        formats: { command: 1, snapshot: 1 },
+        toIncarnation: null,
+        joining: null,
+        memberAt: null,
+      },
+    });
+  });
+
+  test('a state hash comes out as it went in', () => {
+    const frame = { type: 'state-hash', index: 1024, hash: 0xffff_ffff };
+    expect(unpackPeerFrame(packStateHash(frame.index, frame.hash), ENDS)).toEqual(frame);
   });
 
   test('a frame that was damaged on its way is refused as FRAME_INVALID', () => {

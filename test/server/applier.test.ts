@@ -45,12 +45,14 @@ function applierWith({ perSlice = 100, cachedFrom = 1 } = {}) {
     },
   } as unknown as StateMachine;
   const applier = new Applier({
-    machine,
-    stateStore: {
-      pendingBytes: () => world.pendingBytes,
-      whenPendingBelow: (_bytes: number, callback: () => void) =>
-        void world.onPendingBelow.push(callback),
-    } as unknown as StateStore,
+    state: {
+      machine,
+      stateStore: {
+        pendingBytes: () => world.pendingBytes,
+        whenPendingBelow: (_bytes: number, callback: () => void) =>
+          void world.onPendingBelow.push(callback),
+      } as unknown as StateStore,
+    },
     logStore: {
       read: (range: Range, done: ReadDone) => void world.reads.push({ range, done }),
     } as unknown as LogStore,
@@ -154,5 +156,30 @@ describe('applying committed entries', () => {
     reading.applier.stop();
     reading.world.reads[0]?.done(null, between(1, 3));
     expect(reading.world.applied).toBe(0);
+  });
+
+  test('stands still while the state is switched, and goes on with the new one', () => {
+    const { applier, world, turn } = applierWith({ perSlice: 1, cachedFrom: 2 });
+    applier.advance(5);
+    applier.pause();
+    world.reads[0]?.done(null, between(1, 1));
+    applier.advance(6);
+    turn();
+    expect(world.applied).toBe(0);
+    let applied = 4;
+    const machine = {
+      get appliedIndex() {
+        return applied;
+      },
+      apply: ({ index }: Entry) => {
+        applied = index;
+        return [];
+      },
+    } as unknown as StateMachine;
+    const stateStore = { pendingBytes: () => 0 } as unknown as StateStore;
+    applier.resume({ machine, stateStore });
+    applier.advance(7);
+    for (let i = 0; i < 3; i += 1) turn();
+    expect([applier.appliedIndex, world.applied]).toEqual([7, 0]);
   });
 });

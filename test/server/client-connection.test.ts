@@ -12,6 +12,7 @@ import { ClientConnection, type ClientHost } from '../../src/server/client-conne
 
 const HELLO: ReplicaHello = {
   protocolVersion: 1,
+  protocolVersionMin: 1,
   clusterId: 'id',
   clusterName: 'c',
   replica: 'n1',
@@ -25,6 +26,7 @@ const LIMITED = { ...LIMITS, keyBytesMax: 10, valueBytesMax: 100, operationsPerB
 
 /** A replica that writes everything at once and reads nothing. */
 const replica = {
+  machine: { get: () => null },
   meta: () => ({ term: 1, revision: 2, appliedIndex: 3 }),
   write: (_batch: unknown, _operations: number, done: (answer: unknown) => void) =>
     done({ ok: true, results: Buffer.from('results'), repeated: false }),
@@ -45,10 +47,12 @@ function connect(host: Partial<ClientHost> = {}) {
     host: {
       limits: LIMITED,
       failpoints: noFailpoints,
-      serving: { replica, machine: { get: () => null } } as unknown as ClientHost['serving'],
+      replica: replica as unknown as ClientHost['replica'],
+      tellsStatus: false,
       notServingReason: () => new BalsaError('NO_QUORUM', 'being formed'),
       hello: () => HELLO,
       status: () => '{}',
+      admin: () => Promise.resolve('{}'),
       ...host,
     },
     stream,
@@ -60,6 +64,7 @@ function connect(host: Partial<ClientHost> = {}) {
         type: 'hello',
         hello: {
           protocolVersion: 1,
+          protocolVersionMin: 1,
           clientName: 'test',
           clusterId: null,
           sessionId: Buffer.alloc(16, 1),
@@ -136,7 +141,7 @@ describe('a client stream', () => {
   });
 
   test.each([
-    ['another protocol version', { protocolVersion: 2 }, 'PROTOCOL_VERSION'],
+    ['another protocol version', { protocolVersion: 2, protocolVersionMin: 2 }, 'PROTOCOL_VERSION'],
     ['another cluster', { clusterId: 'other' }, 'CLUSTER_MISMATCH'],
     ['a session id that is too short', { sessionId: Buffer.alloc(3) }, 'FRAME_INVALID'],
   ])('%s is refused by code', (_what, change, code) => {
@@ -156,7 +161,7 @@ describe('a client stream', () => {
   });
 
   test('while the cluster is being formed it says so', () => {
-    const { frames, hello } = connect({ serving: null });
+    const { frames, hello } = connect({ replica: null });
     hello();
     expect(endCode(frames)).toBe('NO_QUORUM');
   });
@@ -239,8 +244,8 @@ describe('many answers at once', () => {
 
   test('go out in frames that the client can take', async () => {
     const machine = { range: () => Promise.resolve(page) };
-    const serving = { replica, machine } as unknown as ClientHost['serving'];
-    const { connection, frames, hello, ask } = connect({ serving });
+    const reader = { ...replica, machine } as unknown as ClientHost['replica'];
+    const { connection, frames, hello, ask } = connect({ replica: reader });
     hello();
     ask(...Array.from({ length: 20 }, (_, i) => range(i)));
     await new Promise<void>((resolve) => setImmediate(resolve));
@@ -282,8 +287,8 @@ describe('many answers at once', () => {
         return null;
       },
     };
-    const serving = { replica, machine } as unknown as ClientHost['serving'];
-    const { connection, frames, hello, ask } = connect({ serving, limits: LIMITS });
+    const reader = { ...replica, machine } as unknown as ClientHost['replica'];
+    const { connection, frames, hello, ask } = connect({ replica: reader, limits: LIMITS });
     hello();
     ask(...Array.from({ length: 100 }, (_, i) => get(i, 2000)));
     connection.flush();
@@ -303,8 +308,8 @@ describe('many answers at once', () => {
         return new Promise((resolve) => ends.push(() => resolve(page)));
       },
     };
-    const serving = { replica, machine } as unknown as ClientHost['serving'];
-    const { connection, frames, hello, ask } = connect({ serving });
+    const reader = { ...replica, machine } as unknown as ClientHost['replica'];
+    const { connection, frames, hello, ask } = connect({ replica: reader });
     hello();
     ask(...Array.from({ length: 600 }, (_, i) => range(i)));
     connection.flush();

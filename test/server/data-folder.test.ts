@@ -1,7 +1,11 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BalsaError } from '../../src/base/errors.js';
-import { checkOwner, DataFolder } from '../../src/server/data-folder.js';
+import { checkNotGivenUp, checkOwner, DataFolder } from '../../src/server/data-folder.js';
 import { KEEP_UNSYNCED, LOSE_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
+import { NodeFiles } from '../../src/storage/node-files.js';
 
 const META = {
   cluster: 'c',
@@ -106,6 +110,54 @@ describe('the data folder', () => {
     expect(() => checkOwner(joined, { ...owner, members: ['n1', 'n2', 'n3'] })).toThrow(
       /cluster of n1, n2, but the configuration names the members n1, n2, n3/,
     );
+  });
+
+  test('once there is a cluster its log knows the members, whatever the configuration names', () => {
+    const formation = [{ name: 'n1', incarnation: 'i' }];
+    const owner = { cluster: 'c', name: 'n1', path: 'data', members: ['n1', 'n9'] };
+    expect(() => checkOwner({ ...META, formation, clusterId: 'id' }, owner)).not.toThrow();
+    expect(codeOf(() => checkOwner({ ...META, formation }, owner))).toBe('DATA_FOLDER_MISMATCH');
+  });
+
+  test('a meta.json of an earlier version says nothing of what is new', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    folder.writeMeta(META);
+    expect(folder.readMeta()).toEqual({
+      format: 1,
+      ...META,
+      joining: null,
+      refuses: null,
+      addresses: {},
+      recovered: [],
+    });
+  });
+
+  test('what is set aside is kept whole, and the folder stays a damaged one until it is owned anew', () => {
+    const path = mkdtempSync(join(tmpdir(), 'balsa-folder-'));
+    const folder = new DataFolder(path, new NodeFiles());
+    folder.create();
+    const formation = [{ name: 'n1', incarnation: 'i' }];
+    folder.writeMeta({ ...META, formation });
+    writeFileSync(join(folder.walFolder, '0000000000000001.wal'), 'log');
+    const aside = folder.setAside(Date.UTC(2026, 0, 2, 3, 4, 5));
+    expect(aside).toBe(join(path, 'damaged-2026-01-02T03-04-05-000Z'));
+    expect(readFileSync(join(aside, 'wal/0000000000000001.wal'), 'utf8')).toBe('log');
+    expect(readFileSync(join(aside, 'meta.json'), 'utf8')).toContain('abcd');
+    // A crash here leaves a folder that refuses to be used, not one that looks new.
+    expect(folder.readMeta()?.incarnation).toBe('abcd');
+    expect(codeOf(() => folder.checkLogIsThere({ formation }))).toBe('WAL_CORRUPT');
+    const again = folder.setAside(Date.UTC(2026, 0, 2, 3, 4, 6));
+    expect(readdirSync(again)).toEqual(['meta.json']);
+    expect(readdirSync(aside)).toEqual(['meta.json', 'wal']);
+    rmSync(path, { recursive: true });
+  });
+
+  test('one that was given up says why it does not start', () => {
+    const refuses = { code: 'MEMBER_REMOVED', reason: 'n1.i was removed' } as const;
+    expect(() => checkNotGivenUp({ refuses }, 'data')).toThrow(/n1\.i was removed/);
+    expect(() => checkNotGivenUp({ refuses: null }, 'data')).not.toThrow();
   });
 
   test('a member that has joined a cluster does not start without its log: it may have voted', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { FormedMember, PeerHello } from '../../src/rpc/protocol.js';
-import { clusterIdOf, Formation, memberId } from '../../src/server/formation.js';
+import { clusterIdOf, Formation } from '../../src/server/formation.js';
+import { memberId } from '../../src/server/member-id.js';
 
 const NAMES = ['n1', 'n2', 'n3'];
 const member = (name: string, incarnation = `${name}-disk`) => ({ name, incarnation });
@@ -21,6 +22,7 @@ function hello(
 ): PeerHello {
   return {
     protocolVersion: 1,
+    protocolVersionMin: 1,
     clusterName: 'c',
     clusterId: from.formed?.clusterId ?? null,
     name: self.name,
@@ -28,6 +30,11 @@ function hello(
     to,
     formation: from.bound,
     refusal: null,
+    toIncarnation: null,
+    formats: { command: 1, snapshot: 1 },
+    joining: null,
+    address: null,
+    memberAt: null,
   };
 }
 

@@ -30,6 +30,44 @@ function problemsOf(sources: Parameters<typeof load>[0]): string[] {
   return [];
 }
 
+describe('a replica that joins', () => {
+  const join = { name: 'n4', join: 'true' };
+
+  test('needs no members, only where others reach it', () => {
+    const { config } = load({ flags: { ...join, advertise: 'h:1', listen: '0.0.0.0:1' } });
+    expect(config).toMatchObject({ join: true, members: { n4: 'h:1' }, advertise: 'h:1' });
+    expect(problemsOf({ flags: join })).toEqual([
+      expect.stringMatching(/^--join: needs to know where others reach n4/),
+    ]);
+  });
+
+  test('may name members that it is not one of', () => {
+    const { config } = load({ flags: { ...join, members: MEMBERS, advertise: 'h:1' } });
+    expect(Object.keys(config.members)).toEqual(['n1', 'n2', 'n4']);
+    expect(problemsOf({ flags: { ...join, members: MEMBERS } })).toEqual([
+      expect.stringMatching(/n4 is not one of the members/),
+    ]);
+  });
+
+  test('takes yes and no in their usual forms, and nothing else', () => {
+    for (const no of ['false', 'no', '0']) {
+      expect(load({ flags: { ...ENOUGH, join: no } }).config.join).toBe(false);
+    }
+    expect(load({ flags: ENOUGH, env: { BALSA_RESEED: '1' } }).config.reseed).toBe(true);
+    expect(problemsOf({ flags: { ...ENOUGH, join: 'perhaps' } })).toHaveLength(1);
+    expect(problemsOf({ file: { join: 'true' } })).toHaveLength(1);
+  });
+});
+
+describe('formats to pretend', () => {
+  test('are for tests, which say so', () => {
+    const flags = { ...ENOUGH, 'unsafe-formats': 'command=1' };
+    expect(problemsOf({ flags })).toHaveLength(1);
+    const env = { BALSA_UNSAFE_TESTING: '1' };
+    expect(load({ flags, env }).config.unsafeFormats).toBe('command=1');
+  });
+});
+
 describe('defaults and precedence', () => {
   test('name and members are enough', () => {
     expect(load().config).toEqual({
@@ -43,6 +81,12 @@ describe('defaults and precedence', () => {
       heartbeatMs: 100,
       logLevel: 'info',
       limits: LIMITS,
+      join: false,
+      reseed: false,
+      electionPriority: 100,
+      leaseReads: false,
+      diskStallMs: 3000,
+      unsafeFormats: '',
       unsafeFailpoints: '',
     });
   });

@@ -3,14 +3,20 @@ import { systemClock } from '../../src/base/clock.js';
 import type { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
 import { seededRandom } from '../../src/base/random.js';
+import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
+import { formedWith } from '../../src/raft/configuration.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import { dial } from '../../src/rpc/channel.js';
 import { packMessages, packPeerHello, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
-import { PEER_STREAM_PATH, type PeerHello, PROTOCOL_VERSION } from '../../src/rpc/protocol.js';
-import { Formation, memberId } from '../../src/server/formation.js';
+import { PEER_STREAM_PATH, type PeerHello } from '../../src/rpc/protocol.js';
+import { OWN_VERSIONS } from '../../src/rpc/version.js';
+import { clusterIdOf, formedConfiguration } from '../../src/server/formation.js';
 import { Listener } from '../../src/server/listener.js';
+import { memberId } from '../../src/server/member-id.js';
 import { Peers } from '../../src/server/peers.js';
+import { Roster } from '../../src/server/roster.js';
+import { Standing } from '../../src/server/standing.js';
 
 const NAMES = ['n1', 'n2'];
 const disk = (name: string) => ({ name, incarnation: `${name}-disk` });
@@ -18,12 +24,15 @@ const disk = (name: string) => ({ name, incarnation: `${name}-disk` });
 interface Node {
   readonly address: string;
   readonly peers: Peers;
-  readonly formation: Formation;
+  readonly standing: Standing;
+  readonly roster: Roster;
   readonly received: Message[];
   readonly lost: MemberId[];
   readonly connected: string[];
   readonly refused: BalsaError[];
   readonly failures: BalsaError[];
+  readonly hashes: string[];
+  readonly joining: string[];
   close(): Promise<void>;
 }
 
@@ -39,12 +48,14 @@ interface NodeOptions {
   readonly formed?: boolean;
   readonly listen?: string;
   readonly incarnation?: string;
-  readonly onFormation?: () => void;
+  readonly onStep?: () => void;
+  readonly joining?: { readonly replaces: string | null };
 }
 
 /** A member without a replica: its peers, behind a real listener. */
 async function node(options: NodeOptions): Promise<Node> {
-  const { name, addresses = new Map(), formed = true, listen = '127.0.0.1:0' } = options;
+  const { name, addresses = new Map(), formed = true } = options;
+  const listen = options.listen ?? `127.0.0.1:${(await freePorts(1))[0]}`;
   const self = { name, incarnation: options.incarnation ?? disk(name).incarnation };
   const told = {
     received: [] as Message[],
@@ -52,24 +63,40 @@ async function node(options: NodeOptions): Promise<Node> {
     connected: [] as string[],
     refused: [] as BalsaError[],
     failures: [] as BalsaError[],
+    hashes: [] as string[],
+    joining: [] as string[],
   };
-  const formation = new Formation({
+  const names = options.joining === undefined ? NAMES : [name];
+  const founded = { clusterId: clusterIdOf('c', NAMES.map(disk)), formation: NAMES.map(disk) };
+  const standing = new Standing({
     clusterName: 'c',
     self,
-    names: NAMES,
-    restored: formed ? { members: NAMES.map(disk), isFormed: true } : null,
+    names,
+    restored: {
+      ...(formed ? founded : { clusterId: null, formation: null }),
+      joining: options.joining ?? null,
+    },
   });
+  const roster = new Roster(
+    { self, address: listen, configured: addresses },
+    formedConfiguration(NAMES.map(disk)),
+  );
   const peers = new Peers({
     clock: systemClock,
     random: seededRandom(1),
     limits: LIMITS,
     clusterName: 'c',
     self,
-    addresses,
-    formation,
+    address: listen,
+    formats: { command: 2, snapshot: 1 },
+    seeds: addresses,
+    standing,
+    roster: () => (standing.cluster === null ? null : roster),
     onMessage: (message) => void told.received.push(message),
+    onStateHash: (from, { hash }) => void told.hashes.push(`${from} ${hash}`),
     onDisconnected: (member) => void told.lost.push(member),
-    onFormation: options.onFormation ?? (() => {}),
+    onStep: options.onStep ?? (() => {}),
+    onJoining: (hello) => void told.joining.push(hello.name),
     onConnected: (peer) => void told.connected.push(peer),
     onRefused: (_peer, error) => void told.refused.push(error),
     onFailure: (error) => void told.failures.push(error),
@@ -80,6 +107,8 @@ async function node(options: NodeOptions): Promise<Node> {
     limits: LIMITS,
     acceptClient: () => ({ receive: () => {}, closed: () => {} }),
     acceptPeer: (channel) => peers.accept(channel),
+    acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
+    acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
     health: { ready: () => true, onChange: () => () => {} },
   });
   peers.start();
@@ -87,7 +116,7 @@ async function node(options: NodeOptions): Promise<Node> {
     peers.stop();
     await listener.close(100);
   };
-  const made: Node = { address, peers, formation, ...told, close };
+  const made: Node = { address, peers, standing, roster, ...told, close };
   running.push(made);
   return made;
 }
@@ -98,6 +127,7 @@ const heartbeat = (readRound: number): Message => ({
   to: memberId(disk('n2')),
   term: 1,
   commit: 0,
+  leaseMs: 0,
   readRound,
 });
 
@@ -106,13 +136,18 @@ const until = (what: string, holds: () => boolean): Promise<true> =>
 
 function helloOf(change: Partial<PeerHello> = {}): PeerHello {
   return {
-    protocolVersion: PROTOCOL_VERSION,
+    ...OWN_VERSIONS,
     clusterName: 'c',
     clusterId: null,
     ...disk('n1'),
     to: 'n2',
     formation: null,
     refusal: null,
+    toIncarnation: null,
+    formats: { command: 1, snapshot: 1 },
+    joining: null,
+    address: null,
+    memberAt: null,
     ...change,
   };
 }
@@ -155,14 +190,14 @@ describe('peers over loopback', () => {
     await until('the connection', () => n1.connected.length > 0);
     await n2.close();
     await until('the loss', () => n1.lost.length > 0);
-    expect(n1.lost).toEqual([memberId(disk('n2'))]);
+    expect(new Set(n1.lost)).toEqual(new Set([memberId(disk('n2'))]));
     const back = await node({ name: 'n2', listen: n2.address });
     await until('the next connection', () => n1.connected.length > 1);
     n1.peers.send(memberId(disk('n2')), [heartbeat(1)]);
     await until('the message', () => back.received.length > 0);
     await n1.close();
     await until('the loss', () => back.lost.length > 0);
-    expect(back.lost).toEqual([memberId(disk('n1'))]);
+    expect(new Set(back.lost)).toEqual(new Set([memberId(disk('n1'))]));
   });
 
   test('a wiped member is refused by its peer, is told why, and gets nothing through', async () => {
@@ -172,7 +207,7 @@ describe('peers over loopback', () => {
     await until('the refusal', () => wiped.refused.length > 0);
     expect(wiped.refused[0]?.code).toBe('MEMBER_MISMATCH');
     expect(wiped.refused[0]?.message).toMatch(/must not vote again/);
-    expect([wiped.formation.bound, wiped.connected, n2.received]).toEqual([null, [], []]);
+    expect([wiped.standing.bound, wiped.connected, n2.received]).toEqual([null, [], []]);
   });
 
   test('two fresh members form, each step durable before the other hears of it', async () => {
@@ -180,15 +215,15 @@ describe('peers over loopback', () => {
     const n2: Node = await node({
       name: 'n2',
       formed: false,
-      onFormation: () => void steps.push(n2.formation.formed === null ? 'bound' : 'formed'),
+      onStep: () => void steps.push(n2.standing.cluster === null ? 'bound' : 'formed'),
     });
     const n1 = await node({
       name: 'n1',
       addresses: new Map([['n2', n2.address]]),
       formed: false,
     });
-    await until('a cluster', () => n1.formation.formed !== null && n2.formation.formed !== null);
-    expect(n1.formation.formed).toEqual(n2.formation.formed);
+    await until('a cluster', () => n1.standing.cluster !== null && n2.standing.cluster !== null);
+    expect(n1.standing.cluster).toEqual(n2.standing.cluster);
     expect(steps).toEqual(['bound', 'formed']);
   });
 
@@ -196,7 +231,7 @@ describe('peers over loopback', () => {
     const n2 = await node({
       name: 'n2',
       formed: false,
-      onFormation: () => {
+      onStep: () => {
         throw new Error('the disk is gone');
       },
     });
@@ -219,7 +254,11 @@ describe('peers over loopback', () => {
 
   test.each([
     ['messages before the hello', [packMessages([heartbeat(1)])], 'FRAME_INVALID'],
-    ['another protocol', [packPeerHello(helloOf({ protocolVersion: 9 }))], 'PROTOCOL_VERSION'],
+    [
+      'another protocol',
+      [packPeerHello(helloOf({ protocolVersion: 9, protocolVersionMin: 9 }))],
+      'PROTOCOL_VERSION',
+    ],
     ['another cluster', [packPeerHello(helloOf({ clusterName: 'd' }))], 'CLUSTER_MISMATCH'],
     ['its own name', [packPeerHello(helloOf({ name: 'n2' }))], 'MEMBER_MISMATCH'],
     [
@@ -239,6 +278,122 @@ describe('peers over loopback', () => {
     const startMs = performance.now();
     expect(await talk(n2.address, [])).toEqual([]);
     expect(performance.now() - startMs).toBeLessThan(10_000);
+  });
+});
+
+describe('a replica that waits to be let in', () => {
+  const waiting = { replaces: null };
+
+  test('is bound by a member that calls it by name and data folder, and both talk', async () => {
+    const n4 = await node({ name: 'n4', formed: false, joining: waiting });
+    const n1 = await node({ name: 'n1' });
+    expect(n4.standing.cluster).toBeNull();
+    const added = formedWith(
+      NAMES.map((name) => memberId(disk(name))),
+      {
+        index: 3,
+        learners: [memberId(disk('n4'))],
+        addresses: [{ member: memberId(disk('n4')), address: n4.address }],
+      },
+    );
+    n1.roster.update(added, null);
+    n1.peers.refresh();
+    await until('the connection', () => n1.connected.includes('n4'));
+    expect(n4.standing.cluster?.clusterId).toBe(n1.standing.cluster?.clusterId);
+    const message = { ...heartbeat(1), to: memberId(disk('n4')) };
+    n1.peers.send(message.to, [message]);
+    await until('the message', () => n4.received.length > 0);
+    expect(n4.received).toEqual([message]);
+  });
+
+  test('is not bound by one that calls only its name, and hears nothing from it', async () => {
+    const n4 = await node({ name: 'n4', formed: false, joining: waiting });
+    const hello = helloOf({
+      to: 'n4',
+      clusterId: clusterIdOf('c', NAMES.map(disk)),
+      formation: NAMES.map(disk),
+    });
+    const said = talk(n4.address, [packPeerHello(hello), packMessages([heartbeat(1)])]);
+    expect(await said).toEqual(['FRAME_INVALID']);
+    expect([n4.standing.cluster, n4.received]).toEqual([null, []]);
+  });
+
+  test('refuses to be taken for an incarnation that it is not', async () => {
+    const n4 = await node({ name: 'n4', formed: false, joining: waiting });
+    const hello = helloOf({ to: 'n4', toIncarnation: 'former' });
+    expect(await talk(n4.address, [packPeerHello(hello)])).toEqual(['MEMBER_MISMATCH']);
+  });
+
+  test('is not listened to by a member before it is of the same cluster', async () => {
+    const n2 = await node({ name: 'n2' });
+    const hello = helloOf({ name: 'n4', joining: { address: 'h:4', replaces: 'x' } });
+    const said = talk(n2.address, [packPeerHello(hello), packMessages([heartbeat(1)])]);
+    expect(await said).toEqual(['FRAME_INVALID']);
+    expect([n2.joining, n2.received]).toEqual([['n4'], []]);
+  });
+
+  test('asks the members that it knows again and again to be let in again', async () => {
+    const n2 = await node({ name: 'n2' });
+    await node({
+      name: 'n1',
+      formed: false,
+      incarnation: 'anew',
+      joining: { replaces: disk('n1').incarnation },
+      addresses: new Map([['n2', n2.address]]),
+    });
+    await until('three times', () => n2.joining.length > 2);
+    expect(new Set(n2.joining)).toEqual(new Set(['n1']));
+    expect(n2.received).toEqual([]);
+  });
+});
+
+describe('members that know different members', () => {
+  test('one that is not in the own configuration is dialled back as long as it stays', async () => {
+    const n2 = await node({ name: 'n2' });
+    const n9 = await node({ name: 'n9', addresses: new Map([['n2', n2.address]]) });
+    await until('the way there', () => n9.connected.includes('n2'));
+    await until('the way back', () => n2.connected.includes('n9'));
+    const message = { ...heartbeat(4), from: memberId(disk('n2')), to: memberId(disk('n9')) };
+    n2.peers.send(message.to, [message]);
+    await until('the message', () => n9.received.length > 0);
+    await n9.close();
+    await until('the end', () => n2.lost.length > 0);
+    n2.peers.send(message.to, [message]);
+    expect(n9.received).toEqual([message]);
+  });
+
+  test('one that was removed is told so, and nothing of it is taken', async () => {
+    const n2 = await node({ name: 'n2' });
+    const without1 = formedWith([memberId(disk('n2'))], { index: 9 });
+    n2.roster.update(without1, without1);
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', n2.address]]) });
+    await until('the refusal', () => n1.refused.length > 0);
+    expect(n1.refused[0]).toMatchObject({
+      code: 'MEMBER_REMOVED',
+      details: { member: memberId(disk('n1')), index: 9 },
+    });
+    expect(n2.received).toEqual([]);
+  });
+
+  test('one that is removed while it is connected learns so when it comes again', async () => {
+    const n2 = await node({ name: 'n2' });
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', n2.address]]) });
+    await until('the connection', () => n1.connected.length > 0);
+    const without1 = formedWith([memberId(disk('n2'))], { index: 9 });
+    const left = n2.roster.update(without1, without1);
+    n2.peers.refresh();
+    n2.peers.dismiss(left);
+    await until('the refusal', () => n1.refused.length > 0);
+    expect(n1.refused[0]?.code).toBe('MEMBER_REMOVED');
+  });
+
+  test('hashes of the state come from the member that sent them', async () => {
+    const n2 = await node({ name: 'n2' });
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', n2.address]]) });
+    await until('the connection', () => n1.connected.length > 0);
+    n1.peers.sendStateHash(memberId(disk('n2')), { index: 1024, hash: 77 });
+    await until('the hash', () => n2.hashes.length > 0);
+    expect(n2.hashes).toEqual([`${memberId(disk('n1'))} 77`]);
   });
 });
 

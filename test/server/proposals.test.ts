@@ -5,7 +5,7 @@ import { packOperations, type WriteBatch } from '../../src/base/operation.js';
 import { Proposals } from '../../src/server/proposals.js';
 import { unpackCommand } from '../../src/statemachine/command.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
-import { Scheduler } from '../simulation/scheduler.js';
+import { Scheduler } from './test-scheduler.js';
 
 function batch(sequence: number, valueBytes = 10): WriteBatch {
   return {
@@ -21,6 +21,9 @@ function batch(sequence: number, valueBytes = 10): WriteBatch {
 
 function proposals(limits: Partial<Limits> = {}): Proposals {
   return new Proposals({
+    id: 'n1',
+    commandVersion: () => 1,
+    term: () => 1,
     clock: new Scheduler(1).clock(() => true),
     limits: { ...LIMITS, ...limits },
     nameOf: (member) => member,

@@ -7,7 +7,12 @@ function watchOf(members: number) {
   const lines: string[] = [];
   const fatal: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
-  const watch = new RefusalWatch(members, { log, onFatal: (error) => void fatal.push(error.code) });
+  const watch = new RefusalWatch({
+    majority: () => Math.floor(members / 2) + 1,
+    counts: (peer, code) => peer !== 'n9' && code === 'MEMBER_MISMATCH',
+    log,
+    onFatal: (error) => void fatal.push(error.code),
+  });
   return { watch, lines, fatal };
 }
 
@@ -35,6 +40,13 @@ describe('refusals between members', () => {
     const { watch, fatal } = watchOf(3);
     watch.refused('n2', new BalsaError('SHUTTING_DOWN', 'stops'));
     watch.refused('n3', new BalsaError('FRAME_INVALID', 'noise'));
+    expect(fatal).toEqual([]);
+  });
+
+  test('by those who have no vote do not count', () => {
+    const { watch, fatal } = watchOf(3);
+    watch.refused('n2', misfit);
+    watch.refused('n9', misfit);
     expect(fatal).toEqual([]);
   });
 

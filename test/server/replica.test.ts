@@ -4,20 +4,22 @@ import { noFailpoints } from '../../src/base/failpoints.js';
 import { LIMITS } from '../../src/base/limits.js';
 import { packOperations } from '../../src/base/operation.js';
 import { seededRandom } from '../../src/base/random.js';
+import { formedWith } from '../../src/raft/configuration.js';
 import type { Entry, Message } from '../../src/raft/types.js';
 import { Replica } from '../../src/server/replica.js';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
 import { MemoryLogStore } from '../../src/storage/memory-log-store.js';
-import { MemoryStateStore } from '../../src/storage/memory-state-store.js';
-import { Scheduler } from '../simulation/scheduler.js';
+import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
+import { Scheduler } from './test-scheduler.js';
 
 /** One replica on stores whose disk works only when it is told to. */
 async function replicaOf(voters: readonly string[]) {
   const scheduler = new Scheduler(1);
   const disk: (() => void)[] = [];
   const logStore = new MemoryLogStore({ schedule: (complete) => void disk.push(complete) });
-  const memory = new MemoryStateStore({ schedule: queueMicrotask });
+  const vault = new MemoryStateVault({ schedule: queueMicrotask });
+  const memory = vault.current;
   let allowed = 0;
   const allowDisk = memory.allowDisk.bind(memory);
   memory.allowDisk = (index) => {
@@ -28,17 +30,26 @@ async function replicaOf(voters: readonly string[]) {
   const failures: BalsaError[] = [];
   const replica = new Replica({
     id: 'n1',
-    configuration: { index: 0, voters, votersOutgoing: [], learners: [] },
+    cluster: { name: 'test', id: 'c1' },
+    configuration: formedWith(voters),
     clock: scheduler.clock(() => true),
     random: seededRandom(1),
     limits: LIMITS,
     tickMs: 25,
     electionTicks: 30,
     heartbeatTicks: 4,
-    transport: { send: (_to, messages) => void sent.push(...messages) },
+    ...{ priority: 100, leaseMs: 0, leaseDriftMargin: 0.1, diskStallTicks: 120 },
+    transport: { send: (_to, messages) => void sent.push(...messages), sendStateHash: () => {} },
     logStore,
-    stateStore: memory,
+    restoredLog: logStore.restored,
+    vault,
     machine: await StateMachine.open(memory),
+    openMachine: (store) => StateMachine.open(store),
+    dialSnapshot: () => {
+      throw new Error('nobody needs a snapshot');
+    },
+    formats: { command: 1, snapshot: 1 },
+    formatsOf: () => null,
     failpoints: noFailpoints,
     nameOf: (member) => member,
     onEvent: () => {},

@@ -35,6 +35,12 @@ export class Servers implements AsyncDisposable {
       heartbeatMs: 50,
       logLevel: 'silent',
       limits: LIMITS,
+      join: false,
+      reseed: false,
+      electionPriority: 100,
+      leaseReads: false,
+      diskStallMs: 3000,
+      unsafeFormats: '',
       unsafeFailpoints: '',
       ...change,
     };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Ticker } from '../../src/server/ticker.js';
-import { Scheduler } from '../simulation/scheduler.js';
+import { Scheduler } from './test-scheduler.js';
 
 describe('the ticker', () => {
   test('ticks once per interval', async () => {

@@ -1,197 +1,267 @@
+import { BalsaError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
-import type { BalsaError } from '../../src/client/client.js';
 import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
-import type { SimulatedCluster } from './simulated-cluster.js';
+import { type Call, checkRegister, describeOperations, type Operation } from './linearizability.js';
+import { MachineTime } from './machine-time.js';
+import { Violation } from './scheduler.js';
+import type { World } from './world.js';
 
 type TextClient = Client<string, string, 'text'>;
 
-/** What is known of one key. Only its owner writes it: 1, 2, 3, … in this order. */
+/** What was asked of one key, and what is known of its puts. */
 class KeyHistory {
-  readonly key: string;
-  attempted = 0;
-  /** Value by revision, of puts that were acknowledged. */
-  readonly acknowledged = new Map<number, number>();
-  readonly notApplied = new Set<number>();
-  unknown = 0;
-  /** No read that begins now may return less. */
-  floor = 0;
+  readonly operations: Operation[] = [];
+  /** Revision by value, of puts that were acknowledged. */
+  readonly acknowledged = new Map<string, number>();
+  readonly notApplied = new Set<string>();
+  readonly tried = new Set<string>();
 
-  constructor(key: string) {
-    this.key = key;
-  }
+  constructor(readonly key: string) {}
 }
 
+/** One client gives up a probe after so many. */
+const PROBES_MAX = 20;
+
+/** Errors of calls that are no fault of the cluster. */
+const ORDINARY = new Set([
+  'TIMEOUT',
+  'NO_QUORUM',
+  'UNREACHABLE',
+  'OVERLOADED',
+  'SESSION_EXPIRED',
+  'NOT_LEADER',
+  'SHUTTING_DOWN',
+]);
+
 /**
- * Clients of the real library that write and read through a cluster while it is disturbed, and the
- * checks of what they were told: reads are linearizable, writes are applied once, in order.
+ * Clients of the real library that write and read while the cluster is disturbed. What they were told
+ * is kept, and checked at the end: linearizable, nothing lost, nothing applied twice.
  */
 export class Workload {
-  readonly #cluster: SimulatedCluster;
-  readonly #clients: { readonly db: TextClient; readonly keys: readonly KeyHistory[] }[] = [];
-  #stopped = false;
-  #busy = 0;
-  #failure: Error | null = null;
-  puts = 0;
-  gets = 0;
-  unknown = 0;
+  readonly #world: World;
+  readonly #histories: KeyHistory[];
+  readonly #clients: { readonly name: string; readonly db: TextClient }[] = [];
+  #isStopped = false;
+  #underWay = 0;
+  #serial = 0;
+  #acknowledged = 0;
+  /** For messages. */
+  lastError = '';
+  #reads = 0;
 
-  constructor(cluster: SimulatedCluster) {
-    this.#cluster = cluster;
+  constructor(world: World) {
+    this.#world = world;
+    const { keys } = world.options;
+    this.#histories = Array.from({ length: keys }, (_, i) => new KeyHistory(`key${i}`));
   }
 
   get acknowledged(): number {
-    return this.#histories.reduce((sum, history) => sum + history.acknowledged.size, 0);
+    return this.#acknowledged;
   }
 
-  get #histories(): KeyHistory[] {
-    return this.#clients.flatMap((client) => client.keys);
+  get reads(): number {
+    return this.#reads;
   }
 
   /** Nothing is under way any more. */
-  get idle(): boolean {
-    return this.#busy === 0;
+  get isIdle(): boolean {
+    return this.#underWay === 0;
+  }
+
+  /** Answers true when every client has written and read once more. */
+  async probe(): Promise<boolean> {
+    const history = this.#histories[0] as KeyHistory;
+    for (const { name, db } of this.#clients) {
+      const { acknowledged, reads } = this;
+      for (let tries = 0; this.acknowledged === acknowledged; tries += 1) {
+        if (tries > PROBES_MAX) return false;
+        await this.#put({ name, db, history });
+      }
+      for (let tries = 0; this.reads === reads; tries += 1) {
+        if (tries > PROBES_MAX) return false;
+        await this.#get({ name, db, history });
+      }
+    }
+    return true;
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
   }
 
-  /** Opens the clients and sets them to work; each has several calls under way at once. */
-  async start(clients: number): Promise<void> {
-    for (let i = 0; i < clients; i += 1) {
-      const keys = [0, 1].map((n) => new KeyHistory(`client${i}/key${n}`));
-      let db: TextClient | null = null;
+  /** Opens the clients and sets them to work. */
+  async start(): Promise<void> {
+    const { scheduler, options } = this.#world;
+    for (let i = 0; i < options.clients; i += 1) {
       this.#open(i).then(
-        (opened) => {
-          db = opened;
-        },
-        (error: unknown) => this.#fail(error),
+        (db) => this.#clients.push({ name: `c${i}`, db }),
+        (error: unknown) => scheduler.fail(error as Error),
       );
-      await this.#cluster.scheduler.run(this.#cluster.scheduler.nowMs + 20_000, () => db !== null);
-      if (db === null) throw new Error(`client ${i} finds no replica`);
-      this.#clients.push({ db, keys });
     }
-    for (const { db, keys } of this.#clients) {
-      for (const history of keys) {
-        this.#run(() => this.#write(db, history));
-        this.#run(() => this.#write(db, history));
-      }
-      this.#run(() => this.#read(db));
+    const allOpen = (): boolean => this.#clients.length === options.clients;
+    await scheduler.run(scheduler.nowMs + 20_000, allOpen);
+    if (!allOpen()) throw new Error('a client finds no replica');
+    for (const { name, db } of this.#clients) {
+      // Each has two calls under way at once.
+      this.#repeat(name, db);
+      this.#repeat(name, db);
     }
   }
 
   #open(number: number): Promise<TextClient> {
-    const { scheduler, network, endpoints } = this.#cluster;
+    const { scheduler, network, endpoints, options } = this.#world;
     const random = seededRandom(scheduler.random.int(2 ** 31));
+    const place = this.#world.clientPlace(number);
+    const time = new MachineTime(scheduler, place);
     return openClient(
       {
         endpoints,
         codec: text,
-        timeoutMs: 4000,
+        timeoutMs: options.clientTimeoutMs,
         connectTimeoutMs: 15_000,
         clientName: `c${number}`,
       },
       {
-        clock: scheduler.clock(() => true),
+        clock: time.clock(),
         random,
-        dial: (options) => network.dial(options),
+        dial: (dialled) => network.dial(place, dialled),
         newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
       },
     ) as Promise<TextClient>;
   }
 
-  /** Repeats a call with pauses in simulated time, until the workload stops. */
-  #run(call: () => Promise<void>): void {
-    const { scheduler } = this.#cluster;
-    this.#busy += 1;
-    call().then(
+  #repeat(name: string, db: TextClient): void {
+    const { scheduler, options } = this.#world;
+    this.#underWay += 1;
+    this.#call(name, db).then(
       () => {
-        this.#busy -= 1;
-        if (this.#stopped) return;
-        this.#busy += 1;
-        scheduler.plan(scheduler.random.next() * 100, () => {
-          this.#busy -= 1;
-          this.#run(call);
+        this.#underWay -= 1;
+        if (this.#isStopped) return;
+        this.#underWay += 1;
+        scheduler.plan(scheduler.random.next() * options.thinkMs, () => {
+          this.#underWay -= 1;
+          if (!this.#isStopped) this.#repeat(name, db);
         });
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => scheduler.fail(error as Error),
     );
   }
 
-  async #write(db: TextClient, history: KeyHistory): Promise<void> {
-    if (this.#stopped) return;
-    this.puts += 1;
-    history.attempted += 1;
-    const value = history.attempted;
-    try {
-      const { revision } = await db.put(history.key, String(value));
-      history.acknowledged.set(revision, value);
-      history.floor = Math.max(history.floor, value);
-    } catch (error) {
-      const { outcome } = error as BalsaError;
-      if (outcome === 'not-applied') {
-        history.notApplied.add(value);
-      } else if (outcome === 'unknown') {
-        history.unknown += 1;
-        this.unknown += 1;
-      } else {
-        throw error;
-      }
-    }
+  #call(name: string, db: TextClient): Promise<void> {
+    const { random } = this.#world.scheduler;
+    const { share } = this.#world.options;
+    const history = this.#histories[random.int(this.#histories.length)] as KeyHistory;
+    const dice = random.int(100);
+    if (dice < share.put) return this.#put({ name, db, history });
+    if (dice < share.put + share.delete) return this.#delete({ name, db, history });
+    if (dice < share.put + share.delete + share.any) return this.#readAny({ db, history });
+    return this.#get({ name, db, history });
   }
 
-  async #read(db: TextClient): Promise<void> {
-    if (this.#stopped) return;
-    this.gets += 1;
-    const { random } = this.#cluster.scheduler;
-    const histories = this.#histories;
-    const history = histories[random.int(histories.length)] as KeyHistory;
-    const { floor } = history;
-    try {
-      const { value } = await db.get(history.key);
-      const read = Number(value ?? 0);
-      if (read < floor) {
-        throw new Error(`stale read of ${history.key}: ${read}, when ${floor} was already seen`);
-      }
-      if (read > history.attempted) throw new Error(`${history.key} holds ${read}, never written`);
-      history.floor = Math.max(history.floor, read);
-    } catch (error) {
-      if ((error as BalsaError).retryable !== true) throw error;
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= error as Error;
-    // Out of the promise: the scheduler's run must end with it.
-    this.#cluster.scheduler.plan(0, () => {
-      throw this.#failure;
+  async #put({ name, db, history }: Caller): Promise<void> {
+    const { scheduler, options } = this.#world;
+    this.#serial += 1;
+    const label = `v${this.#serial}`;
+    const value = label.padEnd(scheduler.random.int(options.valueBytesMax + 1), '.');
+    history.tried.add(label);
+    const outcome = await this.#attempt(async () => {
+      const { revision } = await db.put(history.key, value);
+      history.acknowledged.set(label, revision);
+      return { type: 'put', value: label } as const;
     });
+    if (outcome.failed === 'not-applied') history.notApplied.add(label);
+    else this.#note(history, name, outcome, { type: 'put', value: label });
+    if (outcome.failed === null) this.#acknowledged += 1;
   }
 
-  /** What one replica holds must be what the clients were told, each write once and in order. */
-  verify(machine: StateMachine): void {
-    for (const history of this.#histories) {
-      const applied = writesOf(machine, history.key);
-      const values = applied.map((write) => write.value);
-      const sorted = [...new Set(values)].sort((a, b) => a - b);
-      check(
-        values.join() === sorted.join(),
-        `${history.key}: applied twice or out of order: ${values}`,
+  async #delete({ name, db, history }: Caller): Promise<void> {
+    const outcome = await this.#attempt(async () => {
+      const { deleted } = await db.delete(history.key);
+      return { type: 'delete', found: deleted } as const;
+    });
+    if (outcome.failed === 'not-applied') return;
+    this.#note(history, name, outcome, { type: 'delete', found: null });
+  }
+
+  async #get({ name, db, history }: Caller): Promise<void> {
+    const outcome = await this.#attempt(async () => {
+      const { value } = await db.get(history.key);
+      return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
+    });
+    if (outcome.call === null) return;
+    this.#reads += 1;
+    this.#note(history, name, outcome, outcome.call);
+  }
+
+  /** Any state that was: what is read must have been written by somebody. */
+  async #readAny({ db, history }: Omit<Caller, 'name'>): Promise<void> {
+    const { call } = await this.#attempt(async () => {
+      const { value } = await db.get(history.key, { consistency: 'any' });
+      return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
+    });
+    if (call?.type !== 'get' || call.value === null) return;
+    if (history.tried.has(call.value) && !history.notApplied.has(call.value)) return;
+    throw new Violation(`${history.key} holds ${call.value}, which nobody wrote there`);
+  }
+
+  async #attempt(ask: () => Promise<Call>): Promise<Attempt> {
+    const { scheduler, coverage } = this.#world;
+    const beginMs = scheduler.nowMs;
+    try {
+      const call = await ask();
+      coverage.count(`call: ${call.type} answered`);
+      return { beginMs, endMs: scheduler.nowMs, call, failed: null };
+    } catch (error) {
+      if (!(error instanceof BalsaError) || !ORDINARY.has(error.code)) throw error;
+      coverage.count(`call: ${error.code} (${error.outcome ?? 'read'})`);
+      this.lastError = `at ${scheduler.nowMs.toFixed(0)} ms: ${error.message}`;
+      const failed = error.outcome ?? 'unknown';
+      return { beginMs, endMs: Number.POSITIVE_INFINITY, call: null, failed };
+    }
+  }
+
+  #note(history: KeyHistory, client: string, attempt: Attempt, otherwise: Call): void {
+    const { beginMs, endMs, call } = attempt;
+    history.operations.push({ client, call: call ?? otherwise, beginMs, endMs });
+  }
+
+  // ---------------------------------------------------------------- checks
+
+  /** @throws Violation with the smallest part of a history that is impossible */
+  checkLinearizable(): void {
+    for (const { key, operations } of this.#histories) {
+      const verdict = checkRegister(operations);
+      this.#world.coverage.count(`history of a key: ${verdict.type}`);
+      if (verdict.type !== 'impossible') continue;
+      throw new Violation(
+        `Linearizability: these calls on ${key} cannot have happened in any order:\n` +
+          describeOperations(verdict.core),
       );
-      const byRevision = new Map(applied.map((write) => [write.revision, write.value]));
-      for (const [revision, value] of history.acknowledged) {
-        check(
-          byRevision.get(revision) === value,
-          `${history.key}: lost ${value} of revision ${revision}`,
-        );
+    }
+  }
+
+  /** What one replica holds must be what the clients were told, each write once. */
+  checkState(machine: StateMachine): void {
+    for (const history of this.#histories) this.#checkKey(machine, history);
+  }
+
+  #checkKey(machine: StateMachine, history: KeyHistory): void {
+    const { key, acknowledged, notApplied } = history;
+    const applied = new Map<string, number>();
+    for (const [revision, label] of revisionsOf(machine, key)) {
+      if (applied.has(label)) throw new Violation(`Exactly Once: ${key} was set to ${label} twice`);
+      applied.set(label, revision);
+      if (notApplied.has(label)) {
+        throw new Violation(`${key}: ${label} is there, and was said not to be applied`);
       }
-      for (const value of history.notApplied) {
-        check(!sorted.includes(value), `${history.key}: ${value} was said not to be applied`);
-      }
-      const known = history.acknowledged.size;
-      check(values.length <= known + history.unknown, `${history.key}: more writes than were made`);
+    }
+    // A delete ends the chain of revisions that can be walked back: only what is behind it can be seen.
+    const oldest = Math.min(...applied.values(), Number.POSITIVE_INFINITY);
+    for (const [label, revision] of acknowledged) {
+      if (revision < oldest || applied.get(label) === revision) continue;
+      throw new Violation(`${key}: lost ${label} of revision ${revision}`);
     }
   }
 
@@ -200,18 +270,32 @@ export class Workload {
   }
 }
 
-/** All puts of a key, oldest first. */
-function writesOf(machine: StateMachine, key: string): { revision: number; value: number }[] {
-  const found: { revision: number; value: number }[] = [];
-  let at: number | null = null;
-  for (;;) {
-    const item = machine.get(Buffer.from(key), at);
-    if (item === null) return found.reverse();
-    found.push({ revision: item.modRevision, value: Number(Buffer.from(item.value).toString()) });
-    at = item.modRevision - 1;
-  }
+interface Caller {
+  readonly name: string;
+  readonly db: TextClient;
+  readonly history: KeyHistory;
 }
 
-function check(condition: boolean, violation: string): void {
-  if (!condition) throw new Error(violation);
+interface Attempt {
+  readonly beginMs: number;
+  readonly endMs: number;
+  /** `null` unless it was answered. */
+  readonly call: Call | null;
+  readonly failed: 'not-applied' | 'unknown' | null;
+}
+
+function labelOf(value: string): string {
+  return value.replace(/\.+$/, '');
+}
+
+/** The puts of a key since it was last absent, newest first. */
+function* revisionsOf(machine: StateMachine, key: string): Generator<[number, string]> {
+  const bytes = Buffer.from(key);
+  let at: number | null = null;
+  for (;;) {
+    const item = machine.get(bytes, at);
+    if (item === null) return;
+    yield [item.modRevision, labelOf(Buffer.from(item.value).toString())];
+    at = item.modRevision - 1;
+  }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { pack } from '../../src/base/codec.js';
-import { packCommand, unpackCommand } from '../../src/statemachine/command.js';
+import { COMMAND_VERSION_MAX, packCommand, unpackCommand } from '../../src/statemachine/command.js';
+import { StateMachine } from '../../src/statemachine/state-machine.js';
 import { batch, Replica, session } from './replica.js';
 
 describe('the command in a log entry', () => {
@@ -40,12 +41,48 @@ describe('the command in a log entry', () => {
     const replica = await Replica.start();
     replica.entry('noop');
 
-    const apply = () => replica.entry('command', pack([2, 'anything']));
+    const apply = () => replica.entry('command', pack([3, 'anything']));
 
-    expect(apply).toThrow(/version 2; this replica knows version 1 only/);
+    expect(apply).toThrow(/version 3; this replica knows versions up to 2/);
     expect(apply).toThrow(expect.objectContaining({ code: 'VERSION_UNSUPPORTED' }));
     expect(replica.machine.appliedIndex).toBe(1);
     expect(replica.store.applied).toHaveLength(1);
+  });
+
+  test('is written in version 1 unless all members are known to read a newer one', () => {
+    const command = { timeMs: 5, batches: [batch()], proposerTerm: 7 };
+
+    expect(unpackCommand(packCommand(command), 1)).toEqual({ timeMs: 5, batches: [batch()] });
+    expect(unpackCommand(packCommand(command, 2))).toEqual(command);
+    expect(unpackCommand(packCommand({ timeMs: 5, batches: [] }, 2)).proposerTerm).toBe(0);
+    expect(() => packCommand(command, COMMAND_VERSION_MAX + 1)).toThrow(/version that is known/);
+  });
+
+  test('does the same to the state in every version', async () => {
+    const [one, two] = [await Replica.start(), await Replica.start()];
+    const command = { timeMs: 5, batches: [batch()], proposerTerm: 7 };
+    one.entry('command', packCommand(command, 1));
+    two.entry('command', packCommand(command, 2));
+
+    expect(two.machine.stateHash).toBe(one.machine.stateHash);
+    expect(two.store.pairs()).toEqual(one.store.pairs());
+  });
+
+  test('of a newer version stops an older replica, which goes on when it is upgraded', async () => {
+    const old = await Replica.start({ commandVersionMax: 1 });
+    old.entry('command', packCommand({ timeMs: 5, batches: [batch()] }, 1));
+    const newer = packCommand({ timeMs: 6, batches: [batch({ sequence: 2 })] }, 2);
+
+    expect(() => old.entry('command', newer)).toThrow(
+      expect.objectContaining({
+        code: 'VERSION_UNSUPPORTED',
+        details: { version: 2, supported: 1 },
+      }),
+    );
+    expect(old.machine.appliedIndex).toBe(1);
+
+    const upgraded = await StateMachine.open(old.store.reopenedAt(1));
+    expect(upgraded.apply({ index: 2, type: 'command', payload: newer })[0]?.ok).toBe(true);
   });
 
   test.each([
@@ -54,6 +91,7 @@ describe('the command in a log entry', () => {
     ['no version', pack(['x', 1, []])],
     ['no time', pack([1, null, []])],
     ['no batches', pack([1, 1, null])],
+    ['no term in version 2', pack([2, 1, []])],
     ['half a batch', pack([1, 1, [[session('a'), 0]]])],
     ['nothing', Buffer.alloc(0)],
   ])('with %s stops the replica', async (_what, payload) => {

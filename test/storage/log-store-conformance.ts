@@ -6,10 +6,12 @@ import {
   append,
   entries,
   entry,
+  type LogChange,
   ModelLog,
   plain,
   read,
   restoredFacts,
+  submitted,
   write,
 } from './log-helpers.js';
 
@@ -44,6 +46,7 @@ export function describeLogStore(name: string, make: Make): void {
   describe(`${name} as a log store`, () => {
     describeBasics(make);
     describeReads(make);
+    describeStarts(make);
     describeProperties(make);
   });
 }
@@ -193,6 +196,8 @@ type Step =
   | { readonly type: 'cut'; readonly back: number; readonly count: number }
   | { readonly type: 'vote' }
   | { readonly type: 'settle' }
+  | { readonly type: 'compact'; readonly back: number }
+  | { readonly type: 'reset'; readonly ahead: number; readonly isHeld: boolean }
   | { readonly type: 'read'; readonly at: number; readonly length: number }
   | { readonly type: 'restart' };
 
@@ -210,6 +215,12 @@ const steps = fc.array(
     }),
     fc.record({ type: fc.constant('vote' as const) }),
     fc.record({ type: fc.constant('settle' as const) }),
+    fc.record({ type: fc.constant('compact' as const), back: fc.integer({ min: 0, max: 6 }) }),
+    fc.record({
+      type: fc.constant('reset' as const),
+      ahead: fc.integer({ min: -6, max: 6 }),
+      isHeld: fc.boolean(),
+    }),
     fc.record({
       type: fc.constant('read' as const),
       at: fc.integer({ min: 0, max: 40 }),
@@ -225,8 +236,13 @@ class Life {
   readonly model = new ModelLog();
   #term = 1;
 
+  newTerm(): number {
+    this.#term += 1;
+    return this.#term;
+  }
+
   toWrite(step: Step): DiskWrite | null {
-    const next = this.model.log.length + 1;
+    const next = this.model.lastIndex + 1;
     if (step.type === 'vote') {
       this.#term += 1;
       return write([], { currentTerm: this.#term, votedFor: 'n2', commitIndex: next - 1 });
@@ -234,9 +250,10 @@ class Life {
     if (step.type === 'append') {
       return write(entries(next, step.count, this.#term, 'x'.repeat(step.bytes)));
     }
-    if (step.type !== 'cut' || next === 1) return null;
+    const first = this.model.start.index + 1;
+    if (step.type !== 'cut' || next === first) return null;
     this.#term += 1;
-    const from = Math.max(1, next - step.back);
+    const from = Math.max(first, next - step.back);
     const list = [entry(from, this.#term, '', 'configuration')];
     return write([...list, ...entries(from + 1, step.count - 1, this.#term)], {
       currentTerm: this.#term,
@@ -246,8 +263,120 @@ class Life {
   }
 }
 
+/** What the step asks beside writes; needs a settled log. */
+function toChange(step: Step, life: Life): LogChange | null {
+  const { model } = life;
+  if (step.type === 'compact') {
+    const entry = model.log[model.log.length - 1 - step.back];
+    return entry === undefined ? null : { compactTo: { index: entry.index, term: entry.term } };
+  }
+  if (step.type !== 'reset') return null;
+  const index = Math.max(model.lastIndex + step.ahead, 1);
+  const held = model.log.find((entry) => entry.index === index);
+  if (step.isHeld && held !== undefined) return { resetTo: { index, term: held.term } };
+  return { resetTo: { index, term: life.newTerm() } };
+}
+
+function describeStarts(make: Make): void {
+  test('a log that was compacted begins later, and its entries behind that stay', async () => {
+    await withStore(make, async (store, reopen) => {
+      const changes = [
+        write(entries(1, 3, 1)),
+        write([entry(4, 1, 'members', 'configuration'), ...entries(5, 4, 2, 'x'.repeat(5000))]),
+        write(entries(9, 6, 2, 'y'.repeat(5000))),
+        { compactTo: { index: 6, term: 2 } },
+      ];
+      for (const change of changes) await submitted(store, change);
+      const model = ModelLog.after(changes);
+      expect(await read(store, 4, 9)).toEqual([]);
+      expect(await read(store, 6, 9)).toEqual([]);
+      expect(plain(await read(store, 7, 99))).toEqual(plain(model.log));
+      expect(store.stats()).toMatchObject({ lastIndex: 14, durableIndex: 14 });
+      let again = await reopen();
+      expect(restoredFacts(again)).toEqual(model.facts());
+      const more = [{ compactTo: { index: 14, term: 2 } }, write(entries(15, 2, 3))];
+      for (const change of more) await submitted(again, change);
+      again = await reopen();
+      expect(restoredFacts(again)).toEqual(ModelLog.after([...changes, ...more]).facts());
+    });
+  });
+
+  test('a log cannot be compacted behind what is durable, nor back', async () => {
+    await withStore(make, async (store) => {
+      await append(store, write(entries(1, 4, 1)));
+      const pending = append(store, write(entries(5, 1, 1)));
+      expect(() => store.compactTo({ index: 5, term: 1 }, () => {})).toThrow(/durable/);
+      await pending;
+      await submitted(store, { compactTo: { index: 3, term: 1 } });
+      expect(() => store.compactTo({ index: 2, term: 1 }, () => {})).toThrow(/only grows/);
+      expect(() => store.append(write(entries(3, 1, 2)), () => {})).toThrow(/start of the log/);
+    });
+  });
+
+  const vote = { currentTerm: 7, votedFor: 'n3.9a', commitIndex: 2 };
+  const resets: [string, { index: number; term: number }, string[]][] = [
+    ['that it does not reach empties the log', { index: 20, term: 5 }, []],
+    ['whose entry it has with another term empties the log', { index: 4, term: 5 }, []],
+    ['that it holds keeps the entries behind it', { index: 4, term: 2 }, ['5', '6']],
+    ['at its end leaves no entries', { index: 6, term: 2 }, []],
+  ];
+  for (const [title, position, left] of resets) {
+    test(`a snapshot ${title}; the hard state stays`, async () => {
+      await withStore(make, async (store, reopen) => {
+        const before = [write(entries(1, 3, 1), vote), write(entries(4, 3, 2))];
+        const next = (left.length > 0 ? 6 : position.index) + 1;
+        const changes = [...before, { resetTo: position }];
+        for (const change of changes) await submitted(store, change);
+        expect(await read(store, position.index, next + 5)).toEqual([]);
+        const kept = left.length > 0 ? await read(store, position.index + 1, 99) : [];
+        expect(kept.map(({ index }) => String(index))).toEqual(left);
+        expect(store.stats()).toMatchObject({ lastIndex: next - 1, durableIndex: next - 1 });
+        let again = await reopen();
+        expect(restoredFacts(again)).toEqual(ModelLog.after(changes).facts());
+        expect(again.restored.hardState).toEqual(vote);
+
+        const more = write(entries(next, 3, 7));
+        await append(again, more);
+        again = await reopen();
+        expect(restoredFacts(again)).toEqual(ModelLog.after([...changes, more]).facts());
+      });
+    });
+  }
+
+  test('a snapshot from before the start of the log changes nothing', async () => {
+    await withStore(make, async (store, reopen) => {
+      const changes = [write(entries(1, 6, 1)), { compactTo: { index: 4, term: 1 } }];
+      for (const change of [...changes, { resetTo: { index: 2, term: 9 } }]) {
+        await submitted(store, change);
+      }
+      expect(restoredFacts(await reopen())).toEqual(ModelLog.after(changes).facts());
+    });
+  });
+
+  test('writes and resets that wait together are done in their order', async () => {
+    await withStore(make, async (store, reopen) => {
+      const changes = [
+        write(entries(1, 5, 1)),
+        { resetTo: { index: 9, term: 2 } },
+        write(entries(10, 3, 2)),
+        { resetTo: { index: 11, term: 2 } },
+        write(entries(12, 2, 3)),
+        { resetTo: { index: 13, term: 9 } },
+        write(entries(14, 2, 9)),
+      ];
+      const pending = changes.map((change) => submitted(store, change));
+      const model = ModelLog.after(changes);
+      expect(store.stats().lastIndex).toBe(15);
+      expect(await read(store, 13, 15)).toEqual([]);
+      expect(plain(await read(store, 14, 99))).toEqual(plain(model.log));
+      await Promise.all(pending);
+      expect(restoredFacts(await reopen())).toEqual(model.facts());
+    });
+  });
+}
+
 function describeProperties(make: Make): void {
-  test('any life of appends, cuts, reads and restarts leaves what the model says', async () => {
+  test('any life of appends, cuts, compactions, resets, reads and restarts leaves what the model says', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (list) => {
         await withStore(make, async (first, reopen) => {
@@ -255,18 +384,22 @@ function describeProperties(make: Make): void {
           let store = first;
           let pending: Promise<void>[] = [];
           for (const step of list) {
-            const what = life.toWrite(step);
+            if (step.type === 'compact') await Promise.all(pending);
+            const what = life.toWrite(step) ?? toChange(step, life);
             if (what !== null) {
               life.model.apply(what);
-              pending.push(append(store, what));
-            } else if (step.type === 'read' && step.at < life.model.log.length) {
-              const expected = life.model.log.slice(step.at, step.at + step.length + 1);
-              const seen = await read(store, step.at + 1, step.at + step.length + 1);
-              expect(plain(seen)).toEqual(plain(expected));
+              pending.push(submitted(store, what));
+            } else if (step.type === 'read') {
+              const from = step.at + 1;
+              const to = from + step.length;
+              const { log, start } = life.model;
+              const isThere = from > start.index;
+              const expected = log.filter((e) => isThere && e.index >= from && e.index <= to);
+              expect(plain(await read(store, from, to))).toEqual(plain(expected));
             } else if (step.type === 'settle') {
               await Promise.all(pending);
               pending = [];
-              expect(store.stats().durableIndex).toBe(life.model.log.length);
+              expect(store.stats().durableIndex).toBe(life.model.lastIndex);
             } else if (step.type === 'restart') {
               store = await reopen();
               expect(restoredFacts(store)).toEqual(life.model.facts());

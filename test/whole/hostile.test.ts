@@ -6,12 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pack } from '../../src/base/codec.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { packClientFrame, unpackReplicaFrame } from '../../src/rpc/client-frames.js';
-import {
-  CLIENT_STREAM_PATH,
-  type ClientHello,
-  PEER_STREAM_PATH,
-  PROTOCOL_VERSION,
-} from '../../src/rpc/protocol.js';
+import { CLIENT_STREAM_PATH, type ClientHello, PEER_STREAM_PATH } from '../../src/rpc/protocol.js';
+import { OWN_VERSIONS } from '../../src/rpc/version.js';
 
 let cluster: LocalCluster;
 
@@ -29,7 +25,7 @@ afterEach(async () => {
 afterAll(() => cluster.close());
 
 const HELLO: ClientHello = {
-  protocolVersion: PROTOCOL_VERSION,
+  ...OWN_VERSIONS,
   clientName: 'test',
   clusterId: null,
   sessionId: randomBytes(16),
@@ -108,7 +104,7 @@ describe('a replica goes on undisturbed', () => {
   });
 
   test('when a client speaks another protocol version: it is told so', async () => {
-    const hello = { ...HELLO, protocolVersion: 99 };
+    const hello = { ...HELLO, protocolVersion: 99, protocolVersionMin: 99 };
 
     const frames = await talk(CLIENT_STREAM_PATH, [packClientFrame({ type: 'hello', hello })]);
 

@@ -46,6 +46,12 @@ export class LogImage {
     return this.#index.at(index);
   }
 
+  /** The place is the floor, or an entry that is here with that term. */
+  holds({ index, term }: LogPosition): boolean {
+    const isHere = index >= this.#floor.index && index <= this.#index.last;
+    return isHere && this.termAt(index) === term;
+  }
+
   /** Of the floor or an entry behind it. */
   termAt(index: LogIndex): Term {
     assert(index >= this.#floor.index && index <= this.#index.last, 'the term asked for is known');
@@ -66,6 +72,7 @@ export class LogImage {
   /** The log begins behind `position` from now on, which must be in it. */
   startAt(position: LogPosition): void {
     this.logStart = position;
+    if (position.index === this.#floor.index) this.#floor = position;
     if (position.index <= this.#floor.index) return;
     const term = this.termAt(position.index);
     assert(term === position.term, 'the log is started at a place that it holds');
@@ -79,5 +86,18 @@ export class LogImage {
       runs.unshift({ index: next, term: first.term });
     }
     this.#terms.splice(0, this.#terms.length, ...runs);
+  }
+
+  /** All entries are gone; the log goes on behind `position`. */
+  resetTo(position: LogPosition): void {
+    this.logStart = position;
+    this.beginBehind(position);
+  }
+
+  /** Forgets all entries; the next one is that behind `floor`. */
+  beginBehind(floor: LogPosition): void {
+    this.#floor = floor;
+    this.#index = new EntryIndex(floor.index + 1);
+    this.#terms.length = 0;
   }
 }

@@ -10,6 +10,8 @@ export type WalItem =
   | { readonly kind: 'entry'; readonly entry: Entry }
   /** The log begins behind this place from now on. */
   | { readonly kind: 'log-start'; readonly position: LogPosition }
+  /** A snapshot has taken the place of all entries: the log is empty and goes on behind this place. */
+  | { readonly kind: 'reset'; readonly position: LogPosition }
   /**
    * First in each segment: the last place and the start of the log before it, so that the log can be
    * read from any segment on once the older ones are deleted.
@@ -32,7 +34,16 @@ export type WalRecord =
     };
 
 /** Written to disk by position: never reorder. */
-const KINDS = ['none', 'hard-state', 'cut', 'entry', 'log-start', 'base', 'base-start'] as const;
+const KINDS = [
+  'none',
+  'hard-state',
+  'cut',
+  'entry',
+  'log-start',
+  'base',
+  'base-start',
+  'reset',
+] as const;
 export const ENTRY_TYPES = ['noop', 'command', 'configuration'] as const satisfies EntryType[];
 
 const NO_BYTES = Buffer.alloc(0);
@@ -137,6 +148,7 @@ function readRecord(
     case 'log-start':
     case 'base':
     case 'base-start':
+    case 'reset':
       return { kind, position: { index: a, term: b } };
     default:
       return null;

@@ -52,6 +52,9 @@ export function recoverWal(files: Files, folder: string): RecoveredWal | null {
   }
 }
 
+/** Of a place in a segment that was deleted. */
+const TERM_UNKNOWN = 0;
+
 class Recovery {
   readonly #files: Files;
   readonly #folder: string;
@@ -156,15 +159,17 @@ class Recovery {
         image.hardState = record.hardState;
         return null;
       case 'cut':
-        if (record.index < image.floor.index) return 'it cuts the log before its start';
-        image.cutAfter(record.index);
-        this.#configurationEntries = this.#configurationEntries.filter(
-          (entry) => entry.index <= record.index,
-        );
+        this.#applyCut(record.index);
         return null;
       case 'log-start':
         if (record.position.index > image.last.index) return 'it starts the log behind its end';
         image.startAt(record.position);
+        return null;
+      case 'reset':
+        image.resetTo(record.position);
+        this.#configurationEntries = [];
+        // The segments before it are not needed any more.
+        segment.baseIndex = Math.min(segment.baseIndex ?? 0, record.position.index);
         return null;
       case 'entry': {
         if (record.index !== image.last.index + 1) {
@@ -183,11 +188,26 @@ class Recovery {
     }
   }
 
+  /**
+   * A cut before the first entry that is on disk: the segments before were deleted later, when the log
+   * began behind the cut, or was reset. That will be seen; if not, {@link #checkStart} finds it.
+   */
+  #applyCut(index: number): void {
+    if (index < this.#image.floor.index) this.#image.beginBehind({ index, term: TERM_UNKNOWN });
+    this.#image.cutAfter(index);
+    this.#configurationEntries = this.#configurationEntries.filter((entry) => entry.index <= index);
+  }
+
   #applyBase(segment: Segment, base: LogPosition): string | null {
     const isFirst = segment === this.#segments[0];
     if (isFirst) this.#image = new LogImage(base);
     segment.baseIndex = base.index;
-    const { last } = this.#image;
+    const { last, floor } = this.#image;
+    const isTermUnknown = floor.index > 0 && floor.term === TERM_UNKNOWN;
+    if (isTermUnknown && last.index === floor.index && floor.index === base.index) {
+      this.#image.beginBehind(base);
+      return null;
+    }
     const fits = last.index === base.index && last.term === base.term;
     return fits ? null : `it goes on behind entry ${base.index}, the log ends at ${last.index}`;
   }

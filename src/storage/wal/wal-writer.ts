@@ -20,7 +20,10 @@ const SEAL_DELAY_MS = 5;
 /** Something to be made durable. */
 export interface WalJob {
   readonly write: Pick<DiskWrite, 'hardState' | 'entries'> | null;
+  /** The log begins behind this place. */
   readonly logStart: LogPosition | null;
+  /** All entries before go, whether the log holds {@link logStart} or not. */
+  readonly isReset: boolean;
   readonly done: (error: Error | null) => void;
 }
 
@@ -54,6 +57,9 @@ export class WalWriter {
   #failure: Error | null = null;
   #closer: (() => void) | null = null;
   #isClosed = false;
+  /** Segments with smaller numbers are no longer needed; durably so. */
+  #firstNeeded = 0;
+  #isDropping = false;
 
   durableIndex: LogIndex;
   syncs = 0;
@@ -185,7 +191,7 @@ export class WalWriter {
     this.#group = [];
     this.#isBusy = false;
     this.#sealPrevious();
-    if (group.some((job) => job.logStart !== null)) this.#dropSegments();
+    if (group.some((job) => job.logStart !== null)) this.#findUnneeded(group);
     // The disk works on while the callers hear of it.
     this.#pump();
     for (const job of group) job.done(null);
@@ -252,14 +258,29 @@ export class WalWriter {
 
   // ---------------------------------------------------------------- ends
 
-  /** Deletes the segments whose entries are all before the start of the log, oldest first. */
+  /**
+   * The log begins later, durably: which segments hold nothing but what is before? Answered now, not
+   * when they are deleted: the start of the log may have moved on by then, and not be durable.
+   */
+  #findUnneeded(group: readonly WalJob[]): void {
+    const { index } = this.#image.logStart;
+    const isEmptied = group.some((job) => job.isReset);
+    const first = isEmptied
+      ? this.#segment
+      : this.#segments.findLast(({ baseIndex }) => baseIndex !== null && baseIndex <= index);
+    this.#firstNeeded = Math.max(this.#firstNeeded, first?.number ?? 0);
+    if (!this.#isDropping) this.#dropSegments();
+  }
+
+  /** Deletes the segments that are not needed, oldest first. */
   #dropSegments(): void {
     const { files, folder } = this.#options.plan;
-    const [oldest, next] = this.#segments;
-    const nextBase = next?.baseIndex ?? null;
-    if (oldest === undefined || nextBase === null) return;
-    if (nextBase > this.#image.logStart.index || this.#failure !== null || this.#isClosed) return;
+    const [oldest] = this.#segments;
+    this.#isDropping = false;
+    if (oldest === undefined || oldest.number >= this.#firstNeeded) return;
+    if (this.#failure !== null || this.#isClosed) return;
     try {
+      this.#isDropping = true;
       this.#segments.shift();
       oldest.drop();
       files.remove(oldest.file.path);
@@ -322,7 +343,7 @@ function toItems(jobs: readonly WalJob[], image: LogImage): WalItem[] {
   const items: WalItem[] = [];
   let hardState: HardState | null = null;
   let lastIndex = image.last.index;
-  for (const { write, logStart } of jobs) {
+  for (const { write, logStart, isReset } of jobs) {
     hardState = write?.hardState ?? hardState;
     const first = write?.entries[0];
     if (write !== null && first !== undefined) {
@@ -330,7 +351,10 @@ function toItems(jobs: readonly WalJob[], image: LogImage): WalItem[] {
       lastIndex = first.index - 1 + write.entries.length;
       for (const entry of write.entries) items.push({ kind: 'entry', entry });
     }
-    if (logStart !== null) items.push({ kind: 'log-start', position: logStart });
+    if (logStart !== null) {
+      items.push({ kind: isReset ? 'reset' : 'log-start', position: logStart });
+      if (isReset) lastIndex = logStart.index;
+    }
   }
   if (hardState !== null) items.unshift({ kind: 'hard-state', hardState });
   return items;
@@ -359,6 +383,7 @@ function applyItems(
     if (item.kind === 'hard-state') image.hardState = item.hardState;
     else if (item.kind === 'cut') image.cutAfter(item.index);
     else if (item.kind === 'log-start') image.startAt(item.position);
+    else if (item.kind === 'reset') image.resetTo(item.position);
     else if (item.kind === 'entry' && payload !== undefined) {
       const { byteLength, checksum } = payload;
       const offset = segment.end + payload.offset;

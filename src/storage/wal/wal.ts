@@ -87,19 +87,21 @@ export class Wal implements LogStore {
   append(write: DiskWrite, done: (error: Error | null) => void): void {
     const [first] = write.entries;
     if (first !== undefined) {
-      const { index } = this.#image.logStart;
-      assert(first.index > index, 'entries are appended behind the start of the log');
+      assert(first.index > this.#start.index, 'entries are appended behind the start of the log');
       assert(first.index <= this.#lastIndex + 1, 'entries are appended without gaps');
     }
     this.#recent.addJob(write.entries);
-    this.#writer.submit({ write, logStart: null, done });
+    this.#writer.submit({ write, logStart: null, isReset: false, done });
   }
 
   read(range: EntryRange, done: (error: Error | null, entries: readonly Entry[]) => void): void {
     const { fromIndex } = range;
+    assert(fromIndex <= range.toIndex, 'at least one entry is asked for');
     const toIndex = Math.min(range.toIndex, this.#lastIndex);
-    assert(fromIndex > this.#image.logStart.index, 'entries before the start of the log are gone');
-    assert(fromIndex <= toIndex, 'at least one entry is asked for');
+    if (fromIndex <= this.#start.index || fromIndex > toIndex) {
+      this.#clock.defer(() => done(null, []));
+      return;
+    }
     const recentFirst = this.#recent.first;
     // As they are now: what is appended or cut while the disk reads is not seen.
     const recent = this.#recent.slice(fromIndex, toIndex);
@@ -116,16 +118,21 @@ export class Wal implements LogStore {
     });
   }
 
-  /**
-   * The log begins behind `position` from now on: whole segments before it are deleted. The position
-   * must be in the log, and durable; the state before it must be synced elsewhere.
-   */
+  /** Whole segments before `position` are deleted. The state before it must be synced elsewhere. */
   compactTo(position: LogPosition, done: (error: Error | null) => void): void {
-    const { logStart } = this.#image;
-    assert(position.index >= logStart.index, 'the start of the log only grows');
+    assert(position.index >= this.#start.index, 'the start of the log only grows');
     assert(position.index <= this.#writer.durableIndex, 'the log is cut behind what is durable');
-    this.#recent.addJob([]);
-    this.#writer.submit({ write: null, logStart: position, done });
+    this.#recent.addStart(position);
+    this.#writer.submit({ write: null, logStart: position, isReset: false, done });
+  }
+
+  resetTo(position: LogPosition, done: (error: Error | null) => void): void {
+    const isBehindStart = position.index > this.#start.index;
+    const isReset = isBehindStart && !this.#holds(position);
+    if (isReset) this.#recent.addReset(position);
+    else if (isBehindStart) this.#recent.addStart(position);
+    else this.#recent.addJob([]);
+    this.#writer.submit({ write: null, logStart: isBehindStart ? position : null, isReset, done });
   }
 
   stats(): LogStoreStats {
@@ -145,8 +152,22 @@ export class Wal implements LogStore {
     return new Promise((resolve) => this.#writer.close(resolve));
   }
 
+  /** With what was submitted and is not yet written. */
   get #lastIndex(): LogIndex {
     return this.#recent.last ?? this.#image.last.index;
+  }
+
+  get #start(): LogPosition {
+    return this.#recent.start ?? this.#image.logStart;
+  }
+
+  #holds(position: LogPosition): boolean {
+    const { first, isReset } = this.#recent;
+    if (position.index > this.#lastIndex) return false;
+    if (first !== null && position.index >= first) {
+      return this.#recent.termAt(position.index) === position.term;
+    }
+    return !isReset && this.#image.holds(position);
   }
 }
 

@@ -20,6 +20,7 @@ import {
   type ReplicaHello,
 } from '../../../src/rpc/protocol.js';
 import { toWireError } from '../../../src/rpc/wire-error.js';
+import { FakeMembers } from './fake-members.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 type WriteRequest = Extract<ClientRequest, { type: 'write' }>;
@@ -53,7 +54,7 @@ export function refusal(
  */
 export class FakeCluster {
   readonly clock: VirtualClock;
-  readonly replicas: readonly FakeReplica[];
+  readonly replicas: FakeReplica[];
   readonly latencyMs = 1;
   leader: string | null;
   clusterId = 'cluster-a';
@@ -74,11 +75,28 @@ export class FakeCluster {
   forgottenThrough = 0;
   appliedIndex = 100;
   revision = 0;
+  readonly members: FakeMembers;
 
   constructor(clock: VirtualClock, names: readonly string[] = ['n1', 'n2', 'n3']) {
     this.clock = clock;
     this.replicas = names.map((name, i) => new FakeReplica(this, name, `10.0.0.${i + 1}:7001`));
     this.leader = names[0] ?? null;
+    this.members = new FakeMembers(this.replicas);
+  }
+
+  /** One more replica; it is no member by that. */
+  addReplica(name: string, address: string): FakeReplica {
+    const replica = new FakeReplica(this, name, address);
+    this.replicas.push(replica);
+    return replica;
+  }
+
+  /** The replicas learn who the members are, and tell their clients. */
+  tellMembers(): void {
+    const members = this.members.addresses();
+    for (const replica of this.replicas) {
+      for (const stream of replica.streams) stream.send({ type: 'members', members });
+    }
   }
 
   get endpoints(): string[] {
@@ -232,13 +250,14 @@ export class FakeReplica {
   }
 
   hello(): ReplicaHello {
-    const { clusterId, protocolVersion, replicas, appliedIndex, limits } = this.#cluster;
+    const { clusterId, protocolVersion, members, appliedIndex, limits } = this.#cluster;
     return {
       protocolVersion,
+      protocolVersionMin: protocolVersion,
       clusterId,
       clusterName: 'test',
       replica: this.name,
-      members: replicas.map(({ name, address }) => ({ name, address })),
+      members: members.addresses(),
       leader: this.leader,
       appliedIndex,
       keyBytesMax: LIMITS.keyBytesMax,
@@ -329,12 +348,12 @@ export class FakeStream {
     const cluster = this.#cluster;
     const { id } = request;
     const meta = cluster.meta();
-    const needsLeader =
-      request.type === 'write' || ('consistency' in request && request.consistency !== 'any');
-    const follows = request.type === 'write' && replica.leader !== replica.name;
+    const changes = request.type === 'write' || request.type === 'admin';
+    const needsLeader = changes || ('consistency' in request && request.consistency !== 'any');
+    const follows = changes && replica.leader !== replica.name;
     if (needsLeader && (replica.leader === null || follows)) {
       const details = { leader: replica.leader };
-      const outcome = request.type === 'write' ? { outcome: 'not-applied' as const } : {};
+      const outcome = changes ? { outcome: 'not-applied' as const } : {};
       return errorAnswer(id, refusal('NOT_LEADER', { ...outcome, details }));
     }
     switch (request.type) {
@@ -349,8 +368,19 @@ export class FakeStream {
       }
       case 'range':
         return this.#range(request, replica);
+      case 'admin': {
+        const answer = cluster.members.carryOut(request.command, cluster);
+        if (answer instanceof BalsaError) return errorAnswer(id, answer);
+        return { type: 'admin', id, result: JSON.stringify(answer) };
+      }
       default: {
-        const status = JSON.stringify({ replica: replica.name, revision: cluster.revision });
+        const status = JSON.stringify({
+          replica: replica.name,
+          incarnation: `${replica.name}-disk`,
+          revision: cluster.revision,
+          leader: replica.leader,
+          membership: cluster.members.status,
+        });
         return { type: 'status', id, status };
       }
     }

@@ -1,0 +1,103 @@
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { inNumbers, OpenLoad } from './open-load.js';
+
+/**
+ * `npm run bench:snapshot`: a follower is away while much is written; the log is cut meanwhile, so that it
+ * catches up by a snapshot when it is back, while a load goes on. Shown before, during and after: the
+ * latency of the load, the memory of the leader and how long its event loop was held up.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    mib: { type: 'string', default: '1024' },
+    'value-bytes': { type: 'string', default: '16384' },
+    outstanding: { type: 'string', default: '16' },
+  },
+});
+const mib = Number(flags.mib);
+const valueBytes = Number(flags['value-bytes']);
+const MiB = 1024 * 1024;
+const PHASE_MS = 10_000;
+
+async function fill(db: Client): Promise<void> {
+  const count = Math.ceil((mib * MiB) / valueBytes);
+  let next = 0;
+  const writer = async (): Promise<void> => {
+    for (let i = next++; i < count; i = next++) {
+      // Not all alike: LevelDB compresses.
+      const value = Buffer.alloc(valueBytes);
+      for (let at = 0; at < valueBytes; at += 4)
+        value.writeInt32LE((Math.random() * 2 ** 31) | 0, at);
+      await db.put(`fill/${i}`, value, { timeoutMs: 60_000 });
+      if (i % 512 === 0 && process.stderr.isTTY) {
+        process.stderr.write(`\rwriting ${((100 * i) / count).toFixed(0)} %`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, writer));
+}
+
+/** The largest figures of the leader while `until` is not done. */
+async function watch(cluster: LocalCluster, until: Promise<unknown>) {
+  let rssMiB = 0;
+  let delayMs = 0;
+  let done = false;
+  void until.finally(() => {
+    done = true;
+  });
+  while (!done) {
+    const { process } = await cluster.status(await cluster.leader());
+    rssMiB = Math.max(rssMiB, process.rssBytes / MiB);
+    delayMs = Math.max(delayMs, process.eventLoopDelayMs);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  await until;
+  return { 'leader RSS MiB': Math.round(rssMiB), 'leader event loop delay, longest ms': delayMs };
+}
+
+await using cluster = await LocalCluster.start({ logLevel: 'info' });
+await using db = await cluster.connect();
+const leader = await cluster.leader();
+const away = cluster.replicas.map(({ name }) => name).find((name) => name !== leader) ?? '';
+await cluster.kill(away);
+const filledMs = performance.now();
+await fill(db);
+console.log(`${mib} MiB written in ${((performance.now() - filledMs) / 1000).toFixed(1)} s`);
+const { logStart } = await cluster
+  .waitFor('the log to be cut', async () => {
+    const status = await cluster.status(await cluster.leader());
+    return status.logStart > 0;
+  })
+  .then(async () => cluster.status(await cluster.leader()));
+console.log(`the leader's log begins behind entry ${logStart}`);
+
+const load = new OpenLoad(db, { outstanding: Number(flags.outstanding), valueBytes: 128 });
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+await pause(3000);
+const rows: object[] = [];
+async function phase(name: string, until: () => Promise<unknown>): Promise<void> {
+  load.window();
+  const startMs = performance.now();
+  const seen = await watch(cluster, until());
+  const seconds = Math.round((performance.now() - startMs) / 100) / 10;
+  rows.push({ phase: name, seconds, ...inNumbers(load.window()), ...seen });
+}
+await phase('before', () => pause(PHASE_MS));
+await phase('follower catches up', async () => {
+  const { appliedIndex } = await cluster.status(await cluster.leader());
+  await cluster.start(away);
+  await cluster.waitFor(
+    'the follower to catch up',
+    async () => {
+      const status = await cluster.status(away);
+      return status.appliedIndex >= appliedIndex;
+    },
+    { timeoutMs: 600_000 },
+  );
+});
+await phase('after', () => pause(PHASE_MS));
+await load.stop();
+console.table(rows);
+const status = await cluster.status(away);
+console.log(`the follower's log begins behind entry ${status.logStart}`);

@@ -1,0 +1,175 @@
+import { type Random, seededRandom } from '../../src/base/random.js';
+import { EventHash } from './event-hash.js';
+
+/** What kind of thing happens; goes into the hash of all events. */
+export const KIND = {
+  control: 1,
+  fault: 2,
+  timer: 3,
+  turn: 4,
+  disk: 5,
+  message: 6,
+  stream: 7,
+  client: 8,
+} as const;
+export type Kind = (typeof KIND)[keyof typeof KIND];
+
+/** Something that will happen; may be cancelled. */
+export class Planned {
+  readonly atMs: number;
+  /** Breaks ties: what was planned first happens first. */
+  readonly order: number;
+  readonly kind: Kind;
+  /** Whom it happens to. */
+  readonly subject: number;
+  run: (() => void) | null;
+
+  constructor(at: { atMs: number; order: number }, what: What, run: () => void) {
+    this.atMs = at.atMs;
+    this.order = at.order;
+    this.kind = what.kind;
+    this.subject = what.subject;
+    this.run = run;
+  }
+
+  cancel(): void {
+    this.run = null;
+  }
+}
+
+export interface What {
+  readonly kind: Kind;
+  readonly subject: number;
+}
+
+const CONTROL: What = { kind: KIND.control, subject: 0 };
+
+/**
+ * Rounds of microtasks between two events. Chains of promises in the product are shorter; a longer one
+ * would go on behind the next event, the same way each time.
+ */
+const MICROTASK_ROUNDS = 8;
+
+/** A broken promise of the system under test, with what was broken. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+/**
+ * Simulated time: one queue of all that will happen anywhere, and one source of chance. Nothing here
+ * waits for the real event loop, so that a run costs what its events cost.
+ */
+export class Scheduler {
+  readonly random: Random;
+  readonly hash = new EventHash();
+  #nowMs = 0;
+  #order = 0;
+  readonly #heap: Planned[] = [];
+  /** Happens now, in order, before time goes on. */
+  #soon: Planned[] = [];
+  #soonHead = 0;
+  #events = 0;
+  #failure: Error | null = null;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Events that have happened. */
+  get events(): number {
+    return this.#events;
+  }
+
+  plan(delayMs: number, run: () => void, what: What = CONTROL): Planned {
+    return this.planAt(this.#nowMs + delayMs, run, what);
+  }
+
+  /** Not before now. */
+  planAt(atMs: number, run: () => void, what: What = CONTROL): Planned {
+    const soon = !(atMs > this.#nowMs);
+    const at = { atMs: soon ? this.#nowMs : atMs, order: this.#order++ };
+    const planned = new Planned(at, what, run);
+    if (soon) this.#soon.push(planned);
+    else push(this.#heap, planned);
+    return planned;
+  }
+
+  /** The run is over: {@link run} throws this. The first failure counts. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  /** Lets everything happen until `done()` holds or simulated time reaches `untilMs`. */
+  async run(untilMs: number, done: () => boolean = () => false): Promise<void> {
+    while (!done()) {
+      const next = this.#next(untilMs);
+      if (next === null) {
+        this.#nowMs = Math.max(this.#nowMs, untilMs);
+        return;
+      }
+      const { run } = next;
+      if (run === null) continue;
+      this.#nowMs = next.atMs;
+      this.#events += 1;
+      this.hash.time(next.atMs);
+      this.hash.add((next.kind << 8) | next.subject);
+      run();
+      for (let round = 0; round < MICROTASK_ROUNDS; round += 1) await null;
+      if (this.#failure !== null) throw this.#failure;
+    }
+  }
+
+  #next(untilMs: number): Planned | null {
+    const soon = this.#soon[this.#soonHead];
+    if (soon !== undefined) {
+      this.#soonHead += 1;
+      if (this.#soonHead === this.#soon.length) {
+        this.#soon = [];
+        this.#soonHead = 0;
+      }
+      return soon;
+    }
+    const first = this.#heap[0];
+    if (first === undefined || first.atMs > untilMs) return null;
+    return pop(this.#heap) ?? null;
+  }
+}
+
+const before = (a: Planned, b: Planned): boolean =>
+  a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+
+function push(heap: Planned[], item: Planned): void {
+  let at = heap.length;
+  heap.push(item);
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    const above = heap[parent] as Planned;
+    if (!before(item, above)) break;
+    heap[at] = above;
+    at = parent;
+  }
+  heap[at] = item;
+}
+
+function pop(heap: Planned[]): Planned | undefined {
+  const top = heap[0];
+  const last = heap.pop();
+  if (top === undefined || last === undefined || heap.length === 0) return top;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    const right = heap[child + 1];
+    if (right !== undefined && before(right, heap[child] as Planned)) child += 1;
+    const below = heap[child] as Planned;
+    if (!before(below, last)) break;
+    heap[at] = below;
+    at = child;
+  }
+  heap[at] = last;
+  return top;
+}

@@ -1,0 +1,120 @@
+import { drawSchedule, type Schedule } from './schedule.js';
+import { Violation } from './scheduler.js';
+import { drawOptions, type SimulationOptions } from './swarm.js';
+import { World } from './world.js';
+import { Workload } from './workload.js';
+
+/** Within this time after the last fault a cluster serves again, and then agrees. */
+const SERVE_MS = 15_000;
+const AGREE_MS = 20_000;
+
+export interface RunReport {
+  readonly seed: number;
+  /** `null`: every promise was kept. */
+  readonly violation: string | null;
+  /** Of all events, in order. */
+  readonly hash: string;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly faults: number;
+  readonly acknowledged: number;
+  readonly coverage: readonly (readonly [string, number])[];
+}
+
+export interface RunRequest {
+  readonly seed: number;
+  /** Instead of the one that belongs to the seed. */
+  readonly schedule?: Schedule | undefined;
+  readonly options?: SimulationOptions | undefined;
+}
+
+/** One run: a safety phase with faults, then a liveness phase without. Never throws. */
+export async function simulate(request: RunRequest): Promise<RunReport> {
+  const options = request.options ?? drawOptions(request.seed);
+  const schedule = request.schedule ?? drawSchedule(options);
+  const world = new World(options);
+  const workload = new Workload(world);
+  let violation: string | null = null;
+  try {
+    await bothPhases(world, workload, schedule);
+  } catch (error) {
+    violation = describeError(error);
+  }
+  const { scheduler, coverage } = world;
+  return {
+    seed: options.seed,
+    violation,
+    hash: scheduler.hash.hex,
+    simulatedMs: scheduler.nowMs,
+    events: scheduler.events,
+    faults: world.faults,
+    acknowledged: workload.acknowledged,
+    coverage: coverage.entries(),
+  };
+}
+
+async function bothPhases(world: World, workload: Workload, schedule: Schedule): Promise<void> {
+  const { scheduler, options } = world;
+  await world.startAll();
+  await workload.start();
+  world.disturb(schedule);
+  await scheduler.run(scheduler.nowMs + options.disturbedMs);
+  await world.calm();
+  await liveness(world, workload);
+  await workload.close();
+}
+
+/** Without faults all calls are answered, and all replicas come to the same state. */
+async function liveness(world: World, workload: Workload): Promise<void> {
+  const { scheduler } = world;
+  const before = { acknowledged: workload.acknowledged, reads: workload.reads };
+  const serves = (): boolean =>
+    workload.acknowledged > before.acknowledged && workload.reads > before.reads;
+  await scheduler.run(scheduler.nowMs + SERVE_MS, serves);
+  check(serves(), () => `Liveness: no write or no read is served ${SERVE_MS} ms after the last fault`);
+  workload.stop();
+  const agrees = (): boolean => workload.isIdle && allAgree(world);
+  await scheduler.run(scheduler.nowMs + AGREE_MS, agrees);
+  check(agrees(), () => `Liveness: ${AGREE_MS} ms after the last fault: ${describeMembers(world)}`);
+  for (const { replica } of world.intact) {
+    if (replica !== null) workload.checkState(replica.machine);
+  }
+  workload.checkLinearizable();
+}
+
+function allAgree(world: World): boolean {
+  const { intact } = world;
+  const first = intact[0]?.replica?.machine;
+  return intact.every(({ replica }) => {
+    if (replica === null || first === undefined) return false;
+    const { machine, node } = replica;
+    return (
+      machine.appliedIndex === first.appliedIndex &&
+      machine.stateHash === first.stateHash &&
+      node.lastIndex === machine.appliedIndex
+    );
+  });
+}
+
+function describeMembers(world: World): string {
+  const members = world.machines.map(({ id, replica, isLost, isRemoved }) => {
+    if (replica === null) return `${id} ${isLost ? 'lost' : isRemoved ? 'removed' : 'down'}`;
+    const { node, machine } = replica;
+    return (
+      `${id} ${node.role} of term ${node.term}, log ${node.logStart.index}..${node.lastIndex},` +
+      ` committed ${node.commitIndex}, applied ${machine.appliedIndex},` +
+      ` state ${machine.stateHash.toString(16)}, leader ${node.leader}`
+    );
+  });
+  const configuration = JSON.stringify(world.invariants.committedConfiguration);
+  return [...members, `configuration ${configuration}`].join('\n  ');
+}
+
+function check(condition: boolean, violation: () => string): void {
+  if (!condition) throw new Violation(violation());
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof Violation) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,163 @@
+import { LIMITS, type Limits } from '../../src/base/limits.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
+import { FAULT_NAMES, type FaultName } from './faults/fault-kinds.js';
+import type { Weather } from './network.js';
+
+/**
+ * Everything that one run may differ in. Drawn from its seed alone: rare mixes come up because each
+ * run leaves most things out ("swarm testing").
+ */
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly replicas: number;
+  readonly tickMs: number;
+  readonly heartbeatTicks: number;
+  readonly electionTicks: number;
+  readonly diskStallTicks: number;
+  /** 0: no leases. */
+  readonly leaseMs: number;
+  /** Clocks run at most so many percent too fast or too slow, so that leases hold. */
+  readonly driftPercentMax: number;
+  /** By place. */
+  readonly priorities: readonly number[];
+  /** Machines beyond the first members. */
+  readonly spares: number;
+  readonly limits: Limits;
+  /** Messages are packed and unpacked. */
+  readonly usesCodec: boolean;
+  readonly weather: Weather;
+  readonly disk: DiskSpeed;
+  readonly clients: number;
+  readonly keys: number;
+  /** Longest pause of a client between two calls. */
+  readonly thinkMs: number;
+  readonly valueBytesMax: number;
+  /** Of 100 calls. */
+  readonly share: { readonly put: number; readonly delete: number; readonly any: number };
+  readonly clientTimeoutMs: number;
+  readonly faults: readonly FaultName[];
+  readonly faultsMax: number;
+  /** For how long there are faults. */
+  readonly disturbedMs: number;
+}
+
+export interface DiskSpeed {
+  readonly usualMs: number;
+  readonly spikeChance: number;
+  readonly spikeMs: number;
+}
+
+const KiB = 1024;
+
+/** Disturbed for so long, so that a whole run is about two minutes of simulated time. */
+const DISTURBED_MS = 115_000;
+
+/** Of the time of a lease, what is given up because clocks may differ. */
+export const LEASE_DRIFT_MARGIN = 0.1;
+/** (1 - 0.1) / (1 - d) <= 1 / (1 + d): a slow leader and a fast follower. */
+const LEASE_DRIFT_PERCENT_MAX = 5;
+
+export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): SimulationOptions {
+  // Not the stream of the run itself.
+  const random = seededRandom(seed * 2 + 0x5eed);
+  const heartbeatTicks = pick(random, [1, 2, 3, 4]);
+  const tickMs = pick(random, [30, 50, 75, 100]);
+  const electionTicks = Math.max(3, heartbeatTicks * pick(random, [3, 4, 6]) + random.int(3));
+  const leaseMs = random.int(3) === 0 ? Math.floor(electionTicks * tickMs * pick(random, [0.5, 1])) : 0;
+  return {
+    seed,
+    replicas: pick(random, [1, 3, 3, 3, 3, 3, 5, 5]),
+    tickMs,
+    heartbeatTicks,
+    electionTicks,
+    diskStallTicks: electionTicks * pick(random, [2, 4, 20]),
+    leaseMs,
+    driftPercentMax: leaseMs === 0 ? 10 : LEASE_DRIFT_PERCENT_MAX,
+    priorities: drawPriorities(random),
+    spares: pick(random, [0, 1, 2]),
+    limits: drawLimits(random),
+    usesCodec: random.int(3) === 0,
+    weather: drawWeather(random),
+    disk: drawDisk(random),
+    clients: 1 + random.int(4),
+    keys: pick(random, [1, 3, 8, 20]),
+    thinkMs: pick(random, [300, 700, 1500, 3000]),
+    valueBytesMax: pick(random, [16, 64, 64, 600, 4000]),
+    share: drawShare(random),
+    clientTimeoutMs: pick(random, [800, 2000, 4000]),
+    faults: drawFaults(random),
+    faultsMax: pick(random, [10, 30, 60, 90]),
+    disturbedMs,
+  };
+}
+
+function drawLimits(random: Random): Limits {
+  const small = random.int(2) === 0;
+  return {
+    ...LIMITS,
+    walSegmentBytes: pick(random, [16 * KiB, 32 * KiB, 128 * KiB]),
+    logCacheBytesMax: pick(random, [0, 1 * KiB, 8 * KiB, LIMITS.logCacheBytesMax]),
+    appendBytesMax: small ? pick(random, [256, 2 * KiB]) : LIMITS.appendBytesMax,
+    inflightAppendsMax: pick(random, [1, 2, 8, LIMITS.inflightAppendsMax]),
+    inflightBytesMax: small ? pick(random, [1 * KiB, 16 * KiB]) : LIMITS.inflightBytesMax,
+    uncommittedBytesMax: small ? pick(random, [1 * KiB, 16 * KiB]) : LIMITS.uncommittedBytesMax,
+    pendingReadsMax: small ? pick(random, [1, 4]) : LIMITS.pendingReadsMax,
+    overlayBytesMax: small ? pick(random, [1 * KiB, 8 * KiB]) : LIMITS.overlayBytesMax,
+    logEntriesMax: pick(random, [16, 40, 150, LIMITS.logEntriesMax]),
+    logTrailingEntries: pick(random, [0, 5, 15]),
+    logBytesMax: pick(random, [4 * KiB, 64 * KiB, LIMITS.logBytesMax]),
+    logPinnedBytesMax: pick(random, [2 * KiB, 64 * KiB, LIMITS.logPinnedBytesMax]),
+    snapshotChunkBytes: pick(random, [512, 2 * KiB, LIMITS.snapshotChunkBytes]),
+    snapshotWindowBytes: pick(random, [2 * KiB, 16 * KiB, LIMITS.snapshotWindowBytes]),
+    snapshotBytesPerSecondMax: pick(random, [256 * KiB, LIMITS.snapshotBytesPerSecondMax]),
+    snapshotsAtOnceMax: pick(random, [1, 2]),
+    snapshotIdleMsMax: pick(random, [400, 3000, LIMITS.snapshotIdleMsMax]),
+    snapshotRetryMsMax: pick(random, [0, 2000, LIMITS.snapshotRetryMsMax]),
+    stateHashEntries: pick(random, [4, 32, LIMITS.stateHashEntries]),
+    entryOperationsMax: pick(random, [1, 4, LIMITS.entryOperationsMax]),
+    batchesPerSessionMax: pick(random, [2, 8, LIMITS.batchesPerSessionMax]),
+    operationsPerBatchMax: pick(random, [1, 3, LIMITS.operationsPerBatchMax]),
+  };
+}
+
+/** Mostly all are equal. */
+function drawPriorities(random: Random): readonly number[] {
+  if (random.int(3) > 0) return [];
+  return Array.from({ length: 7 }, () => pick(random, [50, 100, 100, 200]));
+}
+
+function drawWeather(random: Random): Weather {
+  return {
+    loss: pick(random, [0, 0, 0.02, 0.1]) * random.next(),
+    duplication: pick(random, [0, 0.02, 0.15]) * random.next(),
+    streamBreak: pick(random, [0, 0.002, 0.02]) * random.next(),
+    latencyMs: pick(random, [1, 5, 20, 60]),
+  };
+}
+
+function drawDisk(random: Random): DiskSpeed {
+  return {
+    usualMs: pick(random, [0.2, 2, 8]),
+    spikeChance: pick(random, [0, 0.01, 0.05]),
+    spikeMs: pick(random, [20, 80, 300]),
+  };
+}
+
+function drawShare(random: Random): SimulationOptions['share'] {
+  return {
+    put: pick(random, [20, 40, 60]),
+    delete: pick(random, [0, 5, 15]),
+    any: pick(random, [0, 10]),
+  };
+}
+
+/** Each with an even chance, and at least three. */
+function drawFaults(random: Random): FaultName[] {
+  const chosen = FAULT_NAMES.filter(() => random.int(2) === 0);
+  while (chosen.length < 3) chosen.push(pick(random, FAULT_NAMES));
+  return [...new Set(chosen)];
+}
+
+function pick<T>(random: Random, from: readonly T[]): T {
+  return from[random.int(from.length)] as T;
+}

@@ -1,0 +1,278 @@
+import { BalsaError } from '../../src/base/errors.js';
+import { seededRandom } from '../../src/base/random.js';
+import { text } from '../../src/client/codec.js';
+import { type Client, openClient } from '../../src/client/kv-client.js';
+import type { StateMachine } from '../../src/statemachine/state-machine.js';
+import { type Call, checkRegister, describeOperations, type Operation } from './linearizability.js';
+import { MachineTime } from './machine-time.js';
+import { Violation } from './scheduler.js';
+import type { World } from './world.js';
+
+type TextClient = Client<string, string, 'text'>;
+
+/** What was asked of one key, and what is known of its puts. */
+class KeyHistory {
+  readonly operations: Operation[] = [];
+  /** Revision by value, of puts that were acknowledged. */
+  readonly acknowledged = new Map<string, number>();
+  readonly notApplied = new Set<string>();
+  readonly tried = new Set<string>();
+
+  constructor(readonly key: string) {}
+}
+
+/** Errors of calls that are no fault of the cluster. */
+const ORDINARY = new Set([
+  'TIMEOUT',
+  'NO_QUORUM',
+  'UNREACHABLE',
+  'OVERLOADED',
+  'SESSION_EXPIRED',
+  'NOT_LEADER',
+  'SHUTTING_DOWN',
+]);
+
+/**
+ * Clients of the real library that write and read while the cluster is disturbed. What they were told
+ * is kept, and checked at the end: linearizable, nothing lost, nothing applied twice.
+ */
+export class Workload {
+  readonly #world: World;
+  readonly #histories: KeyHistory[];
+  readonly #clients: { readonly name: string; readonly db: TextClient }[] = [];
+  #isStopped = false;
+  #underWay = 0;
+  #serial = 0;
+  #acknowledged = 0;
+  #reads = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    const { keys } = world.options;
+    this.#histories = Array.from({ length: keys }, (_, i) => new KeyHistory(`key${i}`));
+  }
+
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  get reads(): number {
+    return this.#reads;
+  }
+
+  /** Nothing is under way any more. */
+  get isIdle(): boolean {
+    return this.#underWay === 0;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Opens the clients and sets them to work. */
+  async start(): Promise<void> {
+    const { scheduler, options } = this.#world;
+    for (let i = 0; i < options.clients; i += 1) {
+      this.#open(i).then(
+        (db) => this.#clients.push({ name: `c${i}`, db }),
+        (error: unknown) => scheduler.fail(error as Error),
+      );
+    }
+    const allOpen = (): boolean => this.#clients.length === options.clients;
+    await scheduler.run(scheduler.nowMs + 20_000, allOpen);
+    if (!allOpen()) throw new Error('a client finds no replica');
+    for (const { name, db } of this.#clients) {
+      // Each has two calls under way at once.
+      this.#repeat(name, db);
+      this.#repeat(name, db);
+    }
+  }
+
+  #open(number: number): Promise<TextClient> {
+    const { scheduler, network, endpoints, options } = this.#world;
+    const random = seededRandom(scheduler.random.int(2 ** 31));
+    const place = this.#world.clientPlace(number);
+    const time = new MachineTime(scheduler, place);
+    return openClient(
+      {
+        endpoints,
+        codec: text,
+        timeoutMs: options.clientTimeoutMs,
+        connectTimeoutMs: 15_000,
+        clientName: `c${number}`,
+      },
+      {
+        clock: time.clock(),
+        random,
+        dial: (dialled) => network.dial(place, dialled),
+        newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+      },
+    ) as Promise<TextClient>;
+  }
+
+  #repeat(name: string, db: TextClient): void {
+    const { scheduler, options } = this.#world;
+    this.#underWay += 1;
+    this.#call(name, db).then(
+      () => {
+        this.#underWay -= 1;
+        if (this.#isStopped) return;
+        this.#underWay += 1;
+        scheduler.plan(scheduler.random.next() * options.thinkMs, () => {
+          this.#underWay -= 1;
+          if (!this.#isStopped) this.#repeat(name, db);
+        });
+      },
+      (error: unknown) => scheduler.fail(error as Error),
+    );
+  }
+
+  #call(name: string, db: TextClient): Promise<void> {
+    const { random } = this.#world.scheduler;
+    const { share } = this.#world.options;
+    const history = this.#histories[random.int(this.#histories.length)] as KeyHistory;
+    const dice = random.int(100);
+    if (dice < share.put) return this.#put({ name, db, history });
+    if (dice < share.put + share.delete) return this.#delete({ name, db, history });
+    if (dice < share.put + share.delete + share.any) return this.#readAny({ db, history });
+    return this.#get({ name, db, history });
+  }
+
+  async #put({ name, db, history }: Caller): Promise<void> {
+    const { scheduler, options } = this.#world;
+    this.#serial += 1;
+    const label = `v${this.#serial}`;
+    const value = label.padEnd(scheduler.random.int(options.valueBytesMax + 1), '.');
+    history.tried.add(label);
+    const outcome = await this.#attempt(async () => {
+      const { revision } = await db.put(history.key, value);
+      history.acknowledged.set(label, revision);
+      return { type: 'put', value: label } as const;
+    });
+    if (outcome.failed === 'not-applied') history.notApplied.add(label);
+    else this.#note(history, name, outcome, { type: 'put', value: label });
+    if (outcome.failed === null) this.#acknowledged += 1;
+  }
+
+  async #delete({ name, db, history }: Caller): Promise<void> {
+    const outcome = await this.#attempt(async () => {
+      const { deleted } = await db.delete(history.key);
+      return { type: 'delete', found: deleted } as const;
+    });
+    if (outcome.failed === 'not-applied') return;
+    this.#note(history, name, outcome, { type: 'delete', found: null });
+  }
+
+  async #get({ name, db, history }: Caller): Promise<void> {
+    const outcome = await this.#attempt(async () => {
+      const { value } = await db.get(history.key);
+      return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
+    });
+    if (outcome.call === null) return;
+    this.#reads += 1;
+    this.#note(history, name, outcome, outcome.call);
+  }
+
+  /** Any state that was: what is read must have been written by somebody. */
+  async #readAny({ db, history }: Omit<Caller, 'name'>): Promise<void> {
+    const { call } = await this.#attempt(async () => {
+      const { value } = await db.get(history.key, { consistency: 'any' });
+      return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
+    });
+    if (call?.type !== 'get' || call.value === null) return;
+    if (history.tried.has(call.value) && !history.notApplied.has(call.value)) return;
+    throw new Violation(`${history.key} holds ${call.value}, which nobody wrote there`);
+  }
+
+  async #attempt(ask: () => Promise<Call>): Promise<Attempt> {
+    const { scheduler, coverage } = this.#world;
+    const beginMs = scheduler.nowMs;
+    try {
+      const call = await ask();
+      coverage.count(`call: ${call.type} answered`);
+      return { beginMs, endMs: scheduler.nowMs, call, failed: null };
+    } catch (error) {
+      if (!(error instanceof BalsaError) || !ORDINARY.has(error.code)) throw error;
+      coverage.count(`call: ${error.code} (${error.outcome ?? 'read'})`);
+      const failed = error.outcome ?? 'unknown';
+      return { beginMs, endMs: Number.POSITIVE_INFINITY, call: null, failed };
+    }
+  }
+
+  #note(history: KeyHistory, client: string, attempt: Attempt, otherwise: Call): void {
+    const { beginMs, endMs, call } = attempt;
+    history.operations.push({ client, call: call ?? otherwise, beginMs, endMs });
+  }
+
+  // ---------------------------------------------------------------- checks
+
+  /** @throws Violation with the smallest part of a history that is impossible */
+  checkLinearizable(): void {
+    for (const { key, operations } of this.#histories) {
+      const verdict = checkRegister(operations);
+      this.#world.coverage.count(`history of a key: ${verdict.type}`);
+      if (verdict.type !== 'impossible') continue;
+      throw new Violation(
+        `Linearizability: these calls on ${key} cannot have happened in any order:\n` +
+          describeOperations(verdict.core),
+      );
+    }
+  }
+
+  /** What one replica holds must be what the clients were told, each write once. */
+  checkState(machine: StateMachine): void {
+    for (const history of this.#histories) this.#checkKey(machine, history);
+  }
+
+  #checkKey(machine: StateMachine, history: KeyHistory): void {
+    const { key, acknowledged, notApplied } = history;
+    const applied = new Map<string, number>();
+    for (const [revision, label] of revisionsOf(machine, key)) {
+      if (applied.has(label)) throw new Violation(`Exactly Once: ${key} was set to ${label} twice`);
+      applied.set(label, revision);
+      if (notApplied.has(label)) {
+        throw new Violation(`${key}: ${label} is there, and was said not to be applied`);
+      }
+    }
+    // A delete ends the chain of revisions that can be walked back: only what is behind it can be seen.
+    const oldest = Math.min(...applied.values(), Number.POSITIVE_INFINITY);
+    for (const [label, revision] of acknowledged) {
+      if (revision < oldest || applied.get(label) === revision) continue;
+      throw new Violation(`${key}: lost ${label} of revision ${revision}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { db } of this.#clients) await db.close();
+  }
+}
+
+interface Caller {
+  readonly name: string;
+  readonly db: TextClient;
+  readonly history: KeyHistory;
+}
+
+interface Attempt {
+  readonly beginMs: number;
+  readonly endMs: number;
+  /** `null` unless it was answered. */
+  readonly call: Call | null;
+  readonly failed: 'not-applied' | 'unknown' | null;
+}
+
+function labelOf(value: string): string {
+  return value.replace(/\.+$/, '');
+}
+
+/** The puts of a key since it was last absent, newest first. */
+function* revisionsOf(machine: StateMachine, key: string): Generator<[number, string]> {
+  const bytes = Buffer.from(key);
+  let at: number | null = null;
+  for (;;) {
+    const item = machine.get(bytes, at);
+    if (item === null) return;
+    yield [item.modRevision, labelOf(Buffer.from(item.value).toString())];
+    at = item.modRevision - 1;
+  }
+}

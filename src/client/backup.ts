@@ -1,0 +1,124 @@
+import { assert } from '../base/assert.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { SnapshotPart } from '../base/snapshot-codec.js';
+import type { Channel } from '../rpc/channel.js';
+import { CLIENT_SNAPSHOT_PATH } from '../rpc/protocol.js';
+import {
+  packSnapshotFrame,
+  type SnapshotFrame,
+  unpackSnapshotFrame,
+} from '../rpc/snapshot-frames.js';
+import { OWN_VERSIONS } from '../rpc/version.js';
+import { fromWireError } from '../rpc/wire-error.js';
+import { whenAborted } from './abort.js';
+import type { Environment } from './environment.js';
+import { cancelled } from './pending.js';
+
+export interface BackupOptions {
+  /** `host:port` of the replica to ask. */
+  readonly address: string;
+  readonly clientName: string;
+  readonly clusterId: string | null;
+  readonly frameBytesMax: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * A snapshot of one replica, part by part: the header, the chunks, the end. A chunk is acknowledged, and so
+ * makes room for more, when the caller asks for what comes behind it.
+ *
+ * @throws BalsaError `UNREACHABLE`, `OVERLOADED`, `CANCELLED`, `SNAPSHOT_CORRUPT`
+ */
+export async function* readBackup(
+  environment: Environment,
+  options: BackupOptions,
+): AsyncGenerator<SnapshotPart, void, undefined> {
+  const stream = new BackupStream(environment, options);
+  try {
+    for (;;) {
+      const frame = await stream.next();
+      switch (frame.type) {
+        case 'header':
+          yield { type: 'header', header: frame.offer.header };
+          stream.send({ type: 'answer', afterChunk: 0 });
+          break;
+        case 'chunk':
+          yield { type: 'chunk', chunk: frame.chunk };
+          stream.send({ type: 'ack', chunk: frame.chunk.number });
+          break;
+        case 'end':
+          yield { type: 'end', end: frame.end };
+          stream.send({ type: 'done' });
+          return;
+        case 'refusal':
+          throw fromWireError(frame.error);
+        default:
+          throw new BalsaError('FRAME_INVALID', `${options.address} sent a frame ${frame.type}`);
+      }
+    }
+  } finally {
+    stream.close();
+  }
+}
+
+/** Frames as they come, one at a time for whoever asks. */
+class BackupStream {
+  readonly #channel: Channel;
+  readonly #forgetSignal: () => void;
+  readonly #frames: SnapshotFrame[] = [];
+  #over: BalsaError | null = null;
+  #wake: () => void = () => {};
+
+  constructor(environment: Environment, options: BackupOptions) {
+    const { address, signal, frameBytesMax, clientName, clusterId } = options;
+    this.#channel = environment.dial({
+      address,
+      path: CLIENT_SNAPSHOT_PATH,
+      frameBytesMax,
+      onFrame: (bytes) => this.#received(bytes),
+      onClose: (reason) => this.#end(reason),
+    });
+    this.#forgetSignal =
+      signal === undefined
+        ? () => {}
+        : whenAborted(signal, () => this.#end(cancelled(signal.reason)));
+    if (signal?.aborted === true) this.#end(cancelled(signal.reason));
+    this.send({ type: 'request', request: { ...OWN_VERSIONS, clientName, clusterId } });
+  }
+
+  send(frame: SnapshotFrame): void {
+    this.#channel.send(packSnapshotFrame(frame));
+  }
+
+  async next(): Promise<SnapshotFrame> {
+    while (this.#frames.length === 0) {
+      if (this.#over !== null) throw this.#over;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const frame = this.#frames.shift();
+    assert(frame !== undefined, 'there is a frame');
+    return frame;
+  }
+
+  close(): void {
+    this.#forgetSignal();
+    if (this.#over === null) this.#channel.end();
+    else this.#channel.abort();
+  }
+
+  #received(bytes: Buffer): void {
+    try {
+      this.#frames.push(unpackSnapshotFrame(bytes));
+    } catch (error) {
+      this.#end(asBalsaError(error));
+    }
+    this.#wake();
+  }
+
+  #end(reason: BalsaError): void {
+    this.#over ??= reason;
+    this.#wake();
+  }
+}

@@ -1,0 +1,168 @@
+import { isJoint } from './configuration.js';
+import type { Leadership } from './leadership.js';
+import type { RaftState } from './state.js';
+import type { CoreEvent, MemberId, TransferAnswer } from './types.js';
+
+/** Handing leadership over (thesis §3.10): the leader's side. */
+
+/** A leader stops taking proposals until the target has all of its log, then asks it to campaign. */
+export interface Transfer {
+  readonly target: MemberId;
+  readonly sinceTick: number;
+  /** Who asked for it and waits for the answer; nobody when the leader itself began it. */
+  readonly ids: number[];
+  timeoutNowSent: boolean;
+}
+
+type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
+
+/** Election timeouts between two hand-overs that one leader begins by itself: the first may have failed. */
+const PAUSE_TIMEOUTS = 10;
+
+/** An operator asks for it. `null`: to whom the leader thinks best. */
+export function transferLeadership(state: RaftState, id: number, target: MemberId | null): void {
+  const { leadership, configuration } = state;
+  if (leadership === null) {
+    refuse(state, id, 'not-leader');
+    return;
+  }
+  const to =
+    target ?? leadership.transfer?.target ?? bestTarget(state, leadership, configuration.voters);
+  if (to === null) {
+    refuse(state, id, 'no-target');
+  } else if (!configuration.voters.includes(to)) {
+    refuse(state, id, 'invalid-target');
+  } else if (leadership.transfer?.target === to) {
+    // Asked again while it is under way: one answer for both, and no more time.
+    leadership.transfer.ids.push(id);
+  } else {
+    abortTransfer(state, 'superseded');
+    if (to === state.id) state.outbox.answerTransfer({ id, ok: true, target: to });
+    else startTransfer(state, leadership, { target: to, ids: [id], reason: 'asked' });
+  }
+}
+
+export function startTransfer(
+  state: RaftState,
+  leadership: Leadership,
+  to: { readonly target: MemberId; readonly ids: number[]; readonly reason: string },
+): void {
+  const { target, ids, reason } = to;
+  leadership.transfer = { target, ids, sinceTick: state.now, timeoutNowSent: false };
+  tell(state, 'started', target, reason);
+}
+
+/** The leader begins one by itself; so not again too soon. */
+export function handOver(
+  state: RaftState,
+  leadership: Leadership,
+  target: MemberId,
+  reason: string,
+): void {
+  const { electionTicks } = state.options;
+  leadership.handOverFromTick = state.now + PAUSE_TIMEOUTS * electionTicks;
+  startTransfer(state, leadership, { target, ids: [], reason });
+}
+
+/** Asks the target to campaign, once it has the whole log. */
+export function advanceTransfer(state: RaftState, leadership: Leadership): void {
+  const { transfer } = leadership;
+  if (transfer === null || transfer.timeoutNowSent) return;
+  const progress = leadership.progressOf(transfer.target);
+  if (progress === undefined || progress.matchIndex < state.log.lastIndex) return;
+  transfer.timeoutNowSent = true;
+  sendTimeoutNow(state, leadership, transfer.target);
+}
+
+export function sendTimeoutNow(state: RaftState, leadership: Leadership, to: MemberId): void {
+  // From now on another may be elected while followers still keep their promise of a lease.
+  leadership.timeoutNowSent = true;
+  state.send({ type: 'TimeoutNow', from: state.id, to, term: state.currentTerm });
+  tell(state, 'timeout-now', to, 'has the whole log');
+}
+
+/** A target that does not take over within an election timeout is given up. */
+export function tickTransfer(state: RaftState, leadership: Leadership): void {
+  const { transfer } = leadership;
+  if (transfer === null || state.now - transfer.sinceTick < state.options.electionTicks) return;
+  abortTransfer(state, 'timeout');
+}
+
+/** The leader goes on leading. */
+export function abortTransfer(state: RaftState, reason: Failure): void {
+  const transfer = state.leadership?.transfer ?? null;
+  if (state.leadership === null || transfer === null) return;
+  state.leadership.transfer = null;
+  for (const id of transfer.ids) refuse(state, id, reason);
+  tell(state, 'aborted', transfer.target, reason);
+}
+
+/** The leader leads no more, be it by the transfer or not. */
+export function endTransfer(state: RaftState): void {
+  const transfer = state.leadership?.transfer ?? null;
+  if (state.leadership === null || transfer === null) return;
+  if (!transfer.timeoutNowSent) {
+    abortTransfer(state, 'not-leader');
+    return;
+  }
+  state.leadership.transfer = null;
+  for (const id of transfer.ids)
+    state.outbox.answerTransfer({ id, ok: true, target: transfer.target });
+}
+
+/**
+ * Who of these could best lead: one that is heard from, preferably has all that is committed, and
+ * may campaign by itself; then by priority, then by the length of its log, then as they are listed.
+ */
+export function bestTarget(
+  state: RaftState,
+  leadership: Leadership,
+  among: readonly MemberId[],
+): MemberId | null {
+  let best: { member: MemberId; rank: readonly number[] } | null = null;
+  for (const member of among) {
+    if (member === state.id || !leadership.hears(member, state.now)) continue;
+    const matchIndex = leadership.progressOf(member)?.matchIndex ?? 0;
+    const priority = leadership.priorities.get(member) ?? 0;
+    const rank = [matchIndex >= state.commitIndex ? 1 : 0, priority, matchIndex];
+    if (best === null || isGreater(rank, best.rank)) best = { member, rank };
+  }
+  return best?.member ?? null;
+}
+
+/** Who has led for a while makes room for a member that had better lead (`RaftOptions.priority`). */
+export function handOverByPriority(state: RaftState, leadership: Leadership): void {
+  const { configuration, commitIndex } = state;
+  if (state.now < leadership.handOverFromTick || leadership.transfer !== null) return;
+  if (commitIndex < leadership.firstIndex || isJoint(configuration)) return;
+  const better = configuration.voters.filter(
+    (member) =>
+      (leadership.priorities.get(member) ?? 0) > state.options.priority &&
+      (leadership.progressOf(member)?.matchIndex ?? 0) >= commitIndex &&
+      // It is about to be replaced.
+      configuration.promotions.every(({ replaces }) => replaces !== member),
+  );
+  const target = bestTarget(state, leadership, better);
+  if (target !== null) handOver(state, leadership, target, 'priority');
+}
+
+function isGreater(a: readonly number[], b: readonly number[]): boolean {
+  for (let i = 0; i < a.length; i += 1) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return false;
+}
+
+function refuse(state: RaftState, id: number, reason: Failure): void {
+  state.outbox.answerTransfer({ id, ok: false, reason, leader: state.leader });
+}
+
+function tell(
+  state: RaftState,
+  phase: Extract<CoreEvent, { type: 'transfer' }>['phase'],
+  target: MemberId,
+  reason: string,
+): void {
+  state.outbox.tell({ type: 'transfer', phase, target, reason });
+}

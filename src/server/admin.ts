@@ -1,0 +1,145 @@
+import { unreachable } from '../base/assert.js';
+import { BalsaError } from '../base/errors.js';
+import type { ConfigurationChange, MemberId } from '../raft/types.js';
+import type { AdminCommand, AdminResult, Joining } from '../rpc/protocol.js';
+import { invalidCommand, parseAdminCommand } from './admin-command.js';
+import { findMember, toConfigurationChange } from './member-change.js';
+import { memberId, nameOf } from './member-id.js';
+import { notLeader } from './proposals.js';
+import { allMembers, type Roster } from './roster.js';
+
+type Done = (error: BalsaError | null) => void;
+
+/** The part of a `Replica` that changes members and leaders. */
+export interface AdminReplica {
+  /** Name of the leader. */
+  readonly leader: string | null;
+  readonly node: { readonly role: string };
+  changeMembers(change: ConfigurationChange, done: Done): void;
+  transfer(target: MemberId | null, done: Done): void;
+}
+
+export interface AdminOptions {
+  readonly replica: AdminReplica;
+  readonly roster: Roster;
+  /** The leader has heard from this member lately. */
+  readonly isActive: (member: MemberId) => boolean;
+  readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
+}
+
+/** What operators ask of the cluster, and what a leader does for replicas that ask to be let in again. */
+export class Admin {
+  readonly #options: AdminOptions;
+  /** Replicas that are being let in, or were refused and told so. */
+  readonly #letIn = new Set<MemberId>();
+  readonly #refused = new Map<MemberId, string>();
+
+  constructor(options: AdminOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Carries out an {@link AdminCommand} in JSON; resolves with an {@link AdminResult} in JSON when it is
+   * done: committed, and no joint configuration left.
+   * @throws BalsaError `INVALID_ARGUMENT`, `NOT_LEADER`, `CONFIGURATION_CONFLICT`, `CHANGE_PENDING`,
+   *   `QUORUM_AT_RISK`, `NOT_CAUGHT_UP`, `TRANSFER_FAILED`; with outcome `unknown` when leadership was lost
+   *   while the change was in the log
+   */
+  async run(text: string): Promise<string> {
+    const command = parseAdminCommand(text);
+    const { replica } = this.#options;
+    if (replica.node.role !== 'leader') throw notLeader(replica.leader, 'not-applied');
+    switch (command.op) {
+      case 'change-members':
+        await this.#changeMembers(command);
+        break;
+      case 'transfer':
+        await this.#transfer(command.target);
+        break;
+      default:
+        unreachable(command);
+    }
+    return JSON.stringify(this.result());
+  }
+
+  result(): AdminResult {
+    const { roster, replica } = this.#options;
+    return { members: roster.status(), leader: replica.leader };
+  }
+
+  /**
+   * A replica asks to take the place of an earlier incarnation of itself. Its hellos come again and
+   * again, which is all the trying again that there is to do.
+   */
+  async letIn(joiner: { name: string; incarnation: string }, joining: Joining): Promise<void> {
+    const member = memberId(joiner);
+    const { replica, log, roster } = this.#options;
+    if (joining.replaces === null || replica.node.role !== 'leader') return;
+    if (roster.has(member) || this.#letIn.has(member)) return;
+    const fields = { member, replaces: joining.replaces, address: joining.address };
+    this.#letIn.add(member);
+    try {
+      const former = this.#former(joiner.name, joining.replaces);
+      const { index: expectedIndex } = roster.configuration;
+      const add = [{ ...joiner, address: joining.address, promote: true, replaces: former }];
+      const none = { promote: [], demote: [], remove: [] };
+      await this.#changeMembers({ op: 'change-members', expectedIndex, add, ...none });
+      log('info', fields, 'let a member in again, with a new data folder');
+      this.#refused.delete(member);
+    } catch (error) {
+      const reason = error instanceof BalsaError ? error.message : String(error);
+      if (this.#refused.get(member) !== reason)
+        log('warn', { ...fields, reason }, 'not let in yet');
+      this.#refused.set(member, reason);
+    } finally {
+      this.#letIn.delete(member);
+    }
+  }
+
+  /** Who had the name before. */
+  #former(name: string, incarnation: string): MemberId {
+    const { roster, isActive } = this.#options;
+    const wanted = memberId({ name, incarnation });
+    const former = allMembers(roster.configuration).filter((member) =>
+      incarnation === '' ? nameOf(member) === name : member === wanted,
+    );
+    const [found, another] = former;
+    if (found === undefined || another !== undefined) {
+      const what = another === undefined ? 'no member' : 'more than one member';
+      throw invalidCommand(`${what} is ${name}: use "balsa cluster add" or "replace" for it`);
+    }
+    // An empty folder proves nothing: the member may live, and this be a second process of its name.
+    if (incarnation === '' && isActive(found)) throw invalidCommand(`${found} is alive`);
+    return found;
+  }
+
+  async #changeMembers(command: Extract<AdminCommand, { op: 'change-members' }>): Promise<void> {
+    const { replica, roster } = this.#options;
+    const { index } = roster.configuration;
+    if (command.expectedIndex !== index) throw conflict(command.expectedIndex, index);
+    const change = toConfigurationChange(command, {
+      configuration: roster.configuration,
+      addressOf: (member) => roster.addressOf(member),
+    });
+    if (change === null) return;
+    await new Promise<void>((resolve, reject) => {
+      replica.changeMembers(change, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  async #transfer(name: string | null): Promise<void> {
+    const { replica, roster } = this.#options;
+    const target = name === null ? null : findMember(roster.configuration, name);
+    await new Promise<void>((resolve, reject) => {
+      replica.transfer(target, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+}
+
+function conflict(expected: number, found: number): BalsaError {
+  return new BalsaError(
+    'CONFIGURATION_CONFLICT',
+    `the members have changed: their index is ${found}, not ${expected}`,
+    { outcome: 'not-applied', details: { expectedIndex: expected, index: found } },
+  );
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../base/clock.js';
+import { BalsaError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
+import type { Configuration, MemberId } from '../raft/types.js';
+import { type Channel, type ChannelHandlers, dial } from '../rpc/channel.js';
+import { type FormatVersions, PEER_SNAPSHOT_PATH } from '../rpc/protocol.js';
+import type { ServerConfig } from './config.js';
+import { nameOf } from './member-id.js';
+import { Replica } from './replica.js';
+import type { ReplicaOptions } from './replica-options.js';
+import type { Roster } from './roster.js';
+import type { Stores } from './stores.js';
+
+/** Ticks of the consensus module in one heartbeat interval. */
+const TICKS_PER_HEARTBEAT = 4;
+/** Share of the election timeout that a lease lasts: it must be over before anybody else can lead. */
+const LEASE_SHARE = 0.9;
+/** Share of a lease by which the clocks of two replicas may run apart. */
+const LEASE_DRIFT_MARGIN = 0.1;
+
+type Told = 'transport' | 'onEvent' | 'onNotice' | 'afterTurn' | 'onFailure';
+
+interface NewReplicaOptions extends Required<Pick<ReplicaOptions, Told>> {
+  readonly config: ServerConfig;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly id: MemberId;
+  readonly clusterId: string;
+  /** The configuration that the cluster was formed with. */
+  readonly base: Configuration;
+  readonly formats: FormatVersions;
+  readonly roster: Roster;
+}
+
+/** A {@link Replica} as the configuration of the server wants it, over real disks and streams. */
+export function newReplica(options: NewReplicaOptions): Replica {
+  const { config, stores, roster, clock, base, clusterId, ...rest } = options;
+  const tickMs = config.heartbeatMs / TICKS_PER_HEARTBEAT;
+  return new Replica({
+    ...rest,
+    clock,
+    cluster: { name: config.cluster, id: clusterId },
+    configuration: base,
+    limits: config.limits,
+    tickMs,
+    electionTicks: Math.ceil(config.electionTimeoutMs / tickMs),
+    heartbeatTicks: TICKS_PER_HEARTBEAT,
+    priority: config.electionPriority,
+    leaseMs: config.leaseReads ? Math.floor(config.electionTimeoutMs * LEASE_SHARE) : 0,
+    leaseDriftMargin: LEASE_DRIFT_MARGIN,
+    diskStallTicks: Math.ceil(config.diskStallMs / tickMs),
+    logStore: stores.logStore,
+    restoredLog: stores.restoredLog,
+    vault: stores.vault,
+    machine: stores.machine,
+    openMachine: stores.openMachine,
+    failpoints: stores.failpoints,
+    formatsOf: (member) => roster.formatsOf(member),
+    nameOf,
+    dialSnapshot: (member, handlers) => {
+      const address = roster.addressOf(member);
+      if (address === null) return nowhere(clock, member, handlers);
+      const { frameBytesMax } = config.limits;
+      return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, frameBytesMax });
+    },
+  });
+}
+
+/** A stream that ends at once. */
+function nowhere(clock: Clock, member: MemberId, { onClose }: ChannelHandlers): Channel {
+  const reason = new BalsaError('UNREACHABLE', `nobody has said where ${member} is`);
+  clock.defer(() => onClose(reason));
+  return { pendingBytes: 0, send: () => {}, end: () => {}, abort: () => {} };
+}

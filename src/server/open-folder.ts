@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { assert } from '../base/assert.js';
+import { systemClock } from '../base/clock.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import { LevelStateVault } from '../storage/level-state-vault.js';
+import { NodeFiles } from '../storage/node-files.js';
+import type { ServerConfig } from './config.js';
+import {
+  checkNotGivenUp,
+  checkOwner,
+  DataFolder,
+  type FolderMeta,
+  type Meta,
+  newMeta,
+} from './data-folder.js';
+import type { Logger } from './log.js';
+import { type OpenOptions, openStores, type Stores } from './stores.js';
+
+/** What a replica starts from. */
+export interface OpenFolder {
+  readonly folder: DataFolder;
+  readonly meta: Meta;
+  readonly stores: Stores;
+}
+
+/** Errors that say: the data is not what it was. */
+const DAMAGE = new Set(['WAL_CORRUPT', 'STATE_CORRUPT', 'STATE_DIVERGED', 'MEMBER_REMOVED']);
+
+/**
+ * Opens the data folder of a replica, or makes a new one. A damaged state is made again from the log when
+ * that holds all of it. Other damage ends the start, unless the configuration says `reseed`: then all
+ * is moved aside, and the replica begins anew, under a new incarnation, by asking to be let in. It never
+ * votes under the old one again, since it may have forgotten a vote.
+ */
+export async function openFolder(config: ServerConfig, log: Logger): Promise<OpenFolder> {
+  const folder = new DataFolder(config.dataFolder, new NodeFiles());
+  try {
+    return await open(config, log, folder);
+  } catch (cause) {
+    const error = asBalsaError(cause);
+    if (!DAMAGE.has(error.code)) throw error;
+    if (!config.reseed) throw withHint(error);
+    return reseed({ config, log, folder, error });
+  }
+}
+
+async function open(config: ServerConfig, log: Logger, folder: DataFolder): Promise<OpenFolder> {
+  // Nothing is made in a folder that is another's.
+  const found = claimed(folder, config);
+  folder.create();
+  const discards = found?.refuses?.code === 'STATE_CORRUPT';
+  let meta: Meta | null = null;
+  // LevelDB's lock on the folder comes first: nothing may be written beside another process, and
+  // what was read before may be old. The log comes last: no folder has one without an owner.
+  const claim = (): void => {
+    meta = claimed(folder, config) ?? freshMeta(folder, config);
+  };
+  const state = discards ? 'discard' : found === null ? 'keep' : 'remake';
+  const stores = await openStores({ config, folder, log, claim, state });
+  try {
+    return { folder, meta: forgive(folder, meta), stores };
+  } catch (error) {
+    await stores.close();
+    throw error;
+  }
+}
+
+/** The state was made again: there is nothing to hold against it any more. */
+function forgive(folder: DataFolder, meta: Meta | null): Meta {
+  assert(meta !== null, 'the stores are opened in a folder that has an owner');
+  if (meta.refuses === null) return meta;
+  const forgiven = { ...meta, refuses: null };
+  folder.writeMeta(forgiven);
+  return forgiven;
+}
+
+/** What the folder of this member says of itself; `null` for a new one. */
+function claimed(folder: DataFolder, config: ServerConfig): Meta | null {
+  const found = folder.readMeta();
+  if (found === null) return null;
+  const { cluster, name, dataFolder: path } = config;
+  checkOwner(found, { cluster, name, path, members: Object.keys(config.members) });
+  if (found.refuses?.code !== 'STATE_CORRUPT') checkNotGivenUp(found, path);
+  folder.checkLogIsThere(found);
+  return found;
+}
+
+function freshMeta(folder: DataFolder, config: ServerConfig): Meta {
+  const { cluster, name, join, reseed: isReseed } = config;
+  const meta: Meta = {
+    ...newMeta({ cluster, name, incarnation: newIncarnation() }),
+    // A disk that is empty knows nothing of the one before: whichever had the name.
+    joining: isReseed ? { replaces: '' } : join ? { replaces: null } : null,
+  };
+  folder.writeMeta(meta);
+  return meta;
+}
+
+function newIncarnation(): string {
+  return randomBytes(4).toString('hex');
+}
+
+// ---------------------------------------------------------------------------------------------
+// Beginning anew
+
+async function reseed(options: {
+  readonly config: ServerConfig;
+  readonly log: Logger;
+  readonly folder: DataFolder;
+  readonly error: BalsaError;
+}): Promise<OpenFolder> {
+  const { config, log, folder, error } = options;
+  const others = Object.keys(config.members).filter((name) => name !== config.name);
+  if (others.length === 0) {
+    throw new BalsaError(error.code, `${error.message}. There is no other member to get it from`, {
+      cause: error,
+      details: error.details,
+    });
+  }
+  const old = readableMeta(folder);
+  if (old !== null) {
+    const { cluster, name, dataFolder: path } = config;
+    checkOwner(old, { cluster, name, path, members: Object.keys(config.members) });
+  }
+  await checkUnused(options);
+  const aside = folder.setAside(systemClock.wallMs());
+  folder.create();
+  const { cluster, name } = config;
+  const wasRemoved = old?.refuses?.code === 'MEMBER_REMOVED';
+  const meta: Meta = {
+    ...newMeta({ cluster, name, incarnation: newIncarnation() }),
+    joining: { replaces: wasRemoved ? null : (old?.incarnation ?? '') },
+  };
+  const incarnations = { former: old?.incarnation ?? null, incarnation: meta.incarnation };
+  log.warn(
+    { code: error.code, reason: error.message, movedTo: aside, ...incarnations },
+    'the data is damaged: it was moved aside, and is asked for again from the other members',
+  );
+  const claim = (): void => folder.writeMeta(meta);
+  return { folder, meta, stores: await openStores({ config, folder, log, claim }) };
+}
+
+function readableMeta(folder: DataFolder): FolderMeta | null {
+  try {
+    return folder.readMeta();
+  } catch (error) {
+    if (asBalsaError(error).code === 'STATE_CORRUPT') return null;
+    throw error;
+  }
+}
+
+/** @throws BalsaError `DATA_FOLDER_IN_USE` */
+async function checkUnused({
+  config,
+  folder,
+}: Pick<OpenOptions, 'folder'> & { config: ServerConfig }) {
+  try {
+    const { limits } = config;
+    const vault = await LevelStateVault.open({
+      folder: folder.path,
+      files: new NodeFiles(),
+      limits,
+    });
+    await vault.close();
+  } catch (cause) {
+    const error = asBalsaError(cause);
+    // It is damaged; that is why we are here.
+    if (error.code !== 'STATE_CORRUPT') throw error;
+  }
+}
+
+function withHint(error: BalsaError): BalsaError {
+  const message =
+    `${error.message}. With other members alive, "balsa start --reseed" moves this data aside (nothing is` +
+    ' deleted) and gets it anew from them';
+  return new BalsaError(error.code, message, { cause: error, details: error.details });
+}

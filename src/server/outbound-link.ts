@@ -1,0 +1,188 @@
+import type { Clock, Timer } from '../base/clock.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { Limits } from '../base/limits.js';
+import type { Random } from '../base/random.js';
+import type { MemberId, Message } from '../raft/types.js';
+import { type Channel, dial } from '../rpc/channel.js';
+import { packMessages, unpackPeerFrame } from '../rpc/peer-frames.js';
+import { type FormedMember, PEER_STREAM_PATH, type PeerHello } from '../rpc/protocol.js';
+import { fromWireError } from '../rpc/wire-error.js';
+import { isOurs } from './inbound-peer.js';
+import { memberId } from './member-id.js';
+import type { PeerTarget } from './roster.js';
+import type { Standing } from './standing.js';
+
+export interface LinkOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly self: FormedMember;
+  readonly standing: Standing;
+  readonly onDisconnected: (member: MemberId) => void;
+  readonly onConnected: (peer: string) => void;
+  readonly onRefused: (peer: string, error: BalsaError) => void;
+  readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
+  readonly onFailure: (error: BalsaError) => void;
+}
+
+/** What a link asks of those it belongs to. */
+export interface LinkOwner {
+  meet(hello: PeerHello): FormedMember;
+  ownHello(to: { name: string; incarnation: string | null }): Buffer;
+}
+
+/** From nothing to the first frame of an answer, on a dialled stream. */
+const HELLO_TIMEOUT_MS = 3000;
+const RECONNECT_MS = { first: 50, max: 500 };
+/** After a refusal only an operator can help. */
+const REFUSED_RETRY_MS = 2000;
+/** Messages go into one frame up to about this size. */
+const FRAME_TARGET_BYTES = 1024 * 1024;
+
+/** A stream that this replica dials, and dials again when it is lost, until it is stopped. */
+export class OutboundLink {
+  readonly target: PeerTarget;
+  readonly #owner: LinkOwner;
+  readonly #options: LinkOptions;
+  #channel: Channel | null = null;
+  #ready: MemberId | null = null;
+  #timer: Timer | null = null;
+  #failures = 0;
+  #wasRefused = false;
+  #stopped = false;
+
+  constructor(owner: LinkOwner, options: LinkOptions, target: PeerTarget) {
+    this.#owner = owner;
+    this.#options = options;
+    this.target = target;
+  }
+
+  connect(): void {
+    if (this.#stopped) return;
+    const channel = dial({
+      address: this.target.address,
+      path: PEER_STREAM_PATH,
+      frameBytesMax: this.#options.limits.frameBytesMax,
+      onFrame: (frame) => this.#onFrame(channel, frame),
+      onClose: (reason) => this.#onClose(channel, reason),
+    });
+    this.#channel = channel;
+    channel.send(this.#owner.ownHello(this.target));
+    this.#setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
+  }
+
+  /** Several to a frame; those for which there is no room are dropped. */
+  send(messages: readonly Message[]): void {
+    let batch: Message[] = [];
+    let bytes = 0;
+    for (const message of messages) {
+      if (!this.#hasRoom(bytes)) break;
+      batch.push(message);
+      bytes += messageBytes(message);
+      if (bytes < FRAME_TARGET_BYTES) continue;
+      this.#channel?.send(packMessages(batch));
+      batch = [];
+      bytes = 0;
+    }
+    if (batch.length > 0) this.#channel?.send(packMessages(batch));
+  }
+
+  /** Dropped when there is no room. */
+  sendFrame(frame: Buffer): void {
+    if (this.#hasRoom(0)) this.#channel?.send(frame);
+  }
+
+  /** It is open, and beside `bytes` that wait elsewhere there is room in its queue. */
+  #hasRoom(bytes: number): boolean {
+    if (this.#ready === null || this.#channel === null || this.#stopped) return false;
+    return this.#channel.pendingBytes + bytes <= this.#options.limits.peerQueueBytesMax;
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#channel?.end();
+  }
+
+  #onFrame(channel: Channel, bytes: Buffer): void {
+    if (channel !== this.#channel || this.#stopped) return;
+    const { self, standing, onConnected, onFailure } = this.#options;
+    try {
+      const frame = unpackPeerFrame(bytes, { from: this.target.name, to: self.name });
+      if (frame.type !== 'hello')
+        throw new BalsaError('FRAME_INVALID', 'only a hello is expected here');
+      if (frame.hello.refusal !== null) {
+        this.#refused(channel, fromWireError(frame.hello.refusal));
+        return;
+      }
+      this.#checkAnswer(frame.hello);
+      const member = this.#owner.meet(frame.hello);
+      // What was met may have made this link a needless one.
+      if (this.#stopped) return;
+      this.#timer?.cancel();
+      onConnected(this.target.name);
+      if (standing.cluster !== null && frame.hello.clusterId !== null) {
+        this.#opened(memberId(member));
+      } else {
+        // One of the two has yet to join the cluster: say hello again, soon when all have been met.
+        if (standing.bound !== null) this.#failures = 0;
+        channel.abort();
+      }
+    } catch (cause) {
+      const error = asBalsaError(cause);
+      if (isOurs(error)) onFailure(error);
+      else this.#refused(channel, error);
+    }
+  }
+
+  /** An address may have been given to another one. */
+  #checkAnswer(hello: PeerHello): void {
+    const { name, incarnation, address } = this.target;
+    if (hello.name === name && (incarnation === null || hello.incarnation === incarnation)) return;
+    throw new BalsaError(
+      'MEMBER_MISMATCH',
+      `at ${address} is ${memberId(hello)}, not ${name}${incarnation === null ? '' : `.${incarnation}`}`,
+    );
+  }
+
+  #refused(channel: Channel, error: BalsaError): void {
+    this.#wasRefused = true;
+    this.#options.onRefused(this.target.name, error);
+    channel.abort();
+  }
+
+  #opened(member: MemberId): void {
+    this.#ready = member;
+    this.#failures = 0;
+    const { name, address } = this.target;
+    this.#options.log('info', { peer: name, address }, 'connected to peer');
+  }
+
+  #onClose(channel: Channel, reason: BalsaError): void {
+    if (channel !== this.#channel) return;
+    this.#channel = null;
+    const member = this.#ready;
+    this.#ready = null;
+    if (this.#stopped) return;
+    if (member !== null) {
+      this.#options.log('warn', { peer: this.target.name, reason: reason.message }, 'lost peer');
+      this.#options.onDisconnected(member);
+    }
+    const { first, max } = RECONNECT_MS;
+    const waitMs = this.#wasRefused ? REFUSED_RETRY_MS : Math.min(max, first * 2 ** this.#failures);
+    this.#failures = this.#wasRefused ? 0 : this.#failures + 1;
+    this.#wasRefused = false;
+    this.#setTimer(waitMs * (0.5 + this.#options.random.next()), () => this.connect());
+  }
+
+  #setTimer(delayMs: number, callback: () => void): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.setTimer(delayMs, callback);
+  }
+}
+
+function messageBytes(message: Message): number {
+  if (message.type !== 'AppendEntries') return 64;
+  return message.entries.reduce((sum, entry) => sum + entry.payload.byteLength + 16, 64);
+}

@@ -1,0 +1,63 @@
+import { otherMembers } from '../raft/configuration.js';
+import { unpackConfiguration } from '../raft/configuration-codec.js';
+import { RaftNode } from '../raft/raft-node.js';
+import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
+import type { FormatVersions } from '../rpc/protocol.js';
+import type { StateMachine } from '../statemachine/state-machine.js';
+import type { ReplicaOptions } from './replica-options.js';
+
+/** The consensus module, as state machine and log on disk have it. */
+export function makeNode(options: ReplicaOptions): RaftNode {
+  const { id, electionTicks, heartbeatTicks, priority, leaseMs, leaseDriftMargin } = options;
+  const { diskStallTicks, random, limits, restoredLog, machine } = options;
+  return new RaftNode(
+    {
+      ...{ id, electionTicks, heartbeatTicks, priority, leaseMs, leaseDriftMargin },
+      ...{ diskStallTicks, random, limits },
+    },
+    {
+      ...restoredLog,
+      configuration: appliedConfiguration(machine) ?? options.configuration,
+      appliedIndex: machine.appliedIndex,
+    },
+  );
+}
+
+/** The latest one that the state machine has applied: part of its state, also of a snapshot's. */
+function appliedConfiguration({ configuration }: StateMachine): Configuration | null {
+  if (configuration === null) return null;
+  return unpackConfiguration(configuration.payload, configuration.index);
+}
+
+/**
+ * Places behind which the log is still needed: by followers that are there, and by those that are on
+ * the way to a snapshot's place (until they are seen to have reached it).
+ */
+export function logPins(
+  node: Pick<RaftNode, 'progress'>,
+  snapshots: readonly { readonly member: MemberId; readonly index: LogIndex }[],
+): LogIndex[] {
+  const matches = new Map<MemberId, LogIndex>();
+  const pins: LogIndex[] = [];
+  for (const { member, matchIndex, recentActive } of node.progress) {
+    matches.set(member, matchIndex);
+    if (recentActive) pins.push(matchIndex);
+  }
+  for (const { member, index } of snapshots) {
+    if ((matches.get(member) ?? 0) < index) pins.push(index);
+  }
+  return pins;
+}
+
+/** The newest format that all members can read; who has not said what it can reads the first one. */
+export function lowestFormat(
+  options: Pick<ReplicaOptions, 'id' | 'formats' | 'formatsOf'>,
+  configuration: Configuration,
+  kind: keyof FormatVersions,
+): number {
+  let lowest = options.formats[kind];
+  for (const member of otherMembers(configuration, options.id)) {
+    lowest = Math.min(lowest, options.formatsOf(member)?.[kind] ?? 1);
+  }
+  return lowest;
+}

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { assert } from '../base/assert.js';
+import { BalsaError } from '../base/errors.js';
+import type { SnapshotHeader } from '../base/snapshot-codec.js';
+import { formedWith } from '../raft/configuration.js';
+import { packConfiguration } from '../raft/configuration-codec.js';
+import { NodeFiles } from '../storage/node-files.js';
+import type { StateImport } from '../storage/snapshot.js';
+import { type BackupPart, readBackup } from './backup-file.js';
+import { DataFolder } from './data-folder.js';
+import { clusterIdOf } from './formation.js';
+import { memberId } from './member-id.js';
+import { appendOffline, openOfflineStores, resetOffline } from './offline.js';
+import type { Stores } from './stores.js';
+
+export interface RestoreOptions {
+  /** The backup. */
+  readonly file: string;
+  /** The data folder to make; it must not exist, or be empty. */
+  readonly path: string;
+  /** The one member of the new cluster. */
+  readonly name: string;
+  readonly cluster: string;
+  /** Called now and then with the bytes read so far. */
+  readonly onRead?: (bytes: number) => void;
+}
+
+export interface Restored {
+  readonly header: SnapshotHeader;
+  readonly clusterId: string;
+  readonly incarnation: string;
+}
+
+/** The folder has this behind its name while it is made. */
+const UNFINISHED_SUFFIX = '.restoring';
+
+/**
+ * Makes the data folder of a *new* cluster, with one voter, from a backup. It is another cluster
+ * than the one the backup was made of, with an id of its own: members of that one are no members of this.
+ * The folder has its name only when it is whole.
+ *
+ * @throws BalsaError `DATA_FOLDER_UNUSABLE` when the folder is not empty, `FILE_UNREADABLE`,
+ *   `FILE_INVALID`, `SNAPSHOT_CORRUPT`, `VERSION_UNSUPPORTED`, `DISK_FULL`
+ */
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const path = resolve(options.path);
+  await refuseUnlessEmpty(path);
+  const unfinished = path + UNFINISHED_SUFFIX;
+  try {
+    // What an earlier attempt left.
+    await rm(unfinished, { recursive: true, force: true });
+    await mkdir(unfinished, { recursive: true });
+    const restored = await fill(unfinished, options);
+    await nameFolder(unfinished, path);
+    return restored;
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    throw usable(error, path);
+  }
+}
+
+async function refuseUnlessEmpty(path: string): Promise<void> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw usable(error, path);
+  });
+  if (names.length === 0) return;
+  throw new BalsaError(
+    'DATA_FOLDER_UNUSABLE',
+    `${path} is not empty (${names.slice(0, 3).join(', ')}): a restored replica needs a folder of its own`,
+    { details: { file: path } },
+  );
+}
+
+async function fill(path: string, options: RestoreOptions): Promise<Restored> {
+  const { name, cluster } = options;
+  const folder = new DataFolder(path, new NodeFiles());
+  folder.create();
+  const self = { name, incarnation: randomBytes(4).toString('hex') };
+  const clusterId = clusterIdOf(cluster, [self]);
+  const stores = await openOfflineStores(folder, () =>
+    folder.writeMeta({ ...self, cluster, clusterId, formation: [self] }),
+  );
+  try {
+    const header = await importBackup(stores, options);
+    await beginLog(stores, header, memberId(self));
+    return { header, clusterId, incarnation: self.incarnation };
+  } finally {
+    await stores.close();
+  }
+}
+
+async function importBackup(
+  { vault }: Stores,
+  { file, onRead }: RestoreOptions,
+): Promise<SnapshotHeader> {
+  let target: StateImport | null = null;
+  for await (const part of readBackup(file)) {
+    if (part.type === 'header') target = await vault.beginImport(part.header);
+    else if (target !== null) await take(target, part);
+    onRead?.(part.offset);
+  }
+  assert(target !== null, 'a backup that was read to its end has a header');
+  await vault.switchTo(target);
+  return target.header;
+}
+
+async function take(
+  target: StateImport,
+  part: Exclude<BackupPart, { readonly type: 'header' }>,
+): Promise<void> {
+  if (part.type === 'chunk') await target.write(part.chunk);
+  else await target.finish(part.end);
+}
+
+/** The log begins behind the backup, with the entry that says who votes now. */
+async function beginLog({ logStore }: Stores, header: SnapshotHeader, self: string): Promise<void> {
+  const { position } = header;
+  await resetOffline(logStore, position);
+  const term = position.term + 1;
+  const payload = packConfiguration(formedWith([self]));
+  await appendOffline(logStore, {
+    sequence: 1,
+    hardState: { currentTerm: term, votedFor: self, commitIndex: position.index },
+    entries: [{ index: position.index + 1, term, type: 'configuration', payload }],
+  });
+}
+
+/** Atomic, and durable when it resolves. */
+async function nameFolder(unfinished: string, path: string): Promise<void> {
+  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  await rename(unfinished, path);
+  const parent = await open(dirname(path), 'r');
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+}
+
+function usable(error: unknown, path: string): unknown {
+  if (error instanceof BalsaError || !(error instanceof Error) || !('code' in error)) return error;
+  const isFull = error.code === 'ENOSPC' || error.code === 'EDQUOT';
+  return new BalsaError(
+    isFull ? 'DISK_FULL' : 'DATA_FOLDER_UNUSABLE',
+    `the folder ${path} cannot be made: ${error.message}`,
+    { cause: error, details: { file: path } },
+  );
+}

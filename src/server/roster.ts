@@ -1,0 +1,178 @@
+import { isVoter, otherMembers } from '../raft/configuration.js';
+import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
+import type {
+  FormatVersions,
+  FormedMember,
+  MemberAddress,
+  MemberStatus,
+  MembersStatus,
+  PeerHello,
+} from '../rpc/protocol.js';
+import { incarnationOf, memberId, nameOf } from './member-id.js';
+
+/** A place to dial, and who is expected there. */
+export interface PeerTarget {
+  readonly name: string;
+  /** `null`: not known; whoever answers to the name. */
+  readonly incarnation: string | null;
+  /** `host:port` */
+  readonly address: string;
+}
+
+/** What another member said of itself. */
+interface Heard {
+  readonly address: string | null;
+  readonly formats: FormatVersions;
+}
+
+export interface RosterOptions {
+  readonly self: FormedMember;
+  /** Where others reach this replica. */
+  readonly address: string;
+  /** Addresses by name, from the configuration file: right for founding members that never moved. */
+  readonly configured: ReadonlyMap<string, string>;
+}
+
+/**
+ * Who the members are, and where. The configuration in the log is what counts; the configuration file
+ * is asked only where the log says nothing, and may be out of date without harm.
+ */
+export class Roster {
+  readonly #options: RosterOptions;
+  readonly #self: MemberId;
+  readonly #heard = new Map<MemberId, Heard>();
+  #inEffect: Configuration;
+  #committed: Configuration;
+
+  /** `base`: the configuration that the cluster was formed with. */
+  constructor(options: RosterOptions, base: Configuration) {
+    this.#options = options;
+    this.#self = memberId(options.self);
+    this.#inEffect = base;
+    this.#committed = base;
+  }
+
+  /** In effect, which is when it is appended. */
+  get configuration(): Configuration {
+    return this.#inEffect;
+  }
+
+  get isCommitted(): boolean {
+    return this.#inEffect.index <= this.#committed.index;
+  }
+
+  /** Names this replica. */
+  get namesSelf(): boolean {
+    return this.has(this.#self);
+  }
+
+  has(member: MemberId): boolean {
+    return names(this.#inEffect, member);
+  }
+
+  /** @returns the members that a newly committed configuration leaves out */
+  update(inEffect: Configuration, committed: Configuration | null): readonly MemberId[] {
+    this.#inEffect = inEffect;
+    if (committed === null || committed.index < this.#committed.index) return [];
+    const before = this.#committed;
+    this.#committed = committed;
+    return otherMembers(before, this.#self).filter((member) => !names(committed, member));
+  }
+
+  /** A member of the same cluster has said hello. */
+  heard(hello: PeerHello): void {
+    this.#heard.set(memberId(hello), { address: hello.address, formats: hello.formats });
+  }
+
+  forget(member: MemberId): void {
+    if (!this.has(member)) this.#heard.delete(member);
+  }
+
+  /** What a member can read, as it said last. */
+  formatsOf(member: MemberId): FormatVersions | null {
+    return this.#heard.get(member)?.formats ?? null;
+  }
+
+  /** For the own hello: see `PeerHello.memberAt`. */
+  get memberAt(): LogIndex | null {
+    return names(this.#committed, this.#self) ? this.#committed.index : null;
+  }
+
+  /**
+   * The index of the committed configuration by which the sender of this hello was removed; `null`: it
+   * was not, or this replica does not know. One that lags never takes a new member for a removed one: it
+   * must know a later configuration than the one in which the sender knows itself named.
+   */
+  removedAt(hello: Pick<PeerHello, 'name' | 'incarnation' | 'memberAt'>): LogIndex | null {
+    const { index } = this.#committed;
+    if (hello.memberAt === null || hello.memberAt >= index) return null;
+    return names(this.#committed, memberId(hello)) ? null : index;
+  }
+
+  /** `null` when nobody has said where it is. */
+  addressOf(member: MemberId): string | null {
+    if (member === this.#self) return this.#options.address;
+    return (
+      this.#inEffect.addresses.find((place) => place.member === member)?.address ??
+      this.#options.configured.get(nameOf(member)) ??
+      this.#heard.get(member)?.address ??
+      null
+    );
+  }
+
+  /** All others whose place is known. */
+  targets(): PeerTarget[] {
+    return otherMembers(this.#inEffect, this.#self).flatMap((member) => this.target(member) ?? []);
+  }
+
+  target(member: MemberId): PeerTarget | null {
+    const address = this.addressOf(member);
+    if (address === null) return null;
+    return { name: nameOf(member), incarnation: incarnationOf(member), address };
+  }
+
+  /** For clients. While a member takes another's place the name is that of the one who votes. */
+  addresses(): MemberAddress[] {
+    const byName = new Map<string, string>();
+    for (const member of allMembers(this.#inEffect)) {
+      const name = nameOf(member);
+      const address = this.addressOf(member);
+      if (address !== null && !byName.has(name)) byName.set(name, address);
+    }
+    return [...byName].map(([name, address]) => ({ name, address }));
+  }
+
+  status(): MembersStatus {
+    const configuration = this.#inEffect;
+    return {
+      index: configuration.index,
+      committed: this.isCommitted,
+      joint: configuration.votersOutgoing.length > 0,
+      members: allMembers(configuration).map((member) => this.#memberStatus(member)),
+    };
+  }
+
+  #memberStatus(member: MemberId): MemberStatus {
+    const { voters, promotions } = this.#inEffect;
+    const promotion = promotions.find((p) => p.member === member);
+    const outgoing = isVoter(this.#inEffect, member) ? 'outgoing' : 'learner';
+    return {
+      name: nameOf(member),
+      incarnation: incarnationOf(member),
+      address: this.addressOf(member) ?? '',
+      role: voters.includes(member) ? 'voter' : outgoing,
+      promote: promotion !== undefined,
+      replaces: promotion === undefined || promotion.replaces === null ? null : promotion.replaces,
+    };
+  }
+}
+
+/** Each once; those who vote first. */
+export function allMembers(configuration: Configuration): MemberId[] {
+  const { voters, votersOutgoing, learners } = configuration;
+  return [...new Set([...voters, ...votersOutgoing, ...learners])];
+}
+
+function names(configuration: Configuration, member: MemberId): boolean {
+  return isVoter(configuration, member) || configuration.learners.includes(member);
+}

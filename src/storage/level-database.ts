@@ -1,0 +1,41 @@
+import { Level } from 'level';
+import { assert } from '../base/assert.js';
+import { MARKERS_FROM } from './flush-markers.js';
+import { toLevelOpenError } from './level-errors.js';
+
+export type Database = Level<Buffer, Buffer>;
+
+const MiB = 1024 * 1024;
+
+/**
+ * Opens LevelDB in the folder, or makes an empty one.
+ * @throws BalsaError `DATA_FOLDER_IN_USE`, `STATE_CORRUPT`, `DATA_FOLDER_UNUSABLE`, `DISK_FULL`
+ */
+export async function openDatabase(folder: string): Promise<Database> {
+  const database: Database = new Level(folder, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    // Worker threads may open the same database.
+    multithreading: true,
+    writeBufferSize: 16 * MiB,
+    cacheSize: 64 * MiB,
+  });
+  try {
+    await database.open();
+    return database;
+  } catch (error) {
+    await database.close();
+    throw toLevelOpenError(error, folder);
+  }
+}
+
+/**
+ * A synced write is not enough: LevelDB changes its log file now and then, and never syncs the old
+ * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory.
+ */
+export async function syncDatabase(database: Database): Promise<void> {
+  const nowhere = Buffer.from(MARKERS_FROM);
+  const compactRange: unknown = Reflect.get(database, 'compactRange');
+  assert(typeof compactRange === 'function', 'the database can compact');
+  await Reflect.apply(compactRange, database, [nowhere, nowhere]);
+}

@@ -1,0 +1,139 @@
+import { BalsaError } from '../base/errors.js';
+import { lastMarker, MARKERS_TO } from './flush-markers.js';
+import type { Database } from './level-database.js';
+import { checkedPairs, checkedValue } from './level-reads.js';
+import type { DiskCursor } from './level-scan.js';
+import type { StateView } from './snapshot.js';
+
+type Snapshot = ReturnType<Database['snapshot']>;
+type Cursor = DiskCursor & { close(): Promise<void> };
+type Pair = readonly [key: Buffer, value: Buffer];
+
+/** What LevelDB hands over at a time: its buffers are made on the main thread. */
+const SLICE_BYTES = 64 * 1024;
+const SLICE_PAIRS = 256;
+
+/** An explicit snapshot of LevelDB, without the markers. Reads go on in LevelDB's own threads. */
+export class LevelStateView implements StateView {
+  readonly index: number;
+  readonly #database: Database;
+  readonly #snapshot: Snapshot;
+  readonly #folder: string;
+  readonly #onFailure: (error: unknown) => Error;
+  /** Stands behind the pair that was handed out last: whoever reads on in order needs no new one. */
+  #iterator: Cursor | null = null;
+  #lastKey: Buffer | null = null;
+  /** Read and not yet handed out. */
+  #ready: Pair[] = [];
+  #isClosed = false;
+
+  /** @param onFailure told when the disk fails or is damaged; answers with the error to throw */
+  static async make(
+    database: Database,
+    folder: string,
+    onFailure: (error: unknown) => Error,
+  ): Promise<LevelStateView> {
+    const snapshot = database.snapshot();
+    try {
+      // What was flushed may be more than the store has heard of: the snapshot itself says.
+      const range = { lt: MARKERS_TO as Buffer, reverse: true, limit: 1, snapshot };
+      const [marker] = await database.iterator(range).all();
+      const index = marker === undefined ? 0 : lastMarker(marker, folder);
+      return new LevelStateView({ database, snapshot, folder, onFailure, index });
+    } catch (error) {
+      await snapshot.close();
+      throw error;
+    }
+  }
+
+  private constructor(parts: {
+    readonly database: Database;
+    readonly snapshot: Snapshot;
+    readonly folder: string;
+    readonly onFailure: (error: unknown) => Error;
+    readonly index: number;
+  }) {
+    this.#database = parts.database;
+    this.#snapshot = parts.snapshot;
+    this.#folder = parts.folder;
+    this.#onFailure = parts.onFailure;
+    this.index = parts.index;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    this.#checkOpen();
+    try {
+      const stored = this.#database.getSync(key as Buffer, { snapshot: this.#snapshot });
+      return checkedValue(key, stored, this.#folder);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  async next(after: Uint8Array | null, bytesMax: number): Promise<readonly Pair[]> {
+    this.#checkOpen();
+    try {
+      await this.#seek(after);
+      return await this.#take(bytesMax);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#iterator?.close();
+    await this.#snapshot.close();
+  }
+
+  async #seek(after: Uint8Array | null): Promise<void> {
+    const isThere =
+      after !== null && this.#lastKey !== null && Buffer.compare(after, this.#lastKey) === 0;
+    if (isThere && this.#iterator !== null) return;
+    await this.#iterator?.close();
+    this.#ready = [];
+    this.#lastKey = null;
+    const from = after === null ? { gte: MARKERS_TO as Buffer } : { gt: after as Buffer };
+    this.#iterator = this.#database.iterator({
+      ...from,
+      snapshot: this.#snapshot,
+      highWaterMarkBytes: SLICE_BYTES,
+      // A scan of everything would drive out what the readers need.
+      fillCache: false,
+    });
+  }
+
+  async #take(bytesMax: number): Promise<Pair[]> {
+    const page: Pair[] = [];
+    let bytes = 0;
+    for (;;) {
+      const next = this.#ready[0] ?? (await this.#read());
+      if (next === undefined) break;
+      bytes += next[0].byteLength + next[1].byteLength;
+      if (bytes > bytesMax && page.length > 0) break;
+      page.push(next);
+      this.#ready.shift();
+    }
+    this.#lastKey = page.at(-1)?.[0] ?? this.#lastKey;
+    return page;
+  }
+
+  async #read(): Promise<Pair | undefined> {
+    const pairs = (await this.#iterator?.nextv(SLICE_PAIRS)) ?? [];
+    this.#ready = checkedPairs(pairs, this.#folder);
+    return this.#ready[0];
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw closedError();
+  }
+
+  #failed(error: unknown): Error {
+    const isGone = this.#isClosed || this.#database.status !== 'open';
+    return isGone ? closedError() : this.#onFailure(error);
+  }
+}
+
+function closedError(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the view of the state is closed');
+}

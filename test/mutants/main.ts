@@ -1,0 +1,87 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Mutation } from './mutation.js';
+import { MUTATIONS } from './mutations.js';
+import { tableOf } from './table.js';
+import { examine, type Verdict } from './verdict.js';
+import { Workshop } from './workshop.js';
+
+const HELP = `Puts historical bugs back into a scratch copy of the source, one at a time, and demands that
+the rule tests or the simulator catch each.
+
+  npm run mutants                      all of them; writes docs/mutants.md
+  npm run mutants -- --only a,b        some, by name; writes nothing
+  npm run mutants -- --workers 1       how many at once (default 2)
+  npm run mutants -- --list            their names`;
+
+const ROOT = join(import.meta.dirname, '../..');
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    workers: { type: 'string', default: '2' },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const chosen = choose(values.only);
+if (values.help) console.log(HELP);
+else if (values.list) for (const { name, bug } of chosen) console.log(`${name.padEnd(44)} ${bug}`);
+else process.exitCode = await main(chosen, values.only === undefined);
+
+function choose(only: string | undefined): readonly Mutation[] {
+  if (only === undefined) return MUTATIONS;
+  return only.split(',').map((name) => {
+    const found = MUTATIONS.find((mutation) => mutation.name === name);
+    if (found === undefined) throw new Error(`no mutation is called ${name}; --list names them`);
+    return found;
+  });
+}
+
+async function main(mutations: readonly Mutation[], all: boolean): Promise<number> {
+  const startedMs = Date.now();
+  const queue = [...mutations];
+  const verdicts: Verdict[] = [];
+  const work = async (): Promise<void> => {
+    const workshop = new Workshop(ROOT);
+    try {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const verdict = await examine(workshop, next);
+        verdicts.push(verdict);
+        report(verdict, { done: verdicts.length, of: mutations.length, startedMs });
+      }
+    } finally {
+      workshop.dispose();
+    }
+  };
+  await Promise.all(Array.from({ length: Number(values.workers) }, work));
+  verdicts.sort((a, b) => mutations.indexOf(a.mutation) - mutations.indexOf(b.mutation));
+  const survivors = verdicts.filter((verdict) => !verdict.caught);
+  if (all && survivors.length === 0) writeTable(tableOf(verdicts));
+  console.log(`${verdicts.length - survivors.length} caught, ${survivors.length} survived`);
+  for (const { mutation } of survivors) console.log(`survived: ${mutation.name}: ${mutation.bug}`);
+  return survivors.length === 0 ? 0 : 1;
+}
+
+function report(
+  verdict: Verdict,
+  progress: { readonly done: number; readonly of: number; readonly startedMs: number },
+): void {
+  const minutes = ((Date.now() - progress.startedMs) / 60_000).toFixed(1);
+  const by = [verdict.rule, verdict.simulator].filter((text) => text !== null).join('; ');
+  const word = verdict.caught ? 'caught  ' : 'SURVIVED';
+  console.log(`${word} ${verdict.mutation.name.padEnd(44)} ${by}`);
+  if (process.stderr.isTTY) {
+    process.stderr.write(`${progress.done} of ${progress.of}, ${minutes} min\r`);
+  }
+}
+
+function writeTable(table: string): void {
+  const path = join(ROOT, 'docs/mutants.md');
+  const text = readFileSync(path, 'utf8');
+  const [before, rest] = text.split('<!-- table -->\n');
+  const after = rest?.split('<!-- end of table -->\n')[1];
+  if (before === undefined || after === undefined) throw new Error(`${path} has no table marks`);
+  writeFileSync(path, `${before}<!-- table -->\n${table}<!-- end of table -->\n${after}`);
+}

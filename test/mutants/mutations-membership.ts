@@ -1,0 +1,234 @@
+import type { Mutation } from './mutation.js';
+
+/** Changes of the members, transfer of leadership, snapshots in the core. */
+export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'single-quorum-in-joint-consensus',
+    bug: 'A joint configuration decides by the majority of the new voters alone.',
+    history: 'Raft paper, section 6',
+    edits: [
+      {
+        file: 'src/raft/quorum.ts',
+        find: 'if (voters.votersOutgoing.length === 0) return incoming;\n  return Math.min(',
+        replace: 'if (voters.votersOutgoing.length >= 0) return incoming;\n  return Math.min(',
+      },
+      {
+        file: 'src/raft/quorum.ts',
+        find: 'if (voters.votersOutgoing.length === 0) return incoming;\n  const outgoing',
+        replace: 'if (voters.votersOutgoing.length >= 0) return incoming;\n  const outgoing',
+      },
+    ],
+    rules: ['test/raft/quorum.test.ts', 'test/raft/paper-6-configurations.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'joint-consensus-skipped',
+    bug: 'Several voters are replaced at once without a joint configuration.',
+    history: 'Raft paper, section 6',
+    edits: [
+      {
+        file: 'src/raft/configuration-change.ts',
+        find: 'if (isSameSet(current.voters, voters)) {',
+        replace: 'if (current.voters.length > 0) {',
+      },
+    ],
+    rules: ['test/raft/configuration-change.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'configuration-at-commit',
+    bug: 'A configuration takes effect when it is committed, not when it is appended.',
+    history: 'etcd#7625, #11284, #12359',
+    edits: [
+      {
+        file: 'src/raft/configuration-history.ts',
+        find: 'return this.#uncommitted.at(-1) ?? this.#committed;',
+        replace: 'return this.#committed;',
+      },
+      {
+        file: 'src/raft/configuration-history.ts',
+        find: 'configuration.index > this.current.index,',
+        replace: 'configuration.index > this.#committed.index,',
+      },
+    ],
+    rules: ['test/raft/paper-6-configurations.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'configuration-not-rolled-back',
+    bug: 'A configuration whose entry was cut off the log stays in effect.',
+    history: 'openraft#1808',
+    edits: [
+      {
+        file: 'src/raft/configuration-history.ts',
+        find: `      this.#uncommitted.pop();
+      changed = true;`,
+        replace: `      changed = true;
+      break;`,
+      },
+    ],
+    rules: ['test/raft/paper-6-configurations.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'change-before-own-term-commit',
+    bug: 'A new leader changes the members before it has committed an entry of its own term.',
+    history: 'Ongaro, 2015: bug in single-server membership changes',
+    edits: [
+      {
+        file: 'src/raft/membership.ts',
+        find: `  if (commitIndex < leadership.firstIndex) {
+    // Else`,
+        replace: `  if (leadership.firstIndex < 0) {
+    // Else`,
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'two-changes-at-once',
+    bug: 'A second change is taken while the first is not committed.',
+    history: 'Raft paper, section 6; etcd: one pending change',
+    edits: [
+      {
+        file: 'src/raft/membership.ts',
+        find: 'if (isJoint(current) || current.index > commitIndex) {',
+        replace: 'if (current.index < 0) {',
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'joint-left-before-commit',
+    bug: 'The joint configuration is left before it is committed.',
+    history: 'Raft paper, section 6',
+    edits: [
+      {
+        file: 'src/raft/membership.ts',
+        find: 'if (commitIndex < leadership.firstIndex || configuration.index > commitIndex) return;',
+        replace: 'if (commitIndex < leadership.firstIndex) return;',
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'learner-counted',
+    bug: 'Learners count as voters.',
+    history: 'hashicorp/raft: non-voters in the quorum',
+    edits: [
+      {
+        file: 'src/raft/leadership.ts',
+        find: `    return quorumReached(configuration, (member) =>
+      member === this.#id ? ownFlushedIndex`,
+        replace: `    const all = { ...configuration, voters: [...configuration.voters, ...configuration.learners] };
+    return quorumReached(all, (member) =>
+      member === this.#id ? ownFlushedIndex`,
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'removed-leader-goes-on',
+    bug: 'A leader that was removed goes on leading.',
+    history: 'etcd#11038',
+    edits: [
+      {
+        file: 'src/raft/stepping-down.ts',
+        find: "stepDown(state, leadership, 'removed');",
+        replace: "if (leadership.firstIndex < 0) stepDown(state, leadership, 'removed');",
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'promotion-without-catching-up',
+    bug: 'A learner gets its vote at once, though it lacks the log.',
+    history: 'thesis, section 4.2.1',
+    edits: [
+      {
+        file: 'src/raft/membership.ts',
+        find: 'const ready = alive.filter(({ member }) => leadership.catchUps.has(member));',
+        replace: 'const ready = alive;',
+      },
+    ],
+    rules: ['test/raft/paper-6-membership.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'proposals-during-transfer',
+    bug: 'A leader takes proposals while it hands leadership over.',
+    history: 'thesis, section 3.10',
+    edits: [
+      {
+        file: 'src/raft/replication.ts',
+        find: '  if (leadership.transfer !== null) {\n    // The target',
+        replace: '  if (leadership.firstIndex < 0) {\n    // The target',
+      },
+    ],
+    rules: ['test/raft/transfer.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'stalled-disk-leads',
+    bug: 'A leader whose disk does not answer goes on sending heartbeats.',
+    history: 'hashicorp/raft#503, etcd#15247',
+    edits: [
+      {
+        file: 'src/raft/stepping-down.ts',
+        find: 'if (!state.diskStalled || ',
+        replace: 'if (state.now >= 0 || ',
+      },
+    ],
+    rules: ['test/raft/stepping-down.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'stale-configuration-in-snapshot',
+    bug: 'A member that installs a snapshot keeps the configuration that it had.',
+    history: 'openraft#1808',
+    edits: [
+      {
+        file: 'src/raft/configuration-history.ts',
+        find: `    this.#uncommitted.splice(0, this.#uncommitted.length, ...kept);
+    this.#committed = committed;`,
+        replace: `    this.#uncommitted.splice(0, this.#uncommitted.length, ...kept);
+    if (committed.index < 0) this.#committed = committed;`,
+      },
+    ],
+    rules: ['test/raft/snapshots.test.ts', 'test/raft/paper-6-configurations.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'snapshot-keeps-conflicting-log',
+    bug: 'Entries behind a snapshot stay, though the log held another entry at its place.',
+    history: 'openraft#559',
+    edits: [
+      {
+        file: 'src/raft/snapshots.ts',
+        find: 'if (!state.log.holds(position)) return false;',
+        replace: 'if (state.log.lastIndex < position.index) return false;',
+      },
+    ],
+    rules: ['test/raft/snapshots.test.ts'],
+    seedsMax: 300,
+  },
+  {
+    name: 'stale-snapshot-installed',
+    bug: 'A snapshot that is older than what was applied takes the state back.',
+    history: 'dragonboat#369, tikv#12470',
+    edits: [
+      {
+        file: 'src/raft/snapshots.ts',
+        find: 'if (position.index <= state.commitIndex) return true;',
+        replace: 'if (position.index < 0) return true;',
+      },
+    ],
+    rules: ['test/raft/snapshots.test.ts'],
+    seedsMax: 0,
+  },
+];

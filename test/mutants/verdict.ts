@@ -1,0 +1,58 @@
+import type { Mutation } from './mutation.js';
+import type { Workshop } from './workshop.js';
+
+/** Whether a mutation was caught, and by what. */
+export interface Verdict {
+  readonly mutation: Mutation;
+  readonly caught: boolean;
+  /** The first rule test that failed; `null`: none did, or none was asked. */
+  readonly rule: string | null;
+  /** What the simulator found, and at which seed; `null`: nothing. */
+  readonly simulator: string | null;
+  /** Schedules that the simulator ran until then. */
+  readonly schedules: number;
+}
+
+const RULES_TIMEOUT_MS = 5 * 60_000;
+const SIMULATOR_TIMEOUT_MS = 15 * 60_000;
+
+/** Puts the mutation in, and asks the rule tests and then the simulator. */
+export function examine(workshop: Workshop, mutation: Mutation): Promise<Verdict> {
+  return workshop.with(mutation.edits, async () => {
+    const rule = await askRules(workshop, mutation.rules);
+    const found = await askSimulator(workshop, mutation.seedsMax);
+    return {
+      mutation,
+      caught: rule !== null || found !== null,
+      rule,
+      simulator: found?.violation ?? null,
+      schedules: found?.schedules ?? mutation.seedsMax,
+    };
+  });
+}
+
+async function askRules(workshop: Workshop, files: readonly string[]): Promise<string | null> {
+  if (files.length === 0) return null;
+  const args = ['run', '--bail', '1', '--reporter', 'verbose', '--maxWorkers', '1', ...files];
+  const { code, output, timedOut } = await workshop.run('vitest', args, RULES_TIMEOUT_MS);
+  if (code === 0) return null;
+  if (timedOut) return `rule tests do not end within ${RULES_TIMEOUT_MS / 60_000} min`;
+  const failed = /^\s*(?:×|FAIL)\s+(test\/[^\n]*?)(?:\s+\d+ms)?$/m.exec(output)?.[1];
+  // A mutation that does not even load would pass for caught: that is a broken mutation.
+  if (failed === undefined) throw new Error(`the rule tests fail, but no test does:\n${output}`);
+  return `rule test \`${failed.trim()}\``;
+}
+
+async function askSimulator(
+  workshop: Workshop,
+  seedsMax: number,
+): Promise<{ readonly violation: string; readonly schedules: number } | null> {
+  if (seedsMax === 0) return null;
+  const args = ['test/mutants/hunt.ts', String(seedsMax)];
+  const { code, output, timedOut } = await workshop.run('tsx', args, SIMULATOR_TIMEOUT_MS);
+  if (code === 0) return null;
+  if (timedOut) throw new Error(`the simulator ran for ${SIMULATOR_TIMEOUT_MS / 60_000} min`);
+  const found = /^found at seed (\d+): (.*)$/m.exec(output);
+  if (found === null) throw new Error(`the simulator failed without naming a seed:\n${output}`);
+  return { violation: `simulator: ${found[2]}`, schedules: Number(found[1]) };
+}

@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { applyEdit, type Edit } from './mutation.js';
+
+const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+
+/** A scratch copy of the project, in which one mutation at a time is put. */
+export class Workshop {
+  readonly folder: string;
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.folder = mkdtempSync(join(tmpdir(), 'balsa-mutants-'));
+    for (const name of COPIED) {
+      cpSync(join(root, name), join(this.folder, name), { recursive: true });
+    }
+    symlinkSync(join(root, 'node_modules'), join(this.folder, 'node_modules'));
+  }
+
+  /** Makes the edits, does the work, and takes them back. */
+  async with<T>(edits: readonly Edit[], work: () => Promise<T>): Promise<T> {
+    const files = [...new Set(edits.map((edit) => edit.file))];
+    for (const edit of edits) {
+      const path = join(this.folder, edit.file);
+      writeFileSync(path, applyEdit(readFileSync(path, 'utf8'), edit));
+    }
+    try {
+      return await work();
+    } finally {
+      for (const file of files) cpSync(join(this.#root, file), join(this.folder, file));
+    }
+  }
+
+  /** Runs a program of the project's own `node_modules` here. */
+  run(program: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(join(this.folder, 'node_modules/.bin', program), args, {
+        cwd: this.folder,
+        detached: true,
+        env: { ...process.env, NO_COLOR: '1', CI: 'true' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      let output = '';
+      const gather = (bytes: Buffer): void => {
+        output = (output + bytes.toString('utf8')).slice(-200_000);
+      };
+      child.stdout.on('data', gather);
+      child.stderr.on('data', gather);
+      let timedOut = false;
+      const timer = setTimeout(() => {
+        timedOut = true;
+        // Its workers, too.
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      }, timeoutMs);
+      child.once('error', reject);
+      child.once('close', (code) => {
+        clearTimeout(timer);
+        resolve({ code: code ?? -1, output, timedOut });
+      });
+    });
+  }
+
+  dispose(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly output: string;
+  readonly timedOut: boolean;
+}

@@ -1,0 +1,61 @@
+import type {
+  ConfigurationAnswer,
+  ConfigurationChange,
+  MemberId,
+  Ready,
+} from '../../src/raft/types.js';
+import {
+  appended,
+  heartbeatReply,
+  leaderOf,
+  type Member,
+  type MemberSetup,
+} from './node-fixture.js';
+
+/** A leader that changes its members, and what its followers say. */
+
+/** These have all that the leader has, on their disks. */
+export function acknowledge(leader: Member, ...ids: MemberId[]): Ready {
+  const { term, lastIndex: matchIndex } = leader.node;
+  return leader.receive(
+    ...ids.flatMap((from) => [
+      appended({ from, term, matchIndex }),
+      heartbeatReply({ from, term }),
+    ]),
+  );
+}
+
+/** A leader that has committed its noop; all others have all of its log. */
+export function settledLeader(setup: MemberSetup = {}): Member {
+  const leader = leaderOf(setup);
+  const others = [...(setup.voters ?? ['n1', 'n2', 'n3']), ...(setup.learners ?? [])];
+  acknowledge(leader, ...others.filter((id) => id !== leader.id));
+  leader.held = [];
+  return leader;
+}
+
+/** Asks for the members that it knows, but for these `fields`. */
+export function ask(leader: Member, fields: Partial<ConfigurationChange>): Ready {
+  const { index: expectedIndex, ...members } = leader.node.configuration;
+  const change = { expectedIndex, ...members, ...fields };
+  return leader.step({ type: 'change-configuration', id: 7, change });
+}
+
+export function answerTo(
+  leader: Member,
+  fields: Partial<ConfigurationChange>,
+): ConfigurationAnswer | undefined {
+  return ask(leader, fields).configurationChanges[0];
+}
+
+/** The own disk has done all, and these followers have all. */
+export function commit(leader: Member, ...ids: MemberId[]): Ready {
+  leader.persist();
+  return acknowledge(leader, ...ids);
+}
+
+/** `voters | outgoing` and so on, without what is empty. */
+export function membersOf(member: Member): Record<string, unknown> {
+  const { index, ...lists } = member.node.configuration;
+  return { index, ...Object.fromEntries(Object.entries(lists).filter(([, l]) => l.length > 0)) };
+}

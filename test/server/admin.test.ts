@@ -1,0 +1,178 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { formedWith } from '../../src/raft/configuration.js';
+import type { Configuration, ConfigurationChange, MemberId } from '../../src/raft/types.js';
+import type { AdminResult } from '../../src/rpc/protocol.js';
+import { Admin } from '../../src/server/admin.js';
+import { Roster } from '../../src/server/roster.js';
+
+/** A leader that takes every change, or refuses the next ones. */
+function leader(configuration: Configuration = formedWith(['n1.a', 'n2.b', 'n3.c'])) {
+  const configured = new Map([1, 2, 3].map((i) => [`n${i}`, `h:${i}`]));
+  const self = { name: 'n1', incarnation: 'a' };
+  const roster = new Roster({ self, address: 'h:1', configured }, configuration);
+  const changes: ConfigurationChange[] = [];
+  const transfers: (MemberId | null)[] = [];
+  const refusals: BalsaError[] = [];
+  const warnings: string[] = [];
+  const active = new Set<MemberId>();
+  const replica = {
+    leader: 'n1' as string | null,
+    node: { role: 'leader' },
+    changeMembers(change: ConfigurationChange, done: (error: BalsaError | null) => void) {
+      changes.push(change);
+      const refused = refusals.shift() ?? null;
+      if (refused === null) {
+        const next = { ...roster.configuration, ...change, index: change.expectedIndex + 1 };
+        roster.update(next, next);
+      }
+      done(refused);
+    },
+    transfer(target: MemberId | null, done: (error: BalsaError | null) => void) {
+      transfers.push(target);
+      replica.leader = 'n2';
+      done(refusals.shift() ?? null);
+    },
+  };
+  const admin = new Admin({
+    replica,
+    roster,
+    isActive: (member) => active.has(member),
+    log: (level, fields) => void (level === 'warn' && warnings.push(String(fields.reason))),
+  });
+  return { admin, replica, roster, changes, transfers, refusals, warnings, active };
+}
+
+const command = (change: object): string =>
+  JSON.stringify({
+    op: 'change-members',
+    expectedIndex: 0,
+    add: [],
+    promote: [],
+    demote: [],
+    remove: [],
+    ...change,
+  });
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'none',
+    (error: unknown) => (error instanceof BalsaError ? error.code : String(error)),
+  );
+}
+
+describe('a command of an operator', () => {
+  test('is carried out by the leader, who answers with the members as they are then', async () => {
+    const { admin, changes } = leader();
+    const result: AdminResult = JSON.parse(await admin.run(command({ remove: ['n3'] })));
+    expect(changes).toMatchObject([{ expectedIndex: 0, voters: ['n1.a', 'n2.b'] }]);
+    expect(result.members.index).toBe(1);
+    expect(result.members.members.map((member) => member.name)).toEqual(['n1', 'n2']);
+  });
+
+  test('is refused by who does not lead, who names the leader', async () => {
+    const { admin, replica, changes } = leader();
+    replica.node.role = 'follower';
+    replica.leader = 'n2';
+    await expect(admin.run(command({ remove: ['n3'] }))).rejects.toMatchObject({
+      code: 'NOT_LEADER',
+      outcome: 'not-applied',
+      details: { leader: 'n2' },
+    });
+    expect(changes).toEqual([]);
+  });
+
+  test('against other members is refused before the log hears of it', async () => {
+    const { admin, changes } = leader();
+    const stale = admin.run(command({ expectedIndex: 4, remove: ['n3'] }));
+    expect(await codeOf(stale)).toBe('CONFIGURATION_CONFLICT');
+    expect(changes).toEqual([]);
+  });
+
+  test('what the log says against it is told as it is', async () => {
+    const { admin, refusals } = leader();
+    refusals.push(new BalsaError('QUORUM_AT_RISK', 'too few'));
+    expect(await codeOf(admin.run(command({ remove: ['n3'] })))).toBe('QUORUM_AT_RISK');
+  });
+
+  test('that changes nothing needs no entry', async () => {
+    const { admin, changes } = leader();
+    expect(await codeOf(admin.run(command({ promote: ['n2'] })))).toBe('none');
+    expect(changes).toEqual([]);
+  });
+
+  test('a transfer names a member, or nobody', async () => {
+    const { admin, transfers, refusals } = leader();
+    await admin.run(JSON.stringify({ op: 'transfer', target: 'n2' }));
+    await admin.run(JSON.stringify({ op: 'transfer', target: null }));
+    expect(transfers).toEqual(['n2.b', null]);
+    refusals.push(new BalsaError('TRANSFER_FAILED', 'too slow'));
+    expect(await codeOf(admin.run(JSON.stringify({ op: 'transfer', target: null })))).toBe(
+      'TRANSFER_FAILED',
+    );
+    expect(await codeOf(admin.run(JSON.stringify({ op: 'transfer', target: 'n9' })))).toBe(
+      'INVALID_ARGUMENT',
+    );
+  });
+});
+
+describe('a member that comes back with a new data folder', () => {
+  const anew = { name: 'n3', incarnation: 'x' };
+  const at = (replaces: string | null) => ({ address: 'h:9', replaces });
+
+  test('is let in as a learner that takes the place of its former self', async () => {
+    const { admin, changes } = leader();
+    await admin.letIn(anew, at('c'));
+    expect(changes).toMatchObject([
+      {
+        voters: ['n1.a', 'n2.b', 'n3.c'],
+        learners: ['n3.x'],
+        promotions: [{ member: 'n3.x', replaces: 'n3.c' }],
+      },
+    ]);
+    expect(changes[0]?.addresses).toContainEqual({ member: 'n3.x', address: 'h:9' });
+  });
+
+  test('is not let in twice, however often it asks', async () => {
+    const { admin, changes } = leader();
+    await Promise.all([admin.letIn(anew, at('c')), admin.letIn(anew, at('c'))]);
+    await admin.letIn(anew, at('c'));
+    expect(changes).toHaveLength(1);
+  });
+
+  test('that does not know who it was takes the place of whoever had its name and is not alive', async () => {
+    const { admin, changes, active, warnings } = leader();
+    active.add('n3.c');
+    await admin.letIn(anew, at(''));
+    expect([changes.length, warnings]).toEqual([0, ['n3.c is alive']]);
+    active.clear();
+    await admin.letIn(anew, at(''));
+    expect(changes[0]?.promotions).toEqual([{ member: 'n3.x', replaces: 'n3.c' }]);
+  });
+
+  test.each([
+    ['a follower', 'c', 'follower'],
+    ['a leader that it asks for nothing', null, 'leader'],
+  ])('%s does nothing', async (_what, replaces, role) => {
+    const { admin, replica, changes, warnings } = leader();
+    replica.node.role = role;
+    await admin.letIn(anew, at(replaces));
+    expect([changes, warnings]).toEqual([[], []]);
+  });
+
+  test('whose former self is no member is not let in; that is said once', async () => {
+    const { admin, changes, warnings } = leader();
+    await admin.letIn(anew, at('unknown'));
+    await admin.letIn(anew, at('unknown'));
+    expect(changes).toEqual([]);
+    expect(warnings).toEqual([expect.stringMatching(/no member is n3: use "balsa cluster add"/)]);
+  });
+
+  test('is tried again when the change was refused', async () => {
+    const { admin, changes, refusals } = leader();
+    refusals.push(new BalsaError('CHANGE_PENDING', 'not now'));
+    await admin.letIn(anew, at('c'));
+    await admin.letIn(anew, at('c'));
+    expect(changes).toHaveLength(2);
+  });
+});

@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { BalsaError } from '../../src/base/errors.js';
+import { connect } from '../../src/client/client.js';
+import { freePorts } from '../../src/cluster/free-ports.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import { Servers } from './servers.js';
+
+const metaOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8'));
+
+function changeMeta(folder: string, change: object): void {
+  writeFileSync(join(folder, 'meta.json'), JSON.stringify({ ...metaOf(folder), ...change }));
+}
+
+function failureOf(promise: Promise<unknown>): Promise<BalsaError> {
+  return promise.then(
+    () => Promise.reject(new Error('it did not fail')),
+    (error: BalsaError) => error,
+  );
+}
+
+/** A member of a cluster of one that was stopped when it held `k`. */
+async function stoppedOne(): Promise<{ servers: Servers; folder: string }> {
+  const servers = await Servers.reserve(1);
+  const [server] = await servers.startAll();
+  await using db = await connect(server?.address ?? '');
+  await db.put('k', 'v');
+  await server?.close();
+  return { servers, folder: join(servers.folder, 'n1') };
+}
+
+test('a state that was found damaged while it served is made again from the log', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  changeMeta(folder, { refuses: { code: 'STATE_CORRUPT', reason: 'a wrong checksum' } });
+  const server = await servers.start('n1');
+  await servers.leader();
+  await using db = await connect(server.address);
+  expect((await db.get('k')).value?.toString()).toBe('v');
+  expect(metaOf(folder).refuses).toBeNull();
+  expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toHaveLength(1);
+});
+
+test('a state that differed from that of the majority is not started on again', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  changeMeta(folder, { refuses: { code: 'STATE_DIVERGED', reason: 'another hash at 1024' } });
+  const error = await failureOf(servers.start('n1'));
+  expect(error.code).toBe('STATE_DIVERGED');
+  expect(error.message).toMatch(/another hash at 1024.*--reseed/);
+});
+
+test('the only member there is does not move its damaged log aside: there is nobody to ask', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  rmSync(join(folder, 'wal'), { recursive: true });
+  const error = await failureOf(servers.start('n1', { reseed: true }));
+  expect(error.code).toBe('WAL_CORRUPT');
+  expect(error.message).toMatch(/no other member/);
+  expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toEqual([]);
+});
+
+test('a folder that does not say whose it was asks for the place of whoever had the name', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const [port] = await freePorts(1);
+  const members = { ...servers.members, n2: `127.0.0.1:${port}` };
+  writeFileSync(join(folder, 'meta.json'), '{');
+  await servers.start('n1', { reseed: true, members });
+  expect(metaOf(folder)).toMatchObject({ clusterId: null, joining: { replaces: '' } });
+  expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toHaveLength(1);
+});
+
+test('one that joins says who it is, is let in, and is a member also after a restart without the flag', async () => {
+  await using servers = await Servers.reserve(1);
+  const [first] = await servers.startAll();
+  const [port] = await freePorts(1);
+  const address = `127.0.0.1:${port}`;
+  const change = { listen: address, advertise: address, members: { n2: address } };
+  const joiner = await servers.start('n2', { ...change, join: true });
+  await using toJoiner = await connect({ endpoints: [address], followLeader: false });
+  const { role, incarnation } = await toJoiner.status();
+  expect(role).toMatch(/^joining/);
+  await expect(toJoiner.get('k', { consistency: 'any' })).rejects.toThrow();
+  await using db = await connect({ endpoints: [first?.address ?? ''], timeoutMs: 20_000 });
+  await db.cluster.add({ name: 'n2', address });
+  const { members } = await db.cluster.settled();
+  expect(members.members).toContainEqual({
+    name: 'n2',
+    incarnation,
+    address,
+    role: 'voter',
+    promote: false,
+    replaces: null,
+  });
+  await joiner.close();
+  await servers.start('n2', change);
+  await db.put('k', 'v');
+  await waitUntil('the write on the new member', async () => {
+    await using reader = await connect({ endpoints: [address], followLeader: false });
+    const { value } = await reader.get('k', { consistency: 'any' });
+    return value === undefined ? undefined : true;
+  });
+});

@@ -1,0 +1,298 @@
+import type { Clock } from '../../src/base/clock.js';
+import type { BalsaError } from '../../src/base/errors.js';
+import type { Failpoints } from '../../src/base/failpoints.js';
+import { LIMITS, type Limits } from '../../src/base/limits.js';
+import { packOperations, type WriteBatch } from '../../src/base/operation.js';
+import { seededRandom } from '../../src/base/random.js';
+import { formedWith } from '../../src/raft/configuration.js';
+import type { CoreEvent, MemberId, Message } from '../../src/raft/types.js';
+import type { FormatVersions } from '../../src/rpc/protocol.js';
+import { finishInstall } from '../../src/server/finish-install.js';
+import { Replica } from '../../src/server/replica.js';
+import type { ReplicaNotice } from '../../src/server/replica-options.js';
+import type { StateCheckpoint } from '../../src/server/transport.js';
+import { StateMachine } from '../../src/statemachine/state-machine.js';
+import type { BatchAnswer } from '../../src/statemachine/types.js';
+import { MemoryLogStore } from '../../src/storage/memory-log-store.js';
+import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
+import { dialOver, type Fate, type Side } from './channel-pair.js';
+import { Scheduler } from './test-scheduler.js';
+
+/** A log that is cut soon, and snapshots of many chunks. */
+const SMALL: Limits = {
+  ...LIMITS,
+  logEntriesMax: 60,
+  logTrailingEntries: 10,
+  snapshotChunkBytes: 1024,
+  snapshotWindowBytes: 4096,
+  stateHashEntries: 16,
+};
+
+/** Whole replicas on a network and disks in memory, in simulated time, without faults of their own. */
+export class ReplicaWorld {
+  readonly scheduler: Scheduler;
+  readonly limits: Limits;
+  readonly machines = new Map<MemberId, TestMachine>();
+  /** `from>to`: nothing gets through. */
+  readonly cut = new Set<string>();
+  fate: (to: MemberId, from: Side, frame: Buffer) => Fate = () => 'pass';
+  formatsOf: (member: MemberId) => FormatVersions | null = () => ({ command: 2, snapshot: 1 });
+  #sequence = 0;
+
+  constructor(
+    members: readonly MemberId[],
+    limits: Partial<Limits> = {},
+    scheduler = new Scheduler(3),
+  ) {
+    this.scheduler = scheduler;
+    this.limits = { ...SMALL, ...limits };
+    for (const id of members) this.machines.set(id, new TestMachine(this, id, members));
+  }
+
+  async start(): Promise<void> {
+    for (const machine of this.machines.values()) await this.wait(machine.start());
+    await this.until(() => this.leader !== null);
+  }
+
+  machine(id: MemberId): TestMachine {
+    const machine = this.machines.get(id);
+    if (machine === undefined) throw new Error(`no member ${id}`);
+    return machine;
+  }
+
+  /** The one that leads the highest term. */
+  get leader(): TestMachine | null {
+    const leaders = this.running.filter(({ replica }) => replica.node.role === 'leader');
+    leaders.sort((a, b) => b.replica.node.term - a.replica.node.term);
+    return leaders[0] ?? null;
+  }
+
+  get running(): TestMachine[] {
+    return [...this.machines.values()].filter((machine) => machine.isRunning);
+  }
+
+  isolate(id: MemberId): void {
+    for (const other of this.machines.keys()) {
+      this.cut.add(`${id}>${other}`);
+      this.cut.add(`${other}>${id}`);
+    }
+  }
+
+  heal(): void {
+    this.cut.clear();
+  }
+
+  run(ms: number): Promise<void> {
+    return this.scheduler.run(this.scheduler.nowMs + ms);
+  }
+
+  async until(done: () => boolean, ms = 20_000): Promise<void> {
+    await this.scheduler.run(this.scheduler.nowMs + ms, done);
+    if (!done()) throw new Error('it did not come about');
+  }
+
+  /** What only goes on in simulated time. */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const settle = (): void => {
+      settled = true;
+    };
+    promise.then(settle, settle);
+    await this.run(0);
+    for (let i = 0; i < 1000 && !settled; i += 1) {
+      // Something must happen for promises to be looked at.
+      this.scheduler.plan(1, () => {});
+      await this.run(1);
+    }
+    return promise;
+  }
+
+  /** Writes so many keys through the leader, each as an entry of its own. */
+  async write(count: number, valueBytes = 100): Promise<BatchAnswer[]> {
+    const answers: BatchAnswer[] = [];
+    for (let i = 0; i < count; i += 1) {
+      const { leader } = this;
+      if (leader === null) throw new Error('no leader');
+      this.#sequence += 1;
+      const before = answers.length;
+      const batch = batchOf(this.#sequence, valueBytes);
+      leader.replica.write(batch, 1, (answer) => answers.push(answer));
+      await this.until(() => answers.length > before);
+    }
+    return answers;
+  }
+
+  /** All that run have applied the same, and have the same state. */
+  async converge(): Promise<void> {
+    const states = (): Set<string> =>
+      new Set(
+        this.running.map(({ replica }) => `${replica.appliedIndex} ${replica.machine.stateHash}`),
+      );
+    await this.until(() => states().size === 1);
+  }
+}
+
+export function batchOf(sequence: number, valueBytes = 100): WriteBatch {
+  const key = Buffer.from(`key ${sequence}`);
+  const operations = packOperations([
+    { type: 'put', key, value: Buffer.alloc(valueBytes, sequence) },
+  ]);
+  return {
+    sessionId: Buffer.alloc(16, 1),
+    bornIndex: 0,
+    sequence,
+    acknowledged: sequence - 1,
+    operations,
+  };
+}
+
+/** One machine: its disks stay when the replica on it stops. */
+export class TestMachine {
+  readonly id: MemberId;
+  readonly #world: ReplicaWorld;
+  readonly #members: readonly MemberId[];
+  readonly events: CoreEvent[] = [];
+  readonly notices: ReplicaNotice[] = [];
+  readonly failures: BalsaError[] = [];
+  /** Steps of storage, in order: see the tests of the installation. */
+  readonly steps: string[] = [];
+  readonly sent: Message[] = [];
+  logStore: MemoryLogStore;
+  vault: MemoryStateVault;
+  diskMs = 0.5;
+  failpoints: Failpoints = { hit: (name) => void this.steps.push(name) };
+  #standingStill: { timers: (() => void)[]; messages: (() => void)[] } | null = null;
+  #life = 0;
+  #replica: Replica | null = null;
+
+  constructor(world: ReplicaWorld, id: MemberId, members: readonly MemberId[]) {
+    this.#world = world;
+    this.id = id;
+    this.#members = members;
+    this.logStore = new MemoryLogStore({ schedule: this.#disk() });
+    this.vault = new MemoryStateVault(this.#vaultOptions());
+  }
+
+  get isRunning(): boolean {
+    return this.#replica !== null;
+  }
+
+  get replica(): Replica {
+    if (this.#replica === null) throw new Error(`${this.id} does not run`);
+    return this.#replica;
+  }
+
+  /** Power fails. */
+  crash(choice: VaultCrashChoice = {}): void {
+    this.#replica?.stop();
+    this.#replica = null;
+    this.#life += 1;
+    this.logStore = this.logStore.restart('lost', { schedule: this.#disk() });
+    this.vault = this.vault.crash(this.#vaultOptions(), choice);
+  }
+
+  async start(): Promise<void> {
+    const { scheduler, limits, machines, cut } = this.#world;
+    const life = this.#life;
+    const restoredLog = await finishInstall(this.vault, this.logStore);
+    const machine = await StateMachine.open(this.vault.current);
+    const to = (other: MemberId, deliver: (replica: Replica) => void): void => {
+      scheduler.plan(1, () => {
+        const receiver = machines.get(other);
+        if (receiver?.isRunning !== true || cut.has(`${this.id}>${other}`)) return;
+        receiver.#happens('messages', () => deliver(receiver.replica));
+      });
+    };
+    this.#replica = new Replica({
+      id: this.id,
+      cluster: { name: 'test', id: 'c1' },
+      configuration: formedWith(this.#members),
+      clock: this.#clock(life),
+      random: seededRandom(scheduler.random.int(2 ** 31)),
+      limits,
+      failpoints: this.#failpoints,
+      ...{ tickMs: 25, electionTicks: 30, heartbeatTicks: 4, diskStallTicks: 120 },
+      ...{ priority: 100, leaseMs: 0, leaseDriftMargin: 0.1 },
+      logStore: this.logStore,
+      restoredLog,
+      vault: this.vault,
+      machine,
+      openMachine: (store) => StateMachine.open(store),
+      transport: {
+        send: (other, messages) => {
+          this.sent.push(...messages);
+          to(other, (replica) => {
+            for (const message of messages) replica.receive(message);
+          });
+        },
+        sendStateHash: (other, checkpoint: StateCheckpoint) =>
+          to(other, (replica) => replica.receiveStateHash(this.id, checkpoint)),
+      },
+      dialSnapshot: (other, handlers) =>
+        dialOver(
+          {
+            scheduler,
+            accept: (channel) => {
+              const receiver = machines.get(other);
+              if (receiver?.isRunning !== true || cut.has(`${this.id}>${other}`)) return null;
+              return receiver.replica.acceptSnapshot(channel);
+            },
+            fate: (from, frame) =>
+              cut.has(`${this.id}>${other}`) ? 'break' : this.#world.fate(other, from, frame),
+          },
+          handlers,
+        ),
+      formats: { command: 2, snapshot: 1 },
+      formatsOf: (member) => this.#world.formatsOf(member),
+      nameOf: (member) => member,
+      onEvent: (event) => this.events.push(event),
+      onNotice: (notice) => this.notices.push(notice),
+      afterTurn: () => {},
+      onFailure: (error) => this.failures.push(error),
+    });
+    this.#replica.start();
+  }
+
+  /** The process stands still (SIGSTOP): timers are late, messages wait in the sockets. */
+  pause(): void {
+    this.#standingStill = { timers: [], messages: [] };
+  }
+
+  /** It goes on as an event loop does: late timers first, then what is in the sockets. */
+  goOn(): void {
+    const { timers, messages } = this.#standingStill ?? { timers: [], messages: [] };
+    this.#standingStill = null;
+    for (const late of [...timers, ...messages]) this.#world.scheduler.plan(0, late);
+  }
+
+  #happens(what: 'timers' | 'messages', run: () => void): void {
+    if (this.#standingStill === null) run();
+    else this.#standingStill[what].push(run);
+  }
+
+  #clock(life: number): Clock {
+    const clock = this.#world.scheduler.clock(() => this.#life === life);
+    return {
+      ...clock,
+      setTimer: (delayMs, callback) =>
+        clock.setTimer(delayMs, () => this.#happens('timers', callback)),
+      defer: (callback) => clock.defer(() => this.#happens('messages', callback)),
+    };
+  }
+
+  get #failpoints(): Failpoints {
+    return { hit: (name) => this.failpoints.hit(name) };
+  }
+
+  #vaultOptions() {
+    return { schedule: this.#disk(), failpoints: this.#failpoints };
+  }
+
+  #disk(): (complete: () => void) => void {
+    const life = this.#life;
+    return (complete) =>
+      void this.#world.scheduler.plan(this.diskMs, () => {
+        if (this.#life === life) complete();
+      });
+  }
+}

@@ -1,0 +1,217 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findEntry } from '../../src/cluster/entry.js';
+import { freePorts } from '../../src/cluster/free-ports.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import { balsa, type Run, temporaryFolder } from './support.js';
+
+/** Runs every line of docs/operations.md that begins with `balsa`, in order, against real processes. */
+const DOC = readFileSync(resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+const LINES = [...DOC.matchAll(/^ {4}(balsa .*)$/gm)].map((match) => match[1] as string);
+
+const folder = temporaryFolder();
+const replicas = new Map<string, ChildProcess>();
+let ports: number[] = [];
+let at = 0;
+
+beforeAll(async () => {
+  ports = await freePorts(9);
+});
+afterAll(() => {
+  for (const child of replicas.values()) child.kill('SIGKILL');
+  folder[Symbol.dispose]();
+});
+
+function addressOf(n: number): string {
+  return `127.0.0.1:${ports[n - 1]}`;
+}
+
+/** The words behind `balsa`, with places of this machine. */
+function wordsOf(line: string): string[] {
+  return line
+    .replace(/10\.0\.0\.(\d):7001/g, (_, n: string) => addressOf(Number(n)))
+    .replaceAll('/var/lib/balsa', folder.path)
+    .replace(/\S+\.snap/g, (name) => join(folder.path, name))
+    .split(' ')
+    .slice(1);
+}
+
+/** The next line of the document, which must be this one. */
+function nextLine(start: string): string {
+  const line = LINES[at] ?? '(the end)';
+  at += 1;
+  expect(line.slice(0, start.length + 6)).toBe(`balsa ${start}`);
+  return line;
+}
+
+async function runNext(start: string, endpoints: readonly number[] = [1, 2, 3]): Promise<Run> {
+  const words = wordsOf(nextLine(start));
+  return await balsa([...words, '--endpoints', endpoints.map(addressOf).join()]);
+}
+
+async function runDone(start: string, endpoints?: readonly number[]): Promise<Run> {
+  const run = await runNext(start, endpoints);
+  expect({ start, code: run.code, said: run.code === 0 ? '' : run.stderr }).toEqual({
+    start,
+    code: 0,
+    said: '',
+  });
+  return run;
+}
+
+/** Runs a line that starts a replica, and waits until it is ready. */
+async function startNext(name: string): Promise<string> {
+  const words = wordsOf(nextLine(`start --name ${name} `));
+  const child = spawn(process.execPath, [findEntry(), ...words, '--log-level', 'silent'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  replicas.set(name, child);
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await waitUntil(`${name} to be ready`, async () => {
+    if (child.exitCode !== null) throw new Error(`${name} has ended: ${said}`);
+    return said.includes(words.includes('--join') ? 'next: ' : 'is ready at') ? true : undefined;
+  });
+  return said;
+}
+
+async function stop(name: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  replicas.get(name)?.kill(signal);
+  await ended(name);
+}
+
+async function ended(name: string): Promise<number | null> {
+  const child = replicas.get(name);
+  if (child === undefined) throw new Error(`${name} runs`);
+  return await waitUntil(`${name} to end`, async () =>
+    child.exitCode === null && child.signalCode === null ? undefined : child.exitCode,
+  );
+}
+
+async function put(key: string, value: string, n = 1): Promise<void> {
+  const run = await balsa(['put', key, value, '--endpoints', addressOf(n)]);
+  expect(run).toMatchObject({ code: 0 });
+}
+
+async function get(key: string, n: number): Promise<string> {
+  return (await balsa(['get', key, '--endpoints', addressOf(n)])).stdout;
+}
+
+async function leaderAt(n: number): Promise<void> {
+  await waitUntil(`a leader at ${n}`, async () =>
+    (await balsa(['status', '--endpoints', addressOf(n)])).code === 0 ? true : undefined,
+  );
+}
+
+async function members(): Promise<string> {
+  const { stdout } = await balsa(['cluster', 'members', '-o', 'json', '--endpoints', addressOf(1)]);
+  const { members: found } = JSON.parse(stdout) as { members: { name: string; role: string }[] };
+  return found
+    .map(({ name, role }) => (role === 'voter' ? name : `(${name})`))
+    .sort()
+    .join(' ');
+}
+
+/** Flips a bit in the middle of what the log holds. */
+function damageLog(name: string): void {
+  const wal = join(folder.path, name, 'wal');
+  const file = join(wal, readdirSync(wal).sort()[0] ?? '');
+  const bytes = readFileSync(file);
+  const position = bytes.indexOf('first value');
+  expect(position).toBeGreaterThan(0);
+  bytes[position] = 0x21;
+  writeFileSync(file, bytes);
+}
+
+test('every line of docs/operations.md does what the document says', async () => {
+  // The first two are of a cluster that is there already.
+  const statusAndMembers = LINES.slice(0, 2);
+  at = 2;
+  await startNext('n1');
+  await leaderAt(1);
+  await put('a', 'first value');
+  at = 0;
+  expect(statusAndMembers).toHaveLength(2);
+  expect((await runDone('status', [1])).stdout).toContain('leader');
+  expect((await runDone('cluster members', [1])).stdout).toContain('leads');
+  at = 3;
+
+  // Grow
+  expect(await startNext('n2')).toContain('next: balsa cluster add n2');
+  expect((await runDone('cluster add n2')).stderr).toContain('n2 has a vote');
+  await startNext('n3');
+  await runDone('cluster add n3');
+  await startNext('n4');
+  await runDone('cluster add n4');
+  expect(await members()).toBe('(n4) n1 n2 n3');
+  await runDone('cluster promote n4');
+  expect(await members()).toBe('n1 n2 n3 n4');
+
+  // Shrink
+  await runDone('cluster demote n4');
+  await runDone('cluster remove n4');
+  expect(await ended('n4')).toBe(1);
+
+  // Hand the leadership over
+  expect((await runDone('cluster transfer n2')).stdout).toBe('n2\n');
+  expect((await runDone('cluster transfer')).stdout).toMatch(/^n[13]\n$/);
+
+  // Replace
+  await stop('n3', 'SIGKILL');
+  await startNext('n5');
+  expect((await runDone('cluster replace n3 n5')).stderr).toContain('replaced n3 by n5');
+  expect(await members()).toBe('n1 n2 n5');
+
+  // Repair
+  await stop('n2');
+  damageLog('n2');
+  const verified = await runNext('wal verify');
+  expect(verified).toMatchObject({ code: 1 });
+  expect(verified.stdout).toContain(join(folder.path, 'n2', 'wal'));
+  // It reads on behind the damage.
+  expect((await runNext('wal inspect')).stdout).toContain('configuration');
+  await startNext('n2');
+  await waitUntil('n2 to be a voter again', async () =>
+    (await members()) === 'n1 n2 n5' && (await get('a', 2)) === 'first value' ? true : undefined,
+  );
+  expect(readdirSync(join(folder.path, 'n2')).join()).toContain('damaged-');
+
+  // Back up and restore
+  await runDone('snapshot save');
+  expect((await runDone('snapshot inspect')).stderr).toContain('every checksum is right');
+  await runDone('snapshot restore');
+  await startNext('n9');
+  await leaderAt(9);
+  expect(await get('a', 9)).toBe('first value');
+
+  // When the majority is lost for good
+  await put('b', 'second value');
+  await stop('n1');
+  await stop('n2', 'SIGKILL');
+  await stop('n5', 'SIGKILL');
+  const plan = await runNext('recover');
+  expect(plan).toMatchObject({ code: 2 });
+  expect(plan.stderr).toContain('What may be lost');
+  await runDone('recover');
+  await startNext('n1');
+  await leaderAt(1);
+  expect(await get('b', 1)).toBe('second value');
+  await runDone('snapshot save', [1]);
+  await startNext('n6');
+  await runDone('cluster add n6', [1]);
+
+  // In scripts
+  const { stdout } = await runDone('cluster members', [1]);
+  const { index } = JSON.parse(stdout) as { index: number };
+  const line = nextLine('cluster remove n6').replace('INDEX', String(index));
+  const stale = line.replace(String(index), String(index - 1));
+  const endpoints = ['--endpoints', addressOf(1)];
+  expect((await balsa([...wordsOf(stale), ...endpoints])).code).toBe(4);
+  expect((await balsa([...wordsOf(line), ...endpoints])).code).toBe(0);
+  expect(await members()).toBe('n1');
+  expect(at).toBe(LINES.length);
+});

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { unpack } from '../../src/base/codec.js';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { inspectWalFolder } from '../../src/server/offline-wal.js';
+
+const OLD = {
+  args: ['--unsafe-formats', 'command=1'],
+  env: { BALSA_UNSAFE_TESTING: '1' },
+};
+
+/** The versions of the commands in the log of a stopped replica, in order, each run of equal ones once. */
+function commandVersions(dataFolder: string): unknown[] {
+  const versions: unknown[] = [];
+  inspectWalFolder(dataFolder, (record) => {
+    if (record.kind !== 'entry' || record.type !== 'command') return;
+    const [version] = unpack(record.payload) as unknown[];
+    if (versions.at(-1) !== version) versions.push(version);
+  });
+  return versions;
+}
+
+test('a newer form of commands is written only when every member can read it', async () => {
+  await using cluster = await LocalCluster.start({ env: OLD.env, extraArgs: OLD.args });
+  await using db = await cluster.connect();
+  await db.put('a', 'all old');
+  for (const name of ['n1', 'n2', 'n3']) {
+    // The last one of two equal flags counts: no restriction.
+    await cluster.restart(name, { args: ['--unsafe-formats', ''] });
+    await db.put('a', `${name} is new`);
+    if (name === 'n3') continue;
+    const { leader } = await cluster.waitForLeader();
+    await db.put('a', `led by ${leader}`);
+  }
+  await cluster.waitFor('a command of the newer form', async () => {
+    await db.put('a', 'all new');
+    return (await cluster.waitForLeader()).followers.filter((f) => f.active).length === 2;
+  });
+  await db.put('a', 'the last');
+  for (const name of ['n1', 'n2', 'n3']) {
+    const { appliedIndex } = await cluster.waitForLeader();
+    await cluster.waitForApplied(appliedIndex);
+    expect((await cluster.status(name)).role).toMatch(/leader|follower/);
+  }
+  const folders = cluster.replicas.map((replica) => replica.dataFolder);
+  for (const name of ['n1', 'n2', 'n3']) await cluster.stop(name);
+  for (const folder of folders) {
+    const versions = commandVersions(folder);
+    // A new leader that has not heard of all yet writes the older form for a moment.
+    expect([versions[0], versions.at(-1)]).toEqual([1, 2]);
+  }
+});
