@@ -9,9 +9,17 @@ import { BalsaError } from './errors.js';
  */
 const packr = new Packr({ useRecords: false, mapsAsObjects: false, int64AsType: 'number' });
 
-/** `value` as bytes of their own; safe to keep. */
+/**
+ * `value` as bytes, to be sent or written soon. Nobody overwrites them, but they are a view of a larger
+ * buffer (up to some MiB) that stays in memory as long as they do: see {@link packToKeep}.
+ */
 export function pack(value: unknown): Buffer {
   return packr.pack(value) as Buffer;
+}
+
+/** `value` as bytes that hold on to no more memory than they need (Node's small pool aside). */
+export function packToKeep(value: unknown): Buffer {
+  return Buffer.from(pack(value));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { check, pack, unpack } from './codec.js';
+import { check, pack, packToKeep, unpack } from './codec.js';
 import { BalsaError } from './errors.js';
 import type { Limits } from './limits.js';
 
@@ -81,7 +81,7 @@ function toOperation(value: unknown): WriteOperation {
 }
 
 export function packResults(results: readonly WriteResult[]): Buffer {
-  return pack(
+  return packToKeep(
     results.map((r) =>
       r.type === 'put' ? [PUT, r.revision] : [DELETE, r.revision, r.deleted ? 1 : 0],
     ),

@@ -40,7 +40,7 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   DATA_FOLDER_IN_USE: 'another --data, or stop the replica that uses the folder',
   DATA_FOLDER_MISMATCH: 'check --name, --cluster and --data: the folder is of another replica',
   DATA_FOLDER_UNUSABLE: 'check --data and the rights of the folder',
-  DISK_FULL: 'free some space, then start the replica again; nothing acknowledged is lost',
+  DISK_FULL: 'free some space, then the same again; nothing acknowledged is lost',
   DISK_FAILED: 'check the disk, then start the replica again; the others go on meanwhile',
   CONFIGURATION_CONFLICT: 'balsa cluster members shows them as they are now',
   CHANGE_PENDING: 'the same command again in a moment',

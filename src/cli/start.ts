@@ -38,7 +38,7 @@ const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: st
   ],
   electionPriority: [
     '--election-priority <n>',
-    'the highest had better lead; 0: never a candidate (default: 100)',
+    'the highest had better lead; 0: only while no other can (default: 100)',
   ],
   leaseReads: [
     '--lease-reads',

@@ -30,6 +30,7 @@ async function runStatus(context: Context): Promise<ExitCode> {
   const rows = toRows(answers);
   if (rows.length === 0) throw nobodyAnswers(answers);
   await printRows(context, rows);
+  refuseSeveralClusters(answers);
   const { output } = context;
   const view = bestView(answers);
   if (output.format === 'table' && view !== null) {
@@ -53,6 +54,23 @@ async function askCluster(context: Context): Promise<Answer[]> {
     [...new Set(others)].map((address) => askReplica(context, address)),
   );
   return [...first, ...second];
+}
+
+/** Two clusters of one name look like one with two leaders: after `recover`, when old members come back. */
+function refuseSeveralClusters(answers: readonly Answer[]): void {
+  const names = new Map<string, string[]>();
+  for (const { status } of answers) {
+    if (status === null || status.clusterId === '') continue;
+    const known = names.get(status.clusterId);
+    if (known === undefined) names.set(status.clusterId, [status.replica]);
+    else if (!known.includes(status.replica)) known.push(status.replica);
+  }
+  if (names.size < 2) return;
+  const clusters = [...names].map(([id, members]) => `${members.join(', ')} (${id})`);
+  throw new BalsaError(
+    'CLUSTER_MISMATCH',
+    `these are members of different clusters: ${clusters.join('; ')}`,
+  );
 }
 
 function nobodyAnswers(answers: readonly Answer[]): BalsaError {

@@ -2,6 +2,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { AdminCommand, AdminResult, ReplicaStatus } from '../rpc/protocol.js';
 import { Engine } from './engine.js';
 import { isDone, memberCalled } from './member-goals.js';
+import { checkNewcomer } from './newcomer.js';
 import type { CallOptions } from './options.js';
 import { invalid } from './options.js';
 import type { CallLimits } from './pending.js';
@@ -73,7 +74,8 @@ export class ClusterAdmin {
   /**
    * Lets a replica in that waits for it. Resolves when it is a member, a learner at first; it becomes a
    * voter by itself when it has caught up: see {@link settled}.
-   * @throws BalsaError `UNREACHABLE` when the replica does not answer at its address
+   * @throws BalsaError `UNREACHABLE` when the replica does not answer at its address, `CLUSTER_MISMATCH` when it
+   *   belongs to another cluster
    * @example
    * ```ts
    * await db.cluster.add({ name: 'n4', address: '10.0.0.4:7001' });
@@ -194,7 +196,9 @@ export class ClusterAdmin {
         if (!isConflict && !mayTryAgain(error)) throw mayBeDone ? asUnknown(error) : error;
         await this.#pause(failures, limits, mayBeDone ? asUnknown(error) : error);
         if (!mayBeDone) continue;
-        const found = await this.#outcome(change, limits);
+        const found = await this.#outcome(change, limits).catch((cause: unknown) => {
+          throw asUnknown(asBalsaError(cause));
+        });
         if (found !== null) return found;
       }
     }
@@ -240,9 +244,13 @@ export class ClusterAdmin {
     const engine = new Engine(env, { ...settings, ...own });
     try {
       await engine.connect();
-      const { replica, incarnation } = await this.#status(limits, engine);
-      if (replica === name) return incarnation;
-      throw invalid(`the replica at ${address} is called ${replica}, not ${name}`);
+      const found = await this.#status(limits, engine);
+      const { replica, incarnation } = found;
+      if (replica !== name) {
+        throw invalid(`the replica at ${address} is called ${replica}, not ${name}`);
+      }
+      checkNewcomer(found, address, await this.#status(limits));
+      return incarnation;
     } finally {
       engine.close();
     }

@@ -1,4 +1,4 @@
-import { check, pack, unpack } from '../base/codec.js';
+import { check, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Configuration, LogIndex, MemberId, MemberPlace, Promotion } from './types.js';
 
@@ -7,7 +7,7 @@ const FORMAT = 1;
 
 export function packConfiguration(configuration: Omit<Configuration, 'index'>): Buffer {
   const { voters, votersOutgoing, learners, learnersNext, promotions, addresses } = configuration;
-  return pack([
+  return packToKeep([
     FORMAT,
     voters,
     votersOutgoing,

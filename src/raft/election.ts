@@ -29,9 +29,18 @@ export function campaign(state: RaftState, reason: string): void {
   recordVote(state, state.id, true);
 }
 
+/**
+ * For so many election timeouts a member of priority 0 leaves it to others to come forward. Not for
+ * good: the only voter that is left must lead, and so must one whose log nobody else may lack (what is
+ * committed may be on the disks of such members alone). It hands over as soon as another can lead.
+ */
+const RELUCTANT_TIMEOUTS = 5;
+
 /** The election timer has run out. */
 export function electionTimedOut(state: RaftState): void {
-  if (state.options.priority === 0) forgetLeader(state, 'election-timeout');
+  state.timeoutsWithoutLeader += 1;
+  const waits = state.options.priority === 0 && state.timeoutsWithoutLeader <= RELUCTANT_TIMEOUTS;
+  if (waits) forgetLeader(state, 'election-timeout');
   else campaign(state, 'election-timeout');
 }
 

@@ -97,6 +97,7 @@ export function follow(state: RaftState, leader: MemberId): void {
     state.leadership === null && (state.leader === null || state.leader === leader),
     `one leader in term ${state.currentTerm}: ${state.leader} and ${leader}`,
   );
+  state.timeoutsWithoutLeader = 0;
   if (state.role !== 'follower') {
     // Paper §5.2: a candidate recognises the leader of its own term.
     becomeFollower(state, { term: state.currentTerm, leader, reason: 'leader-elected' });

@@ -23,8 +23,6 @@ export class Leadership {
   transfer: Transfer | null = null;
   /** From here on another may be elected in spite of a lease: there is none in this term any more. */
   timeoutNowSent = false;
-  /** Not before this tick does it hand over by itself again. */
-  handOverFromTick: number;
   /** Bytes of the entries of this leadership that are not committed. */
   uncommittedBytes = 0;
   heartbeatElapsed = 0;
@@ -51,7 +49,6 @@ export class Leadership {
     this.#electionTicks = options.electionTicks;
     this.firstIndex = start.firstIndex;
     this.sinceTick = start.tick;
-    this.handOverFromTick = start.tick + options.electionTicks;
     this.catchUps = new CatchUps(options.electionTicks);
     for (const member of otherMembers(start.configuration, options.id)) {
       this.#progress.set(member, new Progress(member, start.firstIndex, options.limits));
@@ -73,13 +70,14 @@ export class Leadership {
 
   /**
    * A configuration has taken effect. Whoever it leaves out goes on receiving the log for an election
-   * timeout: a member that knows of its removal starts no elections.
+   * timeout: a member that knows of its removal starts no elections. Whoever comes back meanwhile begins
+   * anew: what was under way to it (a snapshot) was given up with its membership.
    */
   follow(configuration: Configuration, tick: number): void {
     const members = new Set(otherMembers(configuration, this.#id));
     for (const member of members) {
-      this.#leaving.delete(member);
-      if (this.#progress.has(member)) continue;
+      const comesBack = this.#leaving.delete(member);
+      if (this.#progress.has(member) && !comesBack) continue;
       this.#progress.set(member, new Progress(member, configuration.index, this.#limits));
     }
     for (const member of this.#progress.keys()) {

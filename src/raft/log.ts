@@ -99,7 +99,7 @@ export class RaftLog {
     this.#cache.reset(place.index + 1);
   }
 
-  /** Lets entries through `throughIndex` (applied, and on disk) go where the bound asks for it. */
+  /** Lets entries through `throughIndex` (committed, and on disk) go where the bound asks for it. */
   evict(throughIndex: LogIndex): void {
     this.#cache.evict(throughIndex, this.#cacheBytesMax);
   }

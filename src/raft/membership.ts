@@ -12,7 +12,7 @@ import type { Leadership } from './leadership.js';
 import { appendOwn } from './own-entries.js';
 import { isQuorumActive } from './quorum.js';
 import type { RaftState } from './state.js';
-import { abortTransfer, bestTarget, handOver } from './transfer.js';
+import { abortTransfer, bestTarget, handOver, mayHandOver } from './transfer.js';
 import type {
   ChangeRefusal,
   ConfigurationChange,
@@ -170,7 +170,7 @@ function promoteReady(state: RaftState, leadership: Leadership): void {
   if (!isHeard(state, leadership, next)) return;
   const heir = heirFor(state, leadership, next);
   if (heir === null) appendMembers(state, leadership, next);
-  else if (state.now >= leadership.handOverFromTick) {
+  else if (mayHandOver(state, leadership)) {
     handOver(state, leadership, heir, 'is to be replaced');
   }
 }

@@ -124,7 +124,8 @@ export function handleLoaded(state: RaftState, member: MemberId, entries: readon
 export function replicate(state: RaftState, leadership: Leadership): void {
   for (const progress of leadership.followers()) {
     if (progress.nextIndex <= state.log.start.index) {
-      offerSnapshot(state, progress);
+      // Who is no member any more gets what is left of the log, but no snapshot.
+      if (!leadership.isLeaving(progress.member)) offerSnapshot(state, progress);
     } else if (progress.nextIndex <= state.log.lastIndex && progress.ready) {
       sendNextEntries(state, progress);
     } else if (progress.askDue || hasNewsFor(state, progress)) {

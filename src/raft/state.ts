@@ -48,6 +48,13 @@ export class RaftState {
   electionElapsed = 0;
   /** At which value of `electionElapsed` an election starts. */
   electionTimeout = 0;
+  /** How often the election timer has run out since a leader was heard. */
+  timeoutsWithoutLeader = 0;
+  /**
+   * Not before this tick does it hand leadership over by itself again. Outlives its leadership: the
+   * target may be one that can be asked to campaign and cannot win, again and again.
+   */
+  handOverFromTick = 0;
   /** The answers to the election under way. */
   readonly votes = new Map<MemberId, boolean>();
   /** Not null exactly while the role is `leader`. */
@@ -67,7 +74,9 @@ export class RaftState {
     this.writes = new WritesUnderWay(restored.hardState, restored.lastIndex);
     this.forwardedReads = new ForwardedReads(options.random);
     // Who has been in no term has promised nothing.
-    this.votePromise = new VotePromise(restored.hardState.currentTerm > 0 ? options.leaseMs : 0);
+    const { leaseMs, leaseMsBefore = 0 } = options;
+    const promisedMs = restored.hardState.currentTerm > 0 ? Math.max(leaseMs, leaseMsBefore) : 0;
+    this.votePromise = new VotePromise(promisedMs);
     this.currentTerm = restored.hardState.currentTerm;
     this.votedFor = restored.hardState.votedFor;
     this.appliedIndex = restored.appliedIndex;
@@ -185,9 +194,12 @@ export class RaftState {
     this.appliedIndex = place.index;
   }
 
-  /** The memory may let go what is applied, and on the own disk. */
+  /**
+   * The memory may let go what is committed, and on the own disk. Also what is not applied yet: a member
+   * that applies more slowly than its leader sends would else hold all that lies between in memory.
+   */
   evictLog(): void {
-    this.log.evict(Math.min(this.appliedIndex, this.writes.flushedIndex));
+    this.log.evict(Math.min(this.commitIndex, this.writes.flushedIndex));
   }
 
   /** One write for all that changed since the last one; `null` when nothing must be written. */

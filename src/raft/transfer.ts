@@ -16,7 +16,7 @@ export interface Transfer {
 
 type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
 
-/** Election timeouts between two hand-overs that one leader begins by itself: the first may have failed. */
+/** Election timeouts between two hand-overs that one member begins by itself: the first may have failed. */
 const PAUSE_TIMEOUTS = 10;
 
 /** An operator asks for it. `null`: to whom the leader thinks best. */
@@ -60,8 +60,14 @@ export function handOver(
   reason: string,
 ): void {
   const { electionTicks } = state.options;
-  leadership.handOverFromTick = state.now + PAUSE_TIMEOUTS * electionTicks;
+  state.handOverFromTick = state.now + PAUSE_TIMEOUTS * electionTicks;
   startTransfer(state, leadership, { target, ids: [], reason });
+}
+
+/** Is it time for a leader to begin one by itself: has it led for a while, and not tried of late? */
+export function mayHandOver(state: RaftState, leadership: Leadership): boolean {
+  const { now, handOverFromTick, options } = state;
+  return now >= Math.max(leadership.sinceTick + options.electionTicks, handOverFromTick);
 }
 
 /** Asks the target to campaign, once it has the whole log. */
@@ -133,7 +139,7 @@ export function bestTarget(
 /** Who has led for a while makes room for a member that had better lead (`RaftOptions.priority`). */
 export function handOverByPriority(state: RaftState, leadership: Leadership): void {
   const { configuration, commitIndex } = state;
-  if (state.now < leadership.handOverFromTick || leadership.transfer !== null) return;
+  if (!mayHandOver(state, leadership) || leadership.transfer !== null) return;
   if (commitIndex < leadership.firstIndex || isJoint(configuration)) return;
   const better = configuration.voters.filter(
     (member) =>

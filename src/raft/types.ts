@@ -197,7 +197,7 @@ export type RaftEvent =
   | { readonly type: 'read'; readonly id: number }
   /** The write of `Ready.write` with this number, and all before it, is on disk. */
   | { readonly type: 'persisted'; readonly sequence: number }
-  /** The state machine has applied through here (lets the cache of the log go). */
+  /** The state machine has applied through here: so far may the log be given up. */
   | { readonly type: 'applied'; readonly index: LogIndex }
   /** Entries asked for in `Ready.loads`, read back from the disk; none when the log is compacted there. */
   | { readonly type: 'loaded'; readonly member: MemberId; readonly entries: readonly Entry[] }
@@ -411,12 +411,18 @@ export interface RaftOptions {
   /** Ticks between heartbeats; at most a third of `electionTicks`. */
   readonly heartbeatTicks: number;
   /**
-   * Who had better lead: an active, caught-up voter of higher priority is handed the leadership. 0: never
-   * starts an election by itself. Default of the server: 100.
+   * Who had better lead: an active, caught-up voter of higher priority is handed the leadership. 0: starts
+   * an election only when nobody else has come forward for several election timeouts. Default of the
+   * server: 100.
    */
   readonly priority: number;
   /** Length of a leader's lease for reads, in milliseconds; 0 (default of the server): no leases. */
   readonly leaseMs: number;
+  /**
+   * The longest lease that an earlier start on the same disk may have promised, in milliseconds. Default: as
+   * `leaseMs`.
+   */
+  readonly leaseMsBefore?: number;
   /** Share of `leaseMs` by which clocks may run apart: a leader uses `leaseMs * (1 - it)`. */
   readonly leaseDriftMargin: number;
   /** A leader whose oldest write has been under way for this many ticks steps down; nobody starts an

@@ -152,7 +152,7 @@ export class ClientConnection {
     if (hello.clusterId !== null && hello.clusterId !== own.clusterId) {
       throw new BalsaError(
         'CLUSTER_MISMATCH',
-        `the client asks for cluster ${hello.clusterId}, this replica belongs to ${own.clusterId}`,
+        `the client asks for cluster ${hello.clusterId}, this replica belongs to ${own.clusterId || 'none yet'}`,
       );
     }
     this.#hello = hello;

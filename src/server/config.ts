@@ -30,7 +30,7 @@ export interface ServerConfig {
    * members. Default false.
    */
   readonly reseed: boolean;
-  /** Members of higher priority had better lead; 0: never starts an election. Default 100. */
+  /** Members of higher priority had better lead; 0: only when no other comes forward. Default 100. */
   readonly electionPriority: number;
   /** Serve linearizable reads at the leader under a lease, without asking a majority. Default false. */
   readonly leaseReads: boolean;

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { crc32 } from '../base/checksum.js';
 import { BalsaError } from '../base/errors.js';
 import type { Files } from '../storage/files.js';
 
-const FORMAT = 1;
+/** 2: with a checksum. */
+const FORMAT = 2;
 const META_FILE = 'meta.json';
 /** Folders of damaged data that was moved aside. */
 const ASIDE = 'damaged-';
@@ -30,6 +32,8 @@ const metaSchema = z.object({
     .default(null),
   /** Where the founding members were, by name. */
   addresses: z.record(z.string(), z.string()).default({}),
+  /** The longest lease that it may have promised, in milliseconds; see `LeaseRecord`. */
+  leaseMs: z.number().nonnegative().default(0),
   /** Each time when the cluster was forced to go on without its majority (`balsa recover`). */
   recovered: z
     .array(
@@ -54,7 +58,7 @@ export type MetaToWrite = Omit<z.input<typeof metaSchema>, 'format'>;
 export function newMeta(owner: { cluster: string; name: string; incarnation: string }): Meta {
   const { cluster, name, incarnation } = owner;
   const none = { clusterId: null, formation: null, joining: null, refuses: null };
-  return { cluster, name, incarnation, ...none, addresses: {}, recovered: [] };
+  return { cluster, name, incarnation, ...none, addresses: {}, leaseMs: 0, recovered: [] };
 }
 
 /**
@@ -117,8 +121,10 @@ export class DataFolder {
     const fresh = `${path}.new`;
     this.#guard('write', () => {
       if (this.#files.exists(fresh)) this.#files.remove(fresh);
-      const text = `${JSON.stringify({ format: FORMAT, ...meta }, null, 2)}\n`;
-      this.#writeFile(fresh, Buffer.from(text));
+      // What was read of an older format becomes one of this.
+      const content = Object.assign({ format: FORMAT }, meta, { format: FORMAT });
+      const text = JSON.stringify({ ...content, checksum: checksumOf(content) }, null, 2);
+      this.#writeFile(fresh, Buffer.from(`${text}\n`));
       this.#files.rename(fresh, path);
       this.#files.syncFolder(this.path);
     });
@@ -204,13 +210,23 @@ export class DataFolder {
 
 function parseMeta(bytes: Buffer, path: string): FolderMeta {
   try {
-    return metaSchema.parse(JSON.parse(bytes.toString('utf8')));
+    const { checksum, ...content } = JSON.parse(bytes.toString('utf8'));
+    const isWhole = checksum === checksumOf(content);
+    // Without one it was written before there were checksums, or by a version that does otherwise.
+    const mayLack = content.format === 1 || content.format > FORMAT;
+    if (!isWhole && !(checksum === undefined && mayLack)) throw new Error('wrong checksum');
+    return metaSchema.parse(content);
   } catch (cause) {
     throw new BalsaError('STATE_CORRUPT', `${path} is damaged: put the file back from a copy`, {
       cause,
       details: { file: path },
     });
   }
+}
+
+/** Of the values, not of how they are laid out. */
+function checksumOf(content: object): number {
+  return crc32(Buffer.from(JSON.stringify(content)));
 }
 
 type OwnedMeta = Pick<Meta, 'cluster' | 'name' | 'clusterId' | 'formation'>;

@@ -11,6 +11,7 @@ import type { ServerConfig } from './config.js';
 import { type DataFolder, GIVE_UP_CODES, type Meta } from './data-folder.js';
 import { formedConfiguration } from './formation.js';
 import { ownFormats } from './formats.js';
+import { LeaseRecord, leaseMsOf } from './lease-record.js';
 import { Listener } from './listener.js';
 import type { Logger } from './log.js';
 import { memberId, nameOf } from './member-id.js';
@@ -69,6 +70,7 @@ export class Member implements Server {
   readonly #refusals: RefusalWatch;
   readonly #readiness = new Readiness(() => this.#isReady());
   #meta: Meta;
+  #lease: LeaseRecord | null = null;
   #roster: Roster | null = null;
   #serving: Serving | null = null;
   #listener: Listener | null = null;
@@ -130,7 +132,7 @@ export class Member implements Server {
       clusterId: this.#standing.cluster?.clusterId ?? '',
       members: this.#members(),
       membership: this.#roster?.status() ?? NO_MEMBERS,
-      waits: this.#waits(),
+      waits: this.#standing.waits,
       replica: this.#serving?.replica ?? null,
       stores,
       clientStreams: this.#clients.streams,
@@ -183,7 +185,7 @@ export class Member implements Server {
       this.#startReplica();
     } else if (this.#standing.joining !== null) {
       const { incarnation } = this.#self;
-      log.info({ incarnation, address: config.advertise }, this.#waits());
+      log.info({ incarnation, address: config.advertise }, this.#standing.waits);
     } else if (Object.keys(config.members).length === 1) {
       this.#standing.formAlone();
       this.#step();
@@ -205,22 +207,34 @@ export class Member implements Server {
 
   /** A step into a cluster: on disk before anybody hears of it, or votes. */
   #step(): void {
-    const { folder, log, config } = this.#parts;
+    const { log, config } = this.#parts;
     const { cluster, bound } = this.#standing;
     if (bound === null || this.#stopping) return;
     const clusterId = cluster?.clusterId ?? null;
     const addresses = { ...config.members };
-    this.#meta = { ...this.#meta, clusterId, formation: [...bound], addresses };
-    folder.writeMeta(this.#meta);
+    this.#writeMeta({ clusterId, formation: [...bound], addresses });
     if (cluster === null) return;
     log.info({ clusterId, founders: bound }, 'belongs to a cluster');
     this.#startReplica();
+  }
+
+  /** Durable when it returns. */
+  #writeMeta(change: Partial<Meta>): void {
+    this.#meta = { ...this.#meta, ...change };
+    this.#parts.folder.writeMeta(this.#meta);
   }
 
   #startReplica(): void {
     const { config, stores, log } = this.#parts;
     const { cluster } = this.#standing;
     if (cluster === null || this.#serving !== null) return;
+    this.#lease = new LeaseRecord({
+      recordedMs: this.#meta.leaseMs,
+      leaseMs: leaseMsOf(config),
+      clock: this.#clock,
+      write: (leaseMs) => this.#writeMeta({ leaseMs }),
+      onFailure: (error) => this.#failed(error),
+    });
     const base = formedConfiguration(cluster.members);
     const configured = new Map(Object.entries({ ...this.#meta.addresses, ...config.members }));
     const options = { self: this.#self, address: config.advertise, configured };
@@ -235,6 +249,7 @@ export class Member implements Server {
       base,
       formats: this.#formats,
       roster,
+      leaseMsBefore: this.#lease.beforeMs,
       transport: this.#peers,
       onEvent: (event) => this.#onEvent(event),
       onNotice: ({ type, ...fields }) => log.info(fields, type),
@@ -332,20 +347,11 @@ export class Member implements Server {
     return Object.entries(config.members).map(([name, address]) => ({ name, address }));
   }
 
-  /** What it does as long as it has no role. */
-  #waits(): string {
-    const { joining, missing } = this.#standing;
-    if (joining === null) return `forming, waits for ${missing.join(', ')}`;
-    return joining.replaces === null
-      ? 'joining, waits to be added (balsa cluster add)'
-      : 'joining, waits for the leader to let it in again';
-  }
-
   #whyNotServing(): string {
     const { joining, missing } = this.#standing;
     return joining === null
       ? `the cluster is being formed: ${this.name} waits for ${missing.join(', ')}`
-      : `${this.name} is ${this.#waits()}`;
+      : `${this.name} is ${this.#standing.waits}`;
   }
 
   // -------------------------------------------------------------------------------------------
@@ -442,13 +448,14 @@ export class Member implements Server {
   /** After some failures this data must not be started on again as if nothing had been. */
   #giveUp(error: BalsaError): void {
     const code = GIVE_UP_CODES.find((known) => known === error.code);
-    const { folder, log } = this.#parts;
     if (code === undefined) return;
     try {
-      this.#meta = { ...this.#meta, refuses: { code, reason: error.message } };
-      folder.writeMeta(this.#meta);
+      this.#writeMeta({ refuses: { code, reason: error.message } });
     } catch (cause) {
-      log.error({ reason: asBalsaError(cause).message }, 'the failure could not be noted');
+      this.#parts.log.error(
+        { reason: asBalsaError(cause).message },
+        'the failure could not be noted',
+      );
     }
   }
 
@@ -456,6 +463,7 @@ export class Member implements Server {
     const { log, stores } = this.#parts;
     const replica = this.#serving?.replica ?? null;
     this.#stopping = true;
+    this.#lease?.stop();
     this.#readiness.look();
     if (this.#failure === null && replica !== null) await this.#drain(replica);
     replica?.stop();

@@ -5,6 +5,7 @@ import type { Configuration, MemberId } from '../raft/types.js';
 import { type Channel, type ChannelHandlers, dial } from '../rpc/channel.js';
 import { type FormatVersions, PEER_SNAPSHOT_PATH } from '../rpc/protocol.js';
 import type { ServerConfig } from './config.js';
+import { leaseMsOf } from './lease-record.js';
 import { nameOf } from './member-id.js';
 import { Replica } from './replica.js';
 import type { ReplicaOptions } from './replica-options.js';
@@ -13,8 +14,6 @@ import type { Stores } from './stores.js';
 
 /** Ticks of the consensus module in one heartbeat interval. */
 const TICKS_PER_HEARTBEAT = 4;
-/** Share of the election timeout that a lease lasts: it must be over before anybody else can lead. */
-const LEASE_SHARE = 0.9;
 /** Share of a lease by which the clocks of two replicas may run apart. */
 const LEASE_DRIFT_MARGIN = 0.1;
 
@@ -31,6 +30,8 @@ interface NewReplicaOptions extends Required<Pick<ReplicaOptions, Told>> {
   readonly base: Configuration;
   readonly formats: FormatVersions;
   readonly roster: Roster;
+  /** See `RaftOptions`. */
+  readonly leaseMsBefore: number;
 }
 
 /** A {@link Replica} as the configuration of the server wants it, over real disks and streams. */
@@ -47,7 +48,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
     electionTicks: Math.ceil(config.electionTimeoutMs / tickMs),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     priority: config.electionPriority,
-    leaseMs: config.leaseReads ? Math.floor(config.electionTimeoutMs * LEASE_SHARE) : 0,
+    leaseMs: leaseMsOf(config),
     leaseDriftMargin: LEASE_DRIFT_MARGIN,
     diskStallTicks: Math.ceil(config.diskStallMs / tickMs),
     logStore: stores.logStore,

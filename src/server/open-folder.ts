@@ -47,13 +47,15 @@ export async function openFolder(config: ServerConfig, log: Logger): Promise<Ope
 async function open(config: ServerConfig, log: Logger, folder: DataFolder): Promise<OpenFolder> {
   // Nothing is made in a folder that is another's.
   const found = claimed(folder, config);
+  refuseToAskNobody(config, found);
   folder.create();
   const discards = found?.refuses?.code === 'STATE_CORRUPT';
   let meta: Meta | null = null;
   // LevelDB's lock on the folder comes first: nothing may be written beside another process, and
   // what was read before may be old. The log comes last: no folder has one without an owner.
   const claim = (): void => {
-    meta = claimed(folder, config) ?? freshMeta(folder, config);
+    const known = claimed(folder, config);
+    meta = known === null ? freshMeta(folder, config) : asTold(folder, known, config);
   };
   const state = discards ? 'discard' : found === null ? 'keep' : 'remake';
   const stores = await openStores({ config, folder, log, claim, state });
@@ -86,14 +88,50 @@ function claimed(folder: DataFolder, config: ServerConfig): Meta | null {
 }
 
 function freshMeta(folder: DataFolder, config: ServerConfig): Meta {
-  const { cluster, name, join, reseed: isReseed } = config;
+  const { cluster, name } = config;
   const meta: Meta = {
     ...newMeta({ cluster, name, incarnation: newIncarnation() }),
-    // A disk that is empty knows nothing of the one before: whichever had the name.
-    joining: isReseed ? { replaces: '' } : join ? { replaces: null } : null,
+    joining: wayIn(config, null),
   };
   folder.writeMeta(meta);
   return meta;
+}
+
+/** A folder that never belonged to a cluster can still be told otherwise how to get into one. */
+function asTold(folder: DataFolder, meta: Meta, config: ServerConfig): Meta {
+  if (isBound(meta)) return meta;
+  const joining = wayIn(config, meta.joining);
+  if (joining === meta.joining) return meta;
+  const told = { ...meta, joining };
+  folder.writeMeta(told);
+  return told;
+}
+
+/**
+ * How a disk that belongs to no cluster shall get into one. Whoever waits for a certain place, or to be
+ * added, goes on to do so without the flag.
+ */
+function wayIn(config: ServerConfig, before: Meta['joining']): Meta['joining'] {
+  if (before !== null && (before.replaces !== '' || config.reseed)) return before;
+  // A disk that is empty knows nothing of the one before: whichever had the name.
+  if (config.reseed) return { replaces: '' };
+  return config.join ? { replaces: null } : null;
+}
+
+function isBound({ clusterId, formation }: Pick<Meta, 'clusterId' | 'formation'>): boolean {
+  return clusterId !== null || formation !== null;
+}
+
+/** An empty disk that is to be filled by the other members, of whom there are none, would wait for ever. */
+function refuseToAskNobody(config: ServerConfig, found: Meta | null): void {
+  const { members, name, reseed: isReseed, join, dataFolder } = config;
+  if (!isReseed || join || Object.keys(members).some((other) => other !== name)) return;
+  if (found !== null && (isBound(found) || found.joining !== null)) return;
+  throw new BalsaError(
+    'CONFIG_INVALID',
+    `${dataFolder} is empty, and --members names no other member that could fill it: leave out --reseed` +
+      ' to form a new cluster',
+  );
 }
 
 function newIncarnation(): string {
@@ -112,10 +150,14 @@ async function reseed(options: {
   const { config, log, folder, error } = options;
   const others = Object.keys(config.members).filter((name) => name !== config.name);
   if (others.length === 0) {
-    throw new BalsaError(error.code, `${error.message}. There is no other member to get it from`, {
-      cause: error,
-      details: error.details,
-    });
+    throw new BalsaError(
+      error.code,
+      `${error.message}. There is no other member in --members to get it from`,
+      {
+        cause: error,
+        details: error.details,
+      },
+    );
   }
   const old = readableMeta(folder);
   if (old !== null) {

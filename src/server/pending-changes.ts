@@ -40,12 +40,15 @@ export class PendingChanges {
     return { type: 'change-configuration', id, change };
   }
 
-  answered(answer: ConfigurationAnswer): void {
+  /** @param commitIndex as it is in the step that brings the answer */
+  answered(answer: ConfigurationAnswer, commitIndex: LogIndex): void {
     const done = this.#asked.get(answer.id);
     this.#asked.delete(answer.id);
     if (done === undefined) return;
-    if (answer.accepted) this.#accepted.push({ index: answer.position.index, done });
-    else done(this.#refusal(answer));
+    if (!answer.accepted) done(this.#refusal(answer));
+    // The members are as they shall be: no entry was made, and nothing more will be committed for it.
+    else if (answer.position.index <= commitIndex) done(null);
+    else this.#accepted.push({ index: answer.position.index, done });
   }
 
   /** This configuration is committed. */

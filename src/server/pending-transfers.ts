@@ -43,8 +43,9 @@ export class PendingTransfers {
     const done = this.#asked.get(answer.id);
     this.#asked.delete(answer.id);
     if (done === undefined) return;
-    if (answer.ok) this.#waitForLeader(done);
-    else done(this.#refusal(answer));
+    if (!answer.ok) done(this.#refusal(answer));
+    else if (answer.target === this.#options.id) done(null);
+    else this.#waitForLeader(done);
   }
 
   /** The core knows a leader. */

@@ -29,6 +29,7 @@ export interface ReplicaOptions {
   /** See `RaftOptions`. */
   readonly priority: number;
   readonly leaseMs: number;
+  readonly leaseMsBefore?: number;
   readonly leaseDriftMargin: number;
   readonly diskStallTicks: number;
 

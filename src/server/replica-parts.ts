@@ -9,11 +9,11 @@ import type { ReplicaOptions } from './replica-options.js';
 /** The consensus module, as state machine and log on disk have it. */
 export function makeNode(options: ReplicaOptions): RaftNode {
   const { id, electionTicks, heartbeatTicks, priority, leaseMs, leaseDriftMargin } = options;
-  const { diskStallTicks, random, limits, restoredLog, machine } = options;
+  const { diskStallTicks, random, limits, restoredLog, machine, leaseMsBefore = 0 } = options;
   return new RaftNode(
     {
       ...{ id, electionTicks, heartbeatTicks, priority, leaseMs, leaseDriftMargin },
-      ...{ diskStallTicks, random, limits },
+      ...{ diskStallTicks, random, limits, leaseMsBefore },
     },
     {
       ...restoredLog,

@@ -92,6 +92,7 @@ export class Replica {
     this.#snapshots = new SnapshotTraffic({
       ...{ options, node },
       store: () => this.#store,
+      appliedIndex: () => this.appliedIndex,
       enqueue: (event) => this.#enqueue(event),
       quiet: (callback) => this.#whenQuiet(callback),
       onSwitched: (state) => this.#switched(state),
@@ -243,7 +244,7 @@ export class Replica {
 
   /**
    * Hands leadership over, to whom the leader thinks best when `target` is `null`. `done(null)`: another
-   * member leads. Errors: `NOT_LEADER`, `TRANSFER_FAILED`, `INVALID_ARGUMENT`, `SHUTTING_DOWN`.
+   * member leads, or the target leads already. Errors: `NOT_LEADER`, `TRANSFER_FAILED`, `INVALID_ARGUMENT`, `SHUTTING_DOWN`.
    */
   transfer(target: MemberId | null, done: RequestDone): void {
     if (this.#stopped) done(stopping());
@@ -308,7 +309,8 @@ export class Replica {
     else this.#sendBehindWrites(ready.messagesAfterPersist);
     // Before the events: a proposal taken in the same step in which leadership was lost is lost too.
     for (const answer of ready.proposals) this.#proposals.answered(answer);
-    for (const answer of ready.configurationChanges) this.#changes.answered(answer);
+    for (const answer of ready.configurationChanges)
+      this.#changes.answered(answer, ready.commitIndex);
     for (const answer of ready.transfers) this.#transfers.answered(answer);
     for (const event of ready.events) this.#onEvent(event);
     this.#allowStateOnDisk();

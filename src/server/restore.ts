@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { open, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
@@ -51,7 +51,6 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   try {
     // What an earlier attempt left.
     await rm(unfinished, { recursive: true, force: true });
-    await mkdir(unfinished, { recursive: true });
     const restored = await fill(unfinished, options);
     await nameFolder(unfinished, path);
     return restored;

@@ -26,8 +26,12 @@ export interface BackupsHost {
   readonly source: SnapshotSource;
   readonly rate: ByteRate;
   readonly term: () => Term;
+  readonly appliedIndex: () => LogIndex;
   readonly onNotice: (notice: ReplicaNotice) => void;
 }
+
+/** The state store writes what is applied about this often. */
+const RETRY_MS = 20;
 
 /** Snapshots for clients that ask for a backup; any replica can send them. */
 export class Backups {
@@ -142,12 +146,22 @@ class Backup implements ChannelReceiver {
     );
   }
 
-  #open(): void {
+  /** What was applied when the backup was asked for must be in it: it may not be on disk yet. */
+  #open(neededIndex = this.#host.appliedIndex()): void {
     this.#host.source.open().then(
       (snapshot) => {
         this.#snapshot = snapshot;
-        if (this.#over) this.#release();
-        else this.#begin(snapshot);
+        if (this.#over) {
+          this.#release();
+        } else if (snapshot.index < neededIndex) {
+          this.#release();
+          this.#snapshot = null;
+          this.#host.clock.setTimer(RETRY_MS, () => {
+            if (!this.#over) this.#open(neededIndex);
+          });
+        } else {
+          this.#begin(snapshot);
+        }
       },
       (error: unknown) => this.cancel(asBalsaError(error)),
     );

@@ -17,6 +17,7 @@ export interface SnapshotTrafficHost {
   readonly node: RaftNode;
   readonly store: () => DurableStateStore;
   readonly enqueue: (event: RaftEvent) => void;
+  readonly appliedIndex: () => LogIndex;
   /** Calls back when nothing but reads touches state and log any more. */
   readonly quiet: (callback: () => void) => void;
   /** The new state can be read. */
@@ -63,6 +64,7 @@ export class SnapshotTraffic {
     });
     this.#backups = new Backups({
       ...{ id, cluster, clock, limits, failpoints, source, rate, term, onNotice },
+      appliedIndex: host.appliedIndex,
     });
     this.#receiver = new SnapshotReceiver({
       ...{ id, cluster, clock, limits, vault, term, onNotice },

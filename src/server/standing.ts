@@ -64,6 +64,15 @@ export class Standing {
     return this.cluster === null && this.#joining === null ? this.#formation.missing : [];
   }
 
+  /** What it does as long as it belongs to no cluster. */
+  get waits(): string {
+    const { joining, missing } = this;
+    if (joining === null) return `forming, waits for ${missing.join(', ')}`;
+    if (joining.replaces === null) return 'joining, waits to be added (balsa cluster add)';
+    const waits = 'joining, waits for the leader to let it in again';
+    return joining.replaces === '' ? `${waits} (a new cluster is formed without --reseed)` : waits;
+  }
+
   formAlone(): void {
     this.#formation.formAlone();
   }
@@ -128,8 +137,8 @@ export class Standing {
     if (cluster.members.some((m) => memberId(m) === memberId(hello))) return;
     throw mismatch(
       `the data folder of ${hello.name} is not one that this cluster knows (incarnation` +
-        ` ${hello.incarnation}): a wiped member must not vote again; start it with --reseed on the` +
-        ' damaged folder, or with --join on an empty one',
+        ` ${hello.incarnation}): a wiped member must not vote again; start it with --reseed, and it is` +
+        ' let in under its new incarnation',
     );
   }
 

@@ -156,7 +156,7 @@ async function openRest(
     log.warn({ repair }, 'cut a torn write off the end of the log');
   }
   const restoredLog = await finishInstall(vault, wal);
-  checkFit(restoredLog, vault.current.restoredIndex, folder.path);
+  checkFit(restoredLog, vault.current.restoredIndex, folder);
   const { command: commandVersionMax } = ownFormats(config.unsafeFormats ?? '');
   const openMachine = (store: StateStore): Promise<StateMachine> =>
     StateMachine.open(store, { commandVersionMax });
@@ -172,16 +172,17 @@ async function openRest(
 }
 
 /** The state is never ahead of the log, nor is there a gap between the two, unless a part is gone. */
-function checkFit(log: RestoredLog, appliedIndex: number, folder: string): void {
+function checkFit(log: RestoredLog, appliedIndex: number, folder: DataFolder): void {
   const { lastIndex, logStart } = log;
   if (logStart.index <= appliedIndex && appliedIndex <= lastIndex) return;
-  const found = `in ${folder} the state holds log entry ${appliedIndex}, but the log`;
+  const { path, walFolder } = folder;
+  const found = `in ${path} the state holds log entry ${appliedIndex}, but the log in ${walFolder}`;
   const message =
     appliedIndex > lastIndex
-      ? `${found} ends at ${lastIndex}: a part of the log is missing. Put the folder wal/ back; do not` +
+      ? `${found} ends at ${lastIndex}: a part of the log is missing. Put that folder back; do not` +
         ' start without it'
       : `${found} begins behind entry ${logStart.index}: the state is an old one. Put the right one back`;
   throw new BalsaError('STATE_CORRUPT', message, {
-    details: { folder, appliedIndex, lastIndex, logStart: logStart.index },
+    details: { folder: path, appliedIndex, lastIndex, logStart: logStart.index },
   });
 }

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.js';
-import { check, pack, unpack } from '../base/codec.js';
+import { check, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
 import type { Command } from './types.js';
@@ -28,7 +28,7 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   );
   const fields: unknown[] = [version, Math.floor(command.timeMs), command.batches.map(fromBatch)];
   if (version >= 2) fields.push(command.proposerTerm ?? 0);
-  return pack(fields);
+  return packToKeep(fields);
 }
 
 /**

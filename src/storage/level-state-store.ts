@@ -14,6 +14,7 @@ import {
   RESERVED_BYTE,
   stateCorrupt,
 } from './flush-markers.js';
+import { makeReadable } from './level-check.js';
 import { type Database, openDatabase, syncDatabase } from './level-database.js';
 import { toLevelError, toLevelOpenError } from './level-errors.js';
 import { checkedCursor, checkedValue } from './level-reads.js';
@@ -85,10 +86,9 @@ export class LevelStateStore implements DurableStateStore {
    */
   static async open(options: LevelStateStoreOptions): Promise<LevelStateStore> {
     const { folder, isVerified = true } = options;
-    const damaged = isVerified ? await damagedTables(folder) : [];
+    if (isVerified) await makeReadable(folder);
     const database = await openDatabase(folder);
     try {
-      checkTables(damaged, database, folder);
       const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
       const markers = await database.iterator(range).all();
       return new LevelStateStore(options, database, checkMarkers(markers, folder));
@@ -317,13 +317,6 @@ export class LevelStateStore implements DurableStateStore {
     }
     return this.#failure;
   }
-}
-
-/** Before it is opened nobody writes in the folder; after, LevelDB says which tables count. */
-function checkTables(damaged: readonly DamagedTable[], database: Database, folder: string): void {
-  const live = liveTables(database);
-  const found = damaged.find(({ number }) => live.has(number));
-  if (found !== undefined) throw tableError(found, folder);
 }
 
 function tableError({ file, offset }: DamagedTable, folder: string): BalsaError {

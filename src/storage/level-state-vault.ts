@@ -112,9 +112,7 @@ export class LevelStateVault implements StateVault {
     const pointer = { folder: name, installed: finished.header.position };
     guardDisk(folder, () => {
       failpoints.hit('snapshot.before-switch');
-      files.rename(incoming.folder, `${folder}/${name}`);
-      files.syncFolder(folder);
-      writePointer(files, folder, pointer);
+      makeCurrent(files, folder, { from: incoming.folder, pointer });
       failpoints.hit('snapshot.after-switch');
     });
     incoming.end();
@@ -165,8 +163,23 @@ function stateNumber(name: string): number | null {
   return match === null ? null : Number(match[1]);
 }
 
-/** What the pointer says; a new data folder gets one. */
-function findState(files: Files, folder: string): StatePointer {
+/** The state in the folder `from` gets its name, and becomes the current one; before, its files are durable. */
+export function makeCurrent(
+  files: Files,
+  folder: string,
+  { from, pointer }: { readonly from: string; readonly pointer: StatePointer },
+): void {
+  files.rename(from, `${folder}/${pointer.folder}`);
+  // The pointer must never name a folder that a power failure takes away.
+  files.syncFolder(folder);
+  writePointer(files, folder, pointer);
+}
+
+/**
+ * What the pointer says; a new data folder gets one.
+ * @throws BalsaError `STATE_CORRUPT`, `VERSION_UNSUPPORTED`
+ */
+export function findState(files: Files, folder: string): StatePointer {
   const pointer = readPointer(files, folder);
   const states = files.list(folder).filter((name) => stateNumber(name) !== null);
   if (pointer !== null) {

@@ -21,16 +21,24 @@ interface Fault {
 }
 
 /** One name that was set or removed and whose folder was not synced since. A rename is one of two. */
-interface NameChange {
+export interface NameChange {
   readonly folder: string;
   readonly names: readonly { readonly path: string; readonly inode: Inode | null }[];
 }
 
-/** What a power failure leaves of the things that were not synced. */
+/** What a power failure leaves of the things that were not synced. Asked once for each of {@link MemoryFiles.unsynced}. */
 export interface CrashChoice {
   /** `kept`, `lost`, or torn: is the 512-byte sector with this number in the file kept? */
-  data(path: string): 'kept' | 'lost' | ((sector: number) => boolean);
-  keepsName(folder: string): boolean;
+  data(path: string, change: Change): DataFate;
+  keepsName(folder: string, change: NameChange): boolean;
+}
+
+export type DataFate = 'kept' | 'lost' | ((sector: number) => boolean);
+
+/** Changes that a power failure now could lose, each by itself. */
+export interface Unsynced {
+  readonly data: readonly { readonly path: string; readonly change: Change }[];
+  readonly names: readonly NameChange[];
 }
 
 export const LOSE_UNSYNCED: CrashChoice = { data: () => 'lost', keepsName: () => false };
@@ -93,16 +101,19 @@ export class MemoryFiles implements Files {
     return this.#after(choice, schedule);
   }
 
-  /** The same disk once more, with everything synced; this one goes on. */
-  copy(schedule: Schedule = this.#options.schedule): MemoryFiles {
-    return this.#after(KEEP_UNSYNCED, schedule);
+  /** The same disk once more, with everything synced, or as a {@link crash} would leave it; this one goes on. */
+  copy(
+    schedule: Schedule = this.#options.schedule,
+    choice: CrashChoice = KEEP_UNSYNCED,
+  ): MemoryFiles {
+    return this.#after(choice, schedule);
   }
 
   #after(choice: CrashChoice, schedule: Schedule): MemoryFiles {
     const after = new MemoryFiles({ schedule, capacityBytes: this.capacityBytes });
     const names = new Map(this.#durableNames);
     for (const change of this.#nameChanges) {
-      if (choice.keepsName(change.folder)) applyNames(names, change);
+      if (choice.keepsName(change.folder, change)) applyNames(names, change);
     }
     const copies = new Map<Inode, Inode>();
     for (const [path, inode] of names) {
@@ -153,6 +164,16 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** In the order in which they were made, file by file. */
+  unsynced(): Unsynced {
+    const paths = new Map<Inode, string>();
+    for (const [path, inode] of [...this.#names, ...this.#durableNames]) paths.set(inode, path);
+    const data = [...paths].flatMap(([{ pending }, path]) =>
+      pending.map((change) => ({ path, change })),
+    );
+    return { data, names: [...this.#nameChanges] };
+  }
+
   /** Steps taken on this disk so far. */
   get steps(): number {
     return this.#steps;
@@ -162,11 +183,13 @@ export class MemoryFiles implements Files {
 
   list(folder: string): string[] {
     this.#check();
-    const names: string[] = [];
-    for (const path of this.#names.keys()) {
-      if (folderOf(path) === folder) names.push(path.slice(folder.length + 1));
+    const names = new Set<string>();
+    for (const path of [...this.#names.keys(), ...this.#folders]) {
+      if (!path.startsWith(`${folder}/`)) continue;
+      const [name] = path.slice(folder.length + 1).split('/');
+      if (name !== undefined) names.add(name);
     }
-    return names.sort();
+    return [...names].sort();
   }
 
   makeFolder(folder: string): void {
@@ -196,7 +219,7 @@ export class MemoryFiles implements Files {
 
   rename(from: string, to: string): void {
     this.#step('rename', from, () => {
-      if (!this.#names.has(from) && this.#folders.has(from)) return this.#renameFolder(from, to);
+      if (this.#isFolder(from)) return this.#renameFolder(from, to);
       const inode = this.#inode(from);
       this.#changeNames(to, [
         { path: from, inode: null },
@@ -332,6 +355,12 @@ export class MemoryFiles implements Files {
     throw failure(fault.code, path);
   }
 
+  #isFolder(path: string): boolean {
+    const hasFiles = (): boolean =>
+      [...this.#names.keys()].some((name) => name.startsWith(`${path}/`));
+    return !this.#names.has(path) && (this.#folders.has(path) || hasFiles());
+  }
+
   /** One change of its names: after a crash all of it is under the old name, or all under the new one. */
   #renameFolder(from: string, to: string): void {
     const names: { path: string; inode: Inode | null }[] = [];
@@ -340,9 +369,11 @@ export class MemoryFiles implements Files {
       names.push({ path, inode: null }, { path: to + path.slice(from.length), inode });
     }
     this.#changeNames(to, names);
+    // Empty ones are where they were last; others are where their files are.
     for (const each of [...this.#folders]) {
-      if (each === from || each.startsWith(`${from}/`))
-        this.#folders.add(to + each.slice(from.length));
+      if (each !== from && !each.startsWith(`${from}/`)) continue;
+      this.#folders.delete(each);
+      this.#folders.add(to + each.slice(from.length));
     }
   }
 
@@ -391,7 +422,7 @@ function crashInode(path: string, inode: Inode, choice: CrashChoice): Inode {
 }
 
 function survivors(path: string, change: Change, choice: CrashChoice): Change[] {
-  const fate = choice.data(path);
+  const fate = choice.data(path, change);
   if (fate === 'lost') return [];
   if (fate === 'kept') return [change];
   // A change of size is one piece of metadata: there or not.

@@ -126,6 +126,57 @@ describe('cluster add', () => {
     expect(store.cluster.changes).toEqual([]);
   });
 
+  test('a replica of another cluster is not added: it would never come', async () => {
+    const store = cluster();
+    const n4 = { replica: 'n4', incarnation: 'i-n4' };
+    store.statuses.set('h:4', fakeStatus({ ...n4, clusterId: 'c2' }));
+    const other = await run(['cluster', 'add', 'n4', 'h:4'], { store });
+    expect(other.exit).toBe(1);
+    expect(other.stderr).toContain(
+      'error CLUSTER_MISMATCH: n4 at h:4 belongs to another cluster (c2, this one is c1): start it with --join',
+    );
+    store.statuses.set('h:4', fakeStatus({ ...n4, cluster: 'trial', clusterId: '' }));
+    const args = ['cluster', 'replace', 'n3', 'n4', 'h:4'];
+    const named = await run(args, { store });
+    expect(named.exit).toBe(1);
+    expect(named.stderr).toContain(
+      'n4 at h:4 is for a cluster called "trial", this one is "balsa"',
+    );
+    expect(store.cluster.changes).toEqual([]);
+  });
+
+  test('a member that has moved is told to the others', async () => {
+    const store = cluster();
+    const status = store.statuses.get('h:3');
+    if (status !== undefined) store.statuses.set('h:33', status);
+    const result = await run(['cluster', 'add', 'n3', 'h:33'], { store });
+    expect(result).toMatchObject({ exit: 0, stderr: 'n3 is reached at h:33 now\n' });
+    expect(store.cluster.changes).toMatchObject([
+      { add: [{ name: 'n3', incarnation: 'i-n3', address: 'h:33' }] },
+    ]);
+  });
+
+  test('a newcomer of whom the leader hears nothing is not waited for for ever', async () => {
+    const store = cluster();
+    store.cluster.polls = Number.POSITIVE_INFINITY;
+    let nowMs = 0;
+    const options = {
+      store,
+      nowMs: () => nowMs,
+      sleep: async (ms: number) => {
+        nowMs += ms;
+        if (nowMs > 600_000) throw new Error('it waits for ever');
+      },
+    };
+    const result = await run(['cluster', 'add', 'n5', 'h:5'], options);
+    expect(result.exit).toBe(5);
+    expect(result.stderr).toContain('the leader has heard nothing of n5 for 1m');
+    // One that is slow is waited for.
+    store.cluster.members.pop();
+    await expect(run(['cluster', 'add', 'n4', 'h:4'], options)).resolves.toMatchObject({ exit: 1 });
+    expect(nowMs).toBeGreaterThan(600_000);
+  });
+
   test('one that is there already is not added again; another disk of its name is refused', async () => {
     const store = cluster();
     const again = await run(['cluster', 'add', 'n3', 'h:3'], { store });

@@ -148,6 +148,19 @@ describe('status', () => {
     });
   });
 
+  test('members of two clusters of one name are not shown as one with two leaders', async () => {
+    const store = cluster('n1', 'n2');
+    const n1 = store.statuses.get('h:1');
+    if (n1 === undefined) throw new Error('a status');
+    store.statuses.set('h:1', { ...n1, clusterId: 'c9' });
+    const result = await run(['status', '--endpoints', 'h:1,h:2'], { store });
+    expect(result.exit).toBe(1);
+    expect(result.stdout).toContain('n1\th:1\tleader');
+    expect(result.stderr).toContain(
+      'error CLUSTER_MISMATCH: these are members of different clusters: n1 (c9); n2 (c1)\n',
+    );
+  });
+
   test('a follower that lacks much is named', async () => {
     const store = cluster('n1', 'n2', 'n3');
     const n1 = store.statuses.get('h:1');

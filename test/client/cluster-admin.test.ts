@@ -56,6 +56,32 @@ describe('the members of a cluster, by its client', () => {
     expect(h.cluster.members.done).toEqual([]);
   });
 
+  test.each([
+    [{ clusterId: 'another' }, 'belongs to another cluster'],
+    [{ cluster: 'other', clusterId: '' }, 'is for a cluster called "other"'],
+  ])(
+    'one of another cluster is not added, since it would never come: %j',
+    async (status, words) => {
+      const h = new Harness();
+      const db = await h.connect();
+      h.cluster.addReplica('n4', '10.0.0.4:7001').status = status;
+      const error = await h.failure(db.cluster.add({ name: 'n4', address: '10.0.0.4:7001' }));
+      expect(error).toMatchObject({ code: 'CLUSTER_MISMATCH', outcome: 'not-applied' });
+      expect(error.message).toContain(words);
+      expect(h.cluster.members.done).toEqual([]);
+    },
+  );
+
+  test('a member that has moved is added again, at its new address', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.aliases.set('10.0.0.9:7001', '10.0.0.3:7001');
+    await h.until(db.cluster.add({ name: 'n3', address: '10.0.0.9:7001' }));
+    expect(h.cluster.members.done).toMatchObject([
+      { add: [{ name: 'n3', incarnation: 'n3-disk', address: '10.0.0.9:7001' }] },
+    ]);
+  });
+
   test('several are replaced in one change', async () => {
     const h = new Harness();
     const db = await h.connect();
@@ -188,6 +214,26 @@ describe('a change of members', () => {
     h.cluster.fate = firstAdmin(refusal(code, { outcome: 'not-applied' }));
     expect(await h.failure(db.cluster.remove('n3'))).toMatchObject({ code });
     expect(h.cluster.received('admin')).toHaveLength(1);
+  });
+
+  test('is unknown when its leader was lost with it, and none comes to tell', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const fate = firstAdmin('apply-only');
+    h.cluster.fate = (request) => {
+      const decided = fate(request);
+      if (decided !== undefined) {
+        h.clock.setTimer(2, () => {
+          h.cluster.elect(null);
+          h.cluster.replica('n1').condition = 'refuses';
+          h.cluster.replica('n1').disconnectAll();
+        });
+      }
+      return decided;
+    };
+    const error = await h.failure(db.cluster.remove('n3', { timeoutMs: 2000 }));
+    expect(h.cluster.members.done).toHaveLength(1);
+    expect(error.outcome).toBe('unknown');
   });
 
   test('that has no answer in time is unknown', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { applyEdit } from './mutation.js';
@@ -21,6 +21,7 @@ describe('the mutations', () => {
       expect(applyEdit(source, edit)).not.toBe(source);
     }
     expect(mutation.rules.length + mutation.seedsMax).toBeGreaterThan(0);
+    expect(mutation.rules.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 
   test('are all in the table of docs/mutants.md, and nothing else is', () => {

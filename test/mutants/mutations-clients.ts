@@ -14,7 +14,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/statemachine/sessions.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'unknown-outcome-told-as-failed',
@@ -28,7 +28,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/server/proposals.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'read-before-apply',
@@ -42,7 +42,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/server/waiting-reads.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'follower-reads-without-asking',

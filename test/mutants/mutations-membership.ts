@@ -19,7 +19,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/quorum.test.ts', 'test/raft/paper-6-configurations.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'joint-consensus-skipped',
@@ -33,7 +33,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/configuration-change.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'configuration-at-commit',
@@ -52,7 +52,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-configurations.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'configuration-not-rolled-back',
@@ -68,7 +68,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-configurations.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'change-before-own-term-commit',
@@ -112,7 +112,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-membership.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'learner-counted',
@@ -128,8 +128,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       member === this.#id ? ownFlushedIndex`,
       },
     ],
-    rules: ['test/raft/paper-6-membership.test.ts'],
-    seedsMax: 300,
+    rules: ['test/raft/learners.test.ts', 'test/raft/paper-6-membership.test.ts'],
+    seedsMax: 100,
   },
   {
     name: 'removed-leader-goes-on',
@@ -143,7 +143,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-membership.test.ts'],
-    seedsMax: 300,
+    seedsMax: 100,
   },
   {
     name: 'promotion-without-catching-up',
@@ -156,7 +156,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
         replace: 'const ready = alive;',
       },
     ],
-    rules: ['test/raft/paper-6-membership.test.ts'],
+    rules: ['test/raft/learners.test.ts', 'test/raft/paper-6-membership.test.ts'],
     seedsMax: 0,
   },
   {
@@ -184,8 +184,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
         replace: 'if (state.now >= 0 || ',
       },
     ],
-    rules: ['test/raft/stepping-down.test.ts'],
-    seedsMax: 300,
+    rules: ['test/raft/transfer.test.ts'],
+    seedsMax: 100,
   },
   {
     name: 'stale-configuration-in-snapshot',
@@ -200,8 +200,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     if (committed.index < 0) this.#committed = committed;`,
       },
     ],
-    rules: ['test/raft/snapshots.test.ts', 'test/raft/paper-6-configurations.test.ts'],
-    seedsMax: 300,
+    rules: ['test/raft/snapshot-install.test.ts', 'test/raft/paper-6-configurations.test.ts'],
+    seedsMax: 100,
   },
   {
     name: 'snapshot-keeps-conflicting-log',
@@ -214,8 +214,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
         replace: 'if (state.log.lastIndex < position.index) return false;',
       },
     ],
-    rules: ['test/raft/snapshots.test.ts'],
-    seedsMax: 300,
+    rules: ['test/raft/snapshot-install.test.ts'],
+    seedsMax: 100,
   },
   {
     name: 'stale-snapshot-installed',
@@ -228,7 +228,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
         replace: 'if (position.index < 0) return true;',
       },
     ],
-    rules: ['test/raft/snapshots.test.ts'],
+    rules: ['test/raft/snapshot-install.test.ts'],
     seedsMax: 0,
   },
 ];

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   append,
   appended,
+  ELECTION_TICKS,
   entriesOf,
   entry,
   heartbeat,
@@ -220,19 +221,64 @@ describe('completions', () => {
     member.receive(append({ term: 2, prevLog, entries: [entry(2, 2)] }));
     member.step({ type: 'disconnected', member: 'n2' }, { type: 'campaign' });
     member.receive(voteReply({ from: 'n3', term: 3, preVote: true }));
-    // Then the old completion counts for no copy of it
+    member.receive(voteReply({ from: 'n2', term: 3 }), voteReply({ from: 'n3', term: 3 }));
+    // Then the old completion counts for no copy of what it holds now, and for no vote
     member.persist(sequence);
-    expect(member.node.flushedIndex).toBe(1);
-    expect(member.node.role).toBe('candidate');
+    expect([member.node.role, member.node.flushedIndex]).toEqual(['candidate', 1]);
+    member.persist();
+    expect([member.node.role, member.node.lastIndex]).toEqual(['leader', 3]);
+    expect(member.node.flushedIndex).toBe(2);
+    // And its new entry counts when its own write is done
+    member.receive(appended({ from: 'n3', term: 3, matchIndex: 3 }));
+    expect(member.node.commitIndex).toBe(0);
+    member.persist();
+    expect(member.node.commitIndex).toBe(3);
   });
 
   test('a candidate counts its own vote when the write of exactly that vote is done', () => {
+    // Given the only voter, whose first vote for itself is not on disk when it asks once more
     const member = new Member({ term: 1, log: [1], voters: ['n1'] });
     member.step({ type: 'campaign' });
     const first = member.sequence;
-    member.receive(heartbeat({ term: 9 }), voteRequest({ term: 9 }));
+    member.tick(2 * ELECTION_TICKS);
+    expect([member.node.role, member.node.term]).toEqual(['candidate', 3]);
+    const second = member.sequence;
+    // When the disk has done the first
     member.persist(first);
-    expect([member.node.role, member.node.term]).toEqual(['follower', 9]);
+    // Then it does not lead by that one
+    expect([member.node.role, member.node.term]).toEqual(['candidate', 3]);
+    member.persist(second);
+    expect([member.node.role, member.node.term]).toEqual(['leader', 3]);
+  });
+
+  test('nor does it count its pre-vote for itself, nor a vote that it gave away since', () => {
+    const member = new Member();
+    member.step({ type: 'campaign' });
+    member.receive(voteReply({ from: 'n2', term: 1, preVote: true }));
+    member.receive(voteReply({ from: 'n2', term: 1 }));
+    expect(member.node.role).toBe('candidate');
+    member.persist();
+    expect(member.node.role).toBe('leader');
+    const other = new Member({ term: 1, log: [1], voters: ['n1'] });
+    other.step({ type: 'campaign' });
+    const first = other.sequence;
+    other.receive(heartbeat({ term: 9 }), voteRequest({ term: 9 }));
+    other.persist(first);
+    expect([other.node.role, other.node.term]).toEqual(['follower', 9]);
+  });
+
+  test('a vote for itself that reaches the disk after the election was lost makes no leader', () => {
+    const member = new Member({ voters: ['n1', 'n2', 'n3', 'n4', 'n5'] });
+    member.step({ type: 'campaign' });
+    for (const from of ['n2', 'n3']) member.receive(voteReply({ from, term: 1, preVote: true }));
+    member.receive(voteReply({ from: 'n2', term: 1 }));
+    for (const from of ['n3', 'n4', 'n5']) {
+      member.receive(voteReply({ from, term: 1, granted: false }));
+    }
+    expect(member.node.role).toBe('follower');
+    member.persist();
+    member.receive(voteReply({ from: 'n3', term: 1 }));
+    expect([member.node.role, member.node.term]).toEqual(['follower', 1]);
   });
 });
 

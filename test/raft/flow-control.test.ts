@@ -342,19 +342,32 @@ describe('proposals', () => {
 });
 
 describe('memory', () => {
-  test('entries stay until they are applied and on disk, then go as the bound asks', () => {
-    const member = leaderOf({ voters: ['n1'], limits: { logCacheBytesMax: 100 } });
+  test('entries stay until they are committed and on disk, then go as the bound asks', () => {
+    const member = leaderOf({ limits: { logCacheBytesMax: 100 } });
     for (const text of ['a', 'b', 'c', 'd']) member.propose(text);
-    expect(member.node.entries(1, 5, 1000)).toHaveLength(5);
     member.persist();
-    expect(member.node.commitIndex).toBe(5);
     expect(member.node.entries(1, 5, 1000)).toHaveLength(5);
-    member.step({ type: 'applied', index: 2 });
-    expect(member.node.entries(2, 5, 1000)).toBeNull();
-    expect(member.node.entries(3, 5, 1000)).toHaveLength(3);
-    member.step({ type: 'applied', index: 5 });
+    member.receive(appended({ term: 1, matchIndex: 2 }));
+    member.propose('e');
+    member.persist();
+    expect(member.node.entries(2, 6, 1000)).toBeNull();
+    expect(member.node.entries(3, 6, 1000)).toHaveLength(4);
+    member.receive(appended({ term: 1, matchIndex: 6 }));
+    member.step({ type: 'applied', index: 6 });
     expect(member.node.cachedLogBytes).toBeLessThanOrEqual(100);
-    expect(member.node.entries(5, 5, 1000)).toHaveLength(1);
+    expect(member.node.entries(6, 6, 1000)).toHaveLength(1);
+  });
+
+  test('a follower that applies more slowly than it is sent costs a bounded amount', () => {
+    const member = new Member({ term: 1, limits: { logCacheBytesMax: 1_000 } });
+    for (let index = 1; index <= 100; index += 1) {
+      const prevLog = { index: index - 1, term: index === 1 ? 0 : 1 };
+      const entries = [entry(index, 1, 'x'.repeat(100))];
+      member.receive(append({ term: 1, prevLog, entries, leaderCommit: index }));
+      member.persist();
+    }
+    expect([member.node.commitIndex, member.node.appliedIndex]).toEqual([100, 0]);
+    expect(member.node.cachedLogBytes).toBeLessThanOrEqual(1_000);
   });
 
   test('entries() gives at least one entry, and as many as fit', () => {

@@ -214,8 +214,15 @@ describe('a learner that is to vote is promoted by the leader', () => {
   });
 
   test('a learner that the leader is asked to promote at once must have the log', () => {
+    const voters = ['n1', 'n2', 'n3', 'n4'];
+    const lacking = leaderOf({ learners: ['n4'] });
+    acknowledge(lacking, 'n2', 'n3');
+    const refused = ask(lacking, { voters, learners: [] });
+    expect(refused.configurationChanges).toMatchObject([
+      { accepted: false, reason: 'not-caught-up' },
+    ]);
     const leader = settledLeader({ learners: ['n4'] });
-    const ready = ask(leader, { voters: ['n1', 'n2', 'n3', 'n4'], learners: [] });
+    const ready = ask(leader, { voters, learners: [] });
     expect(ready.configurationChanges).toMatchObject([{ accepted: true }]);
   });
 });

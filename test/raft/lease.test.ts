@@ -193,6 +193,14 @@ describe('the lease of a leader (thesis §6.4.1)', () => {
     expect(member.node.configuration.votersOutgoing).toEqual(['n1', 'n2', 'n3']);
     expect(answered(read(member, 21, 2))).toBe(false);
     expect(member.receive(grant('n5', round)).reads).toMatchObject([{ id: 2, ok: true }]);
+    // Nor has it one by the new half alone
+    const other = leader({ learners: ['n4', 'n5'] });
+    for (const from of ['n4', 'n5']) other.receive(appended({ from, term: 1, matchIndex: 1 }));
+    const first = beat(other, 10);
+    other.receive(grant('n4', first), grant('n5', first));
+    other.step({ type: 'change-configuration', id: 1, change });
+    expect(answered(read(other, 21, 3))).toBe(false);
+    expect(other.receive(grant('n2', first)).reads).toMatchObject([{ id: 3, ok: true }]);
   });
 
   test('rounds that were asked for long ago are forgotten', () => {
@@ -339,6 +347,22 @@ describe('the promise of a voter', () => {
     const ask = voteRequest({ from: 'n3', term: 2, lastLog: { index: 1, term: 1 } });
     expect(member.answersTo(ask)).toEqual([]);
     expect(member.tick(3 * ELECTION_TICKS).messages).toEqual([]);
+    member.nowMs = 5100;
+    expect(member.answersTo(ask)).toMatchObject([{ granted: true }]);
+  });
+
+  test.each([10, 0])('as long as one lasted before it had leases of %d ms', (leaseMs) => {
+    const member = new Member({ term: 1, log: [1], leaseMs, leaseMsBefore: 100 });
+    member.nowMs = 5000;
+    member.tick();
+    member.nowMs = 5099;
+    const ask = voteRequest({ from: 'n3', term: 2, lastLog: { index: 1, term: 1 } });
+    expect(member.answersTo(ask)).toEqual([]);
+    expect(member.tick(3 * ELECTION_TICKS).messages).toEqual([]);
+    // It promises no more than it is configured for.
+    const answers = member.answersTo(heartbeat({ term: 1, leaseMs: 100, readRound: 3 }));
+    expect(answers).toMatchObject([{ leaseGranted: false }]);
+    member.tick(ELECTION_TICKS);
     member.nowMs = 5100;
     expect(member.answersTo(ask)).toMatchObject([{ granted: true }]);
   });

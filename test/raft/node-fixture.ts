@@ -49,6 +49,7 @@ export interface MemberSetup {
   readonly heartbeatTicks?: number;
   readonly electionTicks?: number;
   readonly leaseMs?: number;
+  readonly leaseMsBefore?: number;
   readonly leaseDriftMargin?: number;
   readonly seed?: number;
   readonly priority?: number;
@@ -132,6 +133,7 @@ export class Member {
         random: seededRandom(setup.seed ?? 1),
         priority: setup.priority ?? 100,
         leaseMs: setup.leaseMs ?? 0,
+        leaseMsBefore: setup.leaseMsBefore ?? 0,
         leaseDriftMargin: setup.leaseDriftMargin ?? 0.1,
         diskStallTicks: setup.diskStallTicks ?? 1_000,
         limits: { ...LIMITS, ...setup.limits },

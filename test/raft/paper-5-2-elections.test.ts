@@ -22,6 +22,26 @@ function candidateOf(voters: readonly string[]): Member {
   return member;
 }
 
+/** Makes it a candidate whose vote is on disk. */
+function stand(member: Member): void {
+  member.step({ type: 'campaign' });
+  for (const from of FIVE) {
+    if (from !== member.id) {
+      member.receive(voteReply({ from, to: member.id, term: 1, preVote: true }));
+    }
+  }
+  member.persist();
+  expect(member.node.role).toBe('candidate');
+}
+
+/** Ticks until it asks for votes. */
+function ticksUntilAsking(member: Member): number {
+  for (let ticks = 1; ticks < 100; ticks += 1) {
+    if (ofType(member.tick().messages, 'RequestVote').length > 0) return ticks;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
 /** Ticks until it leaves the role of a follower. */
 function ticksUntilCampaign(member: Member): number {
   for (let ticks = 1; ticks < 100; ticks += 1) {
@@ -65,6 +85,25 @@ describe('leader election (paper §5.2)', () => {
     const all = Array.from({ length: ELECTION_TICKS }, (_, i) => ELECTION_TICKS + i);
     expect([...seen].sort((a, b) => a - b)).toEqual(all);
   });
+
+  for (const role of ['follower', 'candidate'] as const) {
+    test(`the timeouts of five members seldom run out together: each is a ${role}`, () => {
+      const rounds = 500;
+      let together = 0;
+      for (let round = 0; round < rounds; round += 1) {
+        const ticks = FIVE.map((id, at) => {
+          const member = new Member({ id, voters: FIVE, seed: 10 * round + at });
+          if (role === 'candidate') stand(member);
+          return ticksUntilAsking(member);
+        });
+        const first = Math.min(...ticks);
+        if (ticks.filter((tick) => tick === first).length > 1) together += 1;
+      }
+      // Of ten ticks to choose from, five members have one that is first alone in three of four rounds.
+      expect(together / rounds).toBeLessThan(0.3);
+      expect(together).toBeGreaterThan(0);
+    });
+  }
 
   test('to begin an election a follower increments its term and votes for itself', () => {
     const member = candidateOf(FIVE);
@@ -263,5 +302,15 @@ describe('leader election (paper §5.2)', () => {
     expect(member.node.role).toBe('candidate');
     member.receive(voteReply({ from: 'n5', term: 1 }));
     expect(member.node.role).toBe('leader');
+    const other = new Member(setup);
+    other.step({ type: 'campaign' });
+    for (const from of ['n4', 'n5']) other.receive(voteReply({ from, term: 1, preVote: true }));
+    expect(other.node.role).toBe('pre-candidate');
+    other.receive(voteReply({ from: 'n2', term: 1, preVote: true }));
+    other.persist();
+    other.receive(voteReply({ from: 'n4', term: 1 }), voteReply({ from: 'n5', term: 1 }));
+    expect(other.node.role).toBe('candidate');
+    other.receive(voteReply({ from: 'n3', term: 1 }));
+    expect(other.node.role).toBe('leader');
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   append,
   appended,
+  ELECTION_TICKS,
   entriesOf,
   entry,
   heartbeat,
@@ -10,6 +11,7 @@ import {
   Member,
   ofType,
   refused,
+  voteReply,
 } from './node-fixture.js';
 
 /** A leader of term 1 whose noop (entry 1) is on all disks and committed. */
@@ -54,7 +56,7 @@ describe('log replication (paper §5.3)', () => {
     expect(ready.write?.entries).toHaveLength(3);
   });
 
-  test('a follower, a candidate and a leader cut off refuse commands, and name the leader if known', () => {
+  test('a follower, a candidate and a leader that was cut off refuse commands, and name the leader if known', () => {
     const member = new Member({ term: 1 });
     expect(member.propose('x', 1).proposals).toEqual([
       { id: 1, accepted: false, reason: 'not-leader', leader: null },
@@ -63,6 +65,20 @@ describe('log replication (paper §5.3)', () => {
     expect(member.propose('x', 2).proposals).toEqual([
       { id: 2, accepted: false, reason: 'not-leader', leader: 'n2' },
     ]);
+    const candidate = new Member();
+    candidate.step({ type: 'campaign' });
+    candidate.receive(voteReply({ term: 1, preVote: true }));
+    expect(candidate.node.role).toBe('candidate');
+    expect(candidate.propose('x', 3).proposals).toEqual([
+      { id: 3, accepted: false, reason: 'not-leader', leader: null },
+    ]);
+    const cutOff = settledLeader();
+    cutOff.tick(2 * ELECTION_TICKS);
+    const refusal = cutOff.propose('x', 4);
+    expect(refusal.proposals).toEqual([
+      { id: 4, accepted: false, reason: 'not-leader', leader: null },
+    ]);
+    expect([refusal.write, cutOff.node.lastIndex]).toEqual([null, 1]);
   });
 
   test('an entry is committed once the leader that made it has replicated it on a majority', () => {
@@ -236,6 +252,13 @@ describe('log replication (paper §5.3)', () => {
   test('a leader never overwrites or deletes entries of its own log', () => {
     const member = leaderOf({ log: [1, 1, 1], term: 1 });
     member.receive(refused({ term: 2, prevIndex: 3, hint: { index: 0, term: 0 } }));
+    expect([member.node.lastIndex, member.node.termAt(3)]).toEqual([4, 1]);
+    // Entries of its own term come from nobody else; those of older terms are not looked at.
+    const prevLog = { index: 2, term: 1 };
+    const old = append({ term: 1, prevLog, entries: [entry(3, 1, 'other')] });
+    expect(member.answersTo(old)).toMatchObject([{ term: 2, result: { success: false } }]);
+    const same = append({ term: 2, prevLog, entries: [entry(3, 2)] });
+    expect(() => member.receive(same)).toThrow('one leader in term 2');
     expect([member.node.lastIndex, member.node.termAt(3)]).toEqual([4, 1]);
   });
 

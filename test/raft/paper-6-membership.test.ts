@@ -10,6 +10,7 @@ import {
 } from './membership-fixture.js';
 import {
   append,
+  appended,
   ELECTION_TICKS,
   elect,
   heartbeatReply,
@@ -17,6 +18,7 @@ import {
   Member,
   ofType,
   voteReply,
+  voteRequest,
 } from './node-fixture.js';
 
 const FOUR = { learners: ['n4'] };
@@ -81,7 +83,25 @@ describe('a change of the voters (paper §6)', () => {
     expect(leader.node.commitIndex).toBe(3);
   });
 
-  test('removing a voter makes committable what waited for it', () => {
+  test('what waits for a voter that leaves is committed by those who stay, once it is left', () => {
+    // Given a command behind the joint configuration, which one follower has, and the old half lacks
+    const leader = settledLeader({ voters: ['n1', 'n2', 'n3', 'n4'] });
+    ask(leader, { voters: ['n1', 'n2', 'n3'] });
+    leader.propose('x');
+    commit(leader, 'n2');
+    expect(leader.node.commitIndex).toBe(1);
+    // When one that leaves has the joint configuration, but not the command
+    leader.receive(appended({ from: 'n4', term: 1, matchIndex: 2 }));
+    expect([leader.node.commitIndex, membersOf(leader)]).toEqual([
+      2,
+      { index: 4, voters: ['n1', 'n2', 'n3'] },
+    ]);
+    // Then the two of three that have it are enough
+    leader.persist();
+    expect(leader.node.commitIndex).toBe(3);
+  });
+
+  test('the old half has to agree to what came before the final configuration', () => {
     const leader = settledLeader({ voters: ['n1', 'n2', 'n3', 'n4'] });
     leader.propose('x');
     ask(leader, { voters: ['n1', 'n2', 'n3'] });
@@ -427,6 +447,9 @@ describe('a server that is not in the configuration', () => {
       { type: 'AppendEntriesReply', result: { success: true } },
     ]);
     expect(member.node.leader).toBe('n7');
+    const voter = new Member({ log: [1] });
+    const request = voteRequest({ from: 'n7', term: 3, lastLog: { index: 1, term: 1 } });
+    expect(voter.answersTo(request)).toMatchObject([{ to: 'n7', term: 3, granted: true }]);
   });
 
   test('gives votes that do not count', () => {

@@ -44,7 +44,13 @@ describe('pre-vote (thesis §9.6)', () => {
     const ready = member.receive(voteRequest({ term: 5, preVote: true }));
     expect(ready.messages).toMatchObject([{ granted: true, preVote: true, term: 5 }]);
     expect([member.node.term, member.node.votedFor, ready.write]).toEqual([4, 'n3', null]);
-    expect(ticksUntilCampaign(member)).toBeLessThanOrEqual(ELECTION_TICKS);
+    for (let seed = 1; seed <= 10; seed += 1) {
+      const [asked, unasked] = [1, 2].map(() => new Member({ term: 4, seed }));
+      asked?.tick(ELECTION_TICKS - 1);
+      unasked?.tick(ELECTION_TICKS - 1);
+      asked?.receive(voteRequest({ term: 5, preVote: true }));
+      expect(asked && ticksUntilCampaign(asked)).toBe(unasked && ticksUntilCampaign(unasked));
+    }
   });
 
   test('pre-votes may be granted to several candidates of one term', () => {
@@ -254,6 +260,31 @@ describe('a broken connection to the leader', () => {
     once.step({ type: 'disconnected', member: 'n2' });
     for (let i = 0; i < 50; i += 1) often.step({ type: 'disconnected', member: 'n2' });
     expect(ticksUntilCampaign(often)).toBe(ticksUntilCampaign(once));
+  });
+
+  test('who lags gets no vote for all that', () => {
+    for (const preVote of [true, false]) {
+      const member = new Member({ log: [1, 1] });
+      member.receive(heartbeat({ term: 1 }));
+      member.step({ type: 'disconnected', member: 'n2' });
+      const lastLog = { index: 1, term: 1 };
+      const request = voteRequest({ from: 'n3', term: 2, lastLog, preVote });
+      expect(member.answersTo(request)).toMatchObject([{ granted: false }]);
+    }
+  });
+
+  test('a candidate and a leader have no leader to forget', () => {
+    const candidate = new Member({ voters: FIVE });
+    candidate.step({ type: 'campaign' });
+    for (const preVote of [true, false]) {
+      expect(candidate.step({ type: 'disconnected', member: 'n2' }).events).toEqual([]);
+      expect(candidate.node.role).toBe(preVote ? 'pre-candidate' : 'candidate');
+      for (const from of ['n2', 'n3']) candidate.receive(voteReply({ from, term: 1, preVote }));
+      candidate.persist();
+    }
+    expect(candidate.node.role).toBe('leader');
+    const ready = candidate.step({ type: 'disconnected', member: 'n2' });
+    expect([ready.events, candidate.node.leader]).toEqual([[], 'n1']);
   });
 
   test('a connection to another follower does not matter', () => {

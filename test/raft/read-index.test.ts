@@ -145,6 +145,28 @@ describe('ReadIndex at the leader (thesis §6.4)', () => {
     expect(member.read(4).reads).toEqual([]);
   });
 
+  test('reads that are answered, lost or given up leave their place to others', () => {
+    const limits = { pendingReadsMax: 1 };
+    const leader = readyLeader({ limits });
+    for (let round = 1; round <= 5; round += 1) {
+      expect(leader.read(round).reads).toEqual([]);
+      leader.receive(echo('n2', round));
+    }
+    leader.read(6);
+    leader.receive(heartbeat({ term: 2, from: 'n2' }));
+    expect(leader.read(7).reads).toEqual([]);
+    leader.step({ type: 'disconnected', member: 'n2' });
+    leader.receive(heartbeat({ term: 2, from: 'n2' }));
+    expect(leader.read(8).reads).toEqual([]);
+    const follower = followerOf('n2', { limits });
+    follower.read(1);
+    for (let i = 0; i < ELECTION_TICKS; i += 1) {
+      follower.receive(heartbeat({ term: 1 }));
+      follower.tick();
+    }
+    expect(follower.read(2).reads).toEqual([]);
+  });
+
   test('the only voter confirms at once, after its first commit', () => {
     const member = new Member({ voters: ['n1'] });
     member.step({ type: 'campaign' });
@@ -170,6 +192,10 @@ describe('ReadIndex at the leader (thesis §6.4)', () => {
     member.read(1);
     expect(member.receive(echo('n2', 1), echo('n3', 1)).reads).toEqual([]);
     expect(member.receive(echo('n5', 1)).reads).toEqual([{ id: 1, ok: true, index: 1 }]);
+    // Nor by the new half alone
+    member.read(2);
+    expect(member.receive(echo('n4', 2), echo('n5', 2)).reads).toEqual([]);
+    expect(member.receive(echo('n3', 2)).reads).toMatchObject([{ id: 2, ok: true }]);
   });
 });
 

@@ -64,6 +64,12 @@ describe('a snapshot is received', () => {
     expect(ready.install).toBeNull();
     expect(ready.messages).toEqual([appended({ from: 'n1', to: 'n2', term: 2, matchIndex: 6 })]);
     expect(member.node.commitIndex).toBe(6);
+    // Also when the log that could tell so has been given up
+    const later = new Member({ term: 2, logStart: { index: 8, term: 2 }, log: [2] });
+    const again = later.step(offer({ position }));
+    expect(again.install).toBeNull();
+    expect(again.messages).toEqual([appended({ from: 'n1', to: 'n2', term: 2, matchIndex: 8 })]);
+    expect(later.node.logStart.index).toBe(8);
   });
 
   test('what is committed, and not yet on the own disk, is not acknowledged', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RaftEvent } from '../../src/raft/types.js';
+import { ask, commit } from './membership-fixture.js';
 import {
   append,
   appended,
@@ -40,6 +41,50 @@ function stateOf(member: Member, follower = 'n2'): unknown[] {
 function sent(index: number | null): RaftEvent {
   return { type: 'snapshot-sent', member: 'n2', index };
 }
+
+/** What n4, whose log ends at 2:1, is asked and sent while time passes. */
+function requestsForN4(leader: Member, ticks: number): unknown[] {
+  const requests: unknown[] = [];
+  const from = 'n4';
+  for (let i = 0; i < ticks; i += 1) {
+    const ticked = leader.tick();
+    const heard = leader.receive(
+      ...['n2', 'n3', 'n4'].map((id) => heartbeatReply({ from: id, term: 2 })),
+    );
+    for (const asked of ofType([...ticked.messages, ...heard.messages], 'AppendEntries')) {
+      if (asked.to !== from) continue;
+      const { index: prevIndex } = asked.prevLog;
+      const refusal = refused({ from, term: 2, prevIndex, hint: { index: 2, term: 1 } });
+      requests.push(...leader.receive(refusal).snapshots);
+    }
+  }
+  return requests;
+}
+
+describe('a member that leaves while a snapshot is under way to it', () => {
+  /** The shell gives the sending up, and says nothing of it. */
+  function leaving(): Member {
+    const leader = compacted({ learners: ['n4'] });
+    const refusal = { term: 2, prevIndex: 8, hint: { index: 2, term: 1 } };
+    expect(leader.receive(refused({ from: 'n4', ...refusal })).snapshots).toHaveLength(1);
+    ask(leader, { learners: [] });
+    commit(leader, 'n2', 'n3');
+    return leader;
+  }
+
+  test('is sent another one when it is a member again', () => {
+    const leader = leaving();
+    ask(leader, { learners: ['n4'] });
+    commit(leader, 'n2', 'n3');
+    expect(requestsForN4(leader, 3 * ELECTION_TICKS)).toEqual([{ member: 'n4' }]);
+  });
+
+  test('is sent no other one while it is none', () => {
+    const leader = leaving();
+    leader.step({ type: 'snapshot-sent', member: 'n4', index: null });
+    expect(requestsForN4(leader, 3 * ELECTION_TICKS)).toEqual([]);
+  });
+});
 
 describe('compaction', () => {
   test('the log begins behind what was given up, and the entries leave the memory', () => {

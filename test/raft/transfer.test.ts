@@ -3,6 +3,7 @@ import type { MemberId, Message, Ready } from '../../src/raft/types.js';
 import { acknowledge, ask, commit, settledLeader } from './membership-fixture.js';
 import {
   append,
+  appended,
   ELECTION_TICKS,
   elect,
   heartbeat,
@@ -10,6 +11,7 @@ import {
   leaderOf,
   Member,
   ofType,
+  refused,
   voteReply,
   voteRequest,
 } from './node-fixture.js';
@@ -69,6 +71,21 @@ describe('a transfer at the leader', () => {
     expect(leader.node.commitIndex).toBe(2);
     expect(askedToLead(acknowledge(leader, 'n3'))).toEqual(['n3']);
     expect(askedToLead(acknowledge(leader, 'n3'))).toEqual([]);
+  });
+
+  test('to a follower that needs a snapshot waits until it has that, and all behind it', () => {
+    const leader = leaderOf({ logStart: { index: 5, term: 1 }, log: [1], term: 1 });
+    acknowledge(leader, 'n2');
+    const needs = refused({ from: 'n3', term: 2, prevIndex: 6, hint: { index: 2, term: 1 } });
+    expect(leader.receive(needs).snapshots).toEqual([{ member: 'n3' }]);
+    expect(askedToLead(transfer(leader, 'n3'))).toEqual([]);
+    expect(askedToLead(leader.step({ type: 'snapshot-sent', member: 'n3', index: 5 }))).toEqual([]);
+    const behind = leader.receive(appended({ from: 'n3', term: 2, matchIndex: 5 }));
+    expect(askedToLead(behind)).toEqual([]);
+    expect(ofType(behind.messages, 'AppendEntries')).toMatchObject([
+      { to: 'n3', entries: [{}, {}] },
+    ]);
+    expect(askedToLead(acknowledge(leader, 'n3'))).toEqual(['n3']);
   });
 
   test('takes no commands meanwhile, so that the log does not grow', () => {
@@ -388,13 +405,23 @@ describe('a member of higher priority', () => {
     expect(live(leader, 5 * ELECTION_TICKS, priorities)).toEqual([]);
   });
 
-  test('a member of priority 0 never starts an election by itself', () => {
+  test('a member of priority 0 leaves it to others to start an election', () => {
     const member = new Member({ priority: 0, term: 1 });
-    member.receive(heartbeat({ term: 1 }));
-    member.tick(10 * ELECTION_TICKS);
-    expect([member.node.role, member.node.term, member.node.leader]).toEqual(['follower', 1, null]);
+    for (let round = 0; round < 5; round += 1) {
+      member.receive(heartbeat({ term: 1 }));
+      member.tick(5 * ELECTION_TICKS);
+      const { role, term, leader } = member.node;
+      expect([role, term, leader]).toEqual(['follower', 1, null]);
+    }
     member.receive(timeoutNow({ term: 1 }));
     expect(member.node.role).toBe('candidate');
+  });
+
+  test('a member of priority 0 starts one when nobody else has come forward for long', () => {
+    const member = new Member({ priority: 0, term: 1 });
+    member.receive(heartbeat({ term: 1 }));
+    member.tick(12 * ELECTION_TICKS);
+    expect(member.node.role).toBe('pre-candidate');
   });
 
   test('a member of priority 0 votes, and leads when it is elected', () => {

@@ -161,6 +161,19 @@ describe('peer frames', () => {
     );
   });
 
+  test('a number past 2^53 - 1 is refused, not rounded to another index', () => {
+    const message = (commit: number): Message => ({
+      type: 'Heartbeat',
+      ...{ ...ENDS, term: 1, commit, readRound: 0, leaseMs: 0 },
+    });
+    const largest = message(Number.MAX_SAFE_INTEGER);
+    expect(unpackPeerFrame(packMessages([largest]), ENDS)).toMatchObject({ messages: [largest] });
+    for (const commit of [2 ** 53, 2 ** 53 + 2, 2 ** 64, 1.5, -1]) {
+      const frame = packMessages([message(commit)]);
+      expect(codeOf(() => unpackPeerFrame(frame, ENDS))).toBe('FRAME_INVALID');
+    }
+  });
+
   test('a frame that somebody made up is a frame, or FRAME_INVALID, and nothing else', () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue()), (tuple) => {

@@ -71,6 +71,25 @@ describe('the data folder', () => {
     expect(outcomes).toEqual(new Set([null, 'id']));
   });
 
+  test('a flipped bit in meta.json is seen wherever it is', () => {
+    const disk = newDisk();
+    const folder = new DataFolder('data', disk);
+    folder.create();
+    folder.writeMeta({ ...META, formation: [{ name: 'n1', incarnation: 'abcd' }] });
+    const whole = folder.readMeta();
+    const size = disk.readWhole('data/meta.json').length;
+    for (let at = 0; at < size * 8; at += 1) {
+      const rotten = disk.copy();
+      rotten.flipBit('data/meta.json', at >> 3, at % 8);
+      try {
+        // What lies between the values may change.
+        expect(new DataFolder('data', rotten).readMeta()).toEqual(whole);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'STATE_CORRUPT' });
+      }
+    }
+  });
+
   test('a full disk is told as such', () => {
     const disk = newDisk();
     const folder = new DataFolder('data', disk);
@@ -125,11 +144,12 @@ describe('the data folder', () => {
     folder.create();
     folder.writeMeta(META);
     expect(folder.readMeta()).toEqual({
-      format: 1,
+      format: 2,
       ...META,
       joining: null,
       refuses: null,
       addresses: {},
+      leaseMs: 0,
       recovered: [],
     });
   });

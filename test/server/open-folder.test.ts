@@ -5,12 +5,17 @@ import type { BalsaError } from '../../src/base/errors.js';
 import { connect } from '../../src/client/client.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
+import { DataFolder } from '../../src/server/data-folder.js';
+import { NodeFiles } from '../../src/storage/node-files.js';
 import { Servers } from './servers.js';
 
 const metaOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8'));
 
 function changeMeta(folder: string, change: object): void {
-  writeFileSync(join(folder, 'meta.json'), JSON.stringify({ ...metaOf(folder), ...change }));
+  const opened = new DataFolder(folder, new NodeFiles());
+  const meta = opened.readMeta();
+  if (meta === null) throw new Error('it has no meta.json');
+  opened.writeMeta({ ...meta, ...change });
 }
 
 function failureOf(promise: Promise<unknown>): Promise<BalsaError> {
@@ -70,6 +75,61 @@ test('a folder that does not say whose it was asks for the place of whoever had 
   await servers.start('n1', { reseed: true, members });
   expect(metaOf(folder)).toMatchObject({ clusterId: null, joining: { replaces: '' } });
   expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toHaveLength(1);
+});
+
+test('an empty disk that there is nobody to fill is not waited with', async () => {
+  await using servers = await Servers.reserve(1);
+  const error = await failureOf(servers.start('n1', { reseed: true }));
+  expect(error.code).toBe('CONFIG_INVALID');
+  expect(error.message).toMatch(/leave out --reseed/);
+  await servers.start('n1');
+  await servers.leader();
+});
+
+test('a disk that belongs to no cluster yet can still be told how it shall get into one', async () => {
+  await using servers = await Servers.reserve(2);
+  const folder = join(servers.folder, 'n1');
+  const startAs = async (change: { join?: boolean; reseed?: boolean }) => {
+    const server = await servers.start('n1', change);
+    await server.close();
+    return metaOf(folder).joining;
+  };
+  expect(await startAs({})).toBeNull();
+  expect(await startAs({ reseed: true })).toEqual({ replaces: '' });
+  expect(await startAs({ reseed: true })).toEqual({ replaces: '' });
+  expect(await startAs({})).toBeNull();
+  expect(await startAs({ join: true })).toEqual({ replaces: null });
+  // It goes on to wait for being added.
+  expect(await startAs({})).toEqual({ replaces: null });
+});
+
+test('the length of the leases that it may promise is on its disk as long as it counts', async () => {
+  await using servers = await Servers.reserve(1);
+  const leaseMs = () => metaOf(join(servers.folder, 'n1')).leaseMs;
+  const long = await servers.start('n1', { leaseReads: true });
+  expect(leaseMs()).toBe(270);
+  await long.close();
+  const off = await servers.start('n1', { leaseReads: false });
+  expect(leaseMs()).toBe(270);
+  await waitUntil('the promise to be over', async () => (leaseMs() === 0 ? true : undefined));
+  await off.close();
+});
+
+test('one that is restarted without leases keeps what it promised with them: it does not vote, even for itself', async () => {
+  await using servers = await Servers.reserve(1);
+  const long = await servers.start('n1', { leaseReads: true, electionTimeoutMs: 2000 });
+  await servers.leader();
+  await long.close();
+  const startMs = performance.now();
+  const short = await servers.start('n1', {
+    leaseReads: false,
+    electionTimeoutMs: 100,
+    heartbeatMs: 20,
+  });
+  await waitUntil('it leads', async () =>
+    short.status().role === 'leader' ? performance.now() - startMs : undefined,
+  );
+  expect(performance.now() - startMs).toBeGreaterThan(1800);
 });
 
 test('one that joins says who it is, is let in, and is a member also after a restart without the flag', async () => {

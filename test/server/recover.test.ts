@@ -1,8 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asBalsaError } from '../../src/base/errors.js';
+import { DataFolder, type FolderMeta } from '../../src/server/data-folder.js';
 import { planRecovery, type RecoverOptions, recover } from '../../src/server/recover.js';
+import { NodeFiles } from '../../src/storage/node-files.js';
 import { ask, countKeys, leads, putAll } from './offline-cluster.js';
 import { Servers } from './servers.js';
 
@@ -18,6 +20,13 @@ function optionsOf(servers: Servers, name: string): RecoverOptions {
 
 function metaOf(servers: Servers, name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(servers.folder, name, 'meta.json'), 'utf8'));
+}
+
+function changeMeta(servers: Servers, name: string, change: Partial<FolderMeta>): void {
+  const folder = new DataFolder(join(servers.folder, name), new NodeFiles());
+  const meta = folder.readMeta();
+  if (meta === null) throw new Error('it has no meta.json');
+  folder.writeMeta({ ...meta, ...change });
 }
 
 describe('recover', () => {
@@ -97,15 +106,11 @@ describe('recover', () => {
     for (const server of running) await server.close();
     const options = optionsOf(servers, 'n1');
     const meta = metaOf(servers, 'n1');
-    const record = { atMs: 1, clusterIdBefore: meta.clusterId, lastIndex: 1, lastTerm: 1 };
-    writeFileSync(
-      join(servers.folder, 'n1', 'meta.json'),
-      JSON.stringify({
-        ...meta,
-        clusterId: 'interrupted',
-        recovered: [{ ...record, votersBefore: [] }],
-      }),
-    );
+    const record = { atMs: 1, clusterIdBefore: String(meta.clusterId), lastIndex: 1, lastTerm: 1 };
+    changeMeta(servers, 'n1', {
+      clusterId: 'interrupted',
+      recovered: [{ ...record, votersBefore: [] }],
+    });
     // The others, who have the old id, still count as alive.
     const n2 = await servers.start('n2');
     await servers.start('n3');
@@ -122,8 +127,7 @@ describe('recover', () => {
     await using servers = await Servers.reserve(3);
     const running = await servers.startAll();
     for (const server of running) await server.close();
-    const path = join(servers.folder, 'n1', 'meta.json');
-    writeFileSync(path, JSON.stringify({ ...metaOf(servers, 'n1'), addresses: {} }));
+    changeMeta(servers, 'n1', { addresses: {} });
     const options = optionsOf(servers, 'n1');
     await expect(planRecovery(options)).rejects.toThrow(/--members n2=HOST:PORT,n3=HOST:PORT/);
     expect(await codeOf(planRecovery({ ...options, members: servers.members }))).toBe('done');

@@ -55,6 +55,17 @@ describe('a change of the members', () => {
     expect(leader.replica.node.configuration.voters).toEqual(voters);
   });
 
+  test('that changes nothing is done at once', async () => {
+    const { world, leader } = await given();
+    const answers: string[] = [];
+    const { lastIndex } = leader.replica.node;
+    leader.replica.changeMembers(changeOf(leader.replica, {}), (error) =>
+      answers.push(told(error)),
+    );
+    await world.run(1000);
+    expect([answers, leader.replica.node.lastIndex]).toEqual([['done'], lastIndex]);
+  });
+
   test('that was decided from old members is refused', async () => {
     const { world, leader } = await given();
     const answers: string[] = [];
@@ -108,6 +119,19 @@ describe('a transfer of leadership', () => {
     expect(leader.replica.leader).toBe(target);
   });
 
+  test('to the leader itself is done at once, and it leads on', async () => {
+    const { world, leader } = await given();
+    const { term } = leader.replica.node;
+    const answers: string[] = [];
+    leader.replica.transfer(leader.id, (error) => answers.push(told(error)));
+    await world.run(1000);
+    expect([answers, leader.replica.node.role, leader.replica.node.term]).toEqual([
+      ['done'],
+      'leader',
+      term,
+    ]);
+  });
+
   test('to nobody in particular goes to whom the leader thinks best', async () => {
     const { world, leader } = await given();
     const answers: string[] = [];
@@ -129,7 +153,7 @@ describe('a transfer of leadership', () => {
     expect(world.leader).toBe(leader);
   });
 
-  test('takes no writes meanwhile: they were not applied, and the next leader takes them', async () => {
+  test('takes no writes meanwhile: they were not applied, and no leader is named for them', async () => {
     const { world, leader } = await given();
     const target = MEMBERS.find((id) => id !== leader.id) ?? '';
     world.isolate(target);

@@ -14,6 +14,16 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
   );
 
 describe('restore', () => {
+  test.skipIf(process.platform !== 'linux')(
+    'into a folder that cannot be made fails, and does not try for ever',
+    async () => {
+      const path = '/proc/balsa/restored';
+      expect(await codeOf(restore({ file: 'none', path, name: 'n1', cluster: 'c' }))).toBe(
+        'DATA_FOLDER_UNUSABLE',
+      );
+    },
+  );
+
   test('makes a new cluster of one, with all that was in the backup', async () => {
     await using servers = await Servers.reserve(2);
     const members = { n1: servers.members.n1 ?? '' };

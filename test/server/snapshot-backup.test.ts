@@ -56,7 +56,7 @@ class BackupClient {
   }
 }
 
-async function given() {
+async function given(appliedIndex = 10) {
   const world = new SnapshotWorld({ snapshotsAtOnceMax: 2 });
   await world.fill(60);
   const clock = world.scheduler.clock(() => true);
@@ -64,12 +64,24 @@ async function given() {
     ...{ id: 'n1', cluster: { name: 'test', id: 'c1' }, clock, limits: world.limits },
     ...{ failpoints: noFailpoints, source: world.source, rate: new ByteRate(clock, 1e9) },
     term: () => 3,
+    appliedIndex: () => appliedIndex,
     onNotice: (notice) => world.notices.push(notice),
   });
   return { world, backups };
 }
 
 describe('a backup', () => {
+  test('waits for what was applied when it was asked for, and is not on disk yet', async () => {
+    const { world, backups } = await given(20);
+    const client = new BackupClient(world, backups, 'c1');
+    await world.run(1000);
+    expect(client.frames).toEqual([]);
+    await world.fill(90, 20);
+    await world.run(1000);
+    expect(client.isWhole).toBe(true);
+    expect([...backups.tasks]).toEqual([]);
+  });
+
   test('is the whole state, with its sums', async () => {
     const { world, backups } = await given();
     const client = new BackupClient(world, backups, 'c1');

@@ -57,6 +57,7 @@ export class Invariants {
   /** State hash after the entry with index i at i - 1. */
   readonly #stateHashes: number[] = [];
   #committedConfiguration: Configuration;
+  readonly #everMembers = new Set<MemberId>();
   /** Those that somebody may act by: the committed one, and all that were written behind it. */
   #active: Configuration[];
 
@@ -87,7 +88,14 @@ export class Invariants {
     this.#coverage.count('membership: joint configuration left by another leader');
   }
 
+  /** A configuration was committed that names it. */
+  wasMember(member: MemberId): boolean {
+    return this.#everMembers.has(member);
+  }
+
   #configurationCommitted(configuration: Configuration): void {
+    const { voters, votersOutgoing, learners } = configuration;
+    for (const member of [...voters, ...votersOutgoing, ...learners]) this.#everMembers.add(member);
     this.#committedConfiguration = configuration;
     this.#active = this.#active.filter(({ index }) => index >= configuration.index);
     this.#coverage.count('membership: configuration committed');
@@ -260,6 +268,7 @@ export class Invariants {
     history.leadingTerm = null;
     if (event.role !== 'leader') return;
     history.leadingTerm = event.term;
+    history.ledTerm = event.term;
     const other = this.#leaders.get(event.term);
     this.#check(
       other === undefined || other === member,
@@ -288,12 +297,15 @@ export class Invariants {
     if (history === undefined) return;
     if (message.type === 'AppendEntriesReply' && message.result.success) {
       const { matchIndex } = message.result;
+      // One that waited for the disk may go when a newer term has begun, and a cut is on its way to the
+      // disk: the leader of the old term is told what was so, as if the message had been slow.
+      const isLate = message.term < history.submittedHardState.currentTerm;
       this.#check(
-        matchIndex <= history.durableIndex,
+        isLate ? history.hadDurable(matchIndex, message.term) : matchIndex <= history.durableIndex,
         () =>
           `Durable Before Acknowledge: ${member} acknowledges entry ${matchIndex}, durable is ${history.durableIndex}`,
       );
-      history.promiseMatch(matchIndex);
+      if (!isLate) history.promiseMatch(matchIndex);
     } else if (message.type === 'RequestVoteReply' && message.granted && !message.preVote) {
       this.#promisedVote(member, history, { term: message.term, to: message.to });
     } else if (message.type === 'RequestVote' && !message.preVote) {
@@ -378,6 +390,12 @@ export class Invariants {
     history: MemberHistory,
     { index, term, view }: { index: LogIndex; term: Term; view: MemberView },
   ): void {
+    this.#check(
+      // A leader that died in the middle of its turn has told others of it, and not us.
+      history.ledTerm !== view.term || term === view.term,
+      () =>
+        `Commit by Counting (paper §5.4.2): ${member}, which led term ${history.ledTerm}, is the first to commit entry ${index} of term ${term}`,
+    );
     const holders = new Set<MemberId>();
     for (const [other, log] of this.#members) {
       if (log.everDurable(index, term)) holders.add(other);

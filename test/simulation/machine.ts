@@ -41,6 +41,10 @@ export class Machine {
   readonly failpoints: SimulatedFailpoints;
   #process: Process | null = null;
   #isStarting = false;
+  /** It has been told to end, and closes its stores. */
+  #isStopping = false;
+  /** It is to be started as soon as it has ended. */
+  #startsAgain = false;
   /** Cannot start any more: its disk is damaged. */
   isLost = false;
   /** It is one of the first members, or a member has spoken to it: before, it waits to be let in. */
@@ -88,7 +92,7 @@ export class Machine {
 
   /** Neither runs nor is about to. */
   get isDown(): boolean {
-    return this.#process === null && !this.#isStarting;
+    return this.#process === null && !this.#isStarting && !this.#isStopping;
   }
 
   get replica(): Replica | null {
@@ -99,6 +103,7 @@ export class Machine {
 
   /** Opens the disk, which takes simulated time, and begins to serve. */
   start(): void {
+    this.#startsAgain = this.#isStopping;
     if (!this.isDown || this.isLost || this.isRemoved) return;
     this.#isStarting = true;
     const { life } = this.time;
@@ -133,22 +138,19 @@ export class Machine {
     if (process === null || this.time.isPaused) return;
     const { life } = this.time;
     this.#process = null;
-    this.#isStarting = true;
-    process.close().then(
-      () => {
-        if (life === this.time.life) this.#dies(() => this.disk.processDies());
-      },
-      // A disk that fails while it closes: the process ends all the same.
-      () => {
-        if (life === this.time.life) this.#dies(() => this.disk.processDies());
-      },
-    );
+    this.#isStopping = true;
+    // A disk that fails while it closes: the process ends all the same.
+    const ended = (): void => {
+      if (life === this.time.life) this.#dies(() => this.disk.processDies());
+    };
+    process.close().then(ended, ended);
   }
 
   #dies(disk: () => void, choice: VaultCrashChoice = {}): void {
     if (this.isDown) return;
     this.#process = null;
     this.#isStarting = false;
+    this.#isStopping = false;
     this.crashes += 1;
     this.#atDiskStep = null;
     this.#atMessage = null;
@@ -160,10 +162,14 @@ export class Machine {
     const { failpoints } = this;
     failpoints.clear();
     this.#vault = this.#vault.crash({ schedule: this.disk.schedule(), failpoints }, choice);
+    if (!this.#startsAgain) return;
+    this.#startsAgain = false;
+    this.#world.scheduler.plan(0, () => this.start());
   }
 
   /** Its disk is lost. It comes back, if started, as somebody else. */
   wipe(): void {
+    this.#startsAgain = false;
     this.killed();
     this.disk.wipe();
     this.#vault = this.#emptyVault();

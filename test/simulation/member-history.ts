@@ -31,6 +31,8 @@ export class MemberHistory {
 
   /** Of this life. */
   leadingTerm: Term | null = null;
+  /** The last that it led. */
+  ledTerm: Term = 0;
   commitIndex: LogIndex = 0;
   appliedIndex: LogIndex = 0;
   term: Term = 0;
@@ -91,12 +93,23 @@ export class MemberHistory {
       index -= 1;
     if (at(index) !== undefined) this.durableIndex = Math.max(this.durableIndex, index);
     this.#noteDurable();
+    // On disk all of it is, until the cut gets there.
+    for (const entry of write.entries) this.#noteEver(entry.index, entry.term);
     return index !== last.index;
   }
 
   #noteDurable(): void {
-    const term = this.termAt(this.durableIndex);
-    this.#everDurable.set(term, Math.max(this.#everDurable.get(term) ?? 0, this.durableIndex));
+    this.#noteEver(this.durableIndex, this.termAt(this.durableIndex));
+  }
+
+  #noteEver(index: LogIndex, term: Term): void {
+    this.#everDurable.set(term, Math.max(this.#everDurable.get(term) ?? 0, index));
+  }
+
+  /** Has it had an entry of `term` or before there on its disk, since cut off or not? */
+  hadDurable(index: LogIndex, term: Term): boolean {
+    if (index <= this.durableIndex) return true;
+    return [...this.#everDurable].some(([of, last]) => of <= term && last >= index);
   }
 
   /** It has had this entry on its disk: by Log Matching, when it had one behind it in a log with it. */

@@ -109,6 +109,12 @@ export class SimulatedNetwork {
     }
   }
 
+  breakStreamsBetween(a: number, b: number): void {
+    for (const stream of [...this.#streams]) {
+      if (stream.joins(a, b)) stream.reset('connection reset');
+    }
+  }
+
   // ---------------------------------------------------------------- links
 
   /** Nothing gets from one place to the other until the answer is called. */
@@ -246,6 +252,7 @@ class SimulatedStream {
   readonly address: string;
   /** Of the side that opened it. */
   readonly place: number;
+  readonly #to: number | null;
   readonly client: Channel;
   readonly #network: SimulatedNetwork;
   readonly #dial: DialOptions;
@@ -263,6 +270,7 @@ class SimulatedStream {
     this.#dial = ends.dial;
     this.address = ends.dial.address;
     this.place = ends.place;
+    this.#to = ends.to;
     const to = ends.to ?? ends.place;
     const onTimeout = (): void => this.reset('timed out');
     this.#toReplica = new Lane(network, { from: ends.place, to, onTimeout });
@@ -274,6 +282,10 @@ class SimulatedStream {
       end: () => this.#toReplica.plan(() => this.reset('ended by the client')),
       abort: () => this.reset('aborted by the client'),
     };
+  }
+
+  joins(a: number, b: number): boolean {
+    return (this.place === a && this.#to === b) || (this.place === b && this.#to === a);
   }
 
   open(): void {

@@ -40,9 +40,8 @@ export class Operator {
   add(promote: boolean): void {
     const machine = this.#joiner();
     if (machine === null) return;
-    this.#change('add', () => ({
-      add: [{ ...this.#newMember(machine), promote, replaces: null }],
-    }));
+    const newcomer = this.#newcomer(machine);
+    this.#change('add', () => newcomer({ promote, replaces: null }));
   }
 
   remove(machine: Machine): void {
@@ -64,30 +63,36 @@ export class Operator {
     const machine = this.#joiner();
     const { id } = old;
     if (machine === null) return;
+    const newcomer = this.#newcomer(machine);
     this.#change('replace', (configuration) =>
-      names(configuration, id)
-        ? { add: [{ ...this.#newMember(machine), promote: true, replaces: id }] }
-        : null,
+      names(configuration, id) ? newcomer({ promote: true, replaces: id }) : null,
     );
   }
 
   /** A machine came back with a new incarnation: it takes the place of the old one. */
   reseed(machine: Machine, former: MemberId): void {
-    const { id } = machine;
+    const newcomer = this.#newcomer(machine);
     this.#change(
       'reseed',
-      (configuration) => {
-        if (machine.id !== id || !names(configuration, former)) return null;
-        if (names(configuration, id)) return null;
-        const promote = configuration.voters.includes(former);
-        return { add: [{ ...this.#newMember(machine), promote, replaces: former }] };
-      },
+      (configuration) =>
+        names(configuration, former)
+          ? newcomer({ promote: configuration.voters.includes(former), replaces: former })
+          : null,
       Number.POSITIVE_INFINITY,
     );
   }
 
-  #newMember(machine: Machine): { name: string; incarnation: string; address: string } {
-    return { name: machine.name, incarnation: incarnationOf(machine.id), address: machine.address };
+  /** The machine as it is now; nobody any more when it gets another disk, or was removed since. */
+  #newcomer(machine: Machine) {
+    const { id, name, address } = machine;
+    const { invariants } = this.#world;
+    return (more: {
+      promote: boolean;
+      replaces: MemberId | null;
+    }): Partial<ChangeMembers> | null =>
+      machine.id !== id || invariants.wasMember(id)
+        ? null
+        : { add: [{ name, incarnation: incarnationOf(id), address, ...more }] };
   }
 
   /** A machine that is free, started with a fresh disk. */

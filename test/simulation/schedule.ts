@@ -15,9 +15,10 @@ export type Schedule = readonly PlannedFault[];
 export function schedules(options: SimulationOptions): fc.Arbitrary<Schedule> {
   const atMs = fc.integer({ min: 0, max: options.disturbedMs });
   const oneFault = fc.oneof(
-    ...options.faults.map((fault) =>
-      fc.record({ atMs, fault: fc.constant(fault), data: kindOf(fault).arbitrary }),
-    ),
+    ...options.faults.map((fault) => ({
+      weight: fault === 'split with clients' ? 3 : 1,
+      arbitrary: fc.record({ atMs, fault: fc.constant(fault), data: kindOf(fault).arbitrary }),
+    })),
   );
   return fc.noBias(fc.array(oneFault, { minLength: 0, maxLength: options.faultsMax, size: 'max' }));
 }

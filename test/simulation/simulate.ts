@@ -6,7 +6,7 @@ import { World } from './world.js';
 
 /** Within this time after the last fault a cluster serves again, and then agrees. */
 const SERVE_MS = 15_000;
-const AGREE_MS = 20_000;
+const AGREE_MS = 30_000;
 
 export interface RunReport {
   readonly seed: number;
@@ -57,6 +57,7 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   const { scheduler, options } = world;
   await world.startAll();
   await workload.start();
+  world.hurry = (forMs, pauseMs) => workload.hurry(forMs, pauseMs);
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();

@@ -31,6 +31,8 @@ export interface SimulationOptions {
   readonly keys: number;
   /** Longest pause of a client between two calls. */
   readonly thinkMs: number;
+  /** When a fault begins, clients hurry for so long. Default 0. */
+  readonly hurryMs?: number;
   readonly valueBytesMax: number;
   /** Of 100 calls. */
   readonly share: { readonly put: number; readonly delete: number; readonly any: number };
@@ -83,6 +85,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     clients: pick(random, [1, 2, 2, 3, 4]),
     keys: pick(random, [1, 3, 8, 20]),
     thinkMs: pick(random, [400, 1000, 2000, 4000, 4000]),
+    hurryMs: pick(random, [0, 0, 800, 2500]),
     valueBytesMax: pick(random, [16, 64, 64, 200, 1000]),
     share: drawShare(random),
     clientTimeoutMs: pick(random, [800, 2000, 4000]),
@@ -108,9 +111,13 @@ function drawLimits(random: Random): Limits {
     logTrailingEntries: pick(random, [0, 5, 15]),
     logBytesMax: pick(random, [4 * KiB, 64 * KiB, LIMITS.logBytesMax]),
     logPinnedBytesMax: pick(random, [2 * KiB, 64 * KiB, LIMITS.logPinnedBytesMax]),
-    snapshotChunkBytes: pick(random, [1 * KiB, 8 * KiB, LIMITS.snapshotChunkBytes]),
-    snapshotWindowBytes: pick(random, [8 * KiB, 64 * KiB, LIMITS.snapshotWindowBytes]),
-    snapshotBytesPerSecondMax: pick(random, [512 * KiB, LIMITS.snapshotBytesPerSecondMax]),
+    ...pick(random, [
+      { snapshotChunkBytes: 4 * KiB, snapshotWindowBytes: 8 * KiB },
+      { snapshotChunkBytes: 8 * KiB, snapshotWindowBytes: 64 * KiB },
+      { snapshotChunkBytes: 32 * KiB, snapshotWindowBytes: 32 * KiB },
+      {},
+    ]),
+    snapshotBytesPerSecondMax: pick(random, [2048 * KiB, LIMITS.snapshotBytesPerSecondMax]),
     snapshotsAtOnceMax: pick(random, [1, 2]),
     snapshotIdleMsMax: pick(random, [400, 3000, LIMITS.snapshotIdleMsMax]),
     snapshotRetryMsMax: pick(random, [0, 2000, LIMITS.snapshotRetryMsMax]),

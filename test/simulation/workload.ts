@@ -5,7 +5,7 @@ import { type Client, openClient } from '../../src/client/kv-client.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
 import { type Call, checkRegister, describeOperations, type Operation } from './linearizability.js';
 import { MachineTime } from './machine-time.js';
-import { Violation } from './scheduler.js';
+import { type Planned, Violation } from './scheduler.js';
 import type { World } from './world.js';
 
 type TextClient = Client<string, string, 'text'>;
@@ -20,6 +20,9 @@ class KeyHistory {
 
   constructor(readonly key: string) {}
 }
+
+/** Keys in use while clients hurry. */
+const HURRIED_KEYS = 2;
 
 /** One client gives up a probe after so many. */
 const PROBES_MAX = 20;
@@ -44,6 +47,10 @@ export class Workload {
   readonly #histories: KeyHistory[];
   readonly #clients: { readonly name: string; readonly db: TextClient }[] = [];
   #isStopped = false;
+  /** Until then clients hardly pause, and all work on few keys: when leaders change, what counts is quick. */
+  #hurryUntilMs = 0;
+  #hurriedPauseMs = 0;
+  readonly #sleeping = new Map<Planned, () => void>();
   #underWay = 0;
   #serial = 0;
   #acknowledged = 0;
@@ -132,27 +139,53 @@ export class Workload {
     ) as Promise<TextClient>;
   }
 
+  /** Something happens to the cluster: whoever pauses goes on, on few keys and with short pauses. */
+  hurry(forMs: number, pauseMs: number): void {
+    if (forMs === 0) return;
+    this.#hurryUntilMs = this.#world.scheduler.nowMs + forMs;
+    this.#hurriedPauseMs = pauseMs;
+    const sleeping = [...this.#sleeping];
+    this.#sleeping.clear();
+    for (const [planned, wake] of sleeping) {
+      planned.cancel();
+      this.#sleep(wake);
+    }
+  }
+
+  get #hurries(): boolean {
+    return this.#world.scheduler.nowMs < this.#hurryUntilMs;
+  }
+
   #repeat(name: string, db: TextClient): void {
-    const { scheduler, options } = this.#world;
+    const { scheduler } = this.#world;
     this.#underWay += 1;
     this.#call(name, db).then(
       () => {
         this.#underWay -= 1;
-        if (this.#isStopped) return;
-        this.#underWay += 1;
-        scheduler.plan(scheduler.random.next() * options.thinkMs, () => {
-          this.#underWay -= 1;
-          if (!this.#isStopped) this.#repeat(name, db);
-        });
+        if (!this.#isStopped) this.#sleep(() => this.#repeat(name, db));
       },
       (error: unknown) => scheduler.fail(error as Error),
     );
   }
 
+  #sleep(wake: () => void): void {
+    const { scheduler, options } = this.#world;
+    const pauseMs =
+      scheduler.random.next() * (this.#hurries ? this.#hurriedPauseMs : options.thinkMs);
+    const planned = scheduler.plan(pauseMs, () => {
+      this.#sleeping.delete(planned);
+      if (!this.#isStopped) wake();
+    });
+    this.#sleeping.set(planned, wake);
+  }
+
   #call(name: string, db: TextClient): Promise<void> {
     const { random } = this.#world.scheduler;
     const { share } = this.#world.options;
-    const history = this.#histories[random.int(this.#histories.length)] as KeyHistory;
+    const keys = this.#hurries
+      ? Math.min(HURRIED_KEYS, this.#histories.length)
+      : this.#histories.length;
+    const history = this.#histories[random.int(keys)] as KeyHistory;
     const dice = random.int(100);
     if (dice < share.put) return this.#put({ name, db, history });
     if (dice < share.put + share.delete) return this.#delete({ name, db, history });

@@ -16,6 +16,9 @@ import type { SimulationOptions } from './swarm.js';
 /** Places of clients in the network start here. */
 const CLIENT_PLACES = 100;
 
+/** Pauses of clients when something has happened. */
+const HURRIED_PAUSE_MS = 100;
+
 /** A replica that cannot start because of its disk is tried again this often. */
 const RESTART_MS = 1000;
 
@@ -32,6 +35,8 @@ export class World {
   /** Ends of faults that are not due yet. */
   readonly #ends = new Map<Planned, () => void>();
   faults = 0;
+  /** Clients do much now, for so long and with pauses of at most so long: what follows is quick. */
+  hurry: (forMs: number, pauseMs: number) => void = () => {};
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -126,6 +131,7 @@ export class World {
     if (!this.#isDisturbed) return;
     this.faults += 1;
     this.coverage.count(`fault: ${fault}`);
+    this.hurry(this.options.hurryMs ?? 0, HURRIED_PAUSE_MS);
     kindOf(fault).apply(this, data);
   }
 
@@ -194,14 +200,16 @@ export class World {
   }
 
   tellDisconnected(gone: Machine): void {
-    for (const machine of this.machines) {
-      if (machine === gone) continue;
-      const { life } = machine.time;
-      const { id } = gone;
-      this.scheduler.plan(this.network.latency(gone.place, machine.place), () =>
-        machine.time.enter(life, 'io', () => machine.replica?.disconnected(id)),
-      );
-    }
+    for (const machine of this.machines) if (machine !== gone) this.hint(machine, gone);
+  }
+
+  /** The machine hears that its connection to the other one is closed. */
+  hint(machine: Machine, gone: Machine): void {
+    const { life } = machine.time;
+    const { id } = gone;
+    this.scheduler.plan(0.2 + this.scheduler.random.next() * 3, () =>
+      machine.time.enter(life, 'io', () => machine.replica?.disconnected(id)),
+    );
   }
 
   /** Damages the disk of the machine, if the others can do without it. */

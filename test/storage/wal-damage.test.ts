@@ -256,5 +256,5 @@ function openWalWithSalt(world: ManualWorld, salt: number): MemoryFiles {
 }
 
 function headerOfVersion(version: number): Buffer {
-  return encodeSegmentHeader({ version, number: 1, salt: 99 });
+  return encodeSegmentHeader({ version, number: 1, salt: 99, preparedBytes: 0 });
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { formatDuration } from '../../base/duration.js';
 import { asBalsaError, BalsaError, type ErrorCode } from '../../base/errors.js';
 import { nearest } from '../../base/suggest.js';
 import type {
@@ -59,7 +60,7 @@ export const NO_CHANGE: Omit<MembersChange, 'expectedIndex'> = {
 
 const RETRY_MS = 200;
 const POLL_MS = 500;
-/** After this long without an answer there is nothing to wait for. */
+/** After this long without an answer, or without a sign of the newcomer, there is nothing to wait for. */
 const SILENCE_MS_MAX = 60_000;
 
 /**
@@ -136,6 +137,7 @@ async function waitForVotes(
   const { io, signal, output } = context;
   let now = result;
   let heardMs = io.nowMs();
+  const seenMs = new Map(plan.awaited.map(({ name }) => [name, heardMs]));
   const progress = new Progress(io, 'entries', null);
   try {
     while (!isComplete(now.members, plan.awaited)) {
@@ -147,12 +149,14 @@ async function waitForVotes(
         progress.draw(() => progressLine(status, plan.awaited));
         now = await client.cluster.members({ signal });
         heardMs = io.nowMs();
+        for (const name of seenNames(status, plan.awaited)) seenMs.set(name, heardMs);
       } catch (error) {
         // The change is in the log: a change of leaders does not end it.
         const { retryable, message } = asBalsaError(error);
         if (!retryable || io.nowMs() - heardMs > SILENCE_MS_MAX) throw error;
         progress.draw(() => `waiting: ${message}`);
       }
+      for (const [name, ms] of seenMs) if (heardMs - ms > SILENCE_MS_MAX) throw unseen(name);
     }
     return now;
   } finally {
@@ -179,6 +183,21 @@ function checkStillThere(members: MembersStatus, awaited: readonly Awaited[]): v
 function find(members: MembersStatus, { name, incarnation }: Awaited): MemberStatus | undefined {
   return members.members.find(
     (member) => member.name === name && member.incarnation === incarnation,
+  );
+}
+
+/** Those whom the leader hears; only the leader can tell. */
+function seenNames(status: ReplicaStatus, awaited: readonly Awaited[]): string[] {
+  const names = awaited.map(({ name }) => name);
+  if (status.role !== 'leader') return names;
+  return names.filter((name) => status.followers.some((one) => one.name === name && one.active));
+}
+
+function unseen(name: string): BalsaError {
+  return new BalsaError(
+    'UNREACHABLE',
+    `the leader has heard nothing of ${name} for ${formatDuration(SILENCE_MS_MAX)}. It is a learner, and gets its` +
+      ` vote when it comes; balsa cluster remove ${name} takes it out again`,
   );
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { parseAddress } from '../../base/address.js';
 import { BalsaError } from '../../base/errors.js';
+import { checkNewcomer } from '../../client/newcomer.js';
 import type { MembersStatus, ReplicaStatus } from '../../rpc/protocol.js';
 import { askReplica, reasonOf } from '../ask-replica.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
@@ -28,6 +29,7 @@ export function addCommand(runtime: Runtime): Command {
       'balsa cluster add n4 10.0.0.4:7001',
       'balsa cluster add n4 10.0.0.4:7001 --no-promote    a learner: it has the data, and no vote',
       'balsa cluster add n4 10.0.0.4:7001 --no-wait       cluster members shows how it goes on',
+      'balsa cluster add n4 10.0.0.9:7001                 of a member that has moved: its new address',
     ],
   })
     .argument('<name>', 'what it is called (its --name)')
@@ -55,6 +57,7 @@ interface Newcomer {
   readonly name: string;
   readonly address: string;
   readonly incarnation: string;
+  readonly status: ReplicaStatus;
 }
 
 async function runAdd(
@@ -63,6 +66,7 @@ async function runAdd(
   flags: AddFlags,
 ): Promise<ExitCode> {
   const one = await meet(context, { name, address });
+  await checkClusters(context, [one]);
   return await runChange(context, flags, (members) => planAdd(members, one, flags.promote));
 }
 
@@ -83,6 +87,12 @@ function planAdd(members: MembersStatus, one: Newcomer, promote: boolean): Plan 
       `${name} is a member already, with another disk (${there.incarnation}, not ${incarnation}):` +
         ` balsa cluster replace ${name} ${name} ${address} puts this one in its place`,
     );
+  }
+  if (there.address !== address) {
+    const isToVote = there.role !== 'learner' || there.promote;
+    const add = [{ name, incarnation, address, promote: isToVote, replaces: there.replaces }];
+    const moved = `${name} is reached at ${address} now`;
+    return { change: { ...NO_CHANGE, add }, decided: moved, complete: moved, awaited: [] };
   }
   const isThere = there.role !== 'learner' || there.promote || !promote;
   if (!isThere) return { change: { ...NO_CHANGE, promote: [name] }, decided, complete, awaited };
@@ -117,6 +127,10 @@ async function runReplace(
     const [old = '', name = '', address = ''] = args.slice(i, i + 3);
     pairs.push({ old, one: await meet(context, { name, address }) });
   }
+  await checkClusters(
+    context,
+    pairs.map(({ one }) => one),
+  );
   return await runChange(context, flags, (members) => planReplace(members, pairs));
 }
 
@@ -142,7 +156,8 @@ function planReplace(members: MembersStatus, pairs: readonly Pair[]): Plan {
           ` then balsa cluster remove ${old}`,
       );
     }
-    return { ...one, promote: true, replaces: old };
+    const { name, incarnation, address } = one;
+    return { name, incarnation, address, promote: true, replaces: old };
   });
   return { ...plan, change: { ...NO_CHANGE, add } };
 }
@@ -170,7 +185,14 @@ async function meet(
     );
   }
   checkName(name, address, answer.status);
-  return { name, address, incarnation: answer.status.incarnation };
+  return { name, address, incarnation: answer.status.incarnation, status: answer.status };
+}
+
+/** @throws BalsaError `CLUSTER_MISMATCH` */
+async function checkClusters(context: Context, newcomers: readonly Newcomer[]): Promise<void> {
+  const { signal } = context;
+  const own = await context.withClient((client) => client.status({ signal }));
+  for (const { status, address } of newcomers) checkNewcomer(status, address, own);
 }
 
 function checkName(name: string, address: string, status: ReplicaStatus): void {

@@ -45,6 +45,8 @@ export interface SegmentHeader {
   /** Counts the segments of the log from 1. */
   readonly number: number;
   readonly salt: number;
+  /** The file is never shorter; 0: an earlier version did not say. */
+  readonly preparedBytes: number;
 }
 
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
@@ -53,6 +55,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   block.writeUInt32LE(header.version, 8);
   block.writeUInt32LE(header.salt, 12);
   writeUint64(block, header.number, 16);
+  block.writeUInt32LE(header.preparedBytes, 24);
   block.writeUInt32LE(crc32(block.subarray(0, SEGMENT_CHECKED_BYTES)), SEGMENT_CHECKED_BYTES);
   return block;
 }
@@ -67,6 +70,7 @@ export function decodeSegmentHeader(block: Buffer): SegmentHeader | null {
     version: block.readUInt32LE(8),
     salt: block.readUInt32LE(12),
     number: readUint64(block, 16),
+    preparedBytes: block.readUInt32LE(24),
   };
 }
 

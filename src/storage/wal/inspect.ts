@@ -206,6 +206,10 @@ class Inspection {
       return false;
     }
     if (header.number !== number) this.#damaged(file, 0, `it is a copy of file ${header.number}`);
+    const { preparedBytes } = header;
+    if (bytes.length < preparedBytes) {
+      this.#damaged(file, bytes.length, `it is cut off, it was made ${preparedBytes} long`);
+    }
     return true;
   }
 

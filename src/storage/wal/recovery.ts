@@ -119,6 +119,11 @@ class Recovery {
       const header = checkHeader(file.readAt(0, SEGMENT_HEADER_BYTES), path, number);
       if (position === 0) this.#salt = header.salt;
       if (header.salt !== this.#salt) throw corrupt(path, 0, 'the file belongs to another log');
+      // It had this length before it had its name.
+      const size = file.size();
+      if (size < header.preparedBytes) {
+        throw corrupt(path, size, `the file is cut off, it was made ${header.preparedBytes} long`);
+      }
     }
   }
 

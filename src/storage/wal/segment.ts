@@ -73,10 +73,9 @@ export function* segmentSlices(
   plan: SegmentPlan,
   number: number,
 ): Generator<{ readonly position: number; readonly bytes: Buffer }> {
-  yield {
-    position: 0,
-    bytes: encodeSegmentHeader({ version: FORMAT_VERSION, number, salt: plan.salt }),
-  };
+  const { salt, segmentBytes } = plan;
+  const header = { version: FORMAT_VERSION, number, salt, preparedBytes: segmentBytes };
+  yield { position: 0, bytes: encodeSegmentHeader(header) };
   const zeros = Buffer.alloc(Math.min(SLICE_BYTES, plan.segmentBytes));
   for (let position = SEGMENT_HEADER_BYTES; position < plan.segmentBytes; ) {
     const bytes = zeros.subarray(0, Math.min(zeros.length, plan.segmentBytes - position));

@@ -18,6 +18,7 @@ import {
   PROTOCOL_VERSION,
   type ReplicaFrame,
   type ReplicaHello,
+  type ReplicaStatus,
 } from '../../../src/rpc/protocol.js';
 import { toWireError } from '../../../src/rpc/wire-error.js';
 import { FakeMembers } from './fake-members.js';
@@ -249,6 +250,9 @@ export class FakeReplica {
     for (const stream of [...this.streams]) stream.drop();
   }
 
+  /** What its status has different from that of the others. */
+  status: Partial<ReplicaStatus> = {};
+
   hello(): ReplicaHello {
     const { clusterId, protocolVersion, members, appliedIndex, limits } = this.#cluster;
     return {
@@ -377,6 +381,9 @@ export class FakeStream {
         const status = JSON.stringify({
           replica: replica.name,
           incarnation: `${replica.name}-disk`,
+          cluster: 'test',
+          clusterId: cluster.clusterId,
+          ...replica.status,
           revision: cluster.revision,
           leader: replica.leader,
           membership: cluster.members.status,

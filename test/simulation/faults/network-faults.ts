@@ -1,6 +1,7 @@
 import fc from 'fast-check';
+import type { Machine } from '../machine.js';
 import { forMs, who } from './draw.js';
-import { faultKind } from './fault.js';
+import { faultKind, LEADER } from './fault.js';
 
 const lasts = forMs(12_000);
 
@@ -55,6 +56,38 @@ export const NETWORK_FAULTS = {
           if (isLeft(a.place) !== isLeft(b.place)) world.cut(a.place, b.place, fault.forMs);
         }
       }
+    },
+  }),
+
+  /**
+   * The leader on one side with some of the clients, the others on the other side. Connections between them
+   * are reset, so that all know at once: elections come quickly, and clients move.
+   */
+  'split with clients': faultKind({
+    arbitrary: fc.record({ side: fc.nat({ max: 63 }), clients: fc.nat({ max: 15 }), forMs: lasts }),
+    apply(world, fault) {
+      const leader = world.machine(LEADER);
+      const isLeft = (machine: Machine): boolean =>
+        machine === leader || ((fault.side >> machine.place) & 1) === 1;
+      const places = (left: boolean): number[] => [
+        ...world.machines.filter((machine) => isLeft(machine) === left).map(({ place }) => place),
+        ...Array.from({ length: world.options.clients }, (_, i) => i)
+          .filter((i) => (((fault.clients >> i) & 1) === 1) === left)
+          .map((i) => world.clientPlace(i)),
+      ];
+      for (const a of places(true)) {
+        for (const b of places(false)) {
+          world.cut(a, b, fault.forMs);
+          world.cut(b, a, fault.forMs);
+          world.network.breakStreamsBetween(a, b);
+        }
+      }
+      for (const a of world.machines) {
+        for (const b of world.machines) if (isLeft(a) !== isLeft(b)) world.hint(a, b);
+      }
+      // Two leaders for a moment: what the clients of each see in it must fit together.
+      const { electionTicks, tickMs } = world.options;
+      world.hurry(3 * electionTicks * tickMs, 15);
     },
   }),
 

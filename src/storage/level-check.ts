@@ -1,0 +1,171 @@
+import { open, readdir, readFile } from 'node:fs/promises';
+import { stateCorrupt } from './flush-markers.js';
+import { toLevelOpenError } from './level-errors.js';
+import { whileLocked } from './level-lock.js';
+import { readLevelLog } from './level-log.js';
+import { readManifest } from './level-manifest.js';
+import { damagedTables } from './level-tables.js';
+
+/**
+ * Looks at LevelDB's files before LevelDB does. It would go on without what it cannot read, end the
+ * process over a damaged table, make an empty database where only CURRENT is missing, and at once
+ * delete all files that do not belong to what it found: then even a good copy of the damaged file is
+ * of no use any more.
+ */
+
+export interface LevelDamage {
+  readonly file: string;
+  readonly problem: string;
+}
+
+/** LevelDB's own logs from here on cannot be read; see {@link makeReadable}. */
+export interface LogCut {
+  readonly file: string;
+  readonly size: number;
+}
+
+export interface LevelFindings {
+  readonly damage: LevelDamage | null;
+  /** Where to cut, so that what is in the logs is without gaps. What is cut off is in the log of the replica. */
+  readonly cuts: readonly LogCut[];
+}
+
+const FINE: LevelFindings = { damage: null, cuts: [] };
+
+/**
+ * To be called before LevelDB opens the folder. Damage is an error, and nothing is changed. A gap in LevelDB's
+ * own log, as a power failure may leave it, is not: what lies behind it is cut off, and comes again from the
+ * log of the replica.
+ * @throws BalsaError `STATE_CORRUPT`, `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`
+ */
+export async function makeReadable(folder: string): Promise<void> {
+  try {
+    const found = await checkLevel(folder);
+    if (found.damage === null && found.cuts.length === 0) return;
+    // It may only seem so, because another process is at work there.
+    await whileLocked(folder, async () => {
+      const { damage, cuts } = await checkLevel(folder);
+      if (damage !== null) throw stateCorrupt(folder, `${damage.file} ${damage.problem}`, null);
+      for (const cut of cuts) await truncate(cut);
+    });
+  } catch (error) {
+    throw toLevelOpenError(error, folder);
+  }
+}
+
+async function truncate({ file, size }: LogCut): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.truncate(size);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export async function checkLevel(folder: string): Promise<LevelFindings> {
+  const names = new Set(await namesIn(folder));
+  const current = await readIfThere(folder, names, 'CURRENT');
+  if (current === null) {
+    const hasData = [...names].some((name) => /^\d+\.(?:ldb|sst|log)$/.test(name));
+    // A crash in the making of a new database leaves less.
+    return hasData ? damage(folder, 'CURRENT', 'is missing') : FINE;
+  }
+  const manifestName = /^(MANIFEST-\d+)\n$/.exec(current.toString('latin1'))?.[1];
+  if (manifestName === undefined) return damage(folder, 'CURRENT', 'is not what was written');
+  const manifest = await readIfThere(folder, names, manifestName);
+  if (manifest === null) return damage(folder, manifestName, 'is missing');
+  return await checkVersion(folder, names, { name: manifestName, bytes: manifest });
+}
+
+async function checkVersion(
+  folder: string,
+  names: ReadonlySet<string>,
+  { name, bytes }: { readonly name: string; readonly bytes: Buffer },
+): Promise<LevelFindings> {
+  const { records, end, hasMore } = readLevelLog(bytes);
+  const manifest = hasMore || records.length === 0 ? null : readManifest(records);
+  if (manifest === null) return damage(folder, name, `is not what was written, at offset ${end}`);
+  for (const number of manifest.tables) {
+    if (tableName(names, number) === null) return damage(folder, tableFile(number), 'is missing');
+  }
+  const { logNumber, previousLogNumber, tables } = manifest;
+  // It is made before the MANIFEST names it, and is there until that names another one. When the end of the
+  // MANIFEST is lost, this one is gone already.
+  if (logNumber > 0 && !names.has(logFile(logNumber))) {
+    return damage(folder, logFile(logNumber), `is missing, or the end of ${name}`);
+  }
+  const [table] = await damagedTables(folder, tables);
+  if (table !== undefined) {
+    return {
+      damage: { file: table.file, problem: `is not what was written, at offset ${table.offset}` },
+      cuts: [],
+    };
+  }
+  const counts = (number: number): boolean => number >= logNumber || number === previousLogNumber;
+  return { damage: null, cuts: await cutsOf(folder, names, counts) };
+}
+
+async function cutsOf(
+  folder: string,
+  names: ReadonlySet<string>,
+  counts: (number: number) => boolean,
+): Promise<LogCut[]> {
+  const numbers = [...names]
+    .map((name) => /^(\d+)\.log$/.exec(name)?.[1])
+    .filter((digits) => digits !== undefined)
+    .map(Number)
+    .filter(counts)
+    .sort((a, b) => a - b);
+  const logs = await Promise.all(
+    numbers.map(async (number) => {
+      const file = `${folder}/${logFile(number)}`;
+      const bytes = await readFile(file);
+      const { end, hasMore } = readLevelLog(bytes);
+      return { file, bytes, end, hasMore };
+    }),
+  );
+  const first = logs.findIndex(({ bytes, end }) => end < bytes.length);
+  const broken = logs[first];
+  if (broken === undefined) return [];
+  const later = logs.slice(first + 1).filter(({ bytes }) => bytes.length > 0);
+  // A torn end, which LevelDB drops too.
+  if (!broken.hasMore && later.length === 0) return [];
+  return [{ file: broken.file, size: broken.end }, ...later.map(({ file }) => ({ file, size: 0 }))];
+}
+
+function damage(folder: string, name: string, problem: string): LevelFindings {
+  return { damage: { file: `${folder}/${name}`, problem }, cuts: [] };
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    // A folder that is no folder, or may not be read: LevelDB says so when it opens it.
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return [];
+    throw error;
+  }
+}
+
+async function readIfThere(
+  folder: string,
+  names: ReadonlySet<string>,
+  name: string,
+): Promise<Buffer | null> {
+  return names.has(name) ? await readFile(`${folder}/${name}`) : null;
+}
+
+function tableName(names: ReadonlySet<string>, number: number): string | null {
+  const digits = String(number).padStart(6, '0');
+  return [`${digits}.ldb`, `${digits}.sst`].find((name) => names.has(name)) ?? null;
+}
+
+function tableFile(number: number): string {
+  return `${String(number).padStart(6, '0')}.ldb`;
+}
+
+function logFile(number: number): string {
+  return `${String(number).padStart(6, '0')}.log`;
+}

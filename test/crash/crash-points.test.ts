@@ -1,0 +1,23 @@
+import { describe, expect, test } from 'vitest';
+import { runWith } from './crash-points.js';
+import { planAll, sample } from './plan.js';
+
+/** In a test run; `npm run crash-points` tries all. */
+const OUTCOMES_MAX = 16;
+const RUNS = 50;
+
+describe('a power failure at any step of any replica', () => {
+  test('leaves a log that opens and holds all that was promised; the cluster goes on and loses nothing', async () => {
+    const plan = await planAll(OUTCOMES_MAX);
+    expect(plan.places).toBeGreaterThan(2500);
+    expect(plan.logsOpened).toBeGreaterThan(20_000);
+    const broken: string[] = [];
+    // All of those that come during an installation.
+    const chosen = [...plan.installing, ...sample(plan.crashes, RUNS, 1)];
+    for (const crash of chosen) {
+      const violation = await runWith(crash);
+      if (violation !== null) broken.push(`${JSON.stringify(crash)}: ${violation}`);
+    }
+    expect(broken).toEqual([]);
+  });
+});
