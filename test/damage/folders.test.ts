@@ -1,6 +1,6 @@
 import { copyFileSync, cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { seededRandom } from '../../src/base/random.js';
 import { type Damage, damagesOf, dataFiles, inflict } from './damages.js';
 import { examine, type Finding } from './examine.js';
@@ -68,6 +68,9 @@ async function problemWith(
     rmSync(work, { recursive: true, force: true });
   }
 }
+
+// Much of one core's time, which others may want too.
+vi.setConfig({ testTimeout: 3_600_000 });
 
 describe('damage anywhere in the folder of a replica', () => {
   test.each([

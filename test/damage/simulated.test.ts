@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { MemoryFiles } from '../../src/storage/memory-files.js';
 import { FRAME_MAGIC, SEGMENT_HEADER_BYTES } from '../../src/storage/wal/format.js';
@@ -6,7 +6,7 @@ import { makeWorld, runScript } from '../crash/script.js';
 import type { Machine } from '../simulation/machine.js';
 
 /** `DAMAGES=all` makes many more runs. */
-const RUNS = process.env.DAMAGES === 'all' ? 1500 : 45;
+const RUNS = process.env.DAMAGES === 'all' ? 1500 : 30;
 
 const DOWN_MS = 100;
 /** The last frames are left alone: without what follows them they cannot be told from a torn write. */
@@ -112,6 +112,9 @@ async function runWithDamage(seed: number): Promise<{ problem: string | null; re
     };
   }
 }
+
+// Much of one core's time, which others may want too.
+vi.setConfig({ testTimeout: 3_600_000 });
 
 describe('damage in the log of one replica of a simulated cluster', () => {
   test('is refused, or does no harm; begun anew it comes back, and nothing acknowledged is lost', async () => {

@@ -181,6 +181,21 @@ describe('damage in the log', () => {
     expect(openError(disk).code).toBe('WAL_CORRUPT');
   });
 
+  test('a file that is shorter than it was made is corruption, also where only zeros were cut off', () => {
+    for (const name of sealed.list('/data/wal')) {
+      const path = `/data/wal/${name}`;
+      const size = sealed.readWhole(path).length;
+      for (const left of [size - 1, Math.floor(size / 2), SEGMENT_HEADER_BYTES, 100, 0]) {
+        const disk = copyOf(sealed);
+        disk.open(path).truncate(left);
+        expect(openError(disk), `${path} ${left}`).toMatchObject({
+          code: 'WAL_CORRUPT',
+          details: { file: path },
+        });
+      }
+    }
+  });
+
   test('a log of a newer format is refused with its version', () => {
     const disk = copyOf(sealed);
     const path = '/data/wal/0000000000000001.wal';

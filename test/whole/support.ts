@@ -19,13 +19,13 @@ export interface Run {
   readonly stderr: string;
 }
 
-/** Runs `balsa` as a user would. One that does not end in 20 seconds is killed: its code is null. */
+/** Runs `balsa` as a user would. One that does not end in a minute is killed: its code is null. */
 export function balsa(args: readonly string[], input = ''): Promise<Run> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [findEntry(), ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1' },
-      timeout: 20_000,
+      timeout: 60_000,
       killSignal: 'SIGKILL',
     });
     let stdout = '';
