@@ -183,8 +183,10 @@ describe('damage in the log', () => {
 
   test('a file that is shorter than it was made is corruption, also where only zeros were cut off', () => {
     for (const name of sealed.list('/data/wal')) {
+      if (!name.endsWith('.wal')) continue;
       const path = `/data/wal/${name}`;
-      const size = sealed.readWhole(path).length;
+      // One with a frame larger than itself has grown since.
+      const size = WAL_LIMITS.walSegmentBytes;
       for (const left of [size - 1, Math.floor(size / 2), SEGMENT_HEADER_BYTES, 100, 0]) {
         const disk = copyOf(sealed);
         disk.open(path).truncate(left);
