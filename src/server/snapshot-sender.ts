@@ -27,17 +27,24 @@ export interface SendTaskHost {
   readonly onNotice: (notice: ReplicaNotice) => void;
 }
 
+interface SendTaskQueue {
+  /** Are there members that cannot be sent to because of this one? */
+  readonly othersWait: () => boolean;
+}
+
 /** A member that refuses everything must not keep this one busy: failures are told this much later. */
 const FAILURE_DELAY_MS = 1000;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2000;
+/** While others wait for their turn, one that cannot be reached is waited for no longer than this. */
+const SHARED_RETRY_MS_MAX = 3000;
 /** A snapshot that arrived damaged is sent from the start this many times. */
 const RESTARTS_MAX = 3;
 
 /** Sends one snapshot to one member, over as many connections as it takes. */
 export class SendTask {
   readonly member: MemberId;
-  readonly #host: SendTaskHost;
+  readonly #host: SendTaskHost & SendTaskQueue;
   readonly #term: Term;
   readonly #onResult: (index: LogIndex | null) => void;
   #snapshot: OutboundSnapshot | null = null;
@@ -51,7 +58,7 @@ export class SendTask {
 
   /** @param onResult called once, unless it is cancelled: the index that the member has now, or `null` */
   constructor(
-    host: SendTaskHost,
+    host: SendTaskHost & SendTaskQueue,
     target: { readonly member: MemberId; readonly term: Term },
     onResult: (index: LogIndex | null) => void,
   ) {
@@ -154,8 +161,12 @@ export class SendTask {
   }
 
   #retry(reason: string): void {
-    const { clock, limits, random } = this.#host;
-    if (clock.monotonicMs() - this.#progressMs >= limits.snapshotRetryMsMax) {
+    const { clock, limits, random, othersWait } = this.#host;
+    const { snapshotRetryMsMax } = limits;
+    const patienceMs = othersWait()
+      ? Math.min(snapshotRetryMsMax, SHARED_RETRY_MS_MAX)
+      : snapshotRetryMsMax;
+    if (clock.monotonicMs() - this.#progressMs >= patienceMs) {
       this.#fail(new BalsaError('UNREACHABLE', reason));
       return;
     }
@@ -274,7 +285,8 @@ export class SnapshotSenders {
     const target = this.#waiting.shift();
     if (target === undefined) return;
     const { member } = target;
-    const task: SendTask = new SendTask(this.#options, target, (index) => this.#ended(task, index));
+    const host = { ...this.#options, othersWait: () => this.#waiting.length > 0 };
+    const task: SendTask = new SendTask(host, target, (index) => this.#ended(task, index));
     this.#running.set(member, task);
     task.start();
   }
