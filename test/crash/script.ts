@@ -1,4 +1,5 @@
 import { LIMITS } from '../../src/base/limits.js';
+import { allAgree, describeMembers } from '../simulation/agreement.js';
 import { FINE } from '../simulation/network.js';
 import { Violation } from '../simulation/scheduler.js';
 import type { SimulationOptions } from '../simulation/swarm.js';
@@ -128,36 +129,11 @@ async function settle(world: World, workload: Workload): Promise<void> {
   workload.stop();
   const agrees = (): boolean => workload.isIdle && allAgree(world);
   await until(world, agrees, AGREE_MS);
-  if (!agrees()) throw new Violation(`Liveness: the replicas do not agree: ${describe(world)}`);
+  if (!agrees())
+    throw new Violation(`Liveness: the replicas do not agree: ${describeMembers(world)}`);
   for (const { replica } of world.intact) {
     if (replica !== null) workload.checkState(replica.machine);
   }
   workload.checkLinearizable();
   await workload.close();
-}
-
-function allAgree(world: World): boolean {
-  const { intact } = world;
-  const first = intact[0]?.replica?.machine;
-  return intact.every(({ replica }) => {
-    if (replica === null || first === undefined) return false;
-    const { machine, node } = replica;
-    return (
-      machine.appliedIndex === first.appliedIndex &&
-      machine.stateHash === first.stateHash &&
-      node.lastIndex === machine.appliedIndex
-    );
-  });
-}
-
-function describe(world: World): string {
-  const members = world.machines.map(({ id, replica, isLost, isRemoved }) => {
-    if (replica === null) return `${id} ${isLost ? 'lost' : isRemoved ? 'removed' : 'down'}`;
-    const { node, machine } = replica;
-    return (
-      `${id} ${node.role} of term ${node.term}, log ${node.logStart.index}..${node.lastIndex},` +
-      ` committed ${node.commitIndex}, applied ${machine.appliedIndex}, leader ${node.leader}`
-    );
-  });
-  return members.join('\n  ');
 }

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../src/base/clock.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import { pop, push } from '../simulation/time-heap.js';
 
 interface Planned {
   readonly atMs: number;
@@ -80,39 +81,4 @@ export class Scheduler {
       defer: (callback) => void this.plan(0, guarded(callback)),
     };
   }
-}
-
-const before = (a: Planned, b: Planned): boolean =>
-  a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
-
-function push(heap: Planned[], item: Planned): void {
-  let at = heap.length;
-  heap.push(item);
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    const above = heap[parent] as Planned;
-    if (!before(item, above)) break;
-    heap[at] = above;
-    at = parent;
-  }
-  heap[at] = item;
-}
-
-function pop(heap: Planned[]): Planned | undefined {
-  const top = heap[0];
-  const last = heap.pop();
-  if (top === undefined || last === undefined || heap.length === 0) return top;
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    const right = heap[child + 1];
-    if (right !== undefined && before(right, heap[child] as Planned)) child += 1;
-    const below = heap[child] as Planned;
-    if (!before(below, last)) break;
-    heap[at] = below;
-    at = child;
-  }
-  heap[at] = last;
-  return top;
 }

@@ -1,5 +1,6 @@
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { EventHash } from './event-hash.js';
+import { pop, push } from './time-heap.js';
 
 /** What kind of thing happens; goes into the hash of all events. */
 export const KIND = {
@@ -140,39 +141,4 @@ export class Scheduler {
     if (first === undefined || first.atMs > untilMs) return null;
     return pop(this.#heap) ?? null;
   }
-}
-
-const before = (a: Planned, b: Planned): boolean =>
-  a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
-
-function push(heap: Planned[], item: Planned): void {
-  let at = heap.length;
-  heap.push(item);
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    const above = heap[parent] as Planned;
-    if (!before(item, above)) break;
-    heap[at] = above;
-    at = parent;
-  }
-  heap[at] = item;
-}
-
-function pop(heap: Planned[]): Planned | undefined {
-  const top = heap[0];
-  const last = heap.pop();
-  if (top === undefined || last === undefined || heap.length === 0) return top;
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    const right = heap[child + 1];
-    if (right !== undefined && before(right, heap[child] as Planned)) child += 1;
-    const below = heap[child] as Planned;
-    if (!before(below, last)) break;
-    heap[at] = below;
-    at = child;
-  }
-  heap[at] = last;
-  return top;
 }

@@ -1,3 +1,4 @@
+import { allAgree, describeMembers } from './agreement.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 import { Violation } from './scheduler.js';
 import { drawOptions, type SimulationOptions } from './swarm.js';
@@ -88,34 +89,6 @@ async function liveness(world: World, workload: Workload): Promise<void> {
     if (replica !== null) workload.checkState(replica.machine);
   }
   workload.checkLinearizable();
-}
-
-function allAgree(world: World): boolean {
-  const { intact } = world;
-  const first = intact[0]?.replica?.machine;
-  return intact.every(({ replica }) => {
-    if (replica === null || first === undefined) return false;
-    const { machine, node } = replica;
-    return (
-      machine.appliedIndex === first.appliedIndex &&
-      machine.stateHash === first.stateHash &&
-      node.lastIndex === machine.appliedIndex
-    );
-  });
-}
-
-function describeMembers(world: World): string {
-  const members = world.machines.map(({ id, replica, isLost, isRemoved }) => {
-    if (replica === null) return `${id} ${isLost ? 'lost' : isRemoved ? 'removed' : 'down'}`;
-    const { node, machine } = replica;
-    return (
-      `${id} ${node.role} of term ${node.term}, log ${node.logStart.index}..${node.lastIndex},` +
-      ` committed ${node.commitIndex}, applied ${machine.appliedIndex},` +
-      ` state ${machine.stateHash.toString(16)}, leader ${node.leader}`
-    );
-  });
-  const configuration = JSON.stringify(world.invariants.committedConfiguration);
-  return [...members, `configuration ${configuration}`].join('\n  ');
 }
 
 function check(condition: boolean, violation: () => string): void {
