@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { crc32c } from '../../src/storage/crc32c.js';
+import { checkLevel } from '../../src/storage/level-check.js';
 import { openDatabase } from '../../src/storage/level-database.js';
 import { LevelStateStore } from '../../src/storage/level-state-store.js';
-import { damagedTables } from '../../src/storage/level-tables.js';
 import { unsnappy } from '../../src/storage/snappy.js';
 import { withChecksum, withoutChecksum } from '../../src/storage/value-checksum.js';
 import { applyAll, bytes, contents, put } from './snapshot-helpers.js';
@@ -22,8 +22,9 @@ beforeAll(async () => {
   parent = mkdtempSync(join(tmpdir(), 'balsa-rot-'));
   whole = join(parent, 'whole');
   const store = await LevelStateStore.open({ folder: whole, limits });
-  for (let index = 1; index <= 6; index += 1) {
-    const writes = Array.from({ length: 150 }, (_, n) => put(key(index * 100 + n), value(n)));
+  // Fewer tables than those at which LevelDB begins to merge them by itself.
+  for (let index = 1; index <= 3; index += 1) {
+    const writes = Array.from({ length: 300 }, (_, n) => put(key(index * 200 + n), value(n)));
     await applyAll(store, index, writes);
     await store.sync();
   }
@@ -63,7 +64,8 @@ describe('bit rot in LevelDB', () => {
     cpSync(whole, folder, { recursive: true });
     expect(tables(folder).length).toBeGreaterThan(1);
     expect(await readAll(folder)).toEqual(expected);
-    expect(await damagedTables(folder)).toEqual([]);
+    // Reads make LevelDB merge tables; what it leaves unfinished when it is closed belongs to nothing.
+    expect(await checkLevel(folder)).toEqual({ damage: null, cuts: [] });
     rmSync(folder, { recursive: true });
   });
 
@@ -72,7 +74,7 @@ describe('bit rot in LevelDB', () => {
     let harmless = 0;
     for (const name of tables(whole)) {
       const size = readFileSync(join(whole, name)).length;
-      for (let offset = 1; offset < size; offset += offset < size - 300 ? 401 : 11) {
+      for (let offset = 1; offset < size; offset += offset < size - 300 ? 101 : 11) {
         const folder = join(parent, 'rotten');
         cpSync(whole, folder, { recursive: true });
         flip(join(folder, name), offset);
