@@ -52,6 +52,72 @@ export const ERROR_CODES = {
     meaning: 'The request is larger than its limit of bytes or operations.',
   },
   COMPACTED: { retryable: false, meaning: 'The revision asked for is no longer kept.' },
+  SESSION_BEHIND: {
+    retryable: true,
+    meaning: 'This replica has not yet applied what the session token stands for.',
+  },
+  STALE_BOUND_EXCEEDED: {
+    retryable: true,
+    meaning: 'This replica cannot show that its state is as fresh as the bound asks.',
+  },
+  KEY_NOT_FOUND: {
+    retryable: false,
+    meaning: 'The operation needs a key that exists, and there is none.',
+  },
+  KEY_DUPLICATE: {
+    retryable: false,
+    meaning: 'One transaction may write a key only once.',
+  },
+  CONDITION_FAILED: {
+    retryable: false,
+    meaning: 'The condition of the write did not hold; nothing was written.',
+  },
+  TXN_CONFLICT: {
+    retryable: true,
+    meaning: 'What the transaction had read was changed by others, each time that it was tried.',
+  },
+  TXN_TOO_LARGE: {
+    retryable: false,
+    meaning: 'The transaction has more operations than txnOperationsMax.',
+  },
+  RANGE_TOO_LARGE: {
+    retryable: false,
+    meaning: 'The range has more keys or bytes than one transaction may touch.',
+  },
+  LEASE_NOT_FOUND: {
+    retryable: false,
+    meaning: 'There is no such lease: it was revoked, or has expired.',
+  },
+  LEASE_EXISTS: { retryable: false, meaning: 'The id of the lease is taken.' },
+  LEASE_FULL: { retryable: false, meaning: 'More keys than leaseKeysMax hang on the lease.' },
+  LEASES_TOO_MANY: { retryable: false, meaning: 'There are leasesMax leases already.' },
+  LOCK_LOST: {
+    retryable: false,
+    meaning: 'The lock or the office is no longer held: its lease has expired or was revoked.',
+  },
+  NAMESPACE_CONFLICT: {
+    retryable: false,
+    meaning: 'The prefix of the namespace begins with that of another one, or the other way round.',
+  },
+  NAMESPACE_NOT_FOUND: { retryable: false, meaning: 'There is no such namespace.' },
+  NAMESPACES_TOO_MANY: { retryable: false, meaning: 'There are namespacesMax namespaces already.' },
+  QUOTA_EXCEEDED: {
+    retryable: false,
+    meaning: 'The namespace would hold more bytes than its quota; delete keys or raise it.',
+  },
+  NO_SPACE: {
+    retryable: false,
+    meaning:
+      'The store holds as many bytes as its space quota allows; delete keys and compact, or raise it.',
+  },
+  WATCH_LAGGING: {
+    retryable: true,
+    meaning: 'The client reads a watch more slowly than it goes on; it is resumed from history.',
+  },
+  UPGRADE_PENDING: {
+    retryable: true,
+    meaning: 'Not all members of the cluster know this feature yet; finish the upgrade.',
+  },
   FUTURE_REVISION: { retryable: true, meaning: 'The revision asked for does not exist yet.' },
   VALUE_NOT_DECODABLE: {
     retryable: false,

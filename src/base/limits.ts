@@ -22,6 +22,34 @@ export const LIMITS = {
   sessionsMax: 50_000,
   /** Idle time after which a session is forgotten, in log time (`SESSION_EXPIRED`). */
   sessionIdleMsMax: 3_600_000,
+  /** Most comparisons and operations in one transaction, nested ones too (`TXN_TOO_LARGE`). */
+  txnOperationsMax: 10_000,
+  /** Most keys that the reads of one transaction give, or a deleted range has (`RANGE_TOO_LARGE`). */
+  txnReadKeysMax: 10_000,
+  /** Most bytes that the reads of one transaction give (`RANGE_TOO_LARGE`). */
+  txnReadBytesMax: 1 * MiB,
+  /** Shortest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
+  leaseTtlMsMin: 1000,
+  /** Longest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
+  leaseTtlMsMax: 90 * 24 * 3_600_000,
+  /** Leases at a time (`LEASES_TOO_MANY`). */
+  leasesMax: 100_000,
+  /** Keys that hang on one lease (`LEASE_FULL`): they are deleted together. */
+  leaseKeysMax: 10_000,
+  /** Namespaces (`NAMESPACES_TOO_MANY`). */
+  namespacesMax: 1000,
+  /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
+  watchBacklogBytesMax: 1 * MiB,
+  /** Watches of one client stream (`OVERLOADED`). */
+  watchesPerStreamMax: 10_000,
+  /** Watches that one replica serves (`OVERLOADED`). */
+  watchesMax: 100_000,
+  /** How long a watch may say nothing before its client is told how far it is, in milliseconds. */
+  watchProgressMs: 5000,
+  /** How long a `session` read waits for its token, in milliseconds (`SESSION_BEHIND`). */
+  sessionWaitMsMax: 200,
+  /** Log records that one slice of a compaction looks at. */
+  sweepRecordsMax: 512,
   /** Most keys in one page of a range. */
   rangePageKeysMax: 10_000,
   /** Most bytes in one page of a range (one key and its value may exceed it). */

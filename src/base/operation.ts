@@ -1,30 +1,202 @@
-import { check, pack, packToKeep, unpack } from './codec.js';
-import { BalsaError } from './errors.js';
-import type { Limits } from './limits.js';
-
 /**
- * What a client asks the store to do, and how it travels: the client packs the writes of one turn
- * of its event loop once, and those bytes go untouched through wire, log and disk to every replica.
+ * What a client asks the store to do. How it travels: `operation-codec`; what is allowed: `operation-check`.
+ * Semantics follow etcd v3 wherever both have the thing.
  */
 
 export interface PutOperation {
   readonly type: 'put';
   readonly key: Uint8Array;
-  readonly value: Uint8Array;
+  /** `null`: keep the value that is there (`KEY_NOT_FOUND` when there is none). */
+  readonly value: Uint8Array | null;
+  /** The lease that the key shall hang on; absent or 0: none; `'keep'`: the one that it hangs on. */
+  readonly lease?: number | 'keep' | undefined;
+  /** The answer says what the key held before. */
+  readonly returnPrevious?: boolean | undefined;
 }
 
+/** Deletes one key. */
 export interface DeleteOperation {
   readonly type: 'delete';
   readonly key: Uint8Array;
+  readonly returnPrevious?: boolean | undefined;
 }
 
-export type WriteOperation = PutOperation | DeleteOperation;
+/** Deletes all keys with `from <= key < to`, at one revision (`RANGE_TOO_LARGE` beyond `txnOperationsMax`). */
+export interface DeleteRangeOperation {
+  readonly type: 'delete-range';
+  readonly from: Uint8Array;
+  /** `null`: to the end. */
+  readonly to: Uint8Array | null;
+  readonly returnPrevious?: boolean | undefined;
+}
+
+/** Which of several keys a read wants, and what of each. */
+export interface RangeFilter {
+  readonly keysOnly?: boolean | undefined;
+  /** Only how many there are. */
+  readonly countOnly?: boolean | undefined;
+  /** Inclusive bounds; 0 or absent: none. */
+  readonly modRevisionMin?: number | undefined;
+  readonly modRevisionMax?: number | undefined;
+  readonly createRevisionMin?: number | undefined;
+  readonly createRevisionMax?: number | undefined;
+}
+
+/** Reads inside a transaction: what earlier operations of it wrote is seen. */
+export interface ReadOperation extends RangeFilter {
+  readonly type: 'read';
+  readonly from: Uint8Array;
+  /** `null`: to the end; absent: the key `from` alone. */
+  readonly to?: Uint8Array | null | undefined;
+  readonly reverse?: boolean | undefined;
+  /** 0 or absent: all (`RANGE_TOO_LARGE` beyond `txnReadKeysMax` and `txnReadBytesMax`). */
+  readonly limit?: number | undefined;
+}
+
+export type CompareOperator = '=' | '!=' | '<' | '>';
+
+/**
+ * A condition on a key, or on every key with `from <= key < to`. A key that does not exist has version,
+ * createRevision, modRevision and lease 0, and fails every comparison of its value but `!=`. A range
+ * without keys meets every condition but one on `count`.
+ */
+export type Compare = {
+  readonly from: Uint8Array;
+  /** `null`: to the end; absent: the key `from` alone. */
+  readonly to?: Uint8Array | null | undefined;
+  readonly operator: CompareOperator;
+} & (
+  | { readonly target: 'value'; readonly value: Uint8Array }
+  | {
+      /** `count`: how many keys there are in the range. */
+      readonly target: 'version' | 'createRevision' | 'modRevision' | 'lease' | 'count';
+      readonly value: number;
+    }
+);
+
+/** All of `success` when every comparison holds, else all of `failure`; all writes at one revision. */
+export interface TxnOperation {
+  readonly type: 'txn';
+  readonly compares: readonly Compare[];
+  readonly success: readonly TxnStep[];
+  readonly failure: readonly TxnStep[];
+}
+
+export type TxnStep =
+  | PutOperation
+  | DeleteOperation
+  | DeleteRangeOperation
+  | ReadOperation
+  | TxnOperation;
+
+/** Leases: keys that hang on one are deleted when it is revoked or not kept alive for `ttlMs` of log time. */
+export interface LeaseGrantOperation {
+  readonly type: 'lease-grant';
+  /** 0: the state machine chooses. `LEASE_EXISTS` when it is taken. */
+  readonly lease: number;
+  readonly ttlMs: number;
+}
+
+export interface LeaseKeepAliveOperation {
+  readonly type: 'lease-keep-alive';
+  readonly lease: number;
+}
+
+export interface LeaseRevokeOperation {
+  readonly type: 'lease-revoke';
+  readonly lease: number;
+}
+
+/** Revisions before this one are no longer kept. */
+export interface CompactOperation {
+  readonly type: 'compact';
+  readonly revision: number;
+}
+
+/** Makes the namespace, or changes its quota. A prefix may not begin with that of another one. */
+export interface NamespaceSetOperation {
+  readonly type: 'namespace-set';
+  readonly name: string;
+  readonly prefix: Uint8Array;
+  /** Most bytes of its keys and their present values; 0: no bound. */
+  readonly quotaBytes: number;
+}
+
+/** The keys stay. */
+export interface NamespaceRemoveOperation {
+  readonly type: 'namespace-remove';
+  readonly name: string;
+}
+
+/** Settings of the whole store, replicated. */
+export interface StoreSettings {
+  /** History older than this is compacted by the leader; 0: not by age. Milliseconds. */
+  readonly historyMs: number;
+  /** So many revisions are kept, older ones are compacted by the leader; 0: not by number. */
+  readonly historyRevisions: number;
+  /** Bytes of keys and values with their history, beyond which puts are refused (`NO_SPACE`); 0: no bound. */
+  readonly spaceQuotaBytes: number;
+}
+
+export interface SettingsOperation {
+  readonly type: 'settings';
+  readonly change: Partial<StoreSettings>;
+}
+
+export type WriteOperation =
+  | PutOperation
+  | DeleteOperation
+  | DeleteRangeOperation
+  | TxnOperation
+  | LeaseGrantOperation
+  | LeaseKeepAliveOperation
+  | LeaseRevokeOperation
+  | CompactOperation
+  | NamespaceSetOperation
+  | NamespaceRemoveOperation
+  | SettingsOperation;
 
 /** Answers of {@link WriteOperation}s, in the same order. */
 export type WriteResult =
-  | { readonly type: 'put'; readonly revision: number }
-  /** `deleted`: was there a value? `revision` is that of the deletion, or of the store when none. */
-  | { readonly type: 'delete'; readonly revision: number; readonly deleted: boolean };
+  /** `previous` is there when it was asked for: `null` when there was none. */
+  | {
+      readonly type: 'put';
+      readonly revision: number;
+      readonly previous?: KeyValue | null | undefined;
+    }
+  /** `deleted`: how many keys. `revision` is that of the deletion, or of the store when none. */
+  | {
+      readonly type: 'delete';
+      readonly revision: number;
+      readonly deleted: number;
+      readonly previous?: readonly KeyValue[] | undefined;
+    }
+  | {
+      readonly type: 'txn';
+      /** That of its writes, or of the store when there are none. */
+      readonly revision: number;
+      readonly succeeded: boolean;
+      /** One for each step of the branch taken. */
+      readonly results: readonly (WriteResult | ReadResult)[];
+    }
+  | { readonly type: 'lease'; readonly lease: number; readonly ttlMs: number }
+  /** Of operations that have nothing to say but that they were done. */
+  | { readonly type: 'done'; readonly revision: number }
+  /** This operation was refused, by all replicas alike; the others of its batch were not. */
+  | {
+      readonly type: 'error';
+      readonly code: string;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>> | null;
+    };
+
+export interface ReadResult {
+  readonly type: 'read';
+  /** Values are empty with `keysOnly`; none at all with `countOnly`. */
+  readonly items: readonly KeyValue[];
+  /** Keys that match, also beyond `limit`. */
+  readonly count: number;
+}
 
 /**
  * One batch of writes of one session: the unit of order and of exactly-once. `sequence` counts the
@@ -42,7 +214,7 @@ export interface WriteBatch {
   readonly sequence: number;
   /** The client has the answers of all batches through this one and asks for none of them again. */
   readonly acknowledged: number;
-  /** {@link packOperations} of at least one operation. */
+  /** `packOperations` of at least one operation. */
   readonly operations: Uint8Array;
 }
 
@@ -54,82 +226,6 @@ export interface KeyValue {
   readonly modRevision: number;
   /** Number of puts since the key was created: 1 after the first. */
   readonly version: number;
-}
-
-const PUT = 1;
-const DELETE = 2;
-
-export function packOperations(operations: readonly WriteOperation[]): Buffer {
-  return pack(
-    operations.map((op) => (op.type === 'put' ? [PUT, op.key, op.value] : [DELETE, op.key])),
-  );
-}
-
-/** @throws BalsaError `FRAME_INVALID` */
-export function unpackOperations(bytes: Uint8Array): WriteOperation[] {
-  return check.list(unpack(bytes), 'operations').map(toOperation);
-}
-
-function toOperation(value: unknown): WriteOperation {
-  const tuple = check.tuple(value, 'operation', 2);
-  const key = check.bytes(tuple[1], 'operation key');
-  if (tuple[0] === PUT) {
-    return { type: 'put', key, value: check.bytes(tuple[2], 'operation value') };
-  }
-  if (tuple[0] === DELETE) return { type: 'delete', key };
-  throw new BalsaError('FRAME_INVALID', `operation: unknown type ${String(tuple[0])}`);
-}
-
-export function packResults(results: readonly WriteResult[]): Buffer {
-  return packToKeep(
-    results.map((r) =>
-      r.type === 'put' ? [PUT, r.revision] : [DELETE, r.revision, r.deleted ? 1 : 0],
-    ),
-  );
-}
-
-/** @throws BalsaError `FRAME_INVALID` */
-export function unpackResults(bytes: Uint8Array): WriteResult[] {
-  return check.list(unpack(bytes), 'results').map((value): WriteResult => {
-    const tuple = check.tuple(value, 'result', 2);
-    const revision = check.count(tuple[1], 'result revision');
-    if (tuple[0] === PUT) return { type: 'put', revision };
-    if (tuple[0] === DELETE) return { type: 'delete', revision, deleted: tuple[2] === 1 };
-    throw new BalsaError('FRAME_INVALID', `result: unknown type ${String(tuple[0])}`);
-  });
-}
-
-/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE` */
-export function checkKey(key: Uint8Array, limits: Limits): void {
-  if (key.byteLength === 0) {
-    throw new BalsaError('KEY_EMPTY', 'a key must have at least one byte', {
-      outcome: 'not-applied',
-    });
-  }
-  checkSize('KEY_TOO_LARGE', 'key', key.byteLength, limits.keyBytesMax);
-}
-
-/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE` */
-export function checkOperation(operation: WriteOperation, limits: Limits): void {
-  checkKey(operation.key, limits);
-  if (operation.type === 'put') {
-    checkSize('VALUE_TOO_LARGE', 'value', operation.value.byteLength, limits.valueBytesMax);
-  }
-}
-
-function checkSize(
-  code: 'KEY_TOO_LARGE' | 'VALUE_TOO_LARGE',
-  what: string,
-  bytes: number,
-  limit: number,
-): void {
-  if (bytes <= limit) return;
-  throw new BalsaError(
-    code,
-    `the ${what} has ${bytes} bytes; the limit is ${limit} (${what}BytesMax)`,
-    {
-      outcome: 'not-applied',
-      details: { limit, bytes },
-    },
-  );
+  /** The lease it hangs on; 0: none. */
+  readonly lease: number;
 }

@@ -1,5 +1,5 @@
 import { BalsaError } from '../base/errors.js';
-import { packOperations, unpackResults } from '../base/operation.js';
+import { packOperations, unpackResults } from '../base/operation-codec.js';
 import type { Meta, PendingWrite } from './pending.js';
 
 /**

@@ -270,7 +270,10 @@ export class Engine implements Context {
 const SAYS_MORE: ReadonlySet<string> = new Set(['NO_QUORUM', 'OVERLOADED', 'FUTURE_REVISION']);
 
 /** Of answers that say themselves where they are from. */
-const NOWHERE = { term: 0, revision: 0, appliedIndex: 0 };
+const NOWHERE = {
+  ...{ term: 0, revision: 0, appliedIndex: 0 },
+  ...{ stalenessMs: null, side: 'unknown' as const },
+};
 
 function checkSignal(signal: AbortSignal): void {
   if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');

@@ -1,5 +1,6 @@
 import { asBalsaError } from '../base/errors.js';
-import { checkKey, checkOperation, type KeyValue } from '../base/operation.js';
+import type { KeyValue } from '../base/operation.js';
+import { checkKey, checkOperation } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { Consistency, ReplicaStatus } from '../rpc/protocol.js';
 import { ClusterAdmin } from './cluster-admin.js';
@@ -145,6 +146,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       const query = {
         key: keyBytes(key),
         consistency: this.#consistency(options),
+        bound: 0,
         revision: revisionOf(options),
       };
       checkKey(query.key, this.#engine.limits);

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
 import type { Channel } from '../rpc/channel.js';
-import { packClientFrame, unpackReplicaFrame } from '../rpc/client-frames.js';
+import { packClientFrame } from '../rpc/client-frames.js';
 import {
   CLIENT_STREAM_PATH,
   type ClientAnswer,
@@ -13,6 +13,7 @@ import {
   type ReplicaFrame,
   type ReplicaHello,
 } from '../rpc/protocol.js';
+import { unpackReplicaFrame } from '../rpc/replica-frames.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import type { Dial } from './environment.js';
 

@@ -1,6 +1,6 @@
 import { asBalsaError, type BalsaError } from '../base/errors.js';
-import type { KeyValue } from '../base/operation.js';
-import type { Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import type { KeyValue, RangeFilter } from '../base/operation.js';
+import type { ReadLevel, ReplicaStatus } from '../rpc/protocol.js';
 import { type CallLimits, type Meta, PendingCall } from './pending.js';
 
 /** A read on its way; `deliver` makes of its answer what the caller gets, and may throw. */
@@ -29,9 +29,8 @@ export class PendingRead<Answer> extends PendingCall {
 }
 
 /** What is asked for one key. */
-export interface GetQuery {
+export interface GetQuery extends ReadLevel {
   readonly key: Uint8Array;
-  readonly consistency: Consistency;
   /** `null`: the latest. */
   readonly revision: number | null;
 }
@@ -57,14 +56,14 @@ export class PendingGet extends PendingRead<KeyValue | null> {
 }
 
 /** What is asked for one page of a range. */
-export interface PageQuery {
-  readonly consistency: Consistency;
+export interface PageQuery extends ReadLevel {
   readonly from: Uint8Array;
   readonly to: Uint8Array | null;
   readonly reverse: boolean;
   readonly keysMax: number;
   /** `null`: the latest. */
   readonly revision: number | null;
+  readonly filter: RangeFilter;
 }
 
 export interface Page {
@@ -72,6 +71,7 @@ export interface Page {
   readonly revision: number;
   /** Where the next page starts; `null`: there is none. */
   readonly continueFrom: Uint8Array | null;
+  readonly count: number;
   readonly meta: Meta;
 }
 

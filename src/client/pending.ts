@@ -1,19 +1,14 @@
 import { BalsaError, type WriteOutcome } from '../base/errors.js';
 import type { WriteResult } from '../base/operation.js';
-import type { Consistency } from '../rpc/protocol.js';
+import type { AnswerMeta, Consistency } from '../rpc/protocol.js';
 import { whenAborted } from './abort.js';
 
 /** What an answer was really given from. */
-export interface Meta {
+export interface Meta extends AnswerMeta {
   /** The level that was kept. Writes are always `linearizable`. */
   readonly consistency: Consistency;
   /** Name of the replica that answered. */
   readonly replica: string;
-  readonly term: number;
-  /** Revision of its store at that moment. */
-  readonly revision: number;
-  /** Index in the log through which it had applied. */
-  readonly appliedIndex: number;
 }
 
 export interface PutResult {
@@ -112,7 +107,7 @@ export class PendingPut extends PendingWriteCall {
   succeed(result: WriteResult, meta: Meta): void {
     if (this.settled) return;
     this.settle();
-    this.#resolve({ revision: result.revision, meta });
+    if (result.type === 'put') this.#resolve({ revision: result.revision, meta });
   }
 }
 
@@ -134,8 +129,8 @@ export class PendingDelete extends PendingWriteCall {
   succeed(result: WriteResult, meta: Meta): void {
     if (this.settled) return;
     this.settle();
-    const deleted = result.type === 'delete' && result.deleted;
-    this.#resolve({ deleted, revision: result.revision, meta });
+    if (result.type !== 'delete') return;
+    this.#resolve({ deleted: result.deleted > 0, revision: result.revision, meta });
   }
 }
 

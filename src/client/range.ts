@@ -28,11 +28,13 @@ export function toPageQuery(options: RangeOptions, consistency: Consistency): Pa
     prefix === undefined ? (to === undefined ? null : keyBytes('to', to)) : prefixEnd(start);
   return {
     consistency,
+    bound: 0,
     from: start,
     to: end,
     reverse,
     keysMax: PAGE_KEYS,
     revision: revision ?? null,
+    filter: {},
   };
 }
 

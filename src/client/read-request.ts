@@ -55,6 +55,7 @@ export class GetRequest extends ReadRequest {
   readonly consistency: Consistency;
   readonly calls: readonly PendingGet[];
   readonly #revision: number | null;
+  readonly #bound: number;
 
   constructor(calls: readonly [PendingGet, ...PendingGet[]]) {
     super();
@@ -62,12 +63,13 @@ export class GetRequest extends ReadRequest {
     for (const call of calls) call.sent = true;
     this.consistency = calls[0].query.consistency;
     this.#revision = calls[0].query.revision;
+    this.#bound = calls[0].query.bound;
   }
 
   encode(id: number): ClientRequest {
     const { consistency } = this;
     const keys = this.calls.map((call) => call.query.key);
-    return { type: 'get', id, consistency, keys, revision: this.#revision };
+    return { type: 'get', id, consistency, bound: this.#bound, keys, revision: this.#revision };
   }
 
   answer(answer: ClientAnswer, meta: Meta): GetRequest | null {
@@ -101,8 +103,8 @@ export class PageRequest extends ReadRequest {
 
   answer(answer: ClientAnswer, meta: Meta): null {
     if (answer.type !== 'range') throw mismatch(answer);
-    const { items, revision, continueFrom } = answer;
-    this.calls[0].succeed({ items, revision, continueFrom }, meta);
+    const { items, revision, continueFrom, count } = answer;
+    this.calls[0].succeed({ items, revision, continueFrom, count }, meta);
     return null;
   }
 }

@@ -48,7 +48,7 @@ export class Reads {
 
   /** @throws BalsaError `OVERLOADED` */
   get(call: PendingGet): void {
-    const queue = this.#queues[call.query.consistency];
+    const queue = this.#queues[queueOf(call)];
     const { queueBytesMax } = this.#context.settings;
     if (queue.length > 0 && queue.bytes + call.bytes > queueBytesMax) {
       throw overloaded(queue.length, `${queueBytesMax} bytes (queueBytesMax)`);
@@ -209,7 +209,7 @@ export class Reads {
     let asked = this.#askedAt(level);
     while (queue.length > 0 && asked < OUTSTANDING_MAX) {
       if (asked >= EAGER_MAX && !queue.fills(bounds)) return;
-      const [first, ...others] = queue.take(bounds, sameRevision);
+      const [first, ...others] = queue.take(bounds, sameLevel);
       if (first === undefined) return;
       requests.push(this.#encode(new GetRequest([first, ...others])));
       asked += 1;
@@ -219,7 +219,9 @@ export class Reads {
   #askedAt(level: 'linearizable' | 'any'): number {
     let count = 0;
     for (const request of this.#asked.values()) {
-      if (request.consistency === level && request instanceof GetRequest) count += 1;
+      if (request.needsLeader === (level === 'linearizable') && request instanceof GetRequest) {
+        count += 1;
+      }
     }
     return count;
   }
@@ -239,8 +241,7 @@ export class Reads {
   #fail(call: PendingCall, error: BalsaError): void {
     if (call.settled) return;
     call.fail(error);
-    if (call instanceof PendingGet && !call.sent)
-      this.#queues[call.query.consistency].dropped(call);
+    if (call instanceof PendingGet && !call.sent) this.#queues[queueOf(call)].dropped(call);
   }
 
   #forgetSettled(): void {
@@ -249,8 +250,14 @@ export class Reads {
   }
 }
 
-const sameRevision = (first: PendingGet, next: PendingGet): boolean =>
-  first.query.revision === next.query.revision;
+/** Only linearizable reads need the leader. */
+const queueOf = ({ query }: PendingGet): 'linearizable' | 'any' =>
+  query.consistency === 'linearizable' ? 'linearizable' : 'any';
+
+const sameLevel = ({ query: first }: PendingGet, { query: next }: PendingGet): boolean =>
+  first.revision === next.revision &&
+  first.consistency === next.consistency &&
+  first.bound === next.bound;
 
 /** What is sent once is not sent again. A revision that does not exist at a linearizable read does not exist; another replica may lag. */
 function isFinal(request: ReadRequest, error: BalsaError): boolean {

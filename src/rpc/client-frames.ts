@@ -1,37 +1,37 @@
 import { unreachable } from '../base/assert.js';
 import { check } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
-import type { KeyValue } from '../base/operation.js';
+import { filterBounds, filterFlags, readFilter } from '../base/operation-codec.js';
+import {
+  ADMIN,
+  BATCH,
+  GET,
+  HELLO,
+  LEASES,
+  RANGE,
+  STATUS,
+  STORE,
+  WATCH,
+  WATCH_CANCEL,
+  WRITE,
+} from './client-frame-types.js';
 import { packFrame, unpackFrame } from './frame.js';
 import {
-  type AnswerMeta,
-  type ClientAnswer,
   type ClientFrame,
   type ClientHello,
   type ClientRequest,
   CONSISTENCY_LEVELS,
   type Consistency,
-  type MemberAddress,
-  type ReplicaFrame,
-  type ReplicaHello,
+  type ReadLevel,
   type VersionRange,
-  type WireError,
+  type WatchRequest,
 } from './protocol.js';
 
-/** Frames of the client stream as bytes. Everything that was received is checked field by field. */
+/** Frames from clients as bytes. Everything that was received is checked field by field. */
 
-const HELLO = 1;
-const BATCH = 2;
-const LEADER = 3;
-const END = 4;
-const MEMBERS = 5;
-
-const ERROR = 0;
-const WRITE = 1;
-const GET = 2;
-const RANGE = 3;
-const STATUS = 4;
-const ADMIN = 5;
+const WITH_PREVIOUS = 1;
+const NO_PUTS = 2;
+const NO_DELETES = 4;
 
 /**
  * Most requests in one frame. A client of ours cannot have more in its 4 MiB; a frame that is full
@@ -42,9 +42,6 @@ const REQUESTS_PER_FRAME_MAX = 65_536;
 const LEVELS: readonly (Consistency | undefined)[] = Object.keys(
   CONSISTENCY_LEVELS,
 ) as Consistency[];
-
-// ---------------------------------------------------------------------------------------------
-// Client to replica
 
 export function packClientFrame(frame: ClientFrame): Buffer {
   switch (frame.type) {
@@ -71,7 +68,7 @@ function requestTuple(r: ClientRequest): unknown[] {
     case 'write':
       return [r.id, WRITE, r.bornIndex, r.sequence, r.acknowledged, r.operations];
     case 'get':
-      return [r.id, GET, CONSISTENCY_LEVELS[r.consistency], r.keys, r.revision];
+      return [r.id, GET, CONSISTENCY_LEVELS[r.consistency], r.keys, r.revision, r.bound];
     case 'range':
       return [
         r.id,
@@ -82,7 +79,18 @@ function requestTuple(r: ClientRequest): unknown[] {
         r.reverse,
         r.keysMax,
         r.revision,
+        r.bound,
+        filterFlags(r.filter),
+        filterBounds(r.filter),
       ];
+    case 'leases':
+      return [r.id, LEASES, CONSISTENCY_LEVELS[r.consistency], r.bound, r.lease];
+    case 'store':
+      return [r.id, STORE, CONSISTENCY_LEVELS[r.consistency], r.bound];
+    case 'watch':
+      return watchTuple(r);
+    case 'watch-cancel':
+      return [r.id, WATCH_CANCEL, r.watch];
     case 'status':
       return [r.id, STATUS];
     case 'admin':
@@ -90,6 +98,15 @@ function requestTuple(r: ClientRequest): unknown[] {
     default:
       return unreachable(r);
   }
+}
+
+function watchTuple(r: WatchRequest): unknown[] {
+  const flags =
+    (r.withPrevious ? WITH_PREVIOUS : 0) +
+    (r.noPuts ? NO_PUTS : 0) +
+    (r.noDeletes ? NO_DELETES : 0);
+  const level = CONSISTENCY_LEVELS[r.consistency];
+  return [r.id, WATCH, level, r.bound, r.from, r.to, r.startRevision, flags];
 }
 
 /** @throws BalsaError `FRAME_INVALID` */
@@ -140,7 +157,7 @@ function readRequest(value: unknown): ClientRequest {
       return {
         type: 'get',
         id,
-        consistency: readLevel(t[2]),
+        ...readLevel(t[2], t[5]),
         keys: check.list(t[3], 'get keys').map((key) => check.bytes(key, 'get key')),
         revision: readRevision(t[4]),
       };
@@ -148,13 +165,27 @@ function readRequest(value: unknown): ClientRequest {
       return {
         type: 'range',
         id,
-        consistency: readLevel(t[2]),
+        ...readLevel(t[2], t[8]),
         from: check.bytes(t[3], 'range from'),
         to: check.optional(t[4], (v) => check.bytes(v, 'range to')),
         reverse: check.flag(t[5], 'range reverse'),
         keysMax: check.count(t[6], 'range keysMax'),
         revision: readRevision(t[7]),
+        filter: readFilter(check.optional(t[9], (v) => check.count(v, 'range flags')) ?? 0, t[10]),
       };
+    case LEASES:
+      return {
+        type: 'leases',
+        id,
+        ...readLevel(t[2], t[3]),
+        lease: check.optional(t[4], (v) => check.count(v, 'leases lease')),
+      };
+    case STORE:
+      return { type: 'store', id, ...readLevel(t[2], t[3]) };
+    case WATCH:
+      return readWatch(id, t);
+    case WATCH_CANCEL:
+      return { type: 'watch-cancel', id, watch: check.count(t[2], 'watch-cancel watch') };
     case STATUS:
       return { type: 'status', id };
     case ADMIN:
@@ -164,221 +195,31 @@ function readRequest(value: unknown): ClientRequest {
   }
 }
 
-function readLevel(value: unknown): Consistency {
-  const level = typeof value === 'number' ? LEVELS[value] : undefined;
-  if (level === undefined) throw unknownType('consistency level', value);
-  return level;
+function readWatch(id: number, t: readonly unknown[]): WatchRequest {
+  const flags = check.count(t[7], 'watch flags');
+  return {
+    type: 'watch',
+    id,
+    ...readLevel(t[2], t[3]),
+    from: check.bytes(t[4], 'watch from'),
+    to: check.optional(t[5], (v) => check.bytes(v, 'watch to')),
+    startRevision: check.optional(t[6], (v) => check.count(v, 'watch startRevision')),
+    withPrevious: (flags & WITH_PREVIOUS) !== 0,
+    noPuts: (flags & NO_PUTS) !== 0,
+    noDeletes: (flags & NO_DELETES) !== 0,
+  };
+}
+
+function readLevel(value: unknown, bound: unknown): ReadLevel {
+  const consistency = typeof value === 'number' ? LEVELS[value] : undefined;
+  if (consistency === undefined) throw unknownType('consistency level', value);
+  return { consistency, bound: check.optional(bound, (v) => check.count(v, 'bound')) ?? 0 };
 }
 
 function readRevision(value: unknown): number | null {
   return check.optional(value, (v) => check.count(v, 'revision'));
 }
 
-// ---------------------------------------------------------------------------------------------
-// Replica to client
-
-export function packReplicaFrame(frame: ReplicaFrame): Buffer {
-  switch (frame.type) {
-    case 'hello':
-      return packFrame([HELLO, ...replicaHelloFields(frame.hello)]);
-    case 'answers':
-      return packFrame([BATCH, frame.answers.map(answerTuple)]);
-    case 'leader':
-      return packFrame([LEADER, frame.leader, frame.term]);
-    case 'members':
-      return packFrame([MEMBERS, frame.members.map(memberTuple)]);
-    case 'end':
-      return packFrame([END, wireErrorTuple(frame.error)]);
-    default:
-      return unreachable(frame);
-  }
-}
-
-function replicaHelloFields(h: ReplicaHello): unknown[] {
-  return [
-    h.protocolVersion,
-    h.clusterId,
-    h.clusterName,
-    h.replica,
-    h.members.map(memberTuple),
-    h.leader,
-    h.appliedIndex,
-    [
-      h.keyBytesMax,
-      h.valueBytesMax,
-      h.operationsPerBatchMax,
-      h.batchBytesMax,
-      h.frameBytesMax,
-      h.batchesPerSessionMax,
-    ],
-    h.protocolVersionMin,
-  ];
-}
-
-const memberTuple = (m: MemberAddress): unknown[] => [m.name, m.address];
-
-function answerTuple(a: ClientAnswer): unknown[] {
-  switch (a.type) {
-    case 'error':
-      return [a.id, ERROR, wireErrorTuple(a.error)];
-    case 'write':
-      return [a.id, WRITE, metaTuple(a.meta), a.results];
-    case 'get':
-      return [a.id, GET, metaTuple(a.meta), a.items.map((item) => item && itemTuple(item))];
-    case 'range':
-      return [a.id, RANGE, metaTuple(a.meta), a.items.map(itemTuple), a.revision, a.continueFrom];
-    case 'status':
-      return [a.id, STATUS, a.status];
-    case 'admin':
-      return [a.id, ADMIN, a.result];
-    default:
-      return unreachable(a);
-  }
-}
-
-const metaTuple = (m: AnswerMeta): unknown[] => [m.term, m.revision, m.appliedIndex];
-const itemTuple = (i: KeyValue): unknown[] => [
-  i.key,
-  i.value,
-  i.createRevision,
-  i.modRevision,
-  i.version,
-];
-
-/** @throws BalsaError `FRAME_INVALID` */
-export function unpackReplicaFrame(bytes: Uint8Array): ReplicaFrame {
-  const tuple = check.tuple(unpackFrame(bytes), 'frame', 2);
-  switch (tuple[0]) {
-    case HELLO:
-      return { type: 'hello', hello: readReplicaHello(tuple) };
-    case BATCH:
-      return { type: 'answers', answers: check.list(tuple[1], 'answers').map(readAnswer) };
-    case LEADER:
-      return {
-        type: 'leader',
-        leader: check.optional(tuple[1], (v) => check.text(v, 'leader')),
-        term: check.count(tuple[2], 'leader term'),
-      };
-    case MEMBERS:
-      return { type: 'members', members: check.list(tuple[1], 'members').map(readMember) };
-    case END:
-      return { type: 'end', error: readWireError(tuple[1]) };
-    default:
-      throw unknownType('frame', tuple[0]);
-  }
-}
-
-function readReplicaHello(t: readonly unknown[]): ReplicaHello {
-  const limits = check.tuple(t[8], 'hello limits', 6).map((v) => check.count(v, 'hello limit'));
-  const [
-    keyBytesMax,
-    valueBytesMax,
-    operationsPerBatchMax,
-    batchBytesMax,
-    frameBytesMax,
-    batchesPerSessionMax,
-  ] = limits as [number, number, number, number, number, number];
-  return {
-    ...readVersions(t[1], t[9]),
-    clusterId: check.text(t[2], 'hello clusterId'),
-    clusterName: check.text(t[3], 'hello clusterName'),
-    replica: check.text(t[4], 'hello replica'),
-    members: check.list(t[5], 'hello members').map(readMember),
-    leader: check.optional(t[6], (v) => check.text(v, 'hello leader')),
-    appliedIndex: check.count(t[7], 'hello appliedIndex'),
-    keyBytesMax,
-    valueBytesMax,
-    operationsPerBatchMax,
-    batchBytesMax,
-    frameBytesMax,
-    batchesPerSessionMax,
-  };
-}
-
-function readMember(value: unknown): MemberAddress {
-  const member = check.tuple(value, 'member', 2);
-  return {
-    name: check.text(member[0], 'member name'),
-    address: check.text(member[1], 'member address'),
-  };
-}
-
-function readAnswer(value: unknown): ClientAnswer {
-  const t = check.tuple(value, 'answer', 3);
-  const id = check.count(t[0], 'answer id');
-  switch (t[1]) {
-    case ERROR:
-      return { type: 'error', id, error: readWireError(t[2]) };
-    case WRITE:
-      return {
-        type: 'write',
-        id,
-        meta: readMeta(t[2]),
-        results: check.bytes(t[3], 'write results'),
-      };
-    case GET:
-      return {
-        type: 'get',
-        id,
-        meta: readMeta(t[2]),
-        items: check.list(t[3], 'items').map((item) => check.optional(item, readItem)),
-      };
-    case RANGE:
-      return {
-        type: 'range',
-        id,
-        meta: readMeta(t[2]),
-        items: check.list(t[3], 'items').map(readItem),
-        revision: check.count(t[4], 'range revision'),
-        continueFrom: check.optional(t[5], (v) => check.bytes(v, 'continueFrom')),
-      };
-    case STATUS:
-      return { type: 'status', id, status: check.text(t[2], 'status') };
-    case ADMIN:
-      return { type: 'admin', id, result: check.text(t[2], 'admin result') };
-    default:
-      throw unknownType('answer', t[1]);
-  }
-}
-
-function readMeta(value: unknown): AnswerMeta {
-  const t = check.tuple(value, 'meta', 3);
-  return {
-    term: check.count(t[0], 'meta term'),
-    revision: check.count(t[1], 'meta revision'),
-    appliedIndex: check.count(t[2], 'meta appliedIndex'),
-  };
-}
-
-function readItem(value: unknown): KeyValue {
-  const t = check.tuple(value, 'item', 5);
-  return {
-    key: check.bytes(t[0], 'item key'),
-    value: check.bytes(t[1], 'item value'),
-    createRevision: check.count(t[2], 'item createRevision'),
-    modRevision: check.count(t[3], 'item modRevision'),
-    version: check.count(t[4], 'item version'),
-  };
-}
-
-export function wireErrorTuple(e: WireError): unknown[] {
-  return [e.code, e.message, e.outcome, e.details];
-}
-
-export function readWireError(value: unknown): WireError {
-  const t = check.tuple(value, 'error', 4);
-  const outcome = t[2];
-  if (outcome !== null && outcome !== 'not-applied' && outcome !== 'unknown') {
-    throw unknownType('error outcome', outcome);
-  }
-  return {
-    code: check.text(t[0], 'error code'),
-    message: check.text(t[1], 'error message'),
-    outcome,
-    details: check.optional(t[3], (v) => check.text(v, 'error details')),
-  };
-}
-
-function unknownType(what: string, found: unknown): BalsaError {
+export function unknownType(what: string, found: unknown): BalsaError {
   return new BalsaError('FRAME_INVALID', `${what}: unknown type ${String(found)}`);
 }

@@ -2,9 +2,10 @@ import { unreachable } from '../base/assert.js';
 import { check } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
-import { readVersions, readWireError, wireErrorTuple } from './client-frames.js';
+import { readVersions } from './client-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
 import type { FormatVersions, FormedMember, Joining, PeerHello } from './protocol.js';
+import { readWireError, wireErrorTuple } from './replica-frames.js';
 
 /**
  * Frames of the peer stream as bytes. The members at both ends are fixed by the hello, so messages

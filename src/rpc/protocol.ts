@@ -1,5 +1,5 @@
 import type { WriteOutcome } from '../base/errors.js';
-import type { KeyValue } from '../base/operation.js';
+import type { KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -21,9 +21,39 @@ export const PEER_SNAPSHOT_PATH = '/balsa.v1.Peer/Snapshot';
 /** A client asks for a backup: the same frames. */
 export const CLIENT_SNAPSHOT_PATH = '/balsa.v1.Client/Snapshot';
 
-/** How fresh a read is. The README says what each promises. The numbers are those of the wire. */
-export const CONSISTENCY_LEVELS = { linearizable: 0, any: 1 } as const;
+/**
+ * How fresh a read is; docs/guarantees.md says what each promises. The numbers are those of the wire.
+ *
+ * - `linearizable`: sees every write acknowledged before it began
+ * - `session`: has applied at least the log index of a token
+ * - `bounded`: at most so many milliseconds old
+ * - `at`: the store as it was at a revision
+ * - `any`: some earlier state
+ * - `ap-local`: as `any`, with what this side has taken in on its own
+ */
+export const CONSISTENCY_LEVELS = {
+  linearizable: 0,
+  any: 1,
+  session: 2,
+  bounded: 3,
+  at: 4,
+  'ap-local': 5,
+} as const;
 export type Consistency = keyof typeof CONSISTENCY_LEVELS;
+
+/** What a read asks of the replica that serves it. */
+export interface ReadLevel {
+  readonly consistency: Consistency;
+  /** `session`: the log index of the token. `bounded`: milliseconds. Else 0. */
+  readonly bound: number;
+}
+
+/**
+ * On which side of a partition the replica believes to be: `majority`: a quorum was heard within the last
+ * election timeout; `isolated`: none was for longer, although it was asked.
+ */
+export const SIDES = ['unknown', 'majority', 'isolated'] as const;
+export type Side = (typeof SIDES)[number];
 
 // ---------------------------------------------------------------------------------------------
 // Client stream
@@ -78,27 +108,98 @@ export type ClientRequest =
       readonly acknowledged: number;
       readonly operations: Uint8Array;
     }
-  | {
+  | (ReadLevel & {
       readonly type: 'get';
       readonly id: number;
-      readonly consistency: Consistency;
       readonly keys: readonly Uint8Array[];
       /** `null`: the latest. */
       readonly revision: number | null;
-    }
-  | {
+    })
+  | (ReadLevel & {
       readonly type: 'range';
       readonly id: number;
-      readonly consistency: Consistency;
       readonly from: Uint8Array;
       readonly to: Uint8Array | null;
       readonly reverse: boolean;
       readonly keysMax: number;
       readonly revision: number | null;
-    }
+      readonly filter: RangeFilter;
+    })
+  /** Answered `leases`. */
+  | (ReadLevel & {
+      readonly type: 'leases';
+      readonly id: number;
+      /** `null`: all of them, without their keys. */
+      readonly lease: number | null;
+    })
+  /** What the store as a whole is like: {@link StoreInfo}. */
+  | (ReadLevel & { readonly type: 'store'; readonly id: number })
+  | WatchRequest
+  /** `watch`: the id of the {@link WatchRequest}. It has no answer of its own. */
+  | { readonly type: 'watch-cancel'; readonly id: number; readonly watch: number }
   | { readonly type: 'status'; readonly id: number }
   /** JSON of an {@link AdminCommand}. Must go to the leader. */
   | { readonly type: 'admin'; readonly id: number; readonly command: string };
+
+/**
+ * Begins a watch: answered `watch-created`, then `watch-events`, `watch-progress` and `watch-lagging` under
+ * the same id, as often as there is something to say, and at last `error` (`COMPACTED`, `SHUTTING_DOWN`...).
+ */
+export interface WatchRequest extends ReadLevel {
+  readonly type: 'watch';
+  readonly id: number;
+  readonly from: Uint8Array;
+  /** `null`: to the end; a single key `k` is `[k, k + 00)`. */
+  readonly to: Uint8Array | null;
+  /** Events from this revision on; `null`: of what comes behind the state that `consistency` asks for. */
+  readonly startRevision: number | null;
+  readonly withPrevious: boolean;
+  readonly noPuts: boolean;
+  readonly noDeletes: boolean;
+}
+
+export interface WatchEvent {
+  readonly type: 'put' | 'delete';
+  /** Of a deletion: the key, its revision, no value, version and createRevision 0. */
+  readonly item: KeyValue;
+  /** What the key held before, when it was asked for and is still kept. */
+  readonly previous: KeyValue | null;
+}
+
+export interface LeaseInfo {
+  readonly lease: number;
+  readonly ttlMs: number;
+  /** What is left of it, in log time. */
+  readonly remainingMs: number;
+  readonly keyCount: number;
+  /** Empty where only an overview was asked for. */
+  readonly keys: readonly Uint8Array[];
+}
+
+export interface StoreInfo {
+  readonly revision: number;
+  /** Reads below it are refused. */
+  readonly compactedRevision: number;
+  /** Through here what is no longer kept has been removed. */
+  readonly sweptRevision: number;
+  readonly settings: StoreSettings;
+  /** Of keys and values with their history. */
+  readonly spaceBytes: number;
+  /** Puts are refused with `NO_SPACE`. */
+  readonly spaceAlarm: boolean;
+  readonly leases: number;
+  readonly logTimeMs: number;
+  readonly namespaces: readonly {
+    readonly name: string;
+    /** Hex. */
+    readonly prefix: string;
+    readonly quotaBytes: number;
+    readonly usedBytes: number;
+    readonly keys: number;
+  }[];
+  /** Bytes of the data folder on the disk of the replica that answers. */
+  readonly diskBytes: number;
+}
 
 /** What an operator asks of the cluster. Names are those of members; at most one incarnation of each. */
 export type AdminCommand =
@@ -160,6 +261,9 @@ export interface AnswerMeta {
   readonly revision: number;
   /** Log index that had been applied. */
   readonly appliedIndex: number;
+  /** The state was at most so old when it was read; `null`: the replica cannot say. */
+  readonly stalenessMs: number | null;
+  readonly side: Side;
 }
 
 export interface WireError {
@@ -196,7 +300,41 @@ export type ClientAnswer =
       readonly items: readonly KeyValue[];
       readonly revision: number;
       readonly continueFrom: Uint8Array | null;
+      /** Keys of this page that match; with `countOnly` there are no items. */
+      readonly count: number;
     }
+  | {
+      readonly type: 'leases';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      readonly leases: readonly LeaseInfo[];
+    }
+  /** JSON of {@link StoreInfo}. */
+  | {
+      readonly type: 'store';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      readonly info: string;
+    }
+  /** Events behind `revision` follow, those from `startRevision` on when it was given. */
+  | {
+      readonly type: 'watch-created';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      readonly revision: number;
+    }
+  | {
+      readonly type: 'watch-events';
+      readonly id: number;
+      readonly events: readonly WatchEvent[];
+      /** All through this revision has been told, unless `more`: its last revision goes on. */
+      readonly revision: number;
+      readonly more: boolean;
+    }
+  /** There is nothing between what was told and this revision. */
+  | { readonly type: 'watch-progress'; readonly id: number; readonly revision: number }
+  /** The client reads too slowly: what comes is read from history when it has caught up. */
+  | { readonly type: 'watch-lagging'; readonly id: number; readonly revision: number }
   /** JSON of `ReplicaStatus`. */
   | { readonly type: 'status'; readonly id: number; readonly status: string }
   /** JSON of {@link AdminResult}. */

@@ -9,9 +9,9 @@ import {
   unpackSnapshotPart,
 } from '../base/snapshot-codec.js';
 import type { MemberId, Term } from '../raft/types.js';
-import { readWireError, wireErrorTuple } from './client-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
 import type { VersionRange, WireError } from './protocol.js';
+import { readWireError, wireErrorTuple } from './replica-frames.js';
 
 /**
  * Frames of a stream on which one snapshot travels, from a leader to a follower

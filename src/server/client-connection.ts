@@ -2,14 +2,10 @@ import { unreachable } from '../base/assert.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
-import {
-  checkKey,
-  checkOperation,
-  type KeyValue,
-  unpackOperations,
-  type WriteBatch,
-} from '../base/operation.js';
-import { packReplicaFrame, unpackClientFrame } from '../rpc/client-frames.js';
+import type { KeyValue, WriteBatch } from '../base/operation.js';
+import { checkKey, checkOperation } from '../base/operation-check.js';
+import { unpackOperations } from '../base/operation-codec.js';
+import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
   ClientAnswer,
   ClientHello,
@@ -17,6 +13,7 @@ import type {
   MemberAddress,
   ReplicaHello,
 } from '../rpc/protocol.js';
+import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import type { Replica } from './replica.js';
@@ -190,6 +187,11 @@ export class ClientConnection {
       case 'range':
         this.#range(request);
         break;
+      case 'leases':
+      case 'store':
+      case 'watch':
+      case 'watch-cancel':
+        throw new BalsaError('INVALID_ARGUMENT', `${request.type}: not yet`);
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
         break;
@@ -288,7 +290,10 @@ export class ClientConnection {
       machine.range(request).then(
         ({ items, revision, continueFrom }) =>
           done(() =>
-            this.#answer({ type: 'range', id: request.id, meta, items, revision, continueFrom }),
+            this.#answer({
+              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom },
+              count: items.length,
+            }),
           ),
         (cause: unknown) => {
           // A snapshot has taken the place of the state that was read.
@@ -347,6 +352,16 @@ function answerBytes(answer: ClientAnswer): number {
     case 'get':
     case 'range':
       return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
+    case 'leases':
+      return answer.leases.reduce((sum, { keys }) => sum + keysBytes(keys), ANSWER_BYTES);
+    case 'store':
+      return ANSWER_BYTES + answer.info.length;
+    case 'watch-events':
+      return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
+    case 'watch-created':
+    case 'watch-progress':
+    case 'watch-lagging':
+      return ANSWER_BYTES;
     case 'status':
       return ANSWER_BYTES + answer.status.length;
     case 'admin':
@@ -354,6 +369,10 @@ function answerBytes(answer: ClientAnswer): number {
     default:
       return unreachable(answer);
   }
+}
+
+function keysBytes(keys: readonly Uint8Array[]): number {
+  return keys.reduce((sum, key) => sum + ANSWER_BYTES + key.byteLength, ANSWER_BYTES);
 }
 
 function itemBytes(item: KeyValue | null): number {

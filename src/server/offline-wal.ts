@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BalsaError } from '../base/errors.js';
-import { unpackOperations } from '../base/operation.js';
+import type { WriteOperation } from '../base/operation.js';
+import { unpackOperations } from '../base/operation-codec.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { EntryType } from '../raft/types.js';
 import { unpackCommand } from '../statemachine/command.js';
@@ -39,7 +40,10 @@ export type EntryContent =
       readonly type: 'command';
       readonly batches: number;
       readonly operations: number;
-      readonly first: readonly { readonly type: 'put' | 'delete'; readonly key: Uint8Array }[];
+      readonly first: readonly {
+        readonly type: WriteOperation['type'];
+        readonly key: Uint8Array;
+      }[];
       readonly timeMs: number;
     }
   /** It cannot be read. */
@@ -56,12 +60,19 @@ export function readEntryContent(type: EntryType, payload: Uint8Array): EntryCon
     const operations = command.batches.flatMap((batch) => unpackOperations(batch.operations));
     const first = operations
       .slice(0, OPERATIONS_SHOWN)
-      .map((one) => ({ type: one.type, key: Buffer.from(one.key) }));
+      .map((one) => ({ type: one.type, key: Buffer.from(keyOf(one)) }));
     const { timeMs, batches } = command;
     return { type, batches: batches.length, operations: operations.length, first, timeMs };
   } catch (error) {
     return { type: 'unknown', problem: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** What it is about: its first key, or none. */
+function keyOf(operation: WriteOperation): Uint8Array {
+  if ('key' in operation) return operation.key;
+  if ('from' in operation) return operation.from;
+  return new Uint8Array(0);
 }
 
 function readConfiguration(payload: Uint8Array): EntryContent {

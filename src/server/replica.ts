@@ -174,7 +174,7 @@ export class Replica {
 
   meta(): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
-    return { term: this.#node.term, revision, appliedIndex };
+    return { term: this.#node.term, revision, appliedIndex, stalenessMs: null, side: 'unknown' };
   }
 
   /** A message from another member. */

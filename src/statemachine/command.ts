@@ -1,12 +1,12 @@
-import { assert } from '../base/assert.js';
+import { assert, unreachable } from '../base/assert.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
-import type { Command } from './types.js';
+import type { Command, SystemOperation } from './types.js';
 
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
- * ...]]`, and from version 2 on `proposerTerm` behind them. Fields are appended, never reordered. A
+ * ...]]`, from version 2 on `proposerTerm` behind them, and from version 3 on `system`. Fields are appended, never reordered. A
  * leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -15,7 +15,7 @@ import type { Command } from './types.js';
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 2;
+export const COMMAND_VERSION_MAX = 3;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.
@@ -28,6 +28,7 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   );
   const fields: unknown[] = [version, Math.floor(command.timeMs), command.batches.map(fromBatch)];
   if (version >= 2) fields.push(command.proposerTerm ?? 0);
+  if (version >= 3) fields.push((command.system ?? []).map(fromSystem));
   return packToKeep(fields);
 }
 
@@ -36,7 +37,10 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
  * @param versionMax as {@link COMMAND_VERSION_MAX}; tests play an older Balsa
  * @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop applying
  */
-export function unpackCommand(payload: Uint8Array, versionMax = COMMAND_VERSION_MAX): Command {
+export function unpackCommand(
+  payload: Uint8Array,
+  versionMax = COMMAND_VERSION_MAX,
+): Command & { readonly version: number } {
   const tuple = check.tuple(unpack(payload), 'command', 1);
   const version = check.count(tuple[0], 'command version');
   checkVersion(version, versionMax);
@@ -44,8 +48,10 @@ export function unpackCommand(payload: Uint8Array, versionMax = COMMAND_VERSION_
     timeMs: check.count(tuple[1], 'command time'),
     batches: check.list(tuple[2], 'command batches').map(toBatch),
   };
-  if (version < 2) return command;
-  return { ...command, proposerTerm: check.count(tuple[3], 'command term') };
+  if (version < 2) return { ...command, version };
+  const proposed = { ...command, proposerTerm: check.count(tuple[3], 'command term') };
+  if (version < 3) return { ...proposed, version };
+  return { ...proposed, version, system: check.list(tuple[4], 'command system').map(toSystem) };
 }
 
 function checkVersion(version: number, versionMax: number): void {
@@ -56,6 +62,34 @@ function checkVersion(version: number, versionMax: number): void {
       'stops here rather than misread it: start it with a newer Balsa',
     { details: { version, supported: versionMax } },
   );
+}
+
+const EXPIRE = 1;
+const COMPACT = 2;
+const SWEEP = 3;
+
+function fromSystem(operation: SystemOperation): unknown[] {
+  switch (operation.type) {
+    case 'expire':
+      return [EXPIRE, operation.leases];
+    case 'compact':
+      return [COMPACT, operation.revision];
+    case 'sweep':
+      return [SWEEP, operation.records];
+    default:
+      return unreachable(operation);
+  }
+}
+
+function toSystem(value: unknown): SystemOperation {
+  const t = check.tuple(value, 'system operation', 2);
+  if (t[0] === EXPIRE) {
+    const leases = check.list(t[1], 'expire leases').map((v) => check.count(v, 'expire lease'));
+    return { type: 'expire', leases };
+  }
+  if (t[0] === COMPACT) return { type: 'compact', revision: check.count(t[1], 'compact revision') };
+  if (t[0] === SWEEP) return { type: 'sweep', records: check.count(t[1], 'sweep records') };
+  throw new BalsaError('FRAME_INVALID', `system operation: unknown type ${String(t[0])}`);
 }
 
 function fromBatch(batch: WriteBatch): unknown[] {

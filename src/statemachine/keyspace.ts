@@ -56,7 +56,7 @@ export class Keyspace {
   }
 
   /** Takes a revision only if there is something to delete. */
-  delete(key: Uint8Array): { readonly revision: number; readonly deleted: boolean } {
+  delete(key: Uint8Array): { readonly revision: number; readonly deleted: number } {
     const mapKey = toMapKey(key);
     const record = this.#find(mapKey, key);
     const deleted = record !== null && record.version > 0;
@@ -66,7 +66,7 @@ export class Keyspace {
         { type: 'tombstone', createRevision: 0, version: 0, value: NO_BYTES },
       );
     }
-    return { revision: this.#revision, deleted };
+    return { revision: this.#revision, deleted: deleted ? 1 : 0 };
   }
 
   #write(
@@ -131,6 +131,7 @@ export class Keyspace {
       createRevision: found.createRevision,
       modRevision: position.revision,
       version: found.version,
+      lease: found.lease,
     };
   }
 

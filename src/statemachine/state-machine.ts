@@ -2,14 +2,8 @@ import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
-import {
-  type KeyValue,
-  packResults,
-  unpackOperations,
-  type WriteBatch,
-  type WriteOperation,
-  type WriteResult,
-} from '../base/operation.js';
+import type { KeyValue, WriteBatch, WriteOperation, WriteResult } from '../base/operation.js';
+import { packResults, unpackOperations } from '../base/operation-codec.js';
 import { COMMAND_VERSION_MAX, unpackCommand } from './command.js';
 import {
   type ConfigurationRecord,
@@ -199,11 +193,12 @@ export class StateMachine {
   #write(operation: WriteOperation): WriteResult {
     switch (operation.type) {
       case 'put':
+        if (operation.value === null) throw unsupported(operation);
         return { type: 'put', revision: this.#keyspace.put(operation.key, operation.value) };
       case 'delete':
         return { type: 'delete', ...this.#keyspace.delete(operation.key) };
       default:
-        return unreachable(operation);
+        throw unsupported(operation);
     }
   }
 
@@ -279,6 +274,10 @@ export class StateMachine {
     }
     return revision;
   }
+}
+
+function unsupported(operation: WriteOperation): BalsaError {
+  return new BalsaError('INTERNAL', `${operation.type}: not yet`);
 }
 
 function loadMachine(store: StateStore): MachineRecord {

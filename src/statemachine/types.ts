@@ -2,8 +2,17 @@ import type { BalsaError } from '../base/errors.js';
 import type { KeyValue, WriteBatch } from '../base/operation.js';
 
 /** The payload of a log entry of type `command`: what many clients asked in one moment. */
+/** What the leader itself puts into the log. */
+export type SystemOperation =
+  /** These leases have not been kept alive; one that has been meanwhile stays. */
+  | { readonly type: 'expire'; readonly leases: readonly number[] }
+  /** By age or number of revisions, as the settings say. */
+  | { readonly type: 'compact'; readonly revision: number }
+  /** Removes some of what is no longer kept: at most `records` records of the history are looked at. */
+  | { readonly type: 'sweep'; readonly records: number };
+
 export interface Command {
-  /** Milliseconds since 1970 as the leader's clock had it; log time is the maximum so far. */
+  /** Log time as the leader had it, in milliseconds; that of the log is the maximum so far. */
   readonly timeMs: number;
   readonly batches: readonly WriteBatch[];
   /**
@@ -11,6 +20,8 @@ export interface Command {
    * version 2 of the format holds it.
    */
   readonly proposerTerm?: number;
+  /** Before the batches. From version 3 on. */
+  readonly system?: readonly SystemOperation[];
 }
 
 /** The state machine's answer to one {@link WriteBatch}. */

@@ -58,6 +58,8 @@ export class FakeStore {
     const meta = (): Meta => ({
       consistency: options.consistency,
       replica: 'n1',
+      stalenessMs: null,
+      side: 'unknown',
       term: 3,
       revision: this.revision,
       appliedIndex: this.revision,

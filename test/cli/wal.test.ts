@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { packOperations } from '../../src/base/operation.js';
+import { packOperations } from '../../src/base/operation-codec.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import { packConfiguration } from '../../src/raft/configuration-codec.js';
 import type { Entry } from '../../src/raft/types.js';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { bytes } from '../../src/client/codec.js';
 import { openClient } from '../../src/client/kv-client.js';
-import { packReplicaFrame } from '../../src/rpc/client-frames.js';
+import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { toWireError } from '../../src/rpc/wire-error.js';
 import { refusal } from './support/fake-cluster.js';
 import { Harness, watch } from './support/harness.js';
@@ -292,7 +292,13 @@ describe('staying at one replica', () => {
 describe('frames that no replica should send', () => {
   const hello = (h: Harness) =>
     ({ type: 'hello', hello: h.cluster.replica('n1').hello() }) as const;
-  const meta = { term: 1, revision: 1, appliedIndex: 1 };
+  const meta = {
+    term: 1,
+    revision: 1,
+    appliedIndex: 1,
+    stalenessMs: null,
+    side: 'unknown' as const,
+  };
   const frames: [string, (h: Harness) => Buffer][] = [
     ['bytes that are no frame', () => Buffer.from('GET / HTTP/1.1')],
     ['an empty frame', () => Buffer.alloc(0)],

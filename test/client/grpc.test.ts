@@ -2,11 +2,12 @@ import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-j
 import { afterEach, describe, expect, test } from 'vitest';
 import { toMapKey } from '../../src/base/bytes.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { packResults, unpackOperations } from '../../src/base/operation.js';
+import { packResults, unpackOperations } from '../../src/base/operation-codec.js';
 import { connect, json } from '../../src/client/client.js';
 import { acceptedChannel, type Channel } from '../../src/rpc/channel.js';
-import { packReplicaFrame, unpackClientFrame } from '../../src/rpc/client-frames.js';
+import { unpackClientFrame } from '../../src/rpc/client-frames.js';
 import type { ClientAnswer, ClientRequest } from '../../src/rpc/protocol.js';
+import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { clientService } from '../../src/rpc/services.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
 
@@ -75,11 +76,15 @@ class TinyReplica {
 
   #answer(request: ClientRequest): ClientAnswer {
     const { id } = request;
-    const meta = () => ({ term: 1, revision: this.#revision, appliedIndex: this.#revision });
+    const meta = () => ({
+      ...{ term: 1, revision: this.#revision, appliedIndex: this.#revision },
+      ...{ stalenessMs: null, side: 'unknown' as const },
+    });
     if (request.type === 'write') {
       const results = unpackOperations(request.operations).map((operation) => {
         this.#revision += 1;
-        if (operation.type === 'put') this.#values.set(toMapKey(operation.key), operation.value);
+        if (operation.type === 'put')
+          this.#values.set(toMapKey(operation.key), operation.value ?? new Uint8Array(0));
         return { type: 'put' as const, revision: this.#revision };
       });
       return { type: 'write', id, meta: meta(), results: packResults(results) };
@@ -87,7 +92,7 @@ class TinyReplica {
     if (request.type !== 'get') return { type: 'status', id, status: '{"replica":"n1"}' };
     const items = request.keys.map((key) => {
       const value = this.#values.get(toMapKey(key));
-      const at = { createRevision: 1, modRevision: 1, version: 1 };
+      const at = { createRevision: 1, modRevision: 1, version: 1, lease: 0 };
       return value === undefined ? null : { key, value, ...at };
     });
     return { type: 'get', id, meta: meta(), items };

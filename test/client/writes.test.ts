@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { unpackOperations } from '../../src/base/operation.js';
+import { unpackOperations } from '../../src/base/operation-codec.js';
 import { errorAnswer, refusal } from './support/fake-cluster.js';
 import { Harness, watch } from './support/harness.js';
 
@@ -23,6 +23,8 @@ describe('gathering writes into batches', () => {
     expect(results.map((r) => r.revision)).toEqual(numbers(100).map((n) => Number(n) + 1));
     expect(results[0]?.meta).toEqual({
       consistency: 'linearizable',
+      stalenessMs: null,
+      side: 'unknown',
       replica: 'n1',
       term: 1,
       revision: 100,

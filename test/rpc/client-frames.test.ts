@@ -1,33 +1,48 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
-import {
-  packClientFrame,
-  packReplicaFrame,
-  unpackClientFrame,
-  unpackReplicaFrame,
-} from '../../src/rpc/client-frames.js';
+import { packClientFrame, unpackClientFrame } from '../../src/rpc/client-frames.js';
 import type {
   ClientAnswer,
   ClientFrame,
   ClientRequest,
   ReplicaFrame,
 } from '../../src/rpc/protocol.js';
+import { CONSISTENCY_LEVELS, type Consistency, SIDES } from '../../src/rpc/protocol.js';
+import { packReplicaFrame, unpackReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { fromWireError, toWireError } from '../../src/rpc/wire-error.js';
 
 const id = fc.nat();
 const count = fc.maxSafeNat();
 const bytes = fc.uint8Array({ maxLength: 40 }).map((b) => Buffer.from(b));
 const orNull = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
-const level = fc.constantFrom('linearizable' as const, 'any' as const);
-const meta = fc.record({ term: count, revision: count, appliedIndex: count });
+const level = fc.constantFrom(...(Object.keys(CONSISTENCY_LEVELS) as Consistency[]));
+const meta = fc.record({
+  term: count,
+  revision: count,
+  appliedIndex: count,
+  stalenessMs: orNull(count),
+  side: fc.constantFrom(...SIDES),
+});
 const item = fc.record({
   key: bytes,
   value: bytes,
   createRevision: count,
   modRevision: count,
   version: count,
+  lease: count,
 });
+const filter = fc.oneof(
+  fc.record({ keysOnly: fc.boolean(), countOnly: fc.boolean() }),
+  fc.record({
+    keysOnly: fc.boolean(),
+    countOnly: fc.boolean(),
+    modRevisionMin: fc.integer({ min: 1, max: 1000 }),
+    modRevisionMax: count,
+    createRevisionMin: count,
+    createRevisionMax: count,
+  }),
+);
 const wireError = fc.record({
   code: fc.constantFrom('NOT_LEADER', 'OVERLOADED', 'OF_TOMORROW'),
   message: fc.string(),
@@ -48,6 +63,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     type: fc.constant('get' as const),
     id,
     consistency: level,
+    bound: count,
     keys: fc.array(bytes),
     revision: orNull(count),
   }),
@@ -55,12 +71,35 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     type: fc.constant('range' as const),
     id,
     consistency: level,
+    bound: count,
     from: bytes,
     to: orNull(bytes),
     reverse: fc.boolean(),
     keysMax: count,
     revision: orNull(count),
+    filter,
   }),
+  fc.record({
+    type: fc.constant('leases' as const),
+    id,
+    consistency: level,
+    bound: count,
+    lease: orNull(count),
+  }),
+  fc.record({ type: fc.constant('store' as const), id, consistency: level, bound: count }),
+  fc.record({
+    type: fc.constant('watch' as const),
+    id,
+    consistency: level,
+    bound: count,
+    from: bytes,
+    to: orNull(bytes),
+    startRevision: orNull(count),
+    withPrevious: fc.boolean(),
+    noPuts: fc.boolean(),
+    noDeletes: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant('watch-cancel' as const), id, watch: count }),
   fc.record({ type: fc.constant('status' as const), id }),
   fc.record({ type: fc.constant('admin' as const), id, command: fc.string() }),
 );
@@ -76,7 +115,39 @@ const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
     items: fc.array(item),
     revision: count,
     continueFrom: orNull(bytes),
+    count,
   }),
+  fc.record({
+    type: fc.constant('leases' as const),
+    id,
+    meta,
+    leases: fc.array(
+      fc.record({
+        lease: count,
+        ttlMs: count,
+        remainingMs: count,
+        keyCount: count,
+        keys: fc.array(bytes),
+      }),
+    ),
+  }),
+  fc.record({ type: fc.constant('store' as const), id, meta, info: fc.string() }),
+  fc.record({ type: fc.constant('watch-created' as const), id, meta, revision: count }),
+  fc.record({
+    type: fc.constant('watch-events' as const),
+    id,
+    events: fc.array(
+      fc.record({
+        type: fc.constantFrom('put' as const, 'delete' as const),
+        item,
+        previous: orNull(item),
+      }),
+    ),
+    revision: count,
+    more: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant('watch-progress' as const), id, revision: count }),
+  fc.record({ type: fc.constant('watch-lagging' as const), id, revision: count }),
   fc.record({ type: fc.constant('status' as const), id, status: fc.string() }),
   fc.record({ type: fc.constant('admin' as const), id, result: fc.string() }),
 );

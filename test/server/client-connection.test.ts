@@ -4,10 +4,12 @@ import { pack } from '../../src/base/codec.js';
 import { BalsaError } from '../../src/base/errors.js';
 import { noFailpoints } from '../../src/base/failpoints.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { packOperations, type WriteOperation } from '../../src/base/operation.js';
-import { packClientFrame, unpackReplicaFrame } from '../../src/rpc/client-frames.js';
+import type { WriteOperation } from '../../src/base/operation.js';
+import { packOperations } from '../../src/base/operation-codec.js';
+import { packClientFrame } from '../../src/rpc/client-frames.js';
 import { packFrame } from '../../src/rpc/frame.js';
 import type { ClientRequest, ReplicaFrame, ReplicaHello } from '../../src/rpc/protocol.js';
+import { unpackReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { ClientConnection, type ClientHost } from '../../src/server/client-connection.js';
 
 const HELLO: ReplicaHello = {
@@ -224,16 +226,19 @@ describe('many answers at once', () => {
     type: 'range',
     id,
     consistency: 'any',
+    bound: 0,
     from: Buffer.alloc(0),
     to: null,
     reverse: false,
     keysMax: 10,
+    filter: {},
     revision: null,
   });
   const get = (id: number, keys: number): ClientRequest => ({
     type: 'get',
     id,
     consistency: 'any',
+    bound: 0,
     keys: Array.from({ length: keys }, () => Buffer.from('k')),
     revision: null,
   });

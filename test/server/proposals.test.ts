@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS, type Limits } from '../../src/base/limits.js';
-import { packOperations, type WriteBatch } from '../../src/base/operation.js';
+import type { WriteBatch } from '../../src/base/operation.js';
+import { packOperations } from '../../src/base/operation-codec.js';
 import { Proposals } from '../../src/server/proposals.js';
 import { unpackCommand } from '../../src/statemachine/command.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { noFailpoints } from '../../src/base/failpoints.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { packOperations } from '../../src/base/operation.js';
+import { packOperations } from '../../src/base/operation-codec.js';
 import { seededRandom } from '../../src/base/random.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { Entry, Message } from '../../src/raft/types.js';

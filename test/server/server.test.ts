@@ -6,8 +6,9 @@ import { crc32 } from '../../src/base/checksum.js';
 import { connect } from '../../src/client/client.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { dial } from '../../src/rpc/channel.js';
-import { packClientFrame, unpackReplicaFrame } from '../../src/rpc/client-frames.js';
+import { packClientFrame } from '../../src/rpc/client-frames.js';
 import { CLIENT_STREAM_PATH } from '../../src/rpc/protocol.js';
+import { unpackReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
 import { Servers } from './servers.js';
 

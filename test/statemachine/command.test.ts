@@ -14,7 +14,7 @@ describe('the command in a log entry', () => {
       ],
     };
 
-    expect(unpackCommand(packCommand(command))).toEqual(command);
+    expect(unpackCommand(packCommand(command))).toEqual({ ...command, version: 1 });
   });
 
   test('carries the operations untouched, readable or not', () => {
@@ -32,6 +32,7 @@ describe('the command in a log entry', () => {
     const payload = pack([1, 5, [[session('a'), 0, 1, 0, Buffer.of(0x90), 'new']], 'newer']);
 
     expect(unpackCommand(payload)).toEqual({
+      version: 1,
       timeMs: 5,
       batches: [{ ...batch(), operations: Buffer.of(0x90) }],
     });
@@ -41,9 +42,9 @@ describe('the command in a log entry', () => {
     const replica = await Replica.start();
     replica.entry('noop');
 
-    const apply = () => replica.entry('command', pack([3, 'anything']));
+    const apply = () => replica.entry('command', pack([COMMAND_VERSION_MAX + 1, 'anything']));
 
-    expect(apply).toThrow(/version 3; this replica knows versions up to 2/);
+    expect(apply).toThrow(/version 4; this replica knows versions up to 3/);
     expect(apply).toThrow(expect.objectContaining({ code: 'VERSION_UNSUPPORTED' }));
     expect(replica.machine.appliedIndex).toBe(1);
     expect(replica.store.applied).toHaveLength(1);
@@ -52,8 +53,21 @@ describe('the command in a log entry', () => {
   test('is written in version 1 unless all members are known to read a newer one', () => {
     const command = { timeMs: 5, batches: [batch()], proposerTerm: 7 };
 
-    expect(unpackCommand(packCommand(command), 1)).toEqual({ timeMs: 5, batches: [batch()] });
-    expect(unpackCommand(packCommand(command, 2))).toEqual(command);
+    expect(unpackCommand(packCommand(command), 1)).toEqual({
+      version: 1,
+      timeMs: 5,
+      batches: [batch()],
+    });
+    expect(unpackCommand(packCommand(command, 2))).toEqual({ ...command, version: 2 });
+    const full = {
+      ...command,
+      system: [
+        { type: 'expire' as const, leases: [7, 2 ** 40] },
+        { type: 'compact' as const, revision: 12 },
+        { type: 'sweep' as const, records: 500 },
+      ],
+    };
+    expect(unpackCommand(packCommand(full, 3))).toEqual({ ...full, version: 3 });
     expect(unpackCommand(packCommand({ timeMs: 5, batches: [] }, 2)).proposerTerm).toBe(0);
     expect(() => packCommand(command, COMMAND_VERSION_MAX + 1)).toThrow(/version that is known/);
   });

@@ -99,9 +99,10 @@ export class NaiveModel {
     session.last = one.sequence;
     const words = one.operations.map((operation) => {
       const result = this.#operation(operation);
-      return result.type === 'put'
-        ? `put@${result.revision}`
-        : `delete@${result.revision}:${result.deleted}`;
+      if (result.type === 'put') return `put@${result.revision}`;
+      return result.type === 'delete'
+        ? `delete@${result.revision}:${result.deleted}`
+        : JSON.stringify(result);
     });
     session.answers.set(one.sequence, words.join(' '));
   }
@@ -119,20 +120,23 @@ export class NaiveModel {
   }
 
   #operation(operation: WriteOperation): WriteResult {
+    if (operation.type !== 'put' && operation.type !== 'delete') {
+      throw new Error(`the model does not know ${operation.type}`);
+    }
     const key = Buffer.from(operation.key).toString();
     const before = this.latest.get(key);
     if (operation.type === 'delete' && before === undefined) {
-      return { type: 'delete', revision: this.revision, deleted: false };
+      return { type: 'delete', revision: this.revision, deleted: 0 };
     }
     const next = new Map(this.latest);
     const revision = this.revision + 1;
     this.snapshots.push(next);
     if (operation.type === 'delete') {
       next.delete(key);
-      return { type: 'delete', revision, deleted: true };
+      return { type: 'delete', revision, deleted: 1 };
     }
     next.set(key, {
-      value: Buffer.from(operation.value).toString(),
+      value: Buffer.from(operation.value ?? '').toString(),
       create: before?.create ?? revision,
       mod: revision,
       version: (before?.version ?? 0) + 1,

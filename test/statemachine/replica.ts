@@ -1,10 +1,5 @@
-import {
-  packOperations,
-  unpackResults,
-  type WriteBatch,
-  type WriteOperation,
-  type WriteResult,
-} from '../../src/base/operation.js';
+import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
+import { packOperations, unpackResults } from '../../src/base/operation-codec.js';
 import { packCommand } from '../../src/statemachine/command.js';
 import {
   type AppliedEntry,
@@ -149,10 +144,11 @@ export function resultsOf(answer: BatchAnswer | undefined): WriteResult[] {
 export function brief(answer: BatchAnswer | undefined): string {
   if (answer === undefined) return 'none';
   if (!answer.ok) return `${answer.error.code} ${answer.error.outcome}`;
-  const results = unpackResults(answer.results).map((result) =>
-    result.type === 'put'
-      ? `put@${result.revision}`
-      : `delete@${result.revision}:${result.deleted}`,
-  );
+  const results = unpackResults(answer.results).map((result) => {
+    if (result.type === 'put') return `put@${result.revision}`;
+    return result.type === 'delete'
+      ? `delete@${result.revision}:${result.deleted}`
+      : JSON.stringify(result);
+  });
   return `${answer.repeated ? 'again ' : ''}${results.join(' ')}`;
 }

@@ -35,7 +35,7 @@ describe('applying entries', () => {
       batch({ sessionId: session('c'), operations: [del('x')] }),
     ]);
 
-    expect(answers.map(brief)).toEqual(['put@1 put@2', 'SESSION_GAP not-applied', 'delete@3:true']);
+    expect(answers.map(brief)).toEqual(['put@1 put@2', 'SESSION_GAP not-applied', 'delete@3:1']);
   });
 
   test.each([0, 2, 7])('refuses entry %i when entry 1 is next', async (index) => {
@@ -116,10 +116,10 @@ describe('revisions (as in etcd)', () => {
     const replica = await Replica.start();
 
     expect(replica.write(del('a'), put('a', '1'), del('a'), del('a'))).toEqual([
-      { type: 'delete', revision: 0, deleted: false },
+      { type: 'delete', revision: 0, deleted: 0 },
       { type: 'put', revision: 1 },
-      { type: 'delete', revision: 2, deleted: true },
-      { type: 'delete', revision: 2, deleted: false },
+      { type: 'delete', revision: 2, deleted: 1 },
+      { type: 'delete', revision: 2, deleted: 0 },
     ]);
   });
 
@@ -135,6 +135,7 @@ describe('revisions (as in etcd)', () => {
       createRevision: 2,
       modRevision: 4,
       version: 2,
+      lease: 0,
     });
   });
 

@@ -5,8 +5,9 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pack } from '../../src/base/codec.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { packClientFrame, unpackReplicaFrame } from '../../src/rpc/client-frames.js';
+import { packClientFrame } from '../../src/rpc/client-frames.js';
 import { CLIENT_STREAM_PATH, type ClientHello, PEER_STREAM_PATH } from '../../src/rpc/protocol.js';
+import { unpackReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
 
 let cluster: LocalCluster;

@@ -1,15 +1,11 @@
 import { fromMapKey, toMapKey } from '../../../src/base/bytes.js';
 import { BalsaError, type ErrorCode, type WriteOutcome } from '../../../src/base/errors.js';
 import { LIMITS } from '../../../src/base/limits.js';
-import {
-  type KeyValue,
-  packResults,
-  unpackOperations,
-  type WriteResult,
-} from '../../../src/base/operation.js';
+import type { KeyValue, WriteResult } from '../../../src/base/operation.js';
+import { packResults, unpackOperations } from '../../../src/base/operation-codec.js';
 import type { Dial } from '../../../src/client/environment.js';
 import type { Channel, DialOptions } from '../../../src/rpc/channel.js';
-import { packReplicaFrame, unpackClientFrame } from '../../../src/rpc/client-frames.js';
+import { unpackClientFrame } from '../../../src/rpc/client-frames.js';
 import {
   type AnswerMeta,
   type ClientAnswer,
@@ -20,6 +16,7 @@ import {
   type ReplicaHello,
   type ReplicaStatus,
 } from '../../../src/rpc/protocol.js';
+import { packReplicaFrame } from '../../../src/rpc/replica-frames.js';
 import { toWireError } from '../../../src/rpc/wire-error.js';
 import { FakeMembers } from './fake-members.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -141,7 +138,8 @@ export class FakeCluster {
   }
 
   meta(): AnswerMeta {
-    return { term: 1, revision: this.revision, appliedIndex: this.appliedIndex };
+    const { revision, appliedIndex } = this;
+    return { term: 1, revision, appliedIndex, stalenessMs: null, side: 'unknown' };
   }
 
   /** As the state machine does it. */
@@ -174,10 +172,13 @@ export class FakeCluster {
   #applyOperations(session: string, request: WriteRequest): Buffer {
     const operations = unpackOperations(request.operations);
     const results = operations.map((operation): WriteResult => {
+      if (operation.type !== 'put' && operation.type !== 'delete') {
+        throw new Error(`the fake cluster does not know ${operation.type}`);
+      }
       const key = toMapKey(operation.key);
       const before = this.at(key, null);
       if (operation.type === 'delete' && before === null) {
-        return { type: 'delete', revision: this.revision, deleted: false };
+        return { type: 'delete', revision: this.revision, deleted: 0 };
       }
       this.revision += 1;
       const { revision } = this;
@@ -185,16 +186,26 @@ export class FakeCluster {
       this.history.set(key, versions);
       if (operation.type === 'delete') {
         versions.push({ revision, item: null });
-        return { type: 'delete', revision, deleted: true };
+        return { type: 'delete', revision, deleted: 1 };
       }
-      const { value } = operation;
+      const value = operation.value ?? new Uint8Array(0);
       const createRevision = before?.createRevision ?? revision;
       const version = (before?.version ?? 0) + 1;
-      const item = { key: operation.key, value, createRevision, modRevision: revision, version };
+      const { key: itemKey } = operation;
+      const item = {
+        key: itemKey,
+        value,
+        createRevision,
+        modRevision: revision,
+        version,
+        lease: 0,
+      };
       versions.push({ revision, item });
       return { type: 'put', revision };
     });
-    const values = operations.map((o) => (o.type === 'put' ? Buffer.from(o.value).toString() : ''));
+    const values = operations.map((o) =>
+      o.type === 'put' ? Buffer.from(o.value ?? '').toString() : '',
+    );
     this.applied.push({ session, sequence: request.sequence, values });
     return packResults(results);
   }
@@ -408,7 +419,8 @@ export class FakeStream {
     const bound = request.reverse ? lastKey : next?.key;
     const continueFrom = next === undefined ? null : fromMapKey(toMapKey(bound ?? next.key));
     const meta = this.#cluster.meta();
-    return { type: 'range', id: request.id, meta, items: page, revision, continueFrom };
+    const { id } = request;
+    return { type: 'range', id, meta, items: page, revision, continueFrom, count: page.length };
   }
 
   #later(action: () => void): void {

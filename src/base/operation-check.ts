@@ -1,0 +1,137 @@
+import { unreachable } from './assert.js';
+import { compareBytes } from './bytes.js';
+import { BalsaError } from './errors.js';
+import type { Limits } from './limits.js';
+import type { Compare, TxnOperation, TxnStep, WriteOperation } from './operation.js';
+
+/** What gets into the log cannot be refused any more, so all that can be said without the state is checked first. */
+
+/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE` */
+export function checkKey(key: Uint8Array, limits: Limits): void {
+  if (key.byteLength === 0) {
+    throw new BalsaError('KEY_EMPTY', 'a key must have at least one byte', {
+      outcome: 'not-applied',
+    });
+  }
+  checkSize('KEY_TOO_LARGE', 'key', key.byteLength, limits.keyBytesMax);
+}
+
+/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `TXN_TOO_LARGE`, `INVALID_ARGUMENT` */
+export function checkOperation(operation: WriteOperation, limits: Limits): void {
+  switch (operation.type) {
+    case 'put':
+      checkKey(operation.key, limits);
+      if (operation.value === null) break;
+      checkSize('VALUE_TOO_LARGE', 'value', operation.value.byteLength, limits.valueBytesMax);
+      break;
+    case 'delete':
+      checkKey(operation.key, limits);
+      break;
+    case 'delete-range':
+      checkBounds(operation.from, operation.to, limits);
+      break;
+    case 'txn':
+      checkTxn(operation, limits);
+      break;
+    case 'lease-grant':
+      checkLease(operation.ttlMs, limits);
+      break;
+    case 'namespace-set':
+      checkKey(operation.prefix, limits);
+      checkName(operation.name);
+      break;
+    case 'namespace-remove':
+      checkName(operation.name);
+      break;
+    case 'lease-keep-alive':
+    case 'lease-revoke':
+    case 'compact':
+    case 'settings':
+      break;
+    default:
+      unreachable(operation);
+  }
+}
+
+function checkTxn(txn: TxnOperation, limits: Limits): void {
+  const size = txnSize(txn);
+  if (size > limits.txnOperationsMax) {
+    throw new BalsaError(
+      'TXN_TOO_LARGE',
+      `the transaction has ${size} comparisons and operations; the limit is ${limits.txnOperationsMax} (txnOperationsMax)`,
+      { outcome: 'not-applied', details: { limit: limits.txnOperationsMax, size } },
+    );
+  }
+  checkSteps(txn, limits);
+}
+
+function txnSize(txn: TxnOperation): number {
+  const ofSteps = (steps: readonly TxnStep[]): number =>
+    steps.reduce((sum, step) => sum + 1 + (step.type === 'txn' ? txnSize(step) : 0), 0);
+  return txn.compares.length + ofSteps(txn.success) + ofSteps(txn.failure);
+}
+
+function checkSteps(txn: TxnOperation, limits: Limits): void {
+  for (const { from, to } of txn.compares) checkPlace(from, to, limits);
+  for (const branch of [txn.success, txn.failure]) {
+    for (const step of branch) {
+      if (step.type === 'read') checkPlace(step.from, step.to, limits);
+      else if (step.type === 'txn') checkSteps(step, limits);
+      else checkOperation(step, limits);
+    }
+  }
+}
+
+function checkPlace(from: Uint8Array, to: Compare['to'], limits: Limits): void {
+  if (to === undefined) checkKey(from, limits);
+  else checkBounds(from, to, limits);
+}
+
+/** `from` may be empty: the first key of all. */
+function checkBounds(from: Uint8Array, to: Uint8Array | null, limits: Limits): void {
+  checkSize('KEY_TOO_LARGE', 'key', from.byteLength, limits.keyBytesMax);
+  if (to === null) return;
+  checkSize('KEY_TOO_LARGE', 'key', to.byteLength, limits.keyBytesMax);
+  if (compareBytes(from, to) < 0) return;
+  throw new BalsaError('INVALID_ARGUMENT', 'a range must begin before its end', {
+    outcome: 'not-applied',
+  });
+}
+
+function checkLease(ttlMs: number, limits: Limits): void {
+  const { leaseTtlMsMin, leaseTtlMsMax } = limits;
+  if (ttlMs >= leaseTtlMsMin && ttlMs <= leaseTtlMsMax) return;
+  throw new BalsaError(
+    'INVALID_ARGUMENT',
+    `the time to live of a lease is ${ttlMs} ms; allowed are ${leaseTtlMsMin} to ${leaseTtlMsMax} (leaseTtlMsMin, leaseTtlMsMax)`,
+    { outcome: 'not-applied', details: { ttlMs, leaseTtlMsMin, leaseTtlMsMax } },
+  );
+}
+
+const NAME_LENGTH_MAX = 200;
+
+function checkName(name: string): void {
+  if (name.length > 0 && name.length <= NAME_LENGTH_MAX) return;
+  throw new BalsaError(
+    'INVALID_ARGUMENT',
+    `the name of a namespace has 1 to ${NAME_LENGTH_MAX} characters, found ${name.length}`,
+    { outcome: 'not-applied' },
+  );
+}
+
+function checkSize(
+  code: 'KEY_TOO_LARGE' | 'VALUE_TOO_LARGE',
+  what: string,
+  bytes: number,
+  limit: number,
+): void {
+  if (bytes <= limit) return;
+  throw new BalsaError(
+    code,
+    `the ${what} has ${bytes} bytes; the limit is ${limit} (${what}BytesMax)`,
+    {
+      outcome: 'not-applied',
+      details: { limit, bytes },
+    },
+  );
+}

@@ -1,0 +1,311 @@
+import { unreachable } from '../base/assert.js';
+import { check } from '../base/codec.js';
+import { keyValueTuple, toKeyValue } from '../base/operation-codec.js';
+import {
+  ADMIN,
+  BATCH,
+  END,
+  ERROR,
+  GET,
+  HELLO,
+  LEADER,
+  LEASES,
+  MEMBERS,
+  RANGE,
+  STATUS,
+  STORE,
+  WATCH_CREATED,
+  WATCH_EVENTS,
+  WATCH_LAGGING,
+  WATCH_PROGRESS,
+  WRITE,
+} from './client-frame-types.js';
+import { readVersions, unknownType } from './client-frames.js';
+import { packFrame, unpackFrame } from './frame.js';
+import {
+  type AnswerMeta,
+  type ClientAnswer,
+  type LeaseInfo,
+  type MemberAddress,
+  type ReplicaFrame,
+  type ReplicaHello,
+  SIDES,
+  type WatchEvent,
+  type WireError,
+} from './protocol.js';
+
+/** Frames from replicas to clients as bytes. Everything that was received is checked field by field. */
+
+export function packReplicaFrame(frame: ReplicaFrame): Buffer {
+  switch (frame.type) {
+    case 'hello':
+      return packFrame([HELLO, ...replicaHelloFields(frame.hello)]);
+    case 'answers':
+      return packFrame([BATCH, frame.answers.map(answerTuple)]);
+    case 'leader':
+      return packFrame([LEADER, frame.leader, frame.term]);
+    case 'members':
+      return packFrame([MEMBERS, frame.members.map(memberTuple)]);
+    case 'end':
+      return packFrame([END, wireErrorTuple(frame.error)]);
+    default:
+      return unreachable(frame);
+  }
+}
+
+function replicaHelloFields(h: ReplicaHello): unknown[] {
+  return [
+    h.protocolVersion,
+    h.clusterId,
+    h.clusterName,
+    h.replica,
+    h.members.map(memberTuple),
+    h.leader,
+    h.appliedIndex,
+    [
+      h.keyBytesMax,
+      h.valueBytesMax,
+      h.operationsPerBatchMax,
+      h.batchBytesMax,
+      h.frameBytesMax,
+      h.batchesPerSessionMax,
+    ],
+    h.protocolVersionMin,
+  ];
+}
+
+const memberTuple = (m: MemberAddress): unknown[] => [m.name, m.address];
+
+function answerTuple(a: ClientAnswer): unknown[] {
+  switch (a.type) {
+    case 'error':
+      return [a.id, ERROR, wireErrorTuple(a.error)];
+    case 'write':
+      return [a.id, WRITE, metaTuple(a.meta), a.results];
+    case 'get':
+      return [a.id, GET, metaTuple(a.meta), a.items.map((item) => item && keyValueTuple(item))];
+    case 'range':
+      return [
+        ...[a.id, RANGE, metaTuple(a.meta), a.items.map(keyValueTuple)],
+        ...[a.revision, a.continueFrom, a.count],
+      ];
+    case 'leases':
+      return [a.id, LEASES, metaTuple(a.meta), a.leases.map(leaseTuple)];
+    case 'store':
+      return [a.id, STORE, metaTuple(a.meta), a.info];
+    case 'watch-created':
+      return [a.id, WATCH_CREATED, metaTuple(a.meta), a.revision];
+    case 'watch-events':
+      return [a.id, WATCH_EVENTS, a.events.map(eventTuple), a.revision, a.more];
+    case 'watch-progress':
+      return [a.id, WATCH_PROGRESS, a.revision];
+    case 'watch-lagging':
+      return [a.id, WATCH_LAGGING, a.revision];
+    case 'status':
+      return [a.id, STATUS, a.status];
+    case 'admin':
+      return [a.id, ADMIN, a.result];
+    default:
+      return unreachable(a);
+  }
+}
+
+const metaTuple = (m: AnswerMeta): unknown[] => [
+  m.term,
+  m.revision,
+  m.appliedIndex,
+  m.stalenessMs,
+  SIDES.indexOf(m.side),
+];
+const leaseTuple = (l: LeaseInfo): unknown[] => [
+  l.lease,
+  l.ttlMs,
+  l.remainingMs,
+  l.keyCount,
+  l.keys,
+];
+const eventTuple = (e: WatchEvent): unknown[] => [
+  e.type === 'put' ? 1 : 0,
+  keyValueTuple(e.item),
+  e.previous && keyValueTuple(e.previous),
+];
+
+/** @throws BalsaError `FRAME_INVALID` */
+export function unpackReplicaFrame(bytes: Uint8Array): ReplicaFrame {
+  const tuple = check.tuple(unpackFrame(bytes), 'frame', 2);
+  switch (tuple[0]) {
+    case HELLO:
+      return { type: 'hello', hello: readReplicaHello(tuple) };
+    case BATCH:
+      return { type: 'answers', answers: check.list(tuple[1], 'answers').map(readAnswer) };
+    case LEADER:
+      return {
+        type: 'leader',
+        leader: check.optional(tuple[1], (v) => check.text(v, 'leader')),
+        term: check.count(tuple[2], 'leader term'),
+      };
+    case MEMBERS:
+      return { type: 'members', members: check.list(tuple[1], 'members').map(readMember) };
+    case END:
+      return { type: 'end', error: readWireError(tuple[1]) };
+    default:
+      throw unknownType('frame', tuple[0]);
+  }
+}
+
+function readReplicaHello(t: readonly unknown[]): ReplicaHello {
+  const limits = check.tuple(t[8], 'hello limits', 6).map((v) => check.count(v, 'hello limit'));
+  const [
+    keyBytesMax,
+    valueBytesMax,
+    operationsPerBatchMax,
+    batchBytesMax,
+    frameBytesMax,
+    batchesPerSessionMax,
+  ] = limits as [number, number, number, number, number, number];
+  return {
+    ...readVersions(t[1], t[9]),
+    clusterId: check.text(t[2], 'hello clusterId'),
+    clusterName: check.text(t[3], 'hello clusterName'),
+    replica: check.text(t[4], 'hello replica'),
+    members: check.list(t[5], 'hello members').map(readMember),
+    leader: check.optional(t[6], (v) => check.text(v, 'hello leader')),
+    appliedIndex: check.count(t[7], 'hello appliedIndex'),
+    keyBytesMax,
+    valueBytesMax,
+    operationsPerBatchMax,
+    batchBytesMax,
+    frameBytesMax,
+    batchesPerSessionMax,
+  };
+}
+
+function readMember(value: unknown): MemberAddress {
+  const member = check.tuple(value, 'member', 2);
+  return {
+    name: check.text(member[0], 'member name'),
+    address: check.text(member[1], 'member address'),
+  };
+}
+
+function readAnswer(value: unknown): ClientAnswer {
+  const t = check.tuple(value, 'answer', 3);
+  const id = check.count(t[0], 'answer id');
+  switch (t[1]) {
+    case ERROR:
+      return { type: 'error', id, error: readWireError(t[2]) };
+    case WRITE:
+      return {
+        type: 'write',
+        id,
+        meta: readMeta(t[2]),
+        results: check.bytes(t[3], 'write results'),
+      };
+    case GET:
+      return {
+        type: 'get',
+        id,
+        meta: readMeta(t[2]),
+        items: check.list(t[3], 'items').map((item) => check.optional(item, toKeyValue)),
+      };
+    case RANGE:
+      return {
+        type: 'range',
+        id,
+        meta: readMeta(t[2]),
+        items: check.list(t[3], 'items').map(toKeyValue),
+        revision: check.count(t[4], 'range revision'),
+        continueFrom: check.optional(t[5], (v) => check.bytes(v, 'continueFrom')),
+        count: check.count(t[6], 'range count'),
+      };
+    case LEASES:
+      return {
+        type: 'leases',
+        id,
+        meta: readMeta(t[2]),
+        leases: check.list(t[3], 'leases').map(readLease),
+      };
+    case STORE:
+      return { type: 'store', id, meta: readMeta(t[2]), info: check.text(t[3], 'store info') };
+    case WATCH_CREATED:
+    case WATCH_EVENTS:
+    case WATCH_PROGRESS:
+    case WATCH_LAGGING:
+      return readWatchAnswer(id, t);
+    case STATUS:
+      return { type: 'status', id, status: check.text(t[2], 'status') };
+    case ADMIN:
+      return { type: 'admin', id, result: check.text(t[2], 'admin result') };
+    default:
+      throw unknownType('answer', t[1]);
+  }
+}
+
+function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
+  const revision = (value: unknown): number => check.count(value, 'watch revision');
+  switch (t[1]) {
+    case WATCH_CREATED:
+      return { type: 'watch-created', id, meta: readMeta(t[2]), revision: revision(t[3]) };
+    case WATCH_EVENTS:
+      return {
+        type: 'watch-events',
+        id,
+        events: check.list(t[2], 'watch events').map(readEvent),
+        revision: revision(t[3]),
+        more: check.flag(t[4], 'watch more'),
+      };
+    case WATCH_PROGRESS:
+      return { type: 'watch-progress', id, revision: revision(t[2]) };
+    default:
+      return { type: 'watch-lagging', id, revision: revision(t[2]) };
+  }
+}
+
+function readEvent(value: unknown): WatchEvent {
+  const t = check.tuple(value, 'event', 3);
+  return {
+    type: t[0] === 1 ? 'put' : 'delete',
+    item: toKeyValue(t[1]),
+    previous: check.optional(t[2], toKeyValue),
+  };
+}
+
+function readLease(value: unknown): LeaseInfo {
+  const t = check.tuple(value, 'lease', 5);
+  return {
+    lease: check.count(t[0], 'lease'),
+    ttlMs: check.count(t[1], 'lease ttlMs'),
+    remainingMs: check.count(t[2], 'lease remainingMs'),
+    keyCount: check.count(t[3], 'lease keyCount'),
+    keys: check.list(t[4], 'lease keys').map((key) => check.bytes(key, 'lease key')),
+  };
+}
+
+function readMeta(value: unknown): AnswerMeta {
+  const t = check.tuple(value, 'meta', 3);
+  return {
+    term: check.count(t[0], 'meta term'),
+    revision: check.count(t[1], 'meta revision'),
+    appliedIndex: check.count(t[2], 'meta appliedIndex'),
+    stalenessMs: check.optional(t[3], (v) => check.count(v, 'meta stalenessMs')),
+    side: SIDES[typeof t[4] === 'number' ? t[4] : 0] ?? 'unknown',
+  };
+}
+
+export function wireErrorTuple(e: WireError): unknown[] {
+  return [e.code, e.message, e.outcome, e.details];
+}
+
+export function readWireError(value: unknown): WireError {
+  const t = check.tuple(value, 'error', 4);
+  const outcome = t[2];
+  if (outcome !== null && outcome !== 'not-applied' && outcome !== 'unknown') {
+    throw unknownType('error outcome', outcome);
+  }
+  return {
+    code: check.text(t[0], 'error code'),
+    message: check.text(t[1], 'error message'),
+    outcome,
+    details: check.optional(t[3], (v) => check.text(v, 'error details')),
+  };
+}
