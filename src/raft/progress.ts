@@ -161,10 +161,10 @@ export class Progress {
    * message may be lost: an empty one asks. (Empty, because its disk may just be slow.)
    */
   alive(tick: number): void {
-    const waits =
-      this.#state === 'probe'
-        ? this.#paused
-        : this.#state === 'replicate' && this.matchIndex + 1 < this.#nextIndex;
+    if (this.#state !== 'probe' && this.#state !== 'replicate') return;
+    // A probe may have nothing to send, where the log was cut at its very end: nothing else would ask.
+    const isBehind = this.matchIndex + 1 < this.#nextIndex;
+    const waits = isBehind || (this.#state === 'probe' && this.#paused);
     if (waits && this.sentAtTick <= tick) this.askDue = true;
   }
 

@@ -86,6 +86,27 @@ describe('a member that leaves while a snapshot is under way to it', () => {
   });
 });
 
+describe('a leader whose log was cut at its very end', () => {
+  test('still asks a follower whose snapshot failed, although there are no entries to send', () => {
+    const leader = sending();
+    leader.step(sent(null));
+    leader.step({ type: 'compact', index: 9 });
+    expect(leader.node.lastIndex).toBe(9);
+
+    const asked: unknown[] = [];
+    for (let i = 0; i < 2 * ELECTION_TICKS && asked.length === 0; i += 1) {
+      leader.tick();
+      const heard = leader.receive(
+        ...['n2', 'n3'].map((id) => heartbeatReply({ from: id, term: 2 })),
+      );
+      asked.push(...ofType(heard.messages, 'AppendEntries').filter(({ to }) => to === 'n2'));
+    }
+    expect(asked).toMatchObject([{ prevLog: { index: 9, term: 2 }, entries: [] }]);
+    const refusal = refused({ term: 2, prevIndex: 9, hint: { index: 2, term: 1 } });
+    expect(leader.receive(refusal).snapshots).toEqual([{ member: 'n2' }]);
+  });
+});
+
 describe('compaction', () => {
   test('the log begins behind what was given up, and the entries leave the memory', () => {
     const member = leaderOf({ voters: ['n1'], log: [1, 1, 1], term: 1 });
