@@ -44,6 +44,17 @@ describe('shrinking a schedule', () => {
     expect(shrunk?.schedule[0]?.atMs).toBe(1234);
   });
 
+  test('tries no schedule twice', async () => {
+    const seen: string[] = [];
+    const fails = failsAfter(kindsOf(5));
+    const run = (schedule: Schedule): Promise<string | null> => {
+      seen.push(JSON.stringify(schedule));
+      return fails(schedule);
+    };
+    await shrink(5, { run, timeLimitMs: 60_000 });
+    expect(new Set(seen).size).toBe(seen.length);
+  });
+
   test('leaves nothing when the seed fails without any fault', async () => {
     const run = async (): Promise<string> => 'Always: so';
     expect((await shrink(5, { run, timeLimitMs: 60_000 }))?.schedule).toEqual([]);

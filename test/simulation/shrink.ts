@@ -26,8 +26,8 @@ export interface ShrinkOptions {
 
 /**
  * The smallest schedule found with which the seed still breaks the same promise; `null`: it breaks none.
- * First faults are left out, many at a time: fast-check leaves out few for a run that takes a second.
- * Then fast-check makes those that are left simpler: earlier, shorter, fewer times, at another machine.
+ * Faults are left out, many at a time: fast-check would leave out few, for runs that take a second each.
+ * fast-check makes those that are left simpler: earlier, shorter, fewer times, at another machine.
  */
 export async function shrink(seed: number, options: ShrinkOptions): Promise<Shrunk | null> {
   const drawn = drawOptions(seed);
@@ -38,8 +38,14 @@ export async function shrink(seed: number, options: ShrinkOptions): Promise<Shru
   const whole = drawSchedule(drawn).toSorted((a, b) => a.atMs - b.atMs);
   const search = new Search({ ...options, run });
   if (!(await search.begin(whole))) return null;
-  await search.leaveOut();
-  await search.simplify(drawn);
+  let faults: number;
+  do {
+    await search.leaveOut();
+    faults = search.schedule.length;
+    await search.simplify(drawn);
+    // A run that is simpler may need fewer faults.
+    await search.leaveOut();
+  } while (search.schedule.length < faults);
   const { schedule, violation, runs, finished } = search;
   return { schedule, violation, faultsBefore: whole.length, runs, finished };
 }
@@ -49,6 +55,8 @@ class Search {
   readonly #onSmaller: (schedule: Schedule, violation: string) => void;
   readonly #nowMs: () => number;
   readonly #endMs: number;
+  /** As text. */
+  readonly #tried = new Set<string>();
   schedule: Schedule = [];
   violation = '';
   runs = 0;
@@ -71,16 +79,38 @@ class Search {
     return true;
   }
 
-  /** Halves, then quarters, and so on, to single faults; until none can be left out (ddmin). */
+  /**
+   * Until no fault can be left out: of halves, then quarters, and so on to single faults, each alone
+   * and then each left out ("delta debugging").
+   */
   async leaveOut(): Promise<void> {
-    for (let size = this.schedule.length; size >= 1; size = Math.ceil(size / 2)) {
+    let size = this.schedule.length;
+    while (size >= 1 && !this.#isOver()) {
       const before = this.schedule.length;
-      // What came last is most likely not needed.
-      for (let end = before; end > 0 && !this.#isOver(); end -= size) {
-        const from = Math.max(0, end - size);
-        await this.#try([...this.schedule.slice(0, from), ...this.schedule.slice(end)]);
+      if (size < before) await this.#keepOne(size);
+      if (this.schedule.length < before) {
+        size = Math.ceil(this.schedule.length / 2);
+        continue;
       }
-      if (size === 1 && (this.schedule.length === before || this.#isOver())) return;
+      await this.#leaveOutEach(size);
+      // What was needed together with another fault may be needed no more.
+      if (size === 1 && this.schedule.length === before) return;
+      size = Math.ceil(size / 2);
+    }
+  }
+
+  async #keepOne(size: number): Promise<void> {
+    for (let end = this.schedule.length; end > 0 && !this.#isOver(); end -= size) {
+      const part = this.schedule.slice(Math.max(0, end - size), end);
+      if (await this.#try(part)) return;
+    }
+  }
+
+  async #leaveOutEach(size: number): Promise<void> {
+    // What came last is most likely not needed.
+    for (let end = this.schedule.length; end > 0 && !this.#isOver(); end -= size) {
+      const before = this.schedule.slice(0, Math.max(0, end - size));
+      await this.#try([...before, ...this.schedule.slice(end)]);
     }
   }
 
@@ -102,6 +132,9 @@ class Search {
 
   /** Takes the schedule when it breaks the same promise. */
   async #try(schedule: Schedule): Promise<boolean> {
+    const text = JSON.stringify(schedule);
+    if (this.#tried.has(text)) return false;
+    this.#tried.add(text);
     this.runs += 1;
     const violation = await this.#run(schedule);
     if (violation === null || promiseOf(violation) !== promiseOf(this.violation)) return false;
