@@ -267,7 +267,9 @@ export class Engine implements Context {
 }
 
 /** Refusals that tell a caller more than that his time is up. */
-const SAYS_MORE: ReadonlySet<string> = new Set(['NO_QUORUM', 'OVERLOADED', 'FUTURE_REVISION']);
+const SAYS_MORE: ReadonlySet<string> = new Set([
+  ...['NO_QUORUM', 'REPLICA_BEHIND', 'OVERLOADED', 'FUTURE_REVISION'],
+]);
 
 /** Of answers that say themselves where they are from. */
 const NOWHERE = {

@@ -83,7 +83,7 @@ export class Replica {
       ...{ id, clock, limits, nameOf, commandVersion },
       term: () => node.term,
     });
-    this.#reads = new WaitingReads({ limits, nameOf });
+    this.#reads = new WaitingReads({ clock, limits, nameOf });
     this.#changes = new PendingChanges({ id, nameOf });
     const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
@@ -105,7 +105,7 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#enqueue({ type: 'tick' }));
+    this.#ticker = new Ticker(clock, options.tickMs, () => this.#ticked());
     this.#watch(this.#store);
   }
 
@@ -277,6 +277,11 @@ export class Replica {
     if (this.#stopped) return;
     this.#events.push(event);
     this.#planTurn();
+  }
+
+  #ticked(): void {
+    this.#enqueue({ type: 'tick' });
+    this.#reads.expire(this.appliedIndex);
   }
 
   #planTurn(): void {
