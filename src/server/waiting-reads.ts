@@ -21,6 +21,8 @@ export interface WaitingReadsOptions {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly nameOf: (member: MemberId) => string;
+  /** The core has confirmed an index that was asked for behind `askedMs`. */
+  readonly onConfirmed?: (askedMs: number, index: LogIndex) => void;
 }
 
 /**
@@ -34,6 +36,7 @@ export class WaitingReads {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #nameOf: (member: MemberId) => string;
+  readonly #onConfirmed: (askedMs: number, index: LogIndex) => void;
   #queue: ReadDone[] = [];
   /** By id: the oldest come first. */
   readonly #asked = new Map<number, Asked>();
@@ -46,6 +49,7 @@ export class WaitingReads {
     this.#clock = options.clock;
     this.#limits = options.limits;
     this.#nameOf = options.nameOf;
+    this.#onConfirmed = options.onConfirmed ?? (() => {});
   }
 
   add(done: ReadDone): void {
@@ -82,6 +86,7 @@ export class WaitingReads {
     if (asked === undefined) return;
     this.#asked.delete(answer.id);
     const { sinceMs, reads } = asked;
+    if (answer.ok) this.#onConfirmed(sinceMs, answer.index);
     if (!answer.ok) {
       const leader = answer.leader === null ? null : this.#nameOf(answer.leader);
       const error =

@@ -4,6 +4,7 @@ import type { ConfigurationChange } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
 import { batchOf, ReplicaWorld, type TestMachine } from './replica-world.js';
 
+const LINEARIZABLE = { consistency: 'linearizable', bound: 0 } as const;
 const MEMBERS = ['n1', 'n2', 'n3'];
 
 async function given(limits: ConstructorParameters<typeof ReplicaWorld>[1] = {}) {
@@ -240,7 +241,7 @@ describe('a read at a follower', () => {
     store.whenPendingBelow = (_bytes, goOn) => void stuck.push(goOn);
     await world.write(1);
     const answers: string[] = [];
-    const read = () => follower.replica.read('linearizable', (error) => answers.push(told(error)));
+    const read = () => follower.replica.read(LINEARIZABLE, (error) => answers.push(told(error)));
 
     read();
     await world.run(world.limits.readWaitMsMax - 100);
