@@ -42,7 +42,7 @@ export interface DeleteOp<Options extends DeleteOpOptions = NoOptions> {
   readonly options: Options;
 }
 
-export interface DeleteRangeOp<Options extends DeleteOpOptions = NoOptions> {
+export interface DeleteRangeOp<Options extends KeyRange & DeleteOpOptions> {
   readonly type: 'delete-range';
   readonly range: KeyRange;
   readonly options: Options;
@@ -73,7 +73,7 @@ export interface RangeOpOptions {
   readonly createRevisionMax?: number | undefined;
 }
 
-export interface RangeOp<Options extends RangeOpOptions = NoOptions> {
+export interface RangeOp<Options extends KeyRange & RangeOpOptions> {
   readonly type: 'range';
   readonly range: KeyRange;
   readonly options: Options;
@@ -92,9 +92,9 @@ export type Op<In = string | Uint8Array> =
   | PutOp<In, PutOpOptions>
   | TouchOp<PutOpOptions>
   | DeleteOp<DeleteOpOptions>
-  | DeleteRangeOp<DeleteOpOptions>
+  | DeleteRangeOp<KeyRange & DeleteOpOptions>
   | GetOp
-  | RangeOp<RangeOpOptions>
+  | RangeOp<KeyRange & RangeOpOptions>
   | TxnOp<In>;
 
 /** What a read of one key in a transaction gives. */
