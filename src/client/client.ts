@@ -34,6 +34,8 @@ export type {
   ReadOptions,
 } from './options.js';
 export type { DeleteResult, Meta, PutResult } from './pending.js';
+export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
+export type { LaggingNotice, WatchOptions } from './watch-options.js';
 
 /**
  * Connects to a cluster. Resolves when a replica has answered; the leader is looked for meanwhile, and

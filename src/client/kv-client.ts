@@ -29,6 +29,8 @@ import {
 import { type Page, type PageQuery, PendingGet, PendingRead } from './pending-read.js';
 import { readRange, toLimit, toPageQuery } from './range.js';
 import { PageRequest, StatusRequest } from './read-request.js';
+import { Watch } from './watch.js';
+import { toWatchQuery, type WatchOptions } from './watch-options.js';
 
 /** A key as text (its UTF-8 bytes count) or as bytes. */
 export type Key = string | Uint8Array;
@@ -180,6 +182,37 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       toLimit(options.limit),
     );
     for await (const { item, meta } of found) yield this.#toRangeItem(item, meta);
+  }
+
+  /**
+   * Events of a key, a prefix or a range, from now on or from a revision of the past: each once, in order,
+   * also across disconnects and changes of leader. See {@link Watch} for how it ends.
+   *
+   * @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED`
+   * @example
+   * ```ts
+   * const watch = db.watch({ prefix: 'user/' });
+   * await watch.ready; // from here on nothing is missed
+   * for await (const event of watch) {
+   *   if (event.type === 'put') console.log(event.revision, event.key, event.value.toString());
+   *   else console.log(event.revision, event.key, 'is gone');
+   * }
+   * ```
+   */
+  watch(options: WatchOptions = {}): Watch<Out, Keys> {
+    const engine = this.#engine;
+    const limits = engine.callLimits(options);
+    return new Watch<Out, Keys>(options, {
+      query: toWatchQuery(options, engine.limits),
+      limits,
+      codec: this.#codec,
+      keys: this.#keys,
+      host: {
+        begin: (subscription) => engine.watch(subscription),
+        ended: (subscription) => engine.unwatch(subscription),
+        taken: (subscription) => engine.watchTaken(subscription),
+      },
+    });
   }
 
   /**

@@ -81,7 +81,7 @@ class Run {
     else if (next.do === 'release') this.#release();
     else if (next.do === 'install') world.install(this.#writes([[0, true]]));
     else if (next.do === 'wait') await world.pass(100);
-    else this.#toOne(next.do, next.which);
+    else if ('which' in next) this.#toOne(next.do, next.which);
     await world.settle();
   }
 
