@@ -1,7 +1,7 @@
-import type { Clock } from '../base/clock.js';
-import type { Random } from '../base/random.js';
 import { whenAborted } from './abort.js';
-import type { Bounds } from './scope.js';
+import { bytes } from './codec.js';
+import { type Bounds, Scope } from './scope.js';
+import { beginWatch, type Watch } from './watch.js';
 
 /** Tells those who wait for others that it may be worth looking again. */
 export interface Changes {
@@ -12,23 +12,38 @@ export interface Changes {
   next(bounds: Bounds, revision: number, signal: AbortSignal): Promise<void>;
 }
 
-const POLL_MS = 100;
+/** After a watch that failed, who waits looks again so much later, a little apart from others. */
+const RETRY_MS = 100;
 
-/** Looks again every so often, a little apart from others. */
-export class PollingChanges implements Changes {
-  readonly #clock: Clock;
-  readonly #random: Random;
+/** Watches for the next change. */
+export class WatchedChanges implements Changes {
+  readonly #scope: Scope<string | Uint8Array, Buffer, 'bytes'>;
 
-  constructor(clock: Clock, random: Random) {
-    this.#clock = clock;
-    this.#random = random;
+  /** @param scope of the client: its keys and values are not looked at */
+  constructor({ engine, reads }: Pick<Scope<never, unknown, 'bytes'>, 'engine' | 'reads'>) {
+    const prefix = new Uint8Array(0);
+    this.#scope = new Scope({ engine, reads, codec: bytes, keys: 'bytes', prefix });
   }
 
-  next(_bounds: Bounds, _revision: number, signal: AbortSignal): Promise<void> {
+  async next(bounds: Bounds, revision: number, signal: AbortSignal): Promise<void> {
+    try {
+      const { from, to } = bounds;
+      const range = to === null ? { from } : { from, to };
+      // Whoever serves it: events behind a revision are the same everywhere.
+      const where = { consistency: 'any', fromRevision: revision + 1, timeoutMs: 0 } as const;
+      await firstOf(beginWatch(this.#scope, { ...range, ...where, signal }));
+    } catch {
+      // Whatever it was (the history may be gone, too): who waits reads the store itself again.
+      await this.#pause(signal);
+    }
+  }
+
+  #pause(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#scope.engine.env;
     return new Promise((resolve) => {
       if (signal.aborted) return resolve();
-      const delayMs = POLL_MS * (0.75 + this.#random.next() / 2);
-      const timer = this.#clock.setTimer(delayMs, () => end());
+      const delayMs = RETRY_MS * (0.75 + random.next() / 2);
+      const timer = clock.setTimer(delayMs, () => end());
       const forget = whenAborted(signal, () => end());
       const end = (): void => {
         timer.cancel();
@@ -37,4 +52,8 @@ export class PollingChanges implements Changes {
       };
     });
   }
+}
+
+async function firstOf(watch: Watch<Buffer, 'bytes'>): Promise<void> {
+  for await (const _event of watch) return;
 }

@@ -5,7 +5,8 @@
  */
 import { bytes, type Codec } from './codec.js';
 import { systemEnvironment } from './environment.js';
-import { type Client, openClient } from './kv-client.js';
+import type { Client } from './kv-client.js';
+import { openClient } from './open-client.js';
 import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
 
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
@@ -93,6 +94,8 @@ export type { TransactionOptions } from './run-transaction.js';
 export { Settings } from './store-settings.js';
 export { Transaction, type TransactionRange } from './transaction.js';
 export { Txn, type TxnResult } from './txn.js';
+export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
+export type { LaggingNotice, WatchOptions } from './watch-options.js';
 export type {
   CasOptions,
   DeleteOptions,

@@ -1,37 +1,30 @@
-import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkKey } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
-import { PollingChanges } from './changes.js';
 import { ClusterAdmin } from './cluster-admin.js';
 import type { Codec } from './codec.js';
 import { checkConsistency, type ReadTarget, toReadTarget } from './consistency.js';
 import { Election } from './election.js';
-import { Engine } from './engine.js';
-import type { Environment } from './environment.js';
+import type { Engine } from './engine.js';
 import { checkRevision } from './invalid.js';
-import { type Lease, LeaseKeeper } from './lease.js';
+import type { Lease } from './lease.js';
 import { Leases } from './leases.js';
 import { type Lock, type LockOptions, takeLock } from './lock.js';
 import { type NamespaceRef, Namespaces, namespacePrefix } from './namespaces.js';
-import {
-  type CallOptions,
-  type ConnectOptions,
-  invalid,
-  type KeyForm,
-  type KeysOnlyOptions,
-  type KeysOptions,
-  type RangeOptions,
-  type ReadOptions,
-  toSettings,
+import type {
+  CallOptions,
+  KeyForm,
+  KeysOnlyOptions,
+  KeysOptions,
+  RangeOptions,
+  ReadOptions,
 } from './options.js';
 import type { Meta } from './pending.js';
 import { type Page, type PageQuery, PendingRead } from './pending-read.js';
 import { type Coordination, lost } from './queue-place.js';
 import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
-import { ReadRouter } from './read-router.js';
 import type { Item, Key } from './results.js';
 import { runTransaction, type TransactionOptions } from './run-transaction.js';
 import { Scope } from './scope.js';
@@ -40,6 +33,8 @@ import { Settings } from './store-settings.js';
 import { StoreWrites } from './store-writes.js';
 import type { Transaction } from './transaction.js';
 import { toGetOpResult } from './txn-encode.js';
+import { beginWatch, type Watch } from './watch.js';
+import type { WatchOptions } from './watch-options.js';
 
 /** What a key holds. */
 export interface GetResult<Out> {
@@ -371,6 +366,25 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   /**
+   * Events of a key, a prefix or a range, from now on or from a revision of the past: each once, in order,
+   * also across disconnects and changes of leader. See {@link Watch} for how it ends.
+   *
+   * @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED`
+   * @example
+   * ```ts
+   * const watch = db.watch({ prefix: 'user/' });
+   * await watch.ready; // from here on nothing is missed
+   * for await (const event of watch) {
+   *   if (event.type === 'put') console.log(event.revision, event.key, event.value.toString());
+   *   else console.log(event.revision, event.key, 'is gone');
+   * }
+   * ```
+   */
+  watch(options: WatchOptions = {}): Watch<Out, Keys> {
+    return beginWatch(this.#scope, options);
+  }
+
+  /**
    * What the replica says of itself that the client is connected to: the leader, when there is one.
    *
    * @throws BalsaError see {@link Client}
@@ -440,42 +454,4 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       this.#scope.reads.page(query, limits, resolve, reject);
     });
   }
-}
-
-/**
- * Connects over the network, clock and chance that are given: what {@link connect} does with those of
- * this machine, and the simulator with its own.
- *
- * @throws BalsaError see {@link connect}
- */
-export async function openClient<In, Out, Keys extends KeyForm>(
-  options: ConnectOptions<In, Out, Keys> & { readonly codec: Codec<In, Out> },
-  environment: Environment,
-): Promise<Client<In, Out, Keys>> {
-  const { codec, keys = 'text' } = options;
-  if (keys !== 'text' && keys !== 'bytes') throw invalid("keys must be 'text' or 'bytes'");
-  const engine = new Engine(environment, toSettings(options));
-  try {
-    await engine.connect();
-  } catch (error) {
-    engine.close();
-    throw ofToken(asBalsaError(error), options.token);
-  }
-  const { clock, random } = environment;
-  const shared = { leases: new LeaseKeeper(engine), changes: new PollingChanges(clock, random) };
-  const reads = new ReadRouter(engine);
-  const scope = new Scope<In, Out, Keys>({ engine, reads, codec, keys, prefix: NO_PREFIX });
-  return new Client<In, Out, Keys>(scope, shared);
-}
-
-/** Whoever gave a token and no cluster is told which of them it is about. */
-function ofToken(error: BalsaError, token: string | undefined): BalsaError {
-  if (token === undefined || error.code !== 'CLUSTER_MISMATCH') return error;
-  return new BalsaError(
-    error.code,
-    `the session token ${token} is of another cluster: ${error.message}`,
-    {
-      cause: error,
-    },
-  );
 }
