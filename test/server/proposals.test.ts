@@ -6,7 +6,6 @@ import { packOperations } from '../../src/base/operation-codec.js';
 import { Proposals } from '../../src/server/proposals.js';
 import { unpackCommand } from '../../src/statemachine/command.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
-import { Scheduler } from './test-scheduler.js';
 
 function batch(sequence: number, valueBytes = 10): WriteBatch {
   return {
@@ -25,7 +24,7 @@ function proposals(limits: Partial<Limits> = {}): Proposals {
     id: 'n1',
     commandVersion: () => 1,
     term: () => 1,
-    clock: new Scheduler(1).clock(() => true),
+    logTimeMs: () => 1000,
     limits: { ...LIMITS, ...limits },
     nameOf: (member) => member,
   });
