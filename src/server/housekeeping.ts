@@ -1,19 +1,13 @@
 import type { Clock, Timer } from '../base/clock.js';
 import type { Limits } from '../base/limits.js';
-import type { SystemOperation } from '../statemachine/types.js';
+import type { StoreObservation, SystemOperation } from '../statemachine/types.js';
 import type { SystemDone } from './proposals.js';
 
-/** What the state machine says of the work that is due; see `StateMachine`. */
-export interface KeptState {
-  readonly logTimeMs: number;
-  readonly leaseCount: number;
-  readonly compactedRevision: number;
-  readonly sweptRevision: number;
-  /** Leases that have not been kept alive, at most `max`. */
-  dueLeases(logTimeMs: number, max: number): readonly number[];
-  /** As the settings have it; not above the present revision. */
-  revisionToKeep(logTimeMs: number): number;
-}
+/** What the state machine says of the work that is due. */
+export type KeptState = Pick<
+  StoreObservation,
+  'logTimeMs' | 'compactedRevision' | 'sweptRevision' | 'dueLeases' | 'revisionToKeep'
+>;
 
 export interface HousekeepingOptions {
   readonly clock: Clock;
@@ -80,8 +74,7 @@ export class Housekeeping {
     if (leases.length > 0) operations.push({ type: 'expire', leases });
     const revision = this.#revisionToCompact(machine, nowMs);
     if (revision !== null) operations.push({ type: 'compact', revision });
-    const isTimeOld = machine.leaseCount > 0 && nowMs - machine.logTimeMs >= TIME_MARK_MS;
-    if (operations.length === 0 && !isTimeOld) return;
+    if (operations.length === 0 && !needsTimeMark(machine, nowMs)) return;
     this.#isTending = true;
     this.#options.propose(operations, (applied) => {
       this.#isTending = false;
@@ -94,8 +87,7 @@ export class Housekeeping {
     const monotonicMs = this.#options.clock.monotonicMs();
     if (monotonicMs - this.#compactedAtMs < COMPACTION_INTERVAL_MS) return null;
     const revision = machine.revisionToKeep(nowMs);
-    if (revision <= machine.compactedRevision) return null;
-    this.#compactedAtMs = monotonicMs;
+    if (revision !== null) this.#compactedAtMs = monotonicMs;
     return revision;
   }
 
@@ -117,4 +109,10 @@ export class Housekeeping {
       });
     });
   }
+}
+
+function needsTimeMark(machine: KeptState, nowMs: number): boolean {
+  if (nowMs - machine.logTimeMs < TIME_MARK_MS) return false;
+  // Sooner or later all are due.
+  return machine.dueLeases(Number.MAX_SAFE_INTEGER, 1).length > 0;
 }

@@ -2,6 +2,7 @@ import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
+import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
 import { packCommand } from '../statemachine/command.js';
 import type { BatchAnswer, Command, SystemOperation } from '../statemachine/types.js';
@@ -15,9 +16,16 @@ interface Waiting {
   readonly done: WriteDone;
 }
 
-interface Queued extends Waiting {
-  readonly batch: WriteBatch;
+/** What was found out about a batch when it was checked. */
+export interface BatchFacts {
+  /** How much work it is, in operations on one key each. */
   readonly operations: number;
+  /** It needs commands of version {@link EXTENDED_COMMANDS}. */
+  readonly isExtended: boolean;
+}
+
+interface Queued extends Waiting, BatchFacts {
+  readonly batch: WriteBatch;
 }
 
 export interface ProposalsOptions {
@@ -28,12 +36,11 @@ export interface ProposalsOptions {
   readonly nameOf: (member: MemberId) => string;
   /** The newest version of commands that all members can read. */
   readonly commandVersion: () => number;
+  /** Names of members that cannot read commands of this version. */
+  readonly lacking: (version: number) => readonly string[];
   /** In which this member proposes. */
   readonly term: () => Term;
 }
-
-/** From this version on commands can hold what the leader itself proposes. */
-export const SYSTEM_VERSION = 3;
 
 /** Told once: whether what the leader proposed itself was applied. */
 export type SystemDone = (applied: boolean) => void;
@@ -82,20 +89,24 @@ export class Proposals {
     return this.#bytes;
   }
 
-  /** Takes a batch in, or answers it `OVERLOADED` at once. */
-  add(batch: WriteBatch, operations: number, done: WriteDone): void {
+  /** Takes a batch in, or answers it `OVERLOADED` or `UPGRADE_PENDING` at once. */
+  add(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
+    if (facts.isExtended && !this.#isExtended) {
+      done({ ok: false, error: this.#upgradePending() });
+      return;
+    }
     const bytes = batch.operations.byteLength + BATCH_OVERHEAD_BYTES;
     if (this.#bytes + bytes > this.#limits.pendingRequestBytesMax && this.#bytes > 0) {
       done({ ok: false, error: overloaded('pendingRequestBytesMax') });
       return;
     }
     this.#bytes += bytes;
-    this.#queue.push({ batch, operations, bytes, done });
+    this.#queue.push({ ...facts, batch, bytes, done });
   }
 
   /**
    * Takes in what the leader itself has to do, for an entry of its own behind the batches of this turn:
-   * a keep-alive that has come by now counts before the expiry of its lease. Needs {@link SYSTEM_VERSION}.
+   * a keep-alive that has come by now counts before the expiry of its lease. Needs {@link EXTENDED_COMMANDS}.
    */
   addSystem(operations: readonly SystemOperation[], done: SystemDone): void {
     this.#systemQueue.push({ operations, done });
@@ -109,14 +120,35 @@ export class Proposals {
     if (this.#queue.length === 0 && this.#systemQueue.length === 0) return [];
     const timeMs = this.#options.logTimeMs();
     if (timeMs === null) return [];
+    // A member may have joined since they were taken in.
+    if (!this.#isExtended) this.#refuseExtended();
     return [...this.#takeBatches(timeMs), ...this.#takeSystem(timeMs)];
+  }
+
+  get #isExtended(): boolean {
+    return this.#options.commandVersion() >= EXTENDED_COMMANDS;
+  }
+
+  #refuseExtended(): void {
+    const refused = this.#queue.filter((item) => item.isExtended);
+    if (refused.length === 0) return;
+    this.#queue = this.#queue.filter((item) => !item.isExtended);
+    this.#fail({ items: refused, system: null }, this.#upgradePending());
+  }
+
+  #upgradePending(): BalsaError {
+    const lacking = this.#options.lacking(EXTENDED_COMMANDS);
+    return new BalsaError(
+      'UPGRADE_PENDING',
+      `not all members know this operation yet: upgrade ${lacking.join(', ')}`,
+      { outcome: 'not-applied', details: { lacking } },
+    );
   }
 
   #takeSystem(timeMs: number): RaftEvent[] {
     const queued = this.#systemQueue;
     this.#systemQueue = [];
-    // A member may have joined that cannot read it.
-    if (this.#options.commandVersion() < SYSTEM_VERSION) {
+    if (!this.#isExtended) {
       for (const { done } of queued) done(false);
       return [];
     }

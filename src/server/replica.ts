@@ -1,5 +1,6 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
+import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import { namesMember, otherMembers } from '../raft/configuration.js';
 import type { RaftNode } from '../raft/raft-node.js';
 import type {
@@ -26,9 +27,9 @@ import { LogClock } from './log-clock.js';
 import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
-import { notLeader, Proposals, SYSTEM_VERSION, type WriteDone } from './proposals.js';
+import { type BatchFacts, notLeader, Proposals, type WriteDone } from './proposals.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
-import { logPins, lowestFormat, makeNode } from './replica-parts.js';
+import { lackingFormat, logPins, lowestFormat, makeNode } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
@@ -84,12 +85,13 @@ export class Replica {
     this.#logClock = new LogClock(clock);
     this.#proposals = new Proposals({
       ...{ id, limits, nameOf, commandVersion },
+      lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
       logTimeMs: () => this.#logClock.nowMs,
       term: () => node.term,
     });
     this.#housekeeping = new Housekeeping({
       ...{ clock, limits },
-      canPropose: () => node.role === 'leader' && commandVersion() >= SYSTEM_VERSION,
+      canPropose: () => node.role === 'leader' && commandVersion() >= EXTENDED_COMMANDS,
       logTimeMs: () => this.#logClock.nowMs,
       machine: () => this.#machine,
       propose: (operations, done) => {
@@ -230,14 +232,13 @@ export class Replica {
 
   /**
    * Writes a batch; `done` is called once, when it was applied or cannot be. The batch must have
-   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more. `operations`
-   * is the number of operations in it.
+   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more.
    */
-  write(batch: WriteBatch, operations: number, done: WriteDone): void {
+  write(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
     if (this.#stopped || this.#refusesWrites) {
       done({ ok: false, error: stopping().withOutcome('not-applied') });
     } else if (this.#node.role === 'leader') {
-      this.#proposals.add(batch, operations, done);
+      this.#proposals.add(batch, facts, done);
       this.#planTurn();
     } else {
       done({ ok: false, error: notLeader(this.leader, 'not-applied') });
