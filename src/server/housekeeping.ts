@@ -19,6 +19,8 @@ export interface HousekeepingOptions {
   readonly machine: () => KeptState;
   /** `done` is told once. None: an entry that only carries the time. */
   readonly propose: (operations: readonly SystemOperation[], done: SystemDone) => void;
+  /** The state cannot be read. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /** Leases that one entry lets expire: their keys go in one go, while all others wait. */
@@ -57,8 +59,12 @@ export class Housekeeping {
     if (this.#stopped || !this.#options.canPropose()) return;
     const nowMs = this.#options.logTimeMs();
     if (nowMs === null) return;
-    this.#tend(nowMs);
-    this.#sweep();
+    try {
+      this.#tend(nowMs);
+      this.#sweep();
+    } catch (error) {
+      this.#options.onFailure(error);
+    }
   }
 
   stop(): void {

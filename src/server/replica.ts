@@ -85,7 +85,8 @@ export class Replica {
     this.#logClock = new LogClock(clock);
     this.#proposals = new Proposals({
       ...{ id, limits, nameOf, commandVersion },
-      lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
+      lacking: (version) =>
+        lackingFormat(options, node.configuration, { kind: 'command', version }),
       logTimeMs: () => this.#logClock.nowMs,
       term: () => node.term,
     });
@@ -98,6 +99,7 @@ export class Replica {
         this.#proposals.addSystem(operations, done);
         this.#planTurn();
       },
+      onFailure: (error) => this.#fail(error),
     });
     this.#reads = new WaitingReads({ limits, nameOf });
     this.#changes = new PendingChanges({ id, nameOf });

@@ -26,6 +26,9 @@ class House {
     logTimeMs: () => this.nowMs,
     machine: () => this.#kept(),
     propose: (operations, done) => this.asked.push({ operations, done }),
+    onFailure: (error) => {
+      throw error;
+    },
   });
 
   tick(): void {

@@ -65,7 +65,8 @@ describe('proposals', () => {
 
   test('batches beyond entryOperationsMax become several entries; one alone may have more', () => {
     const p = proposals({ entryOperationsMax: 10 });
-    for (const operations of [50, 6, 4, 1]) p.add(batch(1), { operations, isExtended: false }, () => {});
+    for (const operations of [50, 6, 4, 1])
+      p.add(batch(1), { operations, isExtended: false }, () => {});
     const sizes = p.take().map((event) => {
       if (event.type !== 'propose') throw new Error('a proposal');
       return unpackCommand(event.payload).batches.length;
