@@ -218,6 +218,7 @@ describe('applying committed entries', () => {
       get appliedIndex() {
         return applied;
       },
+      prepare: () => null,
       apply: ({ index }: Entry) => {
         applied = index;
         return [];
