@@ -18,6 +18,7 @@ import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import type { BatchFacts } from './proposals.js';
 import type { Replica } from './replica.js';
+import { answerStoreRequest, type StoreRequest } from './store-requests.js';
 import { staleMachine } from './waiting-reads.js';
 
 /** What a connection needs of its replica. */
@@ -190,6 +191,8 @@ export class ClientConnection {
         break;
       case 'leases':
       case 'store':
+        this.#store(request);
+        break;
       case 'watch':
       case 'watch-cancel':
         throw new BalsaError('INVALID_ARGUMENT', `${request.type}: not yet`);
@@ -293,12 +296,11 @@ export class ClientConnection {
       if (error !== null) return done(() => this.#refuse(request.id, error));
       const meta = replica.meta();
       const { machine } = replica;
-      machine.range(request).then(
-        ({ items, revision, continueFrom }) =>
+      machine.range({ ...request, ...request.filter }).then(
+        ({ items, revision, continueFrom, count }) =>
           done(() =>
             this.#answer({
-              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom },
-              count: items.length,
+              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom, count },
             }),
           ),
         (cause: unknown) => {
@@ -310,8 +312,17 @@ export class ClientConnection {
     });
   }
 
+  #store(request: StoreRequest): void {
+    this.#whenReadable(request, (replica) => {
+      answerStoreRequest(replica, request).then(
+        (answer) => this.#answer(answer),
+        (cause: unknown) => this.#refuse(request.id, asBalsaError(cause)),
+      );
+    });
+  }
+
   #whenReadable(
-    request: Extract<ClientRequest, { type: 'get' }>,
+    request: Extract<ClientRequest, { type: 'get' }> | StoreRequest,
     serve: (replica: Replica) => void,
   ): void {
     const replica = this.#replica();

@@ -1,6 +1,5 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
-import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import { namesMember, otherMembers } from '../raft/configuration.js';
 import type { RaftNode } from '../raft/raft-node.js';
 import type {
@@ -22,8 +21,7 @@ import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
 import { Compaction } from './compaction.js';
 import { DiskOrder } from './disk-order.js';
-import { Housekeeping } from './housekeeping.js';
-import { LogClock } from './log-clock.js';
+import { Duties } from './duties.js';
 import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
@@ -33,6 +31,7 @@ import { lackingFormat, logPins, lowestFormat, makeNode } from './replica-parts.
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
+import type { StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
 import { type ReadDone, WaitingReads } from './waiting-reads.js';
@@ -61,8 +60,7 @@ export class Replica {
   readonly #snapshots: SnapshotTraffic;
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
-  readonly #logClock: LogClock;
-  readonly #housekeeping: Housekeeping;
+  readonly #duties: Duties;
   #machine: StateMachine;
   #store: DurableStateStore;
   /** False while the state is switched: there is none to read. */
@@ -82,23 +80,19 @@ export class Replica {
     this.#node = makeNode(options);
     const node = this.#node;
     const commandVersion = (): number => lowestFormat(options, node.configuration, 'command');
-    this.#logClock = new LogClock(clock);
     this.#proposals = new Proposals({
       ...{ id, limits, nameOf, commandVersion },
       lacking: (version) =>
         lackingFormat(options, node.configuration, { kind: 'command', version }),
-      logTimeMs: () => this.#logClock.nowMs,
+      logTimeMs: () => this.#duties.logTimeMs,
       term: () => node.term,
     });
-    this.#housekeeping = new Housekeeping({
-      ...{ clock, limits },
-      canPropose: () => node.role === 'leader' && commandVersion() >= EXTENDED_COMMANDS,
-      logTimeMs: () => this.#logClock.nowMs,
+    this.#duties = new Duties({
+      ...{ clock, limits, commandVersion },
       machine: () => this.#machine,
-      propose: (operations, done) => {
-        this.#proposals.addSystem(operations, done);
-        this.#planTurn();
-      },
+      store: () => this.#store,
+      proposals: () => this.#proposals,
+      planTurn: () => this.#planTurn(),
       onFailure: (error) => this.#fail(error),
     });
     this.#reads = new WaitingReads({ limits, nameOf });
@@ -130,13 +124,11 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#tick());
+    this.#ticker = new Ticker(clock, options.tickMs, () => {
+      this.#duties.tick();
+      this.#enqueue({ type: 'tick' });
+    });
     this.#watch(this.#store);
-  }
-
-  #tick(): void {
-    this.#housekeeping.tick();
-    this.#enqueue({ type: 'tick' });
   }
 
   #makeApplier(): Applier {
@@ -200,6 +192,16 @@ export class Replica {
 
   get snapshots(): SnapshotStatus {
     return this.#snapshots.status;
+  }
+
+  /** For requests that are about the store itself. */
+  get storeFacts(): StoreFacts {
+    return this.#duties.storeFacts;
+  }
+
+  /** What state and log take on the disk, in bytes. */
+  async diskBytes(): Promise<number> {
+    return (await this.#store.diskBytes()) + this.#options.logStore.stats().bytes;
   }
 
   meta(): AnswerMeta {
@@ -411,8 +413,7 @@ export class Replica {
       this.#changes.leadershipLost(leader);
       this.#snapshots.leadershipLost();
     }
-    if (leads && !this.#wasLeader) this.#logClock.lead(this.#machine.logTimeMs);
-    else if (!leads) this.#logClock.follow();
+    this.#duties.roleChanged(leads);
     this.#wasLeader = leads;
     if (leader !== null) this.#transfers.led(leader);
   }
@@ -448,9 +449,7 @@ export class Replica {
   }
 
   #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
-    this.#logClock.applied(this.#machine.logTimeMs);
-    // The first entry of its own term was the last of what it had when it began to lead.
-    if (entry.term === this.#node.term) this.#settleLogTime();
+    this.#duties.applied(entry.term === this.#node.term);
     this.#proposals.applied(entry, answers);
     const { limits, id, transport } = this.#options;
     if (entry.index % limits.stateHashEntries !== 0) return;
@@ -459,12 +458,6 @@ export class Replica {
       transport.sendStateHash(member, checkpoint);
     }
     this.#hashes.own(checkpoint);
-  }
-
-  #settleLogTime(): void {
-    if (this.#logClock.nowMs !== null) return;
-    this.#logClock.settled();
-    this.#planTurn();
   }
 
   #afterApply(): void {
@@ -486,7 +479,7 @@ export class Replica {
   #halt(error: BalsaError): void {
     this.#stopped = true;
     this.#ticker.stop();
-    this.#housekeeping.stop();
+    this.#duties.stop();
     this.#applier.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);
