@@ -265,10 +265,11 @@ export class ClientConnection {
     }
     for (const key of request.keys) checkKey(key, limits);
     if (request.keys.length > this.#lookupsLeft) {
-      throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
+      throw tooMuch(`at most ${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
     this.#whenReadable(request, (replica) => {
+      this.#checkRoom();
       const { machine } = replica;
       const items: (KeyValue | null)[] = [];
       let bytes = 0;
@@ -284,7 +285,7 @@ export class ClientConnection {
 
   #range(request: Extract<ClientRequest, { type: 'range' }>): void {
     if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
-      throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
+      throw tooMuch(`at most ${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
     }
     const replica = this.#replica();
     this.#rangesUnderWay += 1;
@@ -293,7 +294,8 @@ export class ClientConnection {
       answer();
     };
     replica.read(request.consistency, (error) => {
-      if (error !== null) return done(() => this.#refuse(request.id, error));
+      const refusal = error ?? this.#room;
+      if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
       const meta = replica.meta();
       const { machine } = replica;
       machine.range({ ...request, ...request.filter }).then(
@@ -310,6 +312,21 @@ export class ClientConnection {
         },
       );
     });
+  }
+
+  /**
+   * Large values asked for faster than they are read have to be asked for again: they fill half of what may
+   * wait for the client, and beyond that the stream would be ended. `null`: there is room.
+   */
+  get #room(): BalsaError | null {
+    const waiting = this.#stream.pendingBytes + this.#answerBytes;
+    if (waiting <= this.#host.limits.pendingAnswerBytesMax / 2) return null;
+    return tooMuch(`${waiting} bytes of answers wait for the client (pendingAnswerBytesMax / 2)`);
+  }
+
+  #checkRoom(): void {
+    const refusal = this.#room;
+    if (refusal !== null) throw refusal;
   }
 
   #store(request: StoreRequest): void {
@@ -397,7 +414,7 @@ function itemBytes(item: KeyValue | null): number {
 }
 
 function tooMuch(what: string): BalsaError {
-  return new BalsaError('OVERLOADED', `at most ${what}`, { details: { retryAfterMs: 50 } });
+  return new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
 }
 
 function tooLarge(found: string, limit: string, value: number): BalsaError {
