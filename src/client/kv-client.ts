@@ -1,12 +1,19 @@
 import { asBalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
-import { checkKey, checkOperation } from '../base/operation-check.js';
+import { checkKey } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
-import type { Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import type { Consistency, ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
+import { PollingChanges } from './changes.js';
 import { ClusterAdmin } from './cluster-admin.js';
-import { type Codec, decodeKeyText, decodeValue, encodeValue } from './codec.js';
+import type { Codec } from './codec.js';
+import { Election } from './election.js';
 import { Engine } from './engine.js';
 import type { Environment } from './environment.js';
+import { fetchPage } from './fetch-page.js';
+import { type Lease, LeaseKeeper } from './lease.js';
+import { Leases } from './leases.js';
+import { type Lock, type LockOptions, takeLock } from './lock.js';
+import { type NamespaceRef, Namespaces, namespacePrefix } from './namespaces.js';
 import {
   type CallOptions,
   type ConnectOptions,
@@ -18,20 +25,19 @@ import {
   type ReadOptions,
   toSettings,
 } from './options.js';
-import {
-  type CallLimits,
-  type DeleteResult,
-  type Meta,
-  PendingDelete,
-  PendingPut,
-  type PutResult,
-} from './pending.js';
-import { type Page, type PageQuery, PendingGet, PendingRead } from './pending-read.js';
+import type { Meta } from './pending.js';
+import { PendingGet, PendingRead } from './pending-read.js';
+import { type Coordination, lost } from './queue-place.js';
 import { readRange, toLimit, toPageQuery } from './range.js';
-import { PageRequest, StatusRequest } from './read-request.js';
-
-/** A key as text (its UTF-8 bytes count) or as bytes. */
-export type Key = string | Uint8Array;
+import { StatusRequest } from './read-request.js';
+import type { Item, Key } from './results.js';
+import { runTransaction, type TransactionOptions } from './run-transaction.js';
+import { Scope } from './scope.js';
+import { askStore, StoreRequest } from './store-request.js';
+import { Settings } from './store-settings.js';
+import { StoreWrites } from './store-writes.js';
+import type { Transaction } from './transaction.js';
+import { toGetOpResult } from './txn-encode.js';
 
 /** What a key holds. */
 export interface GetResult<Out> {
@@ -43,20 +49,37 @@ export interface GetResult<Out> {
   readonly createRevision: number;
   /** Puts since the key was created: 1 after the first; 0 when there is no such key. */
   readonly version: number;
+  /** The lease that the key hangs on; 0: none. */
+  readonly lease: number;
   readonly meta: Meta;
 }
 
 /** One key of a range. */
-export interface RangeItem<Out, Keys extends KeyForm> {
-  readonly key: Keys extends 'text' ? string : Buffer;
-  readonly value: Out;
-  readonly modRevision: number;
-  readonly createRevision: number;
-  readonly version: number;
+export interface RangeItem<Out, Keys extends KeyForm> extends Item<Out, Keys> {
   readonly meta: Meta;
 }
 
+/** Options of {@link Client.lease}. */
+export interface LeaseOptions extends CallOptions {
+  /** How long it lives after it was last kept alive, in milliseconds. */
+  readonly ttlMs: number;
+  /** Keep it alive in the background. Default `true`. */
+  readonly keepAlive?: boolean | undefined;
+  /** Its id, a whole number from 1. Default: one that the cluster chooses. */
+  readonly id?: number | undefined;
+}
+
+export interface CompactResult {
+  /** Reads below this revision are refused now. */
+  readonly compactedRevision: number;
+  readonly meta: Meta;
+}
+
+/** What a client and its views of namespaces have in common. */
+type Shared = Coordination;
+
 const NO_OPTIONS = {};
+const NO_PREFIX = new Uint8Array(0);
 
 /**
  * A client of one cluster; made by {@link connect}. All calls share one stream to the leader: those of
@@ -73,59 +96,33 @@ const NO_OPTIONS = {};
  * have been applied, or may yet be.
  */
 export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm = 'text'>
+  extends StoreWrites<In, Out, Keys>
   implements AsyncDisposable
 {
   /** The members of the cluster, and changes of them. */
   readonly cluster: ClusterAdmin;
+  /** The leases of the cluster, whoever holds them. */
+  readonly leases: Leases<Keys>;
+  /** The namespaces that the cluster knows, with their quotas. */
+  readonly namespaces: Namespaces;
+  /** Settings of the whole store. */
+  readonly settings: Settings;
   readonly #engine: Engine;
-  readonly #codec: Codec<In, Out>;
-  readonly #keys: KeyForm;
+  readonly #scope: Scope<In, Out, Keys>;
+  readonly #shared: Shared;
 
   /** @internal */
-  constructor(engine: Engine, options: { readonly codec: Codec<In, Out>; readonly keys: KeyForm }) {
+  constructor(scope: Scope<In, Out, Keys>, shared: Shared) {
+    super(scope);
+    this.#engine = scope.engine;
+    this.#scope = scope;
+    this.#shared = shared;
+    const { engine, codec, keys } = scope;
+    const store = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
     this.cluster = new ClusterAdmin(engine);
-    this.#engine = engine;
-    this.#codec = options.codec;
-    this.#keys = options.keys;
-  }
-
-  /**
-   * Sets `key` to `value`. Resolves when a majority of the replicas has it on disk and it is applied.
-   *
-   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `SESSION_EXPIRED` (outcome
-   *   `unknown`: the cluster had forgotten this client before it could answer), and see {@link Client}
-   * @example
-   * ```ts
-   * const { revision } = await db.put('greeting', 'hello', { timeoutMs: 2000 });
-   * ```
-   */
-  put(key: Key, value: In, options: CallOptions = NO_OPTIONS): Promise<PutResult> {
-    // What is thrown in here rejects the promise.
-    return new Promise((resolve, reject) => {
-      const limits = this.#engine.callLimits(options);
-      const encoded = encodeValue(this.#codec, value);
-      const call = new PendingPut({ key: keyBytes(key), value: encoded, limits }, resolve, reject);
-      checkOperation(call, this.#engine.limits);
-      this.#engine.write(call, limits);
-    });
-  }
-
-  /**
-   * Removes `key`. It is no error when there is no such key: `deleted` is false then.
-   *
-   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `SESSION_EXPIRED`, and see {@link Client}
-   * @example
-   * ```ts
-   * const { deleted } = await db.delete('greeting');
-   * ```
-   */
-  delete(key: Key, options: CallOptions = NO_OPTIONS): Promise<DeleteResult> {
-    return new Promise((resolve, reject) => {
-      const limits = this.#engine.callLimits(options);
-      const call = new PendingDelete({ key: keyBytes(key), limits }, resolve, reject);
-      checkOperation(call, this.#engine.limits);
-      this.#engine.write(call, limits);
-    });
+    this.leases = new Leases(scope);
+    this.namespaces = new Namespaces(store);
+    this.settings = new Settings(store);
   }
 
   /**
@@ -144,7 +141,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     return new Promise((resolve, reject) => {
       const limits = this.#engine.callLimits(options);
       const query = {
-        key: keyBytes(key),
+        key: this.#scope.key(key),
         consistency: this.#consistency(options),
         bound: 0,
         revision: revisionOf(options),
@@ -175,11 +172,172 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   async *range(options: RangeOptions = {}): AsyncGenerator<RangeItem<Out, Keys>, void, undefined> {
     const query = toPageQuery(options, this.#consistency(options));
     const found = readRange(
-      (page, unwanted) => this.#fetchPage(page, options, unwanted),
-      query,
+      (page, unwanted) => fetchPage(this.#engine, page, options, unwanted),
+      { ...query, ...this.#scope.within(query) },
       toLimit(options.limit),
     );
     for await (const { item, meta } of found) yield this.#toRangeItem(item, meta);
+  }
+
+  /**
+   * Runs `work` as one transaction: all that it reads and writes through `tx` takes effect as if in one
+   * moment, or not at all (strictly serializable). Its reads see the store as it was at the first of
+   * them, with its own writes over it; nothing is locked meanwhile. If others have changed by then what it read,
+   * keys or ranges, `work` is run again, after a short pause of random length. So `work` should do nothing
+   * outside of the store that may not happen twice. What it throws is passed on, and nothing is written.
+   *
+   * A transaction that only reads never conflicts.
+   *
+   * @returns what `work` returns
+   * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`),
+   *   `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written), `BATCH_TOO_LARGE`,
+   *   those of {@link Client.get}, {@link Client.range} and {@link Client.put}
+   * @example
+   * ```ts
+   * await db.transaction(async (tx) => {
+   *   const { value } = await tx.get('stock/apples');
+   *   if (Number(value ?? 0) < 3) throw new Error('too few apples');
+   *   tx.put('stock/apples', String(Number(value) - 3));
+   *   tx.put('order/17', '3 apples');
+   * });
+   * ```
+   */
+  transaction<Result>(
+    work: (tx: Transaction<In, Out, Keys>) => Promise<Result>,
+    options: TransactionOptions = NO_OPTIONS,
+  ): Promise<Result> {
+    return runTransaction(this.#scope, work, options);
+  }
+
+  /**
+   * Takes a lease: keys put with it are deleted when it ends. It is kept alive in the background, all
+   * leases of this client together, until it is revoked, lost, or the client is closed.
+   *
+   * @throws BalsaError `INVALID_ARGUMENT` (`ttlMs` is from 1 s to 90 days), `LEASE_EXISTS`,
+   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
+   * @example
+   * ```ts
+   * await using lease = await db.lease({ ttlMs: 10_000 });
+   * await db.put('worker/7', 'here', { lease }); // gone at most 10 s after this process is
+   * ```
+   */
+  lease(options: LeaseOptions): Promise<Lease> {
+    const { id = 0, keepAlive = true } = options;
+    return this.#shared.leases.grant({ ...options, id, keepAlive });
+  }
+
+  /**
+   * Waits until nobody else holds the lock `name`, and holds it. Who waits longest has it next. It hangs on a
+   * lease, so that it comes free when its holder is gone; a holder that is only cut off or
+   * suspended may learn late that it lost it: see {@link Held.fencingToken} and
+   * {@link Held.condition}.
+   *
+   * @throws BalsaError `TIMEOUT` (others held it for all of `timeoutMs`), `CANCELLED`, `LOCK_LOST` (the place in
+   *   the queue was lost while waiting: this client was cut off for longer than `ttlMs`),
+   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
+   * @example
+   * ```ts
+   * await using lock = await db.lock('nightly-report', { timeoutMs: 60_000 });
+   * await writeReport({ signal: lock.signal, fence: lock.fencingToken });
+   * ```
+   */
+  async lock(name: string, options: LockOptions = NO_OPTIONS): Promise<Lock> {
+    const lock = await takeLock(this.#scope, this.#shared, name, { ...options, waits: true });
+    if (lock !== null) return lock;
+    throw lost(`the lock ${name}`);
+  }
+
+  /**
+   * Takes the lock `name` if nobody holds it or waits for it; else gives `null`.
+   *
+   * @throws BalsaError those of {@link Client.lock}
+   */
+  tryLock(name: string, options: LockOptions = NO_OPTIONS): Promise<Lock | null> {
+    return takeLock(this.#scope, this.#shared, name, { ...options, waits: false });
+  }
+
+  /**
+   * An election: many candidates, one leader at a time.
+   *
+   * @throws BalsaError `INVALID_ARGUMENT` (the name is empty)
+   * @example
+   * ```ts
+   * const leadership = await db.election('billing').campaign('10.0.0.7:8080');
+   * await runBilling({ signal: leadership.signal });
+   * await leadership.resign();
+   * ```
+   */
+  election(name: string): Election<In, Out> {
+    return new Election(this.#scope, this.#shared, name);
+  }
+
+  /**
+   * A client of one namespace: all its keys begin with the prefix of the namespace, which is added on the way
+   * in and taken off on the way out, everywhere. It shares connection, order and session with
+   * this one; closing either closes both. What concerns the whole store or the cluster (`info`,
+   * `settings`, `namespaces`, `compact`, `status`, `cluster`, `snapshot`) is the same in it.
+   *
+   * @param namespace its name (the prefix is the name and a slash), or `{ prefix }`. It works without
+   *   {@link Namespaces.set}, then without a quota.
+   * @param options a codec for the values of this namespace. Default: that of this client
+   * @throws BalsaError `INVALID_ARGUMENT`
+   * @example
+   * ```ts
+   * const users = db.namespace('users', { codec: json<User>() });
+   * await users.put('ada', { name: 'Ada', age: 36 }); // the key in the store is users/ada
+   * ```
+   */
+  namespace(namespace: NamespaceRef): Client<In, Out, Keys>;
+  namespace<NewIn, NewOut>(
+    namespace: NamespaceRef,
+    options: { readonly codec: Codec<NewIn, NewOut> },
+  ): Client<NewIn, NewOut, Keys>;
+  namespace(
+    namespace: NamespaceRef,
+    options: { readonly codec?: Codec<never, unknown> } = NO_OPTIONS,
+  ): unknown {
+    const { engine, keys, prefix } = this.#scope;
+    const scope = new Scope<never, unknown, Keys>({
+      codec: options.codec ?? this.#scope.codec,
+      prefix: Buffer.concat([prefix, namespacePrefix(namespace)]),
+      ...{ engine, keys },
+    });
+    return new Client<never, unknown, Keys>(scope, this.#shared);
+  }
+
+  /**
+   * Gives up the history before `revision`: reads at earlier revisions fail with `COMPACTED` from now on. The space
+   * comes free in the background. What is present stays.
+   *
+   * @param revision default: the latest one
+   * @throws BalsaError `COMPACTED` (it was done already, further), `FUTURE_REVISION`,
+   *   `UPGRADE_PENDING`, and see {@link Client}
+   */
+  async compact(revision?: number, options: CallOptions = NO_OPTIONS): Promise<CompactResult> {
+    const upTo = revision ?? (await this.info(options)).revision;
+    return this.#scope.write(
+      options,
+      'done',
+      () => {
+        checkRevision(upTo);
+        return { type: 'compact', revision: upTo };
+      },
+      (_result, meta) => ({ compactedRevision: upTo, meta }),
+    );
+  }
+
+  /**
+   * What the store as a whole is like: revisions, sizes, settings, namespaces, leases.
+   *
+   * @throws BalsaError see {@link Client}
+   */
+  async info(options: CallOptions = NO_OPTIONS): Promise<StoreInfo & { readonly meta: Meta }> {
+    const { answer, meta } = await askStore<StoreInfo>(
+      this.#engine,
+      options,
+      (call) => new StoreRequest(call),
+    );
+    return { ...answer, meta };
   }
 
   /**
@@ -213,9 +371,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   /**
-   * Closes the client. Calls without an answer fail with `CLIENT_CLOSED`; await them first.
+   * Closes the client, with all its views of namespaces. Calls without an answer fail with `CLIENT_CLOSED`;
+   * await them first. Leases and locks that it holds are no longer kept alive, and expire.
    */
   close(): Promise<void> {
+    this.#shared.leases.close();
     this.#engine.close();
     return Promise.resolve();
   }
@@ -234,33 +394,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   #toGetResult(item: KeyValue | null, meta: Meta): GetResult<Out> {
-    if (item === null) {
-      return { value: undefined, modRevision: 0, createRevision: 0, version: 0, meta };
-    }
-    const { key, modRevision, createRevision, version } = item;
-    const value = decodeValue(this.#codec, key, item.value);
-    return { value, modRevision, createRevision, version, meta };
+    return { ...toGetOpResult(this.#scope, item), meta };
   }
 
   #toRangeItem(item: KeyValue, meta: Meta): RangeItem<Out, Keys> {
-    const { modRevision, createRevision, version } = item;
-    const key = this.#keys === 'text' ? decodeKeyText(item.key) : Buffer.from(item.key);
-    const value = decodeValue(this.#codec, item.key, item.value);
-    // Keys is the type of #keys; the compiler cannot see that.
-    const typedKey = key as RangeItem<Out, Keys>['key'];
-    return { key: typedKey, value, modRevision, createRevision, version, meta };
-  }
-
-  #fetchPage(query: PageQuery, options: RangeOptions, unwanted: AbortSignal): Promise<Page> {
-    return new Promise((resolve, reject) => {
-      const limits: CallLimits = this.#engine.callLimits(options);
-      const call = new PendingRead<Omit<Page, 'meta'>>(
-        limits,
-        (page, meta) => resolve({ ...page, meta }),
-        reject,
-      );
-      this.#engine.ask(new PageRequest(query, call), call, { ...limits, unwanted });
-    });
+    return { ...this.#scope.item(item), meta };
   }
 }
 
@@ -283,15 +421,10 @@ export async function openClient<In, Out, Keys extends KeyForm>(
     engine.close();
     throw asBalsaError(error);
   }
-  return new Client<In, Out, Keys>(engine, { codec, keys });
-}
-
-function keyBytes(key: Key): Uint8Array {
-  if (typeof key === 'string') return Buffer.from(key, 'utf8');
-  if (key instanceof Uint8Array) return key;
-  throw invalid(
-    `a key must be a string or a Uint8Array, found ${key === null ? 'null' : typeof key}`,
-  );
+  const { clock, random } = environment;
+  const shared = { leases: new LeaseKeeper(engine), changes: new PollingChanges(clock, random) };
+  const scope = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
+  return new Client<In, Out, Keys>(scope, shared);
 }
 
 function revisionOf(options: ReadOptions): number | null {
