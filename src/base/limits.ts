@@ -9,13 +9,13 @@ export const LIMITS = {
   /** Longest key, in bytes (`KEY_TOO_LARGE`). */
   keyBytesMax: 64 * KiB,
   /** Longest value, in bytes (`VALUE_TOO_LARGE`). */
-  valueBytesMax: 1 * MiB,
+  valueBytesMax: 16 * MiB,
   /** Most operations in one batch of a client (`BATCH_TOO_LARGE`). */
   operationsPerBatchMax: 2048,
   /** Most bytes of one batch of a client; one operation of any legal size fits (`BATCH_TOO_LARGE`). */
-  batchBytesMax: 2 * MiB,
+  batchBytesMax: 18 * MiB,
   /** Longest frame on any stream, in bytes (`FRAME_INVALID`). */
-  frameBytesMax: 16 * MiB,
+  frameBytesMax: 32 * MiB,
   /** Batches that one session may have unanswered (`OVERLOADED`). */
   batchesPerSessionMax: 64,
   /** Sessions that are remembered; the one idle longest goes first (`SESSION_EXPIRED`). */
@@ -73,7 +73,7 @@ export const LIMITS = {
    * the time limit of a client's call, so that it hears why.
    */
   readWaitMsMax: 3000,
-  /** Most bytes of commands in one log entry. */
+  /** Most bytes of commands in one log entry (a single batch may exceed it). */
   entryBytesMax: 4 * MiB,
   /** Most operations in one log entry (a single batch may exceed it): it is applied in one go. */
   entryOperationsMax: 8192,

@@ -3,8 +3,8 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyValue, WriteBatch } from '../base/operation.js';
-import { checkKey, checkOperation } from '../base/operation-check.js';
-import { unpackOperations } from '../base/operation-codec.js';
+import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
+import { isBasic, unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
   AnswerMeta,
@@ -19,7 +19,9 @@ import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import { ClientWatches } from './client-watches.js';
+import type { BatchFacts } from './proposals.js';
 import type { Replica } from './replica.js';
+import { answerStoreRequest, type StoreRequest } from './store-requests.js';
 import { staleMachine } from './waiting-reads.js';
 
 /** What a connection needs of its replica. */
@@ -205,7 +207,8 @@ export class ClientConnection {
         break;
       case 'leases':
       case 'store':
-        throw new BalsaError('INVALID_ARGUMENT', `${request.type}: not yet`);
+        this.#store(request);
+        break;
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
         break;
@@ -226,17 +229,17 @@ export class ClientConnection {
 
   #write(request: Extract<ClientRequest, { type: 'write' }>, sessionId: Uint8Array): void {
     const { id, bornIndex, sequence, acknowledged, operations } = request;
-    const count = this.#checkWrite(request);
+    const facts = this.#checkWrite(request);
     const batch: WriteBatch = { sessionId, bornIndex, sequence, acknowledged, operations };
     const replica = this.#replica();
-    replica.write(batch, count, (answer) => {
+    replica.write(batch, facts, (answer) => {
       if (!answer.ok) this.#refuse(id, answer.error);
       else this.#answer({ type: 'write', id, meta: replica.meta(), results: answer.results });
     });
   }
 
-  /** What gets into the log cannot be refused later, so all is checked here. Returns the number of operations. */
-  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): number {
+  /** What gets into the log cannot be refused later, so all is checked here. */
+  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): BatchFacts {
     const { limits } = this.#host;
     if (request.sequence === 0)
       throw new BalsaError('FRAME_INVALID', 'write sequence: counts from 1');
@@ -255,8 +258,13 @@ export class ClientConnection {
         limits.operationsPerBatchMax,
       );
     }
-    for (const operation of operations) checkOperation(operation, limits);
-    return operations.length;
+    const facts = { operations: 0, isExtended: false };
+    for (const operation of operations) {
+      checkOperation(operation, limits);
+      facts.operations += operationCost(operation);
+      facts.isExtended ||= !isBasic(operation);
+    }
+    return facts;
   }
 
   #get(request: Extract<ClientRequest, { type: 'get' }>): void {
@@ -271,10 +279,11 @@ export class ClientConnection {
     for (const key of request.keys) checkKey(key, limits);
     checkLevel(request);
     if (request.keys.length > this.#lookupsLeft) {
-      throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
+      throw tooMuch(`at most ${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
     this.#whenReadable(request, (replica) => {
+      this.#checkRoom();
       const meta = metaOf(replica, request);
       const { machine } = replica;
       const items: (KeyValue | null)[] = [];
@@ -291,7 +300,7 @@ export class ClientConnection {
 
   #range(request: Extract<ClientRequest, { type: 'range' }>): void {
     if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
-      throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
+      throw tooMuch(`at most ${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
     }
     checkLevel(request);
     const replica = this.#replica();
@@ -301,15 +310,15 @@ export class ClientConnection {
       answer();
     };
     replica.read(request, (error) => {
-      if (error !== null) return done(() => this.#refuse(request.id, error));
+      const refusal = error ?? this.#room;
+      if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
       const meta = metaOf(replica, request);
       const { machine } = replica;
-      machine.range(request).then(
-        ({ items, revision, continueFrom }) =>
+      machine.range({ ...request, ...request.filter }).then(
+        ({ items, revision, continueFrom, count }) =>
           done(() =>
             this.#answer({
-              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom },
-              count: items.length,
+              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom, count },
             }),
           ),
         (cause: unknown) => {
@@ -321,8 +330,33 @@ export class ClientConnection {
     });
   }
 
+  /**
+   * Large values asked for faster than they are read have to be asked for again: they fill half of what may
+   * wait for the client, and beyond that the stream would be ended. `null`: there is room.
+   */
+  get #room(): BalsaError | null {
+    const waiting = this.#stream.pendingBytes + this.#answerBytes;
+    if (waiting <= this.#host.limits.pendingAnswerBytesMax / 2) return null;
+    return tooMuch(`${waiting} bytes of answers wait for the client (pendingAnswerBytesMax / 2)`);
+  }
+
+  #checkRoom(): void {
+    const refusal = this.#room;
+    if (refusal !== null) throw refusal;
+  }
+
+  #store(request: StoreRequest): void {
+    checkLevel(request);
+    this.#whenReadable(request, (replica) => {
+      answerStoreRequest(replica, request, metaOf(replica, request)).then(
+        (answer) => this.#answer(answer),
+        (cause: unknown) => this.#refuse(request.id, asBalsaError(cause)),
+      );
+    });
+  }
+
   #whenReadable(
-    request: Extract<ClientRequest, { type: 'get' }>,
+    request: Extract<ClientRequest, { type: 'get' }> | StoreRequest,
     serve: (replica: Replica) => void,
   ): void {
     const replica = this.#replica();
@@ -365,7 +399,8 @@ function metaOf(replica: Replica, { consistency, bound }: ReadLevel): AnswerMeta
 }
 
 /** What was asked for at `at` must name a revision: there is no other bound of it. */
-function checkLevel({ consistency, revision }: ReadLevel & { readonly revision: number | null }) {
+function checkLevel(level: ReadLevel & { readonly revision?: number | null }): void {
+  const { consistency, revision = null } = level;
   if (consistency !== 'at' || revision !== null) return;
   throw new BalsaError('INVALID_ARGUMENT', 'a read at the level `at` must name a revision');
 }
@@ -408,7 +443,7 @@ function itemBytes(item: KeyValue | null): number {
 }
 
 function tooMuch(what: string): BalsaError {
-  return new BalsaError('OVERLOADED', `at most ${what}`, { details: { retryAfterMs: 50 } });
+  return new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
 }
 
 function tooLarge(found: string, limit: string, value: number): BalsaError {

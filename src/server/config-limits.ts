@@ -92,6 +92,13 @@ interface FitRule {
   readonly atLeast: (limits: Limits) => number;
 }
 
+const LARGEST_ENTRY = 'the largest of entryBytesMax, batchBytesMax + 1 KiB';
+
+/** Batches are gathered up to `entryBytesMax`; a single one may be larger. */
+function largestEntry(limits: Limits): number {
+  return Math.max(limits.entryBytesMax, limits.batchBytesMax + OPERATION_SLACK);
+}
+
 /** So that whatever is legal alone is also legal in what carries it: no request can be stuck. */
 const FIT_RULES: readonly FitRule[] = [
   {
@@ -100,26 +107,21 @@ const FIT_RULES: readonly FitRule[] = [
     atLeast: (l) => l.keyBytesMax + l.valueBytesMax + OPERATION_SLACK,
   },
   {
-    limit: 'entryBytesMax',
-    holds: 'batchBytesMax + 1 KiB',
-    atLeast: (l) => l.batchBytesMax + OPERATION_SLACK,
-  },
-  {
     limit: 'frameBytesMax',
-    holds: 'the larger of entryBytesMax and appendBytesMax + 64 KiB',
-    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax) + FRAME_SLACK,
+    holds: `${LARGEST_ENTRY} and appendBytesMax + 64 KiB`,
+    atLeast: (l) => Math.max(largestEntry(l), l.appendBytesMax) + FRAME_SLACK,
   },
   {
     limit: 'frameBytesMax',
     holds: 'rangePageBytesMax + keyBytesMax + valueBytesMax + 64 KiB',
     atLeast: (l) => l.rangePageBytesMax + l.keyBytesMax + l.valueBytesMax + FRAME_SLACK,
   },
-  { limit: 'uncommittedBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
-  { limit: 'overlayBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
+  { limit: 'uncommittedBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
+  { limit: 'overlayBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
   {
     limit: 'inflightBytesMax',
-    holds: 'the larger of entryBytesMax and appendBytesMax',
-    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax),
+    holds: `${LARGEST_ENTRY} and appendBytesMax`,
+    atLeast: (l) => Math.max(largestEntry(l), l.appendBytesMax),
   },
   {
     limit: 'frameBytesMax',

@@ -5,7 +5,6 @@ import type { RaftNode } from '../raft/raft-node.js';
 import type {
   ConfigurationChange,
   CoreEvent,
-  DiskWrite,
   Entry,
   LoadRequest,
   LogIndex,
@@ -21,16 +20,25 @@ import type { BatchAnswer } from '../statemachine/types.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
 import { Compaction } from './compaction.js';
+import { DiskOrder } from './disk-order.js';
+import { Duties } from './duties.js';
 import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
-import { notLeader, Proposals, type WriteDone } from './proposals.js';
+import { type BatchFacts, notLeader, type Proposals, type WriteDone } from './proposals.js';
 import { ReadLevels } from './read-levels.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
-import { logPins, lowestFormat, makeNode } from './replica-parts.js';
+import {
+  commandVersion,
+  logPins,
+  makeNode,
+  makeProposals,
+  makeStateHashes,
+} from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
-import { StateHashes } from './state-hash.js';
+import type { StateHashes } from './state-hash.js';
+import type { StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
@@ -56,9 +64,11 @@ export class Replica {
   readonly #transfers: PendingTransfers;
   readonly #applier: Applier;
   readonly #compaction: Compaction;
+  readonly #disk: DiskOrder;
   readonly #snapshots: SnapshotTraffic;
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
+  readonly #duties: Duties;
   /** What clients watch here. */
   readonly watches: WatchHub;
   #machine: StateMachine;
@@ -67,9 +77,6 @@ export class Replica {
   #readable = true;
   #events: RaftEvent[] = [];
   #turnPlanned = false;
-  /** What is sent when the last write under way is durable; `null` when none is under way. */
-  #behindLastWrite: { readonly messages: Message[]; readonly callbacks: (() => void)[] } | null =
-    null;
   #inTurn = false;
   #stopped = false;
   #refusesWrites = false;
@@ -82,10 +89,14 @@ export class Replica {
     const { id, clock, limits, nameOf } = options;
     this.#node = makeNode(options);
     const node = this.#node;
-    const commandVersion = (): number => lowestFormat(options, node.configuration, 'command');
-    this.#proposals = new Proposals({
-      ...{ id, clock, limits, nameOf, commandVersion },
-      term: () => node.term,
+    this.#proposals = makeProposals(options, node, () => this.#duties.logTimeMs);
+    this.#duties = new Duties({
+      ...{ clock, limits, commandVersion: () => commandVersion(options, node) },
+      machine: () => this.#machine,
+      store: () => this.#store,
+      proposals: () => this.#proposals,
+      planTurn: () => this.#planTurn(),
+      onFailure: (error) => this.#fail(error),
     });
     this.#reads = new ReadLevels({
       ...options,
@@ -97,6 +108,13 @@ export class Replica {
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
     this.#applier = this.#makeApplier();
     this.#compaction = this.#makeCompaction();
+    this.#disk = new DiskOrder({
+      logStore: options.logStore,
+      isStopped: () => this.#stopped,
+      send: (messages) => this.#send(messages),
+      onPersisted: (sequence) => this.#enqueue({ type: 'persisted', sequence }),
+      onFailure: (error) => this.#fail(error),
+    });
     this.#snapshots = new SnapshotTraffic({
       ...{ options, node },
       store: () => this.#store,
@@ -106,13 +124,7 @@ export class Replica {
       onSwitched: (state) => this.#switched(state),
       onFailure: (error) => this.#fail(error),
     });
-    this.#hashes = new StateHashes({
-      id,
-      configuration: () => node.configuration,
-      onMismatch: (member, checkpoint, ownHash) =>
-        options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
-      onDiverged: (error) => this.#fail(error),
-    });
+    this.#hashes = makeStateHashes(options, node, (error) => this.#fail(error));
     this.watches = new WatchHub(
       { clock, limits, onFailure: (error) => this.#fail(error) },
       this.#machine,
@@ -184,6 +196,16 @@ export class Replica {
     return this.#snapshots.status;
   }
 
+  /** For requests that are about the store itself. */
+  get storeFacts(): StoreFacts {
+    return this.#duties.storeFacts;
+  }
+
+  /** What state and log take on the disk, in bytes. */
+  async diskBytes(): Promise<number> {
+    return (await this.#store.diskBytes()) + this.#options.logStore.stats().bytes;
+  }
+
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
   meta(boundMs = Number.POSITIVE_INFINITY): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
@@ -221,14 +243,13 @@ export class Replica {
 
   /**
    * Writes a batch; `done` is called once, when it was applied or cannot be. The batch must have
-   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more. `operations`
-   * is the number of operations in it.
+   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more.
    */
-  write(batch: WriteBatch, operations: number, done: WriteDone): void {
+  write(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
     if (this.#stopped || this.#refusesWrites) {
       done({ ok: false, error: stopping().withOutcome('not-applied') });
     } else if (this.#node.role === 'leader') {
-      this.#proposals.add(batch, operations, done);
+      this.#proposals.add(batch, facts, done);
       this.#planTurn();
     } else {
       done({ ok: false, error: notLeader(this.leader, 'not-applied') });
@@ -289,6 +310,7 @@ export class Replica {
   }
 
   #ticked(): void {
+    this.#duties.tick();
     this.#enqueue({ type: 'tick' });
     this.#reads.ticked(this.appliedIndex);
   }
@@ -319,8 +341,11 @@ export class Replica {
   #carryOut(ready: Ready): void {
     // That something was committed is no hurry: those who wait for it here come first.
     this.#send(ready.messages.filter((message) => !isNews(message)));
-    if (ready.write !== null) this.#persist(ready.write, [...ready.messagesAfterPersist]);
-    else this.#sendBehindWrites(ready.messagesAfterPersist);
+    if (ready.write === null) this.#disk.sendBehind(ready.messagesAfterPersist);
+    else {
+      this.#compaction.appended(ready.write.entries);
+      this.#disk.persist(ready.write, ready.messagesAfterPersist);
+    }
     // Before the events: a proposal taken in the same step in which leadership was lost is lost too.
     for (const answer of ready.proposals) this.#proposals.answered(answer);
     for (const answer of ready.configurationChanges)
@@ -395,6 +420,7 @@ export class Replica {
       this.#changes.leadershipLost(leader);
       this.#snapshots.leadershipLost();
     }
+    this.#duties.roleChanged(leads);
     this.#wasLeader = leads;
     if (leader !== null) this.#transfers.led(leader);
   }
@@ -412,37 +438,11 @@ export class Replica {
 
   /** Calls back when all writes so far are durable and the log is not being cut. */
   #whenQuiet(callback: () => void): void {
-    this.#compaction.suspend(() => {
-      if (this.#behindLastWrite === null) callback();
-      else this.#behindLastWrite.callbacks.push(callback);
-    });
+    this.#compaction.suspend(() => this.#disk.whenDurable(callback));
   }
 
   #send(messages: readonly Message[]): void {
     sendByMember(this.#options.transport, messages);
-  }
-
-  #persist(write: DiskWrite, messages: Message[]): void {
-    const behind = { messages, callbacks: [] as (() => void)[] };
-    this.#behindLastWrite = behind;
-    this.#compaction.appended(write.entries);
-    this.#options.logStore.append(write, (error) => {
-      if (this.#stopped) return;
-      if (error !== null) {
-        this.#fail(error);
-        return;
-      }
-      if (this.#behindLastWrite === behind) this.#behindLastWrite = null;
-      this.#send(messages);
-      this.#enqueue({ type: 'persisted', sequence: write.sequence });
-      for (const callback of behind.callbacks) callback();
-    });
-  }
-
-  /** Promises without a write of their own: they lean on the last one under way, if there is one. */
-  #sendBehindWrites(messages: readonly Message[]): void {
-    if (this.#behindLastWrite === null) this.#send(messages);
-    else this.#behindLastWrite.messages.push(...messages);
   }
 
   /** When the log no longer holds it, the core is told so by no entries. */
@@ -456,6 +456,7 @@ export class Replica {
   }
 
   #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
+    this.#duties.applied(entry.term === this.#node.term);
     this.#proposals.applied(entry, answers);
     const { limits, id, transport } = this.#options;
     if (entry.index % limits.stateHashEntries !== 0) return;
@@ -486,6 +487,7 @@ export class Replica {
   #halt(error: BalsaError): void {
     this.#stopped = true;
     this.#ticker.stop();
+    this.#duties.stop();
     this.#applier.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);
