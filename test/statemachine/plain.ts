@@ -1,0 +1,48 @@
+import { toMapKey } from '../../src/base/bytes.js';
+import type { KeyValue, ReadResult, WriteResult } from '../../src/base/operation.js';
+import { unpackResults } from '../../src/base/operation-codec.js';
+import type { BatchAnswer } from '../../src/statemachine/types.js';
+import type { ModelAnswer } from './naive-model.js';
+import type { Item, ModelResult } from './naive-store.js';
+
+/** What the state machine says in the words of the model: all fields, with text for bytes. */
+
+export function plainItem(item: KeyValue): Item {
+  const { createRevision, modRevision, version, lease } = item;
+  const [key, value] = [toMapKey(item.key), toMapKey(item.value)];
+  return { key, value, createRevision, modRevision, version, lease };
+}
+
+export function plainAnswer(answer: BatchAnswer): ModelAnswer {
+  if (!answer.ok) {
+    const { code, outcome } = answer.error;
+    return { ok: false, code, outcome: outcome ?? 'none' };
+  }
+  const { repeated, results } = answer;
+  return { ok: true, repeated, results: unpackResults(results).map(plainResult) };
+}
+
+export function plainResult(result: WriteResult | ReadResult): ModelResult {
+  switch (result.type) {
+    case 'put': {
+      const { type, revision, previous } = result;
+      if (previous === undefined) return { type, revision };
+      return { type, revision, previous: previous === null ? null : plainItem(previous) };
+    }
+    case 'delete': {
+      const { type, revision, deleted, previous } = result;
+      if (previous === undefined) return { type, revision, deleted };
+      return { type, revision, deleted, previous: previous.map(plainItem) };
+    }
+    case 'txn': {
+      const { type, revision, succeeded, results } = result;
+      return { type, revision, succeeded, results: results.map(plainResult) };
+    }
+    case 'read':
+      return { type: 'read', items: result.items.map(plainItem), count: result.count };
+    case 'error':
+      return { type: 'error', code: result.code };
+    default:
+      return result;
+  }
+}
