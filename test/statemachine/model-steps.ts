@@ -167,7 +167,10 @@ const leaseOperation: fc.Arbitrary<WriteOperation> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ type: fc.constant('lease-keep-alive' as const), lease: leaseId }),
   },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('lease-revoke' as const), lease: leaseId }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('lease-revoke' as const), lease: leaseId }),
+  },
 );
 
 const administration: fc.Arbitrary<WriteOperation> = fc.oneof(

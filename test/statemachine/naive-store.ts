@@ -24,6 +24,8 @@ export type Snapshot = ReadonlyMap<string, Item>;
 /** What one write did. `item` of a deletion: as the wire has it, without value, version and so on. */
 export interface ModelEvent {
   readonly type: 'put' | 'delete';
+  /** Which write of its revision. */
+  readonly sub: number;
   readonly item: Item;
   readonly previous: Item | null;
 }
@@ -153,6 +155,10 @@ export class NaiveStore {
     return sum(needed.map(({ item }) => sizeOf(item)));
   }
 
+  eventsFrom(revision: number): ModelEvent[] {
+    return this.events.slice(revision).flat();
+  }
+
   /** Of writes so far in the operation in hand, or of the store. */
   get #revisionNow(): number {
     return this.revision + (this.#written.length > 0 ? 1 : 0);
@@ -179,12 +185,8 @@ export class NaiveStore {
       case 'settings':
         this.settings = { ...this.settings, ...operation.change };
         return this.#done();
-      case 'txn':
-        return this.#txn(operation);
-      default: {
-        const result = this.#step(operation);
-        return result;
-      }
+      default:
+        return this.#step(operation);
     }
   }
 
@@ -285,7 +287,8 @@ export class NaiveStore {
     );
   }
 
-  #write(event: ModelEvent): void {
+  #write(change: Omit<ModelEvent, 'sub'>): void {
+    const event = { ...change, sub: this.#written.length };
     if (event.type === 'put') this.#draft.set(event.item.key, event.item);
     else this.#draft.delete(event.item.key);
     this.#written.push(event);
@@ -306,7 +309,8 @@ export class NaiveStore {
     if (read.reverse === true) found.reverse();
     const limited = read.limit ? found.slice(0, read.limit) : found;
     if (read.countOnly === true) return { type: 'read', items: [], count: found.length };
-    const items = read.keysOnly === true ? limited.map((item) => ({ ...item, value: '' })) : limited;
+    const items =
+      read.keysOnly === true ? limited.map((item) => ({ ...item, value: '' })) : limited;
     this.#countRead(items);
     return { type: 'read', items, count: found.length };
   }

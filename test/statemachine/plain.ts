@@ -1,9 +1,9 @@
 import { toMapKey } from '../../src/base/bytes.js';
 import type { KeyValue, ReadResult, WriteResult } from '../../src/base/operation.js';
 import { unpackResults } from '../../src/base/operation-codec.js';
-import type { BatchAnswer } from '../../src/statemachine/types.js';
+import type { BatchAnswer, WriteEvent } from '../../src/statemachine/types.js';
 import type { ModelAnswer } from './naive-model.js';
-import type { Item, ModelResult } from './naive-store.js';
+import type { Item, ModelEvent, ModelResult } from './naive-store.js';
 
 /** What the state machine says in the words of the model: all fields, with text for bytes. */
 
@@ -45,4 +45,14 @@ export function plainResult(result: WriteResult | ReadResult): ModelResult {
     default:
       return result;
   }
+}
+
+export type PlainEvent = Omit<ModelEvent, 'previous'>;
+
+export function plainEvent(event: WriteEvent): PlainEvent {
+  return {
+    type: event.type,
+    sub: event.sub,
+    item: plainItem({ ...event, modRevision: event.revision }),
+  };
 }
