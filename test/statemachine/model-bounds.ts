@@ -2,12 +2,12 @@ import type { ModelBounds } from './naive-model.js';
 
 /** Small, so that histories reach them. */
 export const BOUNDS: ModelBounds = {
-  sessionsMax: 3,
-  sessionIdleMsMax: 2500,
+  sessionsMax: 4,
+  sessionIdleMsMax: 250,
   batchesPerSessionMax: 3,
-  leasesMax: 4,
-  leaseKeysMax: 3,
+  leasesMax: 3,
+  leaseKeysMax: 2,
   namespacesMax: 2,
-  txnReadKeysMax: 7,
-  txnReadBytesMax: 40,
+  txnReadKeysMax: 4,
+  txnReadBytesMax: 30,
 };

@@ -52,7 +52,7 @@ const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 const key = fc.constantFrom(...KEYS, 'a', 'b').map(bytesOf);
 const bound = fc.constantFrom('', ...KEYS, 'b\0\0', 'd', 'n', 'n0', 'zz').map(bytesOf);
 const value = fc.constantFrom('', 'v', 'w', 'ww', 'long value').map(bytesOf);
-const leaseId = fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 5);
+const leaseId = fc.constantFrom(1, 1, 1, 1, 2, 2, 3, 4);
 const relative = fc.oneof(fc.integer({ min: -9, max: -1 }), fc.constantFrom(1, 2, 5, 500));
 
 /** `from` before `to`. */
@@ -159,8 +159,8 @@ const leaseOperation: fc.Arbitrary<WriteOperation> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       type: fc.constant('lease-grant' as const),
-      lease: fc.oneof(fc.constant(0), leaseId),
-      ttlMs: fc.constantFrom(1000, 1020, 1050),
+      lease: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: leaseId }),
+      ttlMs: fc.constantFrom(5, 20, 60, 1000),
     }),
   },
   {
@@ -173,16 +173,31 @@ const leaseOperation: fc.Arbitrary<WriteOperation> = fc.oneof(
   },
 );
 
+const NAMESPACES: readonly (readonly [name: string, prefix: string])[] = [
+  ['n', 'n/'],
+  ['n', 'n/'],
+  ['q', 'q/'],
+  ['o', 'b'],
+  ['o', 'a'],
+  ['q', 'n/1'],
+  ['n', 'b'],
+];
+
 const administration: fc.Arbitrary<WriteOperation> = fc.oneof(
-  fc.record({
-    type: fc.constant('namespace-set' as const),
-    name: fc.constantFrom('n', 'q', 'wide', 'other'),
-    prefix: fc.constantFrom('n/', 'n/', 'q/', 'n/1', 'b').map(bytesOf),
-    quotaBytes: fc.constantFrom(0, 8, 20, 20, 40),
-  }),
+  fc
+    .record({
+      place: fc.constantFrom(...NAMESPACES),
+      quotaBytes: fc.constantFrom(0, 8, 8, 14, 20),
+    })
+    .map(({ place: [name, prefix], quotaBytes }) => ({
+      type: 'namespace-set' as const,
+      name,
+      prefix: bytesOf(prefix),
+      quotaBytes,
+    })),
   fc.record({
     type: fc.constant('namespace-remove' as const),
-    name: fc.constantFrom('n', 'q', 'wide'),
+    name: fc.constantFrom('n', 'q', 'o', 'none'),
   }),
   fc.record({
     type: fc.constant('settings' as const),
@@ -190,7 +205,7 @@ const administration: fc.Arbitrary<WriteOperation> = fc.oneof(
       {
         historyMs: fc.nat({ max: 3 }),
         historyRevisions: fc.nat({ max: 3 }),
-        spaceQuotaBytes: fc.constantFrom(0, 0, 30, 60, 120),
+        spaceQuotaBytes: fc.constantFrom(0, 0, 0, 30, 60),
       },
       { requiredKeys: [] },
     ),
@@ -205,9 +220,9 @@ const operation: fc.Arbitrary<WriteOperation> = fc.oneof(
   { weight: 3, arbitrary: remove },
   { weight: 1, arbitrary: removeRange },
   { weight: 5, arbitrary: txn },
-  { weight: 4, arbitrary: leaseOperation },
+  { weight: 5, arbitrary: leaseOperation },
   { weight: 2, arbitrary: compact },
-  { weight: 1, arbitrary: administration },
+  { weight: 3, arbitrary: administration },
 );
 
 /** Few keys, written over and over, deleted and made again. */
@@ -229,6 +244,23 @@ const narrow: fc.Arbitrary<WriteOperation> = fc.oneof(
   },
 );
 
+/** Many keys on few leases. */
+const leasing: fc.Arbitrary<WriteOperation> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant('put' as const),
+      key: fc.constantFrom('a', 'aa', 'b', 'c').map(bytesOf),
+      value,
+      lease: fc.constantFrom(1, 1, 2),
+    }),
+  },
+  { weight: 2, arbitrary: fc.constant({ type: 'lease-grant', lease: 1, ttlMs: 5 } as const) },
+  { weight: 2, arbitrary: leaseOperation },
+  { weight: 1, arbitrary: removeRange },
+  { weight: 1, arbitrary: remove },
+);
+
 const system: fc.Arbitrary<SystemOperation> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ type: fc.constant('sweep' as const), records: slice() }) },
   { weight: 1, arbitrary: compact },
@@ -245,10 +277,12 @@ function slice(): fc.Arbitrary<number> {
   return fc.constantFrom(1, 1, 2, 3, 7, 1000);
 }
 
+const NEXT = ['next', 'next', 'next', 'next'] as const;
+
 function commands(what: fc.Arbitrary<WriteOperation>, systems: number): fc.Arbitrary<Step> {
   const send: fc.Arbitrary<Send> = fc.record({
-    client: fc.nat({ max: 4 }),
-    what: fc.constantFrom('next', 'next', 'next', 'next', 'retry', 'retry', 'gap'),
+    client: fc.constantFrom(0, 0, 0, 0, 1, 1, 2, 3, 4),
+    what: fc.constantFrom(...NEXT, ...NEXT, 'retry', 'retry', 'gap'),
     back: fc.nat({ max: 4 }),
     acknowledges: fc.boolean(),
     operations: fc.array(what, { minLength: 1, maxLength: 4 }),
@@ -256,9 +290,8 @@ function commands(what: fc.Arbitrary<WriteOperation>, systems: number): fc.Arbit
   return fc.record({
     type: fc.constant('command' as const),
     waitMs: fc.oneof(
-      { weight: 6, arbitrary: fc.nat({ max: 10 }) },
+      { weight: 6, arbitrary: fc.nat({ max: 6 }) },
       { weight: 2, arbitrary: fc.integer({ min: -20, max: 60 }) },
-      { weight: 1, arbitrary: fc.constantFrom(900, 1000) },
     ),
     sends: fc.array(send, { maxLength: 3 }),
     system: fc.array(system, { maxLength: systems }),
@@ -269,6 +302,7 @@ function commands(what: fc.Arbitrary<WriteOperation>, systems: number): fc.Arbit
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: commands(operation, 2) },
   { weight: 4, arbitrary: commands(narrow, 2) },
+  { weight: 4, arbitrary: commands(leasing, 2) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('noop' as const) }) },
   {
     weight: 1,
@@ -295,5 +329,5 @@ const chainStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant('check' as const) }) },
 );
 
-export const history = fc.array(anyStep, { maxLength: 40, size: 'max' });
+export const history = fc.array(anyStep, { minLength: 5, maxLength: 60, size: 'max' });
 export const chains = fc.array(chainStep, { minLength: 10, maxLength: 60, size: 'max' });

@@ -110,7 +110,6 @@ const RARE = [
   'QUOTA_EXCEEDED',
   'NAMESPACE_CONFLICT',
   'NAMESPACE_NOT_FOUND',
-  'NAMESPACES_TOO_MANY',
   'several writes at one revision',
   'tombstone at the compacted revision',
   'compacted key made again',
