@@ -51,7 +51,7 @@ export class NaiveModel {
     system: readonly SystemOperation[] = [],
   ): ModelAnswer[] {
     this.index += 1;
-    this.store.timeMs = Math.max(this.store.timeMs, timeMs);
+    this.store.beginEntry(timeMs);
     while (this.#oldestIsIdle()) this.#forgetOldest();
     for (const operation of system) {
       if (operation.type === 'expire') this.store.expire(operation.leases);

@@ -88,6 +88,9 @@ export class NaiveStore {
   /** What the operation in hand has made of the store so far, and its writes. */
   #draft = new Map<string, Item>();
   #written: ModelEvent[] = [];
+  /** The store before the log entry in hand. */
+  #beforeEntry: Snapshot = new Map();
+  #isBounded = false;
   #readKeys = 0;
   #readBytes = 0;
 
@@ -101,6 +104,11 @@ export class NaiveStore {
     return this.snapshots[this.revision] ?? new Map();
   }
 
+  beginEntry(timeMs: number): void {
+    this.timeMs = Math.max(this.timeMs, timeMs);
+    this.#beforeEntry = this.latest;
+  }
+
   /** Everything of the operation happens, at one revision, or nothing. */
   operation(operation: WriteOperation): ModelResult {
     const spaceBefore = this.spaceBytes;
@@ -108,6 +116,7 @@ export class NaiveStore {
     this.#written = [];
     this.#readKeys = 0;
     this.#readBytes = 0;
+    this.#isBounded = operation.type === 'txn' || operation.type === 'delete-range';
     try {
       const result = this.#any(operation);
       if (this.#written.length > 0) {
@@ -212,10 +221,10 @@ export class NaiveStore {
     const key = toMapKey(put.key);
     const before = this.#draft.get(key) ?? null;
     const keeps = put.value === null || put.lease === 'keep';
-    this.#checkOnce(key);
-    refuseIf(keeps && before === null, 'KEY_NOT_FOUND');
     const lease = put.lease === 'keep' ? (before?.lease ?? 0) : (put.lease ?? 0);
+    this.#checkOnce(key);
     if (lease !== 0) this.#checkLease(lease, key);
+    refuseIf(keeps && before === null, 'KEY_NOT_FOUND');
     const item: Item = {
       key,
       value: put.value === null ? (before?.value ?? '') : toMapKey(put.value),
@@ -225,6 +234,7 @@ export class NaiveStore {
       lease,
     };
     this.#checkQuotas(item, before);
+    if (put.returnPrevious === true && before !== null) this.#countRead([before]);
     this.#write({ type: 'put', item, previous: before });
     const result = { type: 'put', revision: this.revision + 1 } as const;
     return put.returnPrevious === true ? { ...result, previous: before } : result;
@@ -244,8 +254,8 @@ export class NaiveStore {
     for (const { prefix, quotaBytes } of this.namespaces.values()) {
       if (!item.key.startsWith(prefix) || quotaBytes === 0) continue;
       const { usedBytes } = this.usageOf(prefix, this.#draft);
-      const after = usedBytes - (before === null ? 0 : sizeOf(before)) + sizeOf(item);
-      refuseIf(after > quotaBytes, 'QUOTA_EXCEEDED');
+      const growth = sizeOf(item) - (before === null ? 0 : sizeOf(before));
+      refuseIf(growth > 0 && usedBytes + growth > quotaBytes, 'QUOTA_EXCEEDED');
     }
   }
 
@@ -254,9 +264,7 @@ export class NaiveStore {
       operation.type === 'delete'
         ? this.#inRange(operation.key, undefined)
         : this.#inRange(operation.from, operation.to);
-    if (operation.type === 'delete-range') {
-      refuseIf(items.length > this.bounds.txnReadKeysMax, 'RANGE_TOO_LARGE');
-    }
+    for (const item of items) this.#checkOnce(item.key);
     if (operation.returnPrevious === true) this.#countRead(items);
     for (const item of items) this.#remove(item);
     const result = {
@@ -268,7 +276,6 @@ export class NaiveStore {
   }
 
   #remove(previous: Item): void {
-    this.#checkOnce(previous.key);
     const item: Item = {
       key: previous.key,
       value: '',
@@ -297,11 +304,15 @@ export class NaiveStore {
 
   #inRange(from: Uint8Array, to: Uint8Array | null | undefined): Item[] {
     const first = toMapKey(from);
-    const end = to === null || to === undefined ? to : toMapKey(to);
-    return sorted(this.#draft.values()).filter(({ key }) => {
-      if (end === undefined) return key === first;
-      return key >= first && (end === null || key < end);
-    });
+    if (to === undefined) return sorted(this.#draft.values()).filter(({ key }) => key === first);
+    const end = to === null ? null : toMapKey(to);
+    const isIn = ({ key }: Item): boolean => key >= first && (end === null || key < end);
+    const found = sorted(this.#draft.values()).filter(isIn);
+    // What is looked at is bounded, and it is read before the log entry is applied.
+    const before = [...this.#beforeEntry.values()].filter(isIn);
+    const { txnReadKeysMax } = this.bounds;
+    refuseIf(Math.max(found.length, before.length) > txnReadKeysMax, 'RANGE_TOO_LARGE');
+    return found;
   }
 
   #read(read: ReadOperation): ModelResult {
@@ -315,7 +326,9 @@ export class NaiveStore {
     return { type: 'read', items, count: found.length };
   }
 
+  /** What a transaction gives, or a range that is deleted, is bounded. */
   #countRead(items: readonly Item[]): void {
+    if (!this.#isBounded) return;
     this.#readKeys += items.length;
     this.#readBytes += sum(items.map(sizeOf));
     const { txnReadKeysMax, txnReadBytesMax } = this.bounds;
