@@ -31,7 +31,22 @@ export function checkFacts({ model, steady, replicas }: Checked): void {
     const namespaces = info.namespaces.map((one) => ({ ...one, prefix: textOf(one.prefix) }));
     expect({ ...info, namespaces }).toEqual(storeFacts(store));
     expect(machine.leases()).toEqual(leaseFacts(store));
+    checkHousekeeping(machine, store);
   }
+}
+
+/** The leader is told to compact what the settings no longer want, and nothing else. */
+function checkHousekeeping(machine: StateMachine, store: NaiveStore): void {
+  const { historyMs, historyRevisions } = store.settings;
+  const nowMs = store.timeMs + 7;
+  const found = machine.revisionToKeep(nowMs);
+  const byNumber = historyRevisions === 0 ? 0 : store.revision - historyRevisions;
+  // What was the latest revision that long ago must stay.
+  const agoMs = nowMs - historyMs;
+  const byAge = historyMs === 0 ? 0 : store.times.findLastIndex((timeMs) => timeMs <= agoMs);
+  expect(found ?? 0).toBeLessThanOrEqual(Math.max(byNumber, byAge));
+  if (byNumber > store.compacted) expect(found ?? 0).toBeGreaterThanOrEqual(byNumber);
+  if (found !== null) expect(found).toBeGreaterThan(store.compacted);
 }
 
 function storeFacts(store: NaiveStore): unknown {

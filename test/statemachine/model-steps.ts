@@ -203,8 +203,8 @@ const administration: fc.Arbitrary<WriteOperation> = fc.oneof(
     type: fc.constant('settings' as const),
     change: fc.record(
       {
-        historyMs: fc.nat({ max: 3 }),
-        historyRevisions: fc.nat({ max: 3 }),
+        historyMs: fc.constantFrom(0, 0, 3, 50),
+        historyRevisions: fc.constantFrom(0, 0, 2, 5),
         spaceQuotaBytes: fc.constantFrom(0, 0, 0, 30, 60),
       },
       { requiredKeys: [] },

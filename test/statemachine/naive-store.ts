@@ -77,6 +77,8 @@ export class NaiveStore {
   readonly snapshots: Snapshot[] = [new Map()];
   /** By revision: what it did, in order. */
   readonly events: (readonly ModelEvent[])[] = [[]];
+  /** By revision: the log time at which it was made. */
+  readonly times: number[] = [0];
   readonly leases = new Map<number, { readonly ttlMs: number; readonly deadlineMs: number }>();
   readonly namespaces = new Map<string, { readonly prefix: string; readonly quotaBytes: number }>();
   settings: StoreSettings = { historyMs: 0, historyRevisions: 0, spaceQuotaBytes: 0 };
@@ -122,6 +124,7 @@ export class NaiveStore {
       if (this.#written.length > 0) {
         this.snapshots.push(this.#draft);
         this.events.push(this.#written);
+        this.times.push(this.timeMs);
       }
       return result;
     } catch (error) {
