@@ -8,7 +8,7 @@ import type { LoggedEntry, ModelReplica } from './model-replica.js';
 import { KEYS } from './model-steps.js';
 import type { NaiveModel } from './naive-model.js';
 import { type Item, matches, type NaiveStore, sorted } from './naive-store.js';
-import { plainItem } from './plain.js';
+import { plainItem, same } from './plain.js';
 
 /** What is looked at. */
 export interface Checked {
@@ -22,15 +22,15 @@ export interface Checked {
 export function checkFacts({ model, steady, replicas }: Checked): void {
   const { store } = model;
   for (const { machine } of replicas) {
-    expect(machine.appliedIndex).toBe(model.index);
-    expect(machine.sessionCount).toBe(model.sessions.length);
-    expect(machine.stateHash).toBe(steady.machine.stateHash);
+    same(machine.appliedIndex, model.index);
+    same(machine.sessionCount, model.sessions.length);
+    same(machine.stateHash, steady.machine.stateHash);
     const { sweptRevision, ...info } = machine.info();
-    expect(sweptRevision).toBe(steady.machine.info().sweptRevision);
+    same(sweptRevision, steady.machine.info().sweptRevision);
     expect(sweptRevision).toBeLessThanOrEqual(store.compacted);
     const namespaces = info.namespaces.map((one) => ({ ...one, prefix: textOf(one.prefix) }));
-    expect({ ...info, namespaces }).toEqual(storeFacts(store));
-    expect(machine.leases()).toEqual(leaseFacts(store));
+    same({ ...info, namespaces }, storeFacts(store));
+    same(machine.leases(), leaseFacts(store));
     checkHousekeeping(machine, store);
   }
 }
@@ -96,12 +96,12 @@ function checkGets(machine: StateMachine, store: NaiveStore): void {
     for (const key of [...KEYS, 'once 3', 'nobody']) {
       const found = machine.get(fromMapKey(key), revision);
       const expected = store.snapshots[revision]?.get(key) ?? null;
-      expect(found && plainItem(found), `${key} at ${revision}`).toEqual(expected);
+      same(found && plainItem(found), expected, `${key} at ${revision}`);
     }
   }
   for (const key of KEYS) {
     const found = machine.get(fromMapKey(key), null);
-    expect(found && plainItem(found)).toEqual(store.latest.get(key) ?? null);
+    same(found && plainItem(found), store.latest.get(key) ?? null);
   }
 }
 
@@ -109,9 +109,15 @@ function checkRefused(machine: StateMachine, store: NaiveStore): void {
   const key = fromMapKey('a');
   for (const revision of [store.compacted - 1, 0]) {
     if (revision < 0 || revision >= store.compacted) continue;
-    expect(codeOf(() => machine.get(key, revision))).toBe('COMPACTED');
+    same(
+      codeOf(() => machine.get(key, revision)),
+      'COMPACTED',
+    );
   }
-  expect(codeOf(() => machine.get(key, store.revision + 1))).toBe('FUTURE_REVISION');
+  same(
+    codeOf(() => machine.get(key, store.revision + 1)),
+    'FUTURE_REVISION',
+  );
 }
 
 /** Ranges of all sorts; which ones depends on the revision, so that all of them come up. */
@@ -127,16 +133,18 @@ async function checkRanges(machine: StateMachine, store: NaiveStore): Promise<vo
     };
     const { items, count } = await readPages(machine, query);
     const expected = expectedRange(store, query);
-    expect(count, `range at ${revision}`).toBe(expected.length);
-    expect(items, `range at ${revision}`).toEqual(
+    same(count, expected.length, `range at ${revision}`);
+    same(
+      items,
       query.countOnly === true
         ? []
         : expected.map((item) => (query.keysOnly === true ? { ...item, value: '' } : item)),
+      `range at ${revision}`,
     );
   }
   const whole = { from: fromMapKey(''), to: null, reverse: false, keysMax: 100, revision: null };
   const { items } = await readPages(machine, whole);
-  expect(items).toEqual(sorted(store.latest.values()));
+  same(items, sorted(store.latest.values()));
 }
 
 const MADE: readonly ((revision: number) => Partial<RangeQuery>)[] = [
@@ -188,14 +196,15 @@ async function readPages(machine: StateMachine, first: RangeQuery) {
 
 async function checkLeases(machine: StateMachine, store: NaiveStore): Promise<void> {
   for (const [lease, { deadlineMs }] of store.leases) {
-    expect((await machine.keysOfLease(lease)).map(textOf)).toEqual(store.keysOf(lease));
-    expect(machine.lease(lease)?.deadlineMs).toBe(deadlineMs);
+    same((await machine.keysOfLease(lease)).map(textOf), store.keysOf(lease));
+    same(machine.lease(lease)?.deadlineMs, deadlineMs);
   }
   expect(machine.lease(77)).toBeNull();
   for (const nowMs of [store.timeMs, store.timeMs + 500, store.timeMs + 1020]) {
     const due = [...store.leases].filter(([, { deadlineMs }]) => deadlineMs <= nowMs);
     const found = machine.dueLeases(nowMs, 100);
-    expect(found.toSorted((a, b) => a - b)).toEqual(
+    same(
+      found.toSorted((a, b) => a - b),
       due.map(([lease]) => lease).sort((a, b) => a - b),
     );
     const few = machine.dueLeases(nowMs, 1);
@@ -242,9 +251,9 @@ function checkRecords({ steady, log, model }: Checked): void {
     bytes += record.key.byteLength + record.value.byteLength;
     written.add(textOf(record.key));
   }
-  expect(steady.machine.info().spaceBytes).toBe(bytes);
-  expect(model.store.spaceBytes).toBe(bytes);
-  expect(known).toEqual(written);
+  same(steady.machine.info().spaceBytes, bytes);
+  same(model.store.spaceBytes, bytes);
+  same(known, written);
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -1,4 +1,3 @@
-import { expect } from 'vitest';
 import {
   type AppliedEntry,
   StateMachine,
@@ -12,13 +11,13 @@ import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { chunksOf, headerOf } from '../storage/snapshot-helpers.js';
 import type { NaiveModel } from './naive-model.js';
 import type { NaiveStore } from './naive-store.js';
-import { plainEvent, plainItem } from './plain.js';
+import { plainEvent, plainItem, same } from './plain.js';
 import { SimpleStateStore } from './simple-state-store.js';
 
 /** An entry of the log with what the first replica answered and the revision of the store behind it. */
 export interface LoggedEntry {
   readonly entry: AppliedEntry;
-  answers: readonly BatchAnswer[] | null;
+  answers: readonly string[] | null;
   readonly revision: number;
 }
 
@@ -170,12 +169,15 @@ export class ModelReplica {
   /** All events from `fromRevision` on, each once and in order, with what was there before. */
   compareEvents(events: readonly WriteEvent[], store: NaiveStore, fromRevision: number): void {
     const expected = store.eventsFrom(fromRevision);
-    expect(events.map(plainEvent)).toEqual(expected.map(({ previous: _, ...event }) => event));
+    same(
+      events.map(plainEvent),
+      expected.map(({ previous: _, ...event }) => event),
+    );
     for (const [n, event] of events.entries()) {
       // What was there before the oldest revision that is kept may be gone.
       if (event.revision <= store.compacted) continue;
       const previous = this.#machine.valueBefore(event);
-      expect(previous && plainItem(previous)).toEqual(expected[n]?.previous);
+      same(previous && plainItem(previous), expected[n]?.previous);
     }
   }
 
@@ -195,14 +197,14 @@ export class ModelReplica {
     this.#machine = await StateMachine.open(this.#store, this.#options);
     this.#listen();
     await this.#catchUp(log);
-    expect(this.#machine.stateHash).toBe(stateHash);
-    expect(this.#machine.revision).toBe(revision);
+    same(this.#machine.stateHash, stateHash);
+    same(this.#machine.revision, revision);
   }
 
   async #catchUp(log: readonly LoggedEntry[]): Promise<void> {
     for (const logged of log.slice(this.#machine.appliedIndex)) {
-      expect(await this.#apply(logged)).toEqual(logged.answers);
-      expect(this.#machine.revision).toBe(logged.revision);
+      same((await this.#apply(logged)).map(wordOf), logged.answers);
+      same(this.#machine.revision, logged.revision);
     }
   }
 
@@ -219,4 +221,11 @@ export class ModelReplica {
   async close(): Promise<void> {
     await this.#disk.dispose();
   }
+}
+
+/** All of an answer, errors with their texts: it must be the same everywhere. */
+export function wordOf(answer: BatchAnswer): string {
+  if (answer.ok) return `${answer.repeated} ${Buffer.from(answer.results).toString('hex')}`;
+  const { code, message, outcome, details } = answer.error;
+  return `${code} ${outcome} ${message} ${JSON.stringify(details)}`;
 }

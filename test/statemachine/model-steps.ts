@@ -329,5 +329,7 @@ const chainStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant('check' as const) }) },
 );
 
-export const history = fc.array(anyStep, { minLength: 5, maxLength: 60, size: 'max' });
-export const chains = fc.array(chainStep, { minLength: 10, maxLength: 60, size: 'max' });
+export const history = fc.array(anyStep, { maxLength: 60, size: 'max' });
+export const chains = fc.array(chainStep, { maxLength: 60, size: 'max' });
+/** For disks on which each step takes its time. */
+export const short = fc.array(anyStep, { maxLength: 25, size: 'max' });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LevelDisk, MemoryDisk, SimpleDisk, type StateDisk } from './model-replica.js';
-import { chains, history, type Step } from './model-steps.js';
+import { chains, history, type Step, short } from './model-steps.js';
 import { ModelWorld } from './model-world.js';
 import { bytes, readAll } from './replica.js';
 
@@ -66,12 +66,12 @@ describe('any history', () => {
     'is the same for a replica that is closed and opened again on LevelDB',
     async () => {
       await fc.assert(
-        fc.asyncProperty(history, async (steps) => {
+        fc.asyncProperty(short, async (steps) => {
           const folder = mkdtempSync(join(parent, 'level-'));
           await run(steps, new LevelDisk(folder));
           rmSync(folder, { recursive: true });
         }),
-        runs(8),
+        runs(3),
       );
     },
     timeoutMs,

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import { expect } from 'vitest';
 import { toMapKey } from '../../src/base/bytes.js';
 import type { KeyValue, ReadResult, WriteResult } from '../../src/base/operation.js';
 import { unpackResults } from '../../src/base/operation-codec.js';
@@ -55,4 +57,9 @@ export function plainEvent(event: WriteEvent): PlainEvent {
     sub: event.sub,
     item: plainItem({ ...event, modRevision: event.revision }),
   };
+}
+
+/** As `expect(actual).toEqual(expected)`, which takes too long to be asked a million times. */
+export function same(actual: unknown, expected: unknown, what?: string): void {
+  if (!isDeepStrictEqual(actual, expected)) expect(actual, what).toEqual(expected);
 }
