@@ -63,3 +63,9 @@ export function plainEvent(event: WriteEvent): PlainEvent {
 export function same(actual: unknown, expected: unknown, what?: string): void {
   if (!isDeepStrictEqual(actual, expected)) expect(actual, what).toEqual(expected);
 }
+
+/** None is less than the one before it. */
+export function inOrder(numbers: readonly number[]): void {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  same(numbers, sorted);
+}
