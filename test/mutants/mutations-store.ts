@@ -22,7 +22,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'deletion-at-the-compacted-revision-swept',
     bug: 'A watch that begins at the compacted revision is not told of the deletion there.',
-    history: 'etcd#11892 and others: events lost around a compaction',
+    history: 'etcd#18089, etcd#19179',
     edits: [
       {
         file: 'src/statemachine/compaction.ts',
@@ -64,7 +64,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'swept-key-in-the-cache',
     bug: 'A replica that was not restarted goes on to know a key that was swept: replicas differ.',
-    history: 'etcd#13766: replicas with different data behind a crash',
+    history: 'etcd#13766',
     edits: [
       {
         file: 'src/statemachine/keyspace.ts',
@@ -106,7 +106,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'expiry-does-not-look-again',
     bug: 'An old leader ends a lease that was kept alive since.',
-    history: 'etcd#15247: a leader that was replaced revokes leases',
+    history: 'etcd#12528, etcd#15247',
     edits: [
       {
         file: 'src/statemachine/executor.ts',
@@ -204,7 +204,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'history-page-skips-a-revision',
     bug: 'A page of the history that ends early says that the next one begins one revision too late.',
-    history: 'etcd#15220 and others: events that a watch never got',
+    history: OURS,
     edits: [
       {
         file: 'src/statemachine/write-history.ts',
