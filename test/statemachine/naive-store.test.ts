@@ -131,6 +131,22 @@ describe('the model of the store: transactions', () => {
     expect([...store.latest.keys()]).toEqual(['a']);
   });
 
+  test('all comparisons come before all writes, as in etcd, also those of a nested one', () => {
+    const store = storeWith(put('a', '1'));
+    const was = (value: string): Compare => ({
+      from: bytes('a'),
+      operator: '=',
+      target: 'value',
+      value: bytes(value),
+    });
+    const nested = txn([was('1')], [{ type: 'read', from: bytes('a') }]) as TxnStep;
+
+    expect(store.operation(txn([was('1')], [step(put('a', '2')), nested]))).toMatchObject({
+      succeeded: true,
+      results: [{ type: 'put' }, { succeeded: true, results: [{ items: [{ value: '2' }] }] }],
+    });
+  });
+
   test.each<[string, Compare, boolean]>([
     ['a value', { from: bytes('a'), operator: '=', target: 'value', value: bytes('1') }, true],
     [

@@ -90,6 +90,8 @@ export class NaiveStore {
   /** What the operation in hand has made of the store so far, and its writes. */
   #draft = new Map<string, Item>();
   #written: ModelEvent[] = [];
+  /** Of the transactions in the operation in hand. */
+  #verdicts = new Map<TxnOperation, boolean>();
   /** The store before the log entry in hand. */
   #beforeEntry: Snapshot = new Map();
   #isBounded = false;
@@ -119,7 +121,9 @@ export class NaiveStore {
     this.#readKeys = 0;
     this.#readBytes = 0;
     this.#isBounded = operation.type === 'txn' || operation.type === 'delete-range';
+    this.#verdicts = new Map();
     try {
+      if (operation.type === 'txn') this.#decide(operation);
       const result = this.#any(operation);
       if (this.#written.length > 0) {
         this.snapshots.push(this.#draft);
@@ -339,8 +343,17 @@ export class NaiveStore {
     refuseIf(isTooMuch, 'RANGE_TOO_LARGE');
   }
 
-  #txn(txn: TxnOperation): ModelResult {
+  /** All comparisons are made before anything is written, also those of nested transactions. */
+  #decide(txn: TxnOperation): void {
     const succeeded = txn.compares.every((compare) => this.#holds(compare));
+    this.#verdicts.set(txn, succeeded);
+    for (const step of succeeded ? txn.success : txn.failure) {
+      if (step.type === 'txn') this.#decide(step);
+    }
+  }
+
+  #txn(txn: TxnOperation): ModelResult {
+    const succeeded = this.#verdicts.get(txn) === true;
     const steps = succeeded ? txn.success : txn.failure;
     const results = steps.map((step) => this.#step(step));
     return { type: 'txn', revision: this.#revisionNow, succeeded, results };
