@@ -19,7 +19,7 @@ const { MODEL_RUNS } = process.env;
 const isCampaign = MODEL_RUNS !== undefined;
 const scale = Number(MODEL_RUNS ?? 50) / 50;
 /** Of one test, in milliseconds: on a busy machine fewer histories will do. */
-const TIME_LIMIT_MS = 6000;
+const TIME_LIMIT_MS = 4000;
 const runs = (usual: number) => ({
   numRuns: Math.max(1, Math.round(usual * scale)),
   ...(isCampaign ? {} : { interruptAfterTimeLimit: TIME_LIMIT_MS }),
