@@ -64,7 +64,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'swept-key-in-the-cache',
     bug: 'A replica that was not restarted goes on to know a key that was swept: replicas differ.',
-    history: 'etcd#13766',
+    history: OURS,
     edits: [
       {
         file: 'src/statemachine/keyspace.ts',
@@ -148,7 +148,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'log-time-goes-back',
     bug: 'The clock of a new leader that is behind sets back the time by which leases and sessions end.',
-    history: 'thesis §6.3: time in the log must not go back',
+    history: 'thesis, section 6.3',
     edits: [
       {
         file: 'src/statemachine/state-machine.ts',
