@@ -34,13 +34,14 @@ import {
   makeNode,
   makeProposals,
   makeStateHashes,
+  stopping,
 } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import type { StateHashes } from './state-hash.js';
 import type { StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
-import { type StateCheckpoint, sendByMember } from './transport.js';
+import { isNews, type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
 import { WatchHub } from './watch-hub.js';
 
@@ -497,13 +498,4 @@ export class Replica {
     this.watches.stop(error);
     this.#options.afterTurn();
   }
-}
-
-/** Tells a follower the commit index and nothing else. */
-function isNews(message: Message): boolean {
-  return message.type === 'AppendEntries' && message.entries.length === 0;
-}
-
-function stopping(): BalsaError {
-  return new BalsaError('SHUTTING_DOWN', 'the replica is stopping');
 }
