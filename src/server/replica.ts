@@ -88,8 +88,8 @@ export class Replica {
     this.#machine = options.machine;
     this.#store = options.vault.current;
     const { id, clock, limits, nameOf } = options;
-    this.#node = makeNode(options);
-    const node = this.#node;
+    const node = makeNode(options);
+    this.#node = node;
     this.#proposals = makeProposals(options, node, () => this.#duties.logTimeMs);
     this.#duties = new Duties({
       ...{ clock, limits, commandVersion: () => commandVersion(options, node) },
@@ -210,11 +210,10 @@ export class Replica {
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
   meta(boundMs = Number.POSITIVE_INFINITY): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
-    const { stalenessMs, side } = this.#reads.facts();
-    return {
-      ...{ term: this.#node.term, revision, appliedIndex, side },
-      stalenessMs: stalenessMs === null ? null : Math.min(stalenessMs, boundMs),
-    };
+    const { term } = this.#node;
+    const { stalenessMs: ageMs, side } = this.#reads.facts();
+    const stalenessMs = ageMs === null ? null : Math.min(ageMs, boundMs);
+    return { term, revision, appliedIndex, stalenessMs, side };
   }
 
   /** A message from another member. */
