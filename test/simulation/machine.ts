@@ -13,6 +13,7 @@ import { type Process, startProcess } from './process.js';
 import { type Scheduler, Violation } from './scheduler.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { SimulationOptions } from './swarm.js';
+import type { WatchHistory } from './watch-history.js';
 
 /** What all machines of a run share. */
 export interface Surroundings {
@@ -20,6 +21,7 @@ export interface Surroundings {
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly invariants: Invariants;
+  readonly history: WatchHistory;
   readonly coverage: Coverage;
   /** The members that the cluster was formed with. */
   readonly formed: readonly MemberId[];

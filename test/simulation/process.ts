@@ -16,6 +16,7 @@ import { nameOf } from '../../src/server/member-id.js';
 import { Replica } from '../../src/server/replica.js';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
 import type { StateStore } from '../../src/statemachine/state-store.js';
+import type { WritesListener } from '../../src/statemachine/types.js';
 import type { LogStore, RestoredLog } from '../../src/storage/log-store.js';
 import type { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { Wal } from '../../src/storage/wal/wal.js';
@@ -339,7 +340,7 @@ function watchedLog(wal: Wal, machine: Machine, { invariants, coverage }: Surrou
 function watchedMachine(
   stateMachine: StateMachine,
   machine: Machine,
-  { invariants }: Surroundings,
+  { invariants, history }: Surroundings,
 ): StateMachine {
   const { id, time } = machine;
   const { life } = time;
@@ -352,6 +353,15 @@ function watchedMachine(
     const answers = apply(entry);
     if (time.life === life) invariants.applied(id, entry.index, stateMachine.stateHash);
     return answers;
+  };
+  const onWrites = stateMachine.onWrites.bind(stateMachine);
+  let listener: WritesListener | null = null;
+  onWrites((events) => {
+    if (time.life === life) history.applied(events);
+    listener?.(events);
+  });
+  stateMachine.onWrites = (next) => {
+    listener = next;
   };
   return stateMachine;
 }

@@ -54,6 +54,8 @@ export class Workload {
   #underWay = 0;
   #serial = 0;
   #acknowledged = 0;
+  /** Of a write that was acknowledged. */
+  highestRevision = 0;
   /** For messages. */
   lastError = '';
   #reads = 0;
@@ -202,6 +204,7 @@ export class Workload {
     const outcome = await this.#attempt(async () => {
       const { revision } = await db.put(history.key, value);
       history.acknowledged.set(label, revision);
+      this.highestRevision = Math.max(this.highestRevision, revision);
       return { type: 'put', value: label } as const;
     });
     if (outcome.failed === 'not-applied') history.notApplied.add(label);

@@ -12,6 +12,7 @@ import { isQuorum } from './quorums.js';
 import type { PlannedFault, Schedule } from './schedule.js';
 import { KIND, type Planned, Scheduler } from './scheduler.js';
 import type { SimulationOptions } from './swarm.js';
+import { WatchHistory } from './watch-history.js';
 
 /** Places of clients in the network start here. */
 const CLIENT_PLACES = 100;
@@ -29,6 +30,7 @@ export class World {
   readonly network: SimulatedNetwork;
   readonly coverage = new Coverage();
   readonly invariants: Invariants;
+  readonly history: WatchHistory;
   readonly machines: readonly Machine[];
   readonly operator: Operator;
   #isDisturbed = false;
@@ -47,8 +49,9 @@ export class World {
     const { replicas, spares } = options;
     const formed = Array.from({ length: replicas }, (_, i) => `n${i + 1}.1`);
     this.invariants = new Invariants({ scheduler, coverage, formed: formedWith(formed) });
-    const { network, invariants } = this;
-    const surroundings = { options, scheduler, network, invariants, coverage, formed };
+    this.history = new WatchHistory(scheduler);
+    const { network, invariants, history } = this;
+    const surroundings = { options, scheduler, network, invariants, history, coverage, formed };
     this.machines = Array.from(
       { length: replicas + spares },
       (_, place) => new Machine(place, surroundings),
@@ -98,6 +101,10 @@ export class World {
 
   clientPlace(client: number): number {
     return CLIENT_PLACES + (client % this.options.clients);
+  }
+
+  watcherPlace(watcher: number): number {
+    return CLIENT_PLACES + this.options.clients + watcher;
   }
 
   machine(who: Who): Machine {
