@@ -2,6 +2,7 @@ import { allAgree, describeMembers } from './agreement.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 import { Violation } from './scheduler.js';
 import { drawOptions, type SimulationOptions } from './swarm.js';
+import { Watchers } from './watchers.js';
 import { Workload } from './workload.js';
 import { World } from './world.js';
 
@@ -58,11 +59,14 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   const { scheduler, options } = world;
   await world.startAll();
   await workload.start();
+  const watchers = new Watchers(world, () => workload.highestRevision);
+  watchers.start();
   world.hurry = (forMs, pauseMs) => workload.hurry(forMs, pauseMs);
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();
   await liveness(world, workload);
+  await watchers.finish();
   await workload.close();
 }
 

@@ -47,6 +47,8 @@ export class Workload {
   #underWay = 0;
   #serial = 0;
   #acknowledged = 0;
+  /** Of a write that was acknowledged. */
+  highestRevision = 0;
   /** For messages. */
   lastError = '';
   #reads = 0;
@@ -226,6 +228,7 @@ export class Workload {
       const { revision, meta } = await db.put(history.key, value);
       this.#levels.saw(db, meta);
       history.acknowledged.set(label, revision);
+      this.highestRevision = Math.max(this.highestRevision, revision);
       return { type: 'put', value: label } as const;
     });
     if (outcome.failed === 'not-applied') history.notApplied.add(label);
