@@ -28,6 +28,10 @@ export const LIMITS = {
   txnReadKeysMax: 10_000,
   /** Most bytes that the reads of one transaction give (`RANGE_TOO_LARGE`). */
   txnReadBytesMax: 1 * MiB,
+  /** Keys that the ranges of one log entry look at, all together (`OVERLOADED`). */
+  entryReadKeysMax: 200_000,
+  /** Bytes of keys and values in the answer of one batch; a single one may exceed it (`OVERLOADED`). */
+  batchAnswerBytesMax: 8 * MiB,
   /** Shortest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
   leaseTtlMsMin: 1000,
   /** Longest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
@@ -38,6 +42,8 @@ export const LIMITS = {
   leaseKeysMax: 10_000,
   /** Namespaces (`NAMESPACES_TOO_MANY`). */
   namespacesMax: 1000,
+  /** Keys that a new namespace may find under its prefix (`RANGE_TOO_LARGE`): they are counted at once. */
+  namespaceKeysFoundMax: 100_000,
   /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */

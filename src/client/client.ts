@@ -33,7 +33,6 @@ export {
   Client,
   type CompactResult,
   type GetResult,
-  type LeaseOptions,
   type RangeItem,
 } from './kv-client.js';
 export { Lease } from './lease.js';
@@ -84,9 +83,12 @@ export type {
   PutResult,
 } from './results.js';
 export type { TransactionOptions } from './run-transaction.js';
+export type { LeaseOptions } from './store-coordination.js';
 export { Settings } from './store-settings.js';
 export { Transaction, type TransactionRange } from './transaction.js';
 export { Txn, type TxnResult } from './txn.js';
+export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
+export type { LaggingNotice, WatchOptions } from './watch-options.js';
 export type {
   CasOptions,
   DeleteOptions,

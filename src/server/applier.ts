@@ -109,17 +109,51 @@ export class Applier {
   }
 
   #apply(entries: readonly Entry[]): void {
-    const { failpoints, onApplied } = this.#options;
-    const { machine } = this.#state;
     assert(entries.length > 0, 'what is not applied is in the log');
-    for (const entry of entries) {
+    for (const [position, entry] of entries.entries()) {
       // A callback of the entry before may have stopped the replica.
       if (this.#stopped) return;
-      failpoints.hit('apply.before-entry');
-      const answers = machine.apply(entry);
-      failpoints.hit('apply.after-entry');
-      onApplied(entry, answers);
+      const reading = this.#state.machine.prepare(entry);
+      if (reading !== null) {
+        if (position > 0) this.#options.onProgress();
+        this.#applyWhenRead(reading, entries.slice(position));
+        return;
+      }
+      this.#applyOne(entry);
     }
+    this.#endSlice();
+  }
+
+  /** The first of `entries` has ranges, which are being read; nothing is applied before they are. */
+  #applyWhenRead(reading: Promise<void>, entries: readonly Entry[]): void {
+    this.#busy = true;
+    const generation = this.#generation;
+    const isOver = (): boolean => this.#stopped || generation !== this.#generation;
+    const [first, ...rest] = entries;
+    reading.then(
+      () => {
+        if (isOver() || first === undefined) return;
+        this.#guard(() => {
+          this.#applyOne(first);
+          if (rest.length > 0) this.#apply(rest);
+          else this.#endSlice();
+        });
+      },
+      (error) => {
+        if (!isOver()) this.#options.onFailure(error);
+      },
+    );
+  }
+
+  #applyOne(entry: Entry): void {
+    const { failpoints, onApplied } = this.#options;
+    failpoints.hit('apply.before-entry');
+    const answers = this.#state.machine.apply(entry);
+    failpoints.hit('apply.after-entry');
+    onApplied(entry, answers);
+  }
+
+  #endSlice(): void {
     this.#options.onProgress();
     this.#busy = this.appliedIndex < this.#commitIndex;
     const generation = this.#generation;

@@ -33,6 +33,7 @@ import { StateHashes } from './state-hash.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
 import { type ReadDone, WaitingReads } from './waiting-reads.js';
+import { WatchHub } from './watch-hub.js';
 
 /** How many election timeouts a new leader may take to come forward after a transfer. */
 const TRANSFER_PATIENCE = 5;
@@ -57,6 +58,8 @@ export class Replica {
   readonly #snapshots: SnapshotTraffic;
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
+  /** What clients watch here. */
+  readonly watches: WatchHub;
   #machine: StateMachine;
   #store: DurableStateStore;
   /** False while the state is switched: there is none to read. */
@@ -105,6 +108,10 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
+    this.watches = new WatchHub(
+      { clock, limits, onFailure: (error) => this.#fail(error) },
+      this.#machine,
+    );
     this.#ticker = new Ticker(clock, options.tickMs, () => this.#enqueue({ type: 'tick' }));
     this.#watch(this.#store);
   }
@@ -328,6 +335,7 @@ export class Replica {
   #decideInstall(ready: Ready): void {
     if (ready.install !== null) {
       this.#applier.pause();
+      this.watches.pause();
       this.#readable = false;
     }
     this.#snapshots.decided(ready.install);
@@ -339,6 +347,7 @@ export class Replica {
     this.#machine = machine;
     this.#watch(store);
     this.#readable = true;
+    this.watches.follow(machine);
     this.#reads.applied(this.#readableIndex);
     this.#options.afterTurn();
   }
@@ -451,6 +460,7 @@ export class Replica {
   }
 
   #afterApply(): void {
+    this.watches.flush();
     this.#reads.applied(this.#readableIndex);
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
     this.#events.push({ type: 'applied', index: this.appliedIndex });
@@ -475,6 +485,7 @@ export class Replica {
     this.#reads.abandon(error);
     this.#changes.abandon(error);
     this.#transfers.abandon(error);
+    this.watches.stop(error);
     this.#options.afterTurn();
   }
 }

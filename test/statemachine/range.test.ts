@@ -43,6 +43,7 @@ describe('a range', () => {
 
     expect(await replica.machine.range(query)).toEqual({
       items: [],
+      count: 0,
       revision: 5,
       more: false,
       continueFrom: null,
