@@ -28,10 +28,12 @@ export {
 } from './cluster-admin.js';
 export { bytes, type Codec, json, text } from './codec.js';
 export { compare, NumberComparison, type RangeComparisons, ValueComparison } from './compare.js';
+export type { ConsistencyOption } from './consistency.js';
 export { type CampaignOptions, Election, type Leader, Leadership } from './election.js';
 export {
   Client,
   type CompactResult,
+  type CountResult,
   type GetResult,
   type RangeItem,
 } from './kv-client.js';
@@ -52,7 +54,6 @@ export type {
   DeleteRangeOp,
   GetOp,
   GetOpResult,
-  KeyItem,
   Op,
   OpResult,
   OpResults,
@@ -67,8 +68,12 @@ export type {
   CallOptions,
   ConnectOptions,
   KeyForm,
+  KeysOnlyOptions,
+  KeysOptions,
   RangeOptions,
+  ReadFrom,
   ReadOptions,
+  SortField,
 } from './options.js';
 export type { Meta } from './pending.js';
 export type { TurnOptions } from './queue-place.js';

@@ -36,6 +36,6 @@ export async function fetchAll(
     revision = page.revision;
     return page;
   };
-  for await (const { item } of readRange(fetch, query, Number.POSITIVE_INFINITY)) items.push(item);
+  for await (const { item } of readRange(fetch, query, {})) items.push(item);
   return { items, revision };
 }

@@ -1,33 +1,34 @@
-import { asBalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkKey } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
-import type { Consistency, ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
+import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
 import { Changes } from './changes.js';
 import { ClusterAdmin } from './cluster-admin.js';
 import type { Codec } from './codec.js';
+import { checkConsistency, type ReadTarget, toReadTarget } from './consistency.js';
 import { Engine } from './engine.js';
 import type { Environment } from './environment.js';
-import { fetchPage } from './fetch-page.js';
+import { checkRevision, invalid } from './invalid.js';
 import { LeaseKeeper } from './lease.js';
 import { Leases } from './leases.js';
 import { type NamespaceRef, Namespaces, namespacePrefix } from './namespaces.js';
 import {
   type CallOptions,
   type ConnectOptions,
-  checkConsistency,
-  checkRevision,
-  invalid,
   type KeyForm,
+  type KeysOnlyOptions,
+  type KeysOptions,
   type RangeOptions,
   type ReadOptions,
   toSettings,
 } from './options.js';
 import type { Meta } from './pending.js';
-import { PendingGet, PendingRead } from './pending-read.js';
+import { type Page, type PageQuery, PendingRead } from './pending-read.js';
 import type { Coordination } from './queue-place.js';
-import { readRange, toLimit, toPageQuery } from './range.js';
+import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
+import { ReadRouter } from './read-router.js';
 import type { Item, Key } from './results.js';
 import { Scope } from './scope.js';
 import { StoreCoordination } from './store-coordination.js';
@@ -63,6 +64,18 @@ export interface CompactResult {
   readonly meta: Meta;
 }
 
+export interface CountResult {
+  readonly count: number;
+  /** As of this revision. */
+  readonly revision: number;
+  readonly meta: Meta;
+}
+
+/** What a client and its views of namespaces have in common. */
+interface Shared extends Coordination {
+  readonly reads: ReadRouter;
+}
+
 const NO_OPTIONS = {};
 const NO_PREFIX = new Uint8Array(0);
 
@@ -94,13 +107,15 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   readonly settings: Settings;
   readonly #engine: Engine;
   readonly #scope: Scope<In, Out, Keys>;
-  readonly #shared: Coordination;
+  readonly #reads: ReadRouter;
+  readonly #shared: Shared;
 
   /** @internal */
-  constructor(scope: Scope<In, Out, Keys>, shared: Coordination) {
+  constructor(scope: Scope<In, Out, Keys>, shared: Shared) {
     super(scope, shared);
     this.#engine = scope.engine;
     this.#scope = scope;
+    this.#reads = shared.reads;
     this.#shared = shared;
     const { engine, codec, keys } = scope;
     const store = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
@@ -111,9 +126,19 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   /**
+   * Stands for all that this client has seen: the latest of the answers to its writes and reads. Whoever
+   * gets it reads at least that, also in another process: `connect({ token })` with `session` reads, or
+   * `get(key, { consistency: { session: token } })`.
+   */
+  get token(): string {
+    return this.#engine.seen.token;
+  }
+
+  /**
    * Reads `key`.
    *
-   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `COMPACTED`, `FUTURE_REVISION`,
+   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `COMPACTED`, `FUTURE_REVISION`, `SESSION_BEHIND` and
+   *   `STALE_BOUND_EXCEEDED` (no replica at hand kept the level in time), `CLUSTER_MISMATCH` (of the token),
    *   `VALUE_NOT_DECODABLE` (the bytes are not what the codec expects), and see {@link Client}
    * @example
    * ```ts
@@ -125,19 +150,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   get(key: Key, options: ReadOptions = NO_OPTIONS): Promise<GetResult<Out>> {
     return new Promise((resolve, reject) => {
       const limits = this.#engine.callLimits(options);
-      const query = {
-        key: this.#scope.key(key),
-        consistency: this.#consistency(options),
-        bound: 0,
-        revision: revisionOf(options),
-      };
+      const query = { key: this.#scope.key(key), ...this.#target(options) };
       checkKey(query.key, this.#engine.limits);
-      const call = new PendingGet(
-        { query, limits },
-        (item, meta) => resolve(this.#toGetResult(item, meta)),
-        reject,
-      );
-      this.#engine.get(call, limits);
+      const deliver = (item: KeyValue | null, meta: Meta): void =>
+        resolve(this.#toGetResult(item, meta));
+      this.#reads.get(query, limits, deliver, reject);
     });
   }
 
@@ -154,14 +171,31 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * }
    * ```
    */
-  async *range(options: RangeOptions = {}): AsyncGenerator<RangeItem<Out, Keys>, void, undefined> {
-    const query = toPageQuery(options, this.#consistency(options));
-    const found = readRange(
-      (page, unwanted) => fetchPage(this.#engine, page, options, unwanted),
-      { ...query, ...this.#scope.within(query) },
-      toLimit(options.limit),
-    );
-    for await (const { item, meta } of found) yield this.#toRangeItem(item, meta);
+  range(options: KeysOnlyOptions): AsyncGenerator<RangeItem<undefined, Keys>, void, undefined>;
+  range(options?: RangeOptions): AsyncGenerator<RangeItem<Out, Keys>, void, undefined>;
+  async *range(
+    options: RangeOptions | KeysOnlyOptions = {},
+  ): AsyncGenerator<RangeItem<Out | undefined, Keys>, void, undefined> {
+    const query = this.#within(toPageQuery(options, this.#target(options)));
+    const fetchPage = (page: PageQuery, unwanted: AbortSignal): Promise<Page> =>
+      this.#fetchPage(page, options, unwanted);
+    for await (const { item, meta } of readRange(fetchPage, query, options)) {
+      yield this.#toRangeItem(item, meta, 'keysOnly' in options && options.keysOnly);
+    }
+  }
+
+  /**
+   * How many keys there are, as of one revision. Only numbers travel.
+   *
+   * @throws BalsaError `COMPACTED`, `FUTURE_REVISION`, and see {@link Client}
+   * @example
+   * ```ts
+   * const { count } = await db.count({ prefix: 'user/' });
+   * ```
+   */
+  async count(options: KeysOptions = {}): Promise<CountResult> {
+    const query = this.#within(toCountQuery(options, this.#target(options)));
+    return countRange((page, unwanted) => this.#fetchPage(page, options, unwanted), query);
   }
 
   /**
@@ -300,6 +334,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    */
   close(): Promise<void> {
     this.#shared.leases.close();
+    this.#reads.close();
     this.#engine.close();
     return Promise.resolve();
   }
@@ -310,19 +345,29 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
 
   // -------------------------------------------------------------------------------------------
 
-  #consistency(options: ReadOptions): Consistency {
-    const { consistency } = options;
-    if (consistency === undefined) return this.#engine.settings.consistency;
-    checkConsistency(consistency);
-    return consistency;
+  #target({ consistency, revision }: ReadOptions): ReadTarget {
+    const { settings, seen } = this.#engine;
+    if (consistency !== undefined) checkConsistency(consistency);
+    return toReadTarget(consistency ?? settings.consistency, revision, seen);
   }
 
   #toGetResult(item: KeyValue | null, meta: Meta): GetResult<Out> {
     return { ...toGetOpResult(this.#scope, item), meta };
   }
 
-  #toRangeItem(item: KeyValue, meta: Meta): RangeItem<Out, Keys> {
-    return { ...this.#scope.item(item), meta };
+  #within(query: PageQuery): PageQuery {
+    return { ...query, ...this.#scope.within(query) };
+  }
+
+  #toRangeItem(item: KeyValue, meta: Meta, keysOnly: boolean): RangeItem<Out | undefined, Keys> {
+    return { ...(keysOnly ? this.#scope.bareItem(item) : this.#scope.item(item)), meta };
+  }
+
+  #fetchPage(query: PageQuery, options: KeysOptions, unwanted: AbortSignal): Promise<Page> {
+    return new Promise((resolve, reject) => {
+      const limits = { ...this.#engine.callLimits(options), unwanted };
+      this.#reads.page(query, limits, resolve, reject);
+    });
   }
 }
 
@@ -343,15 +388,25 @@ export async function openClient<In, Out, Keys extends KeyForm>(
     await engine.connect();
   } catch (error) {
     engine.close();
-    throw asBalsaError(error);
+    throw ofToken(asBalsaError(error), options.token);
   }
-  const shared = { leases: new LeaseKeeper(engine), changes: new Changes(engine) };
+  const shared = {
+    leases: new LeaseKeeper(engine),
+    changes: new Changes(engine),
+    reads: new ReadRouter(engine),
+  };
   const scope = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
   return new Client<In, Out, Keys>(scope, shared);
 }
 
-function revisionOf(options: ReadOptions): number | null {
-  if (options.revision === undefined) return null;
-  checkRevision(options.revision);
-  return options.revision;
+/** Whoever gave a token and no cluster is told which of them it is about. */
+function ofToken(error: BalsaError, token: string | undefined): BalsaError {
+  if (token === undefined || error.code !== 'CLUSTER_MISMATCH') return error;
+  return new BalsaError(
+    error.code,
+    `the session token ${token} is of another cluster: ${error.message}`,
+    {
+      cause: error,
+    },
+  );
 }

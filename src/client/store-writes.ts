@@ -1,6 +1,7 @@
 import type { Compare, PutOperation, TxnStep } from '../base/operation.js';
+import { checkRevision, invalid } from './invalid.js';
 import { op } from './op.js';
-import { checkRevision, invalid, type KeyForm } from './options.js';
+import type { KeyForm } from './options.js';
 import type {
   CasResult,
   DeleteRangeResult,

@@ -1,8 +1,8 @@
 import type { Timer } from '../base/clock.js';
 import { asBalsaError, type BalsaError } from '../base/errors.js';
-import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
+import type { AnswerMeta, ClientAnswer, ClientRequest } from '../rpc/protocol.js';
 import type { Context } from './context.js';
-import { clientClosed } from './pending.js';
+import { clientClosed, type Meta } from './pending.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
 import type { Subscription } from './subscription.js';
 
@@ -82,14 +82,14 @@ export class Watches {
   }
 
   /** @throws BalsaError `FRAME_INVALID` when it is not what comes next */
-  answered(answer: WatchAnswer, replica: string): void {
+  answered(answer: WatchAnswer, metaOf: (meta: AnswerMeta) => Meta): void {
     // Of one that was cancelled more may be on its way.
     const subscription = this.#asked.get(answer.id);
     if (subscription === undefined) return;
     switch (answer.type) {
       case 'watch-created': {
-        const { consistency } = subscription.query;
-        subscription.established(answer.revision, { consistency, replica, ...answer.meta });
+        const { consistency: level } = subscription.query;
+        subscription.established(answer.revision, { ...metaOf(answer.meta), level });
         break;
       }
       case 'watch-events':

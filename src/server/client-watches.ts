@@ -26,11 +26,11 @@ export class ClientWatches implements WatchSink {
 
   /** @throws BalsaError `OVERLOADED`, `INVALID_ARGUMENT`, `KEY_TOO_LARGE` */
   begin(replica: Replica, request: WatchRequest): void {
-    const { id, consistency } = request;
+    const { id } = request;
     this.#check(request);
     const watch: { replica: Replica; watcher: Watcher | null } = { replica, watcher: null };
     this.#watches.set(id, watch);
-    replica.read(consistency, (error) => {
+    replica.read(request, (error) => {
       // Cancelled meanwhile, or the stream is closed.
       if (this.#watches.get(id) !== watch) return;
       if (error !== null) this.#refuse(id, error);
