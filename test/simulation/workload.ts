@@ -1,6 +1,6 @@
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
-import { openClient } from '../../src/client/open-client.js';
+import { openClient } from '../../src/client/kv-client.js';
 import type { ConnectOptions } from '../../src/client/options.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
 import { LevelReads, type TextClient } from './level-reads.js';
