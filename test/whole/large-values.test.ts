@@ -70,6 +70,7 @@ describe('a value of 16 MiB', () => {
       PATIENT,
     );
     await cluster.start(left);
+    await db.put('news', 'for the one that was away');
     await expectEverywhere('second', second);
 
     for (const { name } of cluster.replicas) await cluster.kill(name);
