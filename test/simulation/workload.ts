@@ -1,3 +1,4 @@
+import type { KeyValue } from '../../src/base/operation.js';
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { openClient } from '../../src/client/kv-client.js';
@@ -361,8 +362,9 @@ function labelOf(value: string): string {
 function* revisionsOf(machine: StateMachine, key: string): Generator<[number, string]> {
   const bytes = Buffer.from(key);
   let at: number | null = null;
-  for (;;) {
-    const item = machine.get(bytes, at);
+  // What was before the oldest revision that is kept cannot be seen.
+  while (at === null || at >= machine.compactedRevision) {
+    const item: KeyValue | null = machine.get(bytes, at);
     if (item === null) return;
     yield [item.modRevision, labelOf(Buffer.from(item.value).toString())];
     at = item.modRevision - 1;
