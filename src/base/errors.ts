@@ -24,6 +24,10 @@ export const ERROR_CODES = {
     retryable: true,
     meaning: 'No majority of the replicas can be reached, so nothing can be decided.',
   },
+  REPLICA_BEHIND: {
+    retryable: true,
+    meaning: 'The replica has not yet applied what the read must see; another one may have.',
+  },
   UNREACHABLE: { retryable: true, meaning: 'No endpoint answers.' },
   TIMEOUT: { retryable: true, meaning: 'The time limit of the call passed.' },
   OVERLOADED: {

@@ -62,6 +62,11 @@ export const LIMITS = {
   pendingAnswerBytesMax: 64 * MiB,
   /** Reads waiting for their turn at one replica (`OVERLOADED`). */
   pendingReadsMax: 100_000,
+  /**
+   * How long a read waits until its index is known (`NO_QUORUM`) and applied (`REPLICA_BEHIND`). Below
+   * the time limit of a client's call, so that it hears why.
+   */
+  readWaitMsMax: 3000,
   /** Most bytes of commands in one log entry. */
   entryBytesMax: 4 * MiB,
   /** Most operations in one log entry (a single batch may exceed it): it is applied in one go. */

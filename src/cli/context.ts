@@ -1,6 +1,5 @@
 import { type Command, Option } from 'commander';
 import { BalsaError } from '../base/errors.js';
-import type { Consistency } from '../rpc/protocol.js';
 import { parseEndpoints, parseTimeoutMs } from './flags.js';
 import type { CliIo } from './io.js';
 import { FORMATS, type Format, Output } from './output.js';
@@ -15,7 +14,7 @@ export interface GlobalOptions {
   readonly endpoints: readonly string[];
   /** In milliseconds; 0: none. */
   readonly timeout: number;
-  readonly consistency: Consistency;
+  readonly consistency: 'linearizable' | 'any';
 }
 
 export function addGlobalOptions(program: Command): void {

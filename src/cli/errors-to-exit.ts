@@ -14,6 +14,7 @@ export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
 const HINTS: { readonly [C in ErrorCode]: string | null } = {
   NOT_LEADER: 'name all members with --endpoints, so that the leader is found',
   NO_QUORUM: 'balsa status shows who is missing; --consistency any reads without a majority',
+  REPLICA_BEHIND: 'the same command again in a moment; balsa status shows which replicas lag',
   UNREACHABLE: 'is it running? start it with balsa start, or name others with --endpoints',
   TIMEOUT: 'balsa status shows whether there is a leader; --timeout allows more time',
   OVERLOADED: 'the same command again in a moment',

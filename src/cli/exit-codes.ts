@@ -38,6 +38,7 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   // The same command may succeed later.
   NOT_LEADER: EXIT.unavailable,
   NO_QUORUM: EXIT.unavailable,
+  REPLICA_BEHIND: EXIT.unavailable,
   UNREACHABLE: EXIT.unavailable,
   TIMEOUT: EXIT.unavailable,
   OVERLOADED: EXIT.unavailable,

@@ -46,7 +46,7 @@ async function printAnswer(
     await output.write(value);
   } else {
     await output.line(printable(value, 'lines'));
-    const about = `revision ${modRevision}, version ${version}, ${meta.consistency} from ${meta.replica}`;
+    const about = `revision ${modRevision}, version ${version}, ${meta.level} from ${meta.replica}`;
     output.say(output.styleTalk('dim', about));
   }
 }

@@ -25,13 +25,18 @@ export {
   type Replacement,
 } from './cluster-admin.js';
 export { bytes, type Codec, json, text } from './codec.js';
-export { Client, type GetResult, type Key, type RangeItem } from './kv-client.js';
+export type { ConsistencyOption } from './consistency.js';
+export { Client, type CountResult, type GetResult, type Key, type RangeItem } from './kv-client.js';
 export type {
   CallOptions,
   ConnectOptions,
   KeyForm,
+  KeysOnlyOptions,
+  KeysOptions,
   RangeOptions,
+  ReadFrom,
   ReadOptions,
+  SortField,
 } from './options.js';
 export type { DeleteResult, Meta, PutResult } from './pending.js';
 

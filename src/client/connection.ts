@@ -66,6 +66,7 @@ export class Connection {
   #leader: string | null = null;
   /** The link leads, but is silent. */
   #suspect = false;
+  #members: readonly MemberAddress[] = [];
   #sessionId: Uint8Array;
   #clusterId: string | null;
   #nextProbeMs = Number.NEGATIVE_INFINITY;
@@ -93,6 +94,11 @@ export class Connection {
     return this.#link;
   }
 
+  /** As a replica has named them last; another list when it has changed. */
+  get members(): readonly MemberAddress[] {
+    return this.#members;
+  }
+
   /** Writes and linearizable reads can be sent. */
   get ready(): boolean {
     return this.#link !== null && (this.#leads || !this.#settings.followLeader);
@@ -116,6 +122,11 @@ export class Connection {
     if (this.#link === null || this.#place === null) return;
     this.#link.close();
     this.#lost(this.#link, this.#place, reason);
+  }
+
+  /** The replica has not heard enough: if it does not lead either, another one is looked for. */
+  lags(reason: BalsaError): void {
+    if (!this.#leads && this.#settings.followLeader) this.leave(reason);
   }
 
   /** A new session: it needs a new stream, since the hello binds a stream to its session. */
@@ -269,7 +280,7 @@ export class Connection {
     endpoint.name = hello.replica;
     endpoint.lastError = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
-    if (this.#settings.followLeader) this.#endpoints.learn(hello.members);
+    if (this.#settings.followLeader) this.#learn(hello.members);
     const leads = hello.leader === hello.replica;
     if (!leads) this.#setBack(endpoint);
     if (hello.leader !== null) this.#hear(hello.leader);
@@ -347,8 +358,13 @@ export class Connection {
   /** Who leads now may be at a place that nobody has named before. */
   #membersChanged(link: Link, members: readonly MemberAddress[]): void {
     if (link !== this.#link || !this.#settings.followLeader) return;
-    this.#endpoints.learn(members);
+    this.#learn(members);
     this.#advance();
+  }
+
+  #learn(members: readonly MemberAddress[]): void {
+    this.#endpoints.learn(members);
+    this.#members = members;
   }
 
   #answered(link: Link, answers: readonly ClientAnswer[]): void {

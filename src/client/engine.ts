@@ -1,15 +1,15 @@
 import { BalsaError } from '../base/errors.js';
 import { LIMITS, type Limits } from '../base/limits.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
-import type { ClientAnswer, ClientRequest, ReplicaHello } from '../rpc/protocol.js';
+import type { AnswerMeta, ClientAnswer, ClientRequest, ReplicaHello } from '../rpc/protocol.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import { readBackup } from './backup.js';
 import { Connection } from './connection.js';
 import type { Context } from './context.js';
 import { Deadlines } from './deadlines.js';
 import type { Environment } from './environment.js';
+import { checkDuration, invalid } from './invalid.js';
 import type { CallOptions, Settings } from './options.js';
-import { checkDuration, invalid } from './options.js';
 import {
   type CallLimits,
   cancelled,
@@ -21,6 +21,7 @@ import {
 import type { PendingGet } from './pending-read.js';
 import type { ReadRequest } from './read-request.js';
 import { Reads } from './reads.js';
+import { parseToken, Seen } from './session-token.js';
 import { Writes } from './writes.js';
 
 /**
@@ -31,6 +32,7 @@ export class Engine implements Context {
   readonly env: Environment;
   readonly settings: Settings;
   readonly connection: Connection;
+  readonly seen: Seen;
   readonly #writes: Writes;
   readonly #reads: Reads;
   readonly #deadlines: Deadlines;
@@ -45,9 +47,12 @@ export class Engine implements Context {
   #onUp: () => void = () => {};
   #onRefused: (error: BalsaError) => void = () => {};
 
-  constructor(env: Environment, settings: Settings) {
+  /** `seen`: shared with the other links of the client. */
+  constructor(env: Environment, settings: Settings, seen = new Seen()) {
     this.env = env;
     this.settings = settings;
+    this.seen = seen;
+    if (settings.token !== null) seen.note(parseToken(settings.token).index);
     this.#writes = new Writes(this);
     this.#reads = new Reads(this);
     this.#deadlines = new Deadlines(env.clock, (nowMs) =>
@@ -211,7 +216,10 @@ export class Engine implements Context {
 
   #up(): void {
     const hello = this.connection.link?.hello;
-    if (hello !== null && hello !== undefined) this.#limits = limitsOf(hello);
+    if (hello !== null && hello !== undefined) {
+      this.#limits = limitsOf(hello);
+      if (hello.clusterId !== '') this.seen.clusterId = hello.clusterId;
+    }
     this.#onUp();
     this.planSend();
   }
@@ -238,12 +246,18 @@ export class Engine implements Context {
       const error = fromWireError(answer.error);
       if (!this.#writes.refused(answer.id, error)) this.#reads.refused(answer.id, error);
     } else if (answer.type === 'write') {
-      const meta: Meta = { consistency: 'linearizable', replica, ...answer.meta };
-      this.#writes.answered(answer.id, answer, meta);
+      this.#writes.answered(answer.id, answer, this.#metaOf(answer.meta, replica));
     } else {
       const at = 'meta' in answer ? answer.meta : NOWHERE;
-      this.#reads.answered(answer.id, answer, { consistency: 'any', replica, ...at });
+      this.#reads.answered(answer.id, answer, this.#metaOf(at, replica));
     }
+  }
+
+  /** Reads state the level themselves. */
+  #metaOf(answer: AnswerMeta, replica: string): Meta {
+    const { seen } = this;
+    seen.note(answer.appliedIndex);
+    return { level: 'linearizable', replica, token: seen.tokenAt(answer.appliedIndex), ...answer };
   }
 
   #watchRead(call: PendingCall, limits: CallLimits): void {
@@ -267,7 +281,10 @@ export class Engine implements Context {
 }
 
 /** Refusals that tell a caller more than that his time is up. */
-const SAYS_MORE: ReadonlySet<string> = new Set(['NO_QUORUM', 'OVERLOADED', 'FUTURE_REVISION']);
+const SAYS_MORE: ReadonlySet<string> = new Set([
+  ...['NO_QUORUM', 'REPLICA_BEHIND', 'OVERLOADED', 'FUTURE_REVISION'],
+  ...['SESSION_BEHIND', 'STALE_BOUND_EXCEEDED'],
+]);
 
 /** Of answers that say themselves where they are from. */
 const NOWHERE = {

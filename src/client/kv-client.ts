@@ -2,33 +2,34 @@ import { asBalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkKey, checkOperation } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
-import type { Consistency, ReplicaStatus } from '../rpc/protocol.js';
+import type { ReplicaStatus } from '../rpc/protocol.js';
 import { ClusterAdmin } from './cluster-admin.js';
 import { type Codec, decodeKeyText, decodeValue, encodeValue } from './codec.js';
+import { checkConsistency, type ReadTarget, toReadTarget } from './consistency.js';
 import { Engine } from './engine.js';
 import type { Environment } from './environment.js';
 import {
   type CallOptions,
   type ConnectOptions,
-  checkConsistency,
-  checkRevision,
   invalid,
   type KeyForm,
+  type KeysOnlyOptions,
+  type KeysOptions,
   type RangeOptions,
   type ReadOptions,
   toSettings,
 } from './options.js';
 import {
-  type CallLimits,
   type DeleteResult,
   type Meta,
   PendingDelete,
   PendingPut,
   type PutResult,
 } from './pending.js';
-import { type Page, type PageQuery, PendingGet, PendingRead } from './pending-read.js';
-import { readRange, toLimit, toPageQuery } from './range.js';
-import { PageRequest, StatusRequest } from './read-request.js';
+import { type Page, type PageQuery, PendingRead } from './pending-read.js';
+import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
+import { StatusRequest } from './read-request.js';
+import { ReadRouter } from './read-router.js';
 
 /** A key as text (its UTF-8 bytes count) or as bytes. */
 export type Key = string | Uint8Array;
@@ -56,6 +57,13 @@ export interface RangeItem<Out, Keys extends KeyForm> {
   readonly meta: Meta;
 }
 
+export interface CountResult {
+  readonly count: number;
+  /** As of this revision. */
+  readonly revision: number;
+  readonly meta: Meta;
+}
+
 const NO_OPTIONS = {};
 
 /**
@@ -78,6 +86,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   /** The members of the cluster, and changes of them. */
   readonly cluster: ClusterAdmin;
   readonly #engine: Engine;
+  readonly #reads: ReadRouter;
   readonly #codec: Codec<In, Out>;
   readonly #keys: KeyForm;
 
@@ -85,8 +94,18 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   constructor(engine: Engine, options: { readonly codec: Codec<In, Out>; readonly keys: KeyForm }) {
     this.cluster = new ClusterAdmin(engine);
     this.#engine = engine;
+    this.#reads = new ReadRouter(engine);
     this.#codec = options.codec;
     this.#keys = options.keys;
+  }
+
+  /**
+   * Stands for all that this client has seen: the latest of the answers to its writes and reads. Whoever
+   * gets it reads at least that, also in another process: `connect({ token })` with `session` reads, or
+   * `get(key, { consistency: { session: token } })`.
+   */
+  get token(): string {
+    return this.#engine.seen.token;
   }
 
   /**
@@ -131,7 +150,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   /**
    * Reads `key`.
    *
-   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `COMPACTED`, `FUTURE_REVISION`,
+   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `COMPACTED`, `FUTURE_REVISION`, `SESSION_BEHIND` and
+   *   `STALE_BOUND_EXCEEDED` (no replica at hand kept the level in time), `CLUSTER_MISMATCH` (of the token),
    *   `VALUE_NOT_DECODABLE` (the bytes are not what the codec expects), and see {@link Client}
    * @example
    * ```ts
@@ -143,19 +163,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   get(key: Key, options: ReadOptions = NO_OPTIONS): Promise<GetResult<Out>> {
     return new Promise((resolve, reject) => {
       const limits = this.#engine.callLimits(options);
-      const query = {
-        key: keyBytes(key),
-        consistency: this.#consistency(options),
-        bound: 0,
-        revision: revisionOf(options),
-      };
+      const query = { key: keyBytes(key), ...this.#target(options) };
       checkKey(query.key, this.#engine.limits);
-      const call = new PendingGet(
-        { query, limits },
-        (item, meta) => resolve(this.#toGetResult(item, meta)),
-        reject,
-      );
-      this.#engine.get(call, limits);
+      const deliver = (item: KeyValue | null, meta: Meta): void =>
+        resolve(this.#toGetResult(item, meta));
+      this.#reads.get(query, limits, deliver, reject);
     });
   }
 
@@ -172,14 +184,31 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * }
    * ```
    */
-  async *range(options: RangeOptions = {}): AsyncGenerator<RangeItem<Out, Keys>, void, undefined> {
-    const query = toPageQuery(options, this.#consistency(options));
-    const found = readRange(
-      (page, unwanted) => this.#fetchPage(page, options, unwanted),
-      query,
-      toLimit(options.limit),
-    );
-    for await (const { item, meta } of found) yield this.#toRangeItem(item, meta);
+  range(options: KeysOnlyOptions): AsyncGenerator<RangeItem<undefined, Keys>, void, undefined>;
+  range(options?: RangeOptions): AsyncGenerator<RangeItem<Out, Keys>, void, undefined>;
+  async *range(
+    options: RangeOptions | KeysOnlyOptions = {},
+  ): AsyncGenerator<RangeItem<Out | undefined, Keys>, void, undefined> {
+    const query = toPageQuery(options, this.#target(options));
+    const fetchPage = (page: PageQuery, unwanted: AbortSignal): Promise<Page> =>
+      this.#fetchPage(page, options, unwanted);
+    for await (const { item, meta } of readRange(fetchPage, query, options)) {
+      yield this.#toRangeItem(item, meta, 'keysOnly' in options && options.keysOnly);
+    }
+  }
+
+  /**
+   * How many keys there are, as of one revision. Only numbers travel.
+   *
+   * @throws BalsaError `COMPACTED`, `FUTURE_REVISION`, and see {@link Client}
+   * @example
+   * ```ts
+   * const { count } = await db.count({ prefix: 'user/' });
+   * ```
+   */
+  async count(options: KeysOptions = {}): Promise<CountResult> {
+    const query = toCountQuery(options, this.#target(options));
+    return countRange((page, unwanted) => this.#fetchPage(page, options, unwanted), query);
   }
 
   /**
@@ -216,6 +245,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * Closes the client. Calls without an answer fail with `CLIENT_CLOSED`; await them first.
    */
   close(): Promise<void> {
+    this.#reads.close();
     this.#engine.close();
     return Promise.resolve();
   }
@@ -226,11 +256,10 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
 
   // -------------------------------------------------------------------------------------------
 
-  #consistency(options: ReadOptions): Consistency {
-    const { consistency } = options;
-    if (consistency === undefined) return this.#engine.settings.consistency;
-    checkConsistency(consistency);
-    return consistency;
+  #target({ consistency, revision }: ReadOptions): ReadTarget {
+    const { settings, seen } = this.#engine;
+    if (consistency !== undefined) checkConsistency(consistency);
+    return toReadTarget(consistency ?? settings.consistency, revision, seen);
   }
 
   #toGetResult(item: KeyValue | null, meta: Meta): GetResult<Out> {
@@ -242,24 +271,19 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     return { value, modRevision, createRevision, version, meta };
   }
 
-  #toRangeItem(item: KeyValue, meta: Meta): RangeItem<Out, Keys> {
+  #toRangeItem(item: KeyValue, meta: Meta, keysOnly: boolean): RangeItem<Out | undefined, Keys> {
     const { modRevision, createRevision, version } = item;
     const key = this.#keys === 'text' ? decodeKeyText(item.key) : Buffer.from(item.key);
-    const value = decodeValue(this.#codec, item.key, item.value);
+    const value = keysOnly ? undefined : decodeValue(this.#codec, item.key, item.value);
     // Keys is the type of #keys; the compiler cannot see that.
     const typedKey = key as RangeItem<Out, Keys>['key'];
     return { key: typedKey, value, modRevision, createRevision, version, meta };
   }
 
-  #fetchPage(query: PageQuery, options: RangeOptions, unwanted: AbortSignal): Promise<Page> {
+  #fetchPage(query: PageQuery, options: KeysOptions, unwanted: AbortSignal): Promise<Page> {
     return new Promise((resolve, reject) => {
-      const limits: CallLimits = this.#engine.callLimits(options);
-      const call = new PendingRead<Omit<Page, 'meta'>>(
-        limits,
-        (page, meta) => resolve({ ...page, meta }),
-        reject,
-      );
-      this.#engine.ask(new PageRequest(query, call), call, { ...limits, unwanted });
+      const limits = { ...this.#engine.callLimits(options), unwanted };
+      this.#reads.page(query, limits, resolve, reject);
     });
   }
 }
@@ -292,10 +316,4 @@ function keyBytes(key: Key): Uint8Array {
   throw invalid(
     `a key must be a string or a Uint8Array, found ${key === null ? 'null' : typeof key}`,
   );
-}
-
-function revisionOf(options: ReadOptions): number | null {
-  if (options.revision === undefined) return null;
-  checkRevision(options.revision);
-  return options.revision;
 }

@@ -1,7 +1,13 @@
 import { parseAddress } from '../base/address.js';
 import { BalsaError } from '../base/errors.js';
-import { CONSISTENCY_LEVELS, type Consistency } from '../rpc/protocol.js';
 import type { Codec } from './codec.js';
+import { type ConsistencyOption, checkConsistency } from './consistency.js';
+import { checkDuration, invalid } from './invalid.js';
+import { parseToken } from './session-token.js';
+
+export { checkDuration, checkRevision, invalid } from './invalid.js';
+
+export type ReadFrom = 'leader' | 'spread';
 
 /** In which form keys are given back. */
 export type KeyForm = 'text' | 'bytes';
@@ -26,7 +32,23 @@ export interface ConnectOptions<
   /** Time limit of `connect`, in milliseconds; 0: none. Default 5000. */
   readonly connectTimeoutMs?: number | undefined;
   /** How fresh reads are unless they say otherwise. Default `linearizable`. */
-  readonly consistency?: Consistency | undefined;
+  readonly consistency?: ConsistencyOption | undefined;
+  /**
+   * A session token (`db.token`, `meta.token`) of this or another client: `session` reads see at least
+   * what that one had seen.
+   */
+  readonly token?: string | undefined;
+  /**
+   * Which replica serves reads: that of the one link to the `leader` (default), or all members in turn
+   * over a link to each (`spread`). Linearizable reads go to the leader all the same, unless
+   * `spreadLinearizable`.
+   */
+  readonly readFrom?: ReadFrom | undefined;
+  /**
+   * With `readFrom: 'spread'`: linearizable reads are spread, too. A follower asks the leader what it must
+   * have, and serves the read itself: that takes longer, and takes work off the leader. Default `false`.
+   */
+  readonly spreadLinearizable?: boolean | undefined;
   /** Refuse replicas of any other cluster. Default: the cluster of the first replica that answers. */
   readonly clusterId?: string | undefined;
   /** What the application calls itself, for the logs of the replicas. Default `balsa`. */
@@ -53,27 +75,49 @@ export interface CallOptions {
 
 /** Options of reads. */
 export interface ReadOptions extends CallOptions {
-  /**
-   * `linearizable`: sees every write that was acknowledged before the call began. `any`: some earlier
-   * state, from the replica at hand, even when that is cut off. Default: that of the client.
-   */
-  readonly consistency?: Consistency | undefined;
+  /** How fresh it is: see {@link ConsistencyOption}. Default: that of the client. */
+  readonly consistency?: ConsistencyOption | undefined;
   /** Read the store as it was at this revision. Default: the latest. */
   readonly revision?: number | undefined;
 }
 
-/** Options of {@link Client.range}. The time limit is for each page. */
-export interface RangeOptions extends ReadOptions {
+/** Which keys: of {@link Client.range} and {@link Client.count}. The time limit is for each page. */
+export interface KeysOptions extends ReadOptions {
   /** Only keys that start with this. Not together with `from` and `to`. */
   readonly prefix?: string | Uint8Array | undefined;
   /** First key. Default: the first of all. */
   readonly from?: string | Uint8Array | undefined;
   /** The key behind the last one (exclusive). Default: through the last of all. */
   readonly to?: string | Uint8Array | undefined;
+  /** Only keys that were put last at this revision or later. */
+  readonly minModRevision?: number | undefined;
+  /** Only keys that were put last at this revision or before. */
+  readonly maxModRevision?: number | undefined;
+  /** Only keys that were created at this revision or later. */
+  readonly minCreateRevision?: number | undefined;
+  /** Only keys that were created at this revision or before. */
+  readonly maxCreateRevision?: number | undefined;
+}
+
+export type SortField = 'key' | 'modRevision' | 'createRevision' | 'version';
+
+/** Options of {@link Client.range}. */
+export interface RangeOptions extends KeysOptions {
   /** Most keys to give. Default: no limit. */
   readonly limit?: number | undefined;
-  /** From the last key to the first. Default `false`. */
+  /** From the last key to the first; with `sortBy` from the highest to the lowest. Default `false`. */
   readonly reverse?: boolean | undefined;
+  /**
+   * In the order of this field, keys with an equal one in the order of the keys. Default `key`, the order
+   * of the store. For any other the client reads the whole range and holds `limit` keys, which must be
+   * given: nothing comes before all has been read.
+   */
+  readonly sortBy?: SortField | undefined;
+}
+
+/** Options of {@link Client.range} for keys without their values: less to send. */
+export interface KeysOnlyOptions extends RangeOptions {
+  readonly keysOnly: true;
 }
 
 /** {@link ConnectOptions} with everything filled in and checked, but for the codec. */
@@ -81,10 +125,15 @@ export interface Settings {
   readonly endpoints: readonly string[];
   readonly timeoutMs: number;
   readonly connectTimeoutMs: number;
-  readonly consistency: Consistency;
+  readonly consistency: ConsistencyOption;
+  readonly token: string | null;
+  readonly readFrom: ReadFrom;
+  readonly spreadLinearizable: boolean;
   readonly clusterId: string | null;
   readonly clientName: string;
   readonly followLeader: boolean;
+  /** Of a link beside the main one: what fails is not tried again there, but elsewhere. */
+  readonly pinned: boolean;
   readonly queueBytesMax: number;
 }
 
@@ -97,6 +146,9 @@ export function toSettings(options: ConnectOptions<never, unknown, KeyForm>): Se
     timeoutMs = 5000,
     connectTimeoutMs = 5000,
     consistency = 'linearizable',
+    token = null,
+    readFrom = 'leader',
+    spreadLinearizable = false,
     clusterId = null,
     clientName = 'balsa',
     followLeader = true,
@@ -105,17 +157,44 @@ export function toSettings(options: ConnectOptions<never, unknown, KeyForm>): Se
   checkDuration('timeoutMs', timeoutMs);
   checkDuration('connectTimeoutMs', connectTimeoutMs);
   checkConsistency(consistency);
+  checkReadFrom(readFrom, followLeader);
   if (!(queueBytesMax > 0)) throw invalid('queueBytesMax must be above 0');
   return {
     endpoints: checkEndpoints(options.endpoints),
     timeoutMs,
     connectTimeoutMs,
     consistency,
-    clusterId,
+    token,
+    readFrom,
+    spreadLinearizable,
+    clusterId: clusterOf(clusterId, token),
     clientName: String(clientName).slice(0, CLIENT_NAME_LENGTH_MAX),
     followLeader,
+    pinned: false,
     queueBytesMax,
   };
+}
+
+function checkReadFrom(readFrom: unknown, followLeader: boolean): void {
+  if (readFrom !== 'leader' && readFrom !== 'spread') {
+    throw invalid(`readFrom must be leader or spread, found ${String(readFrom)}`);
+  }
+  if (readFrom === 'spread' && !followLeader) {
+    throw invalid("followLeader: false stays at one replica, readFrom: 'spread' does not");
+  }
+}
+
+/** A token is of one cluster: no replica of another one will do. */
+function clusterOf(clusterId: string | null, token: string | null): string | null {
+  if (token === null) return clusterId;
+  const named = parseToken(token).clusterId;
+  if (named === '') return clusterId;
+  if (clusterId === null || clusterId === named) return named;
+  throw new BalsaError(
+    'CLUSTER_MISMATCH',
+    `the session token is of cluster ${named}, and clusterId says ${clusterId}`,
+    { outcome: 'not-applied' },
+  );
 }
 
 /** `a:1,b:2` as its parts. */
@@ -132,27 +211,4 @@ function checkEndpoints(endpoints: unknown): readonly string[] {
     if (!parsed.ok) throw invalid(`endpoints: ${parsed.problem}`);
   }
   return [...new Set(endpoints.map(String))];
-}
-
-/** @throws BalsaError `INVALID_ARGUMENT` */
-export function checkDuration(name: string, valueMs: unknown): void {
-  if (typeof valueMs === 'number' && valueMs >= 0) return;
-  throw invalid(`${name} must be a number of milliseconds from 0, found ${String(valueMs)}`);
-}
-
-/** @throws BalsaError `INVALID_ARGUMENT` */
-export function checkConsistency(level: unknown): void {
-  if (typeof level === 'string' && Object.hasOwn(CONSISTENCY_LEVELS, level)) return;
-  const known = Object.keys(CONSISTENCY_LEVELS).join(', ');
-  throw invalid(`consistency must be one of ${known}; found ${String(level)}`);
-}
-
-/** @throws BalsaError `INVALID_ARGUMENT` */
-export function checkRevision(revision: unknown): void {
-  if (Number.isSafeInteger(revision) && (revision as number) >= 0) return;
-  throw invalid(`revision must be a whole number from 0, found ${String(revision)}`);
-}
-
-export function invalid(message: string): BalsaError {
-  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
 }

@@ -6,7 +6,9 @@ import { whenAborted } from './abort.js';
 /** What an answer was really given from. */
 export interface Meta extends AnswerMeta {
   /** The level that was kept. Writes are always `linearizable`. */
-  readonly consistency: Consistency;
+  readonly level: Consistency;
+  /** Stands for what the answer was given from, for `{ session: token }`, also in another process. */
+  readonly token: string;
   /** Name of the replica that answered. */
   readonly replica: string;
 }

@@ -63,7 +63,8 @@ export class GetRequest extends ReadRequest {
     for (const call of calls) call.sent = true;
     this.consistency = calls[0].query.consistency;
     this.#revision = calls[0].query.revision;
-    this.#bound = calls[0].query.bound;
+    // Session reads of several moments go together: the latest asks for the most.
+    this.#bound = calls.reduce((bound, { query }) => Math.max(bound, query.bound), 0);
   }
 
   encode(id: number): ClientRequest {

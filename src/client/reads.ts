@@ -17,6 +17,9 @@ const OUTSTANDING_MAX = 64;
 /** Most requests that wait to be sent (again), beside gets that were never sent. */
 const WAITING_MAX = 10_000;
 
+/** What a replica says that has not heard enough; another one may have. */
+const LAGS = new Set(['SESSION_BEHIND', 'STALE_BOUND_EXCEEDED']);
+
 /** Keys of one request, in bytes. */
 const GET_BYTES_MAX = 1024 * 1024;
 
@@ -86,12 +89,13 @@ export class Reads {
     this.#asked.clear();
     this.#waiting = [...asked, ...this.#waiting];
     for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
+    if (this.#context.settings.pinned) this.#failAll(answerLost);
   }
 
   answered(id: number, answer: ClientAnswer, meta: Meta): void {
     const request = this.#asked.get(id);
     if (request === undefined) return;
-    const rest = request.answer(answer, { ...meta, consistency: request.consistency ?? 'any' });
+    const rest = request.answer(answer, { ...meta, level: request.consistency ?? 'any' });
     this.#asked.delete(id);
     if (rest !== null) this.#askAgain(rest);
     else if (this.#queues.linearizable.length + this.#queues.any.length > 0) {
@@ -104,7 +108,7 @@ export class Reads {
     if (request === undefined) return;
     this.#asked.delete(id);
     this.#heed(error);
-    if (isFinal(request, error)) {
+    if (this.#context.settings.pinned || isFinal(request, error)) {
       request.fail(error);
       this.#context.planSend();
       return;
@@ -125,6 +129,8 @@ export class Reads {
       this.#context.afterAnswers(() => connection.notLeader(leaderNamed(error)));
     } else if (error.code === 'SHUTTING_DOWN') {
       this.#context.afterAnswers(() => connection.leave(error));
+    } else if (LAGS.has(error.code)) {
+      this.#context.afterAnswers(() => connection.lags(error));
     }
   }
 
@@ -154,16 +160,21 @@ export class Reads {
   }
 
   close(): void {
-    for (const queue of Object.values(this.#queues)) {
-      for (const call of queue) this.#fail(call, clientClosed());
-    }
-    for (const request of this.#requests()) request.fail(clientClosed());
-    this.#waiting = [];
-    this.#asked.clear();
+    this.#failAll(clientClosed);
     this.#retryTimer?.cancel();
   }
 
   // -------------------------------------------------------------------------------------------
+
+  #failAll(error: () => BalsaError): void {
+    const requests = [...this.#requests()];
+    this.#waiting = [];
+    this.#asked.clear();
+    for (const queue of Object.values(this.#queues)) {
+      for (const call of queue) this.#fail(call, error());
+    }
+    for (const request of requests) request.fail(error());
+  }
 
   #askAgain(request: ReadRequest): void {
     this.#waiting.push(request);
@@ -257,7 +268,7 @@ const queueOf = ({ query }: PendingGet): 'linearizable' | 'any' =>
 const sameLevel = ({ query: first }: PendingGet, { query: next }: PendingGet): boolean =>
   first.revision === next.revision &&
   first.consistency === next.consistency &&
-  first.bound === next.bound;
+  (first.bound === next.bound || first.consistency === 'session');
 
 /** What is sent once is not sent again. A revision that does not exist at a linearizable read does not exist; another replica may lag. */
 function isFinal(request: ReadRequest, error: BalsaError): boolean {

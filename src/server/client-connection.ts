@@ -7,10 +7,12 @@ import { checkKey, checkOperation } from '../base/operation-check.js';
 import { unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
+  AnswerMeta,
   ClientAnswer,
   ClientHello,
   ClientRequest,
   MemberAddress,
+  ReadLevel,
   ReplicaHello,
 } from '../rpc/protocol.js';
 import { packReplicaFrame } from '../rpc/replica-frames.js';
@@ -255,11 +257,13 @@ export class ClientConnection {
       );
     }
     for (const key of request.keys) checkKey(key, limits);
+    checkLevel(request);
     if (request.keys.length > this.#lookupsLeft) {
       throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
     this.#whenReadable(request, (replica) => {
+      const meta = metaOf(replica, request);
       const { machine } = replica;
       const items: (KeyValue | null)[] = [];
       let bytes = 0;
@@ -269,7 +273,7 @@ export class ClientConnection {
         bytes += item === null ? 1 : item.value.byteLength + key.byteLength;
         if (bytes >= limits.rangePageBytesMax) break;
       }
-      this.#answer({ type: 'get', id: request.id, meta: replica.meta(), items });
+      this.#answer({ type: 'get', id: request.id, meta, items });
     });
   }
 
@@ -277,15 +281,16 @@ export class ClientConnection {
     if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
       throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
     }
+    checkLevel(request);
     const replica = this.#replica();
     this.#rangesUnderWay += 1;
     const done = (answer: () => void): void => {
       this.#rangesUnderWay -= 1;
       answer();
     };
-    replica.read(request.consistency, (error) => {
+    replica.read(request, (error) => {
       if (error !== null) return done(() => this.#refuse(request.id, error));
-      const meta = replica.meta();
+      const meta = metaOf(replica, request);
       const { machine } = replica;
       machine.range(request).then(
         ({ items, revision, continueFrom }) =>
@@ -309,7 +314,7 @@ export class ClientConnection {
     serve: (replica: Replica) => void,
   ): void {
     const replica = this.#replica();
-    replica.read(request.consistency, (error) => {
+    replica.read(request, (error) => {
       if (error !== null) {
         this.#refuse(request.id, error);
         return;
@@ -340,6 +345,17 @@ export class ClientConnection {
     this.#answerBytes += answerBytes(answer);
     if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
   }
+}
+
+/** What the answer to a read is given from, at the moment when its level was kept. */
+function metaOf(replica: Replica, { consistency, bound }: ReadLevel): AnswerMeta {
+  return replica.meta(consistency === 'bounded' ? bound : undefined);
+}
+
+/** What was asked for at `at` must name a revision: there is no other bound of it. */
+function checkLevel({ consistency, revision }: ReadLevel & { readonly revision: number | null }) {
+  if (consistency !== 'at' || revision !== null) return;
+  throw new BalsaError('INVALID_ARGUMENT', 'a read at the level `at` must name a revision');
 }
 
 /** What it takes in a frame and in memory, roughly. */

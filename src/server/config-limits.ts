@@ -43,6 +43,7 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   pendingRequestBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingAnswerBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingReadsMax: { min: 1, max: 10_000_000 },
+  readWaitMsMax: { min: 50, max: 600_000 },
   entryBytesMax: { min: 8 * KiB, max: 128 * MiB },
   entryOperationsMax: { min: 1, max: 1_000_000 },
   appendBytesMax: { min: 1 * KiB, max: 128 * MiB },

@@ -15,7 +15,7 @@ import type {
   Ready,
 } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
-import type { AnswerMeta, Consistency } from '../rpc/protocol.js';
+import type { AnswerMeta, ReadLevel } from '../rpc/protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { BatchAnswer } from '../statemachine/types.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
@@ -25,6 +25,7 @@ import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
 import { notLeader, Proposals, type WriteDone } from './proposals.js';
+import { ReadLevels } from './read-levels.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
 import { logPins, lowestFormat, makeNode } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
@@ -32,7 +33,7 @@ import { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
-import { type ReadDone, WaitingReads } from './waiting-reads.js';
+import type { ReadDone } from './waiting-reads.js';
 
 /** How many election timeouts a new leader may take to come forward after a transfer. */
 const TRANSFER_PATIENCE = 5;
@@ -49,7 +50,7 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #node: RaftNode;
   readonly #proposals: Proposals;
-  readonly #reads: WaitingReads;
+  readonly #reads: ReadLevels;
   readonly #changes: PendingChanges;
   readonly #transfers: PendingTransfers;
   readonly #applier: Applier;
@@ -83,7 +84,11 @@ export class Replica {
       ...{ id, clock, limits, nameOf, commandVersion },
       term: () => node.term,
     });
-    this.#reads = new WaitingReads({ limits, nameOf });
+    this.#reads = new ReadLevels({
+      ...options,
+      readableIndex: () => this.#readableIndex,
+      planTurn: () => this.#planTurn(),
+    });
     this.#changes = new PendingChanges({ id, nameOf });
     const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
@@ -105,7 +110,7 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#enqueue({ type: 'tick' }));
+    this.#ticker = new Ticker(clock, options.tickMs, () => this.#ticked());
     this.#watch(this.#store);
   }
 
@@ -172,9 +177,14 @@ export class Replica {
     return this.#snapshots.status;
   }
 
-  meta(): AnswerMeta {
+  /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
+  meta(boundMs = Number.POSITIVE_INFINITY): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
-    return { term: this.#node.term, revision, appliedIndex, stalenessMs: null, side: 'unknown' };
+    const { stalenessMs, side } = this.#reads.facts();
+    return {
+      ...{ term: this.#node.term, revision, appliedIndex, side },
+      stalenessMs: stalenessMs === null ? null : Math.min(stalenessMs, boundMs),
+    };
   }
 
   /** A message from another member. */
@@ -219,17 +229,9 @@ export class Replica {
   }
 
   /** Calls `done(null)` when {@link machine} may be read at this level. */
-  read(consistency: Consistency, done: ReadDone): void {
-    if (this.#stopped) {
-      done(stopping());
-    } else if (consistency !== 'any') {
-      this.#reads.add(done);
-      this.#planTurn();
-    } else if (this.#readable) {
-      done(null);
-    } else {
-      this.#reads.hold(done);
-    }
+  read(level: ReadLevel, done: ReadDone): void {
+    if (this.#stopped) done(stopping());
+    else this.#reads.read(level, done);
   }
 
   /**
@@ -279,6 +281,11 @@ export class Replica {
     this.#planTurn();
   }
 
+  #ticked(): void {
+    this.#enqueue({ type: 'tick' });
+    this.#reads.ticked(this.appliedIndex);
+  }
+
   #planTurn(): void {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
@@ -318,7 +325,7 @@ export class Replica {
     for (const { member } of ready.snapshots) this.#snapshots.send(member);
     this.#decideInstall(ready);
     this.#applier.advance(ready.commitIndex);
-    for (const answer of ready.reads) this.#reads.answered(answer, this.#readableIndex);
+    for (const answer of ready.reads) this.#reads.answered(answer);
     this.#compaction.consider();
     this.#options.afterTurn();
     this.#send(ready.messages.filter(isNews));
@@ -339,7 +346,7 @@ export class Replica {
     this.#machine = machine;
     this.#watch(store);
     this.#readable = true;
-    this.#reads.applied(this.#readableIndex);
+    this.#reads.applied();
     this.#options.afterTurn();
   }
 
@@ -451,7 +458,7 @@ export class Replica {
   }
 
   #afterApply(): void {
-    this.#reads.applied(this.#readableIndex);
+    this.#reads.applied();
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
     this.#events.push({ type: 'applied', index: this.appliedIndex });
     if (!this.#inTurn) this.#options.afterTurn();

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { LogIndex, MemberId, RaftEvent, ReadAnswer } from '../raft/types.js';
@@ -6,23 +7,49 @@ import { notLeader, overloaded } from './proposals.js';
 /** Called with `null` when the state may be read, else with the reason why not. */
 export type ReadDone = (error: BalsaError | null) => void;
 
+/** Reads of one turn. */
+interface Asked {
+  readonly sinceMs: number;
+  readonly reads: readonly ReadDone[];
+}
+
+interface Confirmed extends Asked {
+  readonly index: LogIndex;
+}
+
+export interface WaitingReadsOptions {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly nameOf: (member: MemberId) => string;
+  /** The core has confirmed an index that was asked for behind `askedMs`. */
+  readonly onConfirmed?: (askedMs: number, index: LogIndex) => void;
+}
+
 /**
  * Linearizable reads on their way: those of one turn ask the core together, then wait until the
  * state machine has applied the index that the core answered (thesis §6.4).
+ *
+ * None waits longer than `readWaitMsMax`: the replica may lack a part of the log, be held up by its disk,
+ * or lead a majority that answers heartbeats and cannot store anything.
  */
 export class WaitingReads {
+  readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #nameOf: (member: MemberId) => string;
+  readonly #onConfirmed: (askedMs: number, index: LogIndex) => void;
   #queue: ReadDone[] = [];
-  readonly #asked = new Map<number, ReadDone[]>();
+  /** By id: the oldest come first. */
+  readonly #asked = new Map<number, Asked>();
   /** Confirmed and waiting for apply; read indexes hardly ever come out of order. */
-  #confirmed: { readonly index: LogIndex; readonly reads: readonly ReadDone[] }[] = [];
+  #confirmed: Confirmed[] = [];
   #count = 0;
   #nextId = 1;
 
-  constructor(options: { limits: Limits; nameOf: (member: MemberId) => string }) {
+  constructor(options: WaitingReadsOptions) {
+    this.#clock = options.clock;
     this.#limits = options.limits;
     this.#nameOf = options.nameOf;
+    this.#onConfirmed = options.onConfirmed ?? (() => {});
   }
 
   add(done: ReadDone): void {
@@ -41,21 +68,25 @@ export class WaitingReads {
       return;
     }
     this.#count += 1;
-    this.#confirmed.push({ index: 0, reads: [done] });
+    this.#confirmed.push({ index: 0, sinceMs: this.#clock.monotonicMs(), reads: [done] });
   }
 
   /** All reads that arrived in this turn, as one question to the core. */
   take(): RaftEvent[] {
     if (this.#queue.length === 0) return [];
     const id = this.#nextId++;
-    this.#asked.set(id, this.#queue);
+    this.#asked.set(id, { sinceMs: this.#clock.monotonicMs(), reads: this.#queue });
     this.#queue = [];
     return [{ type: 'read', id }];
   }
 
   answered(answer: ReadAnswer, appliedIndex: LogIndex): void {
-    const reads = this.#asked.get(answer.id) ?? [];
+    const asked = this.#asked.get(answer.id);
+    // They have waited too long, and were told so.
+    if (asked === undefined) return;
     this.#asked.delete(answer.id);
+    const { sinceMs, reads } = asked;
+    if (answer.ok) this.#onConfirmed(sinceMs, answer.index);
     if (!answer.ok) {
       const leader = answer.leader === null ? null : this.#nameOf(answer.leader);
       const error =
@@ -64,7 +95,7 @@ export class WaitingReads {
     } else if (answer.index <= appliedIndex) {
       this.#settle(reads, null);
     } else {
-      this.#confirmed.push({ index: answer.index, reads });
+      this.#confirmed.push({ index: answer.index, sinceMs, reads });
     }
   }
 
@@ -77,9 +108,41 @@ export class WaitingReads {
     for (const { reads } of ripe) this.#settle(reads, null);
   }
 
+  /** Fails the reads that have waited for too long. To be called now and then. */
+  expire(appliedIndex: LogIndex): void {
+    if (this.#asked.size === 0 && this.#confirmed.length === 0) return;
+    const bornMs = this.#clock.monotonicMs() - this.#limits.readWaitMsMax;
+    for (const [id, { sinceMs, reads }] of this.#asked) {
+      if (sinceMs > bornMs) break;
+      this.#asked.delete(id);
+      this.#settle(reads, this.#unconfirmed());
+    }
+    const late = this.#confirmed.filter((c) => c.sinceMs <= bornMs);
+    if (late.length === 0) return;
+    this.#confirmed = this.#confirmed.filter((c) => c.sinceMs > bornMs);
+    for (const { index, reads } of late) this.#settle(reads, this.#behind(index, appliedIndex));
+  }
+
+  #unconfirmed(): BalsaError {
+    const { readWaitMsMax } = this.#limits;
+    const message = `no majority has confirmed within ${readWaitMsMax} ms what a read must see`;
+    return new BalsaError('NO_QUORUM', message, { details: { limit: 'readWaitMsMax' } });
+  }
+
+  #behind(index: LogIndex, appliedIndex: LogIndex): BalsaError {
+    const { readWaitMsMax } = this.#limits;
+    const message =
+      index > appliedIndex
+        ? `the read must see entry ${index}, and this replica has applied ${appliedIndex} after ${readWaitMsMax} ms`
+        : `a snapshot is being installed here, and was not done after ${readWaitMsMax} ms`;
+    const details = { limit: 'readWaitMsMax', index, appliedIndex, retryAfterMs: 50 };
+    return new BalsaError('REPLICA_BEHIND', message, { details });
+  }
+
   /** The replica stops. */
   abandon(error: BalsaError): void {
-    const all = [this.#queue, ...this.#asked.values(), ...this.#confirmed.map((c) => c.reads)];
+    const asked = [...this.#asked.values(), ...this.#confirmed].map((a) => a.reads);
+    const all = [this.#queue, ...asked];
     this.#queue = [];
     this.#asked.clear();
     this.#confirmed = [];

@@ -56,7 +56,8 @@ export class FakeStore {
 
   #client(options: StoreOptions, status: ReplicaStatus | undefined): StoreClient {
     const meta = (): Meta => ({
-      consistency: options.consistency,
+      level: options.consistency === 'any' ? 'any' : 'linearizable',
+      token: `${this.revision}@c1`,
       replica: 'n1',
       stalenessMs: null,
       side: 'unknown',
@@ -86,7 +87,7 @@ export class FakeStore {
         if (deleted) this.revision += 1;
         return { deleted, revision: this.revision, meta: meta() };
       },
-      range: (range = {}) => this.#range(range, meta()),
+      range: ((range: RangeOptions = {}) => this.#range(range, meta())) as StoreClient['range'],
       cluster: this.cluster.client,
       snapshot: () => partsOf(this.snapshotParts),
       status: async () => {

@@ -256,7 +256,7 @@ describe('staying at one replica', () => {
     const h = new Harness();
     const db = await h.connect({ endpoints: ['10.0.0.2:7001'], followLeader: false });
     const { meta } = await h.until(db.get('k'));
-    expect(meta).toMatchObject({ replica: 'n2', consistency: 'linearizable' });
+    expect(meta).toMatchObject({ replica: 'n2', level: 'linearizable' });
     expect((await h.until(db.status())).replica).toBe('n2');
     expect(h.cluster.hellos.map((hello) => hello.replica)).toEqual(['n2']);
   });

@@ -95,7 +95,7 @@ describe('time limits', () => {
     const failed = h.failure(db.get('k', { timeoutMs: 500 }));
     const { value, meta } = await h.until(db.get('k', { consistency: 'any' }));
     expect(value?.toString()).toBe('v');
-    expect(meta.consistency).toBe('any');
+    expect(meta.level).toBe('any');
     expect(await failed).toMatchObject({ code: 'NO_QUORUM', outcome: undefined });
   });
 

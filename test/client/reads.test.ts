@@ -41,7 +41,7 @@ describe('get', () => {
     ]);
     expect(results[0]).toMatchObject({ modRevision: 2, createRevision: 2, version: 1 });
     expect(results[1]).toMatchObject({ modRevision: 0, createRevision: 0, version: 0 });
-    expect(results.map((r) => r.meta.consistency)).toEqual([
+    expect(results.map((r) => r.meta.level)).toEqual([
       'linearizable',
       'linearizable',
       'linearizable',
@@ -143,8 +143,8 @@ describe('range', () => {
     expect(items.map((i) => i.value.toString())).toEqual(keys.map((key) => `value of ${key}`));
     const asked = h.cluster.received('range');
     expect(asked.map((r) => r.revision)).toEqual([null, 25, 25]);
-    expect(asked.map((r) => r.consistency)).toEqual(['linearizable', 'any', 'any']);
-    expect(items.every((i) => i.meta.consistency === 'linearizable')).toBe(true);
+    expect(asked.map((r) => r.consistency)).toEqual(['linearizable', 'session', 'session']);
+    expect(items.every((i) => i.meta.level === 'linearizable')).toBe(true);
   });
 
   test('limit is honoured across pages, and no more is asked for than is needed', async () => {

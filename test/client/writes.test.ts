@@ -22,7 +22,8 @@ describe('gathering writes into batches', () => {
     expect(h.cluster.received('write')).toHaveLength(1);
     expect(results.map((r) => r.revision)).toEqual(numbers(100).map((n) => Number(n) + 1));
     expect(results[0]?.meta).toEqual({
-      consistency: 'linearizable',
+      level: 'linearizable',
+      token: '101@cluster-a',
       stalenessMs: null,
       side: 'unknown',
       replica: 'n1',

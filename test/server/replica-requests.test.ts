@@ -4,6 +4,7 @@ import type { ConfigurationChange } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
 import { batchOf, ReplicaWorld, type TestMachine } from './replica-world.js';
 
+const LINEARIZABLE = { consistency: 'linearizable', bound: 0 } as const;
 const MEMBERS = ['n1', 'n2', 'n3'];
 
 async function given(limits: ConstructorParameters<typeof ReplicaWorld>[1] = {}) {
@@ -226,3 +227,32 @@ async function versionOfNextCommand(world: ReplicaWorld, leader: TestMachine): P
   // A msgpack tuple: its length, then its first field.
   return last?.payload[1] ?? 0;
 }
+
+describe('a read at a follower', () => {
+  test('that cannot apply fails when its time is up, and one behind it is served when it can', async () => {
+    const { world, leader } = await given();
+    const follower = world.machines.get(MEMBERS.find((id) => id !== leader.id) ?? '');
+    if (follower === undefined) throw new Error('no follower');
+    await world.converge();
+    const store = follower.vault.current;
+    const pendingBytes = store.pendingBytes.bind(store);
+    const stuck: (() => void)[] = [];
+    store.pendingBytes = () => Number.POSITIVE_INFINITY;
+    store.whenPendingBelow = (_bytes, goOn) => void stuck.push(goOn);
+    await world.write(1);
+    const answers: string[] = [];
+    const read = () => follower.replica.read(LINEARIZABLE, (error) => answers.push(told(error)));
+
+    read();
+    await world.run(world.limits.readWaitMsMax - 100);
+    expect(answers).toEqual([]);
+    read();
+    await world.run(200);
+    expect(answers).toEqual(['REPLICA_BEHIND']);
+
+    store.pendingBytes = pendingBytes;
+    for (const goOn of stuck) goOn();
+    await world.run(100);
+    expect(answers).toEqual(['REPLICA_BEHIND', 'done']);
+  });
+});

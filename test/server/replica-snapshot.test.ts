@@ -222,8 +222,8 @@ describe('the installation of a snapshot', () => {
     await world.until(() => behind.replica.snapshots.installing);
     const old = behind.replica.machine;
     const revisions: number[] = [];
-    for (const level of ['any', 'linearizable'] as const) {
-      behind.replica.read(level, (error) => {
+    for (const consistency of ['any', 'linearizable'] as const) {
+      behind.replica.read({ consistency, bound: 0 }, (error) => {
         expect(error).toBeNull();
         revisions.push(behind.replica.machine.revision);
       });

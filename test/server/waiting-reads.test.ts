@@ -1,22 +1,27 @@
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
 import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { WaitingReads } from '../../src/server/waiting-reads.js';
+import { type ReadDone, WaitingReads } from '../../src/server/waiting-reads.js';
 
 /** Reads, and what became of each: `waiting`, `served` or a code. */
 function readsWith(pendingReadsMax = 10) {
+  const now = { ms: 1000 };
   const reads = new WaitingReads({
-    limits: { ...LIMITS, pendingReadsMax },
+    clock: { ...systemClock, monotonicMs: () => now.ms },
+    limits: { ...LIMITS, pendingReadsMax, readWaitMsMax: 3000 },
     nameOf: (member) => `name-${member}`,
   });
   const became: string[] = [];
-  const add = (): void => {
+  const become = (): ReadDone => {
     const i = became.push('waiting') - 1;
-    reads.add((error) => {
+    return (error) => {
       became[i] = error === null ? 'served' : `${error.code} ${String(error.details.leader)}`;
-    });
+    };
   };
-  return { reads, became, add };
+  const add = (): void => reads.add(become());
+  const hold = (): void => reads.hold(become());
+  return { reads, became, add, hold, now };
 }
 
 describe('waiting reads', () => {
@@ -103,5 +108,79 @@ describe('waiting reads', () => {
     reads.applied(7);
     reads.answered({ id: 2, ok: true, index: 1 }, 7);
     expect(became).toEqual(Array(3).fill('SHUTTING_DOWN undefined'));
+  });
+});
+
+describe('a read that waits for readWaitMsMax', () => {
+  test('whose index is not applied is told that the replica is behind', () => {
+    const { reads, became, add, now } = readsWith();
+    add();
+    reads.take();
+    now.ms += 1000;
+    add();
+    reads.take();
+    reads.answered({ id: 1, ok: true, index: 7 }, 5);
+    reads.answered({ id: 2, ok: true, index: 7 }, 5);
+    now.ms += 1999;
+    reads.expire(5);
+    expect(became).toEqual(['waiting', 'waiting']);
+    now.ms += 1;
+    reads.expire(5);
+    expect(became).toEqual(['REPLICA_BEHIND undefined', 'waiting']);
+    reads.applied(7);
+    expect(became).toEqual(['REPLICA_BEHIND undefined', 'served']);
+  });
+
+  test('says how far the replica is, and may be tried again', () => {
+    const { reads, now } = readsWith();
+    const errors: (BalsaError | null)[] = [];
+    reads.add((error) => errors.push(error));
+    reads.take();
+    reads.answered({ id: 1, ok: true, index: 7 }, 5);
+    now.ms += 3000;
+    reads.expire(5);
+    expect(errors).toMatchObject([
+      {
+        retryable: true,
+        message: 'the read must see entry 7, and this replica has applied 5 after 3000 ms',
+        details: { limit: 'readWaitMsMax', index: 7, appliedIndex: 5 },
+      },
+    ]);
+  });
+
+  test('and whose index is not known is told that no majority confirmed it, and once', () => {
+    const { reads, became, add, now } = readsWith();
+    add();
+    reads.take();
+    now.ms += 3000;
+    add();
+    reads.take();
+    reads.expire(5);
+    expect(became).toEqual(['NO_QUORUM undefined', 'waiting']);
+    reads.answered({ id: 1, ok: true, index: 7 }, 5);
+    reads.answered({ id: 2, ok: true, index: 7 }, 5);
+    reads.applied(7);
+    expect(became).toEqual(['NO_QUORUM undefined', 'served']);
+  });
+
+  test('for a state that a snapshot brings is told so too', () => {
+    const { reads, became, hold, now } = readsWith();
+    hold();
+    now.ms += 3000;
+    reads.expire(5);
+    expect(became).toEqual(['REPLICA_BEHIND undefined']);
+  });
+
+  test('makes room for others', () => {
+    const { reads, became, add, now } = readsWith(2);
+    add();
+    reads.take();
+    reads.answered({ id: 1, ok: true, index: 7 }, 5);
+    add();
+    reads.take();
+    now.ms += 3000;
+    reads.expire(5);
+    add();
+    expect(became.at(-1)).toBe('waiting');
   });
 });

@@ -78,7 +78,8 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     driftPercentMax: leaseMs === 0 ? 10 : LEASE_DRIFT_PERCENT_MAX,
     priorities: drawPriorities(random),
     spares: pick(random, [0, 1, 2]),
-    limits: drawLimits(random),
+    // Not drawn: seeds that found something stay what they are.
+    limits: { ...drawLimits(random), readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax },
     usesCodec: random.int(3) === 0,
     weather: drawWeather(random),
     disk: drawDisk(random),

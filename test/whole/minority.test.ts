@@ -47,7 +47,7 @@ describe.each(['leader', 'follower'] as const)('a %s that is left alone of three
     expect(tookMs).toBeLessThan(6000);
     const any = await db.get('before', { consistency: 'any' });
     expect(any.value?.toString()).toBe('the cut');
-    expect(any.meta).toMatchObject({ consistency: 'any', replica: survivor });
+    expect(any.meta).toMatchObject({ level: 'any', replica: survivor });
 
     await restartAll();
     await db.put(`after-${left}`, 'y', { timeoutMs: 20_000 });

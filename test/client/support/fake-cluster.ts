@@ -261,6 +261,27 @@ export class FakeReplica {
     for (const stream of [...this.streams]) stream.drop();
   }
 
+  /** What it has applied, when that is less than the others; one entry made each revision then. */
+  lagsAt: { readonly appliedIndex: number; readonly revision: number } | null = null;
+  /** How old its state is. */
+  stalenessMs: number | null = 0;
+
+  meta(): AnswerMeta {
+    return { ...this.#cluster.meta(), ...this.lagsAt, stalenessMs: this.stalenessMs };
+  }
+
+  /** The levels that it cannot keep. */
+  refuses(request: ClientRequest): BalsaError | null {
+    if (!('consistency' in request)) return null;
+    const { consistency, bound } = request;
+    const { appliedIndex } = this.meta();
+    if (consistency === 'session' && bound > appliedIndex) return refusal('SESSION_BEHIND');
+    if (consistency === 'bounded' && (this.stalenessMs ?? Number.POSITIVE_INFINITY) > bound) {
+      return refusal('STALE_BOUND_EXCEEDED');
+    }
+    return null;
+  }
+
   /** What its status has different from that of the others. */
   status: Partial<ReplicaStatus> = {};
 
@@ -362,15 +383,18 @@ export class FakeStream {
   serve(request: ClientRequest, replica: FakeReplica): ClientAnswer {
     const cluster = this.#cluster;
     const { id } = request;
-    const meta = cluster.meta();
+    const meta = replica.meta();
     const changes = request.type === 'write' || request.type === 'admin';
-    const needsLeader = changes || ('consistency' in request && request.consistency !== 'any');
+    const needsLeader =
+      changes || ('consistency' in request && request.consistency === 'linearizable');
     const follows = changes && replica.leader !== replica.name;
     if (needsLeader && (replica.leader === null || follows)) {
       const details = { leader: replica.leader };
       const outcome = changes ? { outcome: 'not-applied' as const } : {};
       return errorAnswer(id, refusal('NOT_LEADER', { ...outcome, details }));
     }
+    const refused = replica.refuses(request);
+    if (refused !== null) return errorAnswer(id, refused);
     switch (request.type) {
       case 'write': {
         const results = cluster.apply(this.sessionId, request);
@@ -378,7 +402,8 @@ export class FakeStream {
         return { type: 'write', id, meta: cluster.meta(), results };
       }
       case 'get': {
-        const items = request.keys.map((key) => cluster.at(toMapKey(key), request.revision));
+        const revision = request.revision ?? meta.revision;
+        const items = request.keys.map((key) => cluster.at(toMapKey(key), revision));
         return { type: 'get', id, meta, items };
       }
       case 'range':
@@ -405,7 +430,8 @@ export class FakeStream {
   }
 
   #range(request: Extract<ClientRequest, { type: 'range' }>, replica: FakeReplica): ClientAnswer {
-    const { history, revision: latest } = this.#cluster;
+    const { history } = this.#cluster;
+    const { revision: latest } = replica.meta();
     const revision = request.revision ?? latest;
     const from = toMapKey(request.from);
     const to = request.to === null ? null : toMapKey(request.to);
@@ -418,7 +444,7 @@ export class FakeStream {
     const lastKey = page.at(-1)?.key ?? Buffer.of();
     const bound = request.reverse ? lastKey : next?.key;
     const continueFrom = next === undefined ? null : fromMapKey(toMapKey(bound ?? next.key));
-    const meta = this.#cluster.meta();
+    const meta = replica.meta();
     const { id } = request;
     return { type: 'range', id, meta, items: page, revision, continueFrom, count: page.length };
   }

@@ -1,0 +1,18 @@
+import { BalsaError } from '../base/errors.js';
+
+/** @returns BalsaError `INVALID_ARGUMENT` */
+export function invalid(message: string): BalsaError {
+  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+export function checkDuration(name: string, valueMs: unknown): void {
+  if (typeof valueMs === 'number' && valueMs >= 0) return;
+  throw invalid(`${name} must be a number of milliseconds from 0, found ${String(valueMs)}`);
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+export function checkRevision(revision: unknown): void {
+  if (Number.isSafeInteger(revision) && (revision as number) >= 0) return;
+  throw invalid(`revision must be a whole number from 0, found ${String(revision)}`);
+}
