@@ -17,6 +17,9 @@ const STAGGER_MS = 100;
  */
 const PROBE_MS = 500;
 
+/** No leader for so long: that is no election any more, but a majority that is missing. */
+const LEADERLESS_MS = 1000;
+
 /** A leader that was silent for this long with requests open may be hung: others are asked. */
 const SILENCE_MS = 1000;
 
@@ -169,7 +172,8 @@ export class Connection {
     const wasUp = this.#link !== null || this.#wasUpMs >= sinceMs;
     if (!wasUp) return { code: 'UNREACHABLE', why: `no endpoint answers (${this.describe()})` };
     const wasReady = this.ready || this.#wasReadyMs >= sinceMs;
-    if (needsLeader && !wasReady) {
+    const isLeaderless = !this.ready && this.#nowMs() - this.#wasReadyMs >= LEADERLESS_MS;
+    if (needsLeader && (!wasReady || isLeaderless)) {
       return { code: 'NO_QUORUM', why: `no leader was found (${this.describe()})` };
     }
     return {
