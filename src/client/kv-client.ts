@@ -1,4 +1,4 @@
-import { asBalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkKey, checkOperation } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
@@ -305,9 +305,21 @@ export async function openClient<In, Out, Keys extends KeyForm>(
     await engine.connect();
   } catch (error) {
     engine.close();
-    throw asBalsaError(error);
+    throw ofToken(asBalsaError(error), options.token);
   }
   return new Client<In, Out, Keys>(engine, { codec, keys });
+}
+
+/** Whoever gave a token and no cluster is told which of them it is about. */
+function ofToken(error: BalsaError, token: string | undefined): BalsaError {
+  if (token === undefined || error.code !== 'CLUSTER_MISMATCH') return error;
+  return new BalsaError(
+    error.code,
+    `the session token ${token} is of another cluster: ${error.message}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function keyBytes(key: Key): Uint8Array {

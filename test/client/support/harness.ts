@@ -58,6 +58,15 @@ export class Harness {
     throw new Error(`not settled after ${limitMs} ms`);
   }
 
+  /** What is iterated over, time passing as needed. */
+  async *drain<T>(items: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+    for (;;) {
+      const next = await this.until(items.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  }
+
   /** The error that the promise fails with, time passing as needed. */
   async failure(promise: Promise<unknown>): Promise<BalsaError> {
     const error = await this.until(
