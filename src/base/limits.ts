@@ -9,13 +9,13 @@ export const LIMITS = {
   /** Longest key, in bytes (`KEY_TOO_LARGE`). */
   keyBytesMax: 64 * KiB,
   /** Longest value, in bytes (`VALUE_TOO_LARGE`). */
-  valueBytesMax: 1 * MiB,
+  valueBytesMax: 16 * MiB,
   /** Most operations in one batch of a client (`BATCH_TOO_LARGE`). */
   operationsPerBatchMax: 2048,
   /** Most bytes of one batch of a client; one operation of any legal size fits (`BATCH_TOO_LARGE`). */
-  batchBytesMax: 2 * MiB,
+  batchBytesMax: 18 * MiB,
   /** Longest frame on any stream, in bytes (`FRAME_INVALID`). */
-  frameBytesMax: 16 * MiB,
+  frameBytesMax: 32 * MiB,
   /** Batches that one session may have unanswered (`OVERLOADED`). */
   batchesPerSessionMax: 64,
   /** Sessions that are remembered; the one idle longest goes first (`SESSION_EXPIRED`). */
@@ -28,6 +28,10 @@ export const LIMITS = {
   txnReadKeysMax: 10_000,
   /** Most bytes that the reads of one transaction give (`RANGE_TOO_LARGE`). */
   txnReadBytesMax: 1 * MiB,
+  /** Keys that the ranges of one log entry look at, all together (`OVERLOADED`). */
+  entryReadKeysMax: 200_000,
+  /** Bytes of keys and values in the answer of one batch; a single one may exceed it (`OVERLOADED`). */
+  batchAnswerBytesMax: 8 * MiB,
   /** Shortest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
   leaseTtlMsMin: 1000,
   /** Longest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */
@@ -38,6 +42,8 @@ export const LIMITS = {
   leaseKeysMax: 10_000,
   /** Namespaces (`NAMESPACES_TOO_MANY`). */
   namespacesMax: 1000,
+  /** Keys that a new namespace may find under its prefix (`RANGE_TOO_LARGE`): they are counted at once. */
+  namespaceKeysFoundMax: 100_000,
   /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */
@@ -67,7 +73,7 @@ export const LIMITS = {
    * the time limit of a client's call, so that it hears why.
    */
   readWaitMsMax: 3000,
-  /** Most bytes of commands in one log entry. */
+  /** Most bytes of commands in one log entry (a single batch may exceed it). */
   entryBytesMax: 4 * MiB,
   /** Most operations in one log entry (a single batch may exceed it): it is applied in one go. */
   entryOperationsMax: 8192,

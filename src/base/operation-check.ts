@@ -53,6 +53,22 @@ export function checkOperation(operation: WriteOperation, limits: Limits): void 
   }
 }
 
+/** An operation that touches a number of keys that only the state knows counts as so many. */
+const RANGE_COST = 256;
+
+/** How much work it is to apply, in operations on one key each; roughly. */
+export function operationCost(operation: WriteOperation): number {
+  switch (operation.type) {
+    case 'txn':
+      return 1 + txnSize(operation);
+    case 'delete-range':
+    case 'lease-revoke':
+      return RANGE_COST;
+    default:
+      return 1;
+  }
+}
+
 function checkTxn(txn: TxnOperation, limits: Limits): void {
   const size = txnSize(txn);
   if (size > limits.txnOperationsMax) {

@@ -7,6 +7,9 @@ import type { Context } from './context.js';
 import { cancelled, clientClosed, type Meta, type PendingWrite } from './pending.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
 
+/** Writes go into one batch up to this size; more would make all of them wait for the last one. */
+const BATCH_TARGET_BYTES = 2 * 1024 * 1024;
+
 /** Most batches without an answer. */
 const OUTSTANDING_MAX = 32;
 
@@ -142,8 +145,9 @@ export class Writes {
 
   get #bounds(): BatchBounds {
     const { operationsPerBatchMax, batchBytesMax } = this.#context.limits;
-    // Room for the header of the list.
-    return { operationsMax: operationsPerBatchMax, bytesMax: batchBytesMax - 5 };
+    // Room for the header of the list. A single write may be larger than the target.
+    const bytesMax = Math.min(batchBytesMax - 5, BATCH_TARGET_BYTES);
+    return { operationsMax: operationsPerBatchMax, bytesMax };
   }
 
   #mayBegin(): boolean {

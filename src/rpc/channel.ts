@@ -9,11 +9,16 @@ import {
 } from '@grpc/grpc-js';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
+import { FrameAssembler } from './frame-parts.js';
+import { FrameQueue } from './frame-queue.js';
 
 /** One side of a stream of frames. What it carries is settled by the frames themselves. */
 export interface Channel {
-  /** Best effort, in order. Does nothing once the channel is closed. */
-  send(frame: Buffer): void;
+  /**
+   * Best effort, in order; a large frame goes in parts (`frame-parts`). An urgent one (a small one) overtakes
+   * large ones that wait. Does nothing once the channel is closed.
+   */
+  send(frame: Buffer, isUrgent?: boolean): void;
   /** Bytes handed to {@link send} that the network has not taken yet. */
   readonly pendingBytes: number;
   /**
@@ -78,20 +83,26 @@ export function dial(options: DialOptions): Channel {
 
 class GrpcChannel implements Channel {
   readonly #call: ClientDuplexStream<Buffer, Buffer>;
-  #pendingBytes = 0;
+  readonly #queue: FrameQueue;
   #open = true;
   #ending: NodeJS.Timeout | null = null;
 
   constructor(call: ClientDuplexStream<Buffer, Buffer>, options: DialOptions, release: () => void) {
     this.#call = call;
+    this.#queue = new FrameQueue((message, taken) => call.write(message, taken));
     const close = (code: status, details: string): void => {
       if (!this.#open) return;
       this.#open = false;
       if (this.#ending !== null) clearTimeout(this.#ending);
+      this.#queue.clear();
       release();
       options.onClose(closeReason(options.address, code, details));
     };
-    call.on('data', options.onFrame);
+    const assembler = new FrameAssembler(options.frameBytesMax);
+    call.on('data', (message: Buffer) => {
+      const frame = assembler.take(message);
+      if (frame !== null) options.onFrame(frame);
+    });
     // Both come for one failure; without a listener of its own 'error' would end the process.
     call.on('error', (error) =>
       close((error as { code?: status }).code ?? status.UNKNOWN, error.message),
@@ -100,21 +111,17 @@ class GrpcChannel implements Channel {
   }
 
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#queue.pendingBytes;
   }
 
-  send(frame: Buffer): void {
-    if (!this.#open || this.#ending !== null) return;
-    this.#pendingBytes += frame.byteLength;
-    this.#call.write(frame, () => {
-      this.#pendingBytes -= frame.byteLength;
-    });
+  send(frame: Buffer, isUrgent = false): void {
+    if (this.#open && this.#ending === null) this.#queue.send(frame, isUrgent);
   }
 
   end(): void {
     if (!this.#open || this.#ending !== null) return;
     this.#ending = afterEndTime(() => this.abort());
-    this.#call.end();
+    this.#queue.whenEmpty(() => this.#call.end());
   }
 
   abort(): void {
@@ -140,53 +147,83 @@ function plainReason(details: string): string {
   return /\bconnect E[A-Z]+\b/.exec(details)?.[0] ?? details.replace(/^\d+ [A-Z_]+: /, '');
 }
 
-/** The replica's end of a stream that somebody else dialled. `onClose` comes once. */
+export interface AcceptHandlers {
+  readonly frameBytesMax: number;
+  readonly onFrame: (frame: Buffer) => void;
+  /** Called once. */
+  readonly onClose: () => void;
+}
+
+/** The replica's end of a stream that somebody else dialled. */
 export function acceptedChannel(
   call: ServerDuplexStream<Buffer, Buffer>,
-  handlers: { readonly onFrame: (frame: Buffer) => void; readonly onClose: () => void },
+  handlers: AcceptHandlers,
 ): Channel {
-  let pendingBytes = 0;
-  let open = true;
-  let ending: NodeJS.Timeout | null = null;
-  const close = (): void => {
-    if (!open) return;
-    open = false;
-    handlers.onClose();
-  };
-  // gRPC says 'finish' when it has got the last frame, but the network may not have taken it yet.
-  const end = (): void => {
-    ending ??= afterEndTime(() => reset(call));
-    call.end();
-  };
-  call.on('data', handlers.onFrame);
-  call.on('end', () => {
-    close();
-    end();
-  });
-  for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, close);
-  for (const event of ['cancelled', 'close']) {
-    call.on(event, () => {
-      if (ending !== null) clearTimeout(ending);
-    });
+  return new AcceptedChannel(call, handlers);
+}
+
+class AcceptedChannel implements Channel {
+  readonly #call: ServerDuplexStream<Buffer, Buffer>;
+  readonly #onClose: () => void;
+  readonly #queue: FrameQueue;
+  #open = true;
+  #ending: NodeJS.Timeout | null = null;
+
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, handlers: AcceptHandlers) {
+    this.#call = call;
+    this.#onClose = handlers.onClose;
+    this.#queue = new FrameQueue((message, taken) => call.write(message, taken));
+    this.#listen(call, handlers);
   }
-  return {
-    get pendingBytes() {
-      return pendingBytes;
-    },
-    send(frame) {
-      if (!open || ending !== null) return;
-      pendingBytes += frame.byteLength;
-      call.write(frame, () => {
-        pendingBytes -= frame.byteLength;
+
+  get pendingBytes(): number {
+    return this.#queue.pendingBytes;
+  }
+
+  send(frame: Buffer, isUrgent = false): void {
+    if (this.#open && this.#ending === null) this.#queue.send(frame, isUrgent);
+  }
+
+  end(): void {
+    if (this.#open) this.#end();
+  }
+
+  abort(): void {
+    if (this.#open) reset(this.#call);
+  }
+
+  #listen(call: ServerDuplexStream<Buffer, Buffer>, handlers: AcceptHandlers): void {
+    const assembler = new FrameAssembler(handlers.frameBytesMax);
+    call.on('data', (message: Buffer) => {
+      const frame = assembler.take(message);
+      if (frame !== null) handlers.onFrame(frame);
+    });
+    call.on('end', () => {
+      this.#close();
+      this.#end();
+    });
+    for (const event of ['error', 'cancelled', 'close', 'finish']) {
+      call.on(event, () => this.#close());
+    }
+    for (const event of ['cancelled', 'close']) {
+      call.on(event, () => {
+        this.#queue.clear();
+        if (this.#ending !== null) clearTimeout(this.#ending);
       });
-    },
-    end() {
-      if (open) end();
-    },
-    abort() {
-      if (open) reset(call);
-    },
-  };
+    }
+  }
+
+  #close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#onClose();
+  }
+
+  // gRPC says 'finish' when it has got the last frame, but the network may not have taken it yet.
+  #end(): void {
+    this.#ending ??= afterEndTime(() => reset(this.#call));
+    this.#queue.whenEmpty(() => this.#call.end());
+  }
 }
 
 /**

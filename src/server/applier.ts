@@ -108,18 +108,55 @@ export class Applier {
     });
   }
 
-  #apply(entries: readonly Entry[]): void {
-    const { failpoints, onApplied } = this.#options;
+  /** Those from `first` on. */
+  #apply(entries: readonly Entry[], first = 0): void {
     const { machine } = this.#state;
-    assert(entries.length > 0, 'what is not applied is in the log');
-    for (const entry of entries) {
+    assert(entries.length > first, 'what is not applied is in the log');
+    for (let at = first; at < entries.length; at += 1) {
       // A callback of the entry before may have stopped the replica.
       if (this.#stopped) return;
-      failpoints.hit('apply.before-entry');
-      const answers = machine.apply(entry);
-      failpoints.hit('apply.after-entry');
-      onApplied(entry, answers);
+      const entry = entries[at] as Entry;
+      const ahead = machine.prepare(entry);
+      if (ahead !== null) {
+        if (at > first) this.#options.onProgress();
+        this.#applyBehind(ahead, entries, at);
+        return;
+      }
+      this.#applyOne(entry);
     }
+    this.#finishSlice();
+  }
+
+  /** Goes on with the entry at `at` when what it reads has been read ahead; nothing is applied meanwhile. */
+  #applyBehind(ahead: Promise<void>, entries: readonly Entry[], at: number): void {
+    this.#busy = true;
+    const generation = this.#generation;
+    const isOver = (): boolean => this.#stopped || generation !== this.#generation;
+    ahead.then(
+      () => {
+        if (isOver()) return;
+        this.#guard(() => {
+          this.#applyOne(entries[at] as Entry);
+          if (at + 1 < entries.length) this.#apply(entries, at + 1);
+          else this.#finishSlice();
+        });
+      },
+      (error: unknown) => {
+        if (!isOver()) this.#options.onFailure(error);
+      },
+    );
+  }
+
+  #applyOne(entry: Entry): void {
+    const { failpoints, onApplied } = this.#options;
+    failpoints.hit('apply.before-entry');
+    const answers = this.#state.machine.apply(entry);
+    failpoints.hit('apply.after-entry');
+    onApplied(entry, answers);
+  }
+
+  #finishSlice(): void {
+    if (this.#stopped) return;
     this.#options.onProgress();
     this.#busy = this.appliedIndex < this.#commitIndex;
     const generation = this.#generation;

@@ -3,8 +3,8 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyValue, WriteBatch } from '../base/operation.js';
-import { checkKey, checkOperation } from '../base/operation-check.js';
-import { unpackOperations } from '../base/operation-codec.js';
+import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
+import { isBasic, unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
   AnswerMeta,
@@ -18,6 +18,7 @@ import type {
 import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
+import type { BatchFacts } from './proposals.js';
 import type { Replica } from './replica.js';
 import { staleMachine } from './waiting-reads.js';
 
@@ -214,17 +215,17 @@ export class ClientConnection {
 
   #write(request: Extract<ClientRequest, { type: 'write' }>, sessionId: Uint8Array): void {
     const { id, bornIndex, sequence, acknowledged, operations } = request;
-    const count = this.#checkWrite(request);
+    const facts = this.#checkWrite(request);
     const batch: WriteBatch = { sessionId, bornIndex, sequence, acknowledged, operations };
     const replica = this.#replica();
-    replica.write(batch, count, (answer) => {
+    replica.write(batch, facts, (answer) => {
       if (!answer.ok) this.#refuse(id, answer.error);
       else this.#answer({ type: 'write', id, meta: replica.meta(), results: answer.results });
     });
   }
 
-  /** What gets into the log cannot be refused later, so all is checked here. Returns the number of operations. */
-  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): number {
+  /** What gets into the log cannot be refused later, so all is checked here. */
+  #checkWrite(request: Extract<ClientRequest, { type: 'write' }>): BatchFacts {
     const { limits } = this.#host;
     if (request.sequence === 0)
       throw new BalsaError('FRAME_INVALID', 'write sequence: counts from 1');
@@ -243,8 +244,13 @@ export class ClientConnection {
         limits.operationsPerBatchMax,
       );
     }
-    for (const operation of operations) checkOperation(operation, limits);
-    return operations.length;
+    const facts = { operations: 0, isExtended: false };
+    for (const operation of operations) {
+      checkOperation(operation, limits);
+      facts.operations += operationCost(operation);
+      facts.isExtended ||= !isBasic(operation);
+    }
+    return facts;
   }
 
   #get(request: Extract<ClientRequest, { type: 'get' }>): void {

@@ -26,11 +26,14 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   txnOperationsMax: { min: 1, max: 1_000_000 },
   txnReadKeysMax: { min: 1, max: 1_000_000 },
   txnReadBytesMax: { min: 1 * KiB, max: 64 * MiB },
+  entryReadKeysMax: { min: 1, max: 10_000_000 },
+  batchAnswerBytesMax: { min: 1 * KiB, max: 128 * MiB },
   leaseTtlMsMin: { min: 1, max: 3_600_000 },
   leaseTtlMsMax: { min: 1000, max: 3650 * 86_400_000 },
   leasesMax: { min: 1, max: 10_000_000 },
   leaseKeysMax: { min: 1, max: 1_000_000 },
   namespacesMax: { min: 1, max: 100_000 },
+  namespaceKeysFoundMax: { min: 0, max: 10_000_000 },
   watchBacklogBytesMax: { min: 1 * KiB, max: 1 * GiB },
   watchesPerStreamMax: { min: 1, max: 1_000_000 },
   watchesMax: { min: 1, max: 10_000_000 },
@@ -79,6 +82,13 @@ interface FitRule {
   readonly atLeast: (limits: Limits) => number;
 }
 
+const LARGEST_ENTRY = 'the largest of entryBytesMax, batchBytesMax + 1 KiB';
+
+/** Batches are gathered up to `entryBytesMax`; a single one may be larger. */
+function largestEntry(limits: Limits): number {
+  return Math.max(limits.entryBytesMax, limits.batchBytesMax + OPERATION_SLACK);
+}
+
 /** So that whatever is legal alone is also legal in what carries it: no request can be stuck. */
 const FIT_RULES: readonly FitRule[] = [
   {
@@ -87,26 +97,21 @@ const FIT_RULES: readonly FitRule[] = [
     atLeast: (l) => l.keyBytesMax + l.valueBytesMax + OPERATION_SLACK,
   },
   {
-    limit: 'entryBytesMax',
-    holds: 'batchBytesMax + 1 KiB',
-    atLeast: (l) => l.batchBytesMax + OPERATION_SLACK,
-  },
-  {
     limit: 'frameBytesMax',
-    holds: 'the larger of entryBytesMax and appendBytesMax + 64 KiB',
-    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax) + FRAME_SLACK,
+    holds: `${LARGEST_ENTRY} and appendBytesMax + 64 KiB`,
+    atLeast: (l) => Math.max(largestEntry(l), l.appendBytesMax) + FRAME_SLACK,
   },
   {
     limit: 'frameBytesMax',
     holds: 'rangePageBytesMax + keyBytesMax + valueBytesMax + 64 KiB',
     atLeast: (l) => l.rangePageBytesMax + l.keyBytesMax + l.valueBytesMax + FRAME_SLACK,
   },
-  { limit: 'uncommittedBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
-  { limit: 'overlayBytesMax', holds: 'entryBytesMax', atLeast: (l) => l.entryBytesMax },
+  { limit: 'uncommittedBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
+  { limit: 'overlayBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
   {
     limit: 'inflightBytesMax',
-    holds: 'the larger of entryBytesMax and appendBytesMax',
-    atLeast: (l) => Math.max(l.entryBytesMax, l.appendBytesMax),
+    holds: `${LARGEST_ENTRY} and appendBytesMax`,
+    atLeast: (l) => Math.max(largestEntry(l), l.appendBytesMax),
   },
   {
     limit: 'frameBytesMax',

@@ -35,19 +35,20 @@ export class Listener {
 
   /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE` */
   static async open(options: ListenerOptions): Promise<{ listener: Listener; address: string }> {
+    const { frameBytesMax } = options.limits;
     const server = new Server({
-      'grpc.max_receive_message_length': options.limits.frameBytesMax + FRAME_SLACK_BYTES,
+      'grpc.max_receive_message_length': frameBytesMax + FRAME_SLACK_BYTES,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,
     });
     server.addService(clientService, {
-      Stream: streamHandler(options.acceptClient),
-      Snapshot: streamHandler(options.acceptClientSnapshot),
+      Stream: streamHandler(frameBytesMax, options.acceptClient),
+      Snapshot: streamHandler(frameBytesMax, options.acceptClientSnapshot),
     });
     server.addService(peerService, {
-      Stream: streamHandler(options.acceptPeer),
-      Snapshot: streamHandler(options.acceptPeerSnapshot),
+      Stream: streamHandler(frameBytesMax, options.acceptPeer),
+      Snapshot: streamHandler(frameBytesMax, options.acceptPeerSnapshot),
     });
     server.addService(healthService, healthImplementation(options.health));
     const port = await bind(server, options.listen);
@@ -71,10 +72,14 @@ export class Listener {
   }
 }
 
-function streamHandler(accept: (channel: Channel) => FrameReceiver): StreamHandler {
+function streamHandler(
+  frameBytesMax: number,
+  accept: (channel: Channel) => FrameReceiver,
+): StreamHandler {
   return (call) => {
     let receiver: FrameReceiver | null = null;
     const channel = acceptedChannel(call, {
+      frameBytesMax,
       onFrame: (frame) => receiver?.receive(frame),
       onClose: () => receiver?.closed(),
     });

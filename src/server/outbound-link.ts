@@ -4,6 +4,7 @@ import type { Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import { type Channel, dial } from '../rpc/channel.js';
+import { FRAME_PART_BYTES } from '../rpc/frame-parts.js';
 import { packMessages, unpackPeerFrame } from '../rpc/peer-frames.js';
 import { type FormedMember, PEER_STREAM_PATH, type PeerHello } from '../rpc/protocol.js';
 import { fromWireError } from '../rpc/wire-error.js';
@@ -71,20 +72,40 @@ export class OutboundLink {
     this.#setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
   }
 
-  /** Several to a frame; those for which there is no room are dropped. */
+  /**
+   * Several to a frame; those for which there is no room are dropped. Signs of life and votes do not wait
+   * behind a large entry: nobody may be taken for dead because of it.
+   */
   send(messages: readonly Message[]): void {
+    const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0);
+    const pendingBytes = this.#channel?.pendingBytes ?? 0;
+    if (pendingBytes + bytes <= FRAME_PART_BYTES) {
+      this.#sendInOrder(messages, false);
+      return;
+    }
+    this.#sendInOrder(messages.filter(isUrgent), true);
+    this.#sendInOrder(
+      messages.filter((message) => !isUrgent(message)),
+      false,
+    );
+  }
+
+  #sendInOrder(messages: readonly Message[], areUrgent: boolean): void {
     let batch: Message[] = [];
     let bytes = 0;
-    for (const message of messages) {
-      if (!this.#hasRoom(bytes)) break;
-      batch.push(message);
-      bytes += messageBytes(message);
-      if (bytes < FRAME_TARGET_BYTES) continue;
-      this.#channel?.send(packMessages(batch));
+    const flush = (): void => {
+      if (batch.length > 0) this.#channel?.send(packMessages(batch), areUrgent);
       batch = [];
       bytes = 0;
+    };
+    for (const message of messages) {
+      const added = messageBytes(message);
+      if (bytes + added > FRAME_TARGET_BYTES) flush();
+      if (!this.#hasRoom(bytes)) break;
+      batch.push(message);
+      bytes += added;
     }
-    if (batch.length > 0) this.#channel?.send(packMessages(batch));
+    flush();
   }
 
   /** Dropped when there is no room. */
@@ -179,6 +200,21 @@ export class OutboundLink {
   #setTimer(delayMs: number, callback: () => void): void {
     this.#timer?.cancel();
     this.#timer = this.#options.clock.setTimer(delayMs, callback);
+  }
+}
+
+/** Small, and its meaning does not hang on what was sent before it. */
+function isUrgent({ type }: Message): boolean {
+  switch (type) {
+    case 'Heartbeat':
+    case 'HeartbeatReply':
+    case 'RequestVote':
+    case 'RequestVoteReply':
+    case 'ReadIndex':
+    case 'ReadIndexReply':
+      return true;
+    default:
+      return false;
   }
 }
 

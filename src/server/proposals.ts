@@ -1,11 +1,11 @@
 import { assert } from '../base/assert.js';
-import type { Clock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
+import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
 import { packCommand } from '../statemachine/command.js';
-import type { BatchAnswer } from '../statemachine/types.js';
+import type { BatchAnswer, Command, SystemOperation } from '../statemachine/types.js';
 
 /** Told once, with what became of a batch. */
 export type WriteDone = (answer: BatchAnswer) => void;
@@ -16,20 +16,45 @@ interface Waiting {
   readonly done: WriteDone;
 }
 
-interface Queued extends Waiting {
-  readonly batch: WriteBatch;
+/** What was found out about a batch when it was checked. */
+export interface BatchFacts {
+  /** How much work it is, in operations on one key each. */
   readonly operations: number;
+  /** It needs commands of version {@link EXTENDED_COMMANDS}. */
+  readonly isExtended: boolean;
+}
+
+interface Queued extends Waiting, BatchFacts {
+  readonly batch: WriteBatch;
 }
 
 export interface ProposalsOptions {
   readonly id: MemberId;
-  readonly clock: Clock;
+  /** What commands are stamped with; `null`: not known yet, they have to wait. */
+  readonly logTimeMs: () => number | null;
   readonly limits: Limits;
   readonly nameOf: (member: MemberId) => string;
   /** The newest version of commands that all members can read. */
   readonly commandVersion: () => number;
+  /** Names of members that cannot read commands of this version. */
+  readonly lacking: (version: number) => readonly string[];
   /** In which this member proposes. */
   readonly term: () => Term;
+}
+
+/** Told once: whether what the leader proposed itself was applied. */
+export type SystemDone = (applied: boolean) => void;
+
+/** What hangs on one log entry. */
+interface Proposed {
+  readonly items: readonly Waiting[];
+  /** Of an entry without batches. */
+  readonly system: SystemDone | null;
+}
+
+interface QueuedSystem {
+  readonly operations: readonly SystemOperation[];
+  readonly done: SystemDone;
 }
 
 /** Bytes of a batch beside its operations, roughly; for accounting only. */
@@ -46,10 +71,11 @@ export class Proposals {
   readonly #options: ProposalsOptions;
   readonly #limits: Limits;
   #queue: Queued[] = [];
+  #systemQueue: QueuedSystem[] = [];
   /** Handed to the core, not answered by it (only within one turn). */
-  readonly #proposed = new Map<number, Waiting[]>();
+  readonly #proposed = new Map<number, Proposed>();
   /** In the log, by index. */
-  readonly #appended = new Map<number, { readonly term: number; readonly items: Waiting[] }>();
+  readonly #appended = new Map<number, Proposed & { readonly term: number }>();
   #bytes = 0;
   #nextId = 1;
 
@@ -63,73 +89,125 @@ export class Proposals {
     return this.#bytes;
   }
 
-  /** Takes a batch in, or answers it `OVERLOADED` at once. */
-  add(batch: WriteBatch, operations: number, done: WriteDone): void {
+  /** Takes a batch in, or answers it `OVERLOADED` or `UPGRADE_PENDING` at once. */
+  add(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
+    if (facts.isExtended && !this.#isExtended) {
+      done({ ok: false, error: this.#upgradePending() });
+      return;
+    }
     const bytes = batch.operations.byteLength + BATCH_OVERHEAD_BYTES;
     if (this.#bytes + bytes > this.#limits.pendingRequestBytesMax && this.#bytes > 0) {
       done({ ok: false, error: overloaded('pendingRequestBytesMax') });
       return;
     }
     this.#bytes += bytes;
-    this.#queue.push({ batch, operations, bytes, done });
+    this.#queue.push({ ...facts, batch, bytes, done });
+  }
+
+  /**
+   * Takes in what the leader itself has to do, for an entry of its own behind the batches of this turn:
+   * a keep-alive that has come by now counts before the expiry of its lease. Needs {@link EXTENDED_COMMANDS}.
+   */
+  addSystem(operations: readonly SystemOperation[], done: SystemDone): void {
+    this.#systemQueue.push({ operations, done });
   }
 
   /**
    * All that waits, as proposals: one entry, or several when `entryBytesMax` or `entryOperationsMax`
-   * would be exceeded.
+   * would be exceeded. None as long as log time is not known.
    */
   take(): RaftEvent[] {
-    if (this.#queue.length === 0) return [];
+    if (this.#queue.length === 0 && this.#systemQueue.length === 0) return [];
+    const timeMs = this.#options.logTimeMs();
+    if (timeMs === null) return [];
+    // A member may have joined since they were taken in.
+    if (!this.#isExtended) this.#refuseExtended();
+    return [...this.#takeBatches(timeMs), ...this.#takeSystem(timeMs)];
+  }
+
+  get #isExtended(): boolean {
+    return this.#options.commandVersion() >= EXTENDED_COMMANDS;
+  }
+
+  #refuseExtended(): void {
+    const refused = this.#queue.filter((item) => item.isExtended);
+    if (refused.length === 0) return;
+    this.#queue = this.#queue.filter((item) => !item.isExtended);
+    this.#fail({ items: refused, system: null }, this.#upgradePending());
+  }
+
+  #upgradePending(): BalsaError {
+    const lacking = this.#options.lacking(EXTENDED_COMMANDS);
+    return new BalsaError(
+      'UPGRADE_PENDING',
+      `not all members know this operation yet: upgrade ${lacking.join(', ')}`,
+      { outcome: 'not-applied', details: { lacking } },
+    );
+  }
+
+  #takeSystem(timeMs: number): RaftEvent[] {
+    const queued = this.#systemQueue;
+    this.#systemQueue = [];
+    if (!this.#isExtended) {
+      for (const { done } of queued) done(false);
+      return [];
+    }
+    return queued.map(({ operations, done }) =>
+      this.#propose({ timeMs, batches: [], system: operations }, [], done),
+    );
+  }
+
+  #takeBatches(timeMs: number): RaftEvent[] {
+    const { entryBytesMax, entryOperationsMax } = this.#limits;
     const events: RaftEvent[] = [];
     let items: Queued[] = [];
     let bytes = 0;
     let operations = 0;
-    const { entryBytesMax, entryOperationsMax } = this.#limits;
+    const propose = (): void => {
+      if (items.length === 0) return;
+      const batches = items.map((item) => item.batch);
+      events.push(this.#propose({ timeMs, batches }, items.map(toWaiting), null));
+    };
     for (const item of this.#queue) {
       bytes += item.bytes;
       operations += item.operations;
       if (items.length > 0 && (bytes > entryBytesMax || operations > entryOperationsMax)) {
-        events.push(this.#propose(items));
+        propose();
         items = [];
         bytes = item.bytes;
         operations = item.operations;
       }
       items.push(item);
     }
-    events.push(this.#propose(items));
+    propose();
     this.#queue = [];
     return events;
   }
 
-  #propose(items: readonly Queued[]): RaftEvent {
+  #propose(command: Command, items: readonly Waiting[], system: SystemDone | null): RaftEvent {
     const id = this.#nextId++;
-    this.#proposed.set(
-      id,
-      items.map(({ bytes, done }) => ({ bytes, done })),
-    );
-    const { clock, commandVersion, term } = this.#options;
-    const timeMs = Math.floor(clock.wallMs());
-    const batches = items.map((item) => item.batch);
-    const payload = packCommand({ timeMs, batches, proposerTerm: term() }, commandVersion());
+    this.#proposed.set(id, { items, system });
+    const { commandVersion, term } = this.#options;
+    const payload = packCommand({ ...command, proposerTerm: term() }, commandVersion());
     return { type: 'propose', id, payload };
   }
 
   /** The core's word on a proposal. */
   answered(answer: ProposalAnswer): void {
-    const items = this.#proposed.get(answer.id);
-    assert(items !== undefined, 'the core answers each proposal once');
+    const proposed = this.#proposed.get(answer.id);
+    assert(proposed !== undefined, 'the core answers each proposal once');
     this.#proposed.delete(answer.id);
     if (answer.accepted) {
       const { index, term } = answer.position;
       assert(!this.#appended.has(index), 'one proposal per log index');
-      this.#appended.set(index, { term, items });
+      this.#appended.set(index, { ...proposed, term });
       return;
     }
     const error =
       answer.reason === 'overloaded'
         ? overloaded('uncommittedBytesMax')
         : notLeader(this.#nextLeader(answer.leader), 'not-applied');
-    this.#settle(items, () => ({ ok: false, error }));
+    this.#fail(proposed, error);
   }
 
   /** Whom to ask instead. A leader that hands its leadership over does not name itself. */
@@ -145,33 +223,39 @@ export class Proposals {
     this.#appended.delete(position.index);
     if (appended.term !== position.term) {
       // Another leader's entry took the place, so ours never commits.
-      const error = notLeader(null, 'not-applied');
-      this.#settle(appended.items, () => ({ ok: false, error }));
+      this.#fail(appended, notLeader(null, 'not-applied'));
       return;
     }
     assert(answers.length === appended.items.length, 'one answer per batch of the entry');
     this.#settle(appended.items, (i) => answers[i] as BatchAnswer);
+    appended.system?.(true);
   }
 
   /** No longer the leader: what is in the log may yet be committed by the next one. */
   leadershipLost(leader: MemberId | null): void {
-    const unknown = notLeader(this.#nextLeader(leader), 'unknown');
     const appended = [...this.#appended.values()];
     this.#appended.clear();
-    for (const { items } of appended) this.#settle(items, () => ({ ok: false, error: unknown }));
+    const unknown = notLeader(this.#nextLeader(leader), 'unknown');
+    for (const lost of appended) this.#fail(lost, unknown);
   }
 
   /** The replica stops: nothing more is answered as done. */
   abandon(error: BalsaError): void {
     const queued = this.#queue;
     this.#queue = [];
-    this.#settle(queued, () => ({ ok: false, error: error.withOutcome('not-applied') }));
-    const inLog = [...this.#proposed.values(), ...[...this.#appended.values()].map((a) => a.items)];
+    this.#fail({ items: queued, system: null }, error.withOutcome('not-applied'));
+    const system = this.#systemQueue;
+    this.#systemQueue = [];
+    for (const { done } of system) done(false);
+    const inLog = [...this.#proposed.values(), ...this.#appended.values()];
     this.#proposed.clear();
     this.#appended.clear();
-    for (const items of inLog) {
-      this.#settle(items, () => ({ ok: false, error: error.withOutcome('unknown') }));
-    }
+    for (const lost of inLog) this.#fail(lost, error.withOutcome('unknown'));
+  }
+
+  #fail({ items, system }: Proposed, error: BalsaError): void {
+    this.#settle(items, () => ({ ok: false, error }));
+    system?.(false);
   }
 
   #settle(items: readonly Waiting[], answerOf: (i: number) => BatchAnswer): void {
@@ -180,6 +264,11 @@ export class Proposals {
       item.done(answerOf(i));
     });
   }
+}
+
+/** Without the batch, see {@link Waiting}. */
+function toWaiting({ bytes, done }: Queued): Waiting {
+  return { bytes, done };
 }
 
 /** @returns BalsaError `NOT_LEADER`, naming the leader in `details.leader` when it is known */

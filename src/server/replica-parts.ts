@@ -49,9 +49,11 @@ export function logPins(
   return pins;
 }
 
+type FormatsKnown = Pick<ReplicaOptions, 'id' | 'formats' | 'formatsOf'>;
+
 /** The newest format that all members can read; who has not said what it can reads the first one. */
 export function lowestFormat(
-  options: Pick<ReplicaOptions, 'id' | 'formats' | 'formatsOf'>,
+  options: FormatsKnown,
   configuration: Configuration,
   kind: keyof FormatVersions,
 ): number {
@@ -60,4 +62,17 @@ export function lowestFormat(
     lowest = Math.min(lowest, options.formatsOf(member)?.[kind] ?? 1);
   }
   return lowest;
+}
+
+/** Names of members that cannot read this version of a format, as far as is known. */
+export function lackingFormat(
+  options: FormatsKnown & Pick<ReplicaOptions, 'nameOf'>,
+  configuration: Configuration,
+  { kind, version }: { readonly kind: keyof FormatVersions; readonly version: number },
+): string[] {
+  const { id, formats, formatsOf, nameOf } = options;
+  const others = otherMembers(configuration, id);
+  const lacking = [...others].filter((member) => (formatsOf(member)?.[kind] ?? 1) < version);
+  if (formats[kind] < version) lacking.push(id);
+  return lacking.map(nameOf);
 }

@@ -1,11 +1,11 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
+import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import { namesMember, otherMembers } from '../raft/configuration.js';
 import type { RaftNode } from '../raft/raft-node.js';
 import type {
   ConfigurationChange,
   CoreEvent,
-  DiskWrite,
   Entry,
   LoadRequest,
   LogIndex,
@@ -21,13 +21,16 @@ import type { BatchAnswer } from '../statemachine/types.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
 import { Compaction } from './compaction.js';
+import { DiskOrder } from './disk-order.js';
+import { Housekeeping } from './housekeeping.js';
+import { LogClock } from './log-clock.js';
 import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
-import { notLeader, Proposals, type WriteDone } from './proposals.js';
+import { type BatchFacts, notLeader, Proposals, type WriteDone } from './proposals.js';
 import { ReadLevels } from './read-levels.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
-import { logPins, lowestFormat, makeNode } from './replica-parts.js';
+import { lackingFormat, logPins, lowestFormat, makeNode } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
@@ -55,18 +58,18 @@ export class Replica {
   readonly #transfers: PendingTransfers;
   readonly #applier: Applier;
   readonly #compaction: Compaction;
+  readonly #disk: DiskOrder;
   readonly #snapshots: SnapshotTraffic;
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
+  readonly #logClock: LogClock;
+  readonly #housekeeping: Housekeeping;
   #machine: StateMachine;
   #store: DurableStateStore;
   /** False while the state is switched: there is none to read. */
   #readable = true;
   #events: RaftEvent[] = [];
   #turnPlanned = false;
-  /** What is sent when the last write under way is durable; `null` when none is under way. */
-  #behindLastWrite: { readonly messages: Message[]; readonly callbacks: (() => void)[] } | null =
-    null;
   #inTurn = false;
   #stopped = false;
   #refusesWrites = false;
@@ -80,8 +83,12 @@ export class Replica {
     this.#node = makeNode(options);
     const node = this.#node;
     const commandVersion = (): number => lowestFormat(options, node.configuration, 'command');
+    this.#logClock = new LogClock(clock);
     this.#proposals = new Proposals({
-      ...{ id, clock, limits, nameOf, commandVersion },
+      ...{ id, limits, nameOf, commandVersion },
+      lacking: (version) =>
+        lackingFormat(options, node.configuration, { kind: 'command', version }),
+      logTimeMs: () => this.#logClock.nowMs,
       term: () => node.term,
     });
     this.#reads = new ReadLevels({
@@ -89,11 +96,29 @@ export class Replica {
       readableIndex: () => this.#readableIndex,
       planTurn: () => this.#planTurn(),
     });
+    this.#housekeeping = new Housekeeping({
+      ...{ clock, limits },
+      canPropose: () => node.role === 'leader' && commandVersion() >= EXTENDED_COMMANDS,
+      logTimeMs: () => this.#logClock.nowMs,
+      machine: () => this.#machine,
+      propose: (operations, done) => {
+        this.#proposals.addSystem(operations, done);
+        this.#planTurn();
+      },
+      onFailure: (error) => this.#fail(error),
+    });
     this.#changes = new PendingChanges({ id, nameOf });
     const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
     this.#applier = this.#makeApplier();
     this.#compaction = this.#makeCompaction();
+    this.#disk = new DiskOrder({
+      logStore: options.logStore,
+      isStopped: () => this.#stopped,
+      send: (messages) => this.#send(messages),
+      onPersisted: (sequence) => this.#enqueue({ type: 'persisted', sequence }),
+      onFailure: (error) => this.#fail(error),
+    });
     this.#snapshots = new SnapshotTraffic({
       ...{ options, node },
       store: () => this.#store,
@@ -110,8 +135,14 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#ticked());
+    this.#ticker = new Ticker(clock, options.tickMs, () => this.#tick());
     this.#watch(this.#store);
+  }
+
+  #tick(): void {
+    this.#housekeeping.tick();
+    this.#enqueue({ type: 'tick' });
+    this.#reads.ticked(this.appliedIndex);
   }
 
   #makeApplier(): Applier {
@@ -214,14 +245,13 @@ export class Replica {
 
   /**
    * Writes a batch; `done` is called once, when it was applied or cannot be. The batch must have
-   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more. `operations`
-   * is the number of operations in it.
+   * been checked (keys, sizes, encoding): what is in the log cannot be refused any more.
    */
-  write(batch: WriteBatch, operations: number, done: WriteDone): void {
+  write(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
     if (this.#stopped || this.#refusesWrites) {
       done({ ok: false, error: stopping().withOutcome('not-applied') });
     } else if (this.#node.role === 'leader') {
-      this.#proposals.add(batch, operations, done);
+      this.#proposals.add(batch, facts, done);
       this.#planTurn();
     } else {
       done({ ok: false, error: notLeader(this.leader, 'not-applied') });
@@ -281,11 +311,6 @@ export class Replica {
     this.#planTurn();
   }
 
-  #ticked(): void {
-    this.#enqueue({ type: 'tick' });
-    this.#reads.ticked(this.appliedIndex);
-  }
-
   #planTurn(): void {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
@@ -312,8 +337,11 @@ export class Replica {
   #carryOut(ready: Ready): void {
     // That something was committed is no hurry: those who wait for it here come first.
     this.#send(ready.messages.filter((message) => !isNews(message)));
-    if (ready.write !== null) this.#persist(ready.write, [...ready.messagesAfterPersist]);
-    else this.#sendBehindWrites(ready.messagesAfterPersist);
+    if (ready.write === null) this.#disk.sendBehind(ready.messagesAfterPersist);
+    else {
+      this.#compaction.appended(ready.write.entries);
+      this.#disk.persist(ready.write, ready.messagesAfterPersist);
+    }
     // Before the events: a proposal taken in the same step in which leadership was lost is lost too.
     for (const answer of ready.proposals) this.#proposals.answered(answer);
     for (const answer of ready.configurationChanges)
@@ -386,6 +414,8 @@ export class Replica {
       this.#changes.leadershipLost(leader);
       this.#snapshots.leadershipLost();
     }
+    if (leads && !this.#wasLeader) this.#logClock.lead(this.#machine.logTimeMs);
+    else if (!leads) this.#logClock.follow();
     this.#wasLeader = leads;
     if (leader !== null) this.#transfers.led(leader);
   }
@@ -403,37 +433,11 @@ export class Replica {
 
   /** Calls back when all writes so far are durable and the log is not being cut. */
   #whenQuiet(callback: () => void): void {
-    this.#compaction.suspend(() => {
-      if (this.#behindLastWrite === null) callback();
-      else this.#behindLastWrite.callbacks.push(callback);
-    });
+    this.#compaction.suspend(() => this.#disk.whenDurable(callback));
   }
 
   #send(messages: readonly Message[]): void {
     sendByMember(this.#options.transport, messages);
-  }
-
-  #persist(write: DiskWrite, messages: Message[]): void {
-    const behind = { messages, callbacks: [] as (() => void)[] };
-    this.#behindLastWrite = behind;
-    this.#compaction.appended(write.entries);
-    this.#options.logStore.append(write, (error) => {
-      if (this.#stopped) return;
-      if (error !== null) {
-        this.#fail(error);
-        return;
-      }
-      if (this.#behindLastWrite === behind) this.#behindLastWrite = null;
-      this.#send(messages);
-      this.#enqueue({ type: 'persisted', sequence: write.sequence });
-      for (const callback of behind.callbacks) callback();
-    });
-  }
-
-  /** Promises without a write of their own: they lean on the last one under way, if there is one. */
-  #sendBehindWrites(messages: readonly Message[]): void {
-    if (this.#behindLastWrite === null) this.#send(messages);
-    else this.#behindLastWrite.messages.push(...messages);
   }
 
   /** When the log no longer holds it, the core is told so by no entries. */
@@ -447,6 +451,9 @@ export class Replica {
   }
 
   #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
+    this.#logClock.applied(this.#machine.logTimeMs);
+    // The first entry of its own term was the last of what it had when it began to lead.
+    if (entry.term === this.#node.term) this.#settleLogTime();
     this.#proposals.applied(entry, answers);
     const { limits, id, transport } = this.#options;
     if (entry.index % limits.stateHashEntries !== 0) return;
@@ -455,6 +462,12 @@ export class Replica {
       transport.sendStateHash(member, checkpoint);
     }
     this.#hashes.own(checkpoint);
+  }
+
+  #settleLogTime(): void {
+    if (this.#logClock.nowMs !== null) return;
+    this.#logClock.settled();
+    this.#planTurn();
   }
 
   #afterApply(): void {
@@ -476,6 +489,7 @@ export class Replica {
   #halt(error: BalsaError): void {
     this.#stopped = true;
     this.#ticker.stop();
+    this.#housekeeping.stop();
     this.#applier.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);

@@ -30,6 +30,11 @@ export class GenerationCache<V> {
     if (this.#youngCost > this.#generationCostMax) this.#turn();
   }
 
+  delete(key: string): void {
+    if (this.#young.delete(key)) this.#youngCost -= key.length + ENTRY_COST;
+    this.#old.delete(key);
+  }
+
   #turn(): void {
     this.#old = this.#young;
     this.#young = new Map();

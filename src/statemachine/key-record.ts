@@ -13,6 +13,8 @@ export interface KeyRecord {
   readonly version: number;
   /** The lease it hangs on; 0: none. */
   readonly lease: number;
+  /** Length of its value; 0 when deleted. */
+  readonly valueBytes: number;
   /** Number of its writes so far, deletions among them. */
   readonly depth: number;
   /** Some earlier writes of the key, newest first: where the skip pointers of later ones start. */
@@ -54,7 +56,9 @@ function trailingOnes(count: number): number {
 }
 
 const FORMAT = 1;
-const HEAD_BYTES = 1 + POSITION_BYTES + 4 * COUNT_BYTES;
+const VERSION_OFFSET = 1 + POSITION_BYTES + COUNT_BYTES;
+const VALUE_BYTES_OFFSET = VERSION_OFFSET + 3 * COUNT_BYTES;
+const HEAD_BYTES = VALUE_BYTES_OFFSET + 4;
 
 export function encodeKeyRecord(record: KeyRecord): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + record.back.length * POSITION_BYTES);
@@ -64,6 +68,7 @@ export function encodeKeyRecord(record: KeyRecord): Buffer {
   offset = writeCount(bytes, record.version, offset);
   offset = writeCount(bytes, record.lease, offset);
   offset = writeCount(bytes, record.depth, offset);
+  offset = bytes.writeUInt32BE(record.valueBytes, offset);
   for (const position of record.back) offset = writePosition(bytes, position, offset);
   return bytes;
 }
@@ -73,7 +78,7 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
   const bytes = toBuffer(source);
   const backBytes = bytes.byteLength - HEAD_BYTES;
   if (backBytes < 0 || backBytes % POSITION_BYTES !== 0 || bytes[0] !== FORMAT) {
-    throw corrupt(`a key record of ${bytes.byteLength} bytes and format ${bytes[0]}`);
+    throw unreadable(bytes);
   }
   const counts = 1 + POSITION_BYTES;
   const back: Position[] = [];
@@ -86,6 +91,44 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
     version: readCount(bytes, counts + COUNT_BYTES),
     lease: readCount(bytes, counts + 2 * COUNT_BYTES),
     depth: readCount(bytes, counts + 3 * COUNT_BYTES),
+    valueBytes: bytes.readUInt32BE(VALUE_BYTES_OFFSET),
     back,
   };
+}
+
+/** As `decodeKeyRecord(source).version > 0`, for those who look at many. */
+export function isAliveRecord(source: Uint8Array): boolean {
+  for (let offset = VERSION_OFFSET; offset < VERSION_OFFSET + COUNT_BYTES; offset += 1) {
+    if (source[offset] !== 0) return true;
+  }
+  return false;
+}
+
+/** What of a key record says what the key is now, for those who look at many. */
+export interface KeyHead {
+  readonly modRevision: number;
+  readonly sub: number;
+  readonly createRevision: number;
+  /** 0: deleted. */
+  readonly version: number;
+  readonly lease: number;
+  readonly valueBytes: number;
+}
+
+/** @throws BalsaError `STATE_CORRUPT` */
+export function readKeyHead(source: Uint8Array): KeyHead {
+  const bytes = toBuffer(source);
+  if (bytes.byteLength < HEAD_BYTES || bytes[0] !== FORMAT) throw unreadable(bytes);
+  return {
+    modRevision: readCount(bytes, 1),
+    sub: bytes.readUInt16BE(1 + COUNT_BYTES),
+    createRevision: readCount(bytes, 1 + POSITION_BYTES),
+    version: readCount(bytes, VERSION_OFFSET),
+    lease: readCount(bytes, VERSION_OFFSET + COUNT_BYTES),
+    valueBytes: bytes.readUInt32BE(VALUE_BYTES_OFFSET),
+  };
+}
+
+function unreadable(bytes: Uint8Array): Error {
+  return corrupt(`a key record of ${bytes.byteLength} bytes and format ${bytes[0]}`);
 }

@@ -1,18 +1,43 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
-import { corrupt } from './corrupt.js';
 import { GenerationCache } from './generation-cache.js';
+import type { Journal } from './journal.js';
+import type { KeyChains } from './key-chain.js';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, linkNext } from './key-record.js';
 import { toKeyRecordKey, toValueRecordKey } from './layout.js';
 import type { Position } from './position.js';
+import { StagedKeys } from './staged-keys.js';
 import type { StateStore, StateWrite } from './state-store.js';
-import { decodeValueRecord, encodeValueRecord, type ValueRecord } from './value-record.js';
+import type { WriteEvent } from './types.js';
+import { encodeValueRecord } from './value-record.js';
 
 /** Key records kept in memory, in bytes, so that a write seldom asks the store. */
 const CACHE_BYTES = 32 * 1024 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
+
+/** A key under the name that maps know it by. */
+export interface NamedKey {
+  readonly key: Uint8Array;
+  /** `toMapKey(key)`: sorts as the keys do. */
+  readonly mapKey: string;
+}
+
+/** A key, and what is known of it. */
+export interface Target extends NamedKey {
+  /** `null`: never written, or nothing of it is kept. */
+  readonly record: KeyRecord | null;
+}
+
+/** A key that exists. */
+export interface LiveTarget extends Target {
+  readonly record: KeyRecord;
+}
+
+export function isLive(target: Target): target is LiveTarget {
+  return target.record !== null && target.record.version > 0;
+}
 
 /**
  * The keys with all their revisions (MVCC). A write adds a value record at a new revision and replaces
@@ -21,138 +46,64 @@ const NO_BYTES = new Uint8Array(0);
  */
 export class Keyspace {
   readonly #store: StateStore;
+  readonly #chains: KeyChains;
+  readonly #journal: Journal;
   readonly #known = new GenerationCache<KeyRecord>(CACHE_BYTES);
-  /** What the present log entry has changed. A map, so that each key is written once. */
-  readonly #staged = new Map<string, { readonly key: Uint8Array; readonly record: KeyRecord }>();
+  /** What the present log entry has changed. */
+  readonly #staged = new StagedKeys();
   #stagedValues: StateWrite[] = [];
   #revision: number;
+  #spaceBytes: number;
+  /** In a group: the first write takes a revision, which those that follow share. */
+  #isGrouped = false;
+  /** Of the next write of the group; 0: the group has not written. */
+  #sub = 0;
+  /** What the entry wrote; `null`: nobody wants to know. */
+  #events: WriteEvent[] | null = null;
 
-  constructor(store: StateStore, revision: number) {
-    this.#store = store;
-    this.#revision = revision;
+  constructor(parts: {
+    readonly store: StateStore;
+    readonly chains: KeyChains;
+    readonly journal: Journal;
+    readonly revision: number;
+    readonly spaceBytes: number;
+  }) {
+    this.#store = parts.store;
+    this.#chains = parts.chains;
+    this.#journal = parts.journal;
+    this.#revision = parts.revision;
+    this.#spaceBytes = parts.spaceBytes;
   }
 
-  /** Number of writes so far that changed something. */
+  /** Number of transactions so far that changed something; a single write is one of its own. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** @returns the revision of the put */
-  put(key: Uint8Array, value: Uint8Array): number {
+  /** Bytes of keys and values of all records that are kept. */
+  get spaceBytes(): number {
+    return this.#spaceBytes;
+  }
+
+  /** Writes that the open group has made. */
+  get groupSize(): number {
+    return this.#sub;
+  }
+
+  get staged(): StagedKeys {
+    return this.#staged;
+  }
+
+  target(key: Uint8Array): Target {
     const mapKey = toMapKey(key);
-    const record = this.#find(mapKey, key);
-    const revision = this.#revision + 1;
-    const alive = record !== null && record.version > 0;
-    this.#write(
-      { key, mapKey, record },
-      {
-        type: 'put',
-        createRevision: alive ? record.createRevision : revision,
-        version: alive ? record.version + 1 : 1,
-        value,
-      },
-    );
-    return revision;
+    return { key, mapKey, record: this.find(mapKey, key) };
   }
 
-  /** Takes a revision only if there is something to delete. */
-  delete(key: Uint8Array): { readonly revision: number; readonly deleted: number } {
-    const mapKey = toMapKey(key);
-    const record = this.#find(mapKey, key);
-    const deleted = record !== null && record.version > 0;
-    if (deleted) {
-      this.#write(
-        { key, mapKey, record },
-        { type: 'tombstone', createRevision: 0, version: 0, value: NO_BYTES },
-      );
-    }
-    return { revision: this.#revision, deleted: deleted ? 1 : 0 };
-  }
-
-  #write(
-    target: {
-      readonly key: Uint8Array;
-      readonly mapKey: string;
-      readonly record: KeyRecord | null;
-    },
-    change: Pick<ValueRecord, 'type' | 'createRevision' | 'version' | 'value'>,
-  ): void {
-    const { key, mapKey } = target;
-    const { type, createRevision, version, value } = change;
-    const { previous, skip, depth, back } = linkNext(target.record);
-    this.#revision += 1;
-    const modified: Position = { revision: this.#revision, sub: 0 };
-    const lease = 0;
-    this.#stagedValues.push({
-      key: toValueRecordKey(modified),
-      value: encodeValueRecord({
-        type,
-        previous,
-        skip,
-        createRevision,
-        version,
-        lease,
-        key,
-        value,
-      }),
-    });
-    const record: KeyRecord = { modified, createRevision, version, lease, depth, back };
-    this.#staged.set(mapKey, { key, record });
-  }
-
-  /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
-  flushInto(writes: StateWrite[]): void {
-    for (const write of this.#stagedValues) writes.push(write);
-    for (const [mapKey, { key, record }] of this.#staged) {
-      writes.push({ key: toKeyRecordKey(key), value: encodeKeyRecord(record) });
-      this.#known.set(mapKey, record);
-    }
-    this.#stagedValues = [];
-    this.#staged.clear();
-  }
-
-  /** What `key` held at `revision`, which must exist. */
-  get(key: Uint8Array, revision: number): KeyValue | null {
-    assert(this.#staged.size === 0, 'the keyspace is read between log entries only');
-    const record = this.#find(toMapKey(key), key);
-    return record === null ? null : this.resolve(record, revision);
-  }
-
-  /** What the key of `record` held at `revision`; `record` may be any of the key since then. */
-  resolve(record: KeyRecord, revision: number): KeyValue | null {
-    if (record.version === 0 && record.modified.revision <= revision) return null;
-    const position = this.#locate(record, revision);
-    if (position.revision === 0) return null;
-    const found = this.#load(position);
-    if (found.type === 'tombstone') return null;
-    return {
-      key: found.key,
-      value: found.value,
-      createRevision: found.createRevision,
-      modRevision: position.revision,
-      version: found.version,
-      lease: found.lease,
-    };
-  }
-
-  /** The newest write of the key that is not newer than `revision`; revision 0: there is none. */
-  #locate(record: KeyRecord, revision: number): Position {
-    if (record.modified.revision <= revision) return record.modified;
-    let newer = record.modified;
-    for (const position of record.back) {
-      if (position.revision <= revision) break;
-      newer = position;
-    }
-    for (;;) {
-      const { previous, skip } = this.#load(newer);
-      if (previous.revision <= revision) return previous;
-      newer = skip.revision > revision ? skip : previous;
-    }
-  }
-
-  #find(mapKey: string, key: Uint8Array): KeyRecord | null {
-    const inMemory = this.#staged.get(mapKey)?.record ?? this.#known.get(mapKey);
-    if (inMemory !== undefined) return inMemory;
+  find(mapKey: string, key: Uint8Array): KeyRecord | null {
+    const staged = this.#staged.get(mapKey);
+    if (staged !== undefined) return staged.record;
+    const known = this.#known.get(mapKey);
+    if (known !== undefined) return known;
     const bytes = this.#store.get(toKeyRecordKey(key));
     if (bytes === undefined) return null;
     const record = decodeKeyRecord(bytes);
@@ -160,9 +111,168 @@ export class Keyspace {
     return record;
   }
 
-  #load(position: Position): ValueRecord {
-    const bytes = this.#store.get(toValueRecordKey(position));
-    if (bytes === undefined) throw corrupt(`no value for revision ${position.revision}`);
-    return decodeValueRecord(bytes);
+  /** What the key holds now, in the middle of an entry. */
+  valueOf({ mapKey, record }: LiveTarget): Uint8Array {
+    return this.#staged.get(mapKey)?.value ?? this.#chains.valueAt(record.modified);
   }
+
+  /** As {@link Keyspace.valueOf}, with all that is known of the key. */
+  itemOf(target: LiveTarget): KeyValue {
+    return describe(target, this.valueOf(target));
+  }
+
+  /** What the entry has written in the open group must not be written again. */
+  isWrittenInGroup({ record }: Target): boolean {
+    return this.#sub > 0 && record !== null && record.modified.revision === this.#revision;
+  }
+
+  openGroup(): void {
+    assert(!this.#isGrouped, 'groups of writes do not nest');
+    this.#isGrouped = true;
+    this.#sub = 0;
+  }
+
+  closeGroup(): void {
+    this.#isGrouped = false;
+    this.#sub = 0;
+  }
+
+  put(target: Target, value: Uint8Array, lease: number): void {
+    const modified = this.#nextPosition();
+    const live = isLive(target) ? target.record : null;
+    const { previous, skip, depth, back } = linkNext(target.record);
+    const createRevision = live === null ? modified.revision : live.createRevision;
+    const version = live === null ? 1 : live.version + 1;
+    const valueBytes = value.byteLength;
+    const { key } = target;
+    this.#stagedValues.push({
+      key: toValueRecordKey(modified),
+      value: encodeValueRecord({
+        type: 'put',
+        previous,
+        skip,
+        createRevision,
+        version,
+        lease,
+        previousBytes: live === null ? 0 : live.valueBytes,
+        key,
+        value,
+      }),
+    });
+    const record = { modified, createRevision, version, lease, valueBytes, depth, back };
+    this.#stage(target, record, value);
+    if (this.#events === null) return;
+    const { revision, sub } = modified;
+    const place = { type: 'put' as const, revision, sub, key, value };
+    this.#events.push({ ...place, createRevision, version, lease, previous });
+  }
+
+  delete(target: LiveTarget): void {
+    const modified = this.#nextPosition();
+    const { key, record: live } = target;
+    const { previous, skip, depth, back } = linkNext(live);
+    const nothing = { createRevision: 0, version: 0, lease: 0 };
+    this.#stagedValues.push({
+      key: toValueRecordKey(modified),
+      value: encodeValueRecord({
+        type: 'tombstone',
+        previous,
+        skip,
+        ...nothing,
+        previousBytes: live.valueBytes,
+        key,
+        value: NO_BYTES,
+      }),
+    });
+    this.#stage(target, { modified, ...nothing, valueBytes: 0, depth, back }, NO_BYTES);
+    if (this.#events === null) return;
+    const { revision, sub } = modified;
+    const place = { type: 'delete' as const, revision, sub, key, value: NO_BYTES };
+    this.#events.push({ ...place, ...nothing, previous });
+  }
+
+  /** Removes a record of the history that no longer counts. */
+  removeValue(position: Position, bytes: number): void {
+    this.#stagedValues.push({ key: toValueRecordKey(position), value: null });
+    this.#spaceBytes -= bytes;
+  }
+
+  /** Removes the record of a key of which nothing is kept. */
+  removeKey(target: Target): void {
+    this.#staged.set(target.mapKey, { key: target.key, record: null, value: NO_BYTES });
+  }
+
+  #nextPosition(): Position {
+    if (this.#journal.isOpen) this.#noteForUndo();
+    if (!this.#isGrouped) {
+      this.#revision += 1;
+      return { revision: this.#revision, sub: 0 };
+    }
+    if (this.#sub === 0) this.#revision += 1;
+    const position = { revision: this.#revision, sub: this.#sub };
+    this.#sub += 1;
+    return position;
+  }
+
+  #noteForUndo(): void {
+    const revision = this.#revision;
+    const sub = this.#sub;
+    const values = this.#stagedValues.length;
+    const space = this.#spaceBytes;
+    const events = this.#events?.length ?? 0;
+    this.#journal.note(() => {
+      this.#revision = revision;
+      this.#sub = sub;
+      this.#stagedValues.length = values;
+      this.#spaceBytes = space;
+      if (this.#events !== null) this.#events.length = events;
+    });
+  }
+
+  #stage({ mapKey, key }: Target, record: KeyRecord, value: Uint8Array): void {
+    this.#spaceBytes += key.byteLength + value.byteLength;
+    if (this.#journal.isOpen) {
+      const before = this.#staged.get(mapKey);
+      this.#journal.note(() => this.#staged.restore(mapKey, before));
+    }
+    this.#staged.set(mapKey, { key, record, value });
+  }
+
+  /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
+  flushInto(writes: StateWrite[]): void {
+    for (const write of this.#stagedValues) writes.push(write);
+    for (const [mapKey, { key, record }] of this.#staged.entries()) {
+      const value = record === null ? null : encodeKeyRecord(record);
+      writes.push({ key: toKeyRecordKey(key), value });
+      if (record === null) this.#known.delete(mapKey);
+      else this.#known.set(mapKey, record);
+    }
+    this.#stagedValues = [];
+    this.#staged.clear();
+  }
+
+  /** From now on the writes of each entry are kept for {@link Keyspace.takeEvents}. */
+  collectEvents(isWanted: boolean): void {
+    this.#events = isWanted ? [] : null;
+  }
+
+  /** What was written since the last call; `null`: nothing. */
+  takeEvents(): readonly WriteEvent[] | null {
+    const events = this.#events;
+    if (events === null || events.length === 0) return null;
+    this.#events = [];
+    return events;
+  }
+
+  /** What `key` held at `revision`, which must exist. */
+  get(key: Uint8Array, revision: number): KeyValue | null {
+    assert(this.#staged.size === 0, 'the keyspace is read between log entries only');
+    const record = this.find(toMapKey(key), key);
+    return record === null ? null : this.#chains.resolve(record, revision);
+  }
+}
+
+export function describe({ key, record }: LiveTarget, value: Uint8Array): KeyValue {
+  const { createRevision, modified, version, lease } = record;
+  return { key, value, createRevision, modRevision: modified.revision, version, lease };
 }

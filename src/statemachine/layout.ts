@@ -1,26 +1,49 @@
-import { COUNT_BYTES, writeCount } from './fixed-binary.js';
-import { POSITION_BYTES, type Position, writePosition } from './position.js';
+import { toBuffer } from '../base/bytes.js';
+import { COUNT_BYTES, readCount, writeCount } from './fixed-binary.js';
+import { POSITION_BYTES, type Position, readPosition, writePosition } from './position.js';
 
 /**
  * Where things are in the state store. The first byte says what a record is:
  *
  *     'k' key                        what the key is now: KeyRecord
  *     'r' revision(8) sub(2)         what one write did: ValueRecord; never changed once written
+ *     'l' lease(8)                   LeaseRecord
+ *     'L' lease(8) key               (empty) the key hangs on the lease
+ *     'n' name                       NamespaceRecord
  *     's' session(16)                SessionRecord
  *     'a' session(16) sequence(8)    the answer of one batch, until it is acknowledged
- *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord
+ *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks
  */
-const PREFIX = { key: 0x6b, value: 0x72, session: 0x73, answer: 0x61, machine: 0x6d } as const;
+const PREFIX = {
+  key: 0x6b,
+  value: 0x72,
+  lease: 0x6c,
+  leaseKey: 0x4c,
+  namespace: 0x6e,
+  session: 0x73,
+  answer: 0x61,
+  machine: 0x6d,
+} as const;
 
 /** The records of all user keys lie in `[KEYS_FROM, KEYS_TO)`. */
 export const KEYS_FROM: Uint8Array = Uint8Array.of(PREFIX.key);
 export const KEYS_TO: Uint8Array = Uint8Array.of(PREFIX.key + 1);
+/** The history lies in `[.., VALUES_TO)`. */
+export const VALUES_TO: Uint8Array = Uint8Array.of(PREFIX.value + 1);
+export const LEASES_FROM: Uint8Array = Uint8Array.of(PREFIX.lease);
+export const LEASES_TO: Uint8Array = Uint8Array.of(PREFIX.lease + 1);
+export const NAMESPACES_FROM: Uint8Array = Uint8Array.of(PREFIX.namespace);
+export const NAMESPACES_TO: Uint8Array = Uint8Array.of(PREFIX.namespace + 1);
 export const SESSIONS_FROM: Uint8Array = Uint8Array.of(PREFIX.session);
 export const SESSIONS_TO: Uint8Array = Uint8Array.of(PREFIX.session + 1);
 
 export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
 
 export const CONFIGURATION_KEY: Uint8Array = Buffer.from('mconfiguration', 'latin1');
+
+export const SETTINGS_KEY: Uint8Array = Buffer.from('msettings', 'latin1');
+
+export const MARKS_KEY: Uint8Array = Buffer.from('mmarks', 'latin1');
 
 export const SESSION_ID_BYTES = 16;
 
@@ -57,4 +80,42 @@ export function toAnswerKey(id: string, sequence: number): Buffer {
   storeKey.write(id, 1, 'latin1');
   writeCount(storeKey, sequence, 1 + SESSION_ID_BYTES);
   return storeKey;
+}
+
+/** The position in a store key made by {@link toValueRecordKey}. */
+export function fromValueRecordKey(storeKey: Uint8Array): Position {
+  return readPosition(toBuffer(storeKey), 1);
+}
+
+export function toLeaseKey(lease: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + COUNT_BYTES);
+  storeKey[0] = PREFIX.lease;
+  writeCount(storeKey, lease, 1);
+  return storeKey;
+}
+
+export function fromLeaseKey(storeKey: Uint8Array): number {
+  return readCount(toBuffer(storeKey), 1);
+}
+
+/** That `key` hangs on `lease`. With an empty key: before all keys of the lease. */
+export function toLeaseKeyKey(lease: number, key: Uint8Array): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + COUNT_BYTES + key.byteLength);
+  storeKey[0] = PREFIX.leaseKey;
+  writeCount(storeKey, lease, 1);
+  storeKey.set(key, 1 + COUNT_BYTES);
+  return storeKey;
+}
+
+/** The user key of a store key made by {@link toLeaseKeyKey} (a view). */
+export function fromLeaseKeyKey(storeKey: Uint8Array): Uint8Array {
+  return storeKey.subarray(1 + COUNT_BYTES);
+}
+
+export function toNamespaceKey(name: string): Buffer {
+  return Buffer.concat([NAMESPACES_FROM, Buffer.from(name, 'utf8')]);
+}
+
+export function fromNamespaceKey(storeKey: Uint8Array): string {
+  return toBuffer(storeKey.subarray(1)).toString('utf8');
 }

@@ -2,6 +2,7 @@ import { toBuffer } from '../base/bytes.js';
 import { crc32 } from '../base/checksum.js';
 import { corrupt } from './corrupt.js';
 import { COUNT_BYTES, readCount, writeCount } from './fixed-binary.js';
+import { NOWHERE, type Position } from './position.js';
 import type { StateWrite } from './state-store.js';
 
 /** What the state machine knows beside keys and sessions; written with every entry. */
@@ -10,6 +11,14 @@ export interface MachineRecord {
   readonly revision: number;
   /** Revisions before this one are no longer kept. */
   readonly compactedRevision: number;
+  /** Where the next slice of the sweep begins. */
+  readonly sweepCursor: Position;
+  /** Records before this one have been looked at once. */
+  readonly sweptTo: Position;
+  /** Bytes of keys and values of all records of the history. */
+  readonly spaceBytes: number;
+  /** The last id that was chosen for a lease. */
+  readonly lastLease: number;
   readonly logTimeMs: number;
   /** The last activity of every session that was forgotten is at or before this index. */
   readonly forgottenThrough: number;
@@ -21,13 +30,17 @@ export const EMPTY_MACHINE: MachineRecord = {
   appliedIndex: 0,
   revision: 0,
   compactedRevision: 0,
+  sweepCursor: NOWHERE,
+  sweptTo: NOWHERE,
+  spaceBytes: 0,
+  lastLease: 0,
   logTimeMs: 0,
   forgottenThrough: 0,
   stateHash: 0,
 };
 
 const FORMAT = 1;
-const HASH_OFFSET = 1 + 5 * COUNT_BYTES;
+const HASH_OFFSET = 1 + 11 * COUNT_BYTES;
 const BYTES = HASH_OFFSET + 4;
 
 /**
@@ -51,7 +64,13 @@ function encode(record: MachineRecord): Buffer {
   offset = writeCount(bytes, record.revision, offset);
   offset = writeCount(bytes, record.compactedRevision, offset);
   offset = writeCount(bytes, record.logTimeMs, offset);
-  writeCount(bytes, record.forgottenThrough, offset);
+  offset = writeCount(bytes, record.forgottenThrough, offset);
+  offset = writeCount(bytes, record.sweepCursor.revision, offset);
+  offset = writeCount(bytes, record.sweepCursor.sub, offset);
+  offset = writeCount(bytes, record.sweptTo.revision, offset);
+  offset = writeCount(bytes, record.sweptTo.sub, offset);
+  offset = writeCount(bytes, record.spaceBytes, offset);
+  writeCount(bytes, record.lastLease, offset);
   return bytes;
 }
 
@@ -68,6 +87,10 @@ export function decodeMachineRecord(source: Uint8Array): MachineRecord {
     compactedRevision: field(2),
     logTimeMs: field(3),
     forgottenThrough: field(4),
+    sweepCursor: { revision: field(5), sub: field(6) },
+    sweptTo: { revision: field(7), sub: field(8) },
+    spaceBytes: field(9),
+    lastLease: field(10),
     stateHash: bytes.readUInt32BE(HASH_OFFSET),
   };
 }

@@ -22,3 +22,8 @@ export function readPosition(source: Buffer, offset: number): Position {
     sub: source.readUInt16BE(offset + COUNT_BYTES),
   };
 }
+
+/** Negative, zero or positive as `a` was written before, with or after `b`. */
+export function comparePositions(a: Position, b: Position): number {
+  return a.revision - b.revision || a.sub - b.sub;
+}

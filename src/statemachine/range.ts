@@ -1,9 +1,12 @@
 import { compareBytes } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
-import { decodeKeyRecord } from './key-record.js';
-import type { Keyspace } from './keyspace.js';
+import { type KeyChains, type KeyVersion, sizeOf } from './key-chain.js';
+import { decodeKeyRecord, type KeyHead, readKeyHead } from './key-record.js';
 import { fromKeyRecordKey, KEYS_TO, toKeyRecordKey } from './layout.js';
-import type { ScanPage, StateStore } from './state-store.js';
+import { successor } from './load-records.js';
+import { loadValues, type WantedValue } from './load-values.js';
+import { passes, type RevisionBounds, revisionBounds } from './range-filter.js';
+import type { StateStore } from './state-store.js';
 import type { RangePage, RangeQuery } from './types.js';
 
 export interface RangeLimits {
@@ -11,30 +14,48 @@ export interface RangeLimits {
   readonly rangePageBytesMax: number;
 }
 
-/** Key records taken from the store at once. Values are read synchronously: this bounds one go. */
-const CHUNK_KEYS = 256;
+/** Key records taken from the store at once. What is done with them holds up the replica: this bounds it. */
+const CHUNK_KEYS = 512;
 
 /** What one key takes in a page beside its own bytes and those of its value. */
 const ITEM_BYTES = 32;
+
+/** A page that only counts looks at so many times as many keys as another one. */
+const COUNT_ONLY_FACTOR = 10;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** A query with the revision that it reads at. */
+type FixedQuery = RangeQuery & { readonly revision: number };
+
+export interface RangeSource {
+  readonly store: StateStore;
+  readonly chains: KeyChains;
+  readonly limits: RangeLimits;
+  /** @throws BalsaError `COMPACTED` when the revision of the query is no longer kept */
+  readonly checkKept: () => void;
+}
 
 /**
  * Reads one page of a range as of one revision, fixed before the first wait. Key records seen later may
  * be newer: they lead back to that revision, so entries applied meanwhile never show.
  */
-export async function readRange(
-  source: { readonly store: StateStore; readonly keyspace: Keyspace; readonly limits: RangeLimits },
-  query: RangeQuery & { readonly revision: number },
-): Promise<RangePage> {
-  const page = new PageBuilder(source.keyspace, query, source.limits);
+export async function readRange(source: RangeSource, query: FixedQuery): Promise<RangePage> {
+  const page = new PageBuilder(source, query);
   let more = !isEmpty(query);
   while (more && !page.isFull()) {
     const chunk = await source.store.scan({
       ...page.rest(),
       reverse: query.reverse,
-      keysMax: CHUNK_KEYS,
+      keysMax: page.chunkKeys(),
       bytesMax: source.limits.rangePageBytesMax,
     });
-    more = page.add(chunk);
+    source.checkKept();
+    more = page.add(chunk.pairs) || chunk.more;
+    const wanted = page.takeWanted();
+    if (wanted.length === 0) continue;
+    await loadValues(source.store, source.chains, wanted);
+    source.checkKept();
   }
   return page.finish(more);
 }
@@ -44,34 +65,42 @@ function isEmpty(query: RangeQuery): boolean {
 }
 
 class PageBuilder {
-  readonly #keyspace: Keyspace;
-  readonly #query: RangeQuery & { readonly revision: number };
+  readonly #chains: KeyChains;
+  readonly #query: FixedQuery;
+  readonly #bounds: RevisionBounds | null;
   readonly #items: KeyValue[] = [];
   readonly #keysMax: number;
   readonly #bytesMax: number;
   /** Most keys to look at, so that a page of a range full of deleted keys ends, too. */
   readonly #examinedMax: number;
+  /** Items whose values have not been loaded. */
+  #wanted: WantedValue[] = [];
+  #count = 0;
   #examined = 0;
   #bytes = 0;
   #bytesFull = false;
   #lastExamined: Uint8Array | null = null;
 
-  constructor(
-    keyspace: Keyspace,
-    query: RangeQuery & { readonly revision: number },
-    limits: RangeLimits,
-  ) {
-    this.#keyspace = keyspace;
+  constructor({ chains, limits }: RangeSource, query: FixedQuery) {
+    const isCount = query.countOnly === true;
+    this.#chains = chains;
     this.#query = query;
-    this.#keysMax = Math.min(query.keysMax, limits.rangePageKeysMax);
+    this.#bounds = revisionBounds(query);
+    this.#keysMax = isCount
+      ? Number.POSITIVE_INFINITY
+      : Math.min(query.keysMax, limits.rangePageKeysMax);
     this.#bytesMax = limits.rangePageBytesMax;
-    this.#examinedMax = limits.rangePageKeysMax;
+    this.#examinedMax = limits.rangePageKeysMax * (isCount ? COUNT_ONLY_FACTOR : 1);
   }
 
   isFull(): boolean {
-    return (
-      this.#bytesFull || this.#items.length >= this.#keysMax || this.#examined >= this.#examinedMax
-    );
+    return this.#bytesFull || this.#count >= this.#keysMax || this.#examined >= this.#examinedMax;
+  }
+
+  /** How many keys to take from the store: no more than can be needed, and one to see if more follow. */
+  chunkKeys(): number {
+    const left = Math.min(this.#keysMax - this.#count, this.#examinedMax - this.#examined);
+    return Math.min(CHUNK_KEYS, left + 1);
   }
 
   /** The part of the range that was not looked at, in store keys. */
@@ -83,30 +112,74 @@ class PageBuilder {
     return { from: toKeyRecordKey(from), to: to === null ? KEYS_TO : toKeyRecordKey(to) };
   }
 
-  /** @returns may more follow? */
-  add(chunk: ScanPage): boolean {
-    for (const [storeKey, bytes] of chunk.pairs) {
+  /** @returns some of them did not fit */
+  add(pairs: readonly (readonly [Uint8Array, Uint8Array])[]): boolean {
+    for (const [storeKey, bytes] of pairs) {
       if (this.isFull()) return true;
-      const item = this.#keyspace.resolve(decodeKeyRecord(bytes), this.#query.revision);
-      if (item !== null && !this.#take(item)) return true;
+      const key = fromKeyRecordKey(storeKey);
+      if (!this.#addKey(key, bytes)) return true;
       this.#examined += 1;
-      this.#lastExamined = fromKeyRecordKey(storeKey);
+      this.#lastExamined = key;
     }
-    return chunk.more;
+    return false;
   }
 
-  /** @returns false when the item has to wait for the next page */
-  #take(item: KeyValue): boolean {
-    this.#bytes += item.key.byteLength + item.value.byteLength + ITEM_BYTES;
-    this.#bytesFull = this.#bytes >= this.#bytesMax;
-    if (this.#bytes > this.#bytesMax && this.#items.length > 0) return false;
+  /** @returns false when the key has to wait for the next page */
+  #addKey(key: Uint8Array, bytes: Uint8Array): boolean {
+    const head = readKeyHead(bytes);
+    if (head.modRevision > this.#query.revision) return this.#addOlder(bytes);
+    if (head.version === 0 || !this.#matches(head)) return true;
+    if (this.#query.countOnly === true) return this.#takeCount();
+    if (this.#query.keysOnly === true) return this.#take(toItem(key, head));
+    if (!this.#fits(key.byteLength + head.valueBytes)) return false;
+    const item = toItem(key, head);
+    this.#wanted.push({ position: { revision: head.modRevision, sub: head.sub }, item });
     this.#items.push(item);
+    this.#count += 1;
     return true;
+  }
+
+  /** The key has been written since: what it was then is in the history. */
+  #addOlder(bytes: Uint8Array): boolean {
+    const item = this.#chains.resolve(decodeKeyRecord(bytes), this.#query.revision);
+    if (item === null || !this.#matches(item)) return true;
+    if (this.#query.countOnly === true) return this.#takeCount();
+    return this.#take(this.#query.keysOnly === true ? { ...item, value: NO_BYTES } : item);
+  }
+
+  #matches({ modRevision, createRevision }: KeyVersion): boolean {
+    return passes(this.#bounds, modRevision, createRevision);
+  }
+
+  #takeCount(): true {
+    this.#count += 1;
+    return true;
+  }
+
+  #take(item: KeyValue): boolean {
+    if (!this.#fits(sizeOf(item))) return false;
+    this.#items.push(item);
+    this.#count += 1;
+    return true;
+  }
+
+  #fits(bytes: number): boolean {
+    this.#bytes += bytes + ITEM_BYTES;
+    this.#bytesFull = this.#bytes >= this.#bytesMax;
+    return this.#bytes <= this.#bytesMax || this.#items.length === 0;
+  }
+
+  /** Items that lack their value, each once. */
+  takeWanted(): readonly WantedValue[] {
+    const wanted = this.#wanted;
+    this.#wanted = [];
+    return wanted;
   }
 
   finish(more: boolean): RangePage {
     return {
       items: this.#items,
+      count: this.#count,
       revision: this.#query.revision,
       more,
       continueFrom: more ? this.#continueFrom() : null,
@@ -119,10 +192,7 @@ class PageBuilder {
   }
 }
 
-/** The first key after `key`. */
-function successor(key: Uint8Array): Uint8Array {
-  const next = Buffer.allocUnsafe(key.byteLength + 1);
-  next.set(key);
-  next[key.byteLength] = 0;
-  return next;
+function toItem(key: Uint8Array, head: KeyHead) {
+  const { createRevision, modRevision, version, lease } = head;
+  return { key, value: NO_BYTES as Uint8Array, createRevision, modRevision, version, lease };
 }

@@ -3,6 +3,7 @@ import { toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import { corrupt } from './corrupt.js';
 import { SESSIONS_FROM, SESSIONS_TO, toAnswerKey, toSessionKey } from './layout.js';
+import { loadRecords } from './load-records.js';
 import {
   compareMoments,
   decodeSessionRecord,
@@ -80,7 +81,14 @@ export class Sessions {
     bounds: SessionBounds,
     forgottenThrough: number,
   ): Promise<Sessions> {
-    const found = await loadRecords(store);
+    const found = await loadRecords(
+      store,
+      { from: SESSIONS_FROM, to: SESSIONS_TO },
+      (storeKey, bytes): [string, SessionRecord] => [
+        toMapKey(storeKey.subarray(1)),
+        decodeSessionRecord(bytes),
+      ],
+    );
     found.sort(([, a], [, b]) => compareMoments(a.lastActive, b.lastActive));
     return new Sessions(store, bounds, { sessions: new Map(found), forgottenThrough });
   }
@@ -213,28 +221,6 @@ export class Sessions {
     }
     this.#stagedAnswers.clear();
     this.#changed.clear();
-  }
-}
-
-const LOAD_KEYS = 10_000;
-const LOAD_BYTES = 4 * 1024 * 1024;
-
-async function loadRecords(store: StateStore): Promise<[string, SessionRecord][]> {
-  const found: [string, SessionRecord][] = [];
-  let from = SESSIONS_FROM;
-  for (;;) {
-    const page = await store.scan({
-      from,
-      to: SESSIONS_TO,
-      keysMax: LOAD_KEYS,
-      bytesMax: LOAD_BYTES,
-    });
-    for (const [storeKey, bytes] of page.pairs) {
-      found.push([toMapKey(storeKey.subarray(1)), decodeSessionRecord(bytes)]);
-    }
-    const last = page.pairs.at(-1)?.[0];
-    if (!page.more || last === undefined) return found;
-    from = Buffer.concat([last, Uint8Array.of(0)]);
   }
 }
 

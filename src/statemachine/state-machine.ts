@@ -1,29 +1,37 @@
 import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
-import { LIMITS } from '../base/limits.js';
-import type { KeyValue, WriteBatch, WriteOperation, WriteResult } from '../base/operation.js';
-import { packResults, unpackOperations } from '../base/operation-codec.js';
-import { COMMAND_VERSION_MAX, unpackCommand } from './command.js';
+import type { KeyValue } from '../base/operation.js';
+import { EXTENDED_COMMANDS, isBasic, packResults } from '../base/operation-codec.js';
+import { COMMAND_VERSION_MAX } from './command.js';
 import {
   type ConfigurationRecord,
   decodeConfigurationRecord,
   encodeConfigurationRecord,
 } from './configuration-record.js';
-import { corrupt } from './corrupt.js';
-import { Keyspace } from './keyspace.js';
 import { CONFIGURATION_KEY, MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
-import {
-  decodeMachineRecord,
-  EMPTY_MACHINE,
-  type MachineRecord,
-  sealMachineRecord,
-} from './machine-record.js';
+import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
+import { type MachineRecord, sealMachineRecord } from './machine-record.js';
+import { NeedsBuilder } from './needs.js';
+import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
 import { type RangeLimits, readRange } from './range.js';
+import { ReadAhead } from './read-ahead.js';
 import type { Moment } from './session-record.js';
-import { type SessionBatch, type SessionBounds, Sessions } from './sessions.js';
+import type { SessionBatch } from './sessions.js';
 import type { StateStore, StateWrite } from './state-store.js';
-import type { BatchAnswer, Command, RangePage, RangeQuery } from './types.js';
+import type {
+  BatchAnswer,
+  HistoryPage,
+  HistoryQuery,
+  LeaseState,
+  RangePage,
+  RangeQuery,
+  StoreObservation,
+  StoreState,
+  WriteEvent,
+  WritesListener,
+} from './types.js';
+import { readHistory } from './write-history.js';
 
 /** A committed log entry. */
 export interface AppliedEntry {
@@ -32,21 +40,18 @@ export interface AppliedEntry {
   readonly payload: Uint8Array;
 }
 
-/** Defaults: {@link LIMITS}. {@link SessionBounds} are for tests only: they must not differ in a cluster. */
-export type StateMachineOptions = Partial<SessionBounds & RangeLimits> & {
+/** Defaults: `LIMITS`. {@link AppliedBounds} are for tests only: they must not differ in a cluster. */
+export type StateMachineOptions = Partial<AppliedBounds & RangeLimits> & {
   /** The newest version of commands that it knows; a test of rolling upgrades plays an older Balsa. */
   readonly commandVersionMax?: number;
 };
 
 /**
- * What the log means: keys with all their revisions, and the sessions that make writes count once.
- * A function of the entries applied and of nothing else: no clock, no configuration, no chance.
+ * What the log means: keys with all their revisions, leases, and the sessions that make writes count
+ * once. A function of the entries applied and of nothing else: no clock, no configuration, no chance.
  */
-export class StateMachine {
-  readonly #store: StateStore;
-  readonly #limits: RangeLimits;
-  readonly #keyspace: Keyspace;
-  readonly #sessions: Sessions;
+export class StateMachine implements StoreObservation {
+  readonly #parts: MachineParts;
   readonly #commandVersionMax: number;
   #configuration: ConfigurationRecord | null;
   /** The entry in hand brought it. */
@@ -54,25 +59,21 @@ export class StateMachine {
   #appliedIndex: number;
   #logTimeMs: number;
   #stateHash: number;
-  readonly #compactedRevision: number;
+  /** The entry that was prepared last. */
+  #prepared: {
+    readonly entry: AppliedEntry;
+    readonly command: ParsedCommand;
+    ahead: ReadAhead | null;
+  } | null = null;
+  #listener: WritesListener | null = null;
 
-  private constructor(parts: {
-    readonly store: StateStore;
-    readonly limits: RangeLimits;
-    readonly sessions: Sessions;
-    readonly machine: MachineRecord;
-    readonly commandVersionMax: number;
-  }) {
-    this.#store = parts.store;
-    this.#limits = parts.limits;
-    this.#sessions = parts.sessions;
-    this.#commandVersionMax = parts.commandVersionMax;
+  private constructor(parts: MachineParts, commandVersionMax: number) {
+    this.#parts = parts;
+    this.#commandVersionMax = commandVersionMax;
     this.#configuration = loadConfiguration(parts.store);
-    this.#keyspace = new Keyspace(parts.store, parts.machine.revision);
     this.#appliedIndex = parts.machine.appliedIndex;
     this.#logTimeMs = parts.machine.logTimeMs;
     this.#stateHash = parts.machine.stateHash;
-    this.#compactedRevision = parts.machine.compactedRevision;
   }
 
   /**
@@ -80,11 +81,8 @@ export class StateMachine {
    * @throws BalsaError `STATE_CORRUPT`
    */
   static async open(store: StateStore, options: StateMachineOptions = {}): Promise<StateMachine> {
-    const limits = { ...LIMITS, ...options };
-    const machine = loadMachine(store);
-    const sessions = await Sessions.load(store, limits, machine.forgottenThrough);
     const { commandVersionMax = COMMAND_VERSION_MAX } = options;
-    return new StateMachine({ store, limits, sessions, machine, commandVersionMax });
+    return new StateMachine(await loadParts(store, options), commandVersionMax);
   }
 
   /** The last entry applied. */
@@ -92,14 +90,19 @@ export class StateMachine {
     return this.#appliedIndex;
   }
 
-  /** Number of writes so far that changed something. */
+  /** Number of transactions so far that changed something; a single write is one of its own. */
   get revision(): number {
-    return this.#keyspace.revision;
+    return this.#parts.keyspace.revision;
   }
 
   /** Reads at revisions before this one are refused; 0: all are kept. */
   get compactedRevision(): number {
-    return this.#compactedRevision;
+    return this.#parts.compaction.compactedRevision;
+  }
+
+  /** Through here what is no longer kept has been removed. */
+  get sweptRevision(): number {
+    return this.#parts.compaction.sweptRevision;
   }
 
   /** A checksum over all that was ever written: equal at all replicas that applied the same entries. */
@@ -118,11 +121,38 @@ export class StateMachine {
   }
 
   get sessionCount(): number {
-    return this.#sessions.size;
+    return this.#parts.sessions.size;
+  }
+
+  // ---------------------------------------------------------------- applying
+
+  /**
+   * Reads ahead what the ranges of the next entry need of the store; nothing may be applied before that
+   * is done. `null`, as for nearly all entries: there is nothing to read, go on.
+   * @throws BalsaError as {@link StateMachine.apply}
+   */
+  prepare(entry: AppliedEntry): Promise<void> | null {
+    if (entry.type !== 'command') return null;
+    const command = parseCommand(entry.payload, this.#commandVersionMax);
+    const prepared = { entry, command, ahead: null as ReadAhead | null };
+    this.#prepared = prepared;
+    if (command.version < EXTENDED_COMMANDS) return null;
+    const { namespaces, compaction, store, limits } = this.#parts;
+    const builder = new NeedsBuilder(({ name, prefix }) => namespaces.has(name, prefix));
+    builder.addSystem(command.system);
+    for (const { operations } of command.batches) {
+      if (!(operations instanceof BalsaError)) builder.addOperations(operations);
+    }
+    const needs = builder.build();
+    if (needs === null) return null;
+    const sweepFrom = compaction.sweepFrom(needs.isCompacted);
+    return ReadAhead.read(store, needs, { ...limits, sweepFrom }).then((ahead) => {
+      prepared.ahead = ahead;
+    });
   }
 
   /**
-   * Applies the next entry.
+   * Applies the next entry, which was prepared if it has ranges.
    * @returns one answer for each batch of a command, in order
    * @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`, `STATE_CORRUPT`: the replica must stop
    */
@@ -130,6 +160,8 @@ export class StateMachine {
     assert(entry.index === this.#appliedIndex + 1, 'entries are applied in order, each once');
     const answers = this.#answer(entry);
     this.#commit(entry.index);
+    const events = this.#listener === null ? null : this.#parts.keyspace.takeEvents();
+    if (events !== null) this.#listener?.(events);
     return answers;
   }
 
@@ -142,71 +174,89 @@ export class StateMachine {
         this.#configuration = { index: entry.index, payload: Buffer.from(entry.payload) };
         this.#isConfigurationNew = true;
         return [];
-      case 'command':
-        return this.#applyCommand(
-          entry.index,
-          unpackCommand(entry.payload, this.#commandVersionMax),
-        );
+      case 'command': {
+        const prepared = this.#prepared;
+        this.#prepared = null;
+        if (prepared?.entry === entry) {
+          return this.#applyCommand(entry.index, prepared.command, prepared.ahead);
+        }
+        const command = parseCommand(entry.payload, this.#commandVersionMax);
+        return this.#applyCommand(entry.index, command, null);
+      }
       default:
         return unreachable(entry.type);
     }
   }
 
-  #applyCommand(index: number, command: Command): readonly BatchAnswer[] {
+  #applyCommand(
+    index: number,
+    command: ParsedCommand,
+    ahead: ReadAhead | null,
+  ): readonly BatchAnswer[] {
+    const { sessions, executor, marks, settings } = this.#parts;
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
     const timeMs = this.#logTimeMs;
-    this.#sessions.forgetIdle(timeMs);
-    return command.batches.map((batch, ordinal) =>
-      this.#applyBatch(batch, { index, ordinal, timeMs }),
+    const storedRevision = this.revision;
+    sessions.forgetIdle(timeMs);
+    executor.beginEntry(timeMs, ahead);
+    for (const operation of command.system) executor.applySystem(operation, storedRevision);
+    const isExtended = command.version >= EXTENDED_COMMANDS;
+    const answers = command.batches.map((parsed, ordinal) =>
+      this.#applyBatch(parsed, isExtended, { index, ordinal, timeMs }),
     );
+    marks.note(timeMs, this.revision, settings.current.historyMs);
+    return answers;
   }
 
-  #applyBatch(batch: WriteBatch, now: Moment): BatchAnswer {
-    if (batch.sessionId.byteLength !== SESSION_ID_BYTES || batch.sequence === 0) {
+  #applyBatch(parsed: ParsedBatch, isExtended: boolean, now: Moment): BatchAnswer {
+    const { sessionId, bornIndex, sequence, acknowledged } = parsed.batch;
+    if (sessionId.byteLength !== SESSION_ID_BYTES || sequence === 0) {
       return { ok: false, error: invalid('batch: the session id or the sequence is not one') };
     }
-    const { bornIndex, sequence, acknowledged } = batch;
-    const turn = { id: toMapKey(batch.sessionId), bornIndex, sequence, acknowledged };
-    const verdict = this.#sessions.judge(turn, now.index);
+    const { sessions } = this.#parts;
+    const turn = { id: toMapKey(sessionId), bornIndex, sequence, acknowledged };
+    const verdict = sessions.judge(turn, now.index);
     switch (verdict.type) {
       case 'refuse':
         return { ok: false, error: verdict.error };
       case 'repeat':
-        this.#sessions.recordRepeated(turn, now);
+        sessions.recordRepeated(turn, now);
         return { ok: true, results: verdict.results, repeated: true };
       case 'apply':
-        return this.#applyNew(batch.operations, turn, now);
+        return this.#applyNew(parsed, isExtended, { turn, now });
       default:
         return unreachable(verdict);
     }
   }
 
-  #applyNew(bytes: Uint8Array, turn: SessionBatch, now: Moment): BatchAnswer {
-    const operations = readOperations(bytes);
+  #applyNew(
+    { operations }: ParsedBatch,
+    isExtended: boolean,
+    { turn, now }: { readonly turn: SessionBatch; readonly now: Moment },
+  ): BatchAnswer {
     if (operations instanceof BalsaError) return { ok: false, error: operations };
-    const results = packResults(operations.map((operation) => this.#write(operation)));
-    this.#sessions.recordApplied(turn, results, now);
-    return { ok: true, results, repeated: false };
-  }
-
-  #write(operation: WriteOperation): WriteResult {
-    switch (operation.type) {
-      case 'put':
-        if (operation.value === null) throw unsupported(operation);
-        return { type: 'put', revision: this.#keyspace.put(operation.key, operation.value) };
-      case 'delete':
-        return { type: 'delete', ...this.#keyspace.delete(operation.key) };
-      default:
-        throw unsupported(operation);
+    // A command of an older version may be applied by older replicas, which cannot read these.
+    if (!isExtended && !operations.every(isBasic)) {
+      return { ok: false, error: invalid('operation: of a kind that came with a later version') };
     }
+    const { executor, sessions } = this.#parts;
+    executor.beginBatch();
+    const results = packResults(operations.map((operation) => executor.write(operation)));
+    sessions.recordApplied(turn, results, now);
+    return { ok: true, results, repeated: false };
   }
 
   /** Gives the store all that the entry changed, and the new index, at once. */
   #commit(index: number): void {
+    const { store, keyspace, leases, namespaces, settings, marks, sessions } = this.#parts;
     const writes: StateWrite[] = [];
-    this.#keyspace.flushInto(writes);
-    this.#sessions.flushInto(writes);
+    keyspace.flushInto(writes);
+    leases.flushInto(writes);
+    namespaces.flushInto(writes);
+    settings.flushInto(writes);
+    marks.flushInto(writes);
+    sessions.flushInto(writes);
     if (this.#isConfigurationNew && this.#configuration !== null) {
       writes.push({
         key: CONFIGURATION_KEY,
@@ -214,27 +264,35 @@ export class StateMachine {
       });
       this.#isConfigurationNew = false;
     }
-    const machine: MachineRecord = {
-      appliedIndex: index,
-      revision: this.#keyspace.revision,
-      compactedRevision: this.#compactedRevision,
-      logTimeMs: this.#logTimeMs,
-      forgottenThrough: this.#sessions.forgottenThrough,
-      stateHash: this.#stateHash,
-    };
-    const { bytes, stateHash } = sealMachineRecord(machine, writes);
+    const { bytes, stateHash } = sealMachineRecord(this.#toRecord(index), writes);
     writes.push({ key: MACHINE_KEY, value: bytes });
-    this.#store.apply(index, writes);
+    store.apply(index, writes);
     this.#stateHash = stateHash;
     this.#appliedIndex = index;
   }
+
+  #toRecord(appliedIndex: number): MachineRecord {
+    const { keyspace, compaction, leases, sessions } = this.#parts;
+    return {
+      appliedIndex,
+      revision: keyspace.revision,
+      ...compaction.toRecord(),
+      spaceBytes: keyspace.spaceBytes,
+      lastLease: leases.lastId,
+      logTimeMs: this.#logTimeMs,
+      forgottenThrough: sessions.forgottenThrough,
+      stateHash: this.#stateHash,
+    };
+  }
+
+  // ---------------------------------------------------------------- reading
 
   /**
    * What `key` holds, or held at `revision` (`null`: the latest).
    * @throws BalsaError `FUTURE_REVISION`, `COMPACTED`, `INVALID_ARGUMENT`
    */
   get(key: Uint8Array, revision: number | null): KeyValue | null {
-    return this.#keyspace.get(key, this.#readable(revision));
+    return this.#parts.keyspace.get(key, this.#readable(revision));
   }
 
   /**
@@ -242,14 +300,21 @@ export class StateMachine {
    * @throws BalsaError `FUTURE_REVISION`, `COMPACTED`, `INVALID_ARGUMENT`
    */
   async range(query: RangeQuery): Promise<RangePage> {
-    const revision = this.#readable(query.revision);
     if (!(query.keysMax >= 1)) {
       throw new BalsaError('INVALID_ARGUMENT', 'keysMax of a range must be at least 1');
     }
-    return readRange(
-      { store: this.#store, keyspace: this.#keyspace, limits: this.#limits },
-      { ...query, revision },
-    );
+    const { store, chains, limits } = this.#parts;
+    for (;;) {
+      const revision = this.#readable(query.revision);
+      const checkKept = (): number => this.#readable(revision);
+      try {
+        return await readRange({ store, chains, limits, checkKept }, { ...query, revision });
+      } catch (error) {
+        const isOvertaken = error instanceof BalsaError && error.code === 'COMPACTED';
+        // Who asked for the latest did not ask for this revision.
+        if (!isOvertaken || query.revision !== null) throw error;
+      }
+    }
   }
 
   #readable(revision: number | null): number {
@@ -265,47 +330,76 @@ export class StateMachine {
         { details: { revision, current } },
       );
     }
-    if (revision < this.#compactedRevision) {
+    if (revision < this.compactedRevision) {
       throw new BalsaError(
         'COMPACTED',
-        `revision ${revision} is no longer kept; the oldest is ${this.#compactedRevision}`,
-        { details: { revision, oldest: this.#compactedRevision } },
+        `revision ${revision} is no longer kept; the oldest is ${this.compactedRevision}`,
+        { details: { revision, oldest: this.compactedRevision } },
       );
     }
     return revision;
   }
-}
 
-function unsupported(operation: WriteOperation): BalsaError {
-  return new BalsaError('INTERNAL', `${operation.type}: not yet`);
-}
-
-function loadMachine(store: StateStore): MachineRecord {
-  const bytes = store.get(MACHINE_KEY);
-  const machine = bytes === undefined ? EMPTY_MACHINE : decodeMachineRecord(bytes);
-  if (machine.appliedIndex !== store.restoredIndex) {
-    throw corrupt(
-      `the state after entry ${machine.appliedIndex} where that after ${store.restoredIndex} is due`,
-    );
+  onWrites(listener: WritesListener | null): void {
+    this.#listener = listener;
+    this.#parts.keyspace.collectEvents(listener !== null);
   }
-  return machine;
+
+  history(query: HistoryQuery): Promise<HistoryPage> {
+    const throughRevision = Math.min(query.throughRevision ?? this.revision, this.revision);
+    return readHistory(this.#parts.store, this.#parts.compaction, { ...query, throughRevision });
+  }
+
+  valueBefore({ previous }: WriteEvent): KeyValue | null {
+    return previous.revision === 0 ? null : this.#parts.chains.itemAt(previous);
+  }
+
+  info(): StoreState {
+    const { keyspace, settings, leases, namespaces } = this.#parts;
+    const { spaceBytes } = keyspace;
+    const { spaceQuotaBytes } = settings.current;
+    return {
+      revision: this.revision,
+      compactedRevision: this.compactedRevision,
+      sweptRevision: this.sweptRevision,
+      settings: settings.current,
+      spaceBytes,
+      spaceAlarm: spaceQuotaBytes > 0 && spaceBytes >= spaceQuotaBytes,
+      leases: leases.size,
+      logTimeMs: this.#logTimeMs,
+      namespaces: namespaces.states(),
+    };
+  }
+
+  dueLeases(logNowMs: number, max: number): number[] {
+    return this.#parts.leases.due(logNowMs, max);
+  }
+
+  lease(id: number): LeaseState | null {
+    return this.#parts.leases.state(id);
+  }
+
+  leases(): LeaseState[] {
+    return this.#parts.leases.states();
+  }
+
+  keysOfLease(id: number): Promise<Uint8Array[]> {
+    return this.#parts.leases.keysInStore(id);
+  }
+
+  revisionToKeep(logNowMs: number): number | null {
+    const { settings, marks } = this.#parts;
+    const { historyMs, historyRevisions } = settings.current;
+    const byAge = historyMs === 0 ? 0 : marks.revisionAt(logNowMs - historyMs);
+    const byNumber = historyRevisions === 0 ? 0 : this.revision - historyRevisions;
+    const wanted = Math.max(byAge, byNumber);
+    return wanted > this.compactedRevision ? wanted : null;
+  }
 }
 
 function loadConfiguration(store: StateStore): ConfigurationRecord | null {
   const bytes = store.get(CONFIGURATION_KEY);
   return bytes === undefined ? null : decodeConfigurationRecord(bytes);
-}
-
-/** The operations of a batch, or the error that every replica answers alike. */
-function readOperations(bytes: Uint8Array): WriteOperation[] | BalsaError {
-  try {
-    return unpackOperations(bytes);
-  } catch (error) {
-    if (error instanceof BalsaError && error.code === 'FRAME_INVALID') {
-      return error.withOutcome('not-applied');
-    }
-    throw error;
-  }
 }
 
 function invalid(message: string): BalsaError {

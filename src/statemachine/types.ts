@@ -1,7 +1,7 @@
 import type { BalsaError } from '../base/errors.js';
-import type { KeyValue, WriteBatch } from '../base/operation.js';
+import type { KeyValue, RangeFilter, StoreSettings, WriteBatch } from '../base/operation.js';
+import type { Position } from './position.js';
 
-/** The payload of a log entry of type `command`: what many clients asked in one moment. */
 /** What the leader itself puts into the log. */
 export type SystemOperation =
   /** These leases have not been kept alive; one that has been meanwhile stays. */
@@ -11,6 +11,7 @@ export type SystemOperation =
   /** Removes some of what is no longer kept: at most `records` records of the history are looked at. */
   | { readonly type: 'sweep'; readonly records: number };
 
+/** The payload of a log entry of type `command`: what many clients asked in one moment. */
 export interface Command {
   /** Log time as the leader had it, in milliseconds; that of the log is the maximum so far. */
   readonly timeMs: number;
@@ -37,19 +38,22 @@ export type BatchAnswer =
   | { readonly ok: false; readonly error: BalsaError };
 
 /** Which keys a range reads. */
-export interface RangeQuery {
+export interface RangeQuery extends RangeFilter {
   readonly from: Uint8Array;
   /** Exclusive; `null`: to the end. */
   readonly to: Uint8Array | null;
   readonly reverse: boolean;
-  /** Most keys to return in this page; capped by `rangePageKeysMax`. */
+  /** Most keys to return in this page; capped by `rangePageKeysMax`. `countOnly` counts as many as it can. */
   readonly keysMax: number;
   /** The revision to read at; `null`: the latest. */
   readonly revision: number | null;
 }
 
 export interface RangePage {
+  /** Values are empty with `keysOnly`; no items at all with `countOnly`. */
   readonly items: readonly KeyValue[];
+  /** Keys of this page that match. */
+  readonly count: number;
   /** The revision read at; pass it on for the next page. */
   readonly revision: number;
   /** Keys may follow behind `continueFrom`. */
@@ -59,4 +63,113 @@ export interface RangePage {
    * beyond the last item: a page can end among deleted keys. `null` when `more` is false.
    */
   readonly continueFrom: Uint8Array | null;
+}
+
+/** One write of the history, as a watch tells it. */
+export interface WriteEvent {
+  readonly type: 'put' | 'delete';
+  readonly revision: number;
+  /** Which of the writes of its revision, from 0. */
+  readonly sub: number;
+  readonly key: Uint8Array;
+  /** Empty in a deletion. */
+  readonly value: Uint8Array;
+  /** 0 in a deletion. */
+  readonly createRevision: number;
+  /** 0 in a deletion. */
+  readonly version: number;
+  /** 0: none. */
+  readonly lease: number;
+  /** The write of the key before this one (revision 0: none), for `valueBefore`. */
+  readonly previous: Position;
+}
+
+/**
+ * What an applied entry wrote, called when the store has it: in order, those of one revision side by side.
+ * Keys and values are views of the entry (a copy is needed to keep them beyond it).
+ */
+export type WritesListener = (events: readonly WriteEvent[]) => void;
+
+export interface HistoryQuery {
+  readonly fromRevision: number;
+  /** Inclusive; absent: the latest at the time of the call. */
+  readonly throughRevision?: number | undefined;
+  readonly eventsMax: number;
+  /** Of keys and values. */
+  readonly bytesMax: number;
+}
+
+/** Whole revisions only: one that is larger than the bounds is given whole. */
+export interface HistoryPage {
+  readonly events: readonly WriteEvent[];
+  /** Where to go on: greater than `throughRevision` when all has been given. */
+  readonly nextRevision: number;
+}
+
+/** A lease as the log has it. */
+export interface LeaseState {
+  readonly lease: number;
+  readonly ttlMs: number;
+  /** In log time: due when log time is here. */
+  readonly deadlineMs: number;
+  readonly keyCount: number;
+}
+
+export interface NamespaceState {
+  readonly name: string;
+  readonly prefix: Uint8Array;
+  /** 0: no bound. */
+  readonly quotaBytes: number;
+  /** Bytes of its keys and their present values. */
+  readonly usedBytes: number;
+  readonly keys: number;
+}
+
+/** The store as a whole. */
+export interface StoreState {
+  readonly revision: number;
+  /** Reads below it are refused. */
+  readonly compactedRevision: number;
+  /** Through here what is no longer kept has been removed. */
+  readonly sweptRevision: number;
+  readonly settings: StoreSettings;
+  /** Of keys and values with their history. */
+  readonly spaceBytes: number;
+  /** Puts are refused with `NO_SPACE`. */
+  readonly spaceAlarm: boolean;
+  readonly leases: number;
+  readonly logTimeMs: number;
+  /** By name. */
+  readonly namespaces: readonly NamespaceState[];
+}
+
+/**
+ * What watches and the leader's housekeeping need of the state machine, beside applying and reading.
+ * `StateMachine` implements it.
+ */
+export interface StoreObservation {
+  readonly revision: number;
+  readonly compactedRevision: number;
+  /** Less than `compactedRevision`: there is something to sweep. */
+  readonly sweptRevision: number;
+  readonly logTimeMs: number;
+  info(): StoreState;
+
+  /** At most one listener; `null`: none. */
+  onWrites(listener: WritesListener | null): void;
+  /** @throws BalsaError `COMPACTED` when `fromRevision` is, or gets, older than what is kept */
+  history(query: HistoryQuery): Promise<HistoryPage>;
+  /** What the key held before; `null`: nothing, or it is no longer kept. */
+  valueBefore(event: WriteEvent): KeyValue | null;
+
+  /** Leases whose deadline has come at `logNowMs`, at most `max`. */
+  dueLeases(logNowMs: number, max: number): number[];
+  lease(id: number): LeaseState | null;
+  /** In the order of their ids. */
+  leases(): LeaseState[];
+  /** In key order. */
+  keysOfLease(id: number): Promise<Uint8Array[]>;
+
+  /** Up to where the settings want compaction at `logNowMs`; `null`: it is done, or not wanted. */
+  revisionToKeep(logNowMs: number): number | null;
 }

@@ -15,6 +15,8 @@ export interface ValueRecord {
   /** 0 in a tombstone. */
   readonly version: number;
   readonly lease: number;
+  /** Length of the value before this write. */
+  readonly previousBytes: number;
   readonly key: Uint8Array;
   /** Empty in a tombstone. */
   readonly value: Uint8Array;
@@ -26,7 +28,7 @@ const TOMBSTONE = 0x11;
 
 const COUNTS = 1 + 2 * POSITION_BYTES;
 const KEY_LENGTH = COUNTS + 3 * COUNT_BYTES;
-const HEAD_BYTES = KEY_LENGTH + 4;
+const HEAD_BYTES = KEY_LENGTH + 8;
 
 export function encodeValueRecord(record: ValueRecord): Buffer {
   const { key, value } = record;
@@ -38,6 +40,7 @@ export function encodeValueRecord(record: ValueRecord): Buffer {
   offset = writeCount(bytes, record.version, offset);
   offset = writeCount(bytes, record.lease, offset);
   offset = bytes.writeUInt32BE(key.byteLength, offset);
+  offset = bytes.writeUInt32BE(record.previousBytes, offset);
   bytes.set(key, offset);
   bytes.set(value, offset + key.byteLength);
   return bytes;
@@ -49,20 +52,32 @@ export function encodeValueRecord(record: ValueRecord): Buffer {
  */
 export function decodeValueRecord(source: Uint8Array): ValueRecord {
   const bytes = toBuffer(source);
+  const keyEnd = keyEndOf(bytes);
+  return {
+    type: bytes[0] === PUT ? 'put' : 'tombstone',
+    previous: readPosition(bytes, 1),
+    skip: readPosition(bytes, 1 + POSITION_BYTES),
+    createRevision: readCount(bytes, COUNTS),
+    version: readCount(bytes, COUNTS + COUNT_BYTES),
+    lease: readCount(bytes, COUNTS + 2 * COUNT_BYTES),
+    previousBytes: bytes.readUInt32BE(KEY_LENGTH + 4),
+    key: bytes.subarray(HEAD_BYTES, keyEnd),
+    value: bytes.subarray(keyEnd),
+  };
+}
+
+/** As `decodeValueRecord(source).value`, for those who read many. */
+export function valueIn(source: Uint8Array): Uint8Array {
+  const bytes = toBuffer(source);
+  return bytes.subarray(keyEndOf(bytes));
+}
+
+function keyEndOf(bytes: Buffer): number {
   const type = bytes[0];
   if (bytes.byteLength < HEAD_BYTES || (type !== PUT && type !== TOMBSTONE)) {
     throw corrupt(`a value record of ${bytes.byteLength} bytes and type ${type}`);
   }
   const keyEnd = HEAD_BYTES + bytes.readUInt32BE(KEY_LENGTH);
   if (keyEnd > bytes.byteLength) throw corrupt('a value record that is cut off');
-  return {
-    type: type === PUT ? 'put' : 'tombstone',
-    previous: readPosition(bytes, 1),
-    skip: readPosition(bytes, 1 + POSITION_BYTES),
-    createRevision: readCount(bytes, COUNTS),
-    version: readCount(bytes, COUNTS + COUNT_BYTES),
-    lease: readCount(bytes, COUNTS + 2 * COUNT_BYTES),
-    key: bytes.subarray(HEAD_BYTES, keyEnd),
-    value: bytes.subarray(keyEnd),
-  };
+  return keyEnd;
 }

@@ -45,6 +45,7 @@ class TinyReplica {
 
   #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
     const channel: Channel = acceptedChannel(call, {
+      frameBytesMax: LIMITS.frameBytesMax,
       onFrame: (bytes) => this.#received(channel, bytes),
       onClose: () => this.channels.delete(channel),
     });

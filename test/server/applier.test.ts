@@ -32,11 +32,18 @@ function applierWith({ perSlice = 100, cachedFrom = 1 } = {}) {
     onPendingBelow: [] as (() => void)[],
     failures: [] as unknown[],
     failAt: 0,
+    /** Reads ahead that are under way, by the index of their entry; `prepareAt` has one. */
+    prepareAt: 0,
+    ahead: [] as { resolve: () => void; reject: (error: unknown) => void }[],
   };
   const machine = {
     get appliedIndex() {
       return world.applied;
     },
+    prepare: ({ index }: Entry) =>
+      index === world.prepareAt
+        ? new Promise<void>((resolve, reject) => world.ahead.push({ resolve, reject }))
+        : null,
     apply: ({ index }: Entry) => {
       if (index === world.failAt) throw new BalsaError('STATE_CORRUPT', 'damaged');
       expect(index).toBe(world.applied + 1);
@@ -100,6 +107,46 @@ describe('applying committed entries', () => {
     turn();
     expect(world.applied).toBe(28);
     expect(world.progress).toBe(3);
+  });
+
+  test('waits for what an entry reads ahead; nothing is applied meanwhile', async () => {
+    const { applier, world } = applierWith();
+    world.prepareAt = 3;
+    applier.advance(5);
+    applier.advance(6);
+    expect([world.applied, world.progress]).toEqual([2, 1]);
+    world.ahead[0]?.resolve();
+    await Promise.resolve();
+    expect(world.applied).toBe(5);
+    expect(world.progress).toBe(2);
+  });
+
+  test('drops what it waits for when another state takes the place of this one, or it stops', async () => {
+    const { applier, world } = applierWith();
+    world.prepareAt = 1;
+    applier.advance(5);
+    applier.pause();
+    world.ahead[0]?.resolve();
+    await Promise.resolve();
+    expect(world.applied).toBe(0);
+    const stopped = applierWith();
+    stopped.world.prepareAt = 1;
+    stopped.applier.advance(1);
+    stopped.applier.stop();
+    stopped.world.ahead[0]?.reject(new Error('closed'));
+    await Promise.resolve();
+    expect([stopped.world.applied, stopped.world.failures]).toEqual([0, []]);
+  });
+
+  test('tells when what it waits for cannot be read', async () => {
+    const { applier, world } = applierWith();
+    world.prepareAt = 1;
+    applier.advance(1);
+    world.ahead[0]?.reject(new BalsaError('STATE_CORRUPT', 'damaged'));
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(world.failures).toHaveLength(1);
+    expect(world.applied).toBe(0);
   });
 
   test('waits while too much is on its way to the disk', () => {
@@ -171,6 +218,7 @@ describe('applying committed entries', () => {
       get appliedIndex() {
         return applied;
       },
+      prepare: () => null,
       apply: ({ index }: Entry) => {
         applied = index;
         return [];

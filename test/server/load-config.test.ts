@@ -195,7 +195,7 @@ describe('what is refused, with the source named', () => {
       'limits.keyBytesMax: must be a whole number from 16',
     ],
     [
-      { file: { limits: { valueBytesMax: 2 ** 21 } } },
+      { file: { limits: { valueBytesMax: 2 ** 25 } } },
       'limits.batchBytesMax: must be at least keyB',
     ],
     [{ file: [] }, 'balsa.json: must hold one JSON object'],

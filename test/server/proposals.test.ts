@@ -3,10 +3,10 @@ import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS, type Limits } from '../../src/base/limits.js';
 import type { WriteBatch } from '../../src/base/operation.js';
 import { packOperations } from '../../src/base/operation-codec.js';
-import { Proposals } from '../../src/server/proposals.js';
+import type { RaftEvent } from '../../src/raft/types.js';
+import { Proposals, type ProposalsOptions } from '../../src/server/proposals.js';
 import { unpackCommand } from '../../src/statemachine/command.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
-import { Scheduler } from './test-scheduler.js';
 
 function batch(sequence: number, valueBytes = 10): WriteBatch {
   return {
@@ -20,17 +20,23 @@ function batch(sequence: number, valueBytes = 10): WriteBatch {
   };
 }
 
-function proposals(limits: Partial<Limits> = {}): Proposals {
+function proposals(
+  limits: Partial<Limits> = {},
+  options: Partial<ProposalsOptions> = {},
+): Proposals {
   return new Proposals({
     id: 'n1',
     commandVersion: () => 1,
+    lacking: () => ['n2'],
     term: () => 1,
-    clock: new Scheduler(1).clock(() => true),
+    logTimeMs: () => 1000,
     limits: { ...LIMITS, ...limits },
     nameOf: (member) => member,
+    ...options,
   });
 }
 
+const ONE = { operations: 1, isExtended: false };
 const OK: BatchAnswer = { ok: true, results: Buffer.alloc(0), repeated: false };
 
 function outcome(answer: BatchAnswer | undefined): string {
@@ -41,8 +47,8 @@ function outcome(answer: BatchAnswer | undefined): string {
 describe('proposals', () => {
   test('batches of one turn become one entry', () => {
     const p = proposals();
-    p.add(batch(1), 1, () => {});
-    p.add(batch(2), 1, () => {});
+    p.add(batch(1), ONE, () => {});
+    p.add(batch(2), ONE, () => {});
     const events = p.take();
     expect(events).toHaveLength(1);
     const [event] = events;
@@ -53,13 +59,14 @@ describe('proposals', () => {
 
   test('batches beyond entryBytesMax become several entries', () => {
     const p = proposals({ entryBytesMax: 1000 });
-    for (let i = 1; i <= 3; i += 1) p.add(batch(i, 600), 1, () => {});
+    for (let i = 1; i <= 3; i += 1) p.add(batch(i, 600), ONE, () => {});
     expect(p.take()).toHaveLength(3);
   });
 
   test('batches beyond entryOperationsMax become several entries; one alone may have more', () => {
     const p = proposals({ entryOperationsMax: 10 });
-    for (const operations of [50, 6, 4, 1]) p.add(batch(1), operations, () => {});
+    for (const operations of [50, 6, 4, 1])
+      p.add(batch(1), { operations, isExtended: false }, () => {});
     const sizes = p.take().map((event) => {
       if (event.type !== 'propose') throw new Error('a proposal');
       return unpackCommand(event.payload).batches.length;
@@ -70,7 +77,7 @@ describe('proposals', () => {
   test('a batch is answered when its entry is applied', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), 1, (a) => {
+    p.add(batch(1), ONE, (a) => {
       answer = a;
     });
     p.take();
@@ -84,7 +91,7 @@ describe('proposals', () => {
   test('an entry of another term at its index means that it was not applied', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), 1, (a) => {
+    p.add(batch(1), ONE, (a) => {
       answer = a;
     });
     p.take();
@@ -96,7 +103,7 @@ describe('proposals', () => {
   test('a lost leadership leaves what is in the log unknown', () => {
     const p = proposals();
     let answer: BatchAnswer | undefined;
-    p.add(batch(1), 1, (a) => {
+    p.add(batch(1), ONE, (a) => {
       answer = a;
     });
     p.take();
@@ -108,10 +115,10 @@ describe('proposals', () => {
   test('a refused proposal is known not to be applied', () => {
     const p = proposals();
     const answers: BatchAnswer[] = [];
-    p.add(batch(1), 1, (a) => answers.push(a));
+    p.add(batch(1), ONE, (a) => answers.push(a));
     p.take();
     p.answered({ id: 1, accepted: false, reason: 'overloaded', leader: 'n1' });
-    p.add(batch(2), 1, (a) => answers.push(a));
+    p.add(batch(2), ONE, (a) => answers.push(a));
     p.take();
     p.answered({ id: 2, accepted: false, reason: 'not-leader', leader: 'n2' });
     expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied', 'NOT_LEADER not-applied']);
@@ -120,24 +127,115 @@ describe('proposals', () => {
   test('beyond pendingRequestBytesMax batches are refused, and taken again when there is room', () => {
     const p = proposals({ pendingRequestBytesMax: 1000 });
     const answers: BatchAnswer[] = [];
-    p.add(batch(1, 800), 1, (a) => answers.push(a));
-    p.add(batch(2, 800), 1, (a) => answers.push(a));
+    p.add(batch(1, 800), ONE, (a) => answers.push(a));
+    p.add(batch(2, 800), ONE, (a) => answers.push(a));
     expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied']);
     p.take();
     p.answered({ id: 1, accepted: false, reason: 'not-leader', leader: null });
-    p.add(batch(2, 800), 1, (a) => answers.push(a));
+    p.add(batch(2, 800), ONE, (a) => answers.push(a));
     expect(answers).toHaveLength(2);
   });
 
   test('a stopping replica says what is known: queued is not applied, in the log is unknown', () => {
     const p = proposals();
     const answers: BatchAnswer[] = [];
-    p.add(batch(1), 1, (a) => answers.push(a));
+    p.add(batch(1), ONE, (a) => answers.push(a));
     p.take();
     p.answered({ id: 1, accepted: true, position: { index: 7, term: 2 } });
-    p.add(batch(2), 1, (a) => answers.push(a));
+    p.add(batch(2), ONE, (a) => answers.push(a));
     p.abandon(new BalsaError('SHUTTING_DOWN', 'stopping'));
     expect(answers.map(outcome)).toEqual(['SHUTTING_DOWN not-applied', 'SHUTTING_DOWN unknown']);
     expect(p.pendingBytes).toBe(0);
+  });
+});
+
+function commands(events: readonly RaftEvent[]): ReturnType<typeof unpackCommand>[] {
+  return events.map((event) => {
+    if (event.type !== 'propose') throw new Error('a proposal');
+    return unpackCommand(event.payload);
+  });
+}
+
+describe('operations that older versions do not know', () => {
+  const EXTENDED = { operations: 1, isExtended: true };
+
+  test('are refused while a member cannot read them, and say which', () => {
+    const p = proposals();
+    let answer: BatchAnswer | undefined;
+    p.add(batch(1), EXTENDED, (a) => {
+      answer = a;
+    });
+    expect(outcome(answer)).toBe('UPGRADE_PENDING not-applied');
+    if (answer?.ok === false) expect(answer.error.details).toEqual({ lacking: ['n2'] });
+    expect(p.take()).toEqual([]);
+  });
+
+  test('are refused when such a member joins before they are in the log', () => {
+    let version = 3;
+    const p = proposals({}, { commandVersion: () => version });
+    const answers: BatchAnswer[] = [];
+    p.add(batch(1), EXTENDED, (a) => answers.push(a));
+    p.add(batch(2), ONE, (a) => answers.push(a));
+    expect(answers).toEqual([]);
+    version = 2;
+    const [command] = commands(p.take());
+    expect(command?.batches.map((b) => b.sequence)).toEqual([2]);
+    expect(answers.map(outcome)).toEqual(['UPGRADE_PENDING not-applied']);
+    expect(p.pendingBytes).toBeLessThan(200);
+  });
+});
+
+describe('what the leader proposes itself', () => {
+  test('goes into an entry of its own, behind the batches of the turn', () => {
+    const p = proposals({}, { commandVersion: () => 3 });
+    p.addSystem([{ type: 'expire', leases: [4] }], () => {});
+    p.add(batch(1), ONE, () => {});
+    const [first, second] = commands(p.take());
+    expect(first?.batches).toHaveLength(1);
+    expect(first?.system).toEqual([]);
+    expect(second?.batches).toHaveLength(0);
+    expect(second?.system).toEqual([{ type: 'expire', leases: [4] }]);
+  });
+
+  test('is told when it was applied, and that it was not', () => {
+    const p = proposals({}, { commandVersion: () => 3 });
+    const told: boolean[] = [];
+    const add = (): void => p.addSystem([], (applied) => told.push(applied));
+    add();
+    p.take();
+    p.answered({ id: 1, accepted: true, position: { index: 7, term: 1 } });
+    expect(told).toEqual([]);
+    p.applied({ index: 7, term: 1 }, []);
+    expect(told).toEqual([true]);
+    add();
+    p.take();
+    p.answered({ id: 2, accepted: true, position: { index: 8, term: 1 } });
+    p.leadershipLost(null);
+    add();
+    p.take();
+    p.answered({ id: 3, accepted: false, reason: 'not-leader', leader: null });
+    add();
+    p.abandon(new BalsaError('SHUTTING_DOWN', 'stop'));
+    expect(told).toEqual([true, false, false, false]);
+  });
+
+  test('is dropped when a member has joined that cannot read it', () => {
+    let version = 3;
+    const p = proposals({}, { commandVersion: () => version });
+    const told: boolean[] = [];
+    p.addSystem([{ type: 'sweep', records: 1 }], (applied) => told.push(applied));
+    version = 2;
+    expect(p.take()).toEqual([]);
+    expect(told).toEqual([false]);
+  });
+
+  test('waits, as all commands do, until log time is known', () => {
+    let timeMs: number | null = null;
+    const p = proposals({}, { commandVersion: () => 3, logTimeMs: () => timeMs });
+    p.add(batch(1), ONE, () => {});
+    p.addSystem([], () => {});
+    expect(p.take()).toEqual([]);
+    timeMs = 77;
+    expect(commands(p.take()).map((command) => command.timeMs)).toEqual([77, 77]);
   });
 });

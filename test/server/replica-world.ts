@@ -117,7 +117,9 @@ export class ReplicaWorld {
       this.#sequence += 1;
       const before = answers.length;
       const batch = batchOf(this.#sequence, valueBytes);
-      leader.replica.write(batch, 1, (answer) => answers.push(answer));
+      leader.replica.write(batch, { operations: 1, isExtended: false }, (answer) =>
+        answers.push(answer),
+      );
       await this.until(() => answers.length > before);
     }
     return answers;

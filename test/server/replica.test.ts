@@ -116,14 +116,15 @@ describe('a replica', () => {
     const { replica, turns, sync, failures, stateStore } = await replicaOf(['n1']);
     replica.start();
     await turns(2000);
-    await sync();
-    await sync();
+    for (let i = 0; i < 3; i += 1) await sync();
     expect(replica.node.role).toBe('leader');
+    expect(replica.appliedIndex).toBe(1);
     const answers: BatchAnswer[] = [];
-    replica.write(WRITE, 1, (answer) => answers.push(answer));
+    replica.write(WRITE, { operations: 1, isExtended: false }, (answer) => answers.push(answer));
     stateStore.apply = () => {
       throw new BalsaError('DISK_FULL', 'no space is left');
     };
+    await sync();
     await sync();
     expect(failures.map((error) => error.code)).toEqual(['DISK_FULL']);
     const [answer] = answers;

@@ -1,0 +1,59 @@
+import { unreachable } from '../base/assert.js';
+import { compareBytes } from '../base/bytes.js';
+import type { Compare, CompareOperator } from '../base/operation.js';
+import { isLive, type Keyspace, type Target } from './keyspace.js';
+import type { RangeView } from './range-view.js';
+
+/** Does the condition hold now, with all that was written before it? */
+export function holds(compare: Compare, keyspace: Keyspace, ranges: RangeView): boolean {
+  const { from, to, operator, target } = compare;
+  const targets = to === undefined ? [keyspace.target(from)] : ranges.liveKeys(from, to);
+  if (target === 'count') {
+    return isMet(operator, targets.filter(isLive).length - compare.value);
+  }
+  return targets.every((one) => isMetBy(one, compare, keyspace));
+}
+
+function isMetBy(target: Target, compare: Compare, keyspace: Keyspace): boolean {
+  const { operator } = compare;
+  if (compare.target === 'value') {
+    if (!isLive(target)) return operator === '!=';
+    return isMet(operator, compareBytes(keyspace.valueOf(target), compare.value));
+  }
+  return isMet(operator, numberOf(target, compare.target) - compare.value);
+}
+
+function numberOf(target: Target, what: Exclude<Compare['target'], 'value'>): number {
+  if (!isLive(target)) return 0;
+  const { version, createRevision, modified, lease } = target.record;
+  switch (what) {
+    case 'version':
+      return version;
+    case 'createRevision':
+      return createRevision;
+    case 'modRevision':
+      return modified.revision;
+    case 'lease':
+      return lease;
+    case 'count':
+      return 1;
+    default:
+      return unreachable(what);
+  }
+}
+
+/** @param difference of what is and what is asked for */
+function isMet(operator: CompareOperator, difference: number): boolean {
+  switch (operator) {
+    case '=':
+      return difference === 0;
+    case '!=':
+      return difference !== 0;
+    case '<':
+      return difference < 0;
+    case '>':
+      return difference > 0;
+    default:
+      return unreachable(operator);
+  }
+}

@@ -1,0 +1,472 @@
+import { assert, unreachable } from '../base/assert.js';
+import { prefixEnd } from '../base/bytes.js';
+import type {
+  DeleteOperation,
+  DeleteRangeOperation,
+  KeyValue,
+  NamespaceSetOperation,
+  PutOperation,
+  ReadOperation,
+  ReadResult,
+  TxnOperation,
+  TxnStep,
+  WriteOperation,
+  WriteResult,
+} from '../base/operation.js';
+import { AnswerBudget } from './answer-budget.js';
+import type { Compaction } from './compaction.js';
+import { holds } from './compare.js';
+import type { Journal } from './journal.js';
+import { sizeOf } from './key-chain.js';
+import { describe, isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
+import type { Leases } from './leases.js';
+import type { Namespaces } from './namespaces.js';
+import { passes, revisionBounds } from './range-filter.js';
+import { entryTooLarge, RangeView } from './range-view.js';
+import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
+import { Refusal } from './refusal.js';
+import type { Settings } from './settings.js';
+import type { SystemOperation } from './types.js';
+
+/** Bounds that decide what is applied; see `LIMITS`. */
+export interface ExecutorBounds extends ReadAheadBounds {
+  readonly txnReadBytesMax: number;
+  readonly batchAnswerBytesMax: number;
+}
+
+export interface ExecutorParts {
+  readonly keyspace: Keyspace;
+  readonly leases: Leases;
+  readonly namespaces: Namespaces;
+  readonly settings: Settings;
+  readonly compaction: Compaction;
+  readonly journal: Journal;
+  readonly bounds: ExecutorBounds;
+}
+
+/** Writes of one transaction: their number in it takes two bytes. */
+const TXN_WRITES_MAX = 0xffff;
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * Carries out the operations of one log entry, one after the other. What an operation may not do is a
+ * {@link Refusal}, and its answer; a transaction that is refused changes nothing.
+ */
+export class Executor {
+  readonly #keyspace: Keyspace;
+  readonly #leases: Leases;
+  readonly #namespaces: Namespaces;
+  readonly #settings: Settings;
+  readonly #compaction: Compaction;
+  readonly #journal: Journal;
+  readonly #bounds: ExecutorBounds;
+  #ranges: RangeView;
+  #budget: AnswerBudget;
+  #timeMs = 0;
+
+  constructor(parts: ExecutorParts) {
+    this.#keyspace = parts.keyspace;
+    this.#leases = parts.leases;
+    this.#namespaces = parts.namespaces;
+    this.#settings = parts.settings;
+    this.#compaction = parts.compaction;
+    this.#journal = parts.journal;
+    this.#bounds = parts.bounds;
+    this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
+    this.#budget = new AnswerBudget(parts.bounds);
+  }
+
+  /** @param ahead what the ranges of the entry find; `null`: it has none */
+  beginEntry(timeMs: number, ahead: ReadAhead | null): void {
+    this.#timeMs = timeMs;
+    this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds);
+    if (ahead !== null) this.#keyspace.staged.keepOrder();
+  }
+
+  beginBatch(): void {
+    this.#budget = new AnswerBudget(this.#bounds);
+  }
+
+  write(operation: WriteOperation): WriteResult {
+    try {
+      return this.#write(operation);
+    } catch (error) {
+      if (error instanceof Refusal) return error.toResult();
+      throw error;
+    }
+  }
+
+  #write(operation: WriteOperation): WriteResult {
+    switch (operation.type) {
+      case 'put':
+        return this.#put(operation);
+      case 'delete':
+        return this.#delete(operation);
+      case 'delete-range':
+        return this.#bounded(() => this.#inGroup(() => this.#deleteRange(operation)));
+      case 'txn':
+        return this.#bounded(() =>
+          this.#inGroup(() => this.#inJournal(() => this.#txn(operation))),
+        );
+      default:
+        return this.#manage(operation);
+    }
+  }
+
+  #manage(
+    operation: Exclude<
+      WriteOperation,
+      PutOperation | DeleteOperation | DeleteRangeOperation | TxnOperation
+    >,
+  ): WriteResult {
+    switch (operation.type) {
+      case 'lease-grant': {
+        const lease = this.#leases.grant(operation.lease, operation.ttlMs, this.#timeMs);
+        return { type: 'lease', lease, ttlMs: operation.ttlMs };
+      }
+      case 'lease-keep-alive': {
+        const { ttlMs } = this.#leases.keepAlive(operation.lease, this.#timeMs);
+        return { type: 'lease', lease: operation.lease, ttlMs };
+      }
+      case 'lease-revoke':
+        this.#leases.must(operation.lease);
+        this.#endLease(operation.lease);
+        return this.#done();
+      case 'compact':
+        this.#compact(operation.revision);
+        return this.#done();
+      case 'namespace-set':
+        this.#setNamespace(operation);
+        return this.#done();
+      case 'namespace-remove':
+        this.#namespaces.remove(operation.name);
+        return this.#done();
+      case 'settings':
+        this.#settings.change(operation.change);
+        return this.#done();
+      default:
+        return unreachable(operation);
+    }
+  }
+
+  #done(): WriteResult {
+    return { type: 'done', revision: this.#keyspace.revision };
+  }
+
+  // ---------------------------------------------------------------- keys
+
+  #put(operation: PutOperation): WriteResult {
+    const target = this.#keyspace.target(operation.key);
+    this.#checkUnwritten(target);
+    const lease = operation.lease === undefined ? 0 : this.#leaseOf(operation.lease, target);
+    const value = operation.value ?? this.#keyspace.valueOf(mustBeThere(target));
+    this.#checkSpace(target, value);
+    const previous = operation.returnPrevious === true ? this.#previous(target) : undefined;
+    this.#count(target, value.byteLength);
+    this.#moveLease(target, lease);
+    this.#keyspace.put(target, value, lease);
+    const { revision } = this.#keyspace;
+    return previous === undefined ? { type: 'put', revision } : { type: 'put', revision, previous };
+  }
+
+  /** The lease that a put asks for; there is room for the key. */
+  #leaseOf(lease: number | 'keep', target: Target): number {
+    if (lease === 'keep') return mustBeThere(target).record.lease;
+    if (lease === 0) return 0;
+    if (isLive(target) && target.record.lease === lease) return lease;
+    this.#leases.checkRoom(lease);
+    return lease;
+  }
+
+  #checkSpace(target: Target, value: Uint8Array): void {
+    const { spaceQuotaBytes } = this.#settings.current;
+    if (spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes) {
+      throw new Refusal(
+        'NO_SPACE',
+        `the store holds ${this.#keyspace.spaceBytes} bytes with its history, its quota is ${spaceQuotaBytes}: ` +
+          'delete keys and compact, or raise the quota',
+        { spaceBytes: this.#keyspace.spaceBytes, spaceQuotaBytes },
+      );
+    }
+    if (this.#namespaces.size === 0) return;
+    this.#namespaces.checkQuota(target.mapKey, growth(target, value.byteLength));
+  }
+
+  #count(target: Target, valueBytes: number | null): void {
+    if (this.#namespaces.size > 0)
+      this.#namespaces.count(target.mapKey, growth(target, valueBytes));
+  }
+
+  /** @param lease 0: none */
+  #moveLease(target: Target, lease: number): void {
+    const before = isLive(target) ? target.record.lease : 0;
+    if (before === lease) return;
+    if (before !== 0) this.#leases.detach(before, target);
+    if (lease !== 0) this.#leases.attach(lease, target);
+  }
+
+  #previous(target: Target): KeyValue | null {
+    if (!isLive(target)) return null;
+    const item = this.#keyspace.itemOf(target);
+    this.#budget.add(sizeOf(item));
+    return item;
+  }
+
+  #delete({ key, returnPrevious }: DeleteOperation): WriteResult {
+    const target = this.#keyspace.target(key);
+    return this.#deleteAll(isLive(target) ? [target] : [], returnPrevious === true);
+  }
+
+  #deleteRange({ from, to, returnPrevious }: DeleteRangeOperation): WriteResult {
+    return this.#deleteAll(this.#ranges.liveKeys(from, to), returnPrevious === true);
+  }
+
+  #deleteAll(targets: readonly LiveTarget[], returnPrevious: boolean): WriteResult {
+    for (const target of targets) this.#checkUnwritten(target);
+    const previous = returnPrevious
+      ? targets.flatMap((target) => this.#previous(target) ?? [])
+      : undefined;
+    for (const target of targets) this.#deleteOne(target);
+    const { revision } = this.#keyspace;
+    const deleted = targets.length;
+    return previous === undefined
+      ? { type: 'delete', revision, deleted }
+      : { type: 'delete', revision, deleted, previous };
+  }
+
+  #deleteOne(target: LiveTarget): void {
+    this.#count(target, null);
+    this.#moveLease(target, 0);
+    this.#keyspace.delete(target);
+  }
+
+  // ---------------------------------------------------------------- transactions
+
+  #txn({ compares, success, failure }: TxnOperation): WriteResult {
+    const succeeded = compares.every((compare) => holds(compare, this.#keyspace, this.#ranges));
+    const results = (succeeded ? success : failure).map((step) => this.#step(step));
+    return { type: 'txn', revision: this.#keyspace.revision, succeeded, results };
+  }
+
+  #step(step: TxnStep): WriteResult | ReadResult {
+    switch (step.type) {
+      case 'put':
+        return this.#put(step);
+      case 'delete':
+        return this.#delete(step);
+      case 'delete-range':
+        return this.#deleteRange(step);
+      case 'read':
+        return this.#read(step);
+      case 'txn':
+        return this.#txn(step);
+      default:
+        return unreachable(step);
+    }
+  }
+
+  #read(read: ReadOperation): ReadResult {
+    const bounds = revisionBounds(read);
+    const matching = this.#readTargets(read).filter(({ record }) =>
+      passes(bounds, record.modified.revision, record.createRevision),
+    );
+    const count = matching.length;
+    if (read.countOnly === true) return { type: 'read', items: [], count };
+    if (read.reverse === true) matching.reverse();
+    const wanted = read.limit === undefined || read.limit === 0 ? count : read.limit;
+    const items = matching.slice(0, wanted).map((target) => {
+      const value = read.keysOnly === true ? NO_BYTES : this.#keyspace.valueOf(target);
+      const item = describe(target, value);
+      this.#budget.add(sizeOf(item));
+      return item;
+    });
+    return { type: 'read', items, count };
+  }
+
+  #readTargets({ from, to }: ReadOperation): readonly LiveTarget[] {
+    if (to !== undefined) return this.#ranges.liveKeys(from, to);
+    const target = this.#keyspace.target(from);
+    return isLive(target) ? [target] : [];
+  }
+
+  #checkUnwritten(target: Target): void {
+    if (this.#keyspace.groupSize === 0) return;
+    if (this.#keyspace.isWrittenInGroup(target)) {
+      throw new Refusal(
+        'KEY_DUPLICATE',
+        'the transaction writes a key twice; nothing was applied',
+        {
+          key: Buffer.from(target.key).toString('hex'),
+        },
+      );
+    }
+    if (this.#keyspace.groupSize < TXN_WRITES_MAX) return;
+    throw new Refusal(
+      'TXN_TOO_LARGE',
+      `the transaction writes more than ${TXN_WRITES_MAX} keys; nothing was applied`,
+      { limit: TXN_WRITES_MAX },
+    );
+  }
+
+  /** All writes of `work` share one revision. */
+  #inGroup<T>(work: () => T): T {
+    this.#keyspace.openGroup();
+    try {
+      return work();
+    } finally {
+      this.#keyspace.closeGroup();
+    }
+  }
+
+  /** All of `work` or nothing. */
+  #inJournal<T>(work: () => T): T {
+    this.#journal.open();
+    try {
+      const result = work();
+      this.#journal.close();
+      return result;
+    } catch (error) {
+      this.#journal.rollBack();
+      throw error;
+    }
+  }
+
+  /** What `work` reads is bounded. */
+  #bounded<T>(work: () => T): T {
+    this.#budget.openOperation();
+    let isApplied = false;
+    try {
+      const result = work();
+      isApplied = true;
+      return result;
+    } finally {
+      this.#budget.closeOperation(isApplied);
+    }
+  }
+
+  // ---------------------------------------------------------------- leases, compaction, namespaces
+
+  /** Deletes the keys of the lease, all at one revision, and the lease. */
+  #endLease(lease: number): void {
+    const keys = this.#leases.keysOf(lease, this.#ranges.ahead.keysOfLease(lease));
+    if (keys === 'not-read') throw entryTooLarge();
+    this.#ranges.charge(keys.length);
+    this.#inGroup(() => {
+      for (const key of keys) {
+        const target = this.#keyspace.target(key);
+        assert(isLive(target), 'a key that hangs on a lease is there');
+        this.#deleteOne(target);
+      }
+    });
+    this.#leases.remove(lease);
+  }
+
+  #compact(revision: number): void {
+    const current = this.#keyspace.revision;
+    if (revision > current) {
+      throw new Refusal(
+        'FUTURE_REVISION',
+        `revision ${revision} does not exist yet; the latest is ${current}`,
+        { revision, current },
+      );
+    }
+    const oldest = this.#compaction.compactedRevision;
+    if (revision < oldest) {
+      throw new Refusal(
+        'COMPACTED',
+        `the history before revision ${oldest} has been compacted already`,
+        { revision, oldest },
+      );
+    }
+    this.#compaction.compactTo(revision);
+  }
+
+  #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
+    if (this.#namespaces.has(name, prefix)) {
+      this.#namespaces.setQuota(name, quotaBytes);
+      return;
+    }
+    this.#namespaces.checkNew(name, prefix);
+    const used = this.#used(prefix);
+    this.#namespaces.create(name, { ...used, quotaBytes, prefix: Uint8Array.from(prefix) });
+  }
+
+  /** What keys of the prefix there are already. */
+  #used(prefix: Uint8Array): { readonly usedBytes: number; readonly keys: number } {
+    const found = this.#ranges.prefix(prefix);
+    const limit = this.#bounds.namespaceKeysFoundMax;
+    if (found.type === 'not-read') throw entryTooLarge();
+    if (found.type === 'too-many') {
+      throw new Refusal(
+        'RANGE_TOO_LARGE',
+        `more than ${limit} keys begin with that prefix already (namespaceKeysFoundMax): ` +
+          'make a namespace before it is filled',
+        { limit },
+      );
+    }
+    const targets = this.#ranges.merge(found, prefix, prefixEnd(prefix));
+    const usedBytes = targets.reduce(
+      (sum, { key, record }) => sum + key.byteLength + record.valueBytes,
+      0,
+    );
+    return { usedBytes, keys: targets.length };
+  }
+
+  // ---------------------------------------------------------------- what the leader asks
+
+  /** @param storedRevision the revision before the entry: its records are all in the store */
+  applySystem(operation: SystemOperation, storedRevision: number): void {
+    switch (operation.type) {
+      case 'expire':
+        this.#expire(operation.leases);
+        break;
+      case 'compact': {
+        const { compactedRevision } = this.#compaction;
+        const isPossible = operation.revision <= this.#keyspace.revision;
+        if (isPossible && operation.revision > compactedRevision) {
+          this.#compaction.compactTo(operation.revision);
+        }
+        break;
+      }
+      case 'sweep':
+        this.#compaction.sweep(this.#ranges.ahead.sweep, storedRevision, this.#keyspace);
+        break;
+      default:
+        unreachable(operation);
+    }
+  }
+
+  #expire(leases: readonly number[]): void {
+    for (const lease of leases) {
+      const record = this.#leases.get(lease);
+      // Whoever proposed it may be out of date: what counts is log time, here.
+      if (record === null || record.deadlineMs > this.#timeMs) continue;
+      try {
+        this.#endLease(lease);
+      } catch (error) {
+        // Too many keys for one entry: those that are left are as overdue in the next one.
+        if (error instanceof Refusal) return;
+        throw error;
+      }
+    }
+  }
+}
+
+function growth({ key, record }: Target, valueBytes: number | null) {
+  const before = record === null || record.version === 0 ? null : record;
+  const bytesBefore = before === null ? 0 : key.byteLength + before.valueBytes;
+  const bytesAfter = valueBytes === null ? 0 : key.byteLength + valueBytes;
+  return {
+    bytes: bytesAfter - bytesBefore,
+    keys: (valueBytes === null ? 0 : 1) - (before === null ? 0 : 1),
+  };
+}
+
+/** @throws Refusal `KEY_NOT_FOUND` */
+function mustBeThere(target: Target): LiveTarget {
+  if (isLive(target)) return target;
+  throw new Refusal('KEY_NOT_FOUND', 'there is no such key, so there is nothing to keep', {
+    key: Buffer.from(target.key).toString('hex'),
+  });
+}

@@ -1,0 +1,79 @@
+import { LIMITS } from '../base/limits.js';
+import { Compaction } from './compaction.js';
+import { corrupt } from './corrupt.js';
+import { Executor, type ExecutorBounds } from './executor.js';
+import { HistoryMarks } from './history-marks.js';
+import { Journal } from './journal.js';
+import { KeyChains } from './key-chain.js';
+import { Keyspace } from './keyspace.js';
+import { MACHINE_KEY } from './layout.js';
+import { type LeaseBounds, Leases } from './leases.js';
+import { decodeMachineRecord, EMPTY_MACHINE, type MachineRecord } from './machine-record.js';
+import { Namespaces } from './namespaces.js';
+import type { RangeLimits } from './range.js';
+import { type SessionBounds, Sessions } from './sessions.js';
+import { Settings } from './settings.js';
+import type { StateStore } from './state-store.js';
+
+/** What decides what is applied: the same at every replica, not configurable. Tests set others. */
+export type AppliedBounds = SessionBounds &
+  LeaseBounds &
+  ExecutorBounds & { readonly namespacesMax: number };
+
+/** Of what a state machine consists. */
+export interface MachineParts {
+  readonly store: StateStore;
+  readonly limits: AppliedBounds & RangeLimits;
+  readonly machine: MachineRecord;
+  readonly sessions: Sessions;
+  readonly compaction: Compaction;
+  readonly chains: KeyChains;
+  readonly keyspace: Keyspace;
+  readonly leases: Leases;
+  readonly namespaces: Namespaces;
+  readonly settings: Settings;
+  readonly marks: HistoryMarks;
+  readonly executor: Executor;
+}
+
+/**
+ * The parts as `store` holds them.
+ * @throws BalsaError `STATE_CORRUPT`
+ */
+export async function loadParts(
+  store: StateStore,
+  options: Partial<AppliedBounds & RangeLimits>,
+): Promise<MachineParts> {
+  const bounds = { ...LIMITS, ...options };
+  const machine = loadMachine(store);
+  const { revision, spaceBytes } = machine;
+  const journal = new Journal();
+  const compaction = new Compaction(machine);
+  const chains = new KeyChains(store, compaction);
+  const keyspace = new Keyspace({ store, chains, journal, revision, spaceBytes });
+  const leases = await Leases.load({ store, bounds, journal }, machine.lastLease);
+  const namespaces = await Namespaces.load(store, bounds, journal);
+  const settings = new Settings(store);
+  const shared = { keyspace, leases, namespaces, settings, compaction };
+  return {
+    ...shared,
+    store,
+    limits: bounds,
+    machine,
+    chains,
+    sessions: await Sessions.load(store, bounds, machine.forgottenThrough),
+    marks: new HistoryMarks(store),
+    executor: new Executor({ ...shared, journal, bounds }),
+  };
+}
+
+function loadMachine(store: StateStore): MachineRecord {
+  const bytes = store.get(MACHINE_KEY);
+  const machine = bytes === undefined ? EMPTY_MACHINE : decodeMachineRecord(bytes);
+  if (machine.appliedIndex !== store.restoredIndex) {
+    throw corrupt(
+      `the state after entry ${machine.appliedIndex} where that after ${store.restoredIndex} is due`,
+    );
+  }
+  return machine;
+}

@@ -1,0 +1,115 @@
+import { prefixEnd } from '../base/bytes.js';
+import type { NamespaceSetOperation, TxnOperation, WriteOperation } from '../base/operation.js';
+import type { SystemOperation } from './types.js';
+
+/** Store keys. */
+export interface KeyRange {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array;
+}
+
+/** User keys; `to` is exclusive, `null`: to the end. */
+export interface OpenRange {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | null;
+}
+
+/** What of the store has to be read before an entry is applied. */
+export interface EntryNeeds {
+  readonly ranges: readonly OpenRange[];
+  /** Those whose keys will be deleted. */
+  readonly leases: readonly number[];
+  /** Of new namespaces. */
+  readonly prefixes: readonly OpenRange[];
+  /** Records of the history that a sweep looks at; 0: there is none. */
+  readonly sweepRecords: number;
+  /** The sweep may follow a compaction in the same entry. */
+  readonly isCompacted: boolean;
+}
+
+/** Gathers {@link EntryNeeds}; nearly all entries have none. */
+export class NeedsBuilder {
+  #ranges: OpenRange[] | null = null;
+  #leases: Set<number> | null = null;
+  #prefixes: OpenRange[] | null = null;
+  #sweepRecords = 0;
+  #isCompacted = false;
+  readonly #isCounted: (operation: NamespaceSetOperation) => boolean;
+
+  /** @param isCounted the keys of the namespace have been counted before */
+  constructor(isCounted: (operation: NamespaceSetOperation) => boolean) {
+    this.#isCounted = isCounted;
+  }
+
+  addSystem(operations: readonly SystemOperation[]): void {
+    for (const operation of operations) {
+      if (operation.type === 'sweep') this.#sweepRecords = Math.max(operation.records, 1);
+      else if (operation.type === 'compact') this.#isCompacted = true;
+      else if (operation.type === 'expire') operation.leases.forEach((id) => this.#addLease(id));
+    }
+  }
+
+  addOperations(operations: readonly WriteOperation[]): void {
+    for (const operation of operations) {
+      switch (operation.type) {
+        case 'put':
+        case 'delete':
+          break;
+        case 'delete-range':
+          this.#addRange(operation.from, operation.to);
+          break;
+        case 'txn':
+          this.#addTxn(operation);
+          break;
+        case 'lease-revoke':
+          this.#addLease(operation.lease);
+          break;
+        case 'namespace-set': {
+          if (this.#isCounted(operation)) break;
+          this.#prefixes ??= [];
+          this.#prefixes.push({ from: operation.prefix, to: prefixEnd(operation.prefix) });
+          break;
+        }
+        default:
+          break;
+      }
+    }
+  }
+
+  /** `null`: there are none. */
+  build(): EntryNeeds | null {
+    const sweepRecords = this.#sweepRecords;
+    const isNothing = this.#ranges === null && this.#leases === null && this.#prefixes === null;
+    if (isNothing && sweepRecords === 0) return null;
+    return {
+      ranges: this.#ranges ?? [],
+      leases: [...(this.#leases ?? [])],
+      prefixes: this.#prefixes ?? [],
+      sweepRecords,
+      isCompacted: this.#isCompacted,
+    };
+  }
+
+  #addTxn({ compares, success, failure }: TxnOperation): void {
+    for (const { from, to } of compares) {
+      if (to !== undefined) this.#addRange(from, to);
+    }
+    for (const steps of [success, failure]) {
+      for (const step of steps) {
+        if (step.type === 'txn') this.#addTxn(step);
+        else if (step.type === 'delete-range') this.#addRange(step.from, step.to);
+        else if (step.type === 'read' && step.to !== undefined) this.#addRange(step.from, step.to);
+      }
+    }
+  }
+
+  #addRange(from: Uint8Array, to: Uint8Array | null): void {
+    this.#ranges ??= [];
+    this.#ranges.push({ from, to });
+  }
+
+  #addLease(lease: number): void {
+    this.#leases ??= new Set();
+    this.#leases.add(lease);
+  }
+}

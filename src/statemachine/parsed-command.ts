@@ -1,0 +1,47 @@
+import { BalsaError } from '../base/errors.js';
+import type { WriteBatch, WriteOperation } from '../base/operation.js';
+import { unpackOperations } from '../base/operation-codec.js';
+import { unpackCommand } from './command.js';
+import type { SystemOperation } from './types.js';
+
+/** The command of a log entry. Each batch is read once, when it is first asked for. */
+export interface ParsedCommand {
+  readonly version: number;
+  readonly timeMs: number;
+  readonly system: readonly SystemOperation[];
+  readonly batches: readonly ParsedBatch[];
+}
+
+const NO_SYSTEM: readonly SystemOperation[] = [];
+
+/** @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop */
+export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCommand {
+  const { version, timeMs, system = NO_SYSTEM, batches } = unpackCommand(payload, versionMax);
+  return { version, timeMs, system, batches: batches.map((batch) => new ParsedBatch(batch)) };
+}
+
+export class ParsedBatch {
+  readonly batch: WriteBatch;
+  #operations: readonly WriteOperation[] | BalsaError | null = null;
+
+  constructor(batch: WriteBatch) {
+    this.batch = batch;
+  }
+
+  /** The operations, or the error that every replica answers alike. */
+  get operations(): readonly WriteOperation[] | BalsaError {
+    this.#operations ??= readOperations(this.batch.operations);
+    return this.#operations;
+  }
+}
+
+function readOperations(bytes: Uint8Array): WriteOperation[] | BalsaError {
+  try {
+    return unpackOperations(bytes);
+  } catch (error) {
+    if (error instanceof BalsaError && error.code === 'FRAME_INVALID') {
+      return error.withOutcome('not-applied');
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,19 @@
+import { BalsaError, type ErrorCode } from '../base/errors.js';
+import type { WriteResult } from '../base/operation.js';
+
+/** Why an operation is not applied: the same at every replica, so it is an answer and no failure. */
+export class Refusal extends BalsaError {
+  constructor(code: ErrorCode, message: string, details: Readonly<Record<string, unknown>> = {}) {
+    super(code, message, { outcome: 'not-applied', details });
+  }
+
+  toResult(): WriteResult {
+    const { code, message, details } = this;
+    return {
+      type: 'error',
+      code,
+      message,
+      details: Object.keys(details).length === 0 ? null : details,
+    };
+  }
+}

@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'vitest';
+import { FRAME_PART_BYTES, FrameAssembler, framePart } from '../../src/rpc/frame-parts.js';
+import { FrameQueue } from '../../src/rpc/frame-queue.js';
+
+const LARGE = 3 * FRAME_PART_BYTES + 17;
+
+function frameOf(bytes: number, fill = 1): Buffer {
+  const frame = Buffer.alloc(bytes, fill);
+  // As the array header of a msgpack tuple: no whole frame has 0xc1 here.
+  frame[4] = 0x92;
+  return frame;
+}
+
+/** A queue on a network that takes what it is told to. */
+class Network {
+  readonly messages: Buffer[] = [];
+  readonly #taken: (() => void)[] = [];
+  readonly queue = new FrameQueue((message, taken) => {
+    this.messages.push(message);
+    this.#taken.push(taken);
+  });
+
+  take(): void {
+    this.#taken.shift()?.();
+  }
+
+  takeAll(): void {
+    while (this.#taken.length > 0) this.take();
+  }
+
+  received(frameBytesMax = 2 * LARGE): Buffer[] {
+    const assembler = new FrameAssembler(frameBytesMax);
+    return this.messages.flatMap((message) => assembler.take(message) ?? []);
+  }
+}
+
+describe('large frames', () => {
+  test('travel in parts and arrive whole, in order', () => {
+    const network = new Network();
+    const sent = [frameOf(10, 1), frameOf(LARGE, 2), frameOf(20, 3), frameOf(LARGE * 2, 4)];
+    for (const frame of sent) network.queue.send(frame, false);
+    network.takeAll();
+    expect(network.messages.length).toBeGreaterThan(10);
+    expect(Math.max(...network.messages.map((m) => m.byteLength))).toBeLessThan(
+      FRAME_PART_BYTES + 64,
+    );
+    expect(network.received().map((frame) => frame.equals(sent.shift() ?? frame))).toEqual(
+      Array(4).fill(true),
+    );
+    expect(network.queue.pendingBytes).toBe(0);
+  });
+
+  test('wait for the network part by part, and urgent frames go in between', () => {
+    const network = new Network();
+    network.queue.send(frameOf(20 * FRAME_PART_BYTES), false);
+    const handed = network.messages.length;
+    expect(handed).toBeLessThan(6);
+    expect(network.queue.pendingBytes).toBeGreaterThanOrEqual(20 * FRAME_PART_BYTES);
+    network.queue.send(frameOf(8, 7), false);
+    network.queue.send(frameOf(9, 8), true);
+    expect(network.messages).toHaveLength(handed + 1);
+    network.takeAll();
+    expect(network.received(1e8).map((frame) => frame.byteLength)).toEqual([
+      9,
+      20 * FRAME_PART_BYTES,
+      8,
+    ]);
+  });
+
+  test('are all handed over before the end of the stream', () => {
+    const network = new Network();
+    let ended = false;
+    network.queue.send(frameOf(20 * FRAME_PART_BYTES), false);
+    network.queue.whenEmpty(() => {
+      ended = true;
+    });
+    expect(ended).toBe(false);
+    network.takeAll();
+    expect(ended).toBe(true);
+    expect(network.received(1e8)).toHaveLength(1);
+  });
+
+  test('beyond the limit, or whose parts do not fit together, come out as what is no frame', () => {
+    const frame = frameOf(LARGE);
+    const first = framePart(frame, 0);
+    expect(new FrameAssembler(LARGE - 1).take(first)).toBe(first);
+    const assembler = new FrameAssembler(LARGE);
+    expect(assembler.take(first)).toBeNull();
+    const ofAnother = framePart(frameOf(LARGE - 1), FRAME_PART_BYTES);
+    expect(assembler.take(ofAnother)).toBe(ofAnother);
+    const head = first.subarray(0, 9);
+    expect(assembler.take(head)).toBe(head);
+    for (let i = 1; i < 3; i += 1) expect(assembler.take(first)).toBeNull();
+    expect(assembler.take(first)).toBe(first);
+  });
+});
