@@ -39,6 +39,8 @@ export type {
   SortField,
 } from './options.js';
 export type { DeleteResult, Meta, PutResult } from './pending.js';
+export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
+export type { LaggingNotice, WatchOptions } from './watch-options.js';
 
 /**
  * Connects to a cluster. Resolves when a replica has answered; the leader is looked for meanwhile, and

@@ -22,6 +22,8 @@ import type { PendingGet } from './pending-read.js';
 import type { ReadRequest } from './read-request.js';
 import { Reads } from './reads.js';
 import { parseToken, Seen } from './session-token.js';
+import type { Subscription } from './subscription.js';
+import { type WatchAnswer, Watches } from './watches.js';
 import { Writes } from './writes.js';
 
 /**
@@ -35,6 +37,7 @@ export class Engine implements Context {
   readonly seen: Seen;
   readonly #writes: Writes;
   readonly #reads: Reads;
+  readonly #watches: Watches;
   readonly #deadlines: Deadlines;
   #limits: Limits = LIMITS;
   #nextId = 1;
@@ -55,8 +58,9 @@ export class Engine implements Context {
     if (settings.token !== null) seen.note(parseToken(settings.token).index);
     this.#writes = new Writes(this);
     this.#reads = new Reads(this);
+    this.#watches = new Watches(this);
     this.#deadlines = new Deadlines(env.clock, (nowMs) =>
-      Math.min(this.#writes.expire(nowMs), this.#reads.expire(nowMs)),
+      Math.min(this.#writes.expire(nowMs), this.#reads.expire(nowMs), this.#watches.expire(nowMs)),
     );
     this.connection = new Connection(env, settings, {
       onUp: () => this.#up(),
@@ -64,7 +68,7 @@ export class Engine implements Context {
       onAnswers: (answers) => this.#answered(answers),
       onDown: () => this.#down(),
       onRefused: (reason) => this.#onRefused(reason),
-      isWaiting: () => this.#writes.waiting + this.#reads.waiting > 0,
+      isWaiting: () => this.#writes.waiting + this.#reads.waiting + this.#watches.waiting > 0,
     });
   }
 
@@ -142,6 +146,21 @@ export class Engine implements Context {
     }
   }
 
+  watch(subscription: Subscription): void {
+    this.#watches.add(subscription);
+    this.#deadlines.watch(subscription.limits.deadlineMs);
+  }
+
+  /** It has ended. */
+  unwatch(subscription: Subscription): void {
+    this.#watches.remove(subscription);
+  }
+
+  /** The caller has taken some of what it was told. */
+  watchTaken(subscription: Subscription): void {
+    this.#watches.taken(subscription);
+  }
+
   /** From the replica that the client is connected to. */
   backup(signal: AbortSignal | undefined): AsyncGenerator<SnapshotPart, void, undefined> {
     if (this.#closed) throw clientClosed();
@@ -162,6 +181,7 @@ export class Engine implements Context {
     this.#deadlines.stop();
     this.#writes.close();
     this.#reads.close();
+    this.#watches.close();
     this.connection.close();
   }
 
@@ -209,6 +229,7 @@ export class Engine implements Context {
     const requests: ClientRequest[] = [];
     this.#writes.take(requests);
     this.#reads.take(requests);
+    this.#watches.take(requests);
     if (requests.length === 0) return;
     link.send(requests);
     this.connection.expectAnswer();
@@ -227,6 +248,7 @@ export class Engine implements Context {
   #down(): void {
     this.#writes.linkLost();
     this.#reads.linkLost();
+    this.#watches.linkLost();
   }
 
   /** @throws BalsaError `FRAME_INVALID` */
@@ -244,9 +266,13 @@ export class Engine implements Context {
   #take(answer: ClientAnswer, replica: string): void {
     if (answer.type === 'error') {
       const error = fromWireError(answer.error);
-      if (!this.#writes.refused(answer.id, error)) this.#reads.refused(answer.id, error);
+      const { id } = answer;
+      if (this.#writes.refused(id, error) || this.#watches.refused(id, error)) return;
+      this.#reads.refused(id, error);
     } else if (answer.type === 'write') {
       this.#writes.answered(answer.id, answer, this.#metaOf(answer.meta, replica));
+    } else if (isOfWatch(answer)) {
+      this.#watches.answered(answer, (meta) => this.#metaOf(meta, replica));
     } else {
       const at = 'meta' in answer ? answer.meta : NOWHERE;
       this.#reads.answered(answer.id, answer, this.#metaOf(at, replica));
@@ -291,6 +317,10 @@ const NOWHERE = {
   ...{ term: 0, revision: 0, appliedIndex: 0 },
   ...{ stalenessMs: null, side: 'unknown' as const },
 };
+
+function isOfWatch(answer: ClientAnswer): answer is WatchAnswer {
+  return answer.type.startsWith('watch-');
+}
 
 function checkSignal(signal: AbortSignal): void {
   if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');

@@ -30,6 +30,8 @@ import { type Page, type PageQuery, PendingRead } from './pending-read.js';
 import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
 import { ReadRouter } from './read-router.js';
+import { Watch } from './watch.js';
+import { toWatchQuery, type WatchOptions } from './watch-options.js';
 
 /** A key as text (its UTF-8 bytes count) or as bytes. */
 export type Key = string | Uint8Array;
@@ -209,6 +211,37 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   async count(options: KeysOptions = {}): Promise<CountResult> {
     const query = toCountQuery(options, this.#target(options));
     return countRange((page, unwanted) => this.#fetchPage(page, options, unwanted), query);
+  }
+
+  /**
+   * Events of a key, a prefix or a range, from now on or from a revision of the past: each once, in order,
+   * also across disconnects and changes of leader. See {@link Watch} for how it ends.
+   *
+   * @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED`
+   * @example
+   * ```ts
+   * const watch = db.watch({ prefix: 'user/' });
+   * await watch.ready; // from here on nothing is missed
+   * for await (const event of watch) {
+   *   if (event.type === 'put') console.log(event.revision, event.key, event.value.toString());
+   *   else console.log(event.revision, event.key, 'is gone');
+   * }
+   * ```
+   */
+  watch(options: WatchOptions = {}): Watch<Out, Keys> {
+    const engine = this.#engine;
+    const limits = engine.callLimits(options);
+    return new Watch<Out, Keys>(options, {
+      query: toWatchQuery(options, engine.limits),
+      limits,
+      codec: this.#codec,
+      keys: this.#keys,
+      host: {
+        begin: (subscription) => engine.watch(subscription),
+        ended: (subscription) => engine.unwatch(subscription),
+        taken: (subscription) => engine.watchTaken(subscription),
+      },
+    });
   }
 
   /**

@@ -18,6 +18,7 @@ import type {
 import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
+import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
 import type { Replica } from './replica.js';
 import { staleMachine } from './waiting-reads.js';
@@ -68,12 +69,18 @@ export class ClientConnection {
   #rangesUnderWay = 0;
   #closed = false;
   readonly #onAnswers: () => void;
+  readonly #watches: ClientWatches;
 
   /** `onAnswers` is called when the first answer since the last {@link flush} is there. */
   constructor(options: { host: ClientHost; stream: ClientStream; onAnswers: () => void }) {
     this.#host = options.host;
     this.#stream = options.stream;
     this.#onAnswers = options.onAnswers;
+    this.#watches = new ClientWatches({
+      limits: options.host.limits,
+      answer: (answer) => this.#answer(answer),
+      waitingBytes: () => this.#stream.pendingBytes + this.#answerBytes,
+    });
   }
 
   get welcomed(): boolean {
@@ -138,6 +145,7 @@ export class ClientConnection {
   closed(): void {
     this.#closed = true;
     this.#answers = [];
+    this.#watches.cancelAll();
   }
 
   #welcome(hello: ClientHello): void {
@@ -190,10 +198,14 @@ export class ClientConnection {
       case 'range':
         this.#range(request);
         break;
+      case 'watch':
+        this.#watches.begin(this.#replica(), request);
+        break;
+      case 'watch-cancel':
+        this.#watches.cancel(request.watch);
+        break;
       case 'leases':
       case 'store':
-      case 'watch':
-      case 'watch-cancel':
         throw new BalsaError('INVALID_ARGUMENT', `${request.type}: not yet`);
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });

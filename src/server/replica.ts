@@ -37,6 +37,7 @@ import { StateHashes } from './state-hash.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
+import { WatchHub } from './watch-hub.js';
 
 /** How many election timeouts a new leader may take to come forward after a transfer. */
 const TRANSFER_PATIENCE = 5;
@@ -64,6 +65,8 @@ export class Replica {
   readonly #ticker: Ticker;
   readonly #logClock: LogClock;
   readonly #housekeeping: Housekeeping;
+  /** What clients watch here. */
+  readonly watches: WatchHub;
   #machine: StateMachine;
   #store: DurableStateStore;
   /** False while the state is switched: there is none to read. */
@@ -135,6 +138,10 @@ export class Replica {
         options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
       onDiverged: (error) => this.#fail(error),
     });
+    this.watches = new WatchHub(
+      { clock, limits, onFailure: (error) => this.#fail(error) },
+      this.#machine,
+    );
     this.#ticker = new Ticker(clock, options.tickMs, () => this.#tick());
     this.#watch(this.#store);
   }
@@ -363,6 +370,7 @@ export class Replica {
   #decideInstall(ready: Ready): void {
     if (ready.install !== null) {
       this.#applier.pause();
+      this.watches.pause();
       this.#readable = false;
     }
     this.#snapshots.decided(ready.install);
@@ -374,6 +382,7 @@ export class Replica {
     this.#machine = machine;
     this.#watch(store);
     this.#readable = true;
+    this.watches.follow(machine);
     this.#reads.applied();
     this.#options.afterTurn();
   }
@@ -471,6 +480,7 @@ export class Replica {
   }
 
   #afterApply(): void {
+    this.watches.flush();
     this.#reads.applied();
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
     this.#events.push({ type: 'applied', index: this.appliedIndex });
@@ -496,6 +506,7 @@ export class Replica {
     this.#reads.abandon(error);
     this.#changes.abandon(error);
     this.#transfers.abandon(error);
+    this.watches.stop(error);
     this.#options.afterTurn();
   }
 }

@@ -1,0 +1,66 @@
+import type { Clock, Timer } from '../base/clock.js';
+import type { Watcher } from './watcher.js';
+
+/** Those that are due within this share of the interval are told together. */
+const TOGETHER = 0.1;
+
+/**
+ * Tells a watcher that has heard nothing for a while how far it is. One timer for all: they stand in the order
+ * in which something was said to them last.
+ */
+export class WatchProgress {
+  readonly #clock: Clock;
+  readonly #silenceMs: number;
+  readonly #revisionOf: (watcher: Watcher) => number | null;
+  readonly #order = new Set<Watcher>();
+  #timer: Timer | null = null;
+
+  /** `revisionOf`: through which revision it has been told everything; `null`: it is not to be told. */
+  constructor(options: {
+    readonly clock: Clock;
+    readonly silenceMs: number;
+    readonly revisionOf: (watcher: Watcher) => number | null;
+  }) {
+    this.#clock = options.clock;
+    this.#silenceMs = options.silenceMs;
+    this.#revisionOf = options.revisionOf;
+  }
+
+  /** Something was said to it. */
+  told(watcher: Watcher, nowMs: number): void {
+    this.#putLast(watcher, nowMs);
+    this.#timer ??= this.#clock.setTimer(this.#silenceMs, () => this.#tell());
+  }
+
+  forget(watcher: Watcher): void {
+    this.#order.delete(watcher);
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  #tell(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const watcher of this.#order) {
+      if (watcher.toldMs + this.#silenceMs * (1 - TOGETHER) > nowMs) break;
+      const revision = this.#revisionOf(watcher);
+      if (revision !== null)
+        watcher.sink.send({ type: 'watch-progress', id: watcher.id, revision });
+      // Sending may have ended the stream, and the watch with it.
+      if (this.#order.has(watcher)) this.#putLast(watcher, nowMs);
+    }
+    const [first] = this.#order;
+    this.#timer = null;
+    if (first === undefined) return;
+    const delayMs = Math.max(1, first.toldMs + this.#silenceMs - nowMs);
+    this.#timer = this.#clock.setTimer(delayMs, () => this.#tell());
+  }
+
+  #putLast(watcher: Watcher, nowMs: number): void {
+    watcher.toldMs = nowMs;
+    this.#order.delete(watcher);
+    this.#order.add(watcher);
+  }
+}
