@@ -130,7 +130,7 @@ export class Reads {
     } else if (error.code === 'SHUTTING_DOWN') {
       this.#context.afterAnswers(() => connection.leave(error));
     } else if (LAGS.has(error.code)) {
-      this.#context.afterAnswers(() => connection.lags(error));
+      this.#context.afterAnswers(() => connection.lags());
     }
   }
 
