@@ -41,7 +41,7 @@ export function withTable(text: string, content: string, index = 0): string {
   if (part === undefined || !part.includes(END)) {
     throw new Error(`there is no place ${index} for a table, between "${BEGIN}" and "${END}"`);
   }
-  parts[index + 1] = `\n${content}\n${part.slice(part.indexOf(END))}`;
+  parts[index + 1] = `\n\n${content}\n\n${part.slice(part.indexOf(END))}`;
   return parts.join(BEGIN);
 }
 
@@ -72,5 +72,6 @@ function textOf(ending: Ending): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, head.map(() => '---'), ...rows];
-  return lines.map((row) => `| ${row.join(' | ')} |`.replaceAll('|  |', '| |')).join('\n');
+  const cell = (text: string): string => (text === '' ? ' ' : ` ${text} `);
+  return lines.map((row) => `|${row.map(cell).join('|')}|`).join('\n');
 }

@@ -12,6 +12,8 @@ import { expectAllThereOnce } from './support.js';
  */
 
 const SIDES = { minority: 'isolated', majority: 'majority' } as const;
+/** Bound of a whole story, on a machine that does much else. */
+const STORY_MS = 300_000;
 /** What is asked for right behind the cut. */
 const IN_FLIGHT = 'put-in-flight';
 
@@ -55,7 +57,7 @@ describe.each(PLACES)('five replicas parted 2 | 3, with the old leader in the %s
       observed.mended.push(...(await parted.observe(place, rows, await parted.latest())));
     }
     all.push(...observed.parted);
-  });
+  }, STORY_MS);
 
   afterAll(async () => {
     await parted[Symbol.asyncDispose]();
