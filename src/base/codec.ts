@@ -22,6 +22,42 @@ export function packToKeep(value: unknown): Buffer {
   return Buffer.from(pack(value));
 }
 
+/** Byte strings from this size on are not copied more often than need be. */
+export const LARGE_BYTES = 256 * 1024;
+
+const BIN_32 = 0xc6;
+const ARRAY_32 = 0xdd;
+const SIZE_HEAD_BYTES = 5;
+
+/**
+ * As {@link pack} of tuples with large byte strings, in pieces to be joined: those strings as they are. (The
+ * packer itself copies all that it has each time that its buffer is too small.)
+ */
+export function packLarge(value: unknown): Buffer[] {
+  const pieces: Buffer[] = [];
+  addPieces(value, pieces);
+  return pieces;
+}
+
+function addPieces(value: unknown, pieces: Buffer[]): void {
+  if (value instanceof Uint8Array && value.byteLength >= LARGE_BYTES) {
+    const { buffer, byteOffset, byteLength } = value;
+    pieces.push(sizeHead(BIN_32, byteLength), Buffer.from(buffer, byteOffset, byteLength));
+  } else if (Array.isArray(value)) {
+    pieces.push(sizeHead(ARRAY_32, value.length));
+    for (const field of value) addPieces(field, pieces);
+  } else {
+    pieces.push(pack(value));
+  }
+}
+
+function sizeHead(type: number, size: number): Buffer {
+  const head = Buffer.allocUnsafe(SIZE_HEAD_BYTES);
+  head.writeUInt8(type, 0);
+  head.writeUInt32BE(size, 1);
+  return head;
+}
+
 /**
  * The value that `bytes` hold, all of them.
  * @throws BalsaError `FRAME_INVALID` when they are not one whole msgpack value

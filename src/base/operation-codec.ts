@@ -1,4 +1,4 @@
-import { check, pack, packToKeep, unpack } from './codec.js';
+import { check, LARGE_BYTES, pack, packLarge, packToKeep, unpack } from './codec.js';
 import { BalsaError } from './errors.js';
 import type {
   Compare,
@@ -69,7 +69,13 @@ function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
 }
 
 export function packOperations(operations: readonly WriteOperation[]): Buffer {
-  return pack(operations.map(fromStep));
+  const tuples = operations.map(fromStep);
+  return operations.some(hasLargeValue) ? Buffer.concat(packLarge(tuples)) : pack(tuples);
+}
+
+/** Puts inside transactions take the common way, however large. */
+function hasLargeValue(operation: WriteOperation): boolean {
+  return operation.type === 'put' && (operation.value?.byteLength ?? 0) >= LARGE_BYTES;
 }
 
 function fromStep(step: WriteOperation | ReadOperation): unknown[] {

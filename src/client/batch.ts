@@ -1,6 +1,7 @@
 import { BalsaError } from '../base/errors.js';
-import { packOperations, unpackResults } from '../base/operation-codec.js';
-import type { Meta, PendingWrite } from './pending.js';
+import { isBasic, packOperations, unpackResults } from '../base/operation-codec.js';
+import type { Meta } from './pending.js';
+import type { PendingWrite } from './pending-write.js';
 
 /**
  * Writes that travel together under one sequence of the session, and what became of each time that
@@ -24,7 +25,7 @@ export class Batch {
   constructor(sequence: number, writes: readonly PendingWrite[]) {
     this.sequence = sequence;
     this.#writes = writes;
-    this.#operations = packOperations(writes);
+    this.#operations = packWrites(writes);
     for (const write of writes) write.sent = true;
   }
 
@@ -82,6 +83,23 @@ export class Batch {
   }
 
   /**
+   * Not all members know the newer kinds of operations yet: those fail, the others stay under the same
+   * sequence. Only in a batch that was never applied, since its bytes change.
+   * @returns whether it held any
+   */
+  withdrawExtended(error: BalsaError): boolean {
+    if (!this.neverApplied) return false;
+    const kept = this.#writes.filter((write) => isBasic(write.operation));
+    if (kept.length === this.#writes.length) return false;
+    for (const write of this.#writes) {
+      if (!isBasic(write.operation)) write.fail(error.withOutcome('not-applied'));
+    }
+    this.#writes = kept;
+    this.#operations = packWrites(kept);
+    return true;
+  }
+
+  /**
    * Settles the writes with the results of the replica.
    * @throws BalsaError `FRAME_INVALID` when they are not results of these writes
    */
@@ -105,4 +123,8 @@ export class Batch {
     for (const write of this.#writes) write.sent = false;
     return this.#writes;
   }
+}
+
+function packWrites(writes: readonly PendingWrite[]): Buffer {
+  return packOperations(writes.map((write) => write.operation));
 }

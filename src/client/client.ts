@@ -5,10 +5,12 @@
  */
 import { bytes, type Codec } from './codec.js';
 import { systemEnvironment } from './environment.js';
-import { type Client, openClient } from './kv-client.js';
+import type { Client } from './kv-client.js';
+import { openClient } from './open-client.js';
 import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
 
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
+export type { StoreSettings } from '../base/operation.js';
 export type { SnapshotPart } from '../base/snapshot-codec.js';
 export type {
   AdminResult,
@@ -17,6 +19,7 @@ export type {
   MemberStatus,
   MembersStatus,
   ReplicaStatus,
+  StoreInfo,
 } from '../rpc/protocol.js';
 export {
   ClusterAdmin,
@@ -25,8 +28,45 @@ export {
   type Replacement,
 } from './cluster-admin.js';
 export { bytes, type Codec, json, text } from './codec.js';
+export { compare, NumberComparison, type RangeComparisons, ValueComparison } from './compare.js';
 export type { ConsistencyOption } from './consistency.js';
-export { Client, type CountResult, type GetResult, type Key, type RangeItem } from './kv-client.js';
+export { type CampaignOptions, Election, type Leader, Leadership } from './election.js';
+export {
+  Client,
+  type CompactResult,
+  type CountResult,
+  type GetResult,
+  type LeaseOptions,
+  type RangeItem,
+} from './kv-client.js';
+export { Lease } from './lease.js';
+export { type LeaseDetails, type LeaseStatus, Leases } from './leases.js';
+export { Held, Lock, type LockOptions } from './lock.js';
+export {
+  type NamespaceInfo,
+  type NamespaceOptions,
+  type NamespaceRef,
+  Namespaces,
+} from './namespaces.js';
+export { op, TxnSpec } from './op.js';
+export type {
+  BranchResult,
+  Condition,
+  DeleteOp,
+  DeleteRangeOp,
+  GetOp,
+  GetOpResult,
+  KeyItem,
+  Op,
+  OpResult,
+  OpResults,
+  PutOp,
+  RangeOp,
+  RangeOpOptions,
+  RangeOpResult,
+  TouchOp,
+  TxnOp,
+} from './op-types.js';
 export type {
   CallOptions,
   ConnectOptions,
@@ -38,9 +78,33 @@ export type {
   ReadOptions,
   SortField,
 } from './options.js';
-export type { DeleteResult, Meta, PutResult } from './pending.js';
+export type { Meta } from './pending.js';
+export type { TurnOptions } from './queue-place.js';
+export type {
+  CasResult,
+  DeleteRangeResult,
+  DeleteResult,
+  Item,
+  Key,
+  KeyOf,
+  Previous,
+  PutResult,
+} from './results.js';
+export type { TransactionOptions } from './run-transaction.js';
+export { Settings } from './store-settings.js';
+export { Transaction, type TransactionRange } from './transaction.js';
+export { Txn, type TxnResult } from './txn.js';
 export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
 export type { LaggingNotice, WatchOptions } from './watch-options.js';
+export type {
+  CasOptions,
+  DeleteOptions,
+  DeleteRangeOptions,
+  Expected,
+  KeyRange,
+  LeaseRef,
+  PutOptions,
+} from './write-options.js';
 
 /**
  * Connects to a cluster. Resolves when a replica has answered; the leader is looked for meanwhile, and

@@ -16,9 +16,9 @@ import {
   clientClosed,
   type Meta,
   type PendingCall,
-  type PendingWrite,
 } from './pending.js';
 import type { PendingGet } from './pending-read.js';
+import type { PendingWrite } from './pending-write.js';
 import type { ReadRequest } from './read-request.js';
 import { Reads } from './reads.js';
 import { parseToken, Seen } from './session-token.js';

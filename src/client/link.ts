@@ -20,7 +20,7 @@ import type { Dial } from './environment.js';
 /** A replica that has not said hello by then is given up, in milliseconds from dialling. */
 const HELLO_TIMEOUT_MS = 2000;
 
-/** Requests are cut into frames of about this size at most (one request may exceed it). */
+/** Requests are cut into frames of this size at most; one request that exceeds it goes alone. */
 const FRAME_BYTES = 4 * 1024 * 1024;
 
 /** What a link tells. Of a link that was closed by its owner nothing is heard any more. */
@@ -86,16 +86,23 @@ export class Link {
   }
 
   send(requests: readonly ClientRequest[]): void {
-    let from = 0;
+    let part: ClientRequest[] = [];
     let bytes = 0;
-    for (let i = 0; i < requests.length; i += 1) {
-      bytes += sizeOf(requests[i]);
-      if (bytes < FRAME_BYTES && i < requests.length - 1) continue;
-      const part = from === 0 && i === requests.length - 1 ? requests : requests.slice(from, i + 1);
-      this.#channel.send(packClientFrame({ type: 'requests', requests: part }));
-      from = i + 1;
-      bytes = 0;
+    for (const request of requests) {
+      const size = sizeOf(request);
+      if (part.length > 0 && bytes + size > FRAME_BYTES) {
+        this.#sendFrame(part);
+        part = [];
+        bytes = 0;
+      }
+      part.push(request);
+      bytes += size;
     }
+    this.#sendFrame(part);
+  }
+
+  #sendFrame(requests: readonly ClientRequest[]): void {
+    this.#channel.send(packClientFrame({ type: 'requests', requests }));
   }
 
   close(): void {
@@ -157,12 +164,15 @@ export class Link {
   }
 }
 
-function sizeOf(request: ClientRequest | undefined): number {
-  if (request?.type === 'write') return request.operations.byteLength + 64;
-  if (request?.type === 'get') {
+function sizeOf(request: ClientRequest): number {
+  if (request.type === 'write') return request.operations.byteLength + 64;
+  if (request.type === 'get') {
     let bytes = 64;
     for (const key of request.keys) bytes += key.byteLength + 5;
     return bytes;
   }
-  return request?.type === 'admin' ? 64 + request.command.length : 256;
+  if (request.type === 'range' || request.type === 'watch') {
+    return 256 + request.from.byteLength + (request.to?.byteLength ?? 0);
+  }
+  return request.type === 'admin' ? 64 + request.command.length : 256;
 }

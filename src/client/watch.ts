@@ -2,11 +2,11 @@ import { asBalsaError, type BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import type { WatchEvent as WireEvent } from '../rpc/protocol.js';
 import { whenAborted } from './abort.js';
-import { type Codec, decodeKeyText, decodeValue } from './codec.js';
 import { invalid, type KeyForm } from './options.js';
 import { type CallLimits, cancelled, type Meta } from './pending.js';
+import type { Scope } from './scope.js';
 import { type RevisionEvents, Subscription } from './subscription.js';
-import type { WatchOptions, WatchQuery } from './watch-options.js';
+import { toWatchQuery, type WatchOptions, type WatchQuery } from './watch-options.js';
 
 /** What a key held before an event. */
 export interface PreviousValue<Out> {
@@ -71,8 +71,7 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
   /** A replica has it: from now on nothing is missed. Rejects when that does not come about. */
   readonly ready: Promise<Meta>;
   readonly #options: WatchOptions;
-  readonly #codec: Codec<never, Out>;
-  readonly #keys: KeyForm;
+  readonly #scope: Scope<never, Out, Keys>;
   readonly #host: WatchHost;
   readonly #subscription: Subscription;
   #revision: number | null = null;
@@ -84,15 +83,13 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
     parts: {
       readonly query: WatchQuery;
       readonly limits: CallLimits;
-      readonly codec: Codec<never, Out>;
-      readonly keys: KeyForm;
+      readonly scope: Scope<never, Out, Keys>;
       readonly host: WatchHost;
     },
   ) {
     const { limits, query, host } = parts;
     this.#options = options;
-    this.#codec = parts.codec;
-    this.#keys = parts.keys;
+    this.#scope = parts.scope;
     this.#host = host;
     let isReady: (meta: Meta) => void = () => {};
     let isOver: (error: BalsaError) => void = () => {};
@@ -188,21 +185,38 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
 
   #toEvent({ type, item, previous }: WireEvent): WatchEvent<Out, Keys> {
     const { modRevision: revision, createRevision, version, lease } = item;
-    const key = this.#keys === 'text' ? decodeKeyText(item.key) : Buffer.from(item.key);
     const common = {
-      // Keys is the type of #keys; the compiler cannot see that.
-      key: key as WatchEvent<Out, Keys>['key'],
+      key: this.#scope.giveKey(item.key),
       revision,
       previous: previous === null ? undefined : this.#toPrevious(previous),
     };
     if (type === 'delete') return { type, ...common, value: undefined };
-    const value = decodeValue(this.#codec, item.key, item.value);
+    const value = this.#scope.decode(item);
     return { type, ...common, value, createRevision, version, lease };
   }
 
   #toPrevious(item: KeyValue): PreviousValue<Out> {
     const { modRevision, createRevision, version, lease } = item;
-    const value = decodeValue(this.#codec, item.key, item.value);
+    const value = this.#scope.decode(item);
     return { value, modRevision, createRevision, version, lease };
   }
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED` */
+export function beginWatch<Out, Keys extends KeyForm>(
+  scope: Scope<never, Out, Keys>,
+  options: WatchOptions,
+): Watch<Out, Keys> {
+  const { engine } = scope;
+  const limits = engine.callLimits(options);
+  const asked = toWatchQuery(options, engine.limits);
+  return new Watch<Out, Keys>(options, {
+    query: { ...asked, ...scope.within(asked) },
+    ...{ limits, scope },
+    host: {
+      begin: (subscription) => engine.watch(subscription),
+      ended: (subscription) => engine.unwatch(subscription),
+      taken: (subscription) => engine.watchTaken(subscription),
+    },
+  });
 }

@@ -82,14 +82,14 @@ export class Watches {
   }
 
   /** @throws BalsaError `FRAME_INVALID` when it is not what comes next */
-  answered(answer: WatchAnswer, toMeta: (from: AnswerMeta) => Meta): void {
+  answered(answer: WatchAnswer, metaOf: (meta: AnswerMeta) => Meta): void {
     // Of one that was cancelled more may be on its way.
     const subscription = this.#asked.get(answer.id);
     if (subscription === undefined) return;
     switch (answer.type) {
       case 'watch-created': {
-        const { consistency } = subscription.query;
-        subscription.established(answer.revision, { ...toMeta(answer.meta), level: consistency });
+        const level = subscription.query.consistency;
+        subscription.established(answer.revision, { ...metaOf(answer.meta), level });
         break;
       }
       case 'watch-events':

@@ -4,7 +4,8 @@ import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
 import { Batch } from './batch.js';
 import { type BatchBounds, CallQueue } from './call-queue.js';
 import type { Context } from './context.js';
-import { cancelled, clientClosed, type Meta, type PendingWrite } from './pending.js';
+import { cancelled, clientClosed, type Meta } from './pending.js';
+import type { PendingWrite } from './pending-write.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
 
 /** Writes go into one batch up to this size; more would make all of them wait for the last one. */
@@ -204,6 +205,10 @@ export class Writes {
     const first = batch === this.#outstanding[0];
     if (first && isOfSession(error)) {
       this.#beginSession(error);
+      return;
+    }
+    if (error.code === 'UPGRADE_PENDING' && batch.withdrawExtended(error)) {
+      this.#haltForOrder();
       return;
     }
     const stays = error.code === 'NOT_LEADER' && !settings.followLeader;

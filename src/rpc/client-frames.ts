@@ -1,5 +1,5 @@
 import { unreachable } from '../base/assert.js';
-import { check } from '../base/codec.js';
+import { check, LARGE_BYTES } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { filterBounds, filterFlags, readFilter } from '../base/operation-codec.js';
 import {
@@ -57,10 +57,14 @@ export function packClientFrame(frame: ClientFrame): Buffer {
       ]);
     }
     case 'requests':
-      return packFrame([BATCH, frame.requests.map(requestTuple)]);
+      return packFrame([BATCH, frame.requests.map(requestTuple)], frame.requests.some(isLarge));
     default:
       return unreachable(frame);
   }
+}
+
+function isLarge(request: ClientRequest): boolean {
+  return request.type === 'write' && request.operations.byteLength >= LARGE_BYTES;
 }
 
 function requestTuple(r: ClientRequest): unknown[] {

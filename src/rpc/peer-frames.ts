@@ -1,5 +1,5 @@
 import { unreachable } from '../base/assert.js';
-import { check } from '../base/codec.js';
+import { check, LARGE_BYTES } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
 import { readVersions } from './client-frames.js';
@@ -61,7 +61,12 @@ export function packStateHash(index: LogIndex, hash: number): Buffer {
 }
 
 export function packMessages(messages: readonly Message[]): Buffer {
-  return packFrame([MESSAGES, messages.map(messageTuple)]);
+  return packFrame([MESSAGES, messages.map(messageTuple)], messages.some(isLarge));
+}
+
+function isLarge(message: Message): boolean {
+  if (message.type !== 'AppendEntries') return false;
+  return message.entries.some(({ payload }) => payload.byteLength >= LARGE_BYTES);
 }
 
 function messageTuple(m: Message): unknown[] {

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
-import { check } from '../base/codec.js';
+import { check, LARGE_BYTES } from '../base/codec.js';
+import type { KeyValue } from '../base/operation.js';
 import { keyValueTuple, toKeyValue } from '../base/operation-codec.js';
 import {
   ADMIN,
@@ -41,7 +42,7 @@ export function packReplicaFrame(frame: ReplicaFrame): Buffer {
     case 'hello':
       return packFrame([HELLO, ...replicaHelloFields(frame.hello)]);
     case 'answers':
-      return packFrame([BATCH, frame.answers.map(answerTuple)]);
+      return packFrame([BATCH, frame.answers.map(answerTuple)], frame.answers.some(isLarge));
     case 'leader':
       return packFrame([LEADER, frame.leader, frame.term]);
     case 'members':
@@ -50,6 +51,23 @@ export function packReplicaFrame(frame: ReplicaFrame): Buffer {
       return packFrame([END, wireErrorTuple(frame.error)]);
     default:
       return unreachable(frame);
+  }
+}
+
+/** Watch events are never large all together, but one of them may be. */
+function isLarge(answer: ClientAnswer): boolean {
+  const hasLarge = (item: KeyValue | null): boolean =>
+    item !== null && item.value.byteLength >= LARGE_BYTES;
+  switch (answer.type) {
+    case 'write':
+      return answer.results.byteLength >= LARGE_BYTES;
+    case 'get':
+    case 'range':
+      return answer.items.some(hasLarge);
+    case 'watch-events':
+      return answer.events.some(({ item, previous }) => hasLarge(item) || hasLarge(previous));
+    default:
+      return false;
   }
 }
 

@@ -117,6 +117,9 @@ export class Admin {
     const { replica, roster } = this.#options;
     const { index } = roster.configuration;
     if (command.expectedIndex !== index) throw conflict(command.expectedIndex, index);
+    for (const wanted of command.add) {
+      if (roster.wasRemoved(memberId(wanted))) throw wasRemoved(memberId(wanted));
+    }
     const change = toConfigurationChange(command, {
       configuration: roster.configuration,
       addressOf: (member) => roster.addressOf(member),
@@ -134,6 +137,19 @@ export class Admin {
       replica.transfer(target, (error) => (error === null ? resolve() : reject(error)));
     });
   }
+}
+
+/**
+ * Raft would be safe with it: its disk still holds its term, its vote and what it has acknowledged, so that
+ * it is no other than a member that heard nothing for a while. (A disk that lost any of that is another
+ * incarnation.) But it gives its folder up when it learns of the removal, at the latest when that comes
+ * through the log, and would be a learner that never comes. So this is a help, not a guarantee: a leader that
+ * was started since, or has a snapshot in place of the removal, does not know and adds it.
+ */
+function wasRemoved(member: MemberId): BalsaError {
+  return invalidCommand(
+    `${member} was removed and gives up its data folder: start it with --join on an empty one, and add that`,
+  );
 }
 
 function conflict(expected: number, found: number): BalsaError {

@@ -108,40 +108,38 @@ export class Applier {
     });
   }
 
-  /** Those from `first` on. */
-  #apply(entries: readonly Entry[], first = 0): void {
-    const { machine } = this.#state;
-    assert(entries.length > first, 'what is not applied is in the log');
-    for (let at = first; at < entries.length; at += 1) {
+  #apply(entries: readonly Entry[]): void {
+    assert(entries.length > 0, 'what is not applied is in the log');
+    for (const [position, entry] of entries.entries()) {
       // A callback of the entry before may have stopped the replica.
       if (this.#stopped) return;
-      const entry = entries[at] as Entry;
-      const ahead = machine.prepare(entry);
-      if (ahead !== null) {
-        if (at > first) this.#options.onProgress();
-        this.#applyBehind(ahead, entries, at);
+      const reading = this.#state.machine.prepare(entry);
+      if (reading !== null) {
+        if (position > 0) this.#options.onProgress();
+        this.#applyWhenRead(reading, entries.slice(position));
         return;
       }
       this.#applyOne(entry);
     }
-    this.#finishSlice();
+    this.#endSlice();
   }
 
-  /** Goes on with the entry at `at` when what it reads has been read ahead; nothing is applied meanwhile. */
-  #applyBehind(ahead: Promise<void>, entries: readonly Entry[], at: number): void {
+  /** The first of `entries` has ranges, which are being read; nothing is applied before they are. */
+  #applyWhenRead(reading: Promise<void>, entries: readonly Entry[]): void {
     this.#busy = true;
     const generation = this.#generation;
     const isOver = (): boolean => this.#stopped || generation !== this.#generation;
-    ahead.then(
+    const [first, ...rest] = entries;
+    reading.then(
       () => {
-        if (isOver()) return;
+        if (isOver() || first === undefined) return;
         this.#guard(() => {
-          this.#applyOne(entries[at] as Entry);
-          if (at + 1 < entries.length) this.#apply(entries, at + 1);
-          else this.#finishSlice();
+          this.#applyOne(first);
+          if (rest.length > 0) this.#apply(rest);
+          else this.#endSlice();
         });
       },
-      (error: unknown) => {
+      (error) => {
         if (!isOver()) this.#options.onFailure(error);
       },
     );
@@ -155,8 +153,7 @@ export class Applier {
     onApplied(entry, answers);
   }
 
-  #finishSlice(): void {
-    if (this.#stopped) return;
+  #endSlice(): void {
     this.#options.onProgress();
     this.#busy = this.appliedIndex < this.#commitIndex;
     const generation = this.#generation;

@@ -21,6 +21,7 @@ import { toWireError } from '../rpc/wire-error.js';
 import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
 import type { Replica } from './replica.js';
+import { answerStoreRequest, type StoreRequest } from './store-requests.js';
 import { staleMachine } from './waiting-reads.js';
 
 /** What a connection needs of its replica. */
@@ -206,7 +207,8 @@ export class ClientConnection {
         break;
       case 'leases':
       case 'store':
-        throw new BalsaError('INVALID_ARGUMENT', `${request.type}: not yet`);
+        this.#store(request);
+        break;
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
         break;
@@ -277,10 +279,11 @@ export class ClientConnection {
     for (const key of request.keys) checkKey(key, limits);
     checkLevel(request);
     if (request.keys.length > this.#lookupsLeft) {
-      throw tooMuch(`${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
+      throw tooMuch(`at most ${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
     this.#whenReadable(request, (replica) => {
+      this.#checkRoom();
       const meta = metaOf(replica, request);
       const { machine } = replica;
       const items: (KeyValue | null)[] = [];
@@ -297,7 +300,7 @@ export class ClientConnection {
 
   #range(request: Extract<ClientRequest, { type: 'range' }>): void {
     if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
-      throw tooMuch(`${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
+      throw tooMuch(`at most ${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
     }
     checkLevel(request);
     const replica = this.#replica();
@@ -307,15 +310,15 @@ export class ClientConnection {
       answer();
     };
     replica.read(request, (error) => {
-      if (error !== null) return done(() => this.#refuse(request.id, error));
+      const refusal = error ?? this.#room;
+      if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
       const meta = metaOf(replica, request);
       const { machine } = replica;
-      machine.range(request).then(
-        ({ items, revision, continueFrom }) =>
+      machine.range({ ...request, ...request.filter }).then(
+        ({ items, revision, continueFrom, count }) =>
           done(() =>
             this.#answer({
-              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom },
-              count: items.length,
+              ...{ type: 'range', id: request.id, meta, items, revision, continueFrom, count },
             }),
           ),
         (cause: unknown) => {
@@ -327,8 +330,33 @@ export class ClientConnection {
     });
   }
 
+  /**
+   * Large values asked for faster than they are read have to be asked for again: they fill half of what may
+   * wait for the client, and beyond that the stream would be ended. `null`: there is room.
+   */
+  get #room(): BalsaError | null {
+    const waiting = this.#stream.pendingBytes + this.#answerBytes;
+    if (waiting <= this.#host.limits.pendingAnswerBytesMax / 2) return null;
+    return tooMuch(`${waiting} bytes of answers wait for the client (pendingAnswerBytesMax / 2)`);
+  }
+
+  #checkRoom(): void {
+    const refusal = this.#room;
+    if (refusal !== null) throw refusal;
+  }
+
+  #store(request: StoreRequest): void {
+    checkLevel(request);
+    this.#whenReadable(request, (replica) => {
+      answerStoreRequest(replica, request, metaOf(replica, request)).then(
+        (answer) => this.#answer(answer),
+        (cause: unknown) => this.#refuse(request.id, asBalsaError(cause)),
+      );
+    });
+  }
+
   #whenReadable(
-    request: Extract<ClientRequest, { type: 'get' }>,
+    request: Extract<ClientRequest, { type: 'get' }> | StoreRequest,
     serve: (replica: Replica) => void,
   ): void {
     const replica = this.#replica();
@@ -371,7 +399,8 @@ function metaOf(replica: Replica, { consistency, bound }: ReadLevel): AnswerMeta
 }
 
 /** What was asked for at `at` must name a revision: there is no other bound of it. */
-function checkLevel({ consistency, revision }: ReadLevel & { readonly revision: number | null }) {
+function checkLevel(level: ReadLevel & { readonly revision?: number | null }): void {
+  const { consistency, revision = null } = level;
   if (consistency !== 'at' || revision !== null) return;
   throw new BalsaError('INVALID_ARGUMENT', 'a read at the level `at` must name a revision');
 }
@@ -414,7 +443,7 @@ function itemBytes(item: KeyValue | null): number {
 }
 
 function tooMuch(what: string): BalsaError {
-  return new BalsaError('OVERLOADED', `at most ${what}`, { details: { retryAfterMs: 50 } });
+  return new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
 }
 
 function tooLarge(found: string, limit: string, value: number): BalsaError {

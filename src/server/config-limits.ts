@@ -63,12 +63,22 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   logPinnedBytesMax: { min: 64 * KiB, max: 1024 * GiB },
   snapshotChunkBytes: { min: 1 * KiB, max: 16 * MiB },
   snapshotWindowBytes: { min: 1 * KiB, max: 1 * GiB },
-  snapshotBytesPerSecondMax: { min: 16 * KiB, max: 64 * GiB },
+  snapshotBytesPerSecondMax: { min: 32 * KiB, max: 64 * GiB },
   snapshotsAtOnceMax: { min: 1, max: 64 },
   snapshotIdleMsMax: { min: 100, max: 600_000 },
   snapshotRetryMsMax: { min: 0, max: 3_600_000 },
   stateHashEntries: { min: 1, max: 1_000_000 },
 };
+
+/**
+ * Senders of snapshots take turns: members and backups have `snapshotsAtOnceMax` each. Between two of its
+ * chunks a receiver may wait for three quarters of the time after which it takes the sender for gone.
+ */
+function snapshotRateLeast(l: Limits): number {
+  const chunkBytes = l.snapshotChunkBytes + l.keyBytesMax + l.valueBytesMax;
+  const turnBytes = 2 * l.snapshotsAtOnceMax * chunkBytes;
+  return Math.ceil((turnBytes * 1000) / (l.snapshotIdleMsMax * 0.75));
+}
 
 /** Room for what surrounds keys and values: tuple headers, ids, names of members. */
 const OPERATION_SLACK = 1 * KiB;
@@ -122,6 +132,13 @@ const FIT_RULES: readonly FitRule[] = [
     limit: 'snapshotWindowBytes',
     holds: 'snapshotChunkBytes',
     atLeast: (l) => l.snapshotChunkBytes,
+  },
+  {
+    // Else streams are ended as silent, again and again, and hardly a chunk arrives.
+    limit: 'snapshotBytesPerSecondMax',
+    holds:
+      '2 * snapshotsAtOnceMax * (snapshotChunkBytes + keyBytesMax + valueBytesMax) in 3/4 of snapshotIdleMsMax',
+    atLeast: snapshotRateLeast,
   },
   { limit: 'logEntriesMax', holds: 'logTrailingEntries', atLeast: (l) => l.logTrailingEntries },
   { limit: 'pendingRequestBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },

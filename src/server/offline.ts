@@ -1,7 +1,9 @@
 import { BalsaError } from '../base/errors.js';
-import { LIMITS } from '../base/limits.js';
+import type { Failpoints } from '../base/failpoints.js';
+import { LIMITS, type Limits } from '../base/limits.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { Configuration, DiskWrite, LogPosition } from '../raft/types.js';
+import type { Files } from '../storage/files.js';
 import type { LogStore } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
 import { DataFolder, type FolderMeta } from './data-folder.js';
@@ -14,6 +16,13 @@ export interface OfflineReplica {
   readonly folder: DataFolder;
   readonly meta: FolderMeta;
   readonly stores: Stores;
+}
+
+/** For tests: the disk that is worked on, and what happens on it. */
+export interface OfflineDisk {
+  readonly files?: Files;
+  readonly failpoints?: Failpoints;
+  readonly limits?: Limits;
 }
 
 /**
@@ -46,9 +55,14 @@ function metaOf(folder: DataFolder): FolderMeta {
 }
 
 /** @param claim called while the folder is locked, and before there is a log in it */
-export function openOfflineStores(folder: DataFolder, claim: () => void): Promise<Stores> {
+export function openOfflineStores(
+  folder: DataFolder,
+  claim: () => void,
+  { limits = LIMITS, ...disk }: OfflineDisk = {},
+): Promise<Stores> {
   return openStores({
-    config: { limits: LIMITS, unsafeFailpoints: '' },
+    ...disk,
+    config: { limits, unsafeFailpoints: '' },
     folder,
     log: createLogger({ level: 'silent', replica: '' }),
     claim,

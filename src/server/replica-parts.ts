@@ -1,10 +1,13 @@
+import type { BalsaError } from '../base/errors.js';
 import { otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import { RaftNode } from '../raft/raft-node.js';
 import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
 import type { FormatVersions } from '../rpc/protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
+import { Proposals } from './proposals.js';
 import type { ReplicaOptions } from './replica-options.js';
+import { StateHashes } from './state-hash.js';
 
 /** The consensus module, as state machine and log on disk have it. */
 export function makeNode(options: ReplicaOptions): RaftNode {
@@ -75,4 +78,37 @@ export function lackingFormat(
   const lacking = [...others].filter((member) => (formatsOf(member)?.[kind] ?? 1) < version);
   if (formats[kind] < version) lacking.push(id);
   return lacking.map(nameOf);
+}
+
+/** In which commands are written now. */
+export function commandVersion(options: ReplicaOptions, node: RaftNode): number {
+  return lowestFormat(options, node.configuration, 'command');
+}
+
+export function makeProposals(
+  options: ReplicaOptions,
+  node: RaftNode,
+  logTimeMs: () => number,
+): Proposals {
+  const { id, limits, nameOf } = options;
+  return new Proposals({
+    ...{ id, limits, nameOf, logTimeMs },
+    commandVersion: () => commandVersion(options, node),
+    lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
+    term: () => node.term,
+  });
+}
+
+export function makeStateHashes(
+  options: ReplicaOptions,
+  node: RaftNode,
+  onDiverged: (error: BalsaError) => void,
+): StateHashes {
+  return new StateHashes({
+    id: options.id,
+    configuration: () => node.configuration,
+    onMismatch: (member, checkpoint, ownHash) =>
+      options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
+    onDiverged,
+  });
 }

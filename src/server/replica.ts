@@ -1,6 +1,5 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
-import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import { namesMember, otherMembers } from '../raft/configuration.js';
 import type { RaftNode } from '../raft/raft-node.js';
 import type {
@@ -22,18 +21,24 @@ import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
 import { Compaction } from './compaction.js';
 import { DiskOrder } from './disk-order.js';
-import { Housekeeping } from './housekeeping.js';
-import { LogClock } from './log-clock.js';
+import { Duties } from './duties.js';
 import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
-import { type BatchFacts, notLeader, Proposals, type WriteDone } from './proposals.js';
+import { type BatchFacts, notLeader, type Proposals, type WriteDone } from './proposals.js';
 import { ReadLevels } from './read-levels.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
-import { lackingFormat, logPins, lowestFormat, makeNode } from './replica-parts.js';
+import {
+  commandVersion,
+  logPins,
+  makeNode,
+  makeProposals,
+  makeStateHashes,
+} from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
-import { StateHashes } from './state-hash.js';
+import type { StateHashes } from './state-hash.js';
+import type { StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
 import { type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
@@ -63,8 +68,7 @@ export class Replica {
   readonly #snapshots: SnapshotTraffic;
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
-  readonly #logClock: LogClock;
-  readonly #housekeeping: Housekeeping;
+  readonly #duties: Duties;
   /** What clients watch here. */
   readonly watches: WatchHub;
   #machine: StateMachine;
@@ -85,30 +89,19 @@ export class Replica {
     const { id, clock, limits, nameOf } = options;
     this.#node = makeNode(options);
     const node = this.#node;
-    const commandVersion = (): number => lowestFormat(options, node.configuration, 'command');
-    this.#logClock = new LogClock(clock);
-    this.#proposals = new Proposals({
-      ...{ id, limits, nameOf, commandVersion },
-      lacking: (version) =>
-        lackingFormat(options, node.configuration, { kind: 'command', version }),
-      logTimeMs: () => this.#logClock.nowMs,
-      term: () => node.term,
+    this.#proposals = makeProposals(options, node, () => this.#duties.logTimeMs);
+    this.#duties = new Duties({
+      ...{ clock, limits, commandVersion: () => commandVersion(options, node) },
+      machine: () => this.#machine,
+      store: () => this.#store,
+      proposals: () => this.#proposals,
+      planTurn: () => this.#planTurn(),
+      onFailure: (error) => this.#fail(error),
     });
     this.#reads = new ReadLevels({
       ...options,
       readableIndex: () => this.#readableIndex,
       planTurn: () => this.#planTurn(),
-    });
-    this.#housekeeping = new Housekeeping({
-      ...{ clock, limits },
-      canPropose: () => node.role === 'leader' && commandVersion() >= EXTENDED_COMMANDS,
-      logTimeMs: () => this.#logClock.nowMs,
-      machine: () => this.#machine,
-      propose: (operations, done) => {
-        this.#proposals.addSystem(operations, done);
-        this.#planTurn();
-      },
-      onFailure: (error) => this.#fail(error),
     });
     this.#changes = new PendingChanges({ id, nameOf });
     const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
@@ -131,25 +124,13 @@ export class Replica {
       onSwitched: (state) => this.#switched(state),
       onFailure: (error) => this.#fail(error),
     });
-    this.#hashes = new StateHashes({
-      id,
-      configuration: () => node.configuration,
-      onMismatch: (member, checkpoint, ownHash) =>
-        options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
-      onDiverged: (error) => this.#fail(error),
-    });
+    this.#hashes = makeStateHashes(options, node, (error) => this.#fail(error));
     this.watches = new WatchHub(
       { clock, limits, onFailure: (error) => this.#fail(error) },
       this.#machine,
     );
-    this.#ticker = new Ticker(clock, options.tickMs, () => this.#tick());
+    this.#ticker = new Ticker(clock, options.tickMs, () => this.#ticked());
     this.#watch(this.#store);
-  }
-
-  #tick(): void {
-    this.#housekeeping.tick();
-    this.#enqueue({ type: 'tick' });
-    this.#reads.ticked(this.appliedIndex);
   }
 
   #makeApplier(): Applier {
@@ -213,6 +194,16 @@ export class Replica {
 
   get snapshots(): SnapshotStatus {
     return this.#snapshots.status;
+  }
+
+  /** For requests that are about the store itself. */
+  get storeFacts(): StoreFacts {
+    return this.#duties.storeFacts;
+  }
+
+  /** What state and log take on the disk, in bytes. */
+  async diskBytes(): Promise<number> {
+    return (await this.#store.diskBytes()) + this.#options.logStore.stats().bytes;
   }
 
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
@@ -316,6 +307,12 @@ export class Replica {
     if (this.#stopped) return;
     this.#events.push(event);
     this.#planTurn();
+  }
+
+  #ticked(): void {
+    this.#duties.tick();
+    this.#enqueue({ type: 'tick' });
+    this.#reads.ticked(this.appliedIndex);
   }
 
   #planTurn(): void {
@@ -423,8 +420,7 @@ export class Replica {
       this.#changes.leadershipLost(leader);
       this.#snapshots.leadershipLost();
     }
-    if (leads && !this.#wasLeader) this.#logClock.lead(this.#machine.logTimeMs);
-    else if (!leads) this.#logClock.follow();
+    this.#duties.roleChanged(leads);
     this.#wasLeader = leads;
     if (leader !== null) this.#transfers.led(leader);
   }
@@ -460,9 +456,7 @@ export class Replica {
   }
 
   #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
-    this.#logClock.applied(this.#machine.logTimeMs);
-    // The first entry of its own term was the last of what it had when it began to lead.
-    if (entry.term === this.#node.term) this.#settleLogTime();
+    this.#duties.applied(entry.term === this.#node.term);
     this.#proposals.applied(entry, answers);
     const { limits, id, transport } = this.#options;
     if (entry.index % limits.stateHashEntries !== 0) return;
@@ -471,12 +465,6 @@ export class Replica {
       transport.sendStateHash(member, checkpoint);
     }
     this.#hashes.own(checkpoint);
-  }
-
-  #settleLogTime(): void {
-    if (this.#logClock.nowMs !== null) return;
-    this.#logClock.settled();
-    this.#planTurn();
   }
 
   #afterApply(): void {
@@ -499,7 +487,7 @@ export class Replica {
   #halt(error: BalsaError): void {
     this.#stopped = true;
     this.#ticker.stop();
-    this.#housekeeping.stop();
+    this.#duties.stop();
     this.#applier.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);

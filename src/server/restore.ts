@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { readdir, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import type { SnapshotHeader } from '../base/snapshot-codec.js';
 import { formedWith } from '../raft/configuration.js';
 import { packConfiguration } from '../raft/configuration-codec.js';
+import type { Files } from '../storage/files.js';
 import { NodeFiles } from '../storage/node-files.js';
+import { removeFolder } from '../storage/remove-folder.js';
 import type { StateImport } from '../storage/snapshot.js';
 import { type BackupPart, readBackup } from './backup-file.js';
 import { DataFolder } from './data-folder.js';
 import { clusterIdOf } from './formation.js';
 import { memberId } from './member-id.js';
-import { appendOffline, openOfflineStores, resetOffline } from './offline.js';
+import { appendOffline, type OfflineDisk, openOfflineStores, resetOffline } from './offline.js';
 import type { Stores } from './stores.js';
 
 export interface RestoreOptions {
@@ -39,23 +41,27 @@ const UNFINISHED_SUFFIX = '.restoring';
 /**
  * Makes the data folder of a *new* cluster, with one voter, from a backup. It is another cluster
  * than the one the backup was made of, with an id of its own: members of that one are no members of this.
- * The folder has its name only when it is whole.
+ * The folder has its name only when it is whole and durable.
  *
  * @throws BalsaError `DATA_FOLDER_UNUSABLE` when the folder is not empty, `FILE_UNREADABLE`,
  *   `FILE_INVALID`, `SNAPSHOT_CORRUPT`, `VERSION_UNSUPPORTED`, `DISK_FULL`
  */
-export async function restore(options: RestoreOptions): Promise<Restored> {
+export async function restore(
+  options: RestoreOptions,
+  { files = new NodeFiles(), ...disk }: OfflineDisk = {},
+): Promise<Restored> {
   const path = resolve(options.path);
   await refuseUnlessEmpty(path);
   const unfinished = path + UNFINISHED_SUFFIX;
   try {
     // What an earlier attempt left.
-    await rm(unfinished, { recursive: true, force: true });
-    const restored = await fill(unfinished, options);
-    await nameFolder(unfinished, path);
+    await removeFolder(files, unfinished);
+    const restored = await fill(unfinished, options, { ...disk, files });
+    await syncAll(files, unfinished);
+    await nameFolder(files, unfinished, path);
     return restored;
   } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
+    await removeFolder(files, unfinished);
     throw usable(error, path);
   }
 }
@@ -73,15 +79,18 @@ async function refuseUnlessEmpty(path: string): Promise<void> {
   );
 }
 
-async function fill(path: string, options: RestoreOptions): Promise<Restored> {
+async function fill(
+  path: string,
+  options: RestoreOptions,
+  disk: OfflineDisk & { readonly files: Files },
+): Promise<Restored> {
   const { name, cluster } = options;
-  const folder = new DataFolder(path, new NodeFiles());
+  const folder = new DataFolder(path, disk.files);
   folder.create();
   const self = { name, incarnation: randomBytes(4).toString('hex') };
   const clusterId = clusterIdOf(cluster, [self]);
-  const stores = await openOfflineStores(folder, () =>
-    folder.writeMeta({ ...self, cluster, clusterId, formation: [self] }),
-  );
+  const claim = (): void => folder.writeMeta({ ...self, cluster, clusterId, formation: [self] });
+  const stores = await openOfflineStores(folder, claim, disk);
   try {
     const header = await importBackup(stores, options);
     await beginLog(stores, header, memberId(self));
@@ -127,18 +136,35 @@ async function beginLog({ logStore }: Stores, header: SnapshotHeader, self: stri
   });
 }
 
+/**
+ * All that is in the folder is durable. LevelDB does not sync what it writes when it is opened and closed,
+ * and a folder with a whole name and half a state in it would be worse than none.
+ */
+async function syncAll(files: Files, folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await syncAll(files, path);
+    else syncFile(files, path);
+  }
+  files.syncFolder(folder);
+}
+
+function syncFile(files: Files, path: string): void {
+  const file = files.open(path);
+  try {
+    file.sync();
+  } finally {
+    file.close();
+  }
+}
+
 /** Atomic, and durable when it resolves. */
-async function nameFolder(unfinished: string, path: string): Promise<void> {
+async function nameFolder(files: Files, unfinished: string, path: string): Promise<void> {
   await rmdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-  await rename(unfinished, path);
-  const parent = await open(dirname(path), 'r');
-  try {
-    await parent.sync();
-  } finally {
-    await parent.close();
-  }
+  files.rename(unfinished, path);
+  files.syncFolder(dirname(path));
 }
 
 function usable(error: unknown, path: string): unknown {

@@ -43,6 +43,8 @@ export class Roster {
   readonly #options: RosterOptions;
   readonly #self: MemberId;
   readonly #heard = new Map<MemberId, Heard>();
+  /** Those of whom this replica knows: it does not remember them from one start to the next. */
+  readonly #removed = new Set<MemberId>();
   #inEffect: Configuration;
   #committed: Configuration;
 
@@ -78,7 +80,14 @@ export class Roster {
     if (committed === null || committed.index < this.#committed.index) return [];
     const before = this.#committed;
     this.#committed = committed;
-    return otherMembers(before, this.#self).filter((member) => !names(committed, member));
+    const left = otherMembers(before, this.#self).filter((member) => !names(committed, member));
+    for (const member of left) this.#removed.add(member);
+    return left;
+  }
+
+  /** A committed configuration named it, and a later one does not. False also when that is not known. */
+  wasRemoved(member: MemberId): boolean {
+    return this.#removed.has(member) && !this.has(member);
   }
 
   /** A member of the same cluster has said hello. */

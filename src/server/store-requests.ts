@@ -1,14 +1,48 @@
 import { BalsaError } from '../base/errors.js';
-import type { ClientAnswer, ClientRequest, LeaseInfo, StoreInfo } from '../rpc/protocol.js';
+import type {
+  AnswerMeta,
+  ClientAnswer,
+  ClientRequest,
+  LeaseInfo,
+  StoreInfo,
+} from '../rpc/protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { LeaseState } from '../statemachine/types.js';
 
 /** What clients ask about the store beside its keys; `client-connection` has seen to the read level. */
 
+/** Of the keys of one lease: they go in one frame. */
+const KEYS_BYTES_MAX = 8 * 1024 * 1024;
+
+export type StoreRequest = Extract<ClientRequest, { type: 'leases' | 'store' }>;
+
 export interface StoreFacts {
   readonly machine: StateMachine;
   /** As this replica knows it: at the leader the time that it would stamp now. */
   readonly logTimeMs: number;
+}
+
+interface StoreHost {
+  readonly storeFacts: StoreFacts;
+  diskBytes(): Promise<number>;
+}
+
+/**
+ * @param meta of this moment: what is read before anything is waited for belongs together
+ * @throws BalsaError `LEASE_NOT_FOUND`, `RANGE_TOO_LARGE`
+ */
+export async function answerStoreRequest(
+  host: StoreHost,
+  request: StoreRequest,
+  meta: AnswerMeta,
+): Promise<ClientAnswer> {
+  const { id } = request;
+  if (request.type === 'leases') {
+    return { type: 'leases', id, meta, leases: await leasesOf(host.storeFacts, request.lease) };
+  }
+  const info = storeInfo(host.storeFacts);
+  const diskBytes = await host.diskBytes();
+  return { type: 'store', id, meta, info: JSON.stringify({ ...info, diskBytes }) };
 }
 
 /**
@@ -24,7 +58,16 @@ export async function leasesOf(
   }
   const state = machine.lease(lease);
   if (state === null) throw new BalsaError('LEASE_NOT_FOUND', `there is no lease ${lease}`);
-  return [{ ...leaseInfo(state, logTimeMs), keys: await machine.keysOfLease(lease) }];
+  const keys = await machine.keysOfLease(lease);
+  const bytes = keys.reduce((sum, key) => sum + key.byteLength, 0);
+  if (bytes > KEYS_BYTES_MAX) {
+    throw new BalsaError(
+      'RANGE_TOO_LARGE',
+      `the keys of lease ${lease} have ${bytes} bytes; one answer has room for ${KEYS_BYTES_MAX}`,
+      { details: { bytes, limit: KEYS_BYTES_MAX } },
+    );
+  }
+  return [{ ...leaseInfo(state, logTimeMs), keys }];
 }
 
 function leaseInfo(state: LeaseState, logTimeMs: number): Omit<LeaseInfo, 'keys'> {
@@ -33,7 +76,7 @@ function leaseInfo(state: LeaseState, logTimeMs: number): Omit<LeaseInfo, 'keys'
   return { lease, ttlMs, remainingMs: Math.max(0, deadlineMs - logTimeMs), keyCount };
 }
 
-export function storeInfo({ machine, logTimeMs }: StoreFacts, diskBytes: number): StoreInfo {
+export function storeInfo({ machine, logTimeMs }: StoreFacts): Omit<StoreInfo, 'diskBytes'> {
   const { namespaces, ...state } = machine.info();
   return {
     ...state,
@@ -42,9 +85,5 @@ export function storeInfo({ machine, logTimeMs }: StoreFacts, diskBytes: number)
       ...rest,
       prefix: Buffer.from(prefix).toString('hex'),
     })),
-    diskBytes,
   };
 }
-
-export type StoreRequest = Extract<ClientRequest, { type: 'leases' | 'store' }>;
-export type StoreAnswer = Extract<ClientAnswer, { type: 'leases' | 'store' }>;

@@ -5,6 +5,7 @@ import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
+import type { Files } from '../storage/files.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
 import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
@@ -41,6 +42,10 @@ export interface OpenOptions {
    * when the log holds all that it was made of, and `discard` does so with a state that looks whole, too.
    */
   readonly state?: 'keep' | 'remake' | 'discard';
+  /** Default: the disks of this machine. */
+  readonly files?: Files;
+  /** Default: those of `config`. */
+  readonly failpoints?: Failpoints;
 }
 
 /**
@@ -52,7 +57,7 @@ export async function openStores(options: OpenOptions): Promise<Stores> {
   const release = claimFolder(options.folder.path);
   try {
     // One set for all stores: each failpoint counts its hits once.
-    const failpoints = failpointsOf(options.config);
+    const failpoints = options.failpoints ?? failpointsOf(options.config);
     const vault = await openState(options, failpoints);
     try {
       options.claim();
@@ -108,25 +113,31 @@ async function openState(options: OpenOptions, failpoints: Failpoints): Promise<
     );
   }
   const aside = options.folder.asideFolder(systemClock.wallMs());
-  const moved = LevelStateVault.moveAside(new NodeFiles(), options.folder.path, aside);
+  const moved = LevelStateVault.moveAside(filesOf(options), options.folder.path, aside);
   options.log.warn({ moved, to: aside }, 'the state is made again from the log');
   return openVault(options, failpoints);
 }
 
-function openVault({ config, folder }: OpenOptions, failpoints: Failpoints) {
+function filesOf({ files }: OpenOptions): Files {
+  return files ?? new NodeFiles();
+}
+
+function openVault(options: OpenOptions, failpoints: Failpoints) {
+  const { config, folder } = options;
   return LevelStateVault.open({
     folder: folder.path,
-    files: new NodeFiles(),
+    files: filesOf(options),
     limits: config.limits,
     failpoints,
     clock: systemClock,
   });
 }
 
-function openWal({ config, folder }: OpenOptions, failpoints: Failpoints): Wal {
+function openWal(options: OpenOptions, failpoints: Failpoints): Wal {
+  const { config, folder } = options;
   return Wal.open({
     folder: folder.walFolder,
-    files: new NodeFiles(),
+    files: filesOf(options),
     failpoints,
     limits: config.limits,
     clock: systemClock,
@@ -135,7 +146,7 @@ function openWal({ config, folder }: OpenOptions, failpoints: Failpoints): Wal {
 
 /** Then the state is a function of the log, and losing it loses nothing. */
 async function logBeginsAtFirst(options: OpenOptions): Promise<boolean> {
-  if (new NodeFiles().list(options.folder.walFolder).length === 0) return false;
+  if (filesOf(options).list(options.folder.walFolder).length === 0) return false;
   const wal = openWal(options, noFailpoints);
   await wal.close();
   return wal.restored.logStart.index === 0 && wal.restored.lastIndex > 0;

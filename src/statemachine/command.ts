@@ -1,5 +1,5 @@
 import { assert, unreachable } from '../base/assert.js';
-import { check, packToKeep, unpack } from '../base/codec.js';
+import { check, LARGE_BYTES, packLarge, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
 import type { Command, SystemOperation } from './types.js';
@@ -29,7 +29,8 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   const fields: unknown[] = [version, Math.floor(command.timeMs), command.batches.map(fromBatch)];
   if (version >= 2) fields.push(command.proposerTerm ?? 0);
   if (version >= 3) fields.push((command.system ?? []).map(fromSystem));
-  return packToKeep(fields);
+  const isLarge = command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES);
+  return isLarge ? Buffer.concat(packLarge(fields)) : packToKeep(fields);
 }
 
 /**

@@ -20,10 +20,12 @@ const SCAN_BYTES = 1024 * 1024;
 /**
  * Gives the items their values. Keys that were written one after the other have their values side by
  * side in the history, where one scan takes them all; others are read one by one.
+ * @param checkKept throws when they may have been removed meanwhile
  */
 export async function loadValues(
   store: StateStore,
   chains: KeyChains,
+  checkKept: () => void,
   wanted: readonly WantedValue[],
 ): Promise<void> {
   const sorted = wanted.toSorted((a, b) => comparePositions(a.position, b.position));
@@ -32,7 +34,7 @@ export async function loadValues(
   if (first === undefined || last === undefined) return;
   const span = last.revision - first.revision;
   if (wanted.length > 1 && span < wanted.length * PASSED_PER_WANTED_MAX) {
-    await scanValues(store, sorted, { first, last });
+    await scanValues(store, checkKept, { sorted, first, last });
     return;
   }
   for (const { position, item } of wanted) item.value = chains.valueAt(position);
@@ -40,14 +42,21 @@ export async function loadValues(
 
 async function scanValues(
   store: StateStore,
-  sorted: readonly WantedValue[],
-  { first, last }: { readonly first: Position; readonly last: Position },
+  checkKept: () => void,
+  wanted: {
+    /** By position. */
+    readonly sorted: readonly WantedValue[];
+    readonly first: Position;
+    readonly last: Position;
+  },
 ): Promise<void> {
+  const { sorted, first, last } = wanted;
   const to = successor(toValueRecordKey(last));
   let from: Uint8Array = toValueRecordKey(first);
   let next = 0;
   for (;;) {
     const page = await store.scan({ from, to, keysMax: SCAN_KEYS, bytesMax: SCAN_BYTES });
+    checkKept();
     for (const [storeKey, bytes] of page.pairs) {
       const one = sorted[next];
       if (one === undefined) return;

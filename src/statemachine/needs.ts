@@ -45,7 +45,7 @@ export class NeedsBuilder {
     for (const operation of operations) {
       if (operation.type === 'sweep') this.#sweepRecords = Math.max(operation.records, 1);
       else if (operation.type === 'compact') this.#isCompacted = true;
-      else if (operation.type === 'expire') operation.leases.forEach((id) => this.#addLease(id));
+      else if (operation.type === 'expire') this.#addLeases(operation.leases);
     }
   }
 
@@ -62,7 +62,7 @@ export class NeedsBuilder {
           this.#addTxn(operation);
           break;
         case 'lease-revoke':
-          this.#addLease(operation.lease);
+          this.#addLeases([operation.lease]);
           break;
         case 'namespace-set': {
           if (this.#isCounted(operation)) break;
@@ -108,8 +108,8 @@ export class NeedsBuilder {
     this.#ranges.push({ from, to });
   }
 
-  #addLease(lease: number): void {
+  #addLeases(leases: readonly number[]): void {
     this.#leases ??= new Set();
-    this.#leases.add(lease);
+    for (const lease of leases) this.#leases.add(lease);
   }
 }

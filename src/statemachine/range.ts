@@ -54,8 +54,7 @@ export async function readRange(source: RangeSource, query: FixedQuery): Promise
     more = page.add(chunk.pairs) || chunk.more;
     const wanted = page.takeWanted();
     if (wanted.length === 0) continue;
-    await loadValues(source.store, source.chains, wanted);
-    source.checkKept();
+    await loadValues(source.store, source.chains, source.checkKept, wanted);
   }
   return page.finish(more);
 }

@@ -33,9 +33,18 @@ export async function openDatabase(folder: string): Promise<Database> {
  * A synced write is not enough: LevelDB changes its log file now and then, and never syncs the old
  * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory.
  */
-export async function syncDatabase(database: Database): Promise<void> {
+export function syncDatabase(database: Database): Promise<void> {
   const nowhere = Buffer.from(MARKERS_FROM);
+  return compactDatabase(database, nowhere, nowhere);
+}
+
+/** Rewrites the tables of a range without what was deleted. In a thread of its own; writes go on. */
+export async function compactDatabase(
+  database: Database,
+  from: Uint8Array,
+  to: Uint8Array,
+): Promise<void> {
   const compactRange: unknown = Reflect.get(database, 'compactRange');
   assert(typeof compactRange === 'function', 'the database can compact');
-  await Reflect.apply(compactRange, database, [nowhere, nowhere]);
+  await Reflect.apply(compactRange, database, [from, to]);
 }

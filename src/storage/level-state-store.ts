@@ -14,8 +14,9 @@ import {
   RESERVED_BYTE,
   stateCorrupt,
 } from './flush-markers.js';
+import { FolderUse } from './folder-use.js';
 import { makeReadable } from './level-check.js';
-import { type Database, openDatabase, syncDatabase } from './level-database.js';
+import { compactDatabase, type Database, openDatabase, syncDatabase } from './level-database.js';
 import { toLevelError, toLevelOpenError } from './level-errors.js';
 import { checkedCursor, checkedValue } from './level-reads.js';
 import { mergeScan } from './level-scan.js';
@@ -60,6 +61,7 @@ export class LevelStateStore implements DurableStateStore {
   readonly restoredIndex: number;
   readonly #database: Database;
   readonly #options: Required<LevelStateStoreOptions>;
+  readonly #diskUse: FolderUse;
   readonly #overlay = new Overlay();
   readonly #waiters = new PendingWaiters();
   readonly #flushBytes: number;
@@ -101,6 +103,7 @@ export class LevelStateStore implements DurableStateStore {
   private constructor(options: LevelStateStoreOptions, database: Database, found: MarkersFound) {
     this.#options = { failpoints: noFailpoints, clock: systemClock, isVerified: true, ...options };
     this.#database = database;
+    this.#diskUse = new FolderUse(options.folder, this.#options.clock);
     this.#flushBytes = Math.min(FLUSH_BYTES, options.limits.overlayBytesMax / 4);
     this.restoredIndex = found.index;
     this.#appliedIndex = found.index;
@@ -198,6 +201,19 @@ export class LevelStateStore implements DurableStateStore {
     try {
       const { folder } = this.#options;
       return await LevelStateView.make(this.#database, folder, (error) => this.#fail(error));
+    } catch (error) {
+      throw this.#isClosing ? closedError() : this.#fail(error);
+    }
+  }
+
+  diskBytes(): Promise<number> {
+    return this.#diskUse.bytes();
+  }
+
+  async reclaim(from: Uint8Array, to: Uint8Array): Promise<void> {
+    if (this.#isClosing) throw closedError();
+    try {
+      await compactDatabase(this.#database, from, to);
     } catch (error) {
       throw this.#isClosing ? closedError() : this.#fail(error);
     }

@@ -132,6 +132,17 @@ export class MemoryStateStore implements DurableStateStore {
     if (!this.#isStopped) this.#syncTo(index);
   }
 
+  async diskBytes(): Promise<number> {
+    let bytes = 0;
+    for (const [key, value] of this.#disk.values) bytes += key.length + value.byteLength;
+    return bytes;
+  }
+
+  /** What is deleted takes no space here. */
+  async reclaim(): Promise<void> {
+    await this.#turn();
+  }
+
   async view(): Promise<StateView> {
     const disk = copyOf(this.#disk);
     await this.#turn();

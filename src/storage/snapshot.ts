@@ -25,6 +25,13 @@ export interface DurableStateStore extends StateStore {
   sync(): Promise<void>;
   /** What is on disk now: the state exactly after some entry. */
   view(): Promise<StateView>;
+  /** What it takes on the disk, in bytes; may be a second old. */
+  diskBytes(): Promise<number>;
+  /**
+   * Makes the disk give back the space of what was deleted between `from` and `to`, soon rather than in time. Works
+   * on its own, beside everything else.
+   */
+  reclaim(from: Uint8Array, to: Uint8Array): Promise<void>;
 }
 
 /** A state that is being received, in a place of its own. */

@@ -6,7 +6,7 @@ import type { ExitCode } from '../../src/cli/exit-codes.js';
 import type { CliIo, CliStream } from '../../src/cli/io.js';
 import { runCli } from '../../src/cli/program.js';
 import type { StoreClient, StoreItem, StoreOptions } from '../../src/cli/store-client.js';
-import type { CallOptions, Meta, RangeOptions } from '../../src/client/client.js';
+import type { CallOptions, Key, Meta, RangeOptions } from '../../src/client/client.js';
 import type { ReplicaStatus } from '../../src/rpc/protocol.js';
 import type { Server } from '../../src/server/server.js';
 import { FakeMembers } from './fake-members.js';
@@ -66,7 +66,8 @@ export class FakeStore {
       appliedIndex: this.revision,
     });
     return {
-      put: async (key, value, call = {}) => {
+      // Nobody here asks for what was there before.
+      put: (async (key: Key, value: string | Uint8Array, call: CallOptions = {}) => {
         this.putsUnderWay += 1;
         this.putsUnderWayMost = Math.max(this.putsUnderWayMost, this.putsUnderWay);
         try {
@@ -76,17 +77,17 @@ export class FakeStore {
         }
         this.#store(toBytes(key), toBytes(value));
         return { revision: this.revision, meta: meta() };
-      },
+      }) as StoreClient['put'],
       get: async (key) => {
         if (toBytes(key).byteLength === 0) throw new BalsaError('KEY_EMPTY', 'the key is empty');
         const item = this.items.get(nameOf(key)) ?? NOTHING;
         return { ...item, meta: meta() };
       },
-      delete: async (key) => {
+      delete: (async (key: Key) => {
         const deleted = this.items.delete(nameOf(key));
         if (deleted) this.revision += 1;
         return { deleted, revision: this.revision, meta: meta() };
-      },
+      }) as StoreClient['delete'],
       range: ((range: RangeOptions = {}) => this.#range(range, meta())) as StoreClient['range'],
       cluster: this.cluster.client,
       snapshot: () => partsOf(this.snapshotParts),
@@ -124,6 +125,7 @@ export class FakeStore {
       createRevision: before?.createRevision ?? this.revision,
       modRevision: this.revision,
       version: (before?.version ?? 0) + 1,
+      lease: 0,
     });
   }
 }
@@ -132,7 +134,7 @@ async function* partsOf(parts: readonly SnapshotPart[]): AsyncGenerator<Snapshot
   for (const part of parts) yield part;
 }
 
-const NOTHING = { value: undefined, createRevision: 0, modRevision: 0, version: 0 };
+const NOTHING = { value: undefined, createRevision: 0, modRevision: 0, version: 0, lease: 0 };
 
 /** One character per byte: what a key is called in the map. */
 function nameOf(key: string | Uint8Array): string {

@@ -221,6 +221,7 @@ describe('range', () => {
       createRevision: 1,
       modRevision: 1,
       version: 1,
+      lease: 0,
     });
     const lines = (await run(['range', '-o', 'json'], { store })).stdout.trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([

@@ -106,6 +106,14 @@ describe('a session token', () => {
     expect(h.cluster.received('get').map((r) => r.bound)).toEqual([102, 102]);
   });
 
+  test('of the one that needs most counts where several reads travel together', async () => {
+    const { h, db } = await givenALaggard();
+    const joined = { consistency: { session: '90@cluster-a' } };
+    const gets = [db.get('k', { consistency: 'session' }), db.get('k', joined)];
+    await h.until(Promise.all(gets));
+    expect(h.cluster.received('get')).toMatchObject([{ bound: 90, keys: [{}, {}] }]);
+  });
+
   test('of another cluster is refused, by call and by connection', async () => {
     const h = new Harness();
     const db = await h.connect();

@@ -5,10 +5,12 @@ import { asBalsaError } from '../../src/base/errors.js';
 import { connect } from '../../src/client/client.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import type { Server } from '../../src/server/server.js';
-import { type Damage, dataFiles, inflict } from './damages.js';
+import { blocksOf, type Damage, dataFiles, inflict } from './damages.js';
 import { agree, makeSpecimens, type Specimens } from './specimens.js';
 
 const NAMES = ['n1', 'n2', 'n3'] as const;
+/** Small enough for the smallest files to have three. */
+const BLOCK_BYTES = 64;
 type Name = (typeof NAMES)[number];
 
 let specimens: Specimens;
@@ -45,6 +47,14 @@ function damage(name: Name, pattern: RegExp, what: Damage): string {
   if (file === undefined) throw new Error(`${name} has no file like ${pattern}`);
   expect(inflict(join(folderOf(name), file), what)).toBe(true);
   return file;
+}
+
+/** Every third block of the file, from this one on. @returns how many */
+function damageThird(name: Name, file: string, turn: number): number {
+  const path = join(folderOf(name), file);
+  const blocks = blocksOf(path, BLOCK_BYTES).filter((_, number) => number % 3 === turn);
+  for (const block of blocks) expect(inflict(path, block)).toBe(true);
+  return blocks.length;
 }
 
 const flip = (offset: number): Damage => ({ kind: 'flip', offset, bit: 3 });
@@ -115,6 +125,33 @@ describe('damaged replicas in a cluster', () => {
       await Promise.all(members.map((server) => server.close()));
     }
   });
+
+  test.each([
+    ['the log', /^wal\//],
+    ['the state', /\.(ldb|log)$/],
+    ['what says which files are the state', /MANIFEST/],
+  ])(
+    'a helix of blocks: each block of %s, by its number, is damaged on one of the three; all refuse, put back all is there',
+    async (_what, pattern) => {
+      putAllBack();
+      const damaged = NAMES.flatMap((name, turn) => {
+        const files = dataFiles(folderOf(name)).filter((one) => pattern.test(one));
+        return files.map((file) => ({ name, file, blocks: damageThird(name, file, turn) }));
+      });
+      for (const name of NAMES) {
+        const blocks = damaged.map((one) => (one.name === name ? one.blocks : 0));
+        expect(Math.max(...blocks), name).toBeGreaterThan(0);
+        expect(await codeOf(start(name)), name).toMatch(/WAL_CORRUPT|STATE_CORRUPT/);
+      }
+      for (const { name, file } of damaged) {
+        cpSync(join(specimens.stopped, name, file), join(folderOf(name), file));
+      }
+      const members = await Promise.all(NAMES.map((name) => start(name)));
+      await agree(members);
+      await expectAllThere(members);
+      await Promise.all(members.map((server) => server.close()));
+    },
+  );
 
   test('--reseed of all three, or of two, never begins an empty cluster; what was set aside is all there', async () => {
     for (const damagedNames of [['n1', 'n2'], NAMES] as const) {

@@ -42,6 +42,17 @@ export function damagesOf(path: string, flipsMax: number): Damage[] {
   return damages;
 }
 
+/** One bit in each block of the file that is in use, by number of the block. */
+export function blocksOf(path: string, blockBytes: number): Damage[] {
+  const size = usedBytes(path);
+  const random = seededRandom(size + 2);
+  return Array.from({ length: Math.ceil(size / blockBytes) }, (_, block) => {
+    const length = Math.min(blockBytes, size - block * blockBytes);
+    const offset = block * blockBytes + random.int(length);
+    return { kind: 'flip', offset, bit: random.int(8) };
+  });
+}
+
 function offsets(size: number, flipsMax: number, random: Random): number[] {
   if (size <= Math.min(EVERY_BYTE_MAX, flipsMax)) {
     return Array.from({ length: size }, (_, offset) => offset);

@@ -2,13 +2,14 @@ import { copyFileSync, cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { seededRandom } from '../../src/base/random.js';
-import { type Damage, damagesOf, dataFiles, inflict } from './damages.js';
+import { blocksOf, type Damage, damagesOf, dataFiles, inflict } from './damages.js';
 import { examine, type Finding } from './examine.js';
 import { makeSpecimens, type Specimens } from './specimens.js';
 
 /** `DAMAGES=all npx vitest run test/damage` tries some thousands, in minutes; else so many of each file. */
 const isAll = process.env.DAMAGES === 'all';
 const FLIPS_MAX = isAll ? 400 : 40;
+const HELIX_BLOCK_BYTES = isAll ? 512 : 8192;
 const PER_FILE = isAll ? Number.POSITIVE_INFINITY : 9;
 
 let specimens: Specimens;
@@ -18,6 +19,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await specimens.servers[Symbol.asyncDispose]();
 });
+
+/** The log, and the state with what says which files are it. */
+const HELIX_FILES = /^wal\/|\.ldb$|\.log$|MANIFEST/;
 
 interface Case {
   readonly file: string;
@@ -41,6 +45,16 @@ function casesOf(folder: string): Case[] {
 function lookAt(folder: string, name: string): Promise<Finding> {
   const config = { ...specimens.servers.config(name, specimens.change), dataFolder: folder };
   return examine(config, specimens.values.keys());
+}
+
+/** Of a replica whose folder is whole. */
+async function factsOf(master: string, name: string): Promise<string> {
+  const copy = join(specimens.servers.folder, 'whole');
+  cpSync(master, copy, { recursive: true });
+  const whole = await lookAt(copy, name);
+  rmSync(copy, { recursive: true });
+  if (whole.type === 'refused') throw whole.error;
+  return whole.facts;
 }
 
 /** What is wrong with how the damage was met, if anything. */
@@ -82,12 +96,7 @@ describe('damage anywhere in the folder of a replica', () => {
       const master = join(specimens[end], name);
       const cases = casesOf(master);
       expect(cases.length).toBeGreaterThan(60);
-      const copy = join(specimens.servers.folder, 'whole');
-      cpSync(master, copy, { recursive: true });
-      const whole = await lookAt(copy, name);
-      rmSync(copy, { recursive: true });
-      if (whole.type === 'refused') throw whole.error;
-      const { facts } = whole;
+      const facts = await factsOf(master, name);
       const problems: string[] = [];
       for (const one of cases) {
         const problem = await problemWith({ master, name, facts }, one);
@@ -97,4 +106,28 @@ describe('damage anywhere in the folder of a replica', () => {
       expect(problems).toEqual([]);
     },
   );
+
+  /**
+   * Block by block through the log and the state, each damaged on one of the three, in turns. It is never
+   * served, so that the two others decide; and nothing of it is destroyed, so that it can be put back.
+   */
+  test('of block after block, each on another one of the three, is refused with the name of the file', async () => {
+    const problems: string[] = [];
+    let count = 0;
+    for (const [turn, name] of ['n1', 'n2', 'n3'].entries()) {
+      const master = join(specimens.stopped, name);
+      const facts = await factsOf(master, name);
+      for (const file of dataFiles(master).filter((one) => HELIX_FILES.test(one))) {
+        const blocks = blocksOf(join(master, file), HELIX_BLOCK_BYTES);
+        for (const damage of blocks.filter((_, number) => number % 3 === turn)) {
+          count += 1;
+          const problem = await problemWith({ master, name, facts }, { file, damage });
+          if (problem !== null)
+            problems.push(`${name} ${file} ${JSON.stringify(damage)}: ${problem}`);
+        }
+      }
+    }
+    expect(problems).toEqual([]);
+    expect(count).toBeGreaterThan(10);
+  });
 });

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation.js';
 import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
+import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
 
@@ -9,4 +10,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...MEMBERSHIP_MUTATIONS,
   ...STORAGE_MUTATIONS,
   ...CLIENT_MUTATIONS,
+  ...LEVEL_MUTATIONS,
 ];

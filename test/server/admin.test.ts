@@ -70,6 +70,22 @@ describe('a command of an operator', () => {
     expect(result.members.members.map((member) => member.name)).toEqual(['n1', 'n2']);
   });
 
+  test('does not add again a data folder that was removed; another one of that name it does', async () => {
+    const { admin, changes } = leader();
+    await admin.run(command({ remove: ['n3'] }));
+    const add = (incarnation: string): object => ({
+      add: [{ name: 'n3', incarnation, address: 'h:3', promote: true, replaces: null }],
+      expectedIndex: 1,
+    });
+    await expect(admin.run(command(add('c')))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(/^n3\.c was removed .* --join on an empty one/),
+    });
+    expect(changes).toHaveLength(1);
+    await admin.run(command(add('d')));
+    expect(changes.at(-1)).toMatchObject({ learners: ['n3.d'] });
+  });
+
   test('is refused by who does not lead, who names the leader', async () => {
     const { admin, replica, changes } = leader();
     replica.node.role = 'follower';

@@ -21,10 +21,16 @@ const entry = (index: number): Entry => ({
 const between = (from: number, to: number): Entry[] =>
   Array.from({ length: to - from + 1 }, (_, i) => entry(from + i));
 
-/** An applier whose log gives at most `perSlice` entries at once; those before `cachedFrom` from the disk. */
-function applierWith({ perSlice = 100, cachedFrom = 1 } = {}) {
+/**
+ * An applier whose log gives at most `perSlice` entries at once; those before `cachedFrom` from the disk.
+ * The entries `rangesAt` have to be prepared.
+ */
+function applierWith({ perSlice = 100, cachedFrom = 1, rangesAt = [] as number[] } = {}) {
   const world = {
     applied: 0,
+    /** Entries with ranges that were prepared, and the last of these readings. */
+    prepared: [] as number[],
+    reading: null as { resolve: () => void; reject: (error: Error) => void } | null,
     pendingBytes: 0,
     progress: 0,
     deferred: [] as (() => void)[],
@@ -32,18 +38,18 @@ function applierWith({ perSlice = 100, cachedFrom = 1 } = {}) {
     onPendingBelow: [] as (() => void)[],
     failures: [] as unknown[],
     failAt: 0,
-    /** Reads ahead that are under way, by the index of their entry; `prepareAt` has one. */
-    prepareAt: 0,
-    ahead: [] as { resolve: () => void; reject: (error: unknown) => void }[],
   };
   const machine = {
     get appliedIndex() {
       return world.applied;
     },
-    prepare: ({ index }: Entry) =>
-      index === world.prepareAt
-        ? new Promise<void>((resolve, reject) => world.ahead.push({ resolve, reject }))
-        : null,
+    prepare: ({ index }: Entry) => {
+      if (!rangesAt.includes(index)) return null;
+      world.prepared.push(index);
+      return new Promise<void>((resolve, reject) => {
+        world.reading = { resolve, reject };
+      });
+    },
     apply: ({ index }: Entry) => {
       if (index === world.failAt) throw new BalsaError('STATE_CORRUPT', 'damaged');
       expect(index).toBe(world.applied + 1);
@@ -107,46 +113,6 @@ describe('applying committed entries', () => {
     turn();
     expect(world.applied).toBe(28);
     expect(world.progress).toBe(3);
-  });
-
-  test('waits for what an entry reads ahead; nothing is applied meanwhile', async () => {
-    const { applier, world } = applierWith();
-    world.prepareAt = 3;
-    applier.advance(5);
-    applier.advance(6);
-    expect([world.applied, world.progress]).toEqual([2, 1]);
-    world.ahead[0]?.resolve();
-    await Promise.resolve();
-    expect(world.applied).toBe(5);
-    expect(world.progress).toBe(2);
-  });
-
-  test('drops what it waits for when another state takes the place of this one, or it stops', async () => {
-    const { applier, world } = applierWith();
-    world.prepareAt = 1;
-    applier.advance(5);
-    applier.pause();
-    world.ahead[0]?.resolve();
-    await Promise.resolve();
-    expect(world.applied).toBe(0);
-    const stopped = applierWith();
-    stopped.world.prepareAt = 1;
-    stopped.applier.advance(1);
-    stopped.applier.stop();
-    stopped.world.ahead[0]?.reject(new Error('closed'));
-    await Promise.resolve();
-    expect([stopped.world.applied, stopped.world.failures]).toEqual([0, []]);
-  });
-
-  test('tells when what it waits for cannot be read', async () => {
-    const { applier, world } = applierWith();
-    world.prepareAt = 1;
-    applier.advance(1);
-    world.ahead[0]?.reject(new BalsaError('STATE_CORRUPT', 'damaged'));
-    await Promise.resolve();
-    await Promise.resolve();
-    expect(world.failures).toHaveLength(1);
-    expect(world.applied).toBe(0);
   });
 
   test('waits while too much is on its way to the disk', () => {
@@ -230,4 +196,69 @@ describe('applying committed entries', () => {
     for (let i = 0; i < 3; i += 1) turn();
     expect([applier.appliedIndex, world.applied]).toEqual([7, 0]);
   });
+
+  test('an entry with ranges waits until they are read, and holds up those behind it', async () => {
+    const { applier, world } = applierWith({ rangesAt: [2, 3] });
+    applier.advance(4);
+    expect([world.applied, world.progress]).toEqual([1, 1]);
+    applier.advance(5);
+    expect([world.applied, world.prepared]).toEqual([1, [2]]);
+
+    world.reading?.resolve();
+    await settled();
+
+    expect([world.applied, world.prepared]).toEqual([2, [2, 3]]);
+    world.reading?.resolve();
+    await settled();
+    expect(world.applied).toBe(4);
+    expect(world.deferred).toHaveLength(1);
+  });
+
+  test('goes on behind an entry with ranges that was the last', async () => {
+    const { applier, world } = applierWith({ rangesAt: [1] });
+    applier.advance(1);
+    world.reading?.resolve();
+    await settled();
+    applier.advance(2);
+    expect([world.applied, world.progress]).toEqual([2, 2]);
+  });
+
+  test.each([
+    ['stopped', (applier: Applier) => applier.stop()],
+    ['paused for another state', (applier: Applier) => applier.pause()],
+  ])('drops what was read for it when it is %s meanwhile', async (_what, end) => {
+    const read = applierWith({ rangesAt: [1] });
+    read.applier.advance(2);
+    end(read.applier);
+    read.world.reading?.resolve();
+    await settled();
+    expect(read.world.applied).toBe(0);
+
+    const failed = applierWith({ rangesAt: [1] });
+    failed.applier.advance(2);
+    end(failed.applier);
+    failed.world.reading?.reject(new BalsaError('SHUTTING_DOWN', 'closed'));
+    await settled();
+    expect(failed.world.failures).toEqual([]);
+  });
+
+  test('a range that cannot be read, or an entry behind it, stops it and is told', async () => {
+    const unreadable = applierWith({ rangesAt: [1] });
+    unreadable.applier.advance(2);
+    unreadable.world.reading?.reject(new BalsaError('DISK_FAILED', 'no'));
+    await settled();
+    expect(unreadable.world.failures).toMatchObject([{ code: 'DISK_FAILED' }]);
+
+    const damaged = applierWith({ rangesAt: [1] });
+    damaged.world.failAt = 2;
+    damaged.applier.advance(2);
+    damaged.world.reading?.resolve();
+    await settled();
+    expect(damaged.world.failures).toMatchObject([{ code: 'STATE_CORRUPT' }]);
+  });
 });
+
+/** What was resolved has had its effect. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) await Promise.resolve();
+}

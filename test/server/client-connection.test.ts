@@ -221,6 +221,7 @@ describe('many answers at once', () => {
     revision: 1,
     more: false,
     continueFrom: null,
+    count: 1,
   };
   const range = (id: number): ClientRequest => ({
     type: 'range',

@@ -274,6 +274,24 @@ describe('limits', () => {
     expect(limitProblems(all('min'))).toEqual([]);
   });
 
+  test.each([
+    [{ snapshotChunkBytes: 4 << 20, snapshotBytesPerSecondMax: 1 << 20 }, 'a large chunk'],
+    [{ snapshotBytesPerSecondMax: 64 << 10 }, 'a low rate'],
+    [{ snapshotIdleMsMax: 100 }, 'little patience', 4 << 20],
+    [{ snapshotsAtOnceMax: 64 }, 'many at once', 4 << 20],
+    [{ valueBytesMax: 2000, snapshotBytesPerSecondMax: 64 << 10 }, 'a low rate and small values'],
+  ])(
+    '%o would let no snapshot arrive: %s',
+    (limits, _why, rate = LIMITS.snapshotBytesPerSecondMax) => {
+      const file = { limits: { snapshotBytesPerSecondMax: rate, ...limits } };
+      expect(problemsOf({ file })).toEqual([
+        expect.stringMatching(
+          /limits\.snapshotBytesPerSecondMax: must be at least 2 \* snapshotsAtOnceMax \* \(snapshotChunkBytes \+ keyBytesMax \+ valueBytesMax\) in 3\/4 of snapshotIdleMsMax = \d+, found/,
+        ),
+      ]);
+    },
+  );
+
   test('those of the file are taken, the others stay', () => {
     const loaded = load({ file: { limits: { valueBytesMax: 1000, walSegmentBytes: 1 << 20 } } });
     expect(loaded.config.limits).toEqual({

@@ -2,8 +2,8 @@ import type { Clock } from '../../src/base/clock.js';
 import type { BalsaError } from '../../src/base/errors.js';
 import type { Failpoints } from '../../src/base/failpoints.js';
 import { LIMITS, type Limits } from '../../src/base/limits.js';
-import type { WriteBatch } from '../../src/base/operation.js';
-import { packOperations } from '../../src/base/operation-codec.js';
+import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
+import { packOperations, unpackResults } from '../../src/base/operation-codec.js';
 import { seededRandom } from '../../src/base/random.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { CoreEvent, MemberId, Message } from '../../src/raft/types.js';
@@ -37,7 +37,12 @@ export class ReplicaWorld {
   /** `from>to`: nothing gets through. */
   readonly cut = new Set<string>();
   fate: (to: MemberId, from: Side, frame: Buffer) => Fate = () => 'pass';
-  formatsOf: (member: MemberId) => FormatVersions | null = () => ({ command: 2, snapshot: 1 });
+  /** Of commands, that all members can read. */
+  commandVersion = 2;
+  formatsOf: (member: MemberId) => FormatVersions | null = () => ({
+    command: this.commandVersion,
+    snapshot: 1,
+  });
   #sequence = 0;
 
   constructor(
@@ -125,6 +130,27 @@ export class ReplicaWorld {
     return answers;
   }
 
+  /** Asks the leader for these operations in one batch, and waits for the results. */
+  async ask(...operations: readonly WriteOperation[]): Promise<WriteResult[]> {
+    const answer = this.begin(...operations);
+    await this.until(() => answer.results !== null);
+    return answer.results ?? [];
+  }
+
+  /** As {@link ask}, without waiting; `results` is set later. */
+  begin(...operations: readonly WriteOperation[]): { results: WriteResult[] | null } {
+    const { leader } = this;
+    if (leader === null) throw new Error('no leader');
+    const told: { results: WriteResult[] | null } = { results: null };
+    this.#sequence += 1;
+    const batch = { ...batchOf(this.#sequence), operations: packOperations(operations) };
+    leader.replica.write(batch, { operations: operations.length, isExtended: true }, (answer) => {
+      if (!answer.ok) throw answer.error;
+      told.results = unpackResults(answer.results);
+    });
+    return told;
+  }
+
   /** All that run have applied the same, and have the same state. */
   async converge(): Promise<void> {
     const states = (): Set<string> =>
@@ -163,6 +189,8 @@ export class TestMachine {
   logStore: MemoryLogStore;
   vault: MemoryStateVault;
   diskMs = 0.5;
+  /** How far its wall clock is ahead. */
+  wallAheadMs = 0;
   failpoints: Failpoints = { hit: (name) => void this.steps.push(name) };
   #standingStill: { timers: (() => void)[]; messages: (() => void)[] } | null = null;
   #life = 0;
@@ -245,7 +273,7 @@ export class TestMachine {
           },
           handlers,
         ),
-      formats: { command: 2, snapshot: 1 },
+      formats: { command: this.#world.commandVersion, snapshot: 1 },
       formatsOf: (member) => this.#world.formatsOf(member),
       nameOf: (member) => member,
       onEvent: (event) => this.events.push(event),
@@ -277,6 +305,7 @@ export class TestMachine {
     const clock = this.#world.scheduler.clock(() => this.#life === life);
     return {
       ...clock,
+      wallMs: () => clock.wallMs() + this.wallAheadMs,
       setTimer: (delayMs, callback) =>
         clock.setTimer(delayMs, () => this.#happens('timers', callback)),
       defer: (callback) => clock.defer(() => this.#happens('messages', callback)),

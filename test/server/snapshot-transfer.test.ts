@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import { packSnapshotFrame, unpackSnapshotFrame } from '../../src/rpc/snapshot-frames.js';
+import { limitProblems } from '../../src/server/config-limits.js';
 import { type Fate, frameName } from './channel-pair.js';
-import { SnapshotWorld, type TestReceiver } from './snapshot-world.js';
+import { SMALL, SnapshotWorld, type TestReceiver } from './snapshot-world.js';
 
 const KEYS = 60;
 
@@ -147,6 +148,22 @@ describe('a snapshot on its way from a leader to a follower', () => {
     await world.run(900);
     // About 13 kB at 10 kB/s.
     await expectWhole(world, n2);
+  });
+
+  test('at the lowest rate that a configuration may have, chunk by chunk, in time; far below it never', async () => {
+    const limits = { ...SMALL, keyBytesMax: 64, valueBytesMax: 512, snapshotBytesPerSecondMax: 1 };
+    const problem = limitProblems(limits).find((p) => p.limit === 'snapshotBytesPerSecondMax');
+    const least = Number(/ = (\d+),/.exec(problem?.problem ?? '')?.[1]);
+    const { world, n2 } = await given({ ...limits, snapshotBytesPerSecondMax: least });
+    world.senders.request('n2', 3);
+    await world.run(10_000);
+    await expectWhole(world, n2);
+    expect(world.dials).toBe(1);
+
+    const slow = await given({ ...limits, snapshotBytesPerSecondMax: Math.floor(least / 40) });
+    slow.world.senders.request('n2', 3);
+    await slow.world.run(600_000);
+    expect(slow.n2.told).toEqual([]);
   });
 });
 

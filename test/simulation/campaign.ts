@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.js';
 import { EXPECTED } from './expected.js';
-import { parseSchedule } from './schedule.js';
+import { formatSchedule, parseSchedule, type Schedule } from './schedule.js';
 import { shrink } from './shrink.js';
 import { type RunReport, simulate } from './simulate.js';
 
@@ -53,7 +53,7 @@ function print(text: string): void {
 }
 
 function describeFailure({ seed, violation }: RunReport): string {
-  return `\nseed ${seed}: ${violation}\nto repeat it: npm run sim -- --seed ${seed}`;
+  return `\nseed ${seed}: ${violation}\nto repeat it: npm run sim -- --seed ${seed} (with --shrink: the smallest part of it that fails)`;
 }
 
 async function oneRun(seed: number, schedulePath: string | undefined): Promise<number> {
@@ -73,18 +73,26 @@ async function oneRun(seed: number, schedulePath: string | undefined): Promise<n
 }
 
 async function shrinkOne(seed: number, timeLimitMs: number): Promise<number> {
-  const shrunk = await shrink(seed, timeLimitMs);
+  const showSmaller = (schedule: Schedule): void => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${schedule.length} faults`);
+  };
+  const shrunk = await shrink(seed, { timeLimitMs, onSmaller: showSmaller });
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
   if (shrunk === null) {
     print(`seed ${seed} does not fail`);
     return 0;
   }
+  const { schedule, violation, faultsBefore, runs, finished } = shrunk;
   const path = join(tmpdir(), `balsa-sim-${seed}.json`);
-  const lines = shrunk.schedule.map((fault) => `  ${JSON.stringify(fault)}`);
-  writeFileSync(path, `[\n${lines.join(',\n')}\n]\n`);
-  print(lines.join('\n'));
-  print(`\nseed ${seed}: ${shrunk.violation}`);
+  writeFileSync(path, formatSchedule(schedule));
+  print(formatSchedule(schedule));
+  const end = finished ? 'none smaller was found' : 'the time was up: --minutes N gives it more';
+  print(`${schedule.length} of ${faultsBefore} faults left after ${runs} runs; ${end}`);
+  print(`seed ${seed}: ${violation}`);
   print(`to repeat it: npm run sim -- --seed ${seed} --schedule ${path}`);
-  return 1;
+  const again = await simulate({ seed, schedule: parseSchedule(readFileSync(path, 'utf8')) });
+  if (again.violation === violation) return 1;
+  throw new Error(`not repeated, the simulator is not deterministic: ${again.violation}`);
 }
 
 /** What a worker is told, by its environment. */
@@ -190,6 +198,8 @@ async function main(): Promise<number> {
   if (values.seed !== undefined) {
     const seed = count(values.seed, 1);
     if (!values.shrink) return oneRun(seed, values.schedule);
+    if (values.schedule !== undefined)
+      throw new Error(`--shrink begins with the schedule of the seed\n${USAGE}`);
     return shrinkOne(
       seed,
       values.minutes === undefined ? SHRINK_MS : count(values.minutes, 2) * 60_000,

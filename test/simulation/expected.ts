@@ -91,4 +91,16 @@ export const EXPECTED: readonly string[] = [
   'call: SESSION_EXPIRED (unknown)',
   'call: OVERLOADED (not-applied)',
   'history of a key: linearizable',
+
+  ...['linearizable', 'session', 'token', 'bounded', 'at', 'any', 'ap-local'].flatMap((level) => [
+    `read: ${level} answered`,
+    `range: ${level} answered`,
+  ]),
+  'read: session SESSION_BEHIND',
+  'read: bounded STALE_BOUND_EXCEEDED',
+  'meta: side majority',
+  'meta: side isolated',
+  'meta: side unknown',
+  'meta: staleness known',
+  'meta: staleness unknown',
 ];

@@ -6,6 +6,7 @@ import type { CrashChoice } from '../../src/storage/memory-files.js';
 import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
 import type { Coverage } from './coverage.js';
 import { SimulatedFailpoints } from './failpoints.js';
+import type { FreshnessOracle } from './freshness-oracle.js';
 import type { Invariants } from './invariants.js';
 import { MachineTime } from './machine-time.js';
 import type { SimulatedNetwork } from './network.js';
@@ -20,6 +21,7 @@ export interface Surroundings {
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly invariants: Invariants;
+  readonly freshness: FreshnessOracle;
   readonly coverage: Coverage;
   /** The members that the cluster was formed with. */
   readonly formed: readonly MemberId[];

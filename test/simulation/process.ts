@@ -21,6 +21,7 @@ import type { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { Wal } from '../../src/storage/wal/wal.js';
 import type { Machine, Surroundings } from './machine.js';
 import type { StreamHandlers } from './network.js';
+import { isQuorum } from './quorums.js';
 import { LEASE_DRIFT_MARGIN } from './swarm.js';
 
 /** A replica that runs on a machine. Its code is that of production; what it stands on is simulated. */
@@ -83,11 +84,17 @@ class RunningReplica implements Process {
   readonly #parts: Parts;
   readonly #clients: ClientService;
   readonly #life: number;
+  readonly #heard: () => void;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#life = parts.machine.time.life;
+    const { machine, world } = parts;
+    this.#life = machine.time.life;
     this.replica = this.#replica();
+    const only = new Set([machine.id]);
+    const isAlone = (): boolean =>
+      world.invariants.activeConfigurations.some((active) => isQuorum(active, only));
+    this.#heard = world.freshness.watch(this.replica, machine.id, isAlone).heard;
     this.#clients = this.#clientService();
   }
 
@@ -98,7 +105,10 @@ class RunningReplica implements Process {
       place,
       receive: (message) => {
         machine.isBound = true;
-        this.#enter(() => this.replica.receive(message));
+        this.#enter(() => {
+          this.#heard();
+          this.replica.receive(message);
+        });
       },
       receiveStateHash: (from, checkpoint) =>
         this.#enter(() => this.replica.receiveStateHash(from, checkpoint)),
@@ -339,7 +349,7 @@ function watchedLog(wal: Wal, machine: Machine, { invariants, coverage }: Surrou
 function watchedMachine(
   stateMachine: StateMachine,
   machine: Machine,
-  { invariants }: Surroundings,
+  { invariants, freshness }: Surroundings,
 ): StateMachine {
   const { id, time } = machine;
   const { life } = time;
@@ -350,7 +360,10 @@ function watchedMachine(
   }
   stateMachine.apply = (entry) => {
     const answers = apply(entry);
-    if (time.life === life) invariants.applied(id, entry.index, stateMachine.stateHash);
+    if (time.life === life) {
+      invariants.applied(id, entry.index, stateMachine.stateHash);
+      freshness.applied(entry.index);
+    }
     return answers;
   };
   return stateMachine;

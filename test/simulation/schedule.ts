@@ -11,8 +11,11 @@ export interface PlannedFault {
 
 export type Schedule = readonly PlannedFault[];
 
-/** Schedules for a run with these options. */
-export function schedules(options: SimulationOptions): fc.Arbitrary<Schedule> {
+/** Schedules for a run with these options: of any length that they allow, or of this one. */
+export function schedules(
+  options: SimulationOptions,
+  { length }: { readonly length?: number } = {},
+): fc.Arbitrary<Schedule> {
   const atMs = fc.integer({ min: 0, max: options.disturbedMs });
   const oneFault = fc.oneof(
     ...options.faults.map((fault) => ({
@@ -20,13 +23,20 @@ export function schedules(options: SimulationOptions): fc.Arbitrary<Schedule> {
       arbitrary: fc.record({ atMs, fault: fc.constant(fault), data: kindOf(fault).arbitrary }),
     })),
   );
-  return fc.noBias(fc.array(oneFault, { minLength: 0, maxLength: options.faultsMax, size: 'max' }));
+  const minLength = length ?? 0;
+  const maxLength = length ?? options.faultsMax;
+  return fc.noBias(fc.array(oneFault, { minLength, maxLength, size: 'max' }));
 }
 
 /** The schedule that belongs to the seed: the first that fast-check draws with it. */
 export function drawSchedule(options: SimulationOptions): Schedule {
   const [schedule] = fc.sample(schedules(options), { seed: options.seed, numRuns: 1 });
   return schedule ?? [];
+}
+
+/** One fault a line. */
+export function formatSchedule(schedule: Schedule): string {
+  return `[\n${schedule.map((fault) => `  ${JSON.stringify(fault)}`).join(',\n')}\n]\n`;
 }
 
 /** @throws Error when it is not a schedule */

@@ -99,7 +99,8 @@ export class SimulatedDisk {
   /** @returns whether there was something to damage */
   rot(at: { position: number; bit: number }): boolean {
     const last = this.#frames.at(-1 - FRAMES_BEHIND_ROT);
-    if (last === undefined) return false;
+    // The log may have been cut meanwhile, and the file be gone.
+    if (last === undefined || !this.#memory.exists(last.path)) return false;
     this.#memory.flipBit(last.path, Math.floor(last.position * at.position), at.bit);
     this.isRotten = true;
     return true;

@@ -37,10 +37,23 @@ export interface SimulationOptions {
   /** Of 100 calls. */
   readonly share: { readonly put: number; readonly delete: number; readonly any: number };
   readonly clientTimeoutMs: number;
+  /** Reads at all levels; absent: there are none. */
+  readonly levels?: LevelOptions;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
   readonly disturbedMs: number;
+}
+
+/** Which replicas serve the reads of a client; a number: the one at this place alone. */
+export type ReadsFrom = 'leader' | 'spread' | 'spread-all' | number;
+
+export interface LevelOptions {
+  /** Of 100 reads of clients that write. */
+  readonly share: number;
+  readonly readFrom: ReadsFrom;
+  /** Clients that only read. */
+  readonly readers: readonly ReadsFrom[];
 }
 
 export interface DiskSpeed {
@@ -67,9 +80,10 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
   const electionTicks = Math.max(3, heartbeatTicks * pick(random, [3, 4, 6]) + random.int(3));
   const leaseMs =
     random.int(3) === 0 ? Math.floor(electionTicks * tickMs * pick(random, [0.5, 1])) : 0;
+  const replicas = pick(random, [1, 3, 3, 3, 3, 3, 5, 5]);
   return {
     seed,
-    replicas: pick(random, [1, 3, 3, 3, 3, 3, 5, 5]),
+    replicas,
     tickMs,
     heartbeatTicks,
     electionTicks,
@@ -93,6 +107,18 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     faults: drawFaults(random),
     faultsMax: pick(random, [10, 30, 60, 90]),
     disturbedMs,
+    levels: drawLevels(seed, replicas),
+  };
+}
+
+/** From a stream of its own: all else stays as it was before there were levels. */
+function drawLevels(seed: number, replicas: number): LevelOptions {
+  const random = seededRandom(seed * 2 + 0x1e7e15);
+  const from = (): ReadsFrom => pick(random, ['spread', 'spread-all', random.int(replicas)]);
+  return {
+    share: pick(random, [0, 30, 60]),
+    readFrom: pick(random, ['leader', 'leader', 'spread', 'spread-all']),
+    readers: Array.from({ length: random.int(3) }, from),
   };
 }
 

@@ -1,14 +1,15 @@
-import { BalsaError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
-import { type Client, openClient } from '../../src/client/kv-client.js';
+import { openClient } from '../../src/client/open-client.js';
+import type { ConnectOptions } from '../../src/client/options.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
+import { LevelReads, type TextClient } from './level-reads.js';
 import { type Call, checkRegister, describeOperations, type Operation } from './linearizability.js';
 import { MachineTime } from './machine-time.js';
+import { isOrdinary } from './ordinary-errors.js';
 import { type Planned, Violation } from './scheduler.js';
+import type { ReadsFrom } from './swarm.js';
 import type { World } from './world.js';
-
-type TextClient = Client<string, string, 'text'>;
 
 /** What was asked of one key, and what is known of its puts. */
 class KeyHistory {
@@ -27,17 +28,6 @@ const HURRIED_KEYS = 2;
 /** One client gives up a probe after so many. */
 const PROBES_MAX = 20;
 
-/** Errors of calls that are no fault of the cluster. */
-const ORDINARY = new Set([
-  'TIMEOUT',
-  'NO_QUORUM',
-  'UNREACHABLE',
-  'OVERLOADED',
-  'SESSION_EXPIRED',
-  'NOT_LEADER',
-  'SHUTTING_DOWN',
-]);
-
 /**
  * Clients of the real library that write and read while the cluster is disturbed. What they were told
  * is kept, and checked at the end: linearizable, nothing lost, nothing applied twice.
@@ -46,6 +36,9 @@ export class Workload {
   readonly #world: World;
   readonly #histories: KeyHistory[];
   readonly #clients: { readonly name: string; readonly db: TextClient }[] = [];
+  /** Clients that only read, at all levels. */
+  readonly #readers: { readonly name: string; readonly db: TextClient }[] = [];
+  readonly #levels: LevelReads;
   #isStopped = false;
   /** Until then clients hardly pause, and all work on few keys: when leaders change, what counts is quick. */
   #hurryUntilMs = 0;
@@ -60,6 +53,7 @@ export class Workload {
 
   constructor(world: World) {
     this.#world = world;
+    this.#levels = new LevelReads(world);
     const { keys } = world.options;
     this.#histories = Array.from({ length: keys }, (_, i) => new KeyHistory(`key${i}`));
   }
@@ -101,30 +95,39 @@ export class Workload {
   /** Opens the clients and sets them to work. */
   async start(): Promise<void> {
     const { scheduler, options } = this.#world;
+    const readers = options.levels?.readers ?? [];
     for (let i = 0; i < options.clients; i += 1) {
-      this.#open(i).then(
+      this.#open(i, options.levels?.readFrom ?? 'leader').then(
         (db) => this.#clients.push({ name: `c${i}`, db }),
         (error: unknown) => scheduler.fail(error as Error),
       );
     }
-    const allOpen = (): boolean => this.#clients.length === options.clients;
+    readers.forEach((from, i) => {
+      this.#open(options.clients + i, from).then(
+        (db) => this.#readers.push({ name: `r${i}`, db }),
+        (error: unknown) => scheduler.fail(error as Error),
+      );
+    });
+    const allOpen = (): boolean =>
+      this.#clients.length === options.clients && this.#readers.length === readers.length;
     await scheduler.run(scheduler.nowMs + 20_000, allOpen);
     if (!allOpen()) throw new Error('a client finds no replica');
     for (const { name, db } of this.#clients) {
       // Each has two calls under way at once.
-      this.#repeat(name, db);
-      this.#repeat(name, db);
+      this.#repeat(() => this.#call(name, db));
+      this.#repeat(() => this.#call(name, db));
     }
+    for (const { db } of this.#readers) this.#repeat(() => this.#readAtSomeLevel(db));
   }
 
-  #open(number: number): Promise<TextClient> {
-    const { scheduler, network, endpoints, options } = this.#world;
+  #open(number: number, from: ReadsFrom): Promise<TextClient> {
+    const { scheduler, network, options } = this.#world;
     const random = seededRandom(scheduler.random.int(2 ** 31));
     const place = this.#world.clientPlace(number);
     const time = new MachineTime(scheduler, place);
     return openClient(
       {
-        endpoints,
+        ...this.#whereFrom(from),
         codec: text,
         timeoutMs: options.clientTimeoutMs,
         connectTimeoutMs: 15_000,
@@ -137,6 +140,17 @@ export class Workload {
         newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
       },
     ) as Promise<TextClient>;
+  }
+
+  #whereFrom(
+    from: ReadsFrom,
+  ): Pick<ConnectOptions, 'endpoints' | 'followLeader' | 'readFrom' | 'spreadLinearizable'> {
+    const { endpoints } = this.#world;
+    if (typeof from === 'number') {
+      return { endpoints: endpoints.slice(from, from + 1), followLeader: false };
+    }
+    if (from === 'leader') return { endpoints };
+    return { endpoints, readFrom: 'spread', spreadLinearizable: from === 'spread-all' };
   }
 
   /** Something happens to the cluster: whoever pauses goes on, on few keys and with short pauses. */
@@ -156,13 +170,13 @@ export class Workload {
     return this.#world.scheduler.nowMs < this.#hurryUntilMs;
   }
 
-  #repeat(name: string, db: TextClient): void {
+  #repeat(call: () => Promise<void>): void {
     const { scheduler } = this.#world;
     this.#underWay += 1;
-    this.#call(name, db).then(
+    call().then(
       () => {
         this.#underWay -= 1;
-        if (!this.#isStopped) this.#sleep(() => this.#repeat(name, db));
+        if (!this.#isStopped) this.#sleep(() => this.#repeat(call));
       },
       (error: unknown) => scheduler.fail(error as Error),
     );
@@ -190,7 +204,16 @@ export class Workload {
     if (dice < share.put) return this.#put({ name, db, history });
     if (dice < share.put + share.delete) return this.#delete({ name, db, history });
     if (dice < share.put + share.delete + share.any) return this.#readAny({ db, history });
+    if (this.#levels.wanted()) return this.#readAtSomeLevel(db);
     return this.#get({ name, db, history });
+  }
+
+  async #readAtSomeLevel(db: TextClient): Promise<void> {
+    const keys = this.#histories.map(({ key }) => key);
+    const { random } = this.#world.scheduler;
+    const history = this.#histories[random.int(keys.length)] as KeyHistory;
+    const found = await this.#levels.read(db, history.key, keys);
+    if (found?.value != null) this.#checkWritten(history, labelOf(found.value));
   }
 
   async #put({ name, db, history }: Caller): Promise<void> {
@@ -200,7 +223,8 @@ export class Workload {
     const value = label.padEnd(scheduler.random.int(options.valueBytesMax + 1), '.');
     history.tried.add(label);
     const outcome = await this.#attempt(async () => {
-      const { revision } = await db.put(history.key, value);
+      const { revision, meta } = await db.put(history.key, value);
+      this.#levels.saw(db, meta);
       history.acknowledged.set(label, revision);
       return { type: 'put', value: label } as const;
     });
@@ -211,7 +235,8 @@ export class Workload {
 
   async #delete({ name, db, history }: Caller): Promise<void> {
     const outcome = await this.#attempt(async () => {
-      const { deleted } = await db.delete(history.key);
+      const { deleted, meta } = await db.delete(history.key);
+      this.#levels.saw(db, meta);
       return { type: 'delete', found: deleted } as const;
     });
     if (outcome.failed === 'not-applied') return;
@@ -220,7 +245,10 @@ export class Workload {
 
   async #get({ name, db, history }: Caller): Promise<void> {
     const outcome = await this.#attempt(async () => {
-      const { value } = await db.get(history.key);
+      const { nowMs } = this.#world.scheduler;
+      const result = await db.get(history.key);
+      const { value } = result;
+      this.#levels.got(db, history.key, result, nowMs);
       return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
     });
     if (outcome.call === null) return;
@@ -235,8 +263,12 @@ export class Workload {
       return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
     });
     if (call?.type !== 'get' || call.value === null) return;
-    if (history.tried.has(call.value) && !history.notApplied.has(call.value)) return;
-    throw new Violation(`${history.key} holds ${call.value}, which nobody wrote there`);
+    this.#checkWritten(history, call.value);
+  }
+
+  #checkWritten({ key, tried, notApplied }: KeyHistory, label: string): void {
+    if (tried.has(label) && !notApplied.has(label)) return;
+    throw new Violation(`${key} holds ${label}, which nobody wrote there`);
   }
 
   async #attempt(ask: () => Promise<Call>): Promise<Attempt> {
@@ -247,7 +279,7 @@ export class Workload {
       coverage.count(`call: ${call.type} answered`);
       return { beginMs, endMs: scheduler.nowMs, call, failed: null };
     } catch (error) {
-      if (!(error instanceof BalsaError) || !ORDINARY.has(error.code)) throw error;
+      if (!isOrdinary(error)) throw error;
       coverage.count(`call: ${error.code} (${error.outcome ?? 'read'})`);
       this.lastError = `at ${scheduler.nowMs.toFixed(0)} ms: ${error.message}`;
       const failed = error.outcome ?? 'unknown';
@@ -278,6 +310,7 @@ export class Workload {
   /** What one replica holds must be what the clients were told, each write once. */
   checkState(machine: StateMachine): void {
     for (const history of this.#histories) this.#checkKey(machine, history);
+    this.#levels.checkState(machine);
   }
 
   #checkKey(machine: StateMachine, history: KeyHistory): void {
@@ -299,7 +332,7 @@ export class Workload {
   }
 
   async close(): Promise<void> {
-    for (const { db } of this.#clients) await db.close();
+    for (const { db } of [...this.#clients, ...this.#readers]) await db.close();
   }
 }
 

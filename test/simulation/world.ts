@@ -4,6 +4,7 @@ import { tearUnsynced } from '../../src/storage/memory-files.js';
 import { Coverage } from './coverage.js';
 import { LEADER, type Who } from './faults/fault.js';
 import { kindOf } from './faults/fault-kinds.js';
+import { FreshnessOracle } from './freshness-oracle.js';
 import { Invariants } from './invariants.js';
 import { Machine } from './machine.js';
 import { FINE, SimulatedNetwork } from './network.js';
@@ -31,6 +32,7 @@ export class World {
   readonly invariants: Invariants;
   readonly machines: readonly Machine[];
   readonly operator: Operator;
+  readonly freshness: FreshnessOracle;
   #isDisturbed = false;
   /** Ends of faults that are not due yet. */
   readonly #ends = new Map<Planned, () => void>();
@@ -47,8 +49,11 @@ export class World {
     const { replicas, spares } = options;
     const formed = Array.from({ length: replicas }, (_, i) => `n${i + 1}.1`);
     this.invariants = new Invariants({ scheduler, coverage, formed: formedWith(formed) });
-    const { network, invariants } = this;
-    const surroundings = { options, scheduler, network, invariants, coverage, formed };
+    const electionMs = options.electionTicks * options.tickMs;
+    const { leaseMs } = options;
+    this.freshness = new FreshnessOracle({ scheduler, coverage, electionMs, leaseMs });
+    const { network, invariants, freshness } = this;
+    const surroundings = { options, scheduler, network, invariants, freshness, coverage, formed };
     this.machines = Array.from(
       { length: replicas + spares },
       (_, place) => new Machine(place, surroundings),
@@ -97,7 +102,8 @@ export class World {
   }
 
   clientPlace(client: number): number {
-    return CLIENT_PLACES + (client % this.options.clients);
+    const { clients, levels } = this.options;
+    return CLIENT_PLACES + (client % (clients + (levels?.readers.length ?? 0)));
   }
 
   machine(who: Who): Machine {

@@ -20,6 +20,7 @@ function written(times: number): { record: KeyRecord; skips: number[] } {
       createRevision: 1,
       version: revision,
       lease: 0,
+      valueBytes: 7,
       depth,
       back,
     };
@@ -52,6 +53,7 @@ describe('the key record', () => {
       createRevision: 2 ** 32,
       version: 2 ** 32 - 1,
       lease: 2 ** 53 - 2,
+      valueBytes: 2 ** 32 - 1,
       depth: 3,
       back: [{ revision: 2 ** 40 + 1, sub: 7 }],
     };

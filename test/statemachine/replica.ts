@@ -6,7 +6,12 @@ import {
   StateMachine,
   type StateMachineOptions,
 } from '../../src/statemachine/state-machine.js';
-import type { BatchAnswer, RangeQuery } from '../../src/statemachine/types.js';
+import type {
+  BatchAnswer,
+  Command,
+  RangeQuery,
+  SystemOperation,
+} from '../../src/statemachine/types.js';
 import { SimpleStateStore } from './simple-state-store.js';
 
 /** A state machine with its log, so that a test can crash it and let it apply the rest again. */
@@ -58,11 +63,55 @@ export class Replica {
     return resultsOf(answer);
   }
 
+  /** Appends an entry, prepares it as a replica does, and applies it. */
+  async prepared(
+    type: AppliedEntry['type'],
+    payload: Uint8Array = new Uint8Array(),
+  ): Promise<readonly BatchAnswer[]> {
+    const entry = { index: this.log.length + 1, type, payload };
+    await this.#machine.prepare(entry);
+    const answers = this.#machine.apply(entry);
+    this.log.push(entry);
+    return answers;
+  }
+
+  /** A command of version 3. */
+  run(
+    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system'>>,
+  ): Promise<readonly BatchAnswer[]> {
+    return this.prepared('command', packCommand({ timeMs: 0, batches: [], ...fields }, 3));
+  }
+
+  /** What the leader itself asks. */
+  async system(timeMs: number, ...system: SystemOperation[]): Promise<void> {
+    await this.run({ timeMs, system });
+  }
+
+  /** As {@link Replica.write}, with operations of any kind. */
+  do(...operations: WriteOperation[]): Promise<WriteResult[]> {
+    return this.doAt(0, ...operations);
+  }
+
+  /** As {@link Replica.do}, at a log time. */
+  async doAt(timeMs: number, ...operations: WriteOperation[]): Promise<WriteResult[]> {
+    const sessionId = Buffer.alloc(16);
+    sessionId.writeUInt32BE(this.log.length + 1, 0);
+    const bornIndex = this.log.length;
+    const [answer] = await this.run({
+      timeMs,
+      batches: [batch({ sessionId, bornIndex, operations })],
+    });
+    return resultsOf(answer);
+  }
+
   /** Crashes; the disk comes back as after entry `index`; the log is applied again from there. */
   async restart(index = this.log.length): Promise<void> {
     this.store = this.store.reopenedAt(index);
     this.#machine = await StateMachine.open(this.store, this.#options);
-    for (const entry of this.log.slice(index)) this.#machine.apply(entry);
+    for (const entry of this.log.slice(index)) {
+      await this.#machine.prepare(entry);
+      this.#machine.apply(entry);
+    }
   }
 
   /** All pages of a range. */

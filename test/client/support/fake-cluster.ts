@@ -1,7 +1,7 @@
 import { fromMapKey, toMapKey } from '../../../src/base/bytes.js';
 import { BalsaError, type ErrorCode, type WriteOutcome } from '../../../src/base/errors.js';
 import { LIMITS } from '../../../src/base/limits.js';
-import type { KeyValue, WriteResult } from '../../../src/base/operation.js';
+import type { KeyValue } from '../../../src/base/operation.js';
 import { packResults, unpackOperations } from '../../../src/base/operation-codec.js';
 import type { Dial } from '../../../src/client/environment.js';
 import type { Channel, DialOptions } from '../../../src/rpc/channel.js';
@@ -19,6 +19,7 @@ import {
 import { packReplicaFrame } from '../../../src/rpc/replica-frames.js';
 import { toWireError } from '../../../src/rpc/wire-error.js';
 import { FakeMembers } from './fake-members.js';
+import { checkKept, filtered, ModelStore, shown } from './model-store.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 type WriteRequest = Extract<ClientRequest, { type: 'write' }>;
@@ -68,11 +69,10 @@ export class FakeCluster {
   readonly frames: { readonly replica: string; readonly requests: readonly ClientRequest[] }[] = [];
   /** Every hello that arrived. */
   readonly hellos: { readonly replica: string; readonly hello: ClientHello }[] = [];
-  readonly history = new Map<string, { revision: number; item: KeyValue | null }[]>();
+  readonly store = new ModelStore();
   readonly sessions = new Map<string, Session>();
   forgottenThrough = 0;
   appliedIndex = 100;
-  revision = 0;
   readonly members: FakeMembers;
 
   constructor(clock: VirtualClock, names: readonly string[] = ['n1', 'n2', 'n3']) {
@@ -80,6 +80,11 @@ export class FakeCluster {
     this.replicas = names.map((name, i) => new FakeReplica(this, name, `10.0.0.${i + 1}:7001`));
     this.leader = names[0] ?? null;
     this.members = new FakeMembers(this.replicas);
+    this.store.nowMs = () => clock.monotonicMs();
+  }
+
+  get revision(): number {
+    return this.store.revision;
   }
 
   /** One more replica; it is no member by that. */
@@ -171,38 +176,7 @@ export class FakeCluster {
 
   #applyOperations(session: string, request: WriteRequest): Buffer {
     const operations = unpackOperations(request.operations);
-    const results = operations.map((operation): WriteResult => {
-      if (operation.type !== 'put' && operation.type !== 'delete') {
-        throw new Error(`the fake cluster does not know ${operation.type}`);
-      }
-      const key = toMapKey(operation.key);
-      const before = this.at(key, null);
-      if (operation.type === 'delete' && before === null) {
-        return { type: 'delete', revision: this.revision, deleted: 0 };
-      }
-      this.revision += 1;
-      const { revision } = this;
-      const versions = this.history.get(key) ?? [];
-      this.history.set(key, versions);
-      if (operation.type === 'delete') {
-        versions.push({ revision, item: null });
-        return { type: 'delete', revision, deleted: 1 };
-      }
-      const value = operation.value ?? new Uint8Array(0);
-      const createRevision = before?.createRevision ?? revision;
-      const version = (before?.version ?? 0) + 1;
-      const { key: itemKey } = operation;
-      const item = {
-        key: itemKey,
-        value,
-        createRevision,
-        modRevision: revision,
-        version,
-        lease: 0,
-      };
-      versions.push({ revision, item });
-      return { type: 'put', revision };
-    });
+    const results = operations.map((operation) => this.store.apply(operation));
     const values = operations.map((o) =>
       o.type === 'put' ? Buffer.from(o.value ?? '').toString() : '',
     );
@@ -211,9 +185,7 @@ export class FakeCluster {
   }
 
   at(key: string, revision: number | null): KeyValue | null {
-    const versions = this.history.get(key) ?? [];
-    const found = versions.findLast((v) => revision === null || v.revision <= revision);
-    return found?.item ?? null;
+    return this.store.at(key, revision);
   }
 
   /** Every value that was put, in the order in which it was applied. */
@@ -402,10 +374,20 @@ export class FakeStream {
         return { type: 'write', id, meta: cluster.meta(), results };
       }
       case 'get': {
+        const lost = checkKept(cluster.store, request.revision);
+        if (lost !== null) return errorAnswer(id, lost);
         const revision = request.revision ?? meta.revision;
         const items = request.keys.map((key) => cluster.at(toMapKey(key), revision));
         return { type: 'get', id, meta, items };
       }
+      case 'leases': {
+        const ids = request.lease === null ? [...cluster.store.leases.keys()] : [request.lease];
+        const found = ids.map((one) => cluster.store.leaseInfo(one)).filter((one) => one !== null);
+        const leases = request.lease === null ? found.map((l) => ({ ...l, keys: [] })) : found;
+        return { type: 'leases', id, meta, leases };
+      }
+      case 'store':
+        return { type: 'store', id, meta, info: JSON.stringify(cluster.store.info()) };
       case 'range':
         return this.#range(request, replica);
       case 'admin': {
@@ -430,14 +412,13 @@ export class FakeStream {
   }
 
   #range(request: Extract<ClientRequest, { type: 'range' }>, replica: FakeReplica): ClientAnswer {
-    const { history } = this.#cluster;
+    const { store } = this.#cluster;
     const { revision: latest } = replica.meta();
     const revision = request.revision ?? latest;
-    const from = toMapKey(request.from);
-    const to = request.to === null ? null : toMapKey(request.to);
-    const keys = [...history.keys()].filter((k) => k >= from && (to === null || k < to)).sort();
-    if (request.reverse) keys.reverse();
-    const items = keys.map((k) => this.#cluster.at(k, revision)).filter((item) => item !== null);
+    const lost = checkKept(store, request.revision);
+    if (lost !== null) return errorAnswer(request.id, lost);
+    const items = filtered(store.range(request, revision), request.filter);
+    if (request.reverse) items.reverse();
     const count = Math.min(request.keysMax, replica.pageKeysMax);
     const page = items.slice(0, count);
     const next = items[count];
@@ -446,7 +427,8 @@ export class FakeStream {
     const continueFrom = next === undefined ? null : fromMapKey(toMapKey(bound ?? next.key));
     const meta = replica.meta();
     const { id } = request;
-    return { type: 'range', id, meta, items: page, revision, continueFrom, count: page.length };
+    const given = request.filter.countOnly ? [] : page.map((item) => shown(item, request.filter));
+    return { type: 'range', id, meta, items: given, revision, continueFrom, count: page.length };
   }
 
   #later(action: () => void): void {

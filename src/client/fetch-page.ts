@@ -1,0 +1,41 @@
+import type { KeyValue } from '../base/operation.js';
+import type { Engine } from './engine.js';
+import type { CallOptions } from './options.js';
+import { type Page, type PageQuery, PendingRead } from './pending-read.js';
+import { readRange } from './range.js';
+import { PageRequest } from './read-request.js';
+
+/** Asks for one page of a range. @param unwanted aborted when nobody waits for it any more */
+export function fetchPage(
+  engine: Engine,
+  query: PageQuery,
+  options: CallOptions,
+  unwanted: AbortSignal,
+): Promise<Page> {
+  return new Promise((resolve, reject) => {
+    const limits = engine.callLimits(options);
+    const call = new PendingRead<Omit<Page, 'meta'>>(
+      limits,
+      (page, meta) => resolve({ ...page, meta }),
+      reject,
+    );
+    engine.ask(new PageRequest(query, call), call, { ...limits, unwanted });
+  });
+}
+
+/** All items of a range that is known to be small, and the revision that they were read at. */
+export async function fetchAll(
+  engine: Engine,
+  query: PageQuery,
+  options: CallOptions,
+): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+  const items: KeyValue[] = [];
+  let revision = 0;
+  const fetch = async (q: PageQuery, unwanted: AbortSignal): Promise<Page> => {
+    const page = await fetchPage(engine, q, options, unwanted);
+    revision = page.revision;
+    return page;
+  };
+  for await (const { item } of readRange(fetch, query, {})) items.push(item);
+  return { items, revision };
+}

@@ -1,0 +1,248 @@
+import { prefixEnd } from '../base/bytes.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { KeyValue } from '../base/operation.js';
+import { whenAborted } from './abort.js';
+import type { Changes } from './changes.js';
+import type { Engine } from './engine.js';
+import { fetchAll } from './fetch-page.js';
+import type { Lease, LeaseKeeper } from './lease.js';
+import { type CallOptions, checkDuration, invalid, type KeyForm } from './options.js';
+import { cancelled } from './pending.js';
+import type { Bounds, Scope } from './scope.js';
+
+/** What locks and elections share of their client. */
+export interface Coordination {
+  readonly leases: LeaseKeeper;
+  readonly changes: Changes;
+}
+
+/** Options of whoever waits for its turn. */
+export interface TurnOptions {
+  /**
+   * How long the cluster waits for a holder that is not heard of any more before the next one has its
+   * turn, in milliseconds. Default 10,000.
+   */
+  readonly ttlMs?: number | undefined;
+  /** How long to wait for the turn, in milliseconds; 0: without limit. Default 0. */
+  readonly timeoutMs?: number | undefined;
+  /** Ends the waiting: it fails with `CANCELLED`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const TTL_MS = 10_000;
+
+/** A place in the queue that is the first one. */
+export interface Turn {
+  /** In the store. */
+  readonly key: Uint8Array;
+  /** Revision that created the key: the turns of a queue have it in their order. */
+  readonly fencingToken: number;
+  readonly lease: Lease;
+}
+
+/** The queue of a lock or an election: one key for each who waits, in the order of their creation. */
+export class TurnQueue {
+  /** For messages: `the lock jobs`. */
+  readonly what: string;
+  readonly #engine: Engine;
+  readonly #scope: Scope<never, unknown, KeyForm>;
+  readonly #coordination: Coordination;
+  readonly #prefix: Uint8Array;
+
+  constructor(
+    scope: Scope<never, unknown, KeyForm>,
+    coordination: Coordination,
+    names: { readonly what: string; readonly folder: string; readonly name: string },
+  ) {
+    this.#engine = scope.engine;
+    this.#scope = scope;
+    this.#coordination = coordination;
+    this.what = `the ${names.what} ${names.name}`;
+    this.#prefix = scope.key(`${names.folder}/${escapeName(names.name)}/`);
+  }
+
+  get bounds(): Bounds {
+    return { from: this.#prefix, to: prefixEnd(this.#prefix) };
+  }
+
+  get changes(): Changes {
+    return this.#coordination.changes;
+  }
+
+  /**
+   * Lines up and waits until all who came earlier are gone. Behind a failure nothing of it stays: the lease is
+   * revoked, or expires.
+   * @param options `waits`: else `null` is given unless it is the first at once
+   * @throws BalsaError `TIMEOUT`, `CANCELLED`, `LOCK_LOST`, and those of any call
+   */
+  async take(
+    value: Uint8Array,
+    options: TurnOptions & { readonly waits: boolean },
+  ): Promise<Turn | null> {
+    const { ttlMs = TTL_MS, timeoutMs = 0 } = options;
+    checkDuration('timeoutMs', timeoutMs);
+    const ends = new Ends(this.#engine, this.what, { timeoutMs, signal: options.signal });
+    let lease: Lease | null = null;
+    try {
+      const granted = { ttlMs, id: 0, keepAlive: true, signal: ends.signal };
+      lease = await this.#coordination.leases.grant(granted);
+      ends.atLossOf(lease);
+      const turn = await this.#lineUp(value, lease, ends, options.waits);
+      if (turn === null) await lease.revoke();
+      return turn;
+    } catch (error) {
+      if (lease !== null) leave(lease);
+      throw ends.signal.aborted ? ends.signal.reason : error;
+    } finally {
+      ends.stop();
+    }
+  }
+
+  async #lineUp(value: Uint8Array, lease: Lease, ends: Ends, waits: boolean): Promise<Turn | null> {
+    const key = Buffer.concat([this.#prefix, Buffer.from(lease.id.toString(16).padStart(16, '0'))]);
+    // No time limit: while the cluster cannot be reached the place is kept, until the lease is lost.
+    const options = { signal: ends.signal, timeoutMs: 0 };
+    const placed = await this.#place(key, value, lease, options);
+    const fencingToken = placed.revision;
+    let { items, revision } = placed;
+    for (;;) {
+      if (!items.some((item) => item.createRevision === fencingToken)) throw lost(this.what);
+      const predecessor = last(items.filter((item) => item.createRevision < fencingToken));
+      if (predecessor === null) {
+        if (!lease.held) throw lost(this.what, lease.signal.reason);
+        return { key, fencingToken, lease };
+      }
+      if (!waits) return null;
+      await this.changes.next(only(predecessor.key), revision, ends.signal);
+      if (ends.signal.aborted) throw ends.signal.reason;
+      const filter = { keysOnly: true, createRevisionMax: fencingToken };
+      ({ items, revision } = await this.read(options, filter));
+    }
+  }
+
+  /** Puts the key, and says who was there then. */
+  #place(
+    key: Uint8Array,
+    value: Uint8Array,
+    lease: Lease,
+    options: CallOptions,
+  ): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+    return this.#scope.write(
+      options,
+      'txn',
+      () => ({
+        type: 'txn',
+        compares: [],
+        success: [
+          { type: 'put', key, value, lease: lease.id },
+          { type: 'read', ...this.bounds, keysOnly: true },
+        ],
+        failure: [],
+      }),
+      ({ revision, results: [, read] }) => {
+        if (read?.type !== 'read') throw new BalsaError('FRAME_INVALID', 'no result of a read');
+        return { revision, items: read.items };
+      },
+    );
+  }
+
+  /** Who is there now. */
+  read(
+    options: CallOptions,
+    filter: { readonly keysOnly?: boolean; readonly createRevisionMax?: number } = {},
+  ): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+    const query = {
+      ...this.bounds,
+      ...{ consistency: 'linearizable' as const, bound: 0 },
+      ...{ reverse: false, keysMax: 1000, revision: null, filter },
+    };
+    return fetchAll(this.#engine, query, options);
+  }
+}
+
+/** All that ends the waiting, as one signal. */
+class Ends {
+  readonly #abort = new AbortController();
+  readonly #what: string;
+  readonly #undo: (() => void)[] = [];
+
+  constructor(
+    engine: Engine,
+    what: string,
+    limits: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+  ) {
+    this.#what = what;
+    const { timeoutMs, signal } = limits;
+    if (signal !== undefined) {
+      if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+      const end = (): void => this.#abort.abort(cancelled(signal.reason, 'not-applied'));
+      if (signal.aborted) end();
+      else this.#undo.push(whenAborted(signal, end));
+    }
+    if (timeoutMs > 0) {
+      const timer = engine.env.clock.setTimer(timeoutMs, () => {
+        this.#abort.abort(tooLong(what, timeoutMs));
+      });
+      this.#undo.push(() => timer.cancel());
+    }
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  atLossOf(lease: Lease): void {
+    const end = (): void => this.#abort.abort(lost(this.#what, lease.signal.reason));
+    if (lease.signal.aborted) end();
+    else this.#undo.push(whenAborted(lease.signal, end));
+  }
+
+  stop(): void {
+    for (const undo of this.#undo) undo();
+  }
+}
+
+/** @returns BalsaError `LOCK_LOST`, or `CLIENT_CLOSED` when that is why */
+export function lost(what: string, cause?: unknown): BalsaError {
+  if (cause instanceof BalsaError && cause.code === 'CLIENT_CLOSED') return cause;
+  const why = cause === undefined ? 'its key was deleted' : asBalsaError(cause).message;
+  return new BalsaError('LOCK_LOST', `${what} is not held any more: ${why}`, {
+    outcome: 'not-applied',
+    cause,
+  });
+}
+
+function tooLong(what: string, timeoutMs: number): BalsaError {
+  return new BalsaError('TIMEOUT', `${what} was not free within ${timeoutMs} ms`, {
+    outcome: 'not-applied',
+    details: { timeoutMs },
+  });
+}
+
+/** Should it fail: nobody keeps the lease alive any more, so it expires. */
+function leave(lease: Lease): void {
+  lease.revoke().catch(() => {});
+}
+
+function last(items: readonly KeyValue[]): KeyValue | null {
+  let found: KeyValue | null = null;
+  for (const item of items) {
+    if (found === null || item.createRevision > found.createRevision) found = item;
+  }
+  return found;
+}
+
+function only(key: Uint8Array): Bounds {
+  return { from: key, to: Buffer.concat([key, Buffer.of(0)]) };
+}
+
+/** So that no name is the beginning of another one. */
+function escapeName(name: unknown): string {
+  if (typeof name !== 'string' || name === '') throw invalid('a name has at least one character');
+  try {
+    return encodeURIComponent(name);
+  } catch {
+    throw invalid(`the name ${JSON.stringify(name)} is not well-formed Unicode`);
+  }
+}

@@ -1,0 +1,241 @@
+import type { Compare, PutOperation, TxnStep } from '../base/operation.js';
+import { op } from './op.js';
+import { checkRevision, invalid, type KeyForm } from './options.js';
+import type {
+  CasResult,
+  DeleteRangeResult,
+  DeleteResult,
+  Item,
+  Key,
+  NoOptions,
+  Previous,
+  PutResult,
+} from './results.js';
+import type { Scope } from './scope.js';
+import { Txn } from './txn.js';
+import { putOperation } from './txn-encode.js';
+import type {
+  CasOptions,
+  DeleteOptions,
+  DeleteRangeOptions,
+  Expected,
+  PutOptions,
+} from './write-options.js';
+
+const NO_OPTIONS = {};
+
+/** The writes of {@link Client}. */
+export class StoreWrites<In, Out, Keys extends KeyForm> {
+  readonly #scope: Scope<In, Out, Keys>;
+
+  /** @internal */
+  constructor(scope: Scope<In, Out, Keys>) {
+    this.#scope = scope;
+  }
+
+  /**
+   * Sets `key` to `value`. Resolves when a majority of the replicas has it on disk and it is applied.
+   * With `returnPrevious` the result has `previous`: what the key held before, or `null`.
+   *
+   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `LEASE_NOT_FOUND`, `LEASE_FULL`,
+   *   `QUOTA_EXCEEDED` (of the namespace), `NO_SPACE`, `UPGRADE_PENDING` (with a lease or
+   *   `returnPrevious`), `SESSION_EXPIRED` (outcome `unknown`: the cluster had forgotten this client
+   *   before it could answer), and see {@link Client}
+   * @example
+   * ```ts
+   * const { revision } = await db.put('greeting', 'hello', { timeoutMs: 2000 });
+   * const { previous } = await db.put('greeting', 'hi', { returnPrevious: true });
+   * console.log(previous?.value.toString()); // hello
+   * ```
+   */
+  put<const Options extends PutOptions = NoOptions>(
+    key: Key,
+    value: In,
+    options?: Options,
+  ): Promise<PutResult & Previous<Options, Item<Out, Keys> | null>> {
+    const scope = this.#scope;
+    return this.#put(options, (given) => putOperation(scope.key(key), scope.encode(value), given));
+  }
+
+  /**
+   * A put that keeps the value of `key` (as `ignore_value` of etcd does): it gets a new revision, one more
+   * version, and hangs on the lease given, or on none.
+   *
+   * @throws BalsaError `KEY_NOT_FOUND` (nothing is there to keep), and those of {@link Client.put}
+   * @example
+   * ```ts
+   * await db.touch('worker/7', { lease }); // now it goes when the lease goes
+   * ```
+   */
+  touch<const Options extends PutOptions = NoOptions>(
+    key: Key,
+    options?: Options,
+  ): Promise<PutResult & Previous<Options, Item<Out, Keys> | null>> {
+    return this.#put(options, (given) => putOperation(this.#scope.key(key), null, given));
+  }
+
+  /**
+   * Removes `key`. It is no error when there is no such key: `deleted` is false then. With
+   * `returnPrevious` the result has `previous`: what was removed, or `null`.
+   *
+   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `SESSION_EXPIRED`, and see {@link Client}
+   * @example
+   * ```ts
+   * const { deleted } = await db.delete('greeting');
+   * ```
+   */
+  delete<const Options extends DeleteOptions = NoOptions>(
+    key: Key,
+    options?: Options,
+  ): Promise<DeleteResult & Previous<Options, Item<Out, Keys> | null>> {
+    const scope = this.#scope;
+    const given: DeleteOptions = options ?? NO_OPTIONS;
+    const { returnPrevious = false } = given;
+    return scope.write(
+      given,
+      'delete',
+      () => ({ type: 'delete', key: scope.key(key), returnPrevious }),
+      (result, meta) => {
+        const done = { deleted: result.deleted > 0, revision: result.revision, meta };
+        if (!returnPrevious) return done as typeof done & Previous<Options, never>;
+        const previous = scope.itemOrNull(result.previous?.[0]);
+        return { ...done, previous } as typeof done & Previous<Options, Item<Out, Keys> | null>;
+      },
+    );
+  }
+
+  /**
+   * Removes all keys of a range, in one moment and at one revision. With `returnPrevious` the result has
+   * `previous`: all that was removed.
+   *
+   * @throws BalsaError `RANGE_TOO_LARGE` (more than 10,000 keys: delete in parts), `KEY_TOO_LARGE`,
+   *   `INVALID_ARGUMENT` (no range; `from: ''` is all keys), `UPGRADE_PENDING`, `SESSION_EXPIRED`, and
+   *   see {@link Client}
+   * @example
+   * ```ts
+   * const { deleted } = await db.deleteRange({ prefix: 'user/ada/' });
+   * ```
+   */
+  deleteRange<const Options extends DeleteRangeOptions>(
+    options: Options,
+  ): Promise<DeleteRangeResult & Previous<Options, readonly Item<Out, Keys>[]>> {
+    const scope = this.#scope;
+    const { returnPrevious = false }: DeleteOptions = options;
+    return scope.write(
+      options,
+      'delete',
+      () => ({ type: 'delete-range', ...scope.range(options), returnPrevious }),
+      (result, meta) => {
+        const done = { deleted: result.deleted, revision: result.revision, meta };
+        if (!returnPrevious) return done as typeof done & Previous<Options, never>;
+        const previous = (result.previous ?? []).map((item) => scope.item(item));
+        return { ...done, previous } as typeof done & Previous<Options, readonly Item<Out, Keys>[]>;
+      },
+    );
+  }
+
+  /**
+   * Compare and set: writes `key` if it is as expected, in one moment. That it is not is no error but
+   * the answer, with what the key holds instead: the next attempt can start from there.
+   *
+   * @throws BalsaError those of {@link Client.put}, `UPGRADE_PENDING`
+   * @example
+   * ```ts
+   * let { value, modRevision } = await db.get('counter');
+   * for (;;) {
+   *   const next = String(Number(value ?? 0) + 1);
+   *   const result = await db.cas('counter', { expected: { modRevision }, value: next });
+   *   if (result.succeeded) break;
+   *   value = result.current?.value;
+   *   modRevision = result.current?.modRevision ?? 0;
+   * }
+   * ```
+   */
+  cas(key: Key, options: CasOptions<In>): Promise<CasResult<Out, Keys>> {
+    const scope = this.#scope;
+    return scope.write(
+      options,
+      'txn',
+      () => {
+        const place = { from: scope.key(key) };
+        return {
+          type: 'txn',
+          compares: [this.#comparison(place, options.expected)],
+          success: [this.#casStep(place.from, options)],
+          failure: [{ type: 'read', ...place }],
+        };
+      },
+      ({ succeeded, revision, results: [only] }, meta): CasResult<Out, Keys> => {
+        if (succeeded) return { succeeded, revision, meta };
+        const current = only?.type === 'read' ? only.items[0] : undefined;
+        return { succeeded, revision, current: scope.itemOrNull(current), meta };
+      },
+    );
+  }
+
+  /**
+   * Puts a transaction together: conditions, what is done when they all hold, what otherwise. The types
+   * of the results follow from the steps.
+   *
+   * @example
+   * ```ts
+   * import { compare, op } from 'balsa';
+   *
+   * const result = await db
+   *   .txn()
+   *   .when(compare.value('state').equals('idle'), compare.absent('owner'))
+   *   .do(op.put('owner', 'me'), op.range({ prefix: 'task/', limit: 10 }))
+   *   .otherwise(op.get('owner'))
+   *   .commit();
+   * if (result.succeeded) console.log(result.results[1].items);
+   * else console.log(result.results[0].value);
+   * ```
+   */
+  txn(): Txn<In, Out, Keys> {
+    return new Txn<In, Out, Keys>(this.#scope, op.txn());
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  /** `previous` is there exactly when the options ask for it, as the type says. */
+  #put<Options extends PutOptions>(
+    options: Options | undefined,
+    operation: (options: PutOptions) => PutOperation,
+  ): Promise<PutResult & Previous<Options, Item<Out, Keys> | null>> {
+    const scope = this.#scope;
+    const given: PutOptions = options ?? NO_OPTIONS;
+    return scope.write(
+      given,
+      'put',
+      () => operation(given),
+      ({ revision, previous }, meta) => {
+        const done =
+          given.returnPrevious === true
+            ? { revision, meta, previous: scope.itemOrNull(previous) }
+            : { revision, meta };
+        return done as PutResult & Previous<Options, Item<Out, Keys> | null>;
+      },
+    );
+  }
+
+  #comparison(place: { from: Uint8Array }, expected: Expected<In>): Compare {
+    const is = { ...place, operator: '=' } as const;
+    if (expected === 'absent') return { ...is, target: 'modRevision', value: 0 };
+    if (typeof expected === 'object' && expected !== null) {
+      if ('value' in expected) {
+        return { ...is, target: 'value', value: this.#scope.encode(expected.value) };
+      }
+      const target = 'version' in expected ? 'version' : 'modRevision';
+      const value = 'version' in expected ? expected.version : expected.modRevision;
+      checkRevision(value);
+      return { ...is, target, value };
+    }
+    throw invalid("expected must be 'absent', or { modRevision }, { version } or { value }");
+  }
+
+  #casStep(key: Uint8Array, options: CasOptions<In>): TxnStep {
+    if (options.delete === true) return { type: 'delete', key };
+    const { lease } = options;
+    return putOperation(key, this.#scope.encode(options.value), { lease });
+  }
+}

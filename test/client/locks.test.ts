@@ -1,0 +1,227 @@
+import { describe, expect, test } from 'vitest';
+import { text } from '../../src/client/codec.js';
+import type { Leader } from '../../src/client/election.js';
+import type { Client } from '../../src/client/kv-client.js';
+import type { Lock } from '../../src/client/lock.js';
+import { op } from '../../src/client/op.js';
+import { Harness, watch } from './support/harness.js';
+
+type TextClient = Client<string, string, 'text'>;
+
+class World extends Harness {
+  client(): Promise<TextClient> {
+    return this.connect({ codec: text });
+  }
+
+  /** Lets time pass, and the cluster end what has expired. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 100) {
+      await this.clock.advance(Math.min(100, left));
+      this.cluster.store.expire();
+    }
+  }
+}
+
+describe('a lock', () => {
+  test('is held by one at a time, in the order of asking, with rising fencing tokens', async () => {
+    const h = new World();
+    const held: string[] = [];
+    const tokens: number[] = [];
+    let holders = 0;
+    const clients = [];
+    for (let n = 0; n < 5; n += 1) clients.push(await h.client());
+    const work = async (client: TextClient, n: number): Promise<void> => {
+      await using lock = await client.lock('job');
+      holders += 1;
+      expect(holders).toBe(1);
+      held.push(`client ${n}`);
+      tokens.push(lock.fencingToken);
+      await client.get('anything');
+      lock.check();
+      holders -= 1;
+    };
+    const all: Promise<void>[] = [];
+    for (const [n, client] of clients.entries()) {
+      all.push(work(client, n));
+      await h.clock.advance(10);
+    }
+    await h.until(Promise.all(all));
+    expect(held).toEqual([0, 1, 2, 3, 4].map((n) => `client ${n}`));
+    expect(tokens).toEqual([...tokens].sort((a, b) => a - b));
+    expect(new Set(tokens).size).toBe(5);
+    expect(h.cluster.store.leases.size).toBe(0);
+  });
+
+  test('of one name does not wait for those of others', async () => {
+    const h = new World();
+    const db = await h.client();
+    const names = ['a', 'a/b', 'a/', 'ä', 'a%2Fb'];
+    const locks = await h.until(Promise.all(names.map((name) => db.lock(name))));
+    expect(locks.map(({ name, held }) => [name, held])).toEqual(names.map((n) => [n, true]));
+    await db.close();
+  });
+
+  test('that is taken is TIMEOUT after timeoutMs, and the place in the queue is given up', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const lock = await h.until(db.lock('job'));
+    const error = await h.failure(other.lock('job', { timeoutMs: 500 }));
+    expect(error).toMatchObject({ code: 'TIMEOUT', outcome: 'not-applied' });
+    expect(error.message).toContain('the lock job');
+    await h.clock.advance(100);
+    expect(h.cluster.store.leases.size).toBe(1);
+    await h.until(lock.release());
+    expect((await h.until(other.lock('job', { timeoutMs: 500 }))).held).toBe(true);
+    await other.close();
+  });
+
+  test('is not waited for any more when the caller aborts', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    await h.until(db.lock('job'));
+    const abort = new AbortController();
+    const waiting = watch(other.lock('job', { signal: abort.signal }));
+    await h.clock.advance(300);
+    expect(waiting.count).toBe(0);
+    abort.abort(new Error('changed my mind'));
+    await h.clock.advance(10);
+    expect(waiting.error).toMatchObject({ code: 'CANCELLED', outcome: 'not-applied' });
+    expect(h.cluster.store.leases.size).toBe(1);
+    const late = await h.failure(other.lock('job', { signal: abort.signal }));
+    expect(late).toMatchObject({ code: 'CANCELLED' });
+    await db.close();
+  });
+
+  test('is tried without waiting', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const lock = await h.until(db.tryLock('job'));
+    expect(lock?.held).toBe(true);
+    expect(await h.until(other.tryLock('job'))).toBeNull();
+    expect(h.cluster.store.leases.size).toBe(1);
+    await db.close();
+  });
+
+  test('of a holder that is gone comes free when its lease has expired', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const lock = await h.until(db.lock('job', { ttlMs: 3000 }));
+    const waiting = watch(other.lock('job', { ttlMs: 3000 }));
+    await h.pass(5000);
+    expect(waiting.count).toBe(0);
+    await db.close();
+    expect(lock.held).toBe(false);
+    expect(lock.signal.reason).toMatchObject({ code: 'CLIENT_CLOSED' });
+    await h.pass(4000);
+    expect(waiting.value?.held).toBe(true);
+    expect(waiting.value?.fencingToken).toBeGreaterThan(lock.fencingToken);
+    await other.close();
+  });
+
+  test('whose lease cannot be kept is lost, before anybody else has it', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const lock: Lock = await h.until(db.lock('job', { ttlMs: 3000 }));
+    const waiting = watch(other.lock('job', { ttlMs: 3000 }));
+    let heldBoth = false;
+    lock.signal.addEventListener('abort', () => {
+      heldBoth = waiting.value !== null;
+    });
+    h.cluster.fate = (request, stream) =>
+      stream.sessionId[0] === 1 && request.type === 'write' ? 'ignore' : undefined;
+    await h.pass(10_000);
+    expect(lock.signal.aborted).toBe(true);
+    expect(lock.signal.reason).toMatchObject({ code: 'LOCK_LOST' });
+    expect(() => lock.check()).toThrow(/the lock job is not held any more/);
+    expect(heldBoth).toBe(false);
+    expect(waiting.value?.held).toBe(true);
+    await Promise.all([db.close(), other.close()]);
+  });
+
+  test('fences writes of the store by its condition', async () => {
+    const h = new World();
+    const db = await h.client();
+    const inside = db.namespace('app');
+    const lock = await h.until(inside.lock('job'));
+    const write = () => db.txn().when(lock.condition).do(op.put('sum', '1')).commit();
+    expect(await h.until(write())).toMatchObject({ succeeded: true });
+    await h.until(lock.release());
+    expect(await h.until(write())).toMatchObject({ succeeded: false });
+    const next = await h.until(inside.lock('job'));
+    expect(await h.until(write())).toMatchObject({ succeeded: false });
+    await h.until(next.release());
+  });
+
+  test('whose key is deleted by hand while it is waited for is LOCK_LOST', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    await h.until(db.lock('job'));
+    const waiting = watch(other.lock('job'));
+    await h.clock.advance(300);
+    await h.until(db.deleteRange({ prefix: '_lock/job/' }));
+    await h.clock.advance(500);
+    expect(waiting.error).toMatchObject({ code: 'LOCK_LOST' });
+    await db.close();
+  });
+
+  test('needs a name', async () => {
+    const h = new World();
+    const db = await h.client();
+    expect(await h.failure(db.lock(''))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await h.failure(db.lock('\ud800'))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
+
+describe('an election', () => {
+  test('has one leader at a time, whom everybody can see', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    expect(await h.until(other.election('office').leader())).toBeNull();
+    const first = await h.until(db.election('office').campaign('db'));
+    const second = watch(other.election('office').campaign('other'));
+    await h.clock.advance(500);
+    expect(second.count).toBe(0);
+    const seen = await h.until(other.election('office').leader());
+    expect(seen).toMatchObject({ value: 'db', fencingToken: first.fencingToken });
+    await h.until(first.proclaim('db, still'));
+    expect(await h.until(db.election('office').leader())).toMatchObject({
+      value: 'db, still',
+      fencingToken: first.fencingToken,
+    });
+    await h.until(first.resign());
+    await h.clock.advance(500);
+    expect(second.value?.held).toBe(true);
+    expect(await h.until(db.election('office').leader())).toMatchObject({ value: 'other' });
+    expect(await h.failure(first.proclaim('me again'))).toMatchObject({ code: 'LOCK_LOST' });
+    await other.close();
+  });
+
+  test('is observed: each leader, each value, and that there is none', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const seen: (string | null)[] = [];
+    const abort = new AbortController();
+    const observe = async (): Promise<void> => {
+      const leaders: AsyncIterable<Leader<string> | null> = other
+        .election('office')
+        .observe({ signal: abort.signal });
+      for await (const leader of leaders) seen.push(leader?.value ?? null);
+    };
+    const observing = watch(observe());
+    await h.clock.advance(500);
+    const leadership = await h.until(db.election('office').campaign('one'));
+    await h.clock.advance(500);
+    await h.until(leadership.proclaim('two'));
+    await h.clock.advance(500);
+    h.cluster.elect(null);
+    await h.clock.advance(8000);
+    h.cluster.elect('n3');
+    await h.clock.advance(1000);
+    await h.until(leadership.resign());
+    await h.clock.advance(500);
+    expect(seen).toEqual([null, 'one', 'two', null]);
+    abort.abort();
+    await h.clock.advance(10);
+    expect(observing).toMatchObject({ count: 1, error: null });
+  });
+});
