@@ -282,8 +282,20 @@ export class Engine implements Context {
   /** Reads state the level themselves. */
   #metaOf(answer: AnswerMeta, replica: string): Meta {
     const { seen } = this;
-    seen.note(answer.appliedIndex);
-    return { level: 'linearizable', replica, token: seen.tokenAt(answer.appliedIndex), ...answer };
+    const { term, revision, appliedIndex, stalenessMs, side } = answer;
+    seen.note(appliedIndex);
+    const token = seen.tokenAt(appliedIndex);
+    // Field by field: this is done for every answer, and spreading costs ten times as much.
+    return {
+      level: 'linearizable',
+      replica,
+      token,
+      term,
+      revision,
+      appliedIndex,
+      stalenessMs,
+      side,
+    };
   }
 
   #watchRead(call: PendingCall, limits: CallLimits): void {

@@ -17,6 +17,7 @@ export class ForwardedReads {
   #lastRequest: number;
   #size = 0;
   #asked: number[] = [];
+  #hurried = false;
   /** By request, oldest first. */
   readonly #requests = new Map<number, ForwardedRequest>();
 
@@ -29,7 +30,13 @@ export class ForwardedReads {
     return this.#size;
   }
 
-  ask(id: number): void {
+  /** One of those asked since the last request cannot wait for the leader's next heartbeats. */
+  get hurried(): boolean {
+    return this.#hurried;
+  }
+
+  ask(id: number, patient = false): void {
+    if (!patient) this.#hurried = true;
     this.#asked.push(id);
     this.#size += 1;
   }
@@ -40,6 +47,7 @@ export class ForwardedReads {
     this.#lastRequest += 1;
     this.#requests.set(this.#lastRequest, { ids: this.#asked, sentAtTick: tick });
     this.#asked = [];
+    this.#hurried = false;
     return this.#lastRequest;
   }
 
@@ -69,6 +77,7 @@ export class ForwardedReads {
     ids.push(...this.#asked);
     this.#requests.clear();
     this.#asked = [];
+    this.#hurried = false;
     this.#size = 0;
     return ids;
   }

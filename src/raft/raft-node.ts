@@ -218,7 +218,7 @@ function apply(state: RaftState, event: RaftEvent): void {
       propose(state, event.id, event.payload);
       break;
     case 'read':
-      askRead(state, event.id);
+      askRead(state, event.id, event.patient === true);
       break;
     case 'persisted':
       persisted(state, event.sequence);

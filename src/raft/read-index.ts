@@ -21,6 +21,7 @@ export class ReadRounds {
   #size = 0;
   /** Asked, and not yet part of a round. */
   #asked: ReadOrigin[] = [];
+  #hurried = false;
   readonly #batches: ReadBatch[] = [];
 
   /** The latest round. */
@@ -33,7 +34,13 @@ export class ReadRounds {
     return this.#size;
   }
 
-  ask(origin: ReadOrigin): void {
+  /** Somebody who has asked since the last round was started cannot wait for the next heartbeats. */
+  get hurried(): boolean {
+    return this.#hurried;
+  }
+
+  ask(origin: ReadOrigin, patient = false): void {
+    if (!patient) this.#hurried = true;
     this.#asked.push(origin);
     this.#size += 1;
   }
@@ -48,6 +55,7 @@ export class ReadRounds {
     this.#round += 1;
     this.#batches.push({ round: this.#round, index: commitIndex, origins: this.#asked });
     this.#asked = [];
+    this.#hurried = false;
     return true;
   }
 
@@ -72,6 +80,7 @@ export class ReadRounds {
     const origins = [...this.#batches.flatMap((batch) => batch.origins), ...this.#asked];
     this.#batches.length = 0;
     this.#asked = [];
+    this.#hurried = false;
     this.#size = 0;
     return origins;
   }

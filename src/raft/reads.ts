@@ -6,13 +6,13 @@ import type { RaftState } from './state.js';
 import type { LogIndex, ReadIndexReply, ReadIndexRequest } from './types.js';
 
 /** A client of this member asks for a read index. */
-export function askRead(state: RaftState, id: number): void {
+export function askRead(state: RaftState, id: number, patient = false): void {
   if (pendingReads(state) >= state.options.limits.pendingReadsMax) {
     refuseRead(state, id, 'overloaded');
   } else if (state.leadership !== null) {
-    state.leadership.reads.ask({ type: 'own', id });
+    state.leadership.reads.ask({ type: 'own', id }, patient);
   } else if (state.leader !== null) {
-    state.forwardedReads.ask(id);
+    state.forwardedReads.ask(id, patient);
   } else {
     refuseRead(state, id, 'no-leader');
   }
@@ -22,7 +22,8 @@ export function askRead(state: RaftState, id: number): void {
 export function handleReadIndexRequest(state: RaftState, message: ReadIndexRequest): void {
   if (state.leadership === null) return;
   if (pendingReads(state) >= state.options.limits.pendingReadsMax) return;
-  state.leadership.reads.ask({ type: 'member', member: message.from, request: message.request });
+  const { from: member, request, patient = false } = message;
+  state.leadership.reads.ask({ type: 'member', member, request }, patient);
 }
 
 export function handleReadIndexReply(state: RaftState, message: ReadIndexReply): void {
@@ -35,6 +36,7 @@ export function handleReadIndexReply(state: RaftState, message: ReadIndexReply):
 /** Sends one request for all reads of this step that a follower has to forward. */
 export function forwardReads(state: RaftState): void {
   if (state.leader === null || state.leadership !== null) return;
+  const { hurried } = state.forwardedReads;
   const request = state.forwardedReads.start(state.now);
   if (request === null) return;
   state.send({
@@ -43,6 +45,7 @@ export function forwardReads(state: RaftState): void {
     to: state.leader,
     term: state.currentTerm,
     request,
+    ...(hurried ? {} : { patient: true }),
   });
 }
 
@@ -58,7 +61,9 @@ export function startReadRound(state: RaftState, leadership: Leadership): void {
     for (const origin of leadership.reads.drain()) answerRead(state, origin, state.commitIndex);
     return;
   }
-  if (leadership.reads.start(state.commitIndex)) leadership.heartbeatDue = true;
+  const { hurried } = leadership.reads;
+  // Where nobody is in a hurry, the heartbeats that are due next carry the round.
+  if (leadership.reads.start(state.commitIndex) && hurried) leadership.heartbeatDue = true;
 }
 
 /** Answers the reads whose round a quorum has confirmed. */

@@ -165,6 +165,8 @@ export interface TimeoutNow extends Envelope {
 export interface ReadIndexRequest extends Envelope {
   readonly type: 'ReadIndex';
   readonly request: number;
+  /** The answer may wait for the next heartbeats that are sent anyway. */
+  readonly patient?: true;
 }
 
 export interface ReadIndexReply extends Envelope {
@@ -194,7 +196,12 @@ export type RaftEvent =
   /** Append this command. `id` is the shell's number; the answer is in `Ready.proposals`. */
   | { readonly type: 'propose'; readonly id: number; readonly payload: Uint8Array }
   /** At which index may a read that was asked now be served? Answer in `Ready.reads`. */
-  | { readonly type: 'read'; readonly id: number }
+  | {
+      readonly type: 'read';
+      readonly id: number;
+      /** It is no hurry: the next heartbeats that are sent anyway are early enough. */
+      readonly patient?: true;
+    }
   /** The write of `Ready.write` with this number, and all before it, is on disk. */
   | { readonly type: 'persisted'; readonly sequence: number }
   /** The state machine has applied through here: so far may the log be given up. */

@@ -95,7 +95,7 @@ function messageTuple(m: Message): unknown[] {
     case 'HeartbeatReply':
       return [HEARTBEAT_REPLY, m.term, m.readRound, m.leaseGranted, m.priority];
     case 'ReadIndex':
-      return [READ_INDEX, m.term, m.request];
+      return m.patient ? [READ_INDEX, m.term, m.request, true] : [READ_INDEX, m.term, m.request];
     case 'ReadIndexReply':
       return [READ_INDEX_REPLY, m.term, m.request, m.index];
     case 'TimeoutNow':
@@ -213,7 +213,12 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
         priority: check.count(t[4], 'HeartbeatReply priority'),
       };
     case READ_INDEX:
-      return { type: 'ReadIndex', ...envelope, request: check.count(t[2], 'ReadIndex request') };
+      return {
+        type: 'ReadIndex',
+        ...envelope,
+        request: check.count(t[2], 'ReadIndex request'),
+        ...(t[3] === true ? { patient: true } : {}),
+      };
     case READ_INDEX_REPLY:
       return {
         type: 'ReadIndexReply',

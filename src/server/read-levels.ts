@@ -5,7 +5,7 @@ import type { Limits } from '../base/limits.js';
 import type { LogIndex, MemberId, RaftEvent, ReadAnswer } from '../raft/types.js';
 import type { ReadLevel } from '../rpc/protocol.js';
 import { Freshness, type FreshnessFacts } from './freshness.js';
-import { behind, SessionWaits } from './session-waits.js';
+import { SessionWaits } from './session-waits.js';
 import { type ReadDone, WaitingReads } from './waiting-reads.js';
 
 export interface ReadLevelsOptions {
@@ -107,9 +107,11 @@ export class ReadLevels {
     this.#waiting.expire(appliedIndex);
     this.#sessions.expire(appliedIndex);
     if (!this.#freshness.tick()) return;
-    this.#ask((error) => {
+    const probed = (error: BalsaError | null): void => {
       if (error !== null) this.#freshness.probeFailed();
-    });
+    };
+    this.#waiting.add(probed, true);
+    this.#options.planTurn();
   }
 
   /** The replica stops. */
@@ -136,7 +138,10 @@ export class ReadLevels {
 
   #unreadable({ consistency, bound }: ReadLevel, error: BalsaError): BalsaError {
     if (error.code !== 'REPLICA_BEHIND') return error;
-    if (consistency === 'session') return behind(bound, 0);
+    if (consistency === 'session') {
+      const details = { ...error.details, needed: bound };
+      return new BalsaError('SESSION_BEHIND', error.message, { details, cause: error });
+    }
     return consistency === 'bounded' ? this.#tooOld(bound, error) : error;
   }
 

@@ -1,4 +1,4 @@
-import type { BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import { otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import { RaftNode } from '../raft/raft-node.js';
@@ -88,7 +88,7 @@ export function commandVersion(options: ReplicaOptions, node: RaftNode): number 
 export function makeProposals(
   options: ReplicaOptions,
   node: RaftNode,
-  logTimeMs: () => number,
+  logTimeMs: () => number | null,
 ): Proposals {
   const { id, limits, nameOf } = options;
   return new Proposals({
@@ -111,4 +111,8 @@ export function makeStateHashes(
       options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
     onDiverged,
   });
+}
+
+export function stopping(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the replica is stopping');
 }

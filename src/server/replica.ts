@@ -34,13 +34,14 @@ import {
   makeNode,
   makeProposals,
   makeStateHashes,
+  stopping,
 } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import type { StateHashes } from './state-hash.js';
 import type { StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
-import { type StateCheckpoint, sendByMember } from './transport.js';
+import { isNews, type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
 import { WatchHub } from './watch-hub.js';
 
@@ -87,8 +88,8 @@ export class Replica {
     this.#machine = options.machine;
     this.#store = options.vault.current;
     const { id, clock, limits, nameOf } = options;
-    this.#node = makeNode(options);
-    const node = this.#node;
+    const node = makeNode(options);
+    this.#node = node;
     this.#proposals = makeProposals(options, node, () => this.#duties.logTimeMs);
     this.#duties = new Duties({
       ...{ clock, limits, commandVersion: () => commandVersion(options, node) },
@@ -209,11 +210,10 @@ export class Replica {
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
   meta(boundMs = Number.POSITIVE_INFINITY): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
-    const { stalenessMs, side } = this.#reads.facts();
-    return {
-      ...{ term: this.#node.term, revision, appliedIndex, side },
-      stalenessMs: stalenessMs === null ? null : Math.min(stalenessMs, boundMs),
-    };
+    const { term } = this.#node;
+    const { stalenessMs: ageMs, side } = this.#reads.facts();
+    const stalenessMs = ageMs === null ? null : Math.min(ageMs, boundMs);
+    return { term, revision, appliedIndex, stalenessMs, side };
   }
 
   /** A message from another member. */
@@ -497,13 +497,4 @@ export class Replica {
     this.watches.stop(error);
     this.#options.afterTurn();
   }
-}
-
-/** Tells a follower the commit index and nothing else. */
-function isNews(message: Message): boolean {
-  return message.type === 'AppendEntries' && message.entries.length === 0;
-}
-
-function stopping(): BalsaError {
-  return new BalsaError('SHUTTING_DOWN', 'the replica is stopping');
 }

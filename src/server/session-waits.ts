@@ -71,7 +71,7 @@ export class SessionWaits {
 }
 
 /** @returns BalsaError `SESSION_BEHIND` */
-export function behind(needed: LogIndex, applied: LogIndex): BalsaError {
+function behind(needed: LogIndex, applied: LogIndex): BalsaError {
   const message =
     `the session token stands for entry ${needed}, and this replica has applied ${applied}; ` +
     'another one may have more';

@@ -27,3 +27,8 @@ export function sendByMember(transport: Transport, messages: readonly Message[])
   }
   for (const [member, list] of byMember) transport.send(member, list);
 }
+
+/** Tells a follower the commit index and nothing else. */
+export function isNews(message: Message): boolean {
+  return message.type === 'AppendEntries' && message.entries.length === 0;
+}

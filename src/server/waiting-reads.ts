@@ -38,6 +38,8 @@ export class WaitingReads {
   readonly #nameOf: (member: MemberId) => string;
   readonly #onConfirmed: (askedMs: number, index: LogIndex) => void;
   #queue: ReadDone[] = [];
+  /** One of the queue is more than a probe. */
+  #hurried = false;
   /** By id: the oldest come first. */
   readonly #asked = new Map<number, Asked>();
   /** Confirmed and waiting for apply; read indexes hardly ever come out of order. */
@@ -52,12 +54,14 @@ export class WaitingReads {
     this.#onConfirmed = options.onConfirmed ?? (() => {});
   }
 
-  add(done: ReadDone): void {
+  /** `patient`: it is no hurry, and nothing is to be sent for it that would not be sent anyway. */
+  add(done: ReadDone, patient = false): void {
     if (this.#count >= this.#limits.pendingReadsMax) {
       done(overloaded('pendingReadsMax'));
       return;
     }
     this.#count += 1;
+    if (!patient) this.#hurried = true;
     this.#queue.push(done);
   }
 
@@ -77,7 +81,9 @@ export class WaitingReads {
     const id = this.#nextId++;
     this.#asked.set(id, { sinceMs: this.#clock.monotonicMs(), reads: this.#queue });
     this.#queue = [];
-    return [{ type: 'read', id }];
+    const hurried = this.#hurried;
+    this.#hurried = false;
+    return [hurried ? { type: 'read', id } : { type: 'read', id, patient: true }];
   }
 
   answered(answer: ReadAnswer, appliedIndex: LogIndex): void {

@@ -44,6 +44,15 @@ export interface ExecutorParts {
   readonly bounds: ExecutorBounds;
 }
 
+/** A transaction of which is known which steps are taken. */
+interface DecidedTxn {
+  readonly type: 'decided';
+  readonly succeeded: boolean;
+  readonly steps: readonly DecidedStep[];
+}
+
+type DecidedStep = Exclude<TxnStep, TxnOperation> | DecidedTxn;
+
 /** Writes of one transaction: their number in it takes two bytes. */
 const TXN_WRITES_MAX = 0xffff;
 
@@ -107,7 +116,7 @@ export class Executor {
         return this.#bounded(() => this.#inGroup(() => this.#deleteRange(operation)));
       case 'txn':
         return this.#bounded(() =>
-          this.#inGroup(() => this.#inJournal(() => this.#txn(operation))),
+          this.#inGroup(() => this.#inJournal(() => this.#txn(this.#decide(operation)))),
         );
       default:
         return this.#manage(operation);
@@ -243,13 +252,21 @@ export class Executor {
 
   // ---------------------------------------------------------------- transactions
 
-  #txn({ compares, success, failure }: TxnOperation): WriteResult {
+  /** As etcd: all comparisons, those of nested transactions too, are made before anything is written. */
+  #decide({ compares, success, failure }: TxnOperation): DecidedTxn {
     const succeeded = compares.every((compare) => holds(compare, this.#keyspace, this.#ranges));
-    const results = (succeeded ? success : failure).map((step) => this.#step(step));
+    const steps = (succeeded ? success : failure).map((step) =>
+      step.type === 'txn' ? this.#decide(step) : step,
+    );
+    return { type: 'decided', succeeded, steps };
+  }
+
+  #txn({ succeeded, steps }: DecidedTxn): WriteResult {
+    const results = steps.map((step) => this.#step(step));
     return { type: 'txn', revision: this.#keyspace.revision, succeeded, results };
   }
 
-  #step(step: TxnStep): WriteResult | ReadResult {
+  #step(step: DecidedStep): WriteResult | ReadResult {
     switch (step.type) {
       case 'put':
         return this.#put(step);
@@ -259,7 +276,7 @@ export class Executor {
         return this.#deleteRange(step);
       case 'read':
         return this.#read(step);
-      case 'txn':
+      case 'decided':
         return this.#txn(step);
       default:
         return unreachable(step);
@@ -372,7 +389,8 @@ export class Executor {
       );
     }
     const oldest = this.#compaction.compactedRevision;
-    if (revision < oldest) {
+    // As etcd: what is compacted already is an error, also when nothing would be lost.
+    if (revision <= oldest) {
       throw new Refusal(
         'COMPACTED',
         `the history before revision ${oldest} has been compacted already`,

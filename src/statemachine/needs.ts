@@ -32,6 +32,7 @@ export class NeedsBuilder {
   #ranges: OpenRange[] | null = null;
   #leases: Set<number> | null = null;
   #prefixes: OpenRange[] | null = null;
+  readonly #removed = new Set<string>();
   #sweepRecords = 0;
   #isCompacted = false;
   readonly #isCounted: (operation: NamespaceSetOperation) => boolean;
@@ -64,12 +65,12 @@ export class NeedsBuilder {
         case 'lease-revoke':
           this.#addLeases([operation.lease]);
           break;
-        case 'namespace-set': {
-          if (this.#isCounted(operation)) break;
-          this.#prefixes ??= [];
-          this.#prefixes.push({ from: operation.prefix, to: prefixEnd(operation.prefix) });
+        case 'namespace-remove':
+          this.#removed.add(operation.name);
           break;
-        }
+        case 'namespace-set':
+          this.#addNamespace(operation);
+          break;
         default:
           break;
       }
@@ -88,6 +89,13 @@ export class NeedsBuilder {
       sweepRecords,
       isCompacted: this.#isCompacted,
     };
+  }
+
+  #addNamespace(operation: NamespaceSetOperation): void {
+    // One that is removed before, by the same entry, is counted anew.
+    if (this.#isCounted(operation) && !this.#removed.has(operation.name)) return;
+    this.#prefixes ??= [];
+    this.#prefixes.push({ from: operation.prefix, to: prefixEnd(operation.prefix) });
   }
 
   #addTxn({ compares, success, failure }: TxnOperation): void {

@@ -45,8 +45,7 @@ export class RangeView {
 
   /** The keys that begin with the prefix of a new namespace, as the store had them. */
   prefix(prefix: Uint8Array): FoundKeys {
-    // Not read: the namespace was there before the entry, and has been removed by it.
-    return this.#ahead?.prefix(prefix) ?? { type: 'not-read' };
+    return this.ahead.prefix(prefix);
   }
 
   /** Counts keys that an operation looks at. */

@@ -108,7 +108,7 @@ export const LEVEL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/client/engine.ts',
-        find: '    seen.note(answer.appliedIndex);\n',
+        find: '    seen.note(appliedIndex);\n',
         replace: '',
       },
     ],

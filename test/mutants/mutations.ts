@@ -4,6 +4,7 @@ import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
 import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
+import { STORE_MUTATIONS } from './mutations-store.js';
 
 export const MUTATIONS: readonly Mutation[] = [
   ...CONSENSUS_MUTATIONS,
@@ -11,4 +12,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...STORAGE_MUTATIONS,
   ...CLIENT_MUTATIONS,
   ...LEVEL_MUTATIONS,
+  ...STORE_MUTATIONS,
 ];

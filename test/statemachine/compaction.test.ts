@@ -47,8 +47,9 @@ describe('compaction', () => {
   test('of the future and of what is compacted is refused', async () => {
     const replica = await Replica.start();
     await replica.do(put('a', '1'), put('a', '2'));
-    const said = await replica.do(compact(3), compact(2), compact(1), compact(2));
-    expect(sayAll(said)).toEqual(['FUTURE_REVISION', 'done@2', 'COMPACTED', 'done@2']);
+    const said = await replica.do(compact(3), compact(1), compact(1), compact(2), compact(1));
+    const again = 'COMPACTED';
+    expect(sayAll(said)).toEqual(['FUTURE_REVISION', 'done@2', again, 'done@2', again]);
   });
 
   test('that the leader asks for does what it can and is never an error', async () => {

@@ -1,19 +1,18 @@
-import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
+import type { WriteBatch, WriteOperation } from '../../src/base/operation.js';
+import type { SystemOperation } from '../../src/statemachine/types.js';
+import { type ModelResult, NaiveStore, type StoreBounds } from './naive-store.js';
 
-export interface Held {
-  readonly value: string;
-  readonly create: number;
-  readonly mod: number;
-  readonly version: number;
+export interface ModelBounds extends StoreBounds {
+  readonly sessionsMax: number;
+  readonly sessionIdleMsMax: number;
+  readonly batchesPerSessionMax: number;
 }
-
-type Snapshot = ReadonlyMap<string, Held>;
 
 interface ModelSession {
   readonly id: string;
   last: number;
   acknowledged: number;
-  readonly answers: Map<number, string>;
+  readonly answers: Map<number, readonly ModelResult[]>;
   activeIndex: number;
   activeMs: number;
 }
@@ -23,47 +22,49 @@ export interface ModelBatch extends Omit<WriteBatch, 'operations' | 'sessionId'>
   readonly operations: readonly WriteOperation[];
 }
 
+export type ModelAnswer =
+  | { readonly ok: true; readonly repeated: boolean; readonly results: readonly ModelResult[] }
+  | { readonly ok: false; readonly code: string; readonly outcome: string };
+
 /**
- * What the state machine should do, written without any regard to cost: a whole copy of the store for
- * each revision, sessions in a list.
+ * What the state machine should do with the log, written without any regard to cost: sessions in a list,
+ * each with its answers, and a {@link NaiveStore}.
  */
 export class NaiveModel {
-  readonly snapshots: Snapshot[] = [new Map()];
+  readonly store: NaiveStore;
   sessions: ModelSession[] = [];
   index = 0;
-  timeMs = 0;
   forgottenThrough = 0;
 
-  constructor(
-    readonly bounds: {
-      sessionsMax: number;
-      sessionIdleMsMax: number;
-      batchesPerSessionMax: number;
-    },
-  ) {}
-
-  get revision(): number {
-    return this.snapshots.length - 1;
+  constructor(readonly bounds: ModelBounds) {
+    this.store = new NaiveStore(bounds);
   }
 
-  get latest(): Snapshot {
-    return this.snapshots[this.revision] ?? new Map();
-  }
-
-  noop(): void {
+  /** An entry that holds no command. */
+  other(): void {
     this.index += 1;
   }
 
-  command(timeMs: number, batches: readonly ModelBatch[]): string[] {
+  command(
+    timeMs: number,
+    batches: readonly ModelBatch[],
+    system: readonly SystemOperation[] = [],
+  ): ModelAnswer[] {
     this.index += 1;
-    this.timeMs = Math.max(this.timeMs, timeMs);
+    this.store.beginEntry(timeMs);
     while (this.#oldestIsIdle()) this.#forgetOldest();
+    for (const operation of system) {
+      if (operation.type === 'expire') this.store.expire(operation.leases);
+      // Refused like one of a client, but nobody is told. A sweep cannot be seen.
+      if (operation.type === 'compact') this.store.operation(operation);
+    }
     return batches.map((one) => this.#batch(one));
   }
 
   #oldestIsIdle(): boolean {
     const oldest = this.sessions[0];
-    return oldest !== undefined && this.timeMs - oldest.activeMs > this.bounds.sessionIdleMsMax;
+    const idleMs = this.store.timeMs - (oldest?.activeMs ?? this.store.timeMs);
+    return idleMs > this.bounds.sessionIdleMsMax;
   }
 
   #forgetOldest(): void {
@@ -71,11 +72,11 @@ export class NaiveModel {
     this.forgottenThrough = Math.max(this.forgottenThrough, gone?.activeIndex ?? 0);
   }
 
-  #batch(one: ModelBatch): string {
+  #batch(one: ModelBatch): ModelAnswer {
     let found = this.sessions.find((each) => each.id === one.id);
     if (found === undefined) {
-      if (one.bornIndex < this.forgottenThrough) return 'SESSION_EXPIRED not-applied';
-      if (one.sequence !== 1) return 'SESSION_GAP not-applied';
+      if (one.bornIndex < this.forgottenThrough) return refused('SESSION_EXPIRED', 'not-applied');
+      if (one.sequence !== 1) return refused('SESSION_GAP', 'not-applied');
       if (this.sessions.length === this.bounds.sessionsMax) this.#forgetOldest();
       found = {
         id: one.id,
@@ -86,25 +87,17 @@ export class NaiveModel {
         activeMs: 0,
       };
     }
-    if (one.sequence > found.last + 1) return 'SESSION_GAP not-applied';
-    const again = one.sequence <= found.last;
-    if (again && !found.answers.has(one.sequence)) return 'SESSION_EXPIRED unknown';
-    if (!again) this.#applyNew(found, one);
-    const answer = found.answers.get(one.sequence);
+    if (one.sequence > found.last + 1) return refused('SESSION_GAP', 'not-applied');
+    const repeated = one.sequence <= found.last;
+    if (!repeated) {
+      found.last = one.sequence;
+      const results = one.operations.map((operation) => this.store.operation(operation));
+      found.answers.set(one.sequence, results);
+    }
+    const results = found.answers.get(one.sequence);
+    if (results === undefined) return refused('SESSION_EXPIRED', 'unknown');
     this.#touch(found, one);
-    return again ? `again ${answer}` : `${answer}`;
-  }
-
-  #applyNew(session: ModelSession, one: ModelBatch): void {
-    session.last = one.sequence;
-    const words = one.operations.map((operation) => {
-      const result = this.#operation(operation);
-      if (result.type === 'put') return `put@${result.revision}`;
-      return result.type === 'delete'
-        ? `delete@${result.revision}:${result.deleted}`
-        : JSON.stringify(result);
-    });
-    session.answers.set(one.sequence, words.join(' '));
+    return { ok: true, repeated, results };
   }
 
   #touch(session: ModelSession, one: ModelBatch): void {
@@ -115,32 +108,11 @@ export class NaiveModel {
       if (sequence <= session.acknowledged || tooOld) session.answers.delete(sequence);
     }
     session.activeIndex = this.index;
-    session.activeMs = this.timeMs;
+    session.activeMs = this.store.timeMs;
     this.sessions = [...this.sessions.filter((each) => each !== session), session];
   }
+}
 
-  #operation(operation: WriteOperation): WriteResult {
-    if (operation.type !== 'put' && operation.type !== 'delete') {
-      throw new Error(`the model does not know ${operation.type}`);
-    }
-    const key = Buffer.from(operation.key).toString();
-    const before = this.latest.get(key);
-    if (operation.type === 'delete' && before === undefined) {
-      return { type: 'delete', revision: this.revision, deleted: 0 };
-    }
-    const next = new Map(this.latest);
-    const revision = this.revision + 1;
-    this.snapshots.push(next);
-    if (operation.type === 'delete') {
-      next.delete(key);
-      return { type: 'delete', revision, deleted: 1 };
-    }
-    next.set(key, {
-      value: Buffer.from(operation.value ?? '').toString(),
-      create: before?.create ?? revision,
-      mod: revision,
-      version: (before?.version ?? 0) + 1,
-    });
-    return { type: 'put', revision };
-  }
+function refused(code: string, outcome: string): ModelAnswer {
+  return { ok: false, code, outcome };
 }

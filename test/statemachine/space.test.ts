@@ -194,12 +194,17 @@ describe('a namespace', () => {
     expect(used(replica)).toEqual(['new 19/0 2']);
   });
 
-  test('that was removed in the same entry is not made again in it', async () => {
+  test('that was removed by the same entry is made again in it, and counted anew', async () => {
     const replica = await Replica.start();
-    await replica.do(namespace('app', 'app/'));
-    const said = await replica.do(removal('app'), namespace('app', 'app/'));
-    expect(sayAll(said)).toEqual(['done@0', 'OVERLOADED']);
-    expect(sayAll(await replica.do(namespace('app', 'app/')))).toEqual(['done@0']);
+    await replica.do(namespace('app', 'app/'), put('app/1', '12345'));
+    const said = await replica.do(
+      removal('app'),
+      put('app/2', '1'),
+      namespace('app', 'app/'),
+      namespace('other', 'app/'),
+    );
+    expect(sayAll(said)).toEqual(['done@1', 'put@2', 'done@2', 'NAMESPACE_CONFLICT']);
+    expect(used(replica)).toEqual(['app 16/0 2']);
   });
 
   test('is one of namespacesMax', async () => {

@@ -234,16 +234,16 @@ describe('a transaction', () => {
     expect(await machine.keysOfLease(2)).toEqual([]);
   });
 
-  test('in another one sees what was written, compares when it is reached, shares the revision', async () => {
+  test('in another one compares before anything is written, reads what was, shares the revision', async () => {
     const replica = await Replica.start();
     await replica.do(put('a', '1'));
     const inner = txn(
-      [when('a', 'value', '=', '2'), when('a', 'modRevision', '=', 2)],
-      [readKey('a'), step('b', 'inner')],
+      [when('a', 'value', '=', '1'), when('a', 'modRevision', '=', 1)],
+      [readKey('a'), step('b', 'inner'), txn([when('b', 'version', '=', 0)], [readKey('b')])],
       [step('c', 'no')],
     );
     const said = await ask(replica, txn([when('a', 'value', '=', '1')], [step('a', '2'), inner]));
-    expect(said).toBe('then@2(put@2, then@2(read[a=2@2]:1, put@2))');
+    expect(said).toBe('then@2(put@2, then@2(read[a=2@2]:1, put@2, then@2(read[b=inner@2]:1)))');
     expect(await replica.items()).toEqual(['a=2', 'b=inner']);
   });
 

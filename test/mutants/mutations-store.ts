@@ -1,0 +1,218 @@
+import type { Mutation } from './mutation.js';
+
+const MODEL = ['test/statemachine/model.test.ts'];
+const OURS = 'a plausible slip in our own code';
+
+/** What the log means: keys with their history, transactions, leases, compaction, namespaces. */
+export const STORE_MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'skip-pointer-past-the-revision',
+    bug: 'A read at a revision follows a skip pointer to the write of just that revision, and gives the one before.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/key-chain.ts',
+        find: 'newer = skip.revision > revision ? skip : previous;',
+        replace: 'newer = skip.revision >= revision ? skip : previous;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'deletion-at-the-compacted-revision-swept',
+    bug: 'A watch that begins at the compacted revision is not told of the deletion there.',
+    history: 'etcd#18089, etcd#19179',
+    edits: [
+      {
+        file: 'src/statemachine/compaction.ts',
+        find: "type !== 'tombstone' || position.revision >= this.#compactedRevision",
+        replace: "type !== 'tombstone' || position.revision > this.#compactedRevision",
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'old-compacted-revision-not-swept-again',
+    bug: 'A deletion at a revision that was once the compacted one stays for ever.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/compaction.ts',
+        find: 'if (comparePositions(this.#cursor, again) > 0) this.#cursor = again;',
+        replace: 'if (comparePositions(this.#cursor, again) < 0) this.#cursor = again;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'key-record-kept-behind-its-history',
+    bug: 'A key that was deleted and swept is still known, with pointers to what is gone.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/compaction.ts',
+        find: '      keyspace.removeKey(target);',
+        replace: '      keyspace.target(key);',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'swept-key-in-the-cache',
+    bug: 'A replica that was not restarted goes on to know a key that was swept: replicas differ.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/keyspace.ts',
+        find: 'if (record === null) this.#known.delete(mapKey);',
+        replace: 'if (record === null) continue;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'refused-transaction-takes-space',
+    bug: 'A transaction that was refused in its middle is still counted in the space that is used.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/keyspace.ts',
+        find: '      this.#spaceBytes = space;\n',
+        replace: '',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'refused-transaction-hangs-keys-on-a-lease',
+    bug: 'A key that a refused transaction would have hung on a lease goes when the lease ends.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/leases.ts',
+        find: '      if (before === undefined) changes.delete(mapKey);\n',
+        replace: '      if (before === undefined) return;\n',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'expiry-does-not-look-again',
+    bug: 'An old leader ends a lease that was kept alive since.',
+    history: 'etcd#12528, etcd#15247',
+    edits: [
+      {
+        file: 'src/statemachine/executor.ts',
+        find: 'if (record === null || record.deadlineMs > this.#timeMs) continue;',
+        replace: 'if (record === null) continue;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'key-stays-on-its-old-lease',
+    bug: 'A key that was put again without its lease, or on another one, still goes with the old one.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/executor.ts',
+        find: '    if (before !== 0) this.#leases.detach(before, target);\n',
+        replace: '',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'lease-id-given-twice',
+    bug: 'After a restart the state machine chooses ids of leases that it has chosen before.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/leases.ts',
+        find: '    this.#lastId = lastId;',
+        replace: '    this.#lastId = lastId * 0;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'log-time-goes-back',
+    bug: 'The clock of a new leader that is behind sets back the time by which leases and sessions end.',
+    history: 'thesis, section 6.3',
+    edits: [
+      {
+        file: 'src/statemachine/state-machine.ts',
+        find: 'this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);',
+        replace: 'this.#logTimeMs = command.timeMs;',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'range-deletion-at-many-revisions',
+    bug: 'The keys of a deleted range go one revision after the other, so that half of it can be seen.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/executor.ts',
+        find: 'return this.#bounded(() => this.#inGroup(() => this.#deleteRange(operation)));',
+        replace: 'return this.#bounded(() => this.#deleteRange(operation));',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'ranges-of-an-entry-miss-its-own-writes',
+    bug: 'A range in a transaction gives what the key was before the entry, although it was written since.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/range-view.ts',
+        find: '      if (changed[next] === mapKey) continue;\n',
+        replace: '',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'deletions-not-counted-in-namespaces',
+    bug: 'The use of a namespace never shrinks.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/executor.ts',
+        find: '    this.#count(target, null);\n',
+        replace: '',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+  {
+    name: 'history-page-skips-a-revision',
+    bug: 'A page of the history that ends early says that the next one begins one revision too late.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/write-history.ts',
+        find: 'return { events: this.#events, nextRevision: event.revision };',
+        replace: 'return { events: this.#events, nextRevision: event.revision + 1 };',
+      },
+    ],
+    rules: MODEL,
+    seedsMax: 0,
+  },
+];
