@@ -1,6 +1,14 @@
-import type { ConsistencyOption, Meta } from '../../src/client/client.js';
+import { type ConsistencyOption, type Meta, op } from '../../src/client/client.js';
 import type { Client } from '../../src/client/kv-client.js';
 import type { Guarantee } from './types.js';
+
+/** What the majority has, and who is cut off from it has not. */
+export interface Latest {
+  readonly token: string;
+  readonly revision: number;
+  /** Granted just now, for whoever wants to revoke one. */
+  readonly lease: number;
+}
 
 /** Where and when a call is made. */
 export interface Situation {
@@ -12,15 +20,24 @@ export interface Situation {
   /** Revision at which `key` was put. */
   readonly revision: number;
   /** The latest that anybody has been told: the majority has it, and who is cut off from it has not. */
-  readonly latest: { readonly token: string; readonly revision: number };
+  readonly latest: Latest;
+  /** Lives as long as the test. */
+  readonly lease: number;
+  /** Reads below {@link revision} are refused from here down. */
+  readonly compacted: number;
 }
 
 /** What a served call has given. */
 export interface Answer {
-  readonly meta: Meta;
+  /** `null`: what is given has none, e.g. a lock. */
+  readonly meta: Meta | null;
   readonly value: string | null;
 }
 
+const NOTHING: Answer = { meta: null, value: null };
+
+/** So long that none expires while a test runs. */
+export const LEASE_MS = 600_000;
 export const VALUE_BEFORE = 'from before the cut';
 /** So long that no test outlasts it. */
 export const BOUND_LONG_MS = 600_000;
@@ -35,6 +52,7 @@ const LEVELS: Readonly<Record<string, (situation: Situation) => ConsistencyOptio
   bounded: () => ({ bounded: BOUND_LONG_MS }),
   'bounded-late': () => ({ bounded: BOUND_SHORT_MS }),
   at: ({ revision }) => ({ at: revision }),
+  'at-compacted': ({ compacted }) => ({ at: compacted }),
   'at-ahead': ({ latest }) => ({ at: latest.revision }),
   any: () => 'any',
   'ap-local': () => 'ap-local',
@@ -63,6 +81,35 @@ const PROBES: Readonly<Record<string, Probe>> = {
       return { meta, value: value.toString() };
     }
     throw new Error(`the range of ${key} at ${row} is empty`);
+  },
+  async count(situation, row) {
+    const { db, key } = situation;
+    const { meta } = await db.count({ prefix: key, consistency: levelOf(row, situation) });
+    return { meta, value: null };
+  },
+  async txn({ db, freshKey }) {
+    const { meta } = await db.txn().do(op.put(freshKey, 'x'), op.get(freshKey)).commit();
+    return { meta, value: null };
+  },
+  async cas({ db, freshKey }) {
+    const { meta } = await db.cas(freshKey, { expected: 'absent', value: 'x' });
+    return { meta, value: null };
+  },
+  async lease({ db }) {
+    await db.lease({ ttlMs: LEASE_MS, keepAlive: false });
+    return NOTHING;
+  },
+  async 'keep-alive'({ db, lease }) {
+    await db.leases.keepAlive(lease);
+    return NOTHING;
+  },
+  async revoke({ db, latest }) {
+    await db.leases.revoke(latest.lease);
+    return NOTHING;
+  },
+  async lock({ db, freshKey }) {
+    await using _lock = await db.lock(freshKey, { ttlMs: LEASE_MS });
+    return NOTHING;
   },
   async watch({ db, key }, row) {
     await using watch = db.watch({

@@ -11,7 +11,7 @@ const NO_QUORUM: Ending = { served: false, code: 'NO_QUORUM', outcome: null };
 const NOT_APPLIED: Ending = { served: false, code: 'NO_QUORUM', outcome: 'not-applied' };
 const UNKNOWN: Ending = { served: false, code: 'NO_QUORUM', outcome: 'unknown' };
 
-const READS = ['get', 'range'];
+const READS = ['get', 'range', 'count'];
 
 const WRITE = {
   level: null,
@@ -27,6 +27,25 @@ const EXACTLY_ONCE = [
   '`test/whole/crash.test.ts` a cluster of real processes under load › applies nothing twice that was replicated but not answered when a replica died',
 ];
 
+const TXN = [
+  '`test/client/txn.test.ts` a transaction › does all of its first branch at one revision when every condition holds',
+];
+
+const LEASE = [
+  '`test/statemachine/leases.test.ts` the end of a lease › does not come before its deadline in log time, whatever a leader asks',
+  '`test/statemachine/leases.test.ts` a lease › takes all its keys with it when it is revoked, at one revision',
+];
+
+const LOCK = [
+  '`test/whole/guarantees.test.ts` a lock whose holder is cut off › is lost by the clock of its holder before another one has it, with a higher fencing token',
+  '`test/client/locks.test.ts` a lock › is held by one at a time, in the order of asking, with rising fencing tokens',
+  '`test/client/locks.test.ts` a lock › whose lease cannot be kept is lost, before anybody else has it',
+];
+
+const COMPACTED = [
+  '`test/statemachine/compaction.test.ts` compaction › refuses reads before its revision at once, and serves those from it on',
+];
+
 const WRITES: readonly Guarantee[] = [
   {
     ...WRITE,
@@ -36,6 +55,31 @@ const WRITES: readonly Guarantee[] = [
       'on a majority of the disks and applied when it is answered; applied once; linearizable',
     inReadme: true,
     shownBy: EXACTLY_ONCE,
+  },
+  {
+    ...WRITE,
+    id: 'txn',
+    operations: ['txn', 'cas'],
+    promise: 'all of it at one revision, or nothing; its conditions hold at that moment',
+    inReadme: true,
+    shownBy: TXN,
+  },
+  {
+    ...WRITE,
+    id: 'lease',
+    operations: ['lease', 'keep-alive', 'revoke'],
+    promise:
+      'the keys of a lease go together, at one revision, and never before its time, whoever leads',
+    inReadme: true,
+    shownBy: LEASE,
+  },
+  {
+    ...WRITE,
+    id: 'lock',
+    operations: ['lock'],
+    promise: 'each holder has a higher fencing token than all before it',
+    inReadme: true,
+    shownBy: LOCK,
   },
   {
     ...WRITE,
@@ -151,6 +195,18 @@ const READ_LEVELS: readonly Guarantee[] = [
     shownBy: [
       '`test/statemachine/state-machine.test.ts` revisions (as in etcd) › of the future are refused',
     ],
+  },
+  {
+    id: 'at-compacted',
+    operations: READS,
+    level: 'at',
+    when: 'the revision was compacted',
+    promise: 'never something else instead',
+    majority: { served: false, code: 'COMPACTED', outcome: null },
+    minority: { served: false, code: 'COMPACTED', outcome: null },
+    pacelc: 'PA/EL',
+    inReadme: false,
+    shownBy: COMPACTED,
   },
   {
     id: 'any',

@@ -1,7 +1,14 @@
 import { asBalsaError } from '../../src/base/errors.js';
 import type { Client } from '../../src/client/kv-client.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { type Answer, probe, type Situation, VALUE_BEFORE } from '../guarantees/probes.js';
+import {
+  type Answer,
+  type Latest,
+  LEASE_MS,
+  probe,
+  type Situation,
+  VALUE_BEFORE,
+} from '../guarantees/probes.js';
 import type { Ending, Guarantee, Observation, Place } from '../guarantees/types.js';
 import { Load } from './support.js';
 
@@ -9,6 +16,9 @@ import { Load } from './support.js';
 const TIMEOUT_MS = 4000;
 /** Of the probes: the one key that is there before the cut. */
 const KEY = 'kept';
+
+/** What every probe may use. */
+type Given = Pick<Situation, 'key' | 'revision' | 'compacted' | 'lease'>;
 
 /** Where the old leader ends up. */
 export type LeaderSide = Place;
@@ -23,7 +33,7 @@ export class PartedCluster implements AsyncDisposable {
   readonly clients: Readonly<Record<Place, Client>>;
   readonly load: Load;
   readonly #loader: Client;
-  readonly #revision: number;
+  readonly #given: Given;
   #calls = 0;
 
   private constructor(parts: {
@@ -31,13 +41,13 @@ export class PartedCluster implements AsyncDisposable {
     readonly members: Readonly<Record<Place, readonly string[]>>;
     readonly clients: Readonly<Record<Place, Client>>;
     readonly loader: Client;
-    readonly revision: number;
+    readonly given: Given;
   }) {
     this.cluster = parts.cluster;
     this.members = parts.members;
     this.clients = parts.clients;
     this.#loader = parts.loader;
-    this.#revision = parts.revision;
+    this.#given = parts.given;
     this.load = new Load(parts.loader, { outstanding: 2 });
   }
 
@@ -53,11 +63,14 @@ export class PartedCluster implements AsyncDisposable {
       majority: await cluster.connectFrom('majority', { timeoutMs: TIMEOUT_MS }),
     };
     const loader = await cluster.connectFrom('load');
+    const { revision: compacted } = await clients.minority.put(KEY, 'long gone');
     const { revision } = await clients.minority.put(KEY, VALUE_BEFORE);
-    await clients.majority.get(KEY);
+    await clients.majority.compact(revision);
+    const { id } = await clients.majority.lease({ ttlMs: LEASE_MS, keepAlive: false });
     await cluster.waitForEqual();
     return new PartedCluster({
-      ...{ cluster, clients, loader, revision },
+      ...{ cluster, clients, loader },
+      given: { key: KEY, revision, compacted, lease: id },
       members: { minority, majority },
     });
   }
@@ -99,17 +112,14 @@ export class PartedCluster implements AsyncDisposable {
   }
 
   /** What is told to whoever has heard of everything. */
-  async latest(): Promise<Situation['latest']> {
+  async latest(): Promise<Latest> {
     const { meta, revision } = await this.clients.majority.put('latest', 'x');
-    return { token: meta.token, revision };
+    const { id } = await this.clients.majority.lease({ ttlMs: LEASE_MS, keepAlive: false });
+    return { token: meta.token, revision, lease: id };
   }
 
   /** Tries all rows, all in this turn. */
-  observe(
-    place: Place,
-    rows: readonly Guarantee[],
-    latest: Situation['latest'],
-  ): Promise<Observation[]> {
+  observe(place: Place, rows: readonly Guarantee[], latest: Latest): Promise<Observation[]> {
     const calls = rows.flatMap((row) =>
       row.operations.map((operation) => this.#try(place, row, operation, latest)),
     );
@@ -132,12 +142,12 @@ export class PartedCluster implements AsyncDisposable {
     place: Place,
     row: Guarantee,
     operation: string,
-    latest: Situation['latest'],
+    latest: Latest,
   ): Promise<Observation> {
     this.#calls += 1;
     const startedMs = performance.now();
     const result = await probe(row, operation, {
-      ...{ db: this.clients[place], key: KEY, revision: this.#revision, latest },
+      ...{ ...this.#given, db: this.clients[place], latest },
       freshKey: `probe/${this.#calls}`,
     }).then(answered, refused);
     const tookMs = Math.round(performance.now() - startedMs);
@@ -148,6 +158,7 @@ export class PartedCluster implements AsyncDisposable {
 type Result = Pick<Observation, 'ending' | 'meta' | 'value'>;
 
 function answered({ meta, value }: Answer): Result {
+  if (meta === null) return { ending: { served: true }, meta, value };
   const { level, replica, side, stalenessMs, revision, token } = meta;
   const observed = { level, replica, side, stalenessMs, revision, token };
   return { ending: { served: true }, meta: observed, value };
