@@ -21,6 +21,10 @@ const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: st
   dataFolder: ['--data <folder>', 'folder for the log and the state (default: balsa-data/NAME)'],
   listen: ['--listen <host:port>', 'where to listen (default: the own address in members)'],
   advertise: ['--advertise <host:port>', 'what others are told (default: as in members)'],
+  routes: [
+    '--routes <name=host:port,...>',
+    'dial these members there, through a tunnel or proxy (default: at their address)',
+  ],
   cluster: ['--cluster <name>', 'name of the cluster (default: balsa)'],
   join: ['--join', 'with a new folder: wait until cluster add lets it into a cluster that exists'],
   reseed: ['--reseed', 'if the data is damaged: move it aside and get it anew from the others'],

@@ -17,6 +17,9 @@ const STAGGER_MS = 100;
  */
 const PROBE_MS = 500;
 
+/** No leader for so long: that is no election any more, but a majority that is missing. */
+const LEADERLESS_MS = 1000;
+
 /** A leader that was silent for this long with requests open may be hung: others are asked. */
 const SILENCE_MS = 1000;
 
@@ -64,8 +67,10 @@ export class Connection {
   #leads = false;
   /** The leader as it was named last, by whomever. */
   #leader: string | null = null;
-  /** The link leads, but is silent. */
+  /** The link is silent although something was asked. */
   #suspect = false;
+  /** The replica of the link does not lead, and lacks what was asked for. */
+  #lagging = false;
   #members: readonly MemberAddress[] = [];
   #sessionId: Uint8Array;
   #clusterId: string | null;
@@ -124,9 +129,16 @@ export class Connection {
     this.#lost(this.#link, this.#place, reason);
   }
 
-  /** The replica has not heard enough: if it does not lead either, another one is looked for. */
-  lags(reason: BalsaError): void {
-    if (!this.#leads && this.#settings.followLeader) this.leave(reason);
+  /**
+   * The replica has not heard enough: if it does not lead either, another one is looked for. It is kept until
+   * one is found: what it can serve is served meanwhile, and in a minority there may be no better one.
+   */
+  lags(): void {
+    if (this.#link === null || this.#leads || !this.#settings.followLeader) return;
+    if (this.#lagging) return;
+    this.#lagging = true;
+    this.#nextProbeMs = Number.NEGATIVE_INFINITY;
+    this.#advance();
   }
 
   /** A new session: it needs a new stream, since the hello binds a stream to its session. */
@@ -144,7 +156,7 @@ export class Connection {
     this.#watchdog = this.#env.clock.setTimer(SILENCE_MS, () => {
       this.#watchdog = null;
       if (this.#closed || !this.#handlers.isWaiting()) return;
-      if (link === this.#link && this.#leads && link.heardMs < sentMs) this.#doubt();
+      if (link === this.#link && link.heardMs < sentMs) this.#doubt();
       this.expectAnswer();
     });
   }
@@ -169,7 +181,8 @@ export class Connection {
     const wasUp = this.#link !== null || this.#wasUpMs >= sinceMs;
     if (!wasUp) return { code: 'UNREACHABLE', why: `no endpoint answers (${this.describe()})` };
     const wasReady = this.ready || this.#wasReadyMs >= sinceMs;
-    if (needsLeader && !wasReady) {
+    const isLeaderless = !this.ready && this.#nowMs() - this.#wasReadyMs >= LEADERLESS_MS;
+    if (needsLeader && (!wasReady || isLeaderless)) {
       return { code: 'NO_QUORUM', why: `no leader was found (${this.describe()})` };
     }
     return {
@@ -284,16 +297,20 @@ export class Connection {
     const leads = hello.leader === hello.replica;
     if (!leads) this.#setBack(endpoint);
     if (hello.leader !== null) this.#hear(hello.leader);
-    if (this.#isBetter(link, leads)) this.#adopt(link, endpoint, leads);
+    if (this.#isBetter(link, hello, leads)) this.#adopt(link, endpoint, leads);
     else link.close();
     this.#advance();
   }
 
-  #isBetter(link: Link, leads: boolean): boolean {
+  #isBetter(link: Link, hello: ReplicaHello, leads: boolean): boolean {
     if (this.#link === null) return true;
-    if (!leads || this.#satisfied) return false;
+    if (this.#satisfied) return false;
+    const { replica } = this.#link;
     // A leader that was doubted, and answers another stream: it is slow, and asking twice is no help.
-    return !(this.#leads && link.replica === this.#link.replica);
+    if (leads) return !(this.#leads && link.replica === replica);
+    if (link.replica === replica) return false;
+    // Cut off from a silent one, or as that one's other followers are, there is more to get from this one.
+    return this.#lagging || (this.#suspect && hello.leader !== replica);
   }
 
   #mismatch(hello: ReplicaHello): BalsaError | null {
@@ -376,7 +393,7 @@ export class Connection {
     this.#handlers.onAnswers(answers);
   }
 
-  /** The leader is silent. If it hangs, the others have chosen another one by now, or will. */
+  /** It is silent. If it led and hangs, the others have chosen another one by now, or will. */
   #doubt(): void {
     if (this.#suspect) return;
     this.#suspect = true;
@@ -406,6 +423,7 @@ export class Connection {
     this.#place = null;
     this.#leads = false;
     this.#suspect = false;
+    this.#lagging = false;
     this.#handlers.onDown();
   }
 

@@ -48,6 +48,11 @@ export abstract class ReadRequest {
    * @throws BalsaError `FRAME_INVALID` when it is not an answer to this request
    */
   abstract answer(answer: ClientAnswer, meta: Meta): ReadRequest | null;
+
+  /** When it was refused: parts of it of which some may be served. Empty: there are none. */
+  parts(): readonly ReadRequest[] {
+    return [];
+  }
 }
 
 /** Several keys, read at the same level and revision. */
@@ -83,6 +88,15 @@ export class GetRequest extends ReadRequest {
     // The replica stops when the answer is large: the rest is asked again.
     const [first, ...others] = this.calls.slice(items.length);
     return first === undefined ? null : new GetRequest([first, ...others]);
+  }
+
+  /** One whose token is far ahead must not keep the others from what the replica has. */
+  override parts(): readonly GetRequest[] {
+    const most = this.calls.filter(({ query }) => query.bound === this.#bound);
+    const [first, ...others] = this.calls.filter(({ query }) => query.bound < this.#bound);
+    const [ahead, ...aheadToo] = most;
+    if (first === undefined || ahead === undefined) return [];
+    return [new GetRequest([first, ...others]), new GetRequest([ahead, ...aheadToo])];
   }
 }
 

@@ -108,6 +108,11 @@ export class Reads {
     if (request === undefined) return;
     this.#asked.delete(id);
     this.#heed(error);
+    const parts = error.code === 'SESSION_BEHIND' ? request.parts() : [];
+    if (parts.length > 0) {
+      for (const part of parts) this.#askAgain(part);
+      return;
+    }
     if (this.#context.settings.pinned || isFinal(request, error)) {
       request.fail(error);
       this.#context.planSend();
@@ -130,7 +135,7 @@ export class Reads {
     } else if (error.code === 'SHUTTING_DOWN') {
       this.#context.afterAnswers(() => connection.leave(error));
     } else if (LAGS.has(error.code)) {
-      this.#context.afterAnswers(() => connection.lags(error));
+      this.#context.afterAnswers(() => connection.lags());
     }
   }
 

@@ -2,69 +2,49 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import { type ConnectOptions, connect } from '../client/client.js';
+import { connect } from '../client/client.js';
+import { bytes } from '../client/codec.js';
+import { systemEnvironment } from '../client/environment.js';
+import { openClient } from '../client/kv-client.js';
 import type { MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
+import type {
+  AddReplicaOptions,
+  LocalClusterOptions,
+  LocalConnectOptions,
+  PlacedConnectOptions,
+  StartReplicaOptions,
+} from './cluster-options.js';
 import { findEntry } from './entry.js';
 import { freePorts } from './free-ports.js';
+import { type CutOptions, Links } from './links.js';
 import { makeFolder } from './make-folder.js';
 import { type ReplicaExit, ReplicaProcess, type UnexpectedExit } from './replica-process.js';
+import { ownEnvironment, type StartArguments, startArguments } from './start-arguments.js';
 import { StatusProbe } from './status-probe.js';
 import { type WaitOptions, waitUntil } from './wait-until.js';
 
-export type { ReplicaExit, ReplicaProcess, UnexpectedExit, WaitOptions };
+export type {
+  AddReplicaOptions,
+  CutOptions,
+  LocalClusterOptions,
+  LocalConnectOptions,
+  PlacedConnectOptions,
+  ReplicaExit,
+  ReplicaProcess,
+  StartReplicaOptions,
+  UnexpectedExit,
+  WaitOptions,
+};
 
-export interface LocalClusterOptions {
-  /** Default 3. */
-  readonly replicas?: number | undefined;
-  /** Where logs and data go. Default: a temporary folder, removed by `close`. */
-  readonly folder?: string | undefined;
-  /** Leave a temporary folder where it is at `close`. Default false. */
-  readonly keep?: boolean | undefined;
-  /** Name of the cluster. Default `local`. */
-  readonly cluster?: string | undefined;
-  /** Default `info`. */
-  readonly logLevel?: string | undefined;
-  /** Environment of the replicas beyond our own. `BALSA_…` variables of our own are not passed on. */
-  readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Further arguments of `balsa start`. */
-  readonly extraArgs?: readonly string[] | undefined;
-  /** The compiled command, `dist/cli/main.js`. Default: that of this package. */
-  readonly entry?: string | undefined;
-  /** Bound for the first election. Default 30,000. */
-  readonly startTimeoutMs?: number | undefined;
-}
-
-export interface StartReplicaOptions {
-  /** Further arguments for this run only. */
-  readonly args?: readonly string[] | undefined;
-  /** Further environment for this run only. */
-  readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Wait until it answers. Default true. */
-  readonly wait?: boolean | undefined;
-}
-
-export interface AddReplicaOptions extends StartReplicaOptions {
-  /** Default: the next of `n1`, `n2`, …. */
-  readonly name?: string | undefined;
-  /**
-   * Make it a member: `voter` (default) waits until it has its vote, `learner` until it is one; `null`
-   * leaves it waiting to be let in.
-   */
-  readonly as?: 'voter' | 'learner' | null | undefined;
-  /** The replica that leaves when this one gets its vote. */
-  readonly replaces?: string | undefined;
-}
-
-/** Without codec: `connect` of a cluster gives bytes. */
-export type LocalConnectOptions = Omit<ConnectOptions, 'endpoints' | 'codec'>;
-
+/** Replicas that a switched network has links for: as many as a cluster can have. */
+const SWITCHED_NAMES = Array.from({ length: 9 }, (_, i) => `n${i + 1}`);
 const START_ATTEMPTS = 3;
 const STOP_TIMEOUT_MS = 10_000;
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /**
  * A cluster of real `balsa start` processes on this machine, with the switches that a test or a
- * demonstration needs: kill, pause, stop, start again.
+ * demonstration needs: kill, pause, stop, start again, and cut the network between them.
  *
  * No replica outlives this process, however it ends.
  *
@@ -81,7 +61,8 @@ export class LocalCluster implements AsyncDisposable {
   readonly folder: string;
   readonly #options: LocalClusterOptions;
   readonly #entry: string;
-  #replicas: readonly ReplicaProcess[];
+  #replicas: readonly ReplicaProcess[] = [];
+  readonly #links: Links | null;
   readonly #probes = new Map<string, StatusProbe>();
   readonly #removeFolder: boolean;
   #closed: Promise<void> | null = null;
@@ -96,8 +77,9 @@ export class LocalCluster implements AsyncDisposable {
     const entry = options.entry ?? findEntry();
     for (let attempt = 1; ; attempt += 1) {
       const ports = await freePorts(options.replicas ?? 3);
-      const cluster = new LocalCluster(options, entry, ports);
+      const cluster = new LocalCluster(options, entry);
       try {
+        await cluster.#addFounders(ports);
         for (const replica of cluster.replicas) replica.spawn();
         await cluster.waitForLeader({ timeoutMs: options.startTimeoutMs });
         return cluster;
@@ -110,7 +92,7 @@ export class LocalCluster implements AsyncDisposable {
     }
   }
 
-  private constructor(options: LocalClusterOptions, entry: string, ports: readonly number[]) {
+  private constructor(options: LocalClusterOptions, entry: string) {
     this.#options = options;
     this.#entry = entry;
     const temporary = options.folder === undefined;
@@ -119,7 +101,12 @@ export class LocalCluster implements AsyncDisposable {
       ? mkdtempSync(join(tmpdir(), 'balsa-cluster-'))
       : resolve(options.folder ?? '.');
     makeFolder(this.folder);
+    this.#links = options.network === 'switched' ? new Links(SWITCHED_NAMES) : null;
+  }
+
+  async #addFounders(ports: readonly number[]): Promise<void> {
     const members = ports.map((port, i) => ({ name: `n${i + 1}`, address: `127.0.0.1:${port}` }));
+    for (const member of members) await this.#links?.addReplica(member);
     this.#replicas = members.map((member) => this.#newReplica(member, members));
   }
 
@@ -136,9 +123,14 @@ export class LocalCluster implements AsyncDisposable {
       dataFolder,
       logFile: join(this.folder, `${name}.log`),
       entry: this.#entry,
-      args: [...startArguments({ ...this.#options, name, members, dataFolder }), ...more],
+      args: [...this.#arguments({ name, members, dataFolder }), ...more],
       env: { ...ownEnvironment(), ...this.#options.env },
     });
+  }
+
+  #arguments(own: Pick<StartArguments, 'name' | 'members' | 'dataFolder'>): string[] {
+    const routes = this.#links?.routesOf(own.name) ?? {};
+    return startArguments({ ...this.#options, ...own, routes });
   }
 
   /** Those that were started with the cluster or added, but for those that were removed. */
@@ -197,6 +189,50 @@ export class LocalCluster implements AsyncDisposable {
   }
 
   // -------------------------------------------------------------------------------------------
+  // The network (`network: 'switched'`)
+
+  /**
+   * Cuts all links between places of different groups; replaces what was cut before. Each replica must be in
+   * a group; so may places of clients (`connectFrom`), which otherwise reach every replica.
+   *
+   * @example
+   * ```ts
+   * await using cluster = await LocalCluster.start({ replicas: 5, network: 'switched' });
+   * await using db = await cluster.connectFrom('office');
+   * cluster.partition([['n1', 'n2', 'office'], ['n3', 'n4', 'n5']]);
+   * const stale = await db.get('greeting', { consistency: 'any' });
+   * cluster.heal();
+   * ```
+   * @throws BalsaError `INVALID_ARGUMENT`
+   */
+  partition(groups: readonly (readonly string[])[], options: CutOptions = {}): void {
+    this.#network().partition(groups, options);
+  }
+
+  /** Cuts all links of one replica, or of one place of clients, beside what is cut already. */
+  isolate(name: string, options: CutOptions = {}): void {
+    this.#network().isolate(name, options);
+  }
+
+  /** Cuts what `from` sends to `to`, beside what is cut already; the way back goes on. */
+  cut(from: string, to: string, options: CutOptions = {}): void {
+    this.#network().cut(from, to, options);
+  }
+
+  /** Mends all links. What was sent into them and has not been given up arrives. */
+  heal(): void {
+    this.#network().heal();
+  }
+
+  #network(): Links {
+    if (this.#links !== null) return this.#links;
+    throw new BalsaError(
+      'INVALID_ARGUMENT',
+      "the network of this cluster has no switches: start it with network: 'switched'",
+    );
+  }
+
+  // -------------------------------------------------------------------------------------------
   // Members
 
   /**
@@ -211,6 +247,11 @@ export class LocalCluster implements AsyncDisposable {
       name: replica.name,
       address: replica.address,
     }));
+    if (this.#links !== null && !SWITCHED_NAMES.includes(name)) {
+      const known = SWITCHED_NAMES.join(', ');
+      throw new BalsaError('INVALID_ARGUMENT', `a switched network has links for ${known} only`);
+    }
+    await this.#links?.addReplica(self);
     const replica = this.#newReplica(self, [...others, self], ['--join']);
     this.#replicas = [...this.#replicas, replica];
     replica.spawn({ args, env });
@@ -246,6 +287,7 @@ export class LocalCluster implements AsyncDisposable {
 
   async #forget(name: string): Promise<void> {
     await this.#probe(name).close();
+    await this.#links?.removeReplica(name);
     this.#replicas = this.#replicas.filter((replica) => replica.name !== name);
   }
 
@@ -362,6 +404,22 @@ export class LocalCluster implements AsyncDisposable {
     return connect({ ...options, endpoints, followLeader: false });
   }
 
+  /**
+   * A client at a place of its own on a `switched` network, whose links to the replicas can be cut as those
+   * between replicas can.
+   */
+  async connectFrom(place: string, { replica, ...options }: PlacedConnectOptions = {}) {
+    const links = this.#network();
+    await links.addPlace(place);
+    const endpoints = replica === undefined ? this.endpoints : [this.replica(replica).address];
+    const followLeader = replica === undefined && options.followLeader !== false;
+    const environment = systemEnvironment();
+    const dial: typeof environment.dial = (to) =>
+      environment.dial({ ...to, address: links.through(place, to.address) });
+    const settings = { ...options, codec: bytes, endpoints, followLeader };
+    return openClient(settings, { ...environment, dial });
+  }
+
   // -------------------------------------------------------------------------------------------
   // End
 
@@ -378,6 +436,7 @@ export class LocalCluster implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all([...this.#probes.values()].map((probe) => probe.close()));
     await Promise.all(this.running.map(stopOrKill));
+    await this.#links?.close();
     if (this.#removeFolder) rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -412,32 +471,6 @@ export class LocalCluster implements AsyncDisposable {
   #tails(): string {
     return this.replicas.map((replica) => `--- ${replica.name}\n${replica.tail(8)}`).join('\n');
   }
-}
-
-interface StartArguments extends LocalClusterOptions {
-  readonly name: string;
-  readonly members: readonly MemberAddress[];
-  readonly dataFolder: string;
-}
-
-function startArguments(options: StartArguments): string[] {
-  const members = options.members.map((member) => `${member.name}=${member.address}`).join(',');
-  return [
-    'start',
-    ...['--name', options.name],
-    ...['--members', members],
-    ...['--data', options.dataFolder],
-    ...['--cluster', options.cluster ?? 'local'],
-    ...['--log-level', options.logLevel ?? 'info'],
-    ...(options.extraArgs ?? []),
-  ];
-}
-
-/** Settings that the user has for his own replicas and clients are not for these. */
-function ownEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('BALSA_')),
-  );
 }
 
 function portWasTaken(replica: ReplicaProcess): boolean {

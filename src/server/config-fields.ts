@@ -39,7 +39,8 @@ export const FIELDS = {
   },
   listen: { flag: 'listen', fromText: asIs, schema: address() },
   advertise: { flag: 'advertise', fromText: asIs, schema: address() },
-  members: { flag: 'members', fromText: membersFromText, schema: members() },
+  members: { flag: 'members', fromText: placesFromText, schema: members() },
+  routes: { flag: 'routes', fromText: placesFromText, schema: routes() },
   dataFolder: {
     flag: 'data',
     fromText: asIs,
@@ -161,6 +162,17 @@ function members() {
     });
 }
 
+function routes() {
+  return z
+    .record(z.string(), address(), { error: 'must be an object like {"n2": "host:port"}' })
+    .superRefine((addresses, context) => {
+      for (const name of Object.keys(addresses).filter((name) => !MEMBER_NAME.test(name))) {
+        const message = `a member's name must be ${MEMBER_NAME_FORM}`;
+        context.addIssue({ code: 'custom', message, path: [name] });
+      }
+    });
+}
+
 function twins(addresses: Readonly<Record<string, string>>): [string, string][] {
   const owners = new Map<string, string>();
   return Object.entries(addresses).flatMap(([name, text]): [string, string][] => {
@@ -202,7 +214,7 @@ function durationFromText(text: string): TextResult {
 }
 
 /** `n1=host:port,n2=host:port` */
-function membersFromText(text: string): TextResult {
+function placesFromText(text: string): TextResult {
   const entries = new Map<string, string>();
   for (const part of text.split(',').map((piece) => piece.trim())) {
     const equals = part.indexOf('=');

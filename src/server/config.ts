@@ -15,6 +15,11 @@ export interface ServerConfig {
    * It forms the cluster; later the log knows who the members are, and where.
    */
   readonly members: Readonly<Record<string, string>>;
+  /**
+   * Where this replica dials other members, by name, when not at their address: the near end of a
+   * tunnel or proxy. Others, and clients, are told nothing of it. Default: none.
+   */
+  readonly routes: Readonly<Record<string, string>>;
   /** Folder for the log and the state. */
   readonly dataFolder: string;
   /** Without word from a leader for this to twice this long, an election starts. Default 750. */

@@ -209,6 +209,7 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
     cluster: pick('cluster', DEFAULTS.cluster),
     listen: pick('listen', own),
     advertise: pick('advertise', own),
+    routes: pick('routes', {}),
     dataFolder: resolve(pick('dataFolder', `balsa-data/${name}`)),
     electionTimeoutMs: pick('electionTimeoutMs', DEFAULTS.electionTimeoutMs),
     heartbeatMs: pick('heartbeatMs', DEFAULTS.heartbeatMs),
@@ -261,9 +262,18 @@ function crossCheck(
     const problem = unreachableAddress(address);
     if (problem !== null) add('members', `${name}: ${problem}`);
   }
+  for (const [name, address] of Object.entries(draft.routes)) {
+    if (parsedPort(address) === 0) add('routes', `${name}: ${address} cannot be dialled: port 0`);
+  }
   if (isWrong('advertise') || draft.advertise === (draft.members[draft.name] ?? '')) return;
   const problem = unreachableAddress(draft.advertise);
   if (problem !== null) add('advertise', problem);
+}
+
+/** `null`: it is no address, which has been said. */
+function parsedPort(text: string): number | null {
+  const parsed = parseAddress(text);
+  return parsed.ok ? parsed.address.port : null;
 }
 
 /** Why others could not connect to the address; `null` when they could. */

@@ -237,7 +237,8 @@ export class Member implements Server {
     });
     const base = formedConfiguration(cluster.members);
     const configured = new Map(Object.entries({ ...this.#meta.addresses, ...config.members }));
-    const options = { self: this.#self, address: config.advertise, configured };
+    const routes = new Map(Object.entries(config.routes));
+    const options = { self: this.#self, address: config.advertise, configured, routes };
     const roster = new Roster(options, base);
     const replica = newReplica({
       config,
@@ -393,7 +394,9 @@ export class Member implements Server {
 
   #peerTransport(): Peers {
     const { config, log } = this.#parts;
-    const seeds = Object.entries(config.members).filter(([name]) => name !== config.name);
+    const seeds = Object.entries({ ...config.members, ...config.routes }).filter(
+      ([name]) => name !== config.name && Object.hasOwn(config.members, name),
+    );
     return new Peers({
       clock: this.#clock,
       random: this.#random,

@@ -60,7 +60,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
     formatsOf: (member) => roster.formatsOf(member),
     nameOf,
     dialSnapshot: (member, handlers) => {
-      const address = roster.addressOf(member);
+      const address = roster.routeTo(member);
       if (address === null) return nowhere(clock, member, handlers);
       const { frameBytesMax } = config.limits;
       return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, frameBytesMax });

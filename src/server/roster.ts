@@ -31,6 +31,8 @@ export interface RosterOptions {
   readonly address: string;
   /** Addresses by name, from the configuration file: right for founding members that never moved. */
   readonly configured: ReadonlyMap<string, string>;
+  /** Where to dial members, by name, when not at their address. Default: none. */
+  readonly routes?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -129,13 +131,18 @@ export class Roster {
     );
   }
 
+  /** Where this replica dials a member. `null` when nobody has said where it is. */
+  routeTo(member: MemberId): string | null {
+    return this.#options.routes?.get(nameOf(member)) ?? this.addressOf(member);
+  }
+
   /** All others whose place is known. */
   targets(): PeerTarget[] {
     return otherMembers(this.#inEffect, this.#self).flatMap((member) => this.target(member) ?? []);
   }
 
   target(member: MemberId): PeerTarget | null {
-    const address = this.addressOf(member);
+    const address = this.routeTo(member);
     if (address === null) return null;
     return { name: nameOf(member), incarnation: incarnationOf(member), address };
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
-import { bytes } from '../../src/client/codec.js';
+import { bytes, text } from '../../src/client/codec.js';
 import { openClient } from '../../src/client/kv-client.js';
 import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { toWireError } from '../../src/rpc/wire-error.js';
@@ -397,5 +397,42 @@ describe('frames that no replica should send', () => {
     h.cluster.replica('n1').disconnectAll();
     const error = await h.failure(db.put('k', 'v', { timeoutMs: 100 }));
     expect(error.message.split(';').length).toBeLessThan(70);
+  });
+});
+
+describe('a replica that has fallen silent, as when its cable is cut', () => {
+  test.each([
+    ['another one that leads', 'n2'],
+    ['one that knows of no leader: it serves reads of any state', null],
+  ] as const)('is left for %s', async (_, leader) => {
+    const h = new Harness();
+    const db = await h.connect({ codec: text });
+    await h.until(db.put('k', 'v'));
+    h.cluster.replica('n1').condition = 'away';
+    for (const name of ['n2', 'n3']) h.cluster.replica(name).believes = leader;
+    const { value, meta } = await h.until(db.get('k', { consistency: 'any', timeoutMs: 3000 }));
+    expect(value).toBe('v');
+    expect(meta.replica).not.toBe('n1');
+  });
+
+  test('is kept when the others still hear it lead: they would not say more', async () => {
+    const h = new Harness();
+    const db = await h.connect({ codec: text });
+    await h.until(db.put('k', 'v'));
+    h.cluster.fate = () => 'ignore';
+    const failed = h.failure(db.get('k', { consistency: 'any', timeoutMs: 3000 }));
+    expect((await failed).message).toContain('asked n1');
+  });
+
+  test('is left also when it did not lead', async () => {
+    const h = new Harness();
+    const first = await h.connect({ codec: text });
+    await h.until(first.put('k', 'v'));
+    h.cluster.elect(null);
+    const db = await h.connect({ codec: text, endpoints: [h.cluster.replica('n3').address] });
+    await h.until(db.get('k', { consistency: 'any' }));
+    h.cluster.replica('n3').condition = 'away';
+    const { meta } = await h.until(db.get('k', { consistency: 'any', timeoutMs: 3000 }));
+    expect(meta.replica).not.toBe('n3');
   });
 });

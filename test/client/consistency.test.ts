@@ -151,6 +151,39 @@ describe('a replica that cannot keep the level', () => {
     expect(meta.replica).not.toBe('n3');
   });
 
+  test('is kept while none other answers, and serves meanwhile what it can', async () => {
+    const { h, writer } = await givenALaggard();
+    await h.until(writer.put('k', 'new'));
+    h.cluster.elect(null);
+    const db = await h.connect({ codec: text, endpoints: [h.cluster.replica('n3').address] });
+    for (const name of ['n1', 'n2']) h.cluster.replica(name).condition = 'away';
+    const ahead = { consistency: { session: writer.token }, timeoutMs: 3000 };
+    const refused = h.failure(db.get('k', ahead));
+    for (let i = 0; i < 20; i += 1) {
+      const startedMs = h.clock.monotonicMs();
+      const { meta } = await h.until(db.get('k', { consistency: 'any' }));
+      expect(meta.replica).toBe('n3');
+      expect(h.clock.monotonicMs() - startedMs).toBeLessThan(20);
+      await h.clock.advance(100);
+    }
+    expect((await refused).code).toBe('SESSION_BEHIND');
+  });
+
+  test('does not keep a session that it has for the sake of one that is asked for with it', async () => {
+    const { h, writer } = await givenALaggard();
+    await h.until(writer.put('k', 'new'));
+    h.cluster.elect(null);
+    const db = await h.connect({ codec: text, endpoints: [h.cluster.replica('n3').address] });
+    for (const name of ['n1', 'n2']) h.cluster.replica(name).condition = 'away';
+    const ahead = { consistency: { session: writer.token }, timeoutMs: 500 };
+    const [refused, served] = await Promise.all([
+      h.failure(db.get('k', ahead)),
+      h.until(db.get('k', { consistency: 'session' })),
+    ]);
+    expect(refused.code).toBe('SESSION_BEHIND');
+    expect(served.value).toBe('old');
+  });
+
   test('says so when the time is up and no other one is there', async () => {
     const { h, writer } = await givenALaggard();
     await h.until(writer.put('k', 'new'));

@@ -99,6 +99,23 @@ describe('time limits', () => {
     expect(await failed).toMatchObject({ code: 'NO_QUORUM', outcome: undefined });
   });
 
+  test.each([
+    { goneMs: 500, code: 'TIMEOUT' },
+    { goneMs: 1500, code: 'NO_QUORUM' },
+  ])(
+    'a write sent to a leader that is gone for the last $goneMs ms is $code, its outcome unknown',
+    async ({ goneMs, code }) => {
+      const h = new Harness();
+      const db = await h.connect();
+      h.cluster.fate = () => 'ignore';
+      const failed = h.failure(db.put('k', 'v', { timeoutMs: 2000 }));
+      await h.clock.advance(2000 - goneMs);
+      h.cluster.elect(null);
+      await h.clock.advance(goneMs);
+      expect(await failed).toMatchObject({ code, outcome: 'unknown' });
+    },
+  );
+
   test('OVERLOADED until the end is told as OVERLOADED', async () => {
     const h = new Harness();
     const db = await h.connect();

@@ -75,6 +75,7 @@ describe('defaults and precedence', () => {
       cluster: 'balsa',
       listen: '127.0.0.1:7001',
       advertise: '127.0.0.1:7001',
+      routes: {},
       members: { n1: '127.0.0.1:7001', n2: '127.0.0.1:7002' },
       dataFolder: resolve('balsa-data/n1'),
       electionTimeoutMs: 750,
@@ -127,6 +128,21 @@ describe('defaults and precedence', () => {
     expect(problemsOf({ flags: { name: 'n1', members: 'n1=[::]:0' } })).toEqual([
       '--members: n1: [::]:0 is told to others, so its port cannot be 0',
     ]);
+  });
+});
+
+describe('routes', () => {
+  test('say where to dial members, and nothing else', () => {
+    const { config } = load({ flags: { ...ENOUGH, routes: 'n2=127.0.0.1:9,later=[::1]:8' } });
+    expect(config.routes).toEqual({ n2: '127.0.0.1:9', later: '[::1]:8' });
+    expect(config.members.n2).toBe('127.0.0.1:7002');
+  });
+
+  test('are refused when nobody could be dialled there', () => {
+    expect(problemsOf({ flags: { ...ENOUGH, routes: 'n2=127.0.0.1:0' } })).toEqual([
+      '--routes: n2: 127.0.0.1:0 cannot be dialled: port 0',
+    ]);
+    expect(problemsOf({ flags: { ...ENOUGH, routes: 'N2=h:1' } })).toHaveLength(1);
   });
 });
 

@@ -52,6 +52,17 @@ describe('where a member is', () => {
     expect(members.addressOf('n1.a')).toBe('h:1');
   });
 
+  test('is not where it is dialled when there is a route to it, and only this replica knows', () => {
+    const configured = new Map([['n2', 'h:2']]);
+    const routes = new Map([['n2', 'tunnel:2']]);
+    const members = new Roster({ self, address: 'h:1', configured, routes }, BASE);
+    expect(members.target('n2.b')?.address).toBe('tunnel:2');
+    expect(members.routeTo('n3.c')).toBeNull();
+    expect(members.addressOf('n2.b')).toBe('h:2');
+    expect(members.addresses()).toContainEqual({ name: 'n2', address: 'h:2' });
+    expect(members.status().members.map((member) => member.address)).toEqual(['h:1', 'h:2', '']);
+  });
+
   test('those whose place nobody knows are not dialled', () => {
     const members = roster(BASE, { n2: 'h:2' });
     expect(members.targets()).toEqual([{ name: 'n2', incarnation: 'b', address: 'h:2' }]);

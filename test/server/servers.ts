@@ -29,6 +29,7 @@ export class Servers implements AsyncDisposable {
       cluster: 'test',
       listen: address,
       advertise: address,
+      routes: {},
       members: this.members,
       dataFolder: join(this.folder, name),
       electionTimeoutMs: 300,

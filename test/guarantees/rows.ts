@@ -1,0 +1,275 @@
+import type { Ending, Guarantee } from './types.js';
+
+/**
+ * What each operation promises at each level, and what becomes of it when the replicas are parted: the one
+ * place where this is written down. `test/whole/guarantees.test.ts` demands it of real processes, and the
+ * tables of docs/guarantees.md and of the README are made from what that test has seen.
+ */
+
+const SERVED: Ending = { served: true };
+const NO_QUORUM: Ending = { served: false, code: 'NO_QUORUM', outcome: null };
+const NOT_APPLIED: Ending = { served: false, code: 'NO_QUORUM', outcome: 'not-applied' };
+const UNKNOWN: Ending = { served: false, code: 'NO_QUORUM', outcome: 'unknown' };
+
+const READS = ['get', 'range', 'count'];
+
+const WRITE = {
+  level: null,
+  when: '',
+  majority: SERVED,
+  minority: NOT_APPLIED,
+  pacelc: 'PC/EC',
+  inReadme: false,
+} as const;
+
+const EXACTLY_ONCE = [
+  '`test/client/exactly-once.test.ts` whatever happens to connections and leaders › with time limits, aborts and forgotten sessions each outcome is the truth',
+  '`test/whole/crash.test.ts` a cluster of real processes under load › applies nothing twice that was replicated but not answered when a replica died',
+];
+
+const TXN = [
+  '`test/client/txn.test.ts` a transaction › does all of its first branch at one revision when every condition holds',
+];
+
+const LEASE = [
+  '`test/statemachine/leases.test.ts` the end of a lease › does not come before its deadline in log time, whatever a leader asks',
+  '`test/statemachine/leases.test.ts` a lease › takes all its keys with it when it is revoked, at one revision',
+];
+
+const LOCK = [
+  '`test/whole/guarantees.test.ts` a lock whose holder is cut off › is lost by the clock of its holder before another one has it, with a higher fencing token',
+  '`test/client/locks.test.ts` a lock › is held by one at a time, in the order of asking, with rising fencing tokens',
+  '`test/client/locks.test.ts` a lock › whose lease cannot be kept is lost, before anybody else has it',
+];
+
+const COMPACTED = [
+  '`test/statemachine/compaction.test.ts` compaction › refuses reads before its revision at once, and serves those from it on',
+];
+
+const WRITES: readonly Guarantee[] = [
+  {
+    ...WRITE,
+    id: 'put',
+    operations: ['put', 'delete'],
+    promise:
+      'on a majority of the disks and applied when it is answered; applied once; linearizable',
+    inReadme: true,
+    shownBy: EXACTLY_ONCE,
+  },
+  {
+    ...WRITE,
+    id: 'txn',
+    operations: ['txn', 'cas'],
+    promise: 'all of it at one revision, or nothing; its conditions hold at that moment',
+    inReadme: true,
+    shownBy: TXN,
+  },
+  {
+    ...WRITE,
+    id: 'lease',
+    operations: ['lease', 'keep-alive', 'revoke'],
+    promise:
+      'the keys of a lease go together, at one revision, and never before its time, whoever leads',
+    inReadme: true,
+    shownBy: LEASE,
+  },
+  {
+    ...WRITE,
+    id: 'lock',
+    operations: ['lock'],
+    promise: 'each holder has a higher fencing token than all before it',
+    inReadme: true,
+    shownBy: LOCK,
+  },
+  {
+    ...WRITE,
+    id: 'put-in-flight',
+    operations: ['put'],
+    when: 'it was on its way when the cable was cut',
+    promise: 'applied once or not at all, and the client says that it does not know',
+    minority: UNKNOWN,
+    shownBy: EXACTLY_ONCE,
+  },
+];
+
+const READ_LEVELS: readonly Guarantee[] = [
+  {
+    id: 'linearizable',
+    operations: READS,
+    level: 'linearizable',
+    when: '',
+    promise: 'sees every write that was acknowledged, anywhere, before the read began',
+    majority: SERVED,
+    minority: NO_QUORUM,
+    pacelc: 'PC/EC',
+    inReadme: true,
+    shownBy: [
+      '`test/raft/read-index.test.ts` ReadIndex at the leader (thesis §6.4) › answers of an earlier leadership do not count',
+      '`test/server/waiting-reads.test.ts` waiting reads › a read is served when its index is applied, not before',
+    ],
+  },
+  {
+    id: 'session',
+    operations: READS,
+    level: 'session',
+    when: 'this side has what the token stands for',
+    promise: 'sees what the owner of the token has written, and never less than what it has read',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/read-levels.test.ts` a replica that is cut off › serves any, ap-local, at and a session that it has, at once',
+      '`test/server/read-levels.test.ts` a session read › waits until what it needs is applied',
+    ],
+  },
+  {
+    id: 'session-ahead',
+    operations: READS,
+    level: 'session',
+    when: 'the token is of the other side, made since the cut',
+    promise: 'the same',
+    majority: SERVED,
+    minority: { served: false, code: 'SESSION_BEHIND', outcome: null },
+    pacelc: 'PA/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/read-levels.test.ts` a replica that is cut off › refuses a session that it lacks when sessionWaitMsMax is over',
+    ],
+  },
+  {
+    id: 'bounded',
+    operations: READS,
+    level: 'bounded',
+    when: 'the bound has not passed since the cut',
+    promise:
+      'sees every write that was acknowledged, anywhere, so many milliseconds ago or earlier',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PC/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/freshness.test.ts` how old the state of a replica may be › counts from when the index was asked for, not from when it was confirmed',
+      '`test/server/read-levels.test.ts` a bounded read › is not served when the process stood still between asking and serving',
+    ],
+  },
+  {
+    id: 'bounded-late',
+    operations: READS,
+    level: 'bounded',
+    when: 'the bound has passed since the cut',
+    promise: 'the same',
+    majority: SERVED,
+    minority: { served: false, code: 'STALE_BOUND_EXCEEDED', outcome: null },
+    pacelc: 'PC/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/read-levels.test.ts` a replica that is cut off › serves a bounded read until the bound is over, then refuses it',
+      '`test/server/read-levels.test.ts` a bounded read › is not taken for fresh when a process that stood still is asked before anything else',
+    ],
+  },
+  {
+    id: 'at',
+    operations: READS,
+    level: 'at',
+    when: 'the revision is one that this side has',
+    promise: 'the store exactly as it was at that revision, whoever answers',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/statemachine/model.test.ts` any history › can be read at every revision, each key as the model has it',
+    ],
+  },
+  {
+    id: 'at-ahead',
+    operations: READS,
+    level: 'at',
+    when: 'the revision was made on the other side since the cut',
+    promise: 'the same',
+    majority: SERVED,
+    minority: { served: false, code: 'FUTURE_REVISION', outcome: null },
+    pacelc: 'PA/EL',
+    inReadme: false,
+    shownBy: [
+      '`test/statemachine/state-machine.test.ts` revisions (as in etcd) › of the future are refused',
+    ],
+  },
+  {
+    id: 'at-compacted',
+    operations: READS,
+    level: 'at',
+    when: 'the revision was compacted',
+    promise: 'never something else instead',
+    majority: { served: false, code: 'COMPACTED', outcome: null },
+    minority: { served: false, code: 'COMPACTED', outcome: null },
+    pacelc: 'PA/EL',
+    inReadme: false,
+    shownBy: COMPACTED,
+  },
+  {
+    id: 'any',
+    operations: READS,
+    level: 'any',
+    when: '',
+    promise: 'some state that the whole store really had, perhaps an old one',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/read-levels.test.ts` a replica that is cut off › serves any, ap-local, at and a session that it has, at once',
+      '`test/statemachine/model.test.ts` any history › can be read in ranges: forward, reverse, in pages of any size, at any revision',
+    ],
+  },
+  {
+    id: 'ap-local',
+    operations: READS,
+    level: 'ap-local',
+    when: '',
+    promise: 'as `any`',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    inReadme: true,
+    shownBy: [
+      '`test/server/read-levels.test.ts` a replica that is cut off › serves any, ap-local, at and a session that it has, at once',
+    ],
+  },
+];
+
+const WATCHED = [
+  '`test/server/watch/watch-properties.test.ts` watches › are told each event of their range once, in order, without gap, whatever happens',
+  '`test/server/watch/watch-hub.test.ts` a watch from a revision of the past › reads history first and then goes on live, without gap or duplicate',
+  '`test/whole/guarantees.test.ts` a watch that is on the side of the minority › is silent while it is cut off, and then told everything once',
+];
+
+const WATCHES: readonly Guarantee[] = [
+  {
+    id: 'watch',
+    operations: ['watch'],
+    level: 'linearizable',
+    when: 'it is begun',
+    promise: 'from here on every event, once, in order',
+    majority: SERVED,
+    minority: NO_QUORUM,
+    pacelc: 'PC/EC',
+    inReadme: true,
+    shownBy: WATCHED,
+  },
+  {
+    id: 'watch-any',
+    operations: ['watch'],
+    level: 'any',
+    when: 'it is begun',
+    promise: 'the same, from wherever the replica at hand is',
+    majority: SERVED,
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    inReadme: false,
+    shownBy: WATCHED,
+  },
+];
+
+export const GUARANTEES: readonly Guarantee[] = [...WRITES, ...READ_LEVELS, ...WATCHES];

@@ -1,0 +1,209 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { op } from '../../src/client/client.js';
+import { BOUND_LONG_MS, BOUND_SHORT_MS, VALUE_BEFORE } from '../guarantees/probes.js';
+import { writeResults } from '../guarantees/results.js';
+import { GUARANTEES } from '../guarantees/rows.js';
+import { type Guarantee, type Observation, PLACES, type Place } from '../guarantees/types.js';
+import { PartedCluster } from './parted-cluster.js';
+import { expectAllThereOnce } from './support.js';
+
+/**
+ * The table of docs/guarantees.md, demanded of five real replicas that are parted 2 | 3 under load: before
+ * the cut and behind the mending everything is served, and meanwhile what the table says.
+ */
+
+const SIDES = { minority: 'isolated', majority: 'majority' } as const;
+/** Bound of a whole story, on a machine that does much else. */
+const STORY_MS = 300_000;
+/** Longer than an election takes; the lease of a lock. */
+const LOCK_MS = 6000;
+/** What is asked for right behind the cut. */
+const IN_FLIGHT = 'put-in-flight';
+
+const rows = GUARANTEES.filter((row) => row.id !== IN_FLIGHT);
+const inFlight = GUARANTEES.filter((row) => row.id === IN_FLIGHT);
+const all: Observation[] = [];
+
+type Phase = 'before' | 'parted' | 'mended';
+
+/** What was seen at a row. */
+function seen(observations: readonly Observation[], row: Guarantee, place: Place): Observation[] {
+  const found = observations.filter((o) => o.row === row.id && o.place === place);
+  expect(found.map((o) => o.operation)).toEqual(row.operations);
+  return found;
+}
+
+describe.each(PLACES)('five replicas parted 2 | 3, with the old leader in the %s', (leaderSide) => {
+  const observed: Record<Phase, Observation[]> = { before: [], parted: [], mended: [] };
+  let parted: PartedCluster;
+
+  beforeAll(async () => {
+    parted = await PartedCluster.start(leaderSide);
+    await parted.load.acknowledgedMore(50);
+    for (const place of PLACES) {
+      observed.before.push(...(await parted.observe(place, rows, await parted.latest())));
+    }
+
+    const latest = await parted.latest();
+    const flying = PLACES.map((place) => parted.observe(place, inFlight, latest));
+    parted.cut();
+    observed.parted.push(...(await Promise.all(flying)).flat());
+    await parted.untilNoticed(BOUND_SHORT_MS);
+    await parted.load.acknowledgedMore(50);
+    const since = await parted.latest();
+    const both = await Promise.all(PLACES.map((place) => parted.observe(place, rows, since)));
+    observed.parted.push(...both.flat());
+
+    await parted.heal();
+    await parted.load.acknowledgedMore(50);
+    for (const place of PLACES) {
+      observed.mended.push(...(await parted.observe(place, rows, await parted.latest())));
+    }
+    all.push(...observed.parted);
+  }, STORY_MS);
+
+  afterAll(async () => {
+    await parted[Symbol.asyncDispose]();
+  });
+
+  test.each(GUARANTEES)('$id: each side gives what the table says', (row) => {
+    for (const place of PLACES) {
+      for (const { operation, ending } of seen(observed.parted, row, place)) {
+        expect({ operation, place, ending }).toEqual({ operation, place, ending: row[place] });
+      }
+    }
+  });
+
+  test.each(rows)('$id: before the cut and behind the mending both sides give the same', (row) => {
+    for (const phase of ['before', 'mended'] as const) {
+      for (const place of PLACES) {
+        for (const { operation, ending } of seen(observed[phase], row, place)) {
+          expect({ phase, operation, place, ending }).toEqual({
+            ...{ phase, operation, place, ending: row.majority },
+          });
+        }
+      }
+    }
+  });
+
+  test.each(GUARANTEES)('$id: every answer says what it was given from', (row) => {
+    for (const phase of ['before', 'parted', 'mended'] as const) {
+      for (const { place, meta } of observed[phase].filter((o) => o.row === row.id)) {
+        // Refused, or a thing that has none of its own.
+        if (meta === null) continue;
+        const isParted = phase === 'parted';
+        const members = isParted ? parted.members[place] : Object.values(parted.members).flat();
+        expect(meta.level).toBe(row.level ?? 'linearizable');
+        expect(members).toContain(meta.replica);
+        if (row.id !== IN_FLIGHT) expect(meta.side).toBe(isParted ? SIDES[place] : 'majority');
+        expect(meta.token).toMatch(/^\d+@[0-9a-f]+$/);
+        expectStaleness(row, place, phase, meta.stalenessMs);
+      }
+    }
+  });
+
+  test('the minority reads what was there before the cut, the majority too', () => {
+    const read = [...observed.before, ...observed.parted, ...observed.mended].filter(
+      ({ operation, meta }) => ['get', 'range'].includes(operation) && meta !== null,
+    );
+    expect(read.length).toBeGreaterThan(40);
+    expect(new Set(read.map(({ value }) => value))).toEqual(new Set([VALUE_BEFORE]));
+  });
+
+  test('no side waits longer than the time limit of its calls', () => {
+    const slow = [...observed.before, ...observed.parted, ...observed.mended].filter(
+      ({ tookMs }) => tookMs > 10_000,
+    );
+    expect(slow).toEqual([]);
+  });
+
+  test('what the majority acknowledged meanwhile is on every replica behind the mending, once', async () => {
+    await expectAllThereOnce(parted.cluster, await parted.load.stop(), { othersWrite: true });
+  });
+});
+
+function expectStaleness(row: Guarantee, place: Place, phase: Phase, staleMs: number | null): void {
+  expect(staleMs).not.toBeNull();
+  const ms = staleMs ?? Number.NaN;
+  expect(ms).toBeGreaterThanOrEqual(0);
+  if (row.level === 'bounded') {
+    expect(ms).toBeLessThanOrEqual(row.id === 'bounded' ? BOUND_LONG_MS : BOUND_SHORT_MS);
+  }
+  // It owns up to being old: it has not been confirmed since before the cut.
+  if (phase === 'parted' && place === 'minority') expect(ms).toBeGreaterThan(BOUND_SHORT_MS);
+}
+
+describe('a watch that is on the side of the minority', () => {
+  test('is silent while it is cut off, and then told everything once', async () => {
+    await using parted = await PartedCluster.start('majority');
+    const { minority, majority } = parted.clients;
+    const heard: string[] = [];
+    const watch = minority.watch({ prefix: 'news/' });
+    await watch.ready;
+    const listening = (async () => {
+      for await (const event of watch) heard.push(`${event.key} ${event.value?.toString()}`);
+    })();
+    listening.catch((error: unknown) => heard.push(String(error)));
+    await majority.put('news/1', 'before');
+    await parted.cluster.waitFor('the first event', async () => heard.length === 1);
+    parted.cut();
+    await parted.untilNoticed(BOUND_SHORT_MS);
+    for (const i of [2, 3, 4]) await majority.put(`news/${i}`, 'meanwhile');
+    await parted.untilNoticed(BOUND_SHORT_MS);
+    expect(heard).toEqual(['news/1 before']);
+    await parted.heal();
+    await majority.put('news/5', 'after');
+    await parted.cluster.waitFor('the last event', async () => heard.includes('news/5 after'));
+    expect(heard).toEqual([
+      'news/1 before',
+      ...['news/2 meanwhile', 'news/3 meanwhile', 'news/4 meanwhile'],
+      'news/5 after',
+    ]);
+    await watch.close();
+    await listening;
+  });
+});
+
+describe('a lock whose holder is cut off', () => {
+  test('is lost by the clock of its holder before another one has it, with a higher fencing token', async () => {
+    await using parted = await PartedCluster.start('minority');
+    const { minority, majority } = parted.clients;
+    const events: string[] = [];
+    const old = await minority.lock('ledger', { ttlMs: LOCK_MS });
+    old.signal.addEventListener('abort', () => events.push('lost'));
+    old.check();
+    parted.cut();
+    const next = await majority.lock('ledger', { ttlMs: LOCK_MS, timeoutMs: 60_000 });
+    events.push('taken');
+
+    expect(events).toEqual(['lost', 'taken']);
+    expect(old.held).toBe(false);
+    expect(() => old.check()).toThrow(expect.objectContaining({ code: 'LOCK_LOST' }));
+    expect(next.fencingToken).toBeGreaterThan(old.fencingToken);
+
+    await parted.heal();
+    const late = await minority.txn().when(old.condition).do(op.put('fenced', 'late')).commit();
+    const due = await majority.txn().when(next.condition).do(op.put('fenced', 'due')).commit();
+    expect([late.succeeded, due.succeeded]).toEqual([false, true]);
+    await next.release();
+    await using again = await minority.lock('ledger', { ttlMs: LOCK_MS });
+    expect(again.fencingToken).toBeGreaterThan(next.fencingToken);
+  });
+
+  test('keeps its lock when the cable is mended in time', async () => {
+    await using parted = await PartedCluster.start('majority');
+    await using lock = await parted.clients.minority.lock('ledger', { ttlMs: 60_000 });
+    parted.cut();
+    await parted.untilNoticed(BOUND_SHORT_MS);
+    expect(lock.held).toBe(true);
+    await parted.heal();
+    const fenced = parted.clients.minority.txn().when(lock.condition).do(op.put('f', 'x'));
+    expect((await fenced.commit()).succeeded).toBe(true);
+    expect(await parted.clients.majority.tryLock('ledger')).toBeNull();
+  });
+});
+
+afterAll(() => {
+  const path = process.env.GUARANTEES_RESULTS;
+  if (path !== undefined && path !== '') writeResults(path, all);
+});
