@@ -136,7 +136,7 @@ describe('the history', () => {
     ['events', { eventsMax: 1, bytesMax: 1000 }],
     ['events, in pairs', { eventsMax: 2, bytesMax: 1000 }],
     ['events, in threes', { eventsMax: 3, bytesMax: 1000 }],
-    ['bytes, in threes', { eventsMax: 1000, bytesMax: 7 }],
+    ['bytes, in threes', { eventsMax: 1000, bytesMax: 6 }],
     ['bytes', { eventsMax: 1000, bytesMax: 1 }],
     ['bytes, in pairs', { eventsMax: 1000, bytesMax: 4 }],
   ])(
