@@ -30,7 +30,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
         replace: "type !== 'tombstone' || position.revision > this.#compactedRevision",
       },
     ],
-    rules: MODEL,
+    rules: [...MODEL, 'test/statemachine/compaction.test.ts'],
     seedsMax: 0,
   },
   {
@@ -44,7 +44,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
         replace: 'if (comparePositions(this.#cursor, again) < 0) this.#cursor = again;',
       },
     ],
-    rules: MODEL,
+    rules: [...MODEL, 'test/statemachine/compaction.test.ts'],
     seedsMax: 0,
   },
   {
@@ -58,7 +58,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
         replace: '      keyspace.target(key);',
       },
     ],
-    rules: MODEL,
+    rules: [...MODEL, 'test/statemachine/compaction.test.ts'],
     seedsMax: 0,
   },
   {
@@ -100,7 +100,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
         replace: '      if (before === undefined) return;\n',
       },
     ],
-    rules: MODEL,
+    rules: [...MODEL, 'test/statemachine/transactions.test.ts'],
     seedsMax: 0,
   },
   {

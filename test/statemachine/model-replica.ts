@@ -9,6 +9,7 @@ import { LevelStateStore } from '../../src/storage/level-state-store.js';
 import { MemoryStateStore } from '../../src/storage/memory-state-store.js';
 import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { chunksOf, headerOf } from '../storage/snapshot-helpers.js';
+import { beginReads } from './model-reads.js';
 import type { NaiveModel } from './naive-model.js';
 import type { NaiveStore } from './naive-store.js';
 import { plainEvent, plainItem, same } from './plain.js';
@@ -159,10 +160,12 @@ export class ModelReplica {
 
   /** Applies the entry that the model has just been told of and compares the writes told. */
   async apply(logged: LoggedEntry, model: NaiveModel): Promise<readonly BatchAnswer[]> {
-    const before = this.#machine.revision;
-    const answers = await this.#apply(logged);
     const { store } = model;
+    const before = this.#machine.revision;
+    const reads = beginReads(this.#machine, logged.entry.index);
+    const answers = await this.#apply(logged);
     this.compareEvents(this.#heard, store, before + 1);
+    await reads(store);
     return answers;
   }
 
