@@ -55,11 +55,13 @@ async function phase(
     }
   });
   const replicas = await Promise.all(
-    cluster.replicas.map(async ({ name: replica }): Promise<ReplicaStatus | null> =>
-      cluster.status(replica),
+    cluster.replicas.map(
+      async ({ name: replica }): Promise<ReplicaStatus | null> => cluster.status(replica),
     ),
   );
-  process.stdout.write(`${name}\n  large: ${percentiles(large)}\n  small: ${percentiles(latencies)}\n`);
+  process.stdout.write(
+    `${name}\n  large: ${percentiles(large)}\n  small: ${percentiles(latencies)}\n`,
+  );
   for (const status of replicas) {
     if (status === null) continue;
     const { replica, role, term, process: facts } = status;
@@ -74,7 +76,10 @@ await using client = await cluster.connect({ timeoutMs: 60_000 });
 const value = Buffer.alloc(valueBytes);
 for (let i = 0; i < valueBytes; i += 4) value.writeUInt32LE((i * 2_654_435_761) >>> 0, i);
 await phase(cluster, { name: 'nothing large', work: () => new Promise((r) => setTimeout(r, 200)) });
-await phase(cluster, { name: `puts of ${valueBytes} bytes`, work: (i) => client.put(`large ${i}`, value) });
+await phase(cluster, {
+  name: `puts of ${valueBytes} bytes`,
+  work: (i) => client.put(`large ${i}`, value),
+});
 await phase(cluster, {
   name: `gets of ${valueBytes} bytes`,
   work: async (i) => {

@@ -51,7 +51,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/compaction.ts',
-        find: "position.revision >= this.#compactedRevision) return;",
+        find: 'position.revision >= this.#compactedRevision) return;',
         replace: 'position.revision > this.#compactedRevision) return;',
       },
     ],
