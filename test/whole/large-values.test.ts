@@ -49,7 +49,8 @@ async function expectEverywhere(key: string, value: Buffer): Promise<void> {
   }
 }
 
-describe('a value of 16 MiB', () => {
+/** A busy machine with one disk for three replicas needs its time. */
+describe('a value of 16 MiB', { timeout: 300_000 }, () => {
   test('is at every replica, outlives a kill of all, and travels in a snapshot', async () => {
     const [first, second] = [bytesOf(1), bytesOf(2)];
     await using db = await cluster.connect(PATIENT);
