@@ -20,7 +20,7 @@ const OUTSTANDING = 128;
 const MiB = 1024 * 1024;
 
 /** Values that no compression makes small. */
-const valueFrom = (i: number): Buffer => {
+const bytesOf = (i: number): Buffer => {
   const value = Buffer.alloc(Number(flags['value-bytes']));
   for (let at = 0; at + 4 <= value.length; at += 4) {
     value.writeUInt32LE(Math.imul(i * 7919 + at, 2_654_435_761) >>> 0, at);
@@ -34,7 +34,7 @@ async function puts(db: Client, goesOn: (done: number) => boolean): Promise<numb
   const loop = async (): Promise<void> => {
     while (goesOn(next)) {
       next += 1;
-      await db.put(`key ${next % keys}`, valueFrom(next));
+      await db.put(`key ${next % keys}`, bytesOf(next));
     }
   };
   await Promise.all(Array.from({ length: OUTSTANDING }, loop));

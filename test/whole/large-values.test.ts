@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 /** Bytes that no compression makes smaller, other ones for each seed. */
-function valueFrom(seed: number, bytes = LARGE): Buffer {
+function bytesOf(seed: number, bytes = LARGE): Buffer {
   const random = seededRandom(seed);
   const block = Buffer.alloc(MiB);
   for (let at = 0; at < MiB; at += 4) block.writeUInt32LE(random.int(2 ** 32), at);
@@ -49,9 +49,10 @@ async function expectEverywhere(key: string, value: Buffer): Promise<void> {
   }
 }
 
-describe('a value of 16 MiB', () => {
+/** A busy machine with one disk for three replicas needs its time. */
+describe('a value of 16 MiB', { timeout: 300_000 }, () => {
   test('is at every replica, outlives a kill of all, and travels in a snapshot', async () => {
-    const [first, second] = [valueFrom(1), valueFrom(2)];
+    const [first, second] = [bytesOf(1), bytesOf(2)];
     await using db = await cluster.connect(PATIENT);
     await db.put('first', first);
     await expectEverywhere('first', first);
@@ -60,7 +61,7 @@ describe('a value of 16 MiB', () => {
     const left = cluster.replicas.find(({ name }) => name !== leader)?.name ?? '';
     await cluster.kill(left);
     await db.put('second', second);
-    for (let i = 0; i < 4; i += 1) await db.put('other', valueFrom(3 + i, 2 * MiB));
+    for (let i = 0; i < 4; i += 1) await db.put('other', bytesOf(3 + i, 2 * MiB));
     await cluster.waitFor(
       'the log to be cut',
       async () => {
@@ -88,7 +89,7 @@ describe('a value of 16 MiB', () => {
   });
 
   test('ten times at once is OVERLOADED for some, and the end of nobody', async () => {
-    const value = valueFrom(9);
+    const value = bytesOf(9);
     const outcomes = await Promise.all(
       Array.from({ length: 10 }, async (_, i) => {
         await using db = await cluster.connect({ timeoutMs: 2000 });
