@@ -47,6 +47,29 @@ describe('ReadIndex at the leader (thesis §6.4)', () => {
     expect(ofType(ready.messages, 'Heartbeat').map((m) => m.readRound)).toEqual([2, 2]);
   });
 
+  test('a patient read sends nothing, and is confirmed by the heartbeats that are due next', () => {
+    const member = readyLeader();
+    const patient = { type: 'read', id: 1, patient: true } as const;
+    expect(ofType(member.step(patient).messages, 'Heartbeat')).toEqual([]);
+    // Of before: it confirms nothing.
+    expect(member.receive(echo('n2', 0)).reads).toEqual([]);
+    const ready = member.tick();
+    expect(ofType(ready.messages, 'Heartbeat').map((m) => m.readRound)).toEqual([1, 1]);
+    expect(member.receive(echo('n2', 1)).reads.map((r) => r.id)).toEqual([1]);
+  });
+
+  test('a patient read goes with one that is not, and a follower passes on which it is', () => {
+    const member = readyLeader();
+    const patient = { type: 'read', id: 1, patient: true } as const;
+    const ready = member.step(patient, { type: 'read', id: 2 });
+    expect(ofType(ready.messages, 'Heartbeat')).toHaveLength(2);
+    const follower = followerOf('n2');
+    const alone = follower.step(patient);
+    expect(ofType(alone.messages, 'ReadIndex')).toMatchObject([{ patient: true }]);
+    const both = follower.step({ ...patient, id: 3 }, { type: 'read', id: 4 });
+    expect(ofType(both.messages, 'ReadIndex').map((m) => m.patient)).toEqual([undefined]);
+  });
+
   test('an answer to a round confirms it and all before, nothing later', () => {
     const member = readyLeader();
     for (const id of [1, 2, 3]) member.read(id);

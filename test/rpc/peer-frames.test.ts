@@ -74,7 +74,13 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     priority: count,
   }),
   fc.record({ type: fc.constant('TimeoutNow' as const), ...envelope }),
-  fc.record({ type: fc.constant('ReadIndex' as const), ...envelope, request: count }),
+  fc.record(
+    {
+      ...{ type: fc.constant('ReadIndex' as const), ...envelope, request: count },
+      patient: fc.constant(true as const),
+    },
+    { requiredKeys: ['type', 'from', 'to', 'term', 'request'] },
+  ),
   fc.record({
     type: fc.constant('ReadIndexReply' as const),
     ...envelope,
