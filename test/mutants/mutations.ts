@@ -3,10 +3,12 @@ import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
+import { WATCH_MUTATIONS } from './mutations-watch.js';
 
 export const MUTATIONS: readonly Mutation[] = [
   ...CONSENSUS_MUTATIONS,
   ...MEMBERSHIP_MUTATIONS,
   ...STORAGE_MUTATIONS,
   ...CLIENT_MUTATIONS,
+  ...WATCH_MUTATIONS,
 ];
