@@ -372,7 +372,8 @@ export class Executor {
       );
     }
     const oldest = this.#compaction.compactedRevision;
-    if (revision < oldest) {
+    // As etcd: what is compacted already is an error, also when nothing would be lost.
+    if (revision <= oldest) {
       throw new Refusal(
         'COMPACTED',
         `the history before revision ${oldest} has been compacted already`,

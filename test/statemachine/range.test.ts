@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.js';
+import type { TxnStep } from '../../src/base/operation.js';
+import type { RangeQuery } from '../../src/statemachine/types.js';
 import { bytes, del, put, Replica, readAll } from './replica.js';
 
 const ALL = { from: bytes(''), to: null, reverse: false, keysMax: 100, revision: null };
@@ -238,5 +240,119 @@ describe('entries applied while a page is read', () => {
       revision: first.revision,
     });
     expect(rest).toEqual(['c=C', 'd=D', 'e=E']);
+  });
+});
+
+describe('a range with a filter', () => {
+  /** a: created 1, modified 4; b: 2; c: 3, modified 5; d: deleted. */
+  async function filled(): Promise<Replica> {
+    const replica = await Replica.start();
+    replica.write(put('a', 'A1'), put('b', 'B'), put('c', 'C1'), put('a', 'A2'), put('c', 'C2'));
+    replica.write(put('d', 'D'), del('d'));
+    return replica;
+  }
+
+  const keysOf = (page: { items: readonly { key: Uint8Array }[] }) =>
+    page.items.map((item) => String(item.key));
+
+  test('gives keys without their values, at any revision, and does not read the present values', async () => {
+    const replica = await filled();
+    const query = { ...ALL, keysOnly: true };
+    const gets = replica.store.gets;
+    const latest = await replica.machine.range(query);
+    expect(replica.store.gets).toBe(gets);
+    expect(latest.items.map((item) => [String(item.key), item.value.byteLength])).toEqual([
+      ['a', 0],
+      ['b', 0],
+      ['c', 0],
+    ]);
+    expect(latest.items[0]).toMatchObject({ createRevision: 1, modRevision: 4, version: 2 });
+    const old = await replica.machine.range({ ...query, revision: 3 });
+    expect(old.items[0]).toMatchObject({ modRevision: 1, version: 1 });
+    expect(old.items[0]?.value).toHaveLength(0);
+  });
+
+  test('counts, as many keys as a page can look at, whatever its keysMax', async () => {
+    const replica = await filled();
+    const count = async (more: Partial<RangeQuery>) => {
+      const page = await replica.machine.range({ ...ALL, countOnly: true, keysMax: 1, ...more });
+      expect(page).toMatchObject({ items: [], more: false });
+      return page.count;
+    };
+    expect(await count({})).toBe(3);
+    expect(await count({ revision: 2 })).toBe(2);
+    expect(await count({ from: bytes('b') })).toBe(2);
+    expect(await count({ modRevisionMin: 4 })).toBe(2);
+  });
+
+  test('counts in pages when there is much to count', async () => {
+    const replica = await Replica.start({ rangePageKeysMax: 2 });
+    const keys = Array.from({ length: 45 }, (_, n) => `k${String(n).padStart(2, '0')}`);
+    replica.write(...keys.map((key) => put(key, '')));
+    const pages: number[] = [];
+    for (let from: Uint8Array | null = bytes(''); from !== null; ) {
+      const page = await replica.machine.range({ ...ALL, from, countOnly: true });
+      pages.push(page.count);
+      from = page.continueFrom;
+    }
+    expect(pages).toEqual([20, 20, 5]);
+  });
+
+  test.each([
+    [{ modRevisionMin: 3 }, ['a', 'c']],
+    [{ modRevisionMax: 4 }, ['a', 'b']],
+    [{ modRevisionMin: 4, modRevisionMax: 4 }, ['a']],
+    [{ createRevisionMin: 2 }, ['b', 'c']],
+    [{ createRevisionMax: 2, modRevisionMin: 3 }, ['a']],
+    [{ createRevisionMin: 9 }, []],
+    [{ modRevisionMin: 0, modRevisionMax: 0 }, ['a', 'b', 'c']],
+  ])('of %j gives %j', async (filter, expected) => {
+    const replica = await filled();
+    const page = await replica.machine.range({ ...ALL, ...filter });
+    expect(keysOf(page)).toEqual(expected);
+    expect(page.count).toBe(expected.length);
+  });
+
+  test('is that of the revision it reads at', async () => {
+    const replica = await filled();
+    const page = await replica.machine.range({ ...ALL, revision: 3, modRevisionMax: 1 });
+    expect(page.items.map((item) => String(item.value))).toEqual(['A1']);
+  });
+
+  test('fills its page with keys that match', async () => {
+    const replica = await filled();
+    const page = await replica.machine.range({ ...ALL, keysMax: 1, modRevisionMin: 5 });
+    expect(keysOf(page)).toEqual(['c']);
+  });
+});
+
+describe('the values of a page', () => {
+  test.each([
+    ['side by side in the history', (n: number) => n],
+    ['far apart in it', (n: number) => (n * 577) % 1009],
+  ])('%s are those of their keys', async (_what, order) => {
+    const replica = await Replica.start();
+    const keys = Array.from({ length: 1009 }, (_, n) => `k${String(order(n)).padStart(4, '0')}`);
+    replica.write(...keys.map((key) => put(key, `value of ${key}`)));
+    for (const query of [{}, { keysMax: 7 }, { from: bytes('k0500'), reverse: true }]) {
+      const found = await readAll(replica.machine, query);
+      expect(found.length).toBeGreaterThan(500);
+      for (const { key, value } of found) expect(value).toBe(`value of ${key}`);
+    }
+  });
+
+  test('that were written by transactions, several at one revision, too', async () => {
+    const replica = await Replica.start();
+    const steps = (part: number) =>
+      Array.from({ length: 40 }, (_, n) => put(`k${n * 3 + part}`, `${part}/${n}`) as TxnStep);
+    for (const part of [0, 1, 2]) {
+      await replica.do({ type: 'txn', compares: [], success: steps(part), failure: [] });
+    }
+    const found = await readAll(replica.machine, {});
+    expect(found).toHaveLength(120);
+    for (const { key, value } of found) {
+      const n = Number(key.slice(1));
+      expect(value).toBe(`${n % 3}/${Math.floor(n / 3)}`);
+    }
   });
 });
