@@ -29,6 +29,7 @@ interface Case {
 async function prepare(
   name: string,
   ask: ((i: number) => ReturnType<typeof request>) | null,
+  count = WATCHERS,
 ): Promise<Case> {
   const machine = await StateMachine.open(emptyStore());
   const onFailure = (error: unknown): void => {
@@ -36,7 +37,7 @@ async function prepare(
   };
   const limits = { ...LIMITS, watchesMax: WATCHERS };
   const hub = new WatchHub({ clock: new VirtualClock(), limits, onFailure }, machine);
-  for (let i = 0; ask !== null && i < WATCHERS; i += 1) hub.watch(ask(i), new TestSink());
+  for (let i = 0; ask !== null && i < count; i += 1) hub.watch(ask(i), new TestSink());
   return { name, machine, hub, sequence: 0, bestUs: Number.POSITIVE_INFINITY };
 }
 
@@ -86,6 +87,7 @@ function round(each: Case): void {
 const name = (i: number): string => `idle/${String(i).padStart(6, '0')}`;
 const cases = [
   await prepare('no watcher', null),
+  await prepare('one watches a key', (i) => keyRequest(name(i)), 1),
   await prepare(`${WATCHERS} watch a key each`, (i) => keyRequest(name(i))),
   await prepare(`${WATCHERS} watch a range each`, (i) =>
     request({ from: Buffer.from(name(i)), to: Buffer.from(`${name(i)}~`) }),
@@ -93,6 +95,7 @@ const cases = [
   await prepare(`${WATCHERS} watch ranges around each other`, (i) =>
     request({ from: Buffer.from(name(i)), to: Buffer.from(name(2 * WATCHERS - i)) }),
   ),
+  await prepare('no watcher, again', null),
 ];
 for (let i = 0; i < ROUNDS; i += 1) for (const each of cases) round(each);
 // The first rounds are those of a cold compiler.
