@@ -9,7 +9,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-misses-what-is-applied-while-it-reads',
     bug: 'A watch that reads history goes live behind its page, not behind what was applied meanwhile.',
-    history: 'etcd: a watch that joined the synced ones too early',
+    history: 'gazette#336',
     edits: [
       {
         file: 'src/server/watch-catch-up.ts',
@@ -23,7 +23,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-misses-what-a-snapshot-brought',
     bug: 'Live watches stay live when a snapshot is installed, and never hear of what it skipped.',
-    history: 'etcd: watchers after a restore of the store',
+    history: 'etcd#8411',
     edits: [
       {
         file: 'src/server/watch-hub.ts',
@@ -37,7 +37,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-drops-what-a-full-stream-does-not-take',
     bug: 'A watch whose stream is full goes on behind the events that it could not be sent.',
-    history: 'etcd, victims of a full watch channel',
+    history: 'etcd#17529',
     edits: [
       {
         file: 'src/server/watch-hub.ts',
@@ -51,7 +51,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-backlog-without-bound',
     bug: 'Events are sent to a client however many of them it has not read.',
-    history: 'etcd: memory of slow watchers',
+    history: 'etcd#16839',
     edits: [
       {
         file: 'src/server/watch-answers.ts',
@@ -65,7 +65,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-fragment-told-as-whole',
     bug: 'A part of a revision is told as if it were all of it.',
-    history: 'etcd: split revisions of a watch',
+    history: 'etcd#9294',
     edits: [
       {
         file: 'src/server/watch-answers.ts',
@@ -79,7 +79,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-progress-ahead-of-history',
     bug: 'A watch that still reads history is told the progress of the store.',
-    history: 'etcd: progress notifications ahead of events',
+    history: 'etcd#15220',
     edits: [
       {
         file: 'src/server/watch-hub.ts',
@@ -93,7 +93,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-progress-ahead-of-the-turn',
     bug: 'Progress of a live watch counts events that it has not been sent.',
-    history: 'etcd: progress notifications ahead of events',
+    history: 'etcd#15220',
     edits: [
       {
         file: 'src/server/watch-hub.ts',
@@ -107,7 +107,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-filter-drops-the-wrong-kind',
     bug: 'A watch without puts gets no deletions either.',
-    history: 'none: a mistake to be made',
+    history: '-',
     edits: [
       {
         file: 'src/server/watcher.ts',
@@ -121,7 +121,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-of-compacted-history-begins',
     bug: 'A watch from a revision that is no longer kept begins with what is left.',
-    history: 'etcd: lost events behind a compaction',
+    history: 'etcd#18089, etcd#19179',
     edits: [
       {
         file: 'src/server/watch-hub.ts',
@@ -135,7 +135,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-interval-tree-forgets-how-far-it-reaches',
     bug: 'A node of the tree of ranges knows its own end only, not that of those below it.',
-    history: 'etcd: interval trees that were rotated wrongly',
+    history: '-',
     edits: [
       {
         file: 'src/server/interval-tree.ts',
@@ -149,7 +149,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-resumed-one-too-late',
     bug: 'A watch that changes its replica goes on one revision too late.',
-    history: 'etcd3 clients, resumed watches',
+    history: 'python-etcd3#729',
     edits: [
       {
         file: 'src/client/subscription.ts',
@@ -164,7 +164,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-told-again-after-reconnect',
     bug: 'A watch that changes its replica is told its last revision again.',
-    history: 'etcd3 clients, resumed watches',
+    history: 'jetcd#949',
     edits: [
       {
         file: 'src/client/subscription.ts',
@@ -178,7 +178,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-keeps-part-of-a-revision-across-links',
     bug: 'What was told of a revision before the link was lost is kept, and told again by the next replica.',
-    history: 'etcd clientv3, fragments of a watch',
+    history: 'python-etcd3#729',
     edits: [
       {
         file: 'src/client/subscription.ts',
@@ -192,7 +192,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
   {
     name: 'watch-buffers-without-bound-in-the-client',
     bug: 'Events that nobody takes pile up in the client.',
-    history: 'etcd3 clients, slow consumers',
+    history: 'etcd-backup-restore#152',
     edits: [
       {
         file: 'src/client/watches.ts',

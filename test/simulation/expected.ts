@@ -91,4 +91,11 @@ export const EXPECTED: readonly string[] = [
   'call: SESSION_EXPIRED (unknown)',
   'call: OVERLOADED (not-applied)',
   'history of a key: linearizable',
+
+  'watch: from now',
+  'watch: from a revision',
+  'watch: events',
+  'watch: progress',
+  'watch: lagging (client)',
+  'watch: lagging (replica)',
 ];
