@@ -27,7 +27,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/watch-hub.ts',
-        find: '      if (watcher.next.revision <= source.revision) this.#fallBehind(watcher);\n',
+        find: '      if (watcher.next.revision < next.revision) watcher.next = next;\n      this.#fallBehind(watcher);\n',
         replace: '',
       },
     ],
