@@ -86,8 +86,7 @@ export class WatchHub {
     if (this.#watchers.size === 0) this.#source.onWrites((events) => this.#hear(events));
     this.#watchers.add(watcher);
     this.#progress.told(watcher, nowMs);
-    if (next.revision > revision) this.#goLive(watcher);
-    else this.#fallBehind(watcher);
+    this.#fallBehind(watcher);
     return watcher;
   }
 
@@ -131,7 +130,7 @@ export class WatchHub {
     for (const watcher of [...this.#watchers]) {
       if (watcher.phase !== 'live') continue;
       if (watcher.next.revision < next.revision) watcher.next = next;
-      if (watcher.next.revision <= source.revision) this.#fallBehind(watcher);
+      this.#fallBehind(watcher);
     }
   }
 
@@ -191,7 +190,12 @@ export class WatchHub {
     this.#live.add(watcher);
   }
 
+  /** Live at once when there is nothing to read. */
   #fallBehind(watcher: Watcher): void {
+    if (watcher.next.revision > this.#source.revision) {
+      this.#goLive(watcher);
+      return;
+    }
     this.#leavePhase(watcher);
     watcher.phase = 'behind';
     this.#catchUp.add(watcher);

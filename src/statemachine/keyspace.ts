@@ -163,8 +163,18 @@ export class Keyspace {
     this.#stage(target, record, value);
     if (this.#events === null) return;
     const { revision, sub } = modified;
-    const place = { type: 'put' as const, revision, sub, key, value };
-    this.#events.push({ ...place, createRevision, version, lease, previous });
+    // Written out: a literal with a spread takes ten times as long, and each put makes one.
+    this.#events.push({
+      type: 'put',
+      revision,
+      sub,
+      key,
+      value,
+      createRevision,
+      version,
+      lease,
+      previous,
+    });
   }
 
   delete(target: LiveTarget): void {

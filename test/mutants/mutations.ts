@@ -5,7 +5,10 @@ import { DUTY_MUTATIONS } from './mutations-duties.js';
 import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
+
 import { STORE_MUTATIONS } from './mutations-store.js';
+
+import { WATCH_MUTATIONS } from './mutations-watch.js';
 
 export const MUTATIONS: readonly Mutation[] = [
   ...CONSENSUS_MUTATIONS,
@@ -15,4 +18,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...LEVEL_MUTATIONS,
   ...DUTY_MUTATIONS,
   ...STORE_MUTATIONS,
+  ...WATCH_MUTATIONS,
 ];

@@ -103,4 +103,10 @@ export const EXPECTED: readonly string[] = [
   'meta: side unknown',
   'meta: staleness known',
   'meta: staleness unknown',
+  'watch: from now',
+  'watch: from a revision',
+  'watch: events',
+  'watch: progress',
+  'watch: lagging (client)',
+  'watch: lagging (replica)',
 ];
