@@ -1,49 +1,71 @@
+import { BalsaError } from '../base/errors.js';
 import { whenAborted } from './abort.js';
-import { bytes } from './codec.js';
-import { type Bounds, Scope } from './scope.js';
-import { beginWatch, type Watch } from './watch.js';
+import type { Engine } from './engine.js';
+import type { Bounds } from './scope.js';
+import { Subscription } from './subscription.js';
+
+/** After a watch that was refused it is looked again only after this time. */
+const REFUSED_MS = 500;
+
+/** More than the events of one revision need not be kept: the first one is enough. */
+const BUFFER_BYTES = 64 * 1024;
 
 /** Tells those who wait for others that it may be worth looking again. */
-export interface Changes {
-  /**
-   * Resolves when something within the bounds may have changed behind `revision`, also when nothing has;
-   * and when `signal` is aborted. Never rejects.
-   */
-  next(bounds: Bounds, revision: number, signal: AbortSignal): Promise<void>;
-}
+export class Changes {
+  readonly #engine: Engine;
 
-/** After a watch that failed, who waits looks again so much later, a little apart from others. */
-const RETRY_MS = 100;
-
-/** Watches for the next change. */
-export class WatchedChanges implements Changes {
-  readonly #scope: Scope<string | Uint8Array, Buffer, 'bytes'>;
-
-  /** @param scope of the client: its keys and values are not looked at */
-  constructor({ engine, reads }: Pick<Scope<never, unknown, 'bytes'>, 'engine' | 'reads'>) {
-    const prefix = new Uint8Array(0);
-    this.#scope = new Scope({ engine, reads, codec: bytes, keys: 'bytes', prefix });
+  constructor(engine: Engine) {
+    this.#engine = engine;
   }
 
+  /**
+   * Resolves when something within the bounds has changed behind `revision`, or when it cannot be watched
+   * (a little later); also when `signal` is aborted. Never rejects: whoever looks again learns what is wrong.
+   */
   async next(bounds: Bounds, revision: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
     try {
-      const { from, to } = bounds;
-      const range = to === null ? { from } : { from, to };
-      // Whoever serves it: events behind a revision are the same everywhere.
-      const where = { consistency: 'any', fromRevision: revision + 1, timeoutMs: 0 } as const;
-      await firstOf(beginWatch(this.#scope, { ...range, ...where, signal }));
-    } catch {
-      // Whatever it was (the history may be gone, too): who waits reads the store itself again.
+      await this.#watch(bounds, revision, signal);
+    } catch (error) {
+      // The change may be history that is no longer kept; a closed client says so when it is asked.
+      const code = error instanceof BalsaError ? error.code : null;
+      if (code === 'COMPACTED' || code === 'CLIENT_CLOSED') return;
       await this.#pause(signal);
     }
   }
 
+  async #watch(bounds: Bounds, revision: number, signal: AbortSignal): Promise<void> {
+    const engine = this.#engine;
+    const subscription: Subscription = new Subscription({
+      query: {
+        ...bounds,
+        fromRevision: revision + 1,
+        ...{ withPrevious: false, noPuts: false, noDeletes: false },
+        // What comes behind a revision is the same at every replica.
+        ...{ consistency: 'any', needsLeader: false, bufferBytesMax: BUFFER_BYTES },
+      },
+      limits: engine.callLimits({ timeoutMs: 0 }),
+      onReady: () => {},
+      onLagging: () => {},
+      onEnd: () => engine.unwatch(subscription),
+    });
+    const forget = whenAborted(signal, () => subscription.end(null));
+    try {
+      engine.watch(subscription);
+      for (;;) {
+        const told = await subscription.take();
+        if (told === null || told.events.length > 0) return;
+        engine.watchTaken(subscription);
+      }
+    } finally {
+      forget();
+      subscription.end(null);
+    }
+  }
+
   #pause(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#scope.engine.env;
     return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const delayMs = RETRY_MS * (0.75 + random.next() / 2);
-      const timer = clock.setTimer(delayMs, () => end());
+      const timer = this.#engine.env.clock.setTimer(REFUSED_MS, () => end());
       const forget = whenAborted(signal, () => end());
       const end = (): void => {
         timer.cancel();
@@ -52,8 +74,4 @@ export class WatchedChanges implements Changes {
       };
     });
   }
-}
-
-async function firstOf(watch: Watch<Buffer, 'bytes'>): Promise<void> {
-  for await (const _event of watch) return;
 }

@@ -6,7 +6,7 @@
 import { bytes, type Codec } from './codec.js';
 import { systemEnvironment } from './environment.js';
 import type { Client } from './kv-client.js';
-import { openClient } from './open-client.js';
+import { openClient } from './kv-client.js';
 import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
 
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
@@ -36,7 +36,6 @@ export {
   type CompactResult,
   type CountResult,
   type GetResult,
-  type LeaseOptions,
   type RangeItem,
 } from './kv-client.js';
 export { Lease } from './lease.js';
@@ -56,7 +55,6 @@ export type {
   DeleteRangeOp,
   GetOp,
   GetOpResult,
-  KeyItem,
   Op,
   OpResult,
   OpResults,
@@ -91,6 +89,7 @@ export type {
   PutResult,
 } from './results.js';
 export type { TransactionOptions } from './run-transaction.js';
+export type { LeaseOptions } from './store-coordination.js';
 export { Settings } from './store-settings.js';
 export { Transaction, type TransactionRange } from './transaction.js';
 export { Txn, type TxnResult } from './txn.js';

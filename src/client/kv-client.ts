@@ -1,40 +1,42 @@
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkKey } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
+import { Changes } from './changes.js';
 import { ClusterAdmin } from './cluster-admin.js';
 import type { Codec } from './codec.js';
 import { checkConsistency, type ReadTarget, toReadTarget } from './consistency.js';
-import { Election } from './election.js';
-import type { Engine } from './engine.js';
-import { checkRevision } from './invalid.js';
-import type { Lease } from './lease.js';
+import { Engine } from './engine.js';
+import type { Environment } from './environment.js';
+import { checkRevision, invalid } from './invalid.js';
+import { LeaseKeeper } from './lease.js';
 import { Leases } from './leases.js';
-import { type Lock, type LockOptions, takeLock } from './lock.js';
 import { type NamespaceRef, Namespaces, namespacePrefix } from './namespaces.js';
-import type {
-  CallOptions,
-  KeyForm,
-  KeysOnlyOptions,
-  KeysOptions,
-  RangeOptions,
-  ReadOptions,
+import {
+  type CallOptions,
+  type ConnectOptions,
+  type KeyForm,
+  type KeysOnlyOptions,
+  type KeysOptions,
+  type RangeOptions,
+  type ReadOptions,
+  toSettings,
 } from './options.js';
 import type { Meta } from './pending.js';
 import { type Page, type PageQuery, PendingRead } from './pending-read.js';
-import { type Coordination, lost } from './queue-place.js';
+import type { Coordination } from './queue-place.js';
 import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
+import { ReadRouter } from './read-router.js';
 import type { Item, Key } from './results.js';
-import { runTransaction, type TransactionOptions } from './run-transaction.js';
 import { Scope } from './scope.js';
+import { StoreCoordination } from './store-coordination.js';
 import { askStore, StoreRequest } from './store-request.js';
 import { Settings } from './store-settings.js';
-import { StoreWrites } from './store-writes.js';
-import type { Transaction } from './transaction.js';
 import { toGetOpResult } from './txn-encode.js';
-import { beginWatch, type Watch } from './watch.js';
-import type { WatchOptions } from './watch-options.js';
+import { Watch } from './watch.js';
+import { toWatchQuery, type WatchOptions } from './watch-options.js';
 
 /** What a key holds. */
 export interface GetResult<Out> {
@@ -56,6 +58,12 @@ export interface RangeItem<Out, Keys extends KeyForm> extends Item<Out, Keys> {
   readonly meta: Meta;
 }
 
+export interface CompactResult {
+  /** Reads below this revision are refused now. */
+  readonly compactedRevision: number;
+  readonly meta: Meta;
+}
+
 export interface CountResult {
   readonly count: number;
   /** As of this revision. */
@@ -63,24 +71,10 @@ export interface CountResult {
   readonly meta: Meta;
 }
 
-/** Options of {@link Client.lease}. */
-export interface LeaseOptions extends CallOptions {
-  /** How long it lives after it was last kept alive, in milliseconds. */
-  readonly ttlMs: number;
-  /** Keep it alive in the background. Default `true`. */
-  readonly keepAlive?: boolean | undefined;
-  /** Its id, a whole number from 1. Default: one that the cluster chooses. */
-  readonly id?: number | undefined;
-}
-
-export interface CompactResult {
-  /** Reads below this revision are refused now. */
-  readonly compactedRevision: number;
-  readonly meta: Meta;
-}
-
 /** What a client and its views of namespaces have in common. */
-type Shared = Coordination;
+interface Shared extends Coordination {
+  readonly reads: ReadRouter;
+}
 
 const NO_OPTIONS = {};
 const NO_PREFIX = new Uint8Array(0);
@@ -100,7 +94,7 @@ const NO_PREFIX = new Uint8Array(0);
  * have been applied, or may yet be.
  */
 export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm = 'text'>
-  extends StoreWrites<In, Out, Keys>
+  extends StoreCoordination<In, Out, Keys>
   implements AsyncDisposable
 {
   /** The members of the cluster, and changes of them. */
@@ -113,16 +107,18 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   readonly settings: Settings;
   readonly #engine: Engine;
   readonly #scope: Scope<In, Out, Keys>;
+  readonly #reads: ReadRouter;
   readonly #shared: Shared;
 
   /** @internal */
   constructor(scope: Scope<In, Out, Keys>, shared: Shared) {
-    super(scope);
+    super(scope, shared);
     this.#engine = scope.engine;
     this.#scope = scope;
+    this.#reads = shared.reads;
     this.#shared = shared;
-    const { engine, reads, codec, keys } = scope;
-    const store = new Scope<In, Out, Keys>({ engine, reads, codec, keys, prefix: NO_PREFIX });
+    const { engine, codec, keys } = scope;
+    const store = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
     this.cluster = new ClusterAdmin(engine);
     this.leases = new Leases(scope);
     this.namespaces = new Namespaces(store);
@@ -158,7 +154,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       checkKey(query.key, this.#engine.limits);
       const deliver = (item: KeyValue | null, meta: Meta): void =>
         resolve(this.#toGetResult(item, meta));
-      this.#scope.reads.get(query, limits, deliver, reject);
+      this.#reads.get(query, limits, deliver, reject);
     });
   }
 
@@ -180,8 +176,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   async *range(
     options: RangeOptions | KeysOnlyOptions = {},
   ): AsyncGenerator<RangeItem<Out | undefined, Keys>, void, undefined> {
-    const asked = toPageQuery(options, this.#target(options));
-    const query = { ...asked, ...this.#scope.within(asked) };
+    const query = this.#within(toPageQuery(options, this.#target(options)));
     const fetchPage = (page: PageQuery, unwanted: AbortSignal): Promise<Page> =>
       this.#fetchPage(page, options, unwanted);
     for await (const { item, meta } of readRange(fetchPage, query, options)) {
@@ -199,101 +194,39 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * ```
    */
   async count(options: KeysOptions = {}): Promise<CountResult> {
-    const asked = toCountQuery(options, this.#target(options));
-    const query = { ...asked, ...this.#scope.within(asked) };
+    const query = this.#within(toCountQuery(options, this.#target(options)));
     return countRange((page, unwanted) => this.#fetchPage(page, options, unwanted), query);
   }
 
   /**
-   * Runs `work` as one transaction: all that it reads and writes through `tx` takes effect as if in one
-   * moment, or not at all (strictly serializable). Its reads see the store as it was at the first of
-   * them, with its own writes over it; nothing is locked meanwhile. If others have changed by then what it read,
-   * keys or ranges, `work` is run again, after a short pause of random length. So `work` should do nothing
-   * outside of the store that may not happen twice. What it throws is passed on, and nothing is written.
+   * Events of a key, a prefix or a range, from now on or from a revision of the past: each once, in order,
+   * also across disconnects and changes of leader. See {@link Watch} for how it ends.
    *
-   * A transaction that only reads never conflicts.
-   *
-   * @returns what `work` returns
-   * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`),
-   *   `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written), `BATCH_TOO_LARGE`,
-   *   those of {@link Client.get}, {@link Client.range} and {@link Client.put}
+   * @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED`
    * @example
    * ```ts
-   * await db.transaction(async (tx) => {
-   *   const { value } = await tx.get('stock/apples');
-   *   if (Number(value ?? 0) < 3) throw new Error('too few apples');
-   *   tx.put('stock/apples', String(Number(value) - 3));
-   *   tx.put('order/17', '3 apples');
-   * });
+   * const watch = db.watch({ prefix: 'user/' });
+   * await watch.ready; // from here on nothing is missed
+   * for await (const event of watch) {
+   *   if (event.type === 'put') console.log(event.revision, event.key, event.value.toString());
+   *   else console.log(event.revision, event.key, 'is gone');
+   * }
    * ```
    */
-  transaction<Result>(
-    work: (tx: Transaction<In, Out, Keys>) => Promise<Result>,
-    options: TransactionOptions = NO_OPTIONS,
-  ): Promise<Result> {
-    return runTransaction(this.#scope, work, options);
-  }
-
-  /**
-   * Takes a lease: keys put with it are deleted when it ends. It is kept alive in the background, all
-   * leases of this client together, until it is revoked, lost, or the client is closed.
-   *
-   * @throws BalsaError `INVALID_ARGUMENT` (`ttlMs` is from 1 s to 90 days), `LEASE_EXISTS`,
-   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
-   * @example
-   * ```ts
-   * await using lease = await db.lease({ ttlMs: 10_000 });
-   * await db.put('worker/7', 'here', { lease }); // gone at most 10 s after this process is
-   * ```
-   */
-  lease(options: LeaseOptions): Promise<Lease> {
-    const { id = 0, keepAlive = true } = options;
-    return this.#shared.leases.grant({ ...options, id, keepAlive });
-  }
-
-  /**
-   * Waits until nobody else holds the lock `name`, and holds it. Who waits longest has it next. It hangs on a
-   * lease, so that it comes free when its holder is gone; a holder that is only cut off or
-   * suspended may learn late that it lost it: see {@link Held.fencingToken} and
-   * {@link Held.condition}.
-   *
-   * @throws BalsaError `TIMEOUT` (others held it for all of `timeoutMs`), `CANCELLED`, `LOCK_LOST` (the place in
-   *   the queue was lost while waiting: this client was cut off for longer than `ttlMs`),
-   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
-   * @example
-   * ```ts
-   * await using lock = await db.lock('nightly-report', { timeoutMs: 60_000 });
-   * await writeReport({ signal: lock.signal, fence: lock.fencingToken });
-   * ```
-   */
-  async lock(name: string, options: LockOptions = NO_OPTIONS): Promise<Lock> {
-    const lock = await takeLock(this.#scope, this.#shared, name, { ...options, waits: true });
-    if (lock !== null) return lock;
-    throw lost(`the lock ${name}`);
-  }
-
-  /**
-   * Takes the lock `name` if nobody holds it or waits for it; else gives `null`.
-   *
-   * @throws BalsaError those of {@link Client.lock}
-   */
-  tryLock(name: string, options: LockOptions = NO_OPTIONS): Promise<Lock | null> {
-    return takeLock(this.#scope, this.#shared, name, { ...options, waits: false });
-  }
-
-  /**
-   * An election: many candidates, one leader at a time.
-   *
-   * @throws BalsaError `INVALID_ARGUMENT` (the name is empty)
-   * @example
-   * ```ts
-   * const leadership = await db.election('billing').campaign('10.0.0.7:8080');
-   * await runBilling({ signal: leadership.signal });
-   * await leadership.resign();
-   * ```
-   */
-  election(name: string): Election<In, Out> {
-    return new Election(this.#scope, this.#shared, name);
+  watch(options: WatchOptions = {}): Watch<Out, Keys> {
+    const engine = this.#engine;
+    const limits = engine.callLimits(options);
+    const query = toWatchQuery(options, engine.limits);
+    return new Watch<Out, Keys>(options, {
+      query: { ...query, ...this.#scope.within(query) },
+      limits,
+      scope: this.#scope,
+      host: {
+        begin: (subscription) => engine.watch(subscription),
+        ended: (subscription) => engine.unwatch(subscription),
+        taken: (subscription) => engine.watchTaken(subscription),
+      },
+    });
   }
 
   /**
@@ -321,11 +254,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     namespace: NamespaceRef,
     options: { readonly codec?: Codec<never, unknown> } = NO_OPTIONS,
   ): unknown {
-    const { engine, reads, keys, prefix } = this.#scope;
+    const { engine, keys, prefix } = this.#scope;
     const scope = new Scope<never, unknown, Keys>({
       codec: options.codec ?? this.#scope.codec,
       prefix: Buffer.concat([prefix, namespacePrefix(namespace)]),
-      ...{ engine, reads, keys },
+      ...{ engine, keys },
     });
     return new Client<never, unknown, Keys>(scope, this.#shared);
   }
@@ -366,25 +299,6 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   /**
-   * Events of a key, a prefix or a range, from now on or from a revision of the past: each once, in order,
-   * also across disconnects and changes of leader. See {@link Watch} for how it ends.
-   *
-   * @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED`
-   * @example
-   * ```ts
-   * const watch = db.watch({ prefix: 'user/' });
-   * await watch.ready; // from here on nothing is missed
-   * for await (const event of watch) {
-   *   if (event.type === 'put') console.log(event.revision, event.key, event.value.toString());
-   *   else console.log(event.revision, event.key, 'is gone');
-   * }
-   * ```
-   */
-  watch(options: WatchOptions = {}): Watch<Out, Keys> {
-    return beginWatch(this.#scope, options);
-  }
-
-  /**
    * What the replica says of itself that the client is connected to: the leader, when there is one.
    *
    * @throws BalsaError see {@link Client}
@@ -419,8 +333,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * await them first. Leases and locks that it holds are no longer kept alive, and expire.
    */
   close(): Promise<void> {
-    this.#scope.reads.close();
     this.#shared.leases.close();
+    this.#reads.close();
     this.#engine.close();
     return Promise.resolve();
   }
@@ -441,17 +355,58 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     return { ...toGetOpResult(this.#scope, item), meta };
   }
 
+  #within(query: PageQuery): PageQuery {
+    return { ...query, ...this.#scope.within(query) };
+  }
+
   #toRangeItem(item: KeyValue, meta: Meta, keysOnly: boolean): RangeItem<Out | undefined, Keys> {
-    if (!keysOnly) return { ...this.#scope.item(item), meta };
-    const { modRevision, createRevision, version, lease } = item;
-    const key = this.#scope.giveKey(item.key);
-    return { key, value: undefined, modRevision, createRevision, version, lease, meta };
+    return { ...(keysOnly ? this.#scope.bareItem(item) : this.#scope.item(item)), meta };
   }
 
   #fetchPage(query: PageQuery, options: KeysOptions, unwanted: AbortSignal): Promise<Page> {
     return new Promise((resolve, reject) => {
       const limits = { ...this.#engine.callLimits(options), unwanted };
-      this.#scope.reads.page(query, limits, resolve, reject);
+      this.#reads.page(query, limits, resolve, reject);
     });
   }
+}
+
+/**
+ * Connects over the network, clock and chance that are given: what {@link connect} does with those of
+ * this machine, and the simulator with its own.
+ *
+ * @throws BalsaError see {@link connect}
+ */
+export async function openClient<In, Out, Keys extends KeyForm>(
+  options: ConnectOptions<In, Out, Keys> & { readonly codec: Codec<In, Out> },
+  environment: Environment,
+): Promise<Client<In, Out, Keys>> {
+  const { codec, keys = 'text' } = options;
+  if (keys !== 'text' && keys !== 'bytes') throw invalid("keys must be 'text' or 'bytes'");
+  const engine = new Engine(environment, toSettings(options));
+  try {
+    await engine.connect();
+  } catch (error) {
+    engine.close();
+    throw ofToken(asBalsaError(error), options.token);
+  }
+  const shared = {
+    leases: new LeaseKeeper(engine),
+    changes: new Changes(engine),
+    reads: new ReadRouter(engine),
+  };
+  const scope = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: NO_PREFIX });
+  return new Client<In, Out, Keys>(scope, shared);
+}
+
+/** Whoever gave a token and no cluster is told which of them it is about. */
+function ofToken(error: BalsaError, token: string | undefined): BalsaError {
+  if (token === undefined || error.code !== 'CLUSTER_MISMATCH') return error;
+  return new BalsaError(
+    error.code,
+    `the session token ${token} is of another cluster: ${error.message}`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -59,18 +59,18 @@ export interface RangeOpOptions {
   readonly limit?: number | undefined;
   /** From the last key to the first. Default `false`. */
   readonly reverse?: boolean | undefined;
-  /** The items have no `value`. Default `false`. */
+  /** The `value` of the items is `undefined`. Default `false`. */
   readonly keysOnly?: boolean | undefined;
   /** No items at all, only `count`. Default `false`. */
   readonly countOnly?: boolean | undefined;
   /** Only keys whose last put was at this revision or later. */
-  readonly modRevisionMin?: number | undefined;
+  readonly minModRevision?: number | undefined;
   /** Only keys whose last put was at this revision or earlier. */
-  readonly modRevisionMax?: number | undefined;
+  readonly maxModRevision?: number | undefined;
   /** Only keys created at this revision or later. */
-  readonly createRevisionMin?: number | undefined;
+  readonly minCreateRevision?: number | undefined;
   /** Only keys created at this revision or earlier. */
-  readonly createRevisionMax?: number | undefined;
+  readonly maxCreateRevision?: number | undefined;
 }
 
 export interface RangeOp<Options extends KeyRange & RangeOpOptions> {
@@ -111,9 +111,6 @@ export interface GetOpResult<Out> {
   readonly lease: number;
 }
 
-/** A key of a range of which only keys were asked. */
-export type KeyItem<Keys extends KeyForm> = Omit<Item<never, Keys>, 'value'>;
-
 /** What a read of a range in a transaction gives. */
 export interface RangeOpResult<One> {
   readonly items: readonly One[];
@@ -122,7 +119,7 @@ export interface RangeOpResult<One> {
 }
 
 type ItemOf<Options, Out, Keys extends KeyForm> = Options extends { readonly keysOnly: true }
-  ? KeyItem<Keys>
+  ? Item<undefined, Keys>
   : Item<Out, Keys>;
 
 /** What one step of a transaction gives. */

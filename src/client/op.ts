@@ -1,3 +1,4 @@
+import { invalid } from './invalid.js';
 import type {
   Condition,
   DeleteOp,
@@ -9,7 +10,6 @@ import type {
   RangeOpOptions,
   TouchOp,
 } from './op-types.js';
-import { invalid } from './options.js';
 import type { Key, NoOptions } from './results.js';
 import type { DeleteOpOptions, KeyRange, PutOpOptions } from './write-options.js';
 

@@ -5,8 +5,9 @@ import { whenAborted } from './abort.js';
 import type { Changes } from './changes.js';
 import type { Engine } from './engine.js';
 import { fetchAll } from './fetch-page.js';
+import { checkDuration, invalid } from './invalid.js';
 import type { Lease, LeaseKeeper } from './lease.js';
-import { type CallOptions, checkDuration, invalid, type KeyForm } from './options.js';
+import type { CallOptions, KeyForm } from './options.js';
 import { cancelled } from './pending.js';
 import type { Bounds, Scope } from './scope.js';
 

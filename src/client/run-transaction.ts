@@ -1,7 +1,8 @@
 import { BalsaError } from '../base/errors.js';
 import { whenAborted } from './abort.js';
 import type { Engine } from './engine.js';
-import { type CallOptions, invalid, type KeyForm } from './options.js';
+import { invalid } from './invalid.js';
+import type { CallOptions, KeyForm } from './options.js';
 import type { Scope } from './scope.js';
 import { Transaction } from './transaction.js';
 

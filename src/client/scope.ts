@@ -4,10 +4,10 @@ import type { KeyValue, WriteOperation, WriteResult } from '../base/operation.js
 import { checkOperation } from '../base/operation-check.js';
 import { type Codec, decodeKeyText, decodeValue, encodeValue } from './codec.js';
 import type { Engine } from './engine.js';
-import { type CallOptions, invalid, type KeyForm } from './options.js';
+import { invalid } from './invalid.js';
+import type { CallOptions, KeyForm } from './options.js';
 import type { Meta } from './pending.js';
 import { operationBytes, PendingWrite } from './pending-write.js';
-import type { ReadRouter } from './read-router.js';
 import type { Item, Key, KeyOf } from './results.js';
 import type { LeaseRef } from './write-options.js';
 
@@ -23,21 +23,17 @@ export interface Bounds {
  */
 export class Scope<In, Out, Keys extends KeyForm> {
   readonly engine: Engine;
-  /** Chooses the replica for each read. */
-  readonly reads: ReadRouter;
   readonly codec: Codec<In, Out>;
   readonly keys: KeyForm;
   readonly prefix: Uint8Array;
 
   constructor(parts: {
     readonly engine: Engine;
-    readonly reads: ReadRouter;
     readonly codec: Codec<In, Out>;
     readonly keys: KeyForm;
     readonly prefix: Uint8Array;
   }) {
     this.engine = parts.engine;
-    this.reads = parts.reads;
     this.codec = parts.codec;
     this.keys = parts.keys;
     this.prefix = parts.prefix;
@@ -118,6 +114,13 @@ export class Scope<In, Out, Keys extends KeyForm> {
     const { modRevision, createRevision, version, lease } = item;
     const key = this.giveKey(item.key);
     return { key, value: this.decode(item), modRevision, createRevision, version, lease };
+  }
+
+  /** Without the value, of which only the key was asked. @throws BalsaError `VALUE_NOT_DECODABLE` */
+  bareItem(item: KeyValue): Item<undefined, Keys> {
+    const { modRevision, createRevision, version, lease } = item;
+    const key = this.giveKey(item.key);
+    return { key, value: undefined, modRevision, createRevision, version, lease };
   }
 
   /** @throws BalsaError `VALUE_NOT_DECODABLE` */

@@ -1,6 +1,7 @@
 import type { StoreSettings } from '../base/operation.js';
 import type { StoreInfo } from '../rpc/protocol.js';
-import { type CallOptions, invalid, type KeyForm } from './options.js';
+import { invalid } from './invalid.js';
+import type { CallOptions, KeyForm } from './options.js';
 import type { Scope } from './scope.js';
 import { askStore, StoreRequest } from './store-request.js';
 

@@ -1,6 +1,7 @@
 import type { Compare, PutOperation, TxnStep } from '../base/operation.js';
+import { checkRevision, invalid } from './invalid.js';
 import { op } from './op.js';
-import { checkRevision, invalid, type KeyForm } from './options.js';
+import type { KeyForm } from './options.js';
 import type {
   CasResult,
   DeleteRangeResult,
@@ -11,7 +12,9 @@ import type {
   Previous,
   PutResult,
 } from './results.js';
+import { runTransaction, type TransactionOptions } from './run-transaction.js';
 import type { Scope } from './scope.js';
+import type { Transaction } from './transaction.js';
 import { Txn } from './txn.js';
 import { putOperation } from './txn-encode.js';
 import type {
@@ -193,6 +196,36 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    */
   txn(): Txn<In, Out, Keys> {
     return new Txn<In, Out, Keys>(this.#scope, op.txn());
+  }
+
+  /**
+   * Runs `work` as one transaction: all that it reads and writes through `tx` takes effect as if in one
+   * moment, or not at all (strictly serializable). Its reads see the store as it was at the first of
+   * them, with its own writes over it; nothing is locked meanwhile. If others have changed by then what it read,
+   * keys or ranges, `work` is run again, after a short pause of random length. So `work` should do nothing
+   * outside of the store that may not happen twice. What it throws is passed on, and nothing is written.
+   *
+   * A transaction that only reads never conflicts.
+   *
+   * @returns what `work` returns
+   * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`),
+   *   `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written), `BATCH_TOO_LARGE`,
+   *   those of {@link Client.get}, {@link Client.range} and {@link Client.put}
+   * @example
+   * ```ts
+   * await db.transaction(async (tx) => {
+   *   const { value } = await tx.get('stock/apples');
+   *   if (Number(value ?? 0) < 3) throw new Error('too few apples');
+   *   tx.put('stock/apples', String(Number(value) - 3));
+   *   tx.put('order/17', '3 apples');
+   * });
+   * ```
+   */
+  transaction<Result>(
+    work: (tx: Transaction<In, Out, Keys>) => Promise<Result>,
+    options: TransactionOptions = NO_OPTIONS,
+  ): Promise<Result> {
+    return runTransaction(this.#scope, work, options);
   }
 
   // -------------------------------------------------------------------------------------------

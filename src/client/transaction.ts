@@ -2,9 +2,11 @@ import { compareBytes } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyValue, TxnOperation } from '../base/operation.js';
 import { checkKey, checkOperation } from '../base/operation-check.js';
+import type { ReadTarget } from './consistency.js';
 import { fetchPage } from './fetch-page.js';
+import { invalid } from './invalid.js';
 import type { GetOpResult } from './op-types.js';
-import { type CallOptions, invalid, type KeyForm, type RangeOptions } from './options.js';
+import type { CallOptions, KeyForm, RangeOptions } from './options.js';
 import type { Meta } from './pending.js';
 import { type Page, type PageQuery, PendingGet } from './pending-read.js';
 import { readRange, toLimit } from './range.js';
@@ -20,6 +22,14 @@ export type TransactionRange = Pick<RangeOptions, 'prefix' | 'from' | 'to' | 'li
 
 const NO_OPTIONS = {};
 const PAGE_KEYS = 1000;
+const LATEST: ReadTarget = { consistency: 'linearizable', bound: 0, revision: null };
+
+/** What was read, and at which revision. */
+interface ReadAt<Result> {
+  readonly revision: number;
+  readonly meta: Meta;
+  readonly result: Result;
+}
 
 /**
  * What happens between the first read and the commit of {@link Client.transaction}. All reads see the
@@ -31,8 +41,8 @@ export class Transaction<In, Out, Keys extends KeyForm> {
   readonly #calls: CallOptions;
   readonly #reads = new ReadSet();
   readonly #writes = new Overlay();
-  /** The revision of all reads: that of the first one. */
-  #snapshot: number | null = null;
+  /** Where all reads are made: at the revision of the first one. */
+  #snapshot: (ReadTarget & { readonly revision: number }) | null = null;
   /** The first read, while it is under way: others wait to know the revision. */
   #first: Promise<unknown> | null = null;
   #over = false;
@@ -56,10 +66,7 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     checkKey(bytes, scope.engine.limits);
     const own = this.#writes.get(bytes);
     if (own !== undefined) return toGetOpResult(scope, stagedItem(own));
-    const item = await this.#atSnapshot(async (revision) => {
-      const found = await this.#fetch(bytes, revision);
-      return { revision: found.meta.revision, result: found.item };
-    });
+    const item = await this.#atSnapshot((target) => this.#fetch(bytes, target));
     this.#reads.key(bytes, item);
     return toGetOpResult(scope, item);
   }
@@ -134,7 +141,7 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     if (this.#writes.size === 0) return null;
     const { keyBytesMax } = this.#scope.engine.limits;
     const compares =
-      this.#snapshot === null ? [] : this.#reads.compares(this.#snapshot, keyBytesMax);
+      this.#snapshot === null ? [] : this.#reads.compares(this.#snapshot.revision, keyBytesMax);
     return { type: 'txn', compares, success: this.#writes.steps(), failure: [] };
   }
 
@@ -156,8 +163,8 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     const read = this.#reads.range(bounds, reverse);
     const query: PageQuery = {
       ...bounds,
-      ...{ reverse, keysMax: PAGE_KEYS, revision: null, filter: { keysOnly } },
-      ...{ consistency: 'linearizable', bound: 0 },
+      ...LATEST,
+      ...{ reverse, keysMax: PAGE_KEYS, filter: { keysOnly } },
     };
     const stored = readRange((q, unwanted) => this.#page(q, unwanted), query, {});
     const onSeen = (item: KeyValue): void => read.seen(item);
@@ -168,47 +175,36 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     }
   }
 
-  async #page(query: PageQuery, unwanted: AbortSignal): Promise<Page> {
-    return this.#atSnapshot(async (revision) => {
-      const level = { consistency: revision === null ? 'linearizable' : 'any', revision } as const;
-      const page = await fetchPage(
-        this.#scope.engine,
-        { ...query, ...level },
-        this.#calls,
-        unwanted,
-      );
-      return { revision: page.revision, result: page };
+  #page(query: PageQuery, unwanted: AbortSignal): Promise<Page> {
+    const { engine } = this.#scope;
+    return this.#atSnapshot(async (target) => {
+      const page = await fetchPage(engine, { ...query, ...target }, this.#calls, unwanted);
+      return { revision: page.revision, meta: page.meta, result: page };
     });
   }
 
-  #fetch(
-    key: Uint8Array,
-    revision: number | null,
-  ): Promise<{ readonly item: KeyValue | null; readonly meta: Meta }> {
+  #fetch(key: Uint8Array, target: ReadTarget): Promise<ReadAt<KeyValue | null>> {
     return new Promise((resolve, reject) => {
       const { engine } = this.#scope;
       const limits = engine.callLimits(this.#calls);
-      // A state at a given revision is the same at every replica that has it.
-      const consistency = revision === null ? 'linearizable' : 'any';
-      const query = { key, consistency, bound: 0, revision } as const;
-      const deliver = (item: KeyValue | null, meta: Meta): void => resolve({ item, meta });
-      engine.get(new PendingGet({ query, limits }, deliver, reject), limits);
+      const deliver = (result: KeyValue | null, meta: Meta): void =>
+        resolve({ revision: meta.revision, meta, result });
+      engine.get(new PendingGet({ query: { key, ...target }, limits }, deliver, reject), limits);
     });
   }
 
-  /** Reads at the revision of the first read; `read` is given `null` when it is that one. */
+  /** Reads at the revision of the first read. */
   async #atSnapshot<Result>(
-    read: (
-      revision: number | null,
-    ) => Promise<{ readonly revision: number; readonly result: Result }>,
+    read: (target: ReadTarget) => Promise<ReadAt<Result>>,
   ): Promise<Result> {
     // Whoever fails as the first one leaves the place to the next.
     while (this.#snapshot === null && this.#first !== null) await this.#first.catch(() => {});
     try {
-      const reading = read(this.#snapshot);
+      const reading = read(this.#snapshot ?? LATEST);
       if (this.#snapshot === null) this.#first = reading;
-      const { revision, result } = await reading;
-      this.#snapshot ??= revision;
+      const { revision, meta, result } = await reading;
+      // A state at a given revision is the same at every replica that has come so far.
+      this.#snapshot ??= { consistency: 'session', bound: meta.appliedIndex, revision };
       return result;
     } catch (error) {
       if (error instanceof BalsaError && error.code === 'COMPACTED') this.#compacted = true;

@@ -4,13 +4,15 @@ import type {
   Compare,
   KeyValue,
   PutOperation,
+  ReadOperation,
   ReadResult,
   TxnOperation,
   TxnStep,
   WriteResult,
 } from '../base/operation.js';
+import { checkRevision, invalid } from './invalid.js';
 import type { Condition, GetOpResult, Op, RangeOpOptions, TxnOp } from './op-types.js';
-import { checkRevision, invalid, type KeyForm } from './options.js';
+import type { KeyForm } from './options.js';
 import { leaseId, type Scope } from './scope.js';
 import type { PutOpOptions } from './write-options.js';
 
@@ -91,11 +93,15 @@ function previous(options: { readonly returnPrevious?: boolean | undefined }): {
   return options.returnPrevious === true ? { returnPrevious: true } : {};
 }
 
-function readOptions(options: RangeOpOptions): RangeOpOptions {
+function readOptions(options: RangeOpOptions): Omit<ReadOperation, 'type' | 'from' | 'to'> {
   const { limit, reverse, keysOnly, countOnly } = options;
-  const { modRevisionMin, modRevisionMax, createRevisionMin, createRevisionMax } = options;
   if (limit !== undefined) checkNumber('limit', limit);
-  const bounds = { modRevisionMin, modRevisionMax, createRevisionMin, createRevisionMax };
+  const bounds = {
+    modRevisionMin: options.minModRevision,
+    modRevisionMax: options.maxModRevision,
+    createRevisionMin: options.minCreateRevision,
+    createRevisionMax: options.maxCreateRevision,
+  };
   for (const bound of Object.values(bounds)) if (bound !== undefined) checkRevision(bound);
   // In the store a limit of 0 is none.
   const nothing = limit === 0 ? { countOnly: true } : { countOnly };
@@ -169,8 +175,7 @@ function toItem(scope: Scope<never, unknown, KeyForm>, item: KeyValue): unknown 
 }
 
 function toKeyItem(scope: Scope<never, unknown, KeyForm>, item: KeyValue): unknown {
-  const { modRevision, createRevision, version, lease } = item;
-  return { key: scope.giveKey(item.key), modRevision, createRevision, version, lease };
+  return scope.bareItem(item);
 }
 
 /** @throws BalsaError `VALUE_NOT_DECODABLE` */

@@ -1,6 +1,7 @@
+import { invalid } from './invalid.js';
 import { checkSteps, type TxnSpec } from './op.js';
 import type { BranchResult, Condition, Op, TxnOp } from './op-types.js';
-import { type CallOptions, invalid, type KeyForm } from './options.js';
+import type { CallOptions, KeyForm } from './options.js';
 import type { Meta } from './pending.js';
 import type { Scope } from './scope.js';
 import { encodeTxn, toBranchResult } from './txn-encode.js';

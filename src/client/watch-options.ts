@@ -2,7 +2,8 @@ import { prefixEnd, toBytes } from '../base/bytes.js';
 import type { Limits } from '../base/limits.js';
 import { checkKey } from '../base/operation-check.js';
 import type { WatchRequest } from '../rpc/protocol.js';
-import { type CallOptions, invalid } from './options.js';
+import { invalid } from './invalid.js';
+import type { CallOptions } from './options.js';
 
 /** That the events of a watch come faster than they are taken. It is no error: none is lost. */
 export interface LaggingNotice {

@@ -2,11 +2,12 @@ import { asBalsaError, type BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import type { WatchEvent as WireEvent } from '../rpc/protocol.js';
 import { whenAborted } from './abort.js';
-import { invalid, type KeyForm } from './options.js';
+import { invalid } from './invalid.js';
+import type { KeyForm } from './options.js';
 import { type CallLimits, cancelled, type Meta } from './pending.js';
 import type { Scope } from './scope.js';
 import { type RevisionEvents, Subscription } from './subscription.js';
-import { toWatchQuery, type WatchOptions, type WatchQuery } from './watch-options.js';
+import type { WatchOptions, WatchQuery } from './watch-options.js';
 
 /** What a key held before an event. */
 export interface PreviousValue<Out> {
@@ -200,23 +201,4 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
     const value = this.#scope.decode(item);
     return { value, modRevision, createRevision, version, lease };
   }
-}
-
-/** @throws BalsaError `INVALID_ARGUMENT`, `KEY_EMPTY`, `KEY_TOO_LARGE`, `CLIENT_CLOSED`, `CANCELLED` */
-export function beginWatch<Out, Keys extends KeyForm>(
-  scope: Scope<never, Out, Keys>,
-  options: WatchOptions,
-): Watch<Out, Keys> {
-  const { engine } = scope;
-  const limits = engine.callLimits(options);
-  const asked = toWatchQuery(options, engine.limits);
-  return new Watch<Out, Keys>(options, {
-    query: { ...asked, ...scope.within(asked) },
-    ...{ limits, scope },
-    host: {
-      begin: (subscription) => engine.watch(subscription),
-      ended: (subscription) => engine.unwatch(subscription),
-      taken: (subscription) => engine.watchTaken(subscription),
-    },
-  });
 }

@@ -88,7 +88,7 @@ export class Watches {
     if (subscription === undefined) return;
     switch (answer.type) {
       case 'watch-created': {
-        const level = subscription.query.consistency;
+        const { consistency: level } = subscription.query;
         subscription.established(answer.revision, { ...metaOf(answer.meta), level });
         break;
       }

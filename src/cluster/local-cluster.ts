@@ -5,7 +5,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import { connect } from '../client/client.js';
 import { bytes } from '../client/codec.js';
 import { systemEnvironment } from '../client/environment.js';
-import { openClient } from '../client/open-client.js';
+import { openClient } from '../client/kv-client.js';
 import type { MemberAddress, ReplicaStatus } from '../rpc/protocol.js';
 import type {
   AddReplicaOptions,

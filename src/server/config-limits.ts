@@ -143,6 +143,12 @@ const FIT_RULES: readonly FitRule[] = [
   { limit: 'logEntriesMax', holds: 'logTrailingEntries', atLeast: (l) => l.logTrailingEntries },
   { limit: 'pendingRequestBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
   { limit: 'pendingAnswerBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
+  {
+    // A watch whose client does not read must lag before its stream is ended.
+    limit: 'pendingAnswerBytesMax',
+    holds: '2 x watchBacklogBytesMax + frameBytesMax / 4',
+    atLeast: (l) => 2 * l.watchBacklogBytesMax + l.frameBytesMax / 4,
+  },
   { limit: 'peerQueueBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
 ];
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { bytes, text } from '../../src/client/codec.js';
-import { openClient } from '../../src/client/open-client.js';
+import { openClient } from '../../src/client/kv-client.js';
 import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { toWireError } from '../../src/rpc/wire-error.js';
 import { refusal } from './support/fake-cluster.js';

@@ -52,6 +52,29 @@ describe('a lock', () => {
     expect(h.cluster.store.leases.size).toBe(0);
   });
 
+  test('is waited for by watching the one in front alone, and asking nothing', async () => {
+    const h = new World();
+    const clients = [await h.client(), await h.client(), await h.client()] as const;
+    const first = await h.until(clients[0].lock('job'));
+    const [second, third] = [watch(clients[1].lock('job')), watch(clients[2].lock('job'))];
+    await h.clock.advance(100);
+    const asked = h.cluster.received('range').length;
+    await h.pass(60_000);
+    expect(h.cluster.received('range')).toHaveLength(asked);
+    const watched = h.cluster.received('watch').map(({ from }) => Buffer.from(from).toString());
+    expect(watched).toEqual([1, 2].map((lease) => `_lock/job/${String(lease).padStart(16, '0')}`));
+    await h.until(first.release());
+    await h.clock.advance(20);
+    expect(second.value?.held).toBe(true);
+    expect(third.count).toBe(0);
+    await h.until(second.value?.release() ?? Promise.resolve());
+    await h.clock.advance(20);
+    expect(third.value?.held).toBe(true);
+    await h.until(third.value?.release() ?? Promise.resolve());
+    const cancelled = h.cluster.received('watch-cancel');
+    expect(cancelled.length).toBe(h.cluster.received('watch').length);
+  });
+
   test('of one name does not wait for those of others', async () => {
     const h = new World();
     const db = await h.client();

@@ -83,6 +83,25 @@ describe('a client of a namespace', () => {
     await db.close();
   });
 
+  test('watches its own keys only, and sees them without the prefix', async () => {
+    const { h, db, app } = await given();
+    const seen: string[] = [];
+    const all = app.watch({ withPrevious: true });
+    const one = app.watch({ key: 'k' });
+    const collect = async (): Promise<void> => {
+      for await (const event of all) seen.push(`${event.type} ${event.key} ${event.value ?? ''}`);
+    };
+    const collecting = collect();
+    await h.until(Promise.all([all.ready, one.ready]));
+    await h.until(Promise.all([db.put('k', 'x'), app.put('k', '1'), db.put('app0', 'x')]));
+    await h.until(app.delete('k'));
+    const first = await h.until(one[Symbol.asyncIterator]().next());
+    expect(first.value).toMatchObject({ type: 'put', key: 'k', value: '1' });
+    await Promise.all([all.close(), one.close()]);
+    await h.until(collecting);
+    expect(seen).toEqual(['put k 1', 'delete k ']);
+  });
+
   test('may have another codec, another prefix, and namespaces inside', async () => {
     const { h, db } = await given();
     const users = db.namespace('users', { codec: json<{ age: number }>() });

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
-import { type Random, seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import type { Client } from '../../src/client/kv-client.js';
 import type { Transaction } from '../../src/client/transaction.js';
 import { Harness, watch } from './support/harness.js';
+import { all, playMany } from './support/random-transactions.js';
 
 type TextClient = Client<string, string, 'text'>;
 type TextTransaction = Transaction<string, string, 'text'>;
@@ -18,12 +18,6 @@ async function given(
   const other = await h.connect({ codec: text });
   for (const [key, value] of Object.entries(items)) await h.until(db.put(key, value));
   return { h, db, other };
-}
-
-async function all(items: AsyncIterable<{ key: string; value: string }>): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { key, value } of items) found.push(`${key}=${value}`);
-  return found;
 }
 
 /** Transactions of the store that arrived. */
@@ -335,7 +329,7 @@ describe('serializability', () => {
     let conflicts = 0;
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 2 ** 31 }), async (seed) => {
-        conflicts += await playMany(seed);
+        conflicts += await playMany(new Harness(undefined, seed), seed);
       }),
       { numRuns: 25 * Number(process.env.BALSA_SOAK ?? 1) },
     );
@@ -343,94 +337,3 @@ describe('serializability', () => {
     expect(conflicts).toBeGreaterThan(50);
   });
 });
-
-const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
-
-/** Several clients with random transactions; checks them in the order of their commits. @returns conflicts */
-async function playMany(seed: number): Promise<number> {
-  const h = new Harness(undefined, seed);
-  const random = seededRandom(seed);
-  const done: { commit: number; check: (state: Map<string, string>) => void }[] = [];
-  let attempts = 0;
-  let committed = 0;
-  const clients: TextClient[] = [];
-  for (let n = 0; n < 4; n += 1) clients.push(await h.connect({ codec: text }));
-  const worker = async (client: TextClient, name: number): Promise<void> => {
-    for (let n = 0; n < 8; n += 1) {
-      const id = `${name}-${n}`;
-      const checks: ((state: Map<string, string>) => void)[] = [];
-      await client.transaction(
-        async (tx) => {
-          attempts += 1;
-          checks.length = 0;
-          await randomWork(tx, random, id, checks);
-          tx.put(`z/${id}`, '');
-        },
-        { retries: 1000, timeoutMs: 0 },
-      );
-      committed += 1;
-      const commit = h.cluster.at(`z/${id}`, null)?.modRevision ?? 0;
-      const check = (state: Map<string, string>): void => {
-        for (const one of checks) one(state);
-      };
-      done.push({ commit, check });
-    }
-  };
-  await h.until(Promise.all(clients.map((client, i) => worker(client, i))));
-  done.sort((one, two) => one.commit - two.commit);
-  expect(new Set(done.map(({ commit }) => commit)).size).toBe(done.length);
-  const state = new Map<string, string>();
-  for (const { check } of done) check(state);
-  const left = KEYS.map((key) => [key, state.get(key)]);
-  expect(left).toEqual(KEYS.map((key) => [key, h.cluster.at(key, null)?.value.toString()]));
-  return attempts - committed;
-}
-
-/** Each check is repeated in the order of the commits, against the state that is there by then. */
-async function randomWork(
-  tx: TextTransaction,
-  random: Random,
-  id: string,
-  checks: ((state: Map<string, string>) => void)[],
-): Promise<void> {
-  for (let steps = 1 + random.int(4); steps > 0; steps -= 1) {
-    const key = KEYS[random.int(KEYS.length)] ?? 'a';
-    switch (random.int(5)) {
-      case 0:
-      case 1: {
-        const { value } = await tx.get(key);
-        checks.push((state) => expect(state.get(key)).toBe(value));
-        break;
-      }
-      case 2: {
-        tx.put(key, `${id}.${steps}`);
-        checks.push((state) => state.set(key, `${id}.${steps}`));
-        break;
-      }
-      case 3: {
-        tx.delete(key);
-        checks.push((state) => state.delete(key));
-        break;
-      }
-      default: {
-        const options = {
-          from: key,
-          to: 'g',
-          reverse: random.int(2) === 0,
-          limit: 1 + random.int(6),
-        };
-        const found = await all(tx.range(options));
-        checks.push((state) => expect(rangeOf(state, options)).toEqual(found));
-      }
-    }
-  }
-}
-
-function rangeOf(
-  state: Map<string, string>,
-  { from, to, reverse, limit }: { from: string; to: string; reverse: boolean; limit: number },
-): string[] {
-  const keys = [...state.keys()].filter((key) => key >= from && key < to).sort();
-  if (reverse) keys.reverse();
-  return keys.slice(0, limit).map((key) => `${key}=${state.get(key)}`);
-}

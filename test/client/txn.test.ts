@@ -3,7 +3,6 @@ import { json, text } from '../../src/client/codec.js';
 import { compare } from '../../src/client/compare.js';
 import type { Client } from '../../src/client/kv-client.js';
 import { op } from '../../src/client/op.js';
-import type { KeyItem } from '../../src/client/op-types.js';
 import type { DeleteRangeResult, Item, PutResult } from '../../src/client/results.js';
 import { Harness } from './support/harness.js';
 
@@ -118,7 +117,7 @@ describe('a transaction', () => {
         .do(
           op.range({ from: 'a', keysOnly: true, reverse: true, limit: 2 }),
           op.range({ from: '', countOnly: true }),
-          op.range({ from: '', modRevisionMin: 2, createRevisionMax: 2 }),
+          op.range({ from: '', minModRevision: 2, maxCreateRevision: 2 }),
           op.range({ from: '', limit: 0 }),
         )
         .commit(),
@@ -126,7 +125,7 @@ describe('a transaction', () => {
     if (!result.succeeded) throw new Error('it has no conditions');
     const [keys, count, some, nothing] = result.results;
     expect(keys.items.map(({ key }) => key)).toEqual(['c', 'b']);
-    expect(keys.items[0]).not.toHaveProperty('value');
+    expect(keys.items[0]).toMatchObject({ value: undefined, modRevision: 3 });
     expect(count).toEqual({ items: [], count: 3 });
     expect(some.items.map(({ key }) => key)).toEqual(['b']);
     expect(nothing).toEqual({ items: [], count: 3 });
@@ -215,7 +214,7 @@ describe('the types of results', () => {
       expectTypeOf(put).toEqualTypeOf<{ readonly revision: number }>();
       expectTypeOf(previous.previous).toEqualTypeOf<Item<User, 'text'> | null>();
       expectTypeOf(got.value).toEqualTypeOf<User | undefined>();
-      expectTypeOf(keys.items).toEqualTypeOf<readonly KeyItem<'text'>[]>();
+      expectTypeOf(keys.items).toEqualTypeOf<readonly Item<undefined, 'text'>[]>();
       expectTypeOf(items.items).toEqualTypeOf<readonly Item<User, 'text'>[]>();
       expectTypeOf(gone.previous).toEqualTypeOf<readonly Item<User, 'text'>[]>();
       if (nested.succeeded) {

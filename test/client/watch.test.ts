@@ -44,7 +44,7 @@ describe('watch', () => {
     script.created(10);
     expect(await h.until(watch.ready)).toMatchObject({
       replica: 'n1',
-      consistency: 'linearizable',
+      level: 'linearizable',
     });
     const before = put(11, 'user/a', 'x').item;
     script.events([put(11, 'user/a', 'x'), deletion(12, 'user/a', before)]);

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation.js';
 import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
+import { DUTY_MUTATIONS } from './mutations-duties.js';
 import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
@@ -12,5 +13,6 @@ export const MUTATIONS: readonly Mutation[] = [
   ...STORAGE_MUTATIONS,
   ...CLIENT_MUTATIONS,
   ...LEVEL_MUTATIONS,
+  ...DUTY_MUTATIONS,
   ...STORE_MUTATIONS,
 ];

@@ -14,6 +14,7 @@ import { type Process, startProcess } from './process.js';
 import { type Scheduler, Violation } from './scheduler.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { SimulationOptions } from './swarm.js';
+import type { WatchHistory } from './watch-history.js';
 
 /** What all machines of a run share. */
 export interface Surroundings {
@@ -22,6 +23,7 @@ export interface Surroundings {
   readonly network: SimulatedNetwork;
   readonly invariants: Invariants;
   readonly freshness: FreshnessOracle;
+  readonly history: WatchHistory;
   readonly coverage: Coverage;
   /** The members that the cluster was formed with. */
   readonly formed: readonly MemberId[];

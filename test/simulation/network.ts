@@ -289,9 +289,19 @@ class SimulatedStream {
   }
 
   open(): void {
+    let pendingBytes = 0;
     const replicaSide: Channel = {
-      pendingBytes: 0,
-      send: (frame) => this.#carry(this.#toClient, () => this.#dial.onFrame(Buffer.from(frame))),
+      // What has not arrived.
+      get pendingBytes() {
+        return pendingBytes;
+      },
+      send: (frame) => {
+        pendingBytes += frame.byteLength;
+        this.#carry(this.#toClient, () => {
+          pendingBytes -= frame.byteLength;
+          this.#dial.onFrame(Buffer.from(frame));
+        });
+      },
       end: () => this.#toClient.plan(() => this.reset('ended by the replica')),
       abort: () => this.reset('aborted by the replica'),
     };

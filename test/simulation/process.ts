@@ -16,6 +16,7 @@ import { nameOf } from '../../src/server/member-id.js';
 import { Replica } from '../../src/server/replica.js';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
 import type { StateStore } from '../../src/statemachine/state-store.js';
+import type { WritesListener } from '../../src/statemachine/types.js';
 import type { LogStore, RestoredLog } from '../../src/storage/log-store.js';
 import type { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { Wal } from '../../src/storage/wal/wal.js';
@@ -349,7 +350,7 @@ function watchedLog(wal: Wal, machine: Machine, { invariants, coverage }: Surrou
 function watchedMachine(
   stateMachine: StateMachine,
   machine: Machine,
-  { invariants, freshness }: Surroundings,
+  { invariants, freshness, history }: Surroundings,
 ): StateMachine {
   const { id, time } = machine;
   const { life } = time;
@@ -365,6 +366,15 @@ function watchedMachine(
       freshness.applied(entry.index);
     }
     return answers;
+  };
+  const onWrites = stateMachine.onWrites.bind(stateMachine);
+  let listener: WritesListener | null = null;
+  onWrites((events) => {
+    if (time.life === life) history.applied(events);
+    listener?.(events);
+  });
+  stateMachine.onWrites = (next) => {
+    listener = next;
   };
   return stateMachine;
 }

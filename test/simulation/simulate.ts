@@ -1,7 +1,9 @@
 import { allAgree, describeMembers } from './agreement.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 import { Violation } from './scheduler.js';
+import { StoreWorkload } from './store-workload.js';
 import { drawOptions, type SimulationOptions } from './swarm.js';
+import { Watchers } from './watchers.js';
 import { Workload } from './workload.js';
 import { World } from './world.js';
 
@@ -58,16 +60,22 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   const { scheduler, options } = world;
   await world.startAll();
   await workload.start();
+  const watchers = new Watchers(world, () => workload.highestRevision);
+  watchers.start();
+  const store = new StoreWorkload(world);
+  store.start();
   world.hurry = (forMs, pauseMs) => workload.hurry(forMs, pauseMs);
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();
-  await liveness(world, workload);
+  await liveness(world, workload, store);
+  await watchers.finish();
   await workload.close();
+  await store.close();
 }
 
 /** Without faults all calls are answered, and all replicas come to the same state. */
-async function liveness(world: World, workload: Workload): Promise<void> {
+async function liveness(world: World, workload: Workload, store: StoreWorkload): Promise<void> {
   const { scheduler } = world;
   let serves = false;
   workload.probe().then(
@@ -82,7 +90,10 @@ async function liveness(world: World, workload: Workload): Promise<void> {
     return `Liveness: ${late}: ${describeMembers(world)}\n  ${workload.lastError}`;
   });
   workload.stop();
-  const agrees = (): boolean => workload.isIdle && allAgree(world);
+  store.stop();
+  await scheduler.run(scheduler.nowMs + store.goneMs, () => store.isIdle && store.isGone);
+  store.checkGone();
+  const agrees = (): boolean => workload.isIdle && store.isIdle && allAgree(world);
   await scheduler.run(scheduler.nowMs + AGREE_MS, agrees);
   check(agrees(), () => `Liveness: ${AGREE_MS} ms after the last fault: ${describeMembers(world)}`);
   for (const { replica } of world.intact) {

@@ -2,6 +2,7 @@ import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { FAULT_NAMES, type FaultName } from './faults/fault-kinds.js';
 import type { Weather } from './network.js';
+import { drawWatchers, type WatcherOptions } from './watcher-options.js';
 
 /**
  * Everything that one run may differ in. Drawn from its seed alone: rare mixes come up because each
@@ -39,6 +40,8 @@ export interface SimulationOptions {
   readonly clientTimeoutMs: number;
   /** Reads at all levels; absent: there are none. */
   readonly levels?: LevelOptions;
+  /** Default: none. */
+  readonly watchers?: readonly WatcherOptions[];
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -75,6 +78,7 @@ const LEASE_DRIFT_PERCENT_MAX = 5;
 export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): SimulationOptions {
   // Not the stream of the run itself.
   const random = seededRandom(seed * 2 + 0x5eed);
+  const watching = seededRandom(seed * 2 + 0x3a7c4);
   const heartbeatTicks = pick(random, [1, 2, 2, 3]);
   const tickMs = pick(random, [40, 60, 80, 100, 120]);
   const electionTicks = Math.max(3, heartbeatTicks * pick(random, [3, 4, 6]) + random.int(3));
@@ -92,8 +96,12 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     driftPercentMax: leaseMs === 0 ? 10 : LEASE_DRIFT_PERCENT_MAX,
     priorities: drawPriorities(random),
     spares: pick(random, [0, 1, 2]),
-    // Not drawn: seeds that found something stay what they are.
-    limits: { ...drawLimits(random), readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax },
+    limits: {
+      ...drawLimits(random),
+      // Not drawn: seeds that found something stay what they are.
+      readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax,
+      ...drawWatchLimits(watching),
+    },
     usesCodec: random.int(3) === 0,
     weather: drawWeather(random),
     disk: drawDisk(random),
@@ -108,6 +116,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     faultsMax: pick(random, [10, 30, 60, 90]),
     disturbedMs,
     levels: drawLevels(seed, replicas),
+    watchers: drawWatchers(watching, disturbedMs),
   };
 }
 
@@ -152,6 +161,13 @@ function drawLimits(random: Random): Limits {
     entryOperationsMax: pick(random, [1, 4, LIMITS.entryOperationsMax]),
     batchesPerSessionMax: pick(random, [2, 8, LIMITS.batchesPerSessionMax]),
     operationsPerBatchMax: pick(random, [1, 3, LIMITS.operationsPerBatchMax]),
+  };
+}
+
+function drawWatchLimits(random: Random): Partial<Limits> {
+  return {
+    watchBacklogBytesMax: pick(random, [200, 1 * KiB, 8 * KiB, LIMITS.watchBacklogBytesMax]),
+    watchProgressMs: pick(random, [200, 1000, LIMITS.watchProgressMs]),
   };
 }
 

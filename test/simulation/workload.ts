@@ -1,6 +1,7 @@
+import type { KeyValue } from '../../src/base/operation.js';
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
-import { openClient } from '../../src/client/open-client.js';
+import { openClient } from '../../src/client/kv-client.js';
 import type { ConnectOptions } from '../../src/client/options.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
 import { LevelReads, type TextClient } from './level-reads.js';
@@ -47,6 +48,8 @@ export class Workload {
   #underWay = 0;
   #serial = 0;
   #acknowledged = 0;
+  /** Of a write that was acknowledged. */
+  highestRevision = 0;
   /** For messages. */
   lastError = '';
   #reads = 0;
@@ -226,6 +229,7 @@ export class Workload {
       const { revision, meta } = await db.put(history.key, value);
       this.#levels.saw(db, meta);
       history.acknowledged.set(label, revision);
+      this.highestRevision = Math.max(this.highestRevision, revision);
       return { type: 'put', value: label } as const;
     });
     if (outcome.failed === 'not-applied') history.notApplied.add(label);
@@ -358,8 +362,9 @@ function labelOf(value: string): string {
 function* revisionsOf(machine: StateMachine, key: string): Generator<[number, string]> {
   const bytes = Buffer.from(key);
   let at: number | null = null;
-  for (;;) {
-    const item = machine.get(bytes, at);
+  // What was before the oldest revision that is kept cannot be seen.
+  while (at === null || at >= machine.compactedRevision) {
+    const item: KeyValue | null = machine.get(bytes, at);
     if (item === null) return;
     yield [item.modRevision, labelOf(Buffer.from(item.value).toString())];
     at = item.modRevision - 1;

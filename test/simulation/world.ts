@@ -13,6 +13,7 @@ import { isQuorum } from './quorums.js';
 import type { PlannedFault, Schedule } from './schedule.js';
 import { KIND, type Planned, Scheduler } from './scheduler.js';
 import type { SimulationOptions } from './swarm.js';
+import { WatchHistory } from './watch-history.js';
 
 /** Places of clients in the network start here. */
 const CLIENT_PLACES = 100;
@@ -30,6 +31,7 @@ export class World {
   readonly network: SimulatedNetwork;
   readonly coverage = new Coverage();
   readonly invariants: Invariants;
+  readonly history: WatchHistory;
   readonly machines: readonly Machine[];
   readonly operator: Operator;
   readonly freshness: FreshnessOracle;
@@ -52,8 +54,10 @@ export class World {
     const electionMs = options.electionTicks * options.tickMs;
     const { leaseMs } = options;
     this.freshness = new FreshnessOracle({ scheduler, coverage, electionMs, leaseMs });
-    const { network, invariants, freshness } = this;
-    const surroundings = { options, scheduler, network, invariants, freshness, coverage, formed };
+    this.history = new WatchHistory(scheduler);
+    const { network, invariants, freshness, history } = this;
+    const watched = { invariants, freshness, history };
+    const surroundings = { options, scheduler, network, ...watched, coverage, formed };
     this.machines = Array.from(
       { length: replicas + spares },
       (_, place) => new Machine(place, surroundings),
@@ -104,6 +108,11 @@ export class World {
   clientPlace(client: number): number {
     const { clients, levels } = this.options;
     return CLIENT_PLACES + (client % (clients + (levels?.readers.length ?? 0)));
+  }
+
+  watcherPlace(watcher: number): number {
+    const { clients, levels } = this.options;
+    return CLIENT_PLACES + clients + (levels?.readers.length ?? 0) + watcher;
   }
 
   machine(who: Who): Machine {

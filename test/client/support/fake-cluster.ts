@@ -15,6 +15,7 @@ import {
   type ReplicaFrame,
   type ReplicaHello,
   type ReplicaStatus,
+  type WatchRequest,
 } from '../../../src/rpc/protocol.js';
 import { packReplicaFrame } from '../../../src/rpc/replica-frames.js';
 import { toWireError } from '../../../src/rpc/wire-error.js';
@@ -81,6 +82,9 @@ export class FakeCluster {
     this.leader = names[0] ?? null;
     this.members = new FakeMembers(this.replicas);
     this.store.nowMs = () => clock.monotonicMs();
+    this.store.onRevision = () => {
+      for (const replica of this.replicas) for (const one of replica.streams) one.tellWatches();
+    };
   }
 
   get revision(): number {
@@ -300,6 +304,8 @@ export class FakeStream {
     return this.#open;
   }
 
+  readonly #watches = new Map<number, { readonly request: WatchRequest; next: number }>();
+
   readonly clientSide: Channel = {
     pendingBytes: 0,
     send: (frame) => this.#later(() => this.#received(frame)),
@@ -348,6 +354,10 @@ export class FakeStream {
     const fate = this.#cluster.fate(request, this);
     if (fate instanceof BalsaError) return errorAnswer(request.id, fate);
     if (fate === 'ignore') return null;
+    if (request.type === 'watch-cancel') {
+      this.#watches.delete(request.watch);
+      return null;
+    }
     const answer = this.serve(request, replica);
     return fate === 'apply-only' ? null : answer;
   }
@@ -388,6 +398,12 @@ export class FakeStream {
       }
       case 'store':
         return { type: 'store', id, meta, info: JSON.stringify(cluster.store.info()) };
+      case 'watch': {
+        const { revision } = cluster;
+        this.#watches.set(id, { request, next: request.startRevision ?? revision + 1 });
+        cluster.clock.setTimer(0, () => this.tellWatches());
+        return { type: 'watch-created', id, meta, revision };
+      }
       case 'range':
         return this.#range(request, replica);
       case 'admin': {
@@ -408,6 +424,21 @@ export class FakeStream {
         });
         return { type: 'status', id, status };
       }
+    }
+  }
+
+  /** Tells of what has happened since it was told last. */
+  tellWatches(): void {
+    const { store, revision } = this.#cluster;
+    for (const [id, watch] of this.#watches) {
+      const { request, next } = watch;
+      const events = store.events(request, next);
+      watch.next = revision + 1;
+      if (events.length === 0) continue;
+      this.send({
+        type: 'answers',
+        answers: [{ type: 'watch-events', id, events, revision, more: false }],
+      });
     }
   }
 

@@ -3,7 +3,7 @@ import { seededRandom } from '../../../src/base/random.js';
 import { bytes, type Codec } from '../../../src/client/codec.js';
 import type { Environment } from '../../../src/client/environment.js';
 import type { Client } from '../../../src/client/kv-client.js';
-import { openClient } from '../../../src/client/open-client.js';
+import { openClient } from '../../../src/client/kv-client.js';
 import type { ConnectOptions, KeyForm } from '../../../src/client/options.js';
 import { FakeCluster } from './fake-cluster.js';
 import { VirtualClock } from './virtual-clock.js';

@@ -11,7 +11,7 @@ import type {
   WriteOperation,
   WriteResult,
 } from '../../../src/base/operation.js';
-import type { LeaseInfo, StoreInfo } from '../../../src/rpc/protocol.js';
+import type { LeaseInfo, StoreInfo, WatchEvent } from '../../../src/rpc/protocol.js';
 
 type Place = { readonly from: Uint8Array; readonly to?: Uint8Array | null | undefined };
 
@@ -38,6 +38,8 @@ export class ModelStore {
   readonly namespaces = new Map<string, { prefix: Uint8Array; quotaBytes: number }>();
   settings = { historyMs: 0, historyRevisions: 0, spaceQuotaBytes: 0 };
   nowMs: () => number = () => 0;
+  /** Called behind each revision. */
+  onRevision: () => void = () => {};
   #current = new Map<string, KeyValue>();
   #lastLease = 0;
   /** Of the operation in hand. */
@@ -118,6 +120,24 @@ export class ModelStore {
       versions.push({ revision: this.revision, item });
       this.history.set(key, versions);
     }
+    this.onRevision();
+  }
+
+  /** What happened to keys within the bounds from a revision on, in order. */
+  events(bounds: Place, fromRevision: number): WatchEvent[] {
+    const found: WatchEvent[] = [];
+    for (const [key, versions] of this.history) {
+      if (!isWithin(fromMapKey(key), bounds)) continue;
+      for (const { revision, item } of versions) {
+        if (revision < fromRevision) continue;
+        found.push({
+          type: item === null ? 'delete' : 'put',
+          item: item ?? gone(key, revision),
+          previous: null,
+        });
+      }
+    }
+    return found.sort((a, b) => a.item.modRevision - b.item.modRevision);
   }
 
   #apply(operation: WriteOperation): WriteResult {
@@ -285,6 +305,11 @@ export class ModelStore {
       return isSo(compareBytes(item.value, compare.value), compare);
     });
   }
+}
+
+function gone(key: string, modRevision: number): KeyValue {
+  const nothing = { value: new Uint8Array(0), createRevision: 0, version: 0, lease: 0 };
+  return { key: fromMapKey(key), modRevision, ...nothing };
 }
 
 /** What the bounds of a filter leave. */

@@ -1,0 +1,176 @@
+import { compareBytes } from '../../../src/base/bytes.js';
+import { asBalsaError } from '../../../src/base/errors.js';
+import type { AnswerMeta, ClientAnswer, ClientRequest } from '../../../src/rpc/protocol.js';
+import { packCommand } from '../../../src/statemachine/command.js';
+import { type AppliedEntry, StateMachine } from '../../../src/statemachine/state-machine.js';
+import type { Command, WriteEvent } from '../../../src/statemachine/types.js';
+import { SimpleStateStore } from '../../statemachine/simple-state-store.js';
+import { errorAnswer, type FakeStream } from './fake-cluster.js';
+import type { Harness } from './harness.js';
+
+/** Leases are looked after this often. */
+const TICK_MS = 50;
+/** The index that the replicas of the fake cluster name to new clients. */
+const BORN = 100;
+
+interface LiveWatch {
+  readonly stream: FakeStream;
+  readonly request: Extract<ClientRequest, { type: 'watch' }>;
+}
+
+/**
+ * Lets the real state machine answer the clients of a fake cluster: what one replica would do, without
+ * consensus, requests one after the other.
+ */
+export class RealMachine {
+  readonly machine: StateMachine;
+  readonly #h: Harness;
+  #queue: Promise<void> = Promise.resolve();
+  #watches: LiveWatch[] = [];
+
+  private constructor(h: Harness, machine: StateMachine) {
+    this.#h = h;
+    this.machine = machine;
+    machine.onWrites((events) => this.#tell(events));
+    h.cluster.fate = (request, stream) => {
+      this.#queue = this.#queue.then(() => this.#handle(request, stream));
+      return 'ignore';
+    };
+    this.#tick();
+  }
+
+  static async behind(h: Harness): Promise<RealMachine> {
+    const machine = await StateMachine.open(new SimpleStateStore());
+    const real = new RealMachine(h, machine);
+    // The clients are born at an index that was applied.
+    for (let n = 0; n < BORN; n += 1) await real.#apply('noop', new Uint8Array());
+    return real;
+  }
+
+  #tick(): void {
+    const { clock } = this.#h;
+    clock.setTimer(TICK_MS, () => {
+      this.#queue = this.#queue.then(async () => {
+        const leases = this.machine.dueLeases(clock.monotonicMs(), 100);
+        if (leases.length > 0) await this.#command({ system: [{ type: 'expire', leases }] });
+      });
+      this.#tick();
+    });
+  }
+
+  async #apply(type: AppliedEntry['type'], payload: Uint8Array) {
+    const entry = { index: this.machine.appliedIndex + 1, type, payload };
+    await this.machine.prepare(entry);
+    return this.machine.apply(entry);
+  }
+
+  #command(fields: Partial<Command>) {
+    const timeMs = this.#h.clock.monotonicMs();
+    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, 3));
+  }
+
+  async #handle(request: ClientRequest, stream: FakeStream): Promise<void> {
+    try {
+      const answer = await this.#answer(request, stream);
+      if (answer !== null && stream.open) stream.send({ type: 'answers', answers: [answer] });
+    } catch (error) {
+      const answers = [errorAnswer(request.id, asBalsaError(error))];
+      if (stream.open) stream.send({ type: 'answers', answers });
+    }
+  }
+
+  get #meta(): AnswerMeta {
+    const { revision, appliedIndex } = this.machine;
+    return { term: 1, revision, appliedIndex, stalenessMs: null, side: 'majority' };
+  }
+
+  async #answer(request: ClientRequest, stream: FakeStream): Promise<ClientAnswer | null> {
+    const { machine } = this;
+    const { id } = request;
+    switch (request.type) {
+      case 'write': {
+        const { sessionId } = stream;
+        const [answer] = await this.#command({ batches: [{ ...request, sessionId }] });
+        if (answer === undefined) throw new Error('no answer to a batch');
+        if (!answer.ok) throw answer.error;
+        return { type: 'write', id, meta: this.#meta, results: answer.results };
+      }
+      case 'get': {
+        const items = request.keys.map((key) => machine.get(key, request.revision));
+        return { type: 'get', id, meta: this.#meta, items };
+      }
+      case 'range': {
+        const meta = this.#meta;
+        const page = await machine.range({ ...request, ...request.filter });
+        return { ...page, type: 'range', id, meta };
+      }
+      case 'leases':
+        return { type: 'leases', id, meta: this.#meta, leases: await this.#leases(request.lease) };
+      case 'store': {
+        const { namespaces, ...state } = machine.info();
+        const named = namespaces.map((one) => ({
+          ...one,
+          prefix: Buffer.from(one.prefix).toString('hex'),
+        }));
+        const info = JSON.stringify({ ...state, namespaces: named, diskBytes: 0 });
+        return { type: 'store', id, meta: this.#meta, info };
+      }
+      case 'watch': {
+        await this.#past({ stream, request });
+        return null;
+      }
+      case 'watch-cancel':
+        this.#watches = this.#watches.filter((one) => one.request.id !== request.watch);
+        return null;
+      default:
+        throw new Error(`no ${request.type} here`);
+    }
+  }
+
+  async #leases(lease: number | null) {
+    const { machine } = this;
+    const states = lease === null ? machine.leases() : [machine.lease(lease)];
+    const found = states.filter((state) => state !== null);
+    return Promise.all(
+      found.map(async (state) => ({
+        ...state,
+        remainingMs: Math.max(0, state.deadlineMs - machine.logTimeMs),
+        keys: lease === null ? [] : await machine.keysOfLease(state.lease),
+      })),
+    );
+  }
+
+  /** What came before the watch, then the rest as it comes. */
+  async #past(watch: LiveWatch): Promise<void> {
+    const { request, stream } = watch;
+    const { revision } = this.machine;
+    const { id, startRevision } = request;
+    const created = { type: 'watch-created', id, meta: this.#meta, revision } as const;
+    stream.send({ type: 'answers', answers: [created] });
+    this.#watches.push(watch);
+    if (startRevision === null || startRevision > revision) return;
+    const bounds = { eventsMax: 10_000, bytesMax: 10_000_000 };
+    const { events } = await this.machine.history({ fromRevision: startRevision, ...bounds });
+    this.#send(watch, events);
+  }
+
+  #tell(events: readonly WriteEvent[]): void {
+    for (const watch of this.#watches) this.#send(watch, events);
+  }
+
+  #send({ stream, request }: LiveWatch, events: readonly WriteEvent[]): void {
+    const { from, to, id } = request;
+    const wanted = events.filter(
+      ({ key }) => compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0),
+    );
+    const revision = wanted.at(-1)?.revision;
+    if (revision === undefined || !stream.open) return;
+    const told = wanted.map(({ type, key, value, revision: modRevision, ...rest }) => {
+      const { createRevision, version, lease } = rest;
+      const item = { key: Buffer.from(key), value: Buffer.from(value), modRevision };
+      return { type, item: { ...item, createRevision, version, lease }, previous: null };
+    });
+    const answer = { type: 'watch-events', id, events: told, revision, more: false } as const;
+    stream.send({ type: 'answers', answers: [answer] });
+  }
+}

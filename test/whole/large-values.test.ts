@@ -1,0 +1,110 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/base/random.js';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { temporaryFolder } from './support.js';
+
+const MiB = 1024 * 1024;
+const LARGE = 16 * MiB;
+const PATIENT = { timeoutMs: 120_000 };
+
+/** The log is cut behind each large value, and two of them are as much as may wait. */
+const LIMITS = {
+  logBytesMax: 1 * MiB,
+  logTrailingEntries: 0,
+  logPinnedBytesMax: 1 * MiB,
+  pendingRequestBytesMax: 33 * MiB,
+};
+
+const folder = temporaryFolder();
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  const config = join(folder.path, 'balsa.json');
+  writeFileSync(config, JSON.stringify({ limits: LIMITS }));
+  cluster = await LocalCluster.start({ extraArgs: ['--config', config] });
+});
+
+afterAll(async () => {
+  await cluster.close();
+  folder[Symbol.dispose]();
+});
+
+/** Bytes that no compression makes smaller, other ones for each seed. */
+function valueFrom(seed: number, bytes = LARGE): Buffer {
+  const random = seededRandom(seed);
+  const block = Buffer.alloc(MiB);
+  for (let at = 0; at < MiB; at += 4) block.writeUInt32LE(random.int(2 ** 32), at);
+  return Buffer.alloc(bytes, block);
+}
+
+async function expectEverywhere(key: string, value: Buffer): Promise<void> {
+  await cluster.waitForEqual(PATIENT);
+  for (const { name } of cluster.replicas) {
+    await using db = await cluster.connectTo(name, PATIENT);
+    const found = await db.get(key, { consistency: 'any' });
+    expect(found.meta.replica).toBe(name);
+    expect(found.value?.equals(value)).toBe(true);
+  }
+}
+
+describe('a value of 16 MiB', () => {
+  test('is at every replica, outlives a kill of all, and travels in a snapshot', async () => {
+    const [first, second] = [valueFrom(1), valueFrom(2)];
+    await using db = await cluster.connect(PATIENT);
+    await db.put('first', first);
+    await expectEverywhere('first', first);
+
+    const leader = await cluster.leader();
+    const left = cluster.replicas.find(({ name }) => name !== leader)?.name ?? '';
+    await cluster.kill(left);
+    await db.put('second', second);
+    for (let i = 0; i < 4; i += 1) await db.put('other', valueFrom(3 + i, 2 * MiB));
+    await cluster.waitFor(
+      'the log to be cut',
+      async () => {
+        const { logStart } = await cluster.status(await cluster.leader());
+        return logStart > 3;
+      },
+      PATIENT,
+    );
+    await cluster.start(left);
+    await db.put('news', 'for the one that was away');
+    await expectEverywhere('second', second);
+
+    for (const { name } of cluster.replicas) await cluster.kill(name);
+    for (const { name } of cluster.replicas) await cluster.start(name, { wait: false });
+    await cluster.waitForLeader(PATIENT);
+    await expectEverywhere('first', first);
+    await expectEverywhere('second', second);
+  });
+
+  test('is the largest: one byte more is VALUE_TOO_LARGE', async () => {
+    await using db = await cluster.connect(PATIENT);
+    const refused = await db.put('too large', Buffer.alloc(LARGE + 1)).catch((e: unknown) => e);
+    expect(refused).toMatchObject({ code: 'VALUE_TOO_LARGE', outcome: 'not-applied' });
+    expect((await db.get('too large')).value).toBeUndefined();
+  });
+
+  test('ten times at once is OVERLOADED for some, and the end of nobody', async () => {
+    const value = valueFrom(9);
+    const outcomes = await Promise.all(
+      Array.from({ length: 10 }, async (_, i) => {
+        await using db = await cluster.connect({ timeoutMs: 2000 });
+        return await db.put(`burst ${i}`, value).then(
+          () => 'ok',
+          (error: { code: string }) => error.code,
+        );
+      }),
+    );
+    for (const outcome of outcomes) {
+      expect(['ok', 'OVERLOADED', 'TIMEOUT', 'NOT_LEADER', 'NO_QUORUM']).toContain(outcome);
+    }
+    expect(outcomes.filter((outcome) => outcome !== 'ok').length).toBeGreaterThan(0);
+    await using db = await cluster.connect(PATIENT);
+    await db.put('after', 'all is well');
+    expect((await db.get('after')).value?.toString()).toBe('all is well');
+    expect(cluster.replicas.filter(({ running }) => running)).toHaveLength(3);
+  });
+});
