@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { documentsWith, README_PATH, RESULTS_PATH, readResults } from './documents.js';
+import { documentsWith, README_PATH, RESULTS_PATH } from './documents.js';
+import { readResults } from './results.js';
 
 /**
  * `npm run guarantees`: parts real replicas, and makes the tables of the README and of docs/guarantees.md from
@@ -22,7 +23,7 @@ function run(): number {
       return 1;
     }
   }
-  for (const [path, text] of documentsWith(readResults())) {
+  for (const [path, text] of documentsWith(readResults(RESULTS_PATH))) {
     writeFileSync(path, text);
     console.log(`made the tables of ${path}`);
   }

@@ -36,6 +36,11 @@ export interface Answer {
 
 const NOTHING: Answer = { meta: null, value: null };
 
+/**
+ * Of a call that is under way when the cable is cut: so long that its client finds out that the leader is not
+ * only slow, but gone for the others on its side, too.
+ */
+const IN_FLIGHT_MS = 12_000;
 /** So long that none expires while a test runs. */
 export const LEASE_MS = 600_000;
 export const VALUE_BEFORE = 'from before the cut';
@@ -61,8 +66,9 @@ const LEVELS: Readonly<Record<string, (situation: Situation) => ConsistencyOptio
 type Probe = (situation: Situation, row: string) => Promise<Answer>;
 
 const PROBES: Readonly<Record<string, Probe>> = {
-  async put({ db, freshKey }) {
-    const { meta } = await db.put(freshKey, 'x');
+  async put({ db, freshKey }, row) {
+    const timeoutMs = row === 'put-in-flight' ? IN_FLIGHT_MS : undefined;
+    const { meta } = await db.put(freshKey, 'x', { timeoutMs });
     return { meta, value: null };
   },
   async delete({ db, freshKey }) {

@@ -29,6 +29,8 @@ const EXACTLY_ONCE = [
 
 const TXN = [
   '`test/client/txn.test.ts` a transaction › does all of its first branch at one revision when every condition holds',
+  '`test/statemachine/transactions.test.ts` a transaction › takes one branch, and one revision for all that it writes',
+  '`test/statemachine/transactions.test.ts` a transaction › that writes a key twice is refused and changes nothing',
 ];
 
 const LEASE = [
@@ -179,7 +181,7 @@ const READ_LEVELS: readonly Guarantee[] = [
     pacelc: 'PA/EL',
     inReadme: true,
     shownBy: [
-      '`test/statemachine/model.test.ts` any history › can be read at every revision, each key as the model has it',
+      '`test/statemachine/model.test.ts` any history › is answered, read and told as the model says, by a replica that never stops, one that crashes and one from a snapshot',
     ],
   },
   {
@@ -220,7 +222,7 @@ const READ_LEVELS: readonly Guarantee[] = [
     inReadme: true,
     shownBy: [
       '`test/server/read-levels.test.ts` a replica that is cut off › serves any, ap-local, at and a session that it has, at once',
-      '`test/statemachine/model.test.ts` any history › can be read in ranges: forward, reverse, in pages of any size, at any revision',
+      '`test/statemachine/model.test.ts` any history › is answered, read and told as the model says, by a replica that never stops, one that crashes and one from a snapshot',
     ],
   },
   {
