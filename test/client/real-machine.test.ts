@@ -70,7 +70,8 @@ describe('the client against the real state machine', () => {
         op.get('a'),
         op.range({ prefix: 'p/', limit: 1 }),
         op.deleteRange({ prefix: 'p/' }),
-        op.txn().when(compare.value('a').equals('2')).do(op.put('inner', 'yes')),
+        // As in etcd all comparisons come before all writes, those of inner transactions too.
+        op.txn().when(compare.value('a').equals('a')).do(op.put('inner', 'yes')),
       )
       .otherwise(op.get('a'), op.range({ from: '', keysOnly: true, reverse: true }));
     const first = await h.until(txn.commit());

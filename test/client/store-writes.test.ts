@@ -204,7 +204,7 @@ describe('large values', () => {
   test('a transaction larger than a batch is refused before it is sent', async () => {
     const h = new Harness();
     const db = await h.connect();
-    const value = Buffer.alloc(MiB, 7);
+    const value = Buffer.alloc(7 * MiB, 7);
     const txn = db.txn().do(op.put('a', value), op.put('b', value), op.put('c', value));
     const error = await h.failure(txn.commit());
     expect(error).toMatchObject({ code: 'BATCH_TOO_LARGE', outcome: 'not-applied' });
