@@ -198,8 +198,9 @@ class Watcher {
     if (wrong < 0 && due.length === this.#told.length) return;
     const at = wrong < 0 ? due.length : wrong;
     throw new Violation(
-      `Watch: ${this.name} (${JSON.stringify(this.#options)}) was told ${this.#told[at]} where ${due[at]} was due,` +
-        ` from revision ${this.#fromRevision}; before it: ${due.slice(Math.max(0, at - 3), at).join(', ')}`,
+      `Watch: ${this.name} was told ${this.#told[at]} where ${due[at]} was due\n` +
+        `  from revision ${this.#fromRevision}; before it: ${due.slice(Math.max(0, at - 3), at).join(', ')}\n` +
+        `  ${JSON.stringify(this.#options)}`,
     );
   }
 
