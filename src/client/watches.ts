@@ -126,6 +126,8 @@ export class Watches {
   #heed(error: BalsaError): void {
     const { connection } = this.#context;
     if (error.code === 'NOT_LEADER') {
+      // One that was not taken for the leader: each such word puts off the search for the one that is.
+      if (!connection.ready) return;
       this.#context.afterAnswers(() => connection.notLeader(leaderNamed(error)));
     } else if (error.code === 'SHUTTING_DOWN') {
       this.#context.afterAnswers(() => connection.leave(error));

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { json, text } from '../../src/client/codec.js';
 import type { LaggingNotice } from '../../src/client/watch-options.js';
+import { errorAnswer, refusal } from './support/fake-cluster.js';
 import { Harness } from './support/harness.js';
 import { collect, deletion, put, short, WatchScript } from './support/watch-script.js';
 
@@ -446,6 +447,32 @@ describe('the end of a watch', () => {
 });
 
 describe('which replica serves a watch', () => {
+  test('refusals of one that knows no leader do not put off the search for the leader', async () => {
+    const { h, db, script } = await connected();
+    h.cluster.replica('n2').believes = null;
+    h.cluster.elect('n3');
+    for (const name of ['n1', 'n3']) {
+      h.cluster.replica(name).condition = 'refuses';
+      h.cluster.replica(name).disconnectAll();
+    }
+    collect(db.watch({ timeoutMs: 0 }));
+    let answered = 0;
+    const refuseAll = (): void => {
+      for (const { request, stream } of script.asked.slice(answered)) {
+        answered += 1;
+        if (stream.replica?.name !== 'n2') continue;
+        script.say(errorAnswer(request.id, refusal('NOT_LEADER', { details: {} })), stream);
+      }
+    };
+    for (let ms = 0; ms < 30_000; ms += 1) {
+      if (ms === 10_000) h.cluster.replica('n3').condition = 'up';
+      await h.clock.advance(1);
+      refuseAll();
+      if (script.asked.at(-1)?.stream.replica?.name === 'n3') return;
+    }
+    throw new Error('it stays with the one that knows no leader');
+  });
+
   test('by default the one at hand; with servedBy leader only that', async () => {
     const { h, db, script, asked } = await connected();
     h.cluster.elect(null);
