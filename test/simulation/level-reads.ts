@@ -103,10 +103,18 @@ export class LevelReads {
       coverage.count(`read: ${plan.level} answered`);
       return { plan, value: result.value ?? null };
     } catch (error) {
-      if (!isOrdinary(error)) throw error;
+      if (!isOrdinary(error) && !this.#isCompacted(error, plan)) throw error;
       coverage.count(`read: ${plan.level} ${error.code}`);
       return null;
     }
+  }
+
+  /** The revision that was read is really no longer kept. */
+  #isCompacted(error: unknown, { at }: Plan): error is BalsaError {
+    if (!(error instanceof BalsaError && error.code === 'COMPACTED')) return false;
+    // A range goes on at the revision of its first page, which may be given up meanwhile.
+    const { compactedRevision, revision } = this.#world.history;
+    return (at ?? 0) < compactedRevision && compactedRevision <= revision;
   }
 
   /** All keys, as one view. */

@@ -364,6 +364,8 @@ function watchedMachine(
     if (time.life === life) {
       invariants.applied(id, entry.index, stateMachine.stateHash);
       freshness.applied(entry.index);
+      const { compactedRevision } = stateMachine;
+      history.compactedRevision = Math.max(history.compactedRevision, compactedRevision);
     }
     return answers;
   };

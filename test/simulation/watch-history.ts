@@ -11,6 +11,9 @@ export class WatchHistory {
     this.#scheduler = scheduler;
   }
 
+  /** The highest one that any replica has given up the history before. */
+  compactedRevision = 0;
+
   get revision(): number {
     return this.#revisions.length;
   }
@@ -51,9 +54,14 @@ export class WatchHistory {
 
   /** What the key was set to before this revision; `undefined`: it did not exist. */
   valueBefore(key: string, revision: number): string | undefined {
+    return this.writeBefore(key, revision)?.value;
+  }
+
+  /** The put that this revision took the place of; `undefined`: the key did not exist. */
+  writeBefore(key: string, revision: number): WrittenEvent | undefined {
     for (let at = revision - 2; at >= 0; at -= 1) {
       const event = this.#revisions[at]?.find((each) => each.key === key);
-      if (event !== undefined) return event.type === 'put' ? event.value : undefined;
+      if (event !== undefined) return event.type === 'put' ? event : undefined;
     }
     return undefined;
   }

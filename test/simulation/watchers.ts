@@ -1,3 +1,4 @@
+import { BalsaError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
@@ -69,7 +70,7 @@ class Watcher {
   #db: Client<string, string, 'text'> | null = null;
   #watch: Watch<string, 'text'> | null = null;
   #fromRevision: number | null = null;
-  readonly #told: string[] = [];
+  #told: string[] = [];
   #through = 0;
   #hurries = false;
   #wake: (() => void) | null = null;
@@ -126,12 +127,42 @@ class Watcher {
   async #run(): Promise<void> {
     this.state = 'connects';
     this.#db = await this.#open();
-    const { isKey, prefix, only, withPrevious, consistency, bufferBytesMax, back } = this.#options;
+    const { back } = this.#options;
+    let from = back === null ? null : Math.max(1, this.#acknowledged() + 1 - back);
+    for (;;) {
+      try {
+        await this.#follow(this.#db, from);
+        return;
+      } catch (error) {
+        if (!(error instanceof BalsaError) || error.code !== 'COMPACTED') throw error;
+        from = this.#compacted(error);
+      }
+    }
+  }
+
+  /** What it still had to be told is gone: what it was told so far is right, and it begins anew. */
+  #compacted(error: BalsaError): number {
+    const { coverage, history } = this.#world;
+    coverage.count('watch: compacted');
+    const oldest = error.details.compactedRevision as number;
+    if (oldest > history.compactedRevision || oldest <= this.#through) {
+      throw new Violation(
+        `Watch: ${this.name} was told through ${this.#through}, and that all before ${oldest} is gone: ${history.compactedRevision} is`,
+      );
+    }
+    if (this.#fromRevision !== null) this.check();
+    this.#fromRevision = null;
+    this.#told = [];
+    return oldest;
+  }
+
+  async #follow(db: Client<string, string, 'text'>, from: number | null): Promise<void> {
+    const { isKey, prefix, only, withPrevious, consistency, bufferBytesMax } = this.#options;
     const { coverage } = this.#world;
     const acknowledged = this.#acknowledged();
-    const fromRevision = back === null ? undefined : Math.max(1, acknowledged + 1 - back);
+    const fromRevision = from ?? undefined;
     this.state = 'asks';
-    const watch = this.#db.watch({
+    const watch = db.watch({
       ...(isKey ? { key: prefix } : { prefix }),
       ...{ fromRevision, only, withPrevious, consistency, bufferBytesMax },
       ...{ progress: true, timeoutMs: 0 },
@@ -140,7 +171,7 @@ class Watcher {
     this.#watch = watch;
     const meta = await watch.ready;
     this.state = `established at ${meta.replica}`;
-    coverage.count(back === null ? 'watch: from now' : 'watch: from a revision');
+    coverage.count(from === null ? 'watch: from now' : 'watch: from a revision');
     if (consistency === 'linearizable' && meta.revision < acknowledged) {
       throw new Violation(
         `Watch: ${this.name} begins behind revision ${meta.revision}, when ${acknowledged} was acknowledged`,
@@ -172,7 +203,9 @@ class Watcher {
       this.#told.push(describeEvent(event));
       if (!this.#options.withPrevious) continue;
       const before = event.previous?.value;
-      if (before === history.valueBefore(event.key, revision)) continue;
+      const written = history.writeBefore(event.key, revision);
+      if (before === written?.value) continue;
+      if (before === undefined && (written?.revision ?? 0) < history.compactedRevision) continue;
       throw new Violation(`Watch: ${this.name}: before ${describeEvent(event)} it held ${before}`);
     }
     await this.#think();
