@@ -51,7 +51,7 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/reads.ts',
-        find: '    state.forwardedReads.ask(id);',
+        find: '    state.forwardedReads.ask(id, patient);',
         replace: '    state.outbox.answerRead({ id, ok: true, index: state.commitIndex });',
       },
     ],
