@@ -15,7 +15,7 @@ export const LIMITS = {
   /** Most bytes of one batch of a client; one operation of any legal size fits (`BATCH_TOO_LARGE`). */
   batchBytesMax: 18 * MiB,
   /** Longest frame on any stream, in bytes (`FRAME_INVALID`). */
-  frameBytesMax: 32 * MiB,
+  frameBytesMax: 48 * MiB,
   /** Batches that one session may have unanswered (`OVERLOADED`). */
   batchesPerSessionMax: 64,
   /** Sessions that are remembered; the one idle longest goes first (`SESSION_EXPIRED`). */

@@ -116,6 +116,12 @@ const FIT_RULES: readonly FitRule[] = [
     holds: 'rangePageBytesMax + keyBytesMax + valueBytesMax + 64 KiB',
     atLeast: (l) => l.rangePageBytesMax + l.keyBytesMax + l.valueBytesMax + FRAME_SLACK,
   },
+  {
+    // An event with the value before it, behind answers that wait in the same frame.
+    limit: 'frameBytesMax',
+    holds: '4/3 of 2 * (keyBytesMax + valueBytesMax) + 64 KiB',
+    atLeast: (l) => Math.ceil((8 / 3) * (l.keyBytesMax + l.valueBytesMax)) + FRAME_SLACK,
+  },
   { limit: 'uncommittedBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
   { limit: 'overlayBytesMax', holds: LARGEST_ENTRY, atLeast: largestEntry },
   {
