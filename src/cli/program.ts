@@ -24,8 +24,10 @@ import { walCommand } from './wal.js';
  *
  * @returns the exit code; errors are told on stderr, not thrown
  */
-export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCode> {
-  const runtime: Runtime = { io, exit: EXIT.done };
+export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
+  const dashes = args.indexOf('--');
+  const behindDashes = dashes === -1 ? null : args.slice(dashes + 1);
+  const runtime: Runtime = { io, exit: EXIT.done, behindDashes };
   const program = await buildProgram(runtime, args);
   let command = '';
   program.hook('preAction', (_program, action) => {
