@@ -27,7 +27,10 @@ export function infoCommand(runtime: Runtime): Command {
       ['compactedRevision', number(info.compactedRevision)],
       ['sweptRevision', number(info.sweptRevision)],
       ['spaceBytes', size(info.spaceBytes)],
-      ['spaceAlarm', isTable ? (info.spaceAlarm ? 'puts are refused' : 'no') : String(info.spaceAlarm)],
+      [
+        'spaceAlarm',
+        isTable ? (info.spaceAlarm ? 'puts are refused' : 'no') : String(info.spaceAlarm),
+      ],
       ['diskBytes', size(info.diskBytes)],
       ['leases', number(info.leases)],
       ['namespaces', number(info.namespaces.length)],

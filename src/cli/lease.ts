@@ -6,9 +6,9 @@ import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount, parseTtlMs } from './flags.js';
-import { utf8OrNull } from './printable.js';
 import { keyText } from './items.js';
 import { printTable } from './print-table.js';
+import { utf8OrNull } from './printable.js';
 
 /** Leases: keys that hang on one go when it ends. */
 export function leaseCommand(runtime: Runtime): Command {

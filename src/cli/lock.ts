@@ -91,7 +91,12 @@ function addTurnFlags(command: Command): void {
       parseTtlMs,
       10_000,
     )
-    .option('--wait <duration>', 'how long to wait for the turn; 0: without limit', parseTimeoutMs, 0)
+    .option(
+      '--wait <duration>',
+      'how long to wait for the turn; 0: without limit',
+      parseTimeoutMs,
+      0,
+    )
     .addHelpText('after', HOLD_HELP);
 }
 
@@ -128,7 +133,11 @@ async function hold(context: Context, held: Held, holding: Holding): Promise<num
   }
 }
 
-async function runHolding(context: Context, held: Held, command: readonly string[]): Promise<number> {
+async function runHolding(
+  context: Context,
+  held: Held,
+  command: readonly string[],
+): Promise<number> {
   const { io, signal } = context;
   const { exit } = await io.runChild({
     command,

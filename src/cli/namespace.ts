@@ -41,7 +41,8 @@ function setCommand(runtime: Runtime): Command {
       client.namespaces.set(name, { prefix, quotaBytes: quota, signal }),
     );
     const quotaBytes = quota ?? 0;
-    if (output.format === 'json') await output.json({ name, prefix: prefix ?? `${name}/`, quotaBytes });
+    if (output.format === 'json')
+      await output.json({ name, prefix: prefix ?? `${name}/`, quotaBytes });
     else if (output.format === 'raw') await output.line(String(revision));
     else await output.line(`${output.style('green', 'set')} at revision ${revision}`);
     return EXIT.done;
@@ -60,7 +61,8 @@ function listCommand(runtime: Runtime): Command {
     if (output.format === 'json') {
       for (const { prefix, ...rest } of namespaces) {
         const text = utf8OrNull(prefix);
-        const named = text === null ? { prefixBase64: prefix.toString('base64') } : { prefix: text };
+        const named =
+          text === null ? { prefixBase64: prefix.toString('base64') } : { prefix: text };
         await output.json({ ...rest, ...named });
       }
       return EXIT.done;

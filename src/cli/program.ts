@@ -21,6 +21,7 @@ import { putCommand } from './put.js';
 import { rangeCommand } from './range.js';
 import { recoverCommand } from './recover.js';
 import { settingsCommand } from './settings.js';
+import { shellCommand } from './shell.js';
 import { snapshotCommand } from './snapshot.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
@@ -130,6 +131,10 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     snapshotCommand(runtime),
     walCommand(runtime),
     recoverCommand(runtime),
+    shellCommand(runtime, {
+      run: runCli,
+      program: () => buildProgram(runtime, []),
+    }),
     await demoCommand(runtime, args),
   ];
 }

@@ -4,7 +4,12 @@ import type { Condition, Item, Meta } from '../client/client.js';
 import { op } from '../client/op.js';
 import type { PutOpOptions } from '../client/write-options.js';
 import { newCommand, onRun, type Runtime } from './command.js';
-import { addConditionFlags, type ConditionFlags, conditionsOf, reportCondition } from './conditions.js';
+import {
+  addConditionFlags,
+  type ConditionFlags,
+  conditionsOf,
+  reportCondition,
+} from './conditions.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount } from './flags.js';

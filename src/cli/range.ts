@@ -54,9 +54,7 @@ export function addRangeFlags(command: Command): Command {
     .option('--rev <revision>', 'as it was at this revision', parseIndex)
     .option('--limit <n>', 'most keys to list', parseCount)
     .option('--reverse', 'from the last to the first')
-    .addOption(
-      new Option('--sort-by <field>', 'in this order; needs --limit').choices(SORT_FIELDS),
-    )
+    .addOption(new Option('--sort-by <field>', 'in this order; needs --limit').choices(SORT_FIELDS))
     .option('--keys-only', 'no values');
 }
 
@@ -76,9 +74,7 @@ export async function printRange(
   const options = { ...keys, ...bounds, revision: rev, limit, reverse, sortBy, signal };
   await context.withClient(async (client) => {
     const printer = new RangePrinter(context, { keysOnly, meta });
-    const items = keysOnly
-      ? client.range({ ...options, keysOnly: true })
-      : client.range(options);
+    const items = keysOnly ? client.range({ ...options, keysOnly: true }) : client.range(options);
     for await (const item of items) {
       await printer.print({ ...item, value: item.value ?? NOTHING });
     }

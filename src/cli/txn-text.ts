@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { Command as Parser } from 'commander';
 import { BalsaError } from '../base/errors.js';
 import type { Condition, Op } from '../client/client.js';
-import { compare, NumberComparison, type ValueComparison } from '../client/compare.js';
+import { compare, type NumberComparison, type ValueComparison } from '../client/compare.js';
 import { op } from '../client/op.js';
 import { parseCount, parseIndex } from './flags.js';
 import { addKeyFlags, type KeyFlags, type Keys, neededKeys } from './key-flags.js';
@@ -132,10 +132,7 @@ function toCondition(name: string, place: Place, operator: string, value: string
   return compared(numberOf(known, place), operator, parseIndex(value));
 }
 
-function numberOf(
-  target: (typeof NUMBERS)[keyof typeof NUMBERS],
-  place: Place,
-): NumberComparison {
+function numberOf(target: (typeof NUMBERS)[keyof typeof NUMBERS], place: Place): NumberComparison {
   if ('range' in place) return compare.range(place.range)[target];
   if (target === 'count') throw new Error('count is of two keys, or of prefix("text")');
   return compare[target](place.key);
@@ -147,7 +144,9 @@ function compared<V extends string | number>(
   value: V,
 ): Condition {
   // Both kinds have the same four methods; the type above says which value goes with which.
-  const side = subject as { [M in 'equals' | 'notEquals' | 'lessThan' | 'greaterThan']: (v: V) => Condition };
+  const side = subject as {
+    [M in 'equals' | 'notEquals' | 'lessThan' | 'greaterThan']: (v: V) => Condition;
+  };
   if (operator === '!=') return side.notEquals(value);
   if (operator === '<') return side.lessThan(value);
   return operator === '>' ? side.greaterThan(value) : side.equals(value);

@@ -24,9 +24,7 @@ export function txnCommand(runtime: Runtime): Command {
   return onRun(command, runtime, async (context, [file = '-']) => {
     const { output, io, signal } = context;
     if (file === '-' && io.stdin.isTTY === true) {
-      output.say(
-        'conditions, empty line, what then, empty line, what otherwise; Ctrl-D sends it',
-      );
+      output.say('conditions, empty line, what then, empty line, what otherwise; Ctrl-D sends it');
     }
     const txn = await readTxn(context, file);
     const answer = await context.withClient((client) =>

@@ -120,7 +120,10 @@ class EventWatch {
 function watchLevel({ consistency }: Context): WatchOptions['consistency'] {
   if (consistency === 'any' || consistency === 'ap-local') return 'any';
   if (typeof consistency === 'string' || !('at' in consistency)) return 'linearizable';
-  throw new BalsaError('INVALID_ARGUMENT', 'watch: --rev says where to begin, not --consistency at');
+  throw new BalsaError(
+    'INVALID_ARGUMENT',
+    'watch: --rev says where to begin, not --consistency at',
+  );
 }
 
 function laggingText({ by, revision }: LaggingNotice): string {
