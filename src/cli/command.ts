@@ -9,12 +9,19 @@ export interface CommandSetup {
   readonly summary: string;
   /** Lines of two to four examples that work as they stand. */
   readonly examples: readonly string[];
+  /** What there is to know beside the flags. */
+  readonly details?: string;
 }
 
-export function newCommand({ name, summary, examples }: CommandSetup): Command {
+export function newCommand({ name, summary, examples, details }: CommandSetup): Command {
+  const about = details === undefined ? [] : [details];
+
   return new Command(name)
     .description(summary)
-    .addHelpText('after', ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n'));
+    .addHelpText(
+      'after',
+      [...about, '\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n'),
+    );
 }
 
 /** A command that only holds others, like `balsa cluster`. */

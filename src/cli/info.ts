@@ -11,7 +11,7 @@ export function infoCommand(runtime: Runtime): Command {
     name: 'info',
     summary: 'Show the store as a whole: revisions, sizes, settings',
     examples: ['balsa info', 'balsa info -o json           with the namespaces, and who answered'],
-  }).alias('store');
+  });
   return onRun(command, runtime, async (context) => {
     const { output, signal } = context;
     const info = await context.withClient((client) => client.info({ signal }));

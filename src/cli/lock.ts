@@ -25,6 +25,7 @@ export function lockCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'lock',
     summary: 'Hold a lock while a command runs, or until Ctrl-C',
+    details: HOLD_HELP,
     examples: [
       'balsa lock nightly -- ./report.sh          its exit code; ended (SIGTERM) when the lock is lost',
       'balsa lock nightly --try -- ./report.sh    exit code 4 when somebody else has it',
@@ -56,6 +57,7 @@ export function electCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'elect',
     summary: 'Lead while a command runs, or until Ctrl-C; or tell who leads',
+    details: HOLD_HELP,
     examples: [
       'balsa elect billing 10.0.0.7:8080                   waits to lead, then holds the office',
       'balsa elect billing 10.0.0.7:8080 -- ./billing.sh   leads while it runs',
@@ -96,8 +98,7 @@ function addTurnFlags(command: Command): void {
       'how long to wait for the turn; 0: without limit',
       parseTimeoutMs,
       0,
-    )
-    .addHelpText('after', HOLD_HELP);
+    );
 }
 
 const HOLD_HELP = `

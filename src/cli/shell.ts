@@ -19,6 +19,7 @@ export function shellCommand(runtime: Runtime, host: ShellHost): Command {
   const command = newCommand({
     name: 'shell',
     summary: 'A prompt for all commands, with one connection, history and completion',
+    details: SHELL_HELP,
     examples: [
       'balsa shell',
       "balsa shell --command 'put a 1' --command 'get a'",
@@ -26,8 +27,7 @@ export function shellCommand(runtime: Runtime, host: ShellHost): Command {
     ],
   })
     .option('--command <line>', 'run this line instead of asking; may be repeated', collect)
-    .option('--history <path>', 'where lines are kept; off: nowhere (default: the state folder)')
-    .addHelpText('after', SHELL_HELP);
+    .option('--history <path>', 'where lines are kept; off: nowhere (default: the state folder)');
   return onRun<ShellFlags>(command, runtime, async (context, _args, flags) => {
     const { Shell } = await import('./shell/shell.js');
     const shell = new Shell(context, host);

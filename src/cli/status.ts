@@ -36,7 +36,6 @@ async function runStatus(context: Context): Promise<ExitCode> {
   const view = bestView(answers);
   if (output.format === 'table' && view !== null) {
     for (const note of notes(view)) output.say(note);
-    output.say(output.styleTalk('dim', storeText(view)));
   }
   if (view?.role === 'leader') return EXIT.done;
   output.say(`${output.styleTalk('red', 'no leader')}: writes and linearizable reads wait for one`);
@@ -185,12 +184,6 @@ function spaceAlarm({ store }: ReplicaStatus): string[] {
   if (!store.spaceAlarm) return [];
   const used = `${bytesText(store.spaceBytes)} of ${bytesText(store.spaceQuotaBytes)}`;
   return [`space alarm: ${used}; puts are refused until keys are deleted and history is compacted`];
-}
-
-function storeText({ store }: ReplicaStatus): string {
-  const { spaceBytes, leases, namespaces } = store;
-  const counts = `${formatCount(leases)} leases, ${formatCount(namespaces)} namespaces`;
-  return `store: ${bytesText(spaceBytes)} of keys and values with history, ${counts}`;
 }
 
 function toJson({ name, address, status, error, lag, member }: MemberRow): unknown {

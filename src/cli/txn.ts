@@ -13,14 +13,13 @@ export function txnCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'txn',
     summary: 'All or nothing, at one revision; exit code 4 when a condition does not hold',
+    details: TXN_HELP,
     examples: [
       'balsa txn move.txt',
       "printf 'absent(lock)\\n\\nput lock mine\\n' | balsa txn && echo it is mine",
       'balsa txn -o json move.txt',
     ],
-  })
-    .argument('[file]', 'the transaction, see below; default: stdin', '-')
-    .addHelpText('after', TXN_HELP);
+  }).argument('[file]', 'the transaction, see below; default: stdin', '-');
   return onRun(command, runtime, async (context, [file = '-']) => {
     const { output, io, signal } = context;
     if (file === '-' && io.stdin.isTTY === true) {

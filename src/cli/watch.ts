@@ -22,6 +22,7 @@ export function watchCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'watch',
     summary: 'Tell of every change, each once, in order, until Ctrl-C',
+    details: CHILD_HELP,
     examples: [
       'balsa watch greeting',
       'balsa watch --prefix user/ --rev 100 -o json    what was written since revision 100, too',
@@ -35,8 +36,7 @@ export function watchCommand(runtime: Runtime): Command {
     .option('--rev <revision>', 'from this revision on, also of the past', parseCount)
     .option('--prev', 'with what the key held before')
     .addOption(new Option('--only <kind>', 'only these events').choices(['puts', 'deletes']))
-    .option('--limit <n>', 'end after so many events', parseCount)
-    .addHelpText('after', CHILD_HELP);
+    .option('--limit <n>', 'end after so many events', parseCount);
   return onRun<WatchFlags>(command, runtime, async (context, _args, flags) => {
     const { args, child } = splitAtDashes(runtime, command, 1);
     const keys = namedKeys('watch', args[0], flags);
