@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { BalsaError } from '../base/errors.js';
 import type { Held } from '../client/client.js';
+import { op } from '../client/op.js';
 import { newCommand, onRun, type Runtime, splitAtDashes } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseTimeoutMs, parseTtlMs } from './flags.js';
 import { keyText } from './items.js';
 import { jsonBytes, printable } from './printable.js';
+import type { StoreClient } from './store-client.js';
 
 interface TurnFlags {
   readonly ttl?: number;
@@ -43,9 +45,9 @@ export function lockCommand(runtime: Runtime): Command {
     if (name === undefined) throw new BalsaError('INVALID_ARGUMENT', 'lock: give a NAME');
     return await context.withClient(async (client) => {
       const options = turnOptions(context, flags);
-      const lock = await (flags.try === true
-        ? client.tryLock(name, options)
-        : client.lock(name, options));
+      const taking =
+        flags.try === true ? client.tryLock(name, options) : client.lock(name, options);
+      const lock = await orGivenUp(client, taking);
       if (lock !== null) return await hold(context, lock, { name, what: 'lock', child });
       context.output.say(`the lock ${keyText(name)} is held by somebody else`);
       return EXIT.conditionFailed;
@@ -79,7 +81,8 @@ export function electCommand(runtime: Runtime): Command {
       throw new BalsaError('INVALID_ARGUMENT', 'elect: give a VALUE, or --listen');
     }
     return await context.withClient(async (client) => {
-      const office = await client.election(name).campaign(value, turnOptions(context, flags));
+      const campaign = client.election(name).campaign(value, turnOptions(context, flags));
+      const office = await orGivenUp(client, campaign);
       return await hold(context, office, { name, what: 'office', child });
     });
   });
@@ -108,6 +111,24 @@ below the highest that it has seen.`;
 
 function turnOptions({ signal }: Context, { ttl, wait }: TurnFlags) {
   return { ttlMs: ttl, timeoutMs: wait, signal };
+}
+
+/** How long a place in the queue may take to be given up; then it expires with its lease. */
+const GIVE_UP_MS = 2000;
+
+/**
+ * What is waited for. When that fails the client gives its place in the queue up, behind our back: it must have
+ * done so before it is closed, or those behind would wait until the lease expires.
+ */
+async function orGivenUp<T>(client: StoreClient, taking: Promise<T>): Promise<T> {
+  try {
+    return await taking;
+  } catch (error) {
+    // Writes of one client are applied in their order, so this one is behind it. What matters is the first error.
+    const behind = client.txn().do(op.get('_lock')).commit({ timeoutMs: GIVE_UP_MS });
+    await behind.catch(() => undefined);
+    throw error;
+  }
 }
 
 interface Holding {

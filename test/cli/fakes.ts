@@ -155,6 +155,8 @@ export interface RunOptions {
   readonly connect?: CliIo['connect'];
   /** Default: does not wait. */
   readonly sleep?: (ms: number) => Promise<void>;
+  /** Told what is written to stdout, as it comes. */
+  readonly onStdout?: (text: string) => void;
   /** Default: an own clock that stands still. */
   readonly nowMs?: () => number;
 }
@@ -168,7 +170,7 @@ export interface RunResult {
 
 /** Runs `balsa ARGS` in this process, in a world of its own. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const stdout = sink(options.isTerminal === true);
+  const stdout = sink(options.isTerminal === true, options.onStdout);
   const stderr = sink(options.isTerminal === true);
   const store = options.store ?? new FakeStore();
   const exit = await runCli(args, {
@@ -193,10 +195,16 @@ export function input(text: string | Uint8Array): Readable {
   return stream;
 }
 
-function sink(isTTY: boolean): { readonly stream: CliStream; readonly bytes: () => Buffer } {
+function sink(
+  isTTY: boolean,
+  onText: (text: string) => void = () => {},
+): { readonly stream: CliStream; readonly bytes: () => Buffer } {
   const chunks: Buffer[] = [];
   const stream = new PassThrough();
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    onText(chunk.toString());
+  });
   return {
     stream: Object.assign(stream, { isTTY, columns: 120 }),
     bytes: () => Buffer.concat(chunks),

@@ -13,19 +13,17 @@ import { type RunOptions, type RunResult, run } from './fakes.js';
  */
 export class MachineStore {
   readonly h: Harness;
-  readonly real: RealMachine;
   readonly db: Client;
 
-  private constructor(h: Harness, real: RealMachine, db: Client) {
+  private constructor(h: Harness, db: Client) {
     this.h = h;
-    this.real = real;
     this.db = db;
   }
 
   static async open(): Promise<MachineStore> {
     const h = new Harness();
-    const real = await RealMachine.behind(h);
-    return new MachineStore(h, real, await h.connect());
+    await RealMachine.behind(h);
+    return new MachineStore(h, await h.connect());
   }
 
   connect: CliIo['connect'] = async (options) => {
@@ -46,6 +44,11 @@ export class MachineStore {
 
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => void this.h.clock.setTimer(ms, resolve));
+  }
+
+  /** Lets time pass. */
+  async sleepFor(ms: number): Promise<void> {
+    await this.h.clock.advance(ms);
   }
 
   /** Lets time pass until `holds`. */

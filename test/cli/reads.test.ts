@@ -53,7 +53,14 @@ describe('levels', () => {
     const { token } = meta as { token: string };
     const read = await store.json(['get', 'k', '--token', token]);
     expect(read).toMatchObject({ value: 'v', meta: { level: 'session' } });
-    const strict = await store.json(['get', 'k', '--token', token, '--consistency', 'linearizable']);
+    const strict = await store.json([
+      'get',
+      'k',
+      '--token',
+      token,
+      '--consistency',
+      'linearizable',
+    ]);
     expect(strict).toMatchObject({ meta: { level: 'linearizable' } });
     const named = await store.json(['get', 'k', '--consistency', `session:${token}`]);
     expect(named).toMatchObject({ meta: { level: 'session' } });
