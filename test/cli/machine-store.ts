@@ -26,6 +26,12 @@ export class MachineStore {
     return new MachineStore(h, await h.connect());
   }
 
+  /** Over the plain model of the client's tests, which has a status. */
+  static async model(): Promise<MachineStore> {
+    const h = new Harness();
+    return new MachineStore(h, await h.connect());
+  }
+
   connect: CliIo['connect'] = async (options) => {
     const endpoints = this.h.cluster.endpoints;
     const given = { ...options, endpoints, codec: bytes, keys: 'bytes' } as const;

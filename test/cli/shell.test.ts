@@ -143,6 +143,10 @@ describe('dot-commands', () => {
 });
 
 describe('a shell on a terminal', () => {
+  beforeEach(async () => {
+    store = await MachineStore.model();
+  });
+
   /** A terminal whose user types a line when he sees a prompt. */
   async function typing(lines: readonly string[], options: { history?: string } = {}) {
     const stdin = Object.assign(new PassThrough(), { isTTY: true });
