@@ -48,7 +48,8 @@ function nextLine(start: string): string {
 
 async function runNext(start: string, endpoints: readonly number[] = [1, 2, 3]): Promise<Run> {
   const words = wordsOf(nextLine(start));
-  return await balsa([...words, '--endpoints', endpoints.map(addressOf).join()]);
+  // In front: what stands behind -- is not ours.
+  return await balsa(['--endpoints', endpoints.map(addressOf).join(), ...words]);
 }
 
 async function runDone(start: string, endpoints?: readonly number[]): Promise<Run> {

@@ -241,7 +241,9 @@ describe('the commands of the store', () => {
 
     await done(['settings', 'set', 'historyRevisions=1000', 'spaceQuotaBytes=1KiB']);
     expect(await done(['settings', 'get'])).toContain('spaceQuotaBytes\t1024\n');
-    const refused = await cli(['put', 'c/more', 'x'.repeat(2000)]);
+    // The put that goes beyond it is the last one.
+    await cli(['put', 'c/last', 'x'.repeat(2000)]);
+    const refused = await cli(['put', 'c/more', 'x']);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('NO_SPACE') });
     const { stdout: status } = await cli(['status', '-o', 'json']);
     expect(status).toContain('"spaceAlarm":true');
