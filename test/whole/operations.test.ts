@@ -238,4 +238,5 @@ test('every line of docs/operations.md does what the document says', async () =>
   expect((await balsa([...wordsOf(line), ...endpoints])).code).toBe(0);
   expect(await members()).toBe('n1');
   expect(at).toBe(LINES.length);
-});
+  // So many processes, one after the other, on a machine that may have other work.
+}, 400_000);
