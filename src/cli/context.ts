@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { BalsaError } from '../base/errors.js';
-import { parseEndpoints, parseTimeoutMs } from './flags.js';
+import type { ConsistencyOption } from '../client/client.js';
+import { CONSISTENCY_FORM, parseConsistency, parseEndpoints, parseTimeoutMs } from './flags.js';
 import type { CliIo } from './io.js';
 import { FORMATS, type Format, Output } from './output.js';
 import type { StoreClient, StoreOptions } from './store-client.js';
@@ -14,7 +15,12 @@ export interface GlobalOptions {
   readonly endpoints: readonly string[];
   /** In milliseconds; 0: none. */
   readonly timeout: number;
-  readonly consistency: 'linearizable' | 'any';
+  /** Absent: `linearizable`, or `session` with a token. */
+  readonly consistency?: ConsistencyOption;
+  /** Session token: what its owner had seen is seen. */
+  readonly token?: string;
+  /** Name of a namespace, or `prefix:` and what its keys begin with. */
+  readonly namespace?: string;
 }
 
 export function addGlobalOptions(program: Command): void {
@@ -36,9 +42,18 @@ export function addGlobalOptions(program: Command): void {
         .default(TIMEOUT_DEFAULT_MS, '5s'),
     )
     .addOption(
-      new Option('--consistency <level>', 'of reads; any works without a quorum')
-        .choices(['linearizable', 'any'])
-        .default('linearizable'),
+      new Option('--consistency <level>', `of reads: ${CONSISTENCY_FORM}`).argParser(
+        parseConsistency,
+      ),
+    )
+    .addOption(
+      new Option('--token <token>', 'reads see what it stands for (meta.token of -o json)'),
+    )
+    .addOption(
+      new Option(
+        '--namespace <name>',
+        'work in this namespace: keys begin with NAME/; or prefix:TEXT',
+      ),
     );
 }
 
@@ -59,6 +74,12 @@ export class Context {
     return this.io.interrupted;
   }
 
+  /** How fresh reads are. */
+  get consistency(): ConsistencyOption {
+    const { consistency, token } = this.options;
+    return consistency ?? (token === undefined ? 'linearizable' : 'session');
+  }
+
   /** Runs `use` with a client, which is closed in the end. */
   async withClient<T>(
     use: (client: StoreClient) => Promise<T>,
@@ -73,18 +94,25 @@ export class Context {
   }
 
   async connect(overrides: Partial<StoreOptions> = {}): Promise<StoreClient> {
-    const { endpoints, timeout, consistency } = this.options;
+    const { endpoints, timeout, namespace } = this.options;
     const connecting = this.io.connect({
       endpoints,
       timeoutMs: timeout,
       connectTimeoutMs: timeout,
-      consistency,
+      consistency: this.consistency,
+      token: this.options.token,
       followLeader: true,
       clientName: 'balsa-cli',
       ...overrides,
     });
-    return await orInterrupted(connecting, this.signal);
+    const client = await orInterrupted(connecting, this.signal);
+    return namespace === undefined ? client : client.namespace(namespaceRef(namespace));
   }
+}
+
+/** A namespace with a prefix of its own is named by that. */
+function namespaceRef(text: string): string | { readonly prefix: string } {
+  return text.startsWith('prefix:') ? { prefix: text.slice('prefix:'.length) } : text;
 }
 
 /** The client, or `CANCELLED` at Ctrl-C; a client that comes too late is closed. */

@@ -1,38 +1,108 @@
 import type { Command } from 'commander';
+import type { Item, Meta } from '../client/client.js';
+import { op } from '../client/op.js';
 import { newCommand, onRun, type Runtime } from './command.js';
+import {
+  addConditionFlags,
+  type ConditionFlags,
+  conditionsOf,
+  refuseConditions,
+  reportCondition,
+} from './conditions.js';
 import type { Context } from './context.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
-import { printable } from './printable.js';
+import { EXIT } from './exit-codes.js';
+import { itemJson, itemLine, keyText } from './items.js';
+import { addKeyFlags, type KeyFlags, neededKeys, type RangeOfKeys } from './key-flags.js';
+
+interface DelFlags extends KeyFlags, ConditionFlags {
+  readonly prev?: boolean;
+}
 
 export function delCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'del',
-    summary: 'Delete a key; exit code 3 when it was not there',
+    summary: 'Delete a key or all keys of a range; exit code 3 when nothing was there',
     examples: [
       'balsa del greeting',
-      'balsa del -o json greeting',
+      'balsa del --prefix user/ada/               all of them, in one moment',
+      'balsa del lock --if-value mine             exit code 4 when it holds something else',
       'balsa del greeting || echo "it was not there, or it failed: $?"',
     ],
-  }).argument('<key>', 'the key');
-  return onRun(command, runtime, runDel);
+  }).argument('[key]', 'the key');
+  addKeyFlags(command).option('--prev', 'print what was deleted');
+  return onRun<DelFlags>(addConditionFlags(command), runtime, runDel);
 }
 
 async function runDel(
   context: Context,
-  [key = '']: readonly (string | undefined)[],
-): Promise<ExitCode> {
-  const { deleted, revision, meta } = await context.withClient((client) =>
-    client.delete(key, { signal: context.signal }),
+  [given]: readonly (string | undefined)[],
+  flags: DelFlags,
+): Promise<number> {
+  const { key, range } = neededKeys('del', given, flags);
+  if (range !== undefined) return await deleteRange(context, range, flags);
+  if (conditionsOf(key, flags).length > 0) return await deleteIf(context, key, flags);
+  const { deleted, previous, ...answer } = await context.withClient((client) =>
+    client.delete(key, { returnPrevious: flags.prev === true, signal: context.signal }),
   );
-  const { output } = context;
-  if (output.format === 'json') {
-    await output.json({ key, deleted, revision, meta });
-  } else if (deleted && output.format === 'raw') {
-    await output.line(String(revision));
-  } else if (deleted) {
-    await output.line(`${output.style('green', 'deleted')} at revision ${revision}`);
+  const removed = previous === undefined || previous === null ? [] : [previous];
+  return await report(context, { key, deleted, ...answer }, removed, flags);
+}
+
+async function deleteIf(context: Context, key: string, flags: DelFlags): Promise<number> {
+  const { signal } = context;
+  const answer = await context.withClient((client) =>
+    client
+      .txn()
+      .when(...conditionsOf(key, flags))
+      .do(op.delete(key, { returnPrevious: true }))
+      .otherwise(op.get(key))
+      .commit({ signal }),
+  );
+  const { revision, meta } = answer;
+  if (!answer.succeeded) {
+    return await reportCondition(context, key, { current: answer.results[0], revision, meta });
   }
-  if (deleted) return EXIT.done;
-  output.say(`not found: ${printable(Buffer.from(key), 'one-line')}`);
+  const { deleted, previous } = answer.results[0];
+  const removed = previous === null ? [] : [previous];
+  return await report(context, { key, deleted, revision, meta }, removed, flags);
+}
+
+async function deleteRange(context: Context, range: RangeOfKeys, flags: DelFlags): Promise<number> {
+  refuseConditions('del', flags);
+  const { signal } = context;
+  const { deleted, previous, ...answer } = await context.withClient((client) =>
+    client.deleteRange({ ...range, returnPrevious: flags.prev === true, signal }),
+  );
+  return await report(context, { deleted, ...answer }, previous ?? [], flags);
+}
+
+interface Deletion {
+  readonly key?: string;
+  /** Of a range: how many. */
+  readonly deleted: boolean | number;
+  readonly revision: number;
+  readonly meta: Meta;
+}
+
+async function report(
+  { output }: Context,
+  done: Deletion,
+  removed: readonly Item<Buffer, 'bytes'>[],
+  { prev = false }: DelFlags,
+): Promise<number> {
+  const { key, deleted, revision } = done;
+  const count = Number(deleted);
+  if (output.format === 'json') {
+    await output.json(prev ? { ...done, previous: removed.map(itemJson) } : done);
+  } else if (prev) {
+    for (const item of removed) await output.write(itemLine(item.key, item.value));
+  } else if (count > 0 && output.format === 'raw') {
+    await output.line(String(revision));
+  } else if (count > 0) {
+    const what = typeof deleted === 'number' ? `deleted ${deleted}` : 'deleted';
+    await output.line(`${output.style('green', what)} at revision ${revision}`);
+  }
+  if (count > 0) return EXIT.done;
+  output.say(key === undefined ? 'not found: no such keys' : `not found: ${keyText(key)}`);
   return EXIT.notFound;
 }

@@ -20,9 +20,9 @@ export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
   done: 'done',
   failed: 'failed',
   usage: 'wrong usage: an unknown flag, a bad argument, a bad configuration; nothing was done',
-  notFound: 'not found: get or del of a key that is not there',
+  notFound: 'not found: no such key, lease or namespace',
   conditionFailed:
-    'a condition did not hold: the members have changed meanwhile, or too few of them are alive',
+    'a condition did not hold: --if-... or txn; lock --try; members that have changed, or too few alive',
   unavailable:
     'unavailable: unreachable, no leader, no quorum, too slow; nothing was done, try again',
   outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parseAddress } from '../base/address.js';
 import { DURATION_FORM, parseDurationMs } from '../base/duration.js';
 import { BalsaError } from '../base/errors.js';
+import type { ConsistencyOption } from '../client/client.js';
 import type { CliIo } from './io.js';
 
 /** Flags: their environment variables by one rule, and the kinds of values they take. */
@@ -102,6 +103,55 @@ export function parseCount(text: string): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : 0;
   if (value >= 1) return value;
   throw new InvalidArgumentError('It must be a whole number from 1.');
+}
+
+export const CONSISTENCY_FORM =
+  'linearizable, session, session:TOKEN, bounded:500ms, at:REVISION, any (works without a majority), ap-local';
+
+/** A level as it is written on the command line. */
+export function parseConsistency(text: string): ConsistencyOption {
+  if (text === 'linearizable' || text === 'session' || text === 'any' || text === 'ap-local') {
+    return text;
+  }
+  const colon = text.indexOf(':');
+  const kind = text.slice(0, Math.max(0, colon));
+  const rest = text.slice(colon + 1);
+  if (kind === 'session' && rest !== '') return { session: rest };
+  if (kind === 'bounded') return { bounded: parseTimeoutMs(rest) };
+  if (kind === 'at') return { at: parseIndex(rest) };
+  throw new InvalidArgumentError(`It must be one of ${CONSISTENCY_FORM}.`);
+}
+
+/** The same text again. */
+export function consistencyText(option: ConsistencyOption): string {
+  if (typeof option === 'string') return option;
+  if ('session' in option) return `session:${option.session}`;
+  return 'bounded' in option ? `bounded:${option.bounded}ms` : `at:${option.at}`;
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+
+/** A number of bytes: `4096`, `64MiB`. */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?) ?(\w*)$/.exec(text.trim());
+  const bytes = Number(match?.[1]) * (SIZE_UNITS[match?.[2] ?? ''] ?? Number.NaN);
+  if (Number.isFinite(bytes) && bytes <= Number.MAX_SAFE_INTEGER) return Math.floor(bytes);
+  throw new InvalidArgumentError('It must be a size, like 4096, 64MiB or 2GiB; 0: no bound.');
+}
+
+/** Time to live: `60s`, `5m`; a bare number is in seconds, as in etcd. */
+export function parseTtlMs(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  const value = parseDurationMs(text);
+  if (value !== null) return Math.ceil(value);
+  throw new InvalidArgumentError('It must be like 60s or 5m; a bare number is in seconds.');
 }
 
 function capital(text: string): string {

@@ -1,9 +1,13 @@
 import type { Command } from 'commander';
+import { BalsaError } from '../base/errors.js';
 import type { GetResult } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
+import { EXIT } from './exit-codes.js';
+import { keyText } from './items.js';
+import { addKeyFlags, neededKeys } from './key-flags.js';
 import { jsonBytes, printable } from './printable.js';
+import { addRangeFlags, printRange, type RangeFlags } from './range.js';
 
 export function getCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -12,20 +16,32 @@ export function getCommand(runtime: Runtime): Command {
     examples: [
       'balsa get greeting',
       'balsa get logo > logo.png                  the exact bytes',
-      'balsa get -o json greeting                 with revisions, and who answered',
+      'balsa get -o json greeting --rev 17        as it was then; with revisions, and who answered',
       'balsa get --consistency any greeting       also without a majority',
     ],
-  }).argument('<key>', 'the key');
-  return onRun(command, runtime, runGet);
+  }).argument('[key]', 'the key');
+  addKeyFlags(command);
+  addRangeFlags(command);
+  return onRun<RangeFlags>(command, runtime, runGet);
 }
 
 async function runGet(
   context: Context,
-  [key = '']: readonly (string | undefined)[],
-): Promise<ExitCode> {
-  const answer = await context.withClient((client) => client.get(key, { signal: context.signal }));
+  [given]: readonly (string | undefined)[],
+  flags: RangeFlags,
+): Promise<number> {
+  const { key, range } = neededKeys('get', given, flags);
+  if (range !== undefined) return await printRange(context, range, flags);
+  for (const name of ['limit', 'reverse', 'sortBy', 'keysOnly'] as const) {
+    if (flags[name] === undefined) continue;
+    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new BalsaError('INVALID_ARGUMENT', `get: --${flag} is for --prefix, --from and --to`);
+  }
+  const answer = await context.withClient((client) =>
+    client.get(key, { revision: flags.rev, signal: context.signal }),
+  );
   if (answer.value === undefined) {
-    context.output.say(`not found: ${printable(Buffer.from(key), 'one-line')}`);
+    context.output.say(`not found: ${keyText(key)}`);
     return EXIT.notFound;
   }
   await printAnswer(context, key, answer, answer.value);
@@ -38,15 +54,19 @@ async function printAnswer(
   answer: GetResult<Buffer>,
   value: Buffer,
 ): Promise<void> {
-  const { createRevision, modRevision, version, meta } = answer;
+  const { createRevision, modRevision, version, lease, meta } = answer;
   if (output.format === 'json') {
-    const revisions = { createRevision, modRevision, version };
+    const revisions = { createRevision, modRevision, version, lease };
     await output.json({ key, ...jsonBytes('value', value), ...revisions, meta });
   } else if (output.format === 'raw') {
     await output.write(value);
   } else {
     await output.line(printable(value, 'lines'));
-    const about = `revision ${modRevision}, version ${version}, ${meta.level} from ${meta.replica}`;
-    output.say(output.styleTalk('dim', about));
+    const facts = [
+      `revision ${modRevision}, version ${version}`,
+      ...(lease === 0 ? [] : [`lease ${lease}`]),
+      `${meta.level} from ${meta.replica}`,
+    ];
+    output.say(output.styleTalk('dim', facts.join(', ')));
   }
 }

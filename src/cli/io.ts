@@ -6,6 +6,22 @@ import type { StoreClient, StoreOptions } from './store-client.js';
 export type CliInput = Readable & { readonly isTTY?: boolean };
 export type CliStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
+/** A command of the machine that is run for the user. */
+export interface Child {
+  readonly command: readonly string[];
+  /** Added to our own environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What it reads from stdin; `null`: ours. */
+  readonly input: Uint8Array | null;
+  /** Asks it to end (SIGTERM). */
+  readonly signal: AbortSignal;
+}
+
+/** `exit`: its exit code, 128 and the number of the signal that ended it, or 127: it is not there. */
+export interface ChildEnd {
+  readonly exit: number;
+}
+
 /** The world of a command: the process, or what a test puts in its place. */
 export interface CliIo {
   readonly stdin: CliInput;
@@ -21,5 +37,7 @@ export interface CliIo {
   /** Ends early, without an error, at Ctrl-C. */
   sleep(ms: number): Promise<void>;
   connect(options: StoreOptions): Promise<StoreClient>;
+  /** Runs a command of the machine; its output goes where ours goes. */
+  runChild(child: Child): Promise<ChildEnd>;
   startServer(config: ServerConfig): Promise<Server>;
 }

@@ -25,6 +25,10 @@ const io: CliIo = {
     const { bytes, connect } = await import('../client/client.js');
     return await connect({ ...options, codec: bytes, keys: 'bytes' });
   },
+  async runChild(child) {
+    const { runChild } = await import('./run-child.js');
+    return await runChild(child);
+  },
   async startServer(config) {
     const { startServer } = await import('../server/server.js');
     return await startServer(config);

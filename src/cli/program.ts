@@ -2,30 +2,42 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../server/version.js';
 import { clusterCommand } from './cluster.js';
 import { commandPath, type Runtime } from './command.js';
+import { compactCommand } from './compact.js';
 import { addGlobalOptions } from './context.js';
+import { countCommand } from './count.js';
 import { delCommand } from './del.js';
 import { reportError } from './errors-to-exit.js';
 import { EXIT, type ExitCode, exitCodesHelp } from './exit-codes.js';
 import { applyEnvironment } from './flags.js';
 import { getCommand } from './get.js';
 import { importCommand } from './import.js';
+import { infoCommand } from './info.js';
 import type { CliIo } from './io.js';
+import { leaseCommand } from './lease.js';
+import { electCommand, lockCommand } from './lock.js';
+import { namespaceCommand } from './namespace.js';
 import { hasColors } from './output.js';
 import { putCommand } from './put.js';
 import { rangeCommand } from './range.js';
 import { recoverCommand } from './recover.js';
+import { settingsCommand } from './settings.js';
+import { shellCommand } from './shell.js';
 import { snapshotCommand } from './snapshot.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
+import { txnCommand } from './txn.js';
 import { walCommand } from './wal.js';
+import { watchCommand } from './watch.js';
 
 /**
  * Runs one command line (`args` without node and script) in the world `io`.
  *
  * @returns the exit code; errors are told on stderr, not thrown
  */
-export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCode> {
-  const runtime: Runtime = { io, exit: EXIT.done };
+export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
+  const dashes = args.indexOf('--');
+  const behindDashes = dashes === -1 ? null : args.slice(dashes + 1);
+  const runtime: Runtime = { io, exit: EXIT.done, behindDashes };
   const program = await buildProgram(runtime, args);
   let command = '';
   program.hook('preAction', (_program, action) => {
@@ -103,12 +115,26 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     getCommand(runtime),
     delCommand(runtime),
     rangeCommand(runtime),
+    countCommand(runtime),
+    txnCommand(runtime),
+    watchCommand(runtime),
+    leaseCommand(runtime),
+    lockCommand(runtime),
+    electCommand(runtime),
     importCommand(runtime),
+    compactCommand(runtime),
+    infoCommand(runtime),
+    settingsCommand(runtime),
+    namespaceCommand(runtime),
     statusCommand(runtime),
     clusterCommand(runtime),
     snapshotCommand(runtime),
     walCommand(runtime),
     recoverCommand(runtime),
+    shellCommand(runtime, {
+      run: runCli,
+      program: () => buildProgram(runtime, []),
+    }),
     await demoCommand(runtime, args),
   ];
 }

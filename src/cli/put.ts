@@ -1,18 +1,29 @@
-import { open } from 'node:fs/promises';
-import { addAbortSignal, type Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { BalsaError } from '../base/errors.js';
+import type { Condition, Item, Meta } from '../client/client.js';
+import { op } from '../client/op.js';
+import type { PutOpOptions } from '../client/write-options.js';
 import { newCommand, onRun, type Runtime } from './command.js';
+import {
+  addConditionFlags,
+  type ConditionFlags,
+  conditionsOf,
+  reportCondition,
+} from './conditions.js';
 import type { Context } from './context.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
-import { fileUnreadable } from './files.js';
+import { EXIT } from './exit-codes.js';
+import { parseCount } from './flags.js';
+import { INPUT_BYTES_MAX, readInput } from './input.js';
+import { itemJson, keyText } from './items.js';
+import { printable } from './printable.js';
 
-interface PutOptions {
+interface PutFlags extends ConditionFlags {
   readonly file?: string;
+  readonly lease?: number;
+  readonly prev?: boolean;
+  readonly ignoreValue?: boolean;
+  readonly ignoreLease?: boolean;
 }
-
-/** More than any replica can be configured to take; ends the reading of an endless input. */
-const INPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 export function putCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -20,29 +31,83 @@ export function putCommand(runtime: Runtime): Command {
     summary: 'Store a value under a key',
     examples: [
       'balsa put greeting hello',
-      'echo -n hello | balsa put greeting -',
-      'balsa put logo --file logo.png',
-      'balsa put -o json greeting "hello world"    prints the revision it got',
+      'echo -n hello | balsa put greeting -       or --file PATH',
+      'balsa put counter 8 --if-version 7         exit code 4 when it has another one',
+      'balsa put worker/7 here --lease 12         goes when lease 12 ends',
     ],
   })
     .argument('<key>', 'the key')
     .argument('[value]', 'the value; - reads it from stdin')
-    .option('--file <path>', 'read the value from a file, - for stdin');
-  return onRun<PutOptions>(command, runtime, runPut);
+    .option('--file <path>', 'read the value from a file, - for stdin')
+    .option('--lease <id>', 'the key goes when this lease ends', parseCount)
+    .option('--prev', 'print what the key held before')
+    .option('--ignore-value', 'keep the value that is there; exit code 3 when there is none')
+    .option('--ignore-lease', 'keep the lease that the key hangs on');
+  return onRun<PutFlags>(addConditionFlags(command), runtime, runPut);
 }
 
 async function runPut(
   context: Context,
   [key = '', text]: readonly (string | undefined)[],
-  options: PutOptions,
-): Promise<ExitCode> {
-  const value = await readValue(context, text, options.file);
-  const answer = await context.withClient((client) =>
-    client.put(key, value, { signal: context.signal }),
+  flags: PutFlags,
+): Promise<number> {
+  const { lease, ignoreLease = false, prev: returnPrevious = false } = flags;
+  const value = flags.ignoreValue === true ? null : await readValue(context, text, flags.file);
+  if (value === null && (text ?? flags.file) !== undefined) {
+    throw new BalsaError('INVALID_ARGUMENT', 'put: --ignore-value takes no VALUE');
+  }
+  const options = { lease, ignoreLease, returnPrevious };
+  const conditions = conditionsOf(key, flags);
+  if (conditions.length > 0) return await putIf(context, key, value, { conditions, options });
+  const { signal } = context;
+  const { previous, ...answer } = await context.withClient((client) =>
+    value === null
+      ? client.touch(key, { ...options, signal })
+      : client.put(key, value, { ...options, signal }),
   );
-  const { output } = context;
+  return await report(context, key, answer, previous);
+}
+
+async function putIf(
+  context: Context,
+  key: string,
+  value: Uint8Array | null,
+  given: { readonly conditions: readonly Condition[]; readonly options: PutOpOptions },
+): Promise<number> {
+  const { conditions, options } = given;
+  const step = value === null ? op.touch(key, options) : op.put(key, value, options);
+  const { signal } = context;
+  const answer = await context.withClient((client) =>
+    client
+      .txn()
+      .when(...conditions)
+      .do(step)
+      .otherwise(op.get(key))
+      .commit({ signal }),
+  );
+  const { revision, meta } = answer;
+  if (!answer.succeeded) {
+    return await reportCondition(context, key, { current: answer.results[0], revision, meta });
+  }
+  const { previous } = answer.results[0];
+  return await report(context, key, { succeeded: true, revision, meta }, previous);
+}
+
+/** @param previous `undefined`: nobody asked */
+async function report(
+  { output }: Context,
+  key: string,
+  answer: { readonly succeeded?: true; readonly revision: number; readonly meta: Meta },
+  previous: Item<Buffer, 'bytes'> | null | undefined,
+): Promise<number> {
   if (output.format === 'json') {
-    await output.json({ key, revision: answer.revision, meta: answer.meta });
+    const before = previous === undefined || previous === null ? previous : itemJson(previous);
+    await output.json({ key, ...answer, previous: before });
+  } else if (previous !== undefined) {
+    // The value alone, as `get` prints it.
+    if (previous !== null && output.format === 'raw') await output.write(previous.value);
+    else if (previous !== null) await output.line(printable(previous.value, 'lines'));
+    else output.say(`there was no ${keyText(key)}`);
   } else if (output.format === 'raw') {
     await output.line(String(answer.revision));
   } else {
@@ -62,28 +127,9 @@ async function readValue(
   if (text === undefined && file === undefined) {
     throw new BalsaError('INVALID_ARGUMENT', 'put: give a VALUE, or - for stdin, or --file PATH');
   }
-  if ((file ?? text) === '-') return await readAll(context.io.stdin, 'stdin', context.signal);
-  if (file === undefined) return Buffer.from(text ?? '', 'utf8');
-  const handle = await open(file).catch((cause: unknown) => {
-    throw fileUnreadable(file, cause);
-  });
-  return await readAll(handle.createReadStream(), file, context.signal);
-}
-
-async function readAll(input: Readable, name: string, signal: AbortSignal): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of addAbortSignal(signal, input)) {
-      const piece = Buffer.from(chunk);
-      chunks.push(piece);
-      bytes += piece.byteLength;
-      if (bytes > INPUT_BYTES_MAX) break;
-    }
-  } catch (cause) {
-    if (signal.aborted) throw new BalsaError('CANCELLED', 'interrupted', { cause });
-    throw fileUnreadable(name, cause);
-  }
-  if (bytes <= INPUT_BYTES_MAX) return Buffer.concat(chunks);
+  const source = file ?? (text === '-' ? text : undefined);
+  if (source === undefined) return Buffer.from(text ?? '', 'utf8');
+  const { bytes, name } = await readInput(context, source);
+  if (bytes !== null) return bytes;
   throw new BalsaError('VALUE_TOO_LARGE', `${name} has more than ${INPUT_BYTES_MAX} bytes`);
 }

@@ -1,21 +1,29 @@
-import type { Command } from 'commander';
-import { BalsaError } from '../base/errors.js';
-import type { RangeOptions } from '../client/client.js';
+import { type Command, Option } from 'commander';
+import type { RangeOptions, SortField } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
-import { parseCount } from './flags.js';
-import { jsonBytes, printable } from './printable.js';
-import type { StoreItem } from './store-client.js';
-import { type Column, tableLine, tableWidths } from './table.js';
+import { runCount } from './count.js';
+import { EXIT } from './exit-codes.js';
+import { parseCount, parseIndex } from './flags.js';
+import { addKeyFlags, type KeyFlags, namedRange } from './key-flags.js';
+import { RangePrinter } from './range-printer.js';
 
-interface RangeFlags {
-  readonly from?: string;
-  readonly to?: string;
+/** What of a range a command shows, and in which order. */
+export interface RangeFlags extends KeyFlags {
+  readonly rev?: number;
   readonly limit?: number;
   readonly reverse?: boolean;
+  readonly sortBy?: SortField;
   readonly keysOnly?: boolean;
+  readonly countOnly?: boolean;
+  readonly meta?: boolean;
+  readonly minModRevision?: number;
+  readonly maxModRevision?: number;
+  readonly minCreateRevision?: number;
+  readonly maxCreateRevision?: number;
 }
+
+const SORT_FIELDS: readonly SortField[] = ['key', 'modRevision', 'createRevision', 'version'];
 
 export function rangeCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -27,104 +35,52 @@ export function rangeCommand(runtime: Runtime): Command {
       'balsa range user/ --keys-only | wc -l',
       'balsa range -o json > all.jsonl            balsa import reads it again',
     ],
-  })
-    .argument('[prefix]', 'only keys that start with it; default: all')
-    .option('--from <key>', 'first key')
-    .option('--to <key>', 'first key behind the last')
-    .option('--limit <n>', 'most keys to list', parseCount)
-    .option('--reverse', 'from the last to the first')
-    .option('--keys-only', 'no values');
-  return onRun<RangeFlags>(command, runtime, runRange);
+  }).argument('[prefix]', 'only keys that start with it; default: all');
+  addKeyFlags(command);
+  addRangeFlags(command)
+    .option('--count-only', 'only how many there are')
+    .option('--meta', 'with -o json: who answered, and the session token, in each line')
+    .option('--min-mod-revision <n>', 'only keys put last at this revision or later', parseIndex)
+    .option('--max-mod-revision <n>', 'only keys put last at this revision or before', parseIndex)
+    .option('--min-create-revision <n>', 'only keys created at this one or later', parseIndex)
+    .option('--max-create-revision <n>', 'only keys created at this one or before', parseIndex);
+  return onRun<RangeFlags>(command, runtime, async (context, [prefix], flags) =>
+    printRange(context, namedRange('range', prefix, flags), flags),
+  );
 }
 
-async function runRange(
+export function addRangeFlags(command: Command): Command {
+  return command
+    .option('--rev <revision>', 'as it was at this revision', parseIndex)
+    .option('--limit <n>', 'most keys to list', parseCount)
+    .option('--reverse', 'from the last to the first')
+    .addOption(new Option('--sort-by <field>', 'in this order; needs --limit').choices(SORT_FIELDS))
+    .option('--keys-only', 'no values');
+}
+
+/** Prints the keys of a range, or how many there are. */
+export async function printRange(
   context: Context,
-  [prefix]: readonly (string | undefined)[],
+  keys: Pick<RangeOptions, 'prefix' | 'from' | 'to'>,
   flags: RangeFlags,
-): Promise<ExitCode> {
-  const options = rangeOptions(prefix, flags);
+): Promise<number> {
+  const { signal } = context;
+  const { rev, limit, reverse, sortBy, keysOnly = false, meta = false } = flags;
+  const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = flags;
+  const bounds = { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision };
+  if (flags.countOnly === true) {
+    return await runCount(context, { ...keys, ...bounds, revision: rev });
+  }
+  const options = { ...keys, ...bounds, revision: rev, limit, reverse, sortBy, signal };
   await context.withClient(async (client) => {
-    const printer = new RangePrinter(context, flags.keysOnly === true);
-    for await (const item of client.range({ ...options, signal: context.signal })) {
-      await printer.print(item);
+    const printer = new RangePrinter(context, { keysOnly, meta });
+    const items = keysOnly ? client.range({ ...options, keysOnly: true }) : client.range(options);
+    for await (const item of items) {
+      await printer.print({ ...item, value: item.value ?? NOTHING });
     }
     await printer.end();
   });
   return EXIT.done;
 }
 
-function rangeOptions(prefix: string | undefined, flags: RangeFlags): RangeOptions {
-  const { from, to, limit, reverse } = flags;
-  if (prefix !== undefined && (from !== undefined || to !== undefined)) {
-    throw new BalsaError('INVALID_ARGUMENT', 'range: give a PREFIX, or --from and --to, not both');
-  }
-  return { prefix, from, to, limit, reverse };
-}
-
-/** Rows that decide on the widths of the columns; those behind are printed as they come. */
-const ROWS_MEASURED = 200;
-
-class RangePrinter {
-  readonly #context: Context;
-  readonly #columns: readonly Column[];
-  readonly #keysOnly: boolean;
-  /** Rows not yet printed, until the widths are known. */
-  #waiting: string[][] = [];
-  #widths: readonly number[] | null = null;
-
-  constructor(context: Context, keysOnly: boolean) {
-    this.#context = context;
-    this.#keysOnly = keysOnly;
-    const titles = keysOnly ? ['KEY', 'REVISION'] : ['KEY', 'REVISION', 'VALUE'];
-    this.#columns = titles.map((title) => ({
-      title,
-      align: title === 'REVISION' ? 'right' : 'left',
-    }));
-  }
-
-  async print(item: StoreItem): Promise<void> {
-    const { output } = this.#context;
-    if (output.format === 'json') return await output.json(this.#object(item));
-    if (output.format === 'raw') return await output.write(this.#raw(item));
-    const row = this.#row(item);
-    if (this.#widths !== null) return await this.#printRow(row, this.#widths);
-    this.#waiting.push(row);
-    if (this.#waiting.length >= ROWS_MEASURED) await this.end();
-  }
-
-  /** Prints what still waits. */
-  async end(): Promise<void> {
-    const { output } = this.#context;
-    if (output.format !== 'table' || this.#widths !== null) return;
-    if (this.#waiting.length === 0) return output.say('no keys');
-    const widths = tableWidths(this.#columns, this.#waiting, output.columns);
-    this.#widths = widths;
-    const titles = this.#columns.map((column) => column.title);
-    await output.line(output.style('bold', tableLine(this.#columns, widths, titles)));
-    for (const row of this.#waiting) await this.#printRow(row, widths);
-    this.#waiting = [];
-  }
-
-  async #printRow(row: readonly string[], widths: readonly number[]): Promise<void> {
-    await this.#context.output.line(tableLine(this.#columns, widths, row));
-  }
-
-  #row({ key, value, modRevision }: StoreItem): string[] {
-    const cells = [printable(key, 'one-line'), String(modRevision)];
-    return this.#keysOnly ? cells : [...cells, printable(value, 'one-line')];
-  }
-
-  #raw({ key, value }: StoreItem): Uint8Array {
-    return this.#keysOnly
-      ? Buffer.concat([key, NEWLINE])
-      : Buffer.concat([key, TAB, value, NEWLINE]);
-  }
-
-  #object({ key, value, createRevision, modRevision, version }: StoreItem): unknown {
-    const values = this.#keysOnly ? {} : jsonBytes('value', value);
-    return { ...jsonBytes('key', key), ...values, createRevision, modRevision, version };
-  }
-}
-
-const TAB = Buffer.from('\t');
-const NEWLINE = Buffer.from('\n');
+const NOTHING = Buffer.alloc(0);

@@ -8,6 +8,7 @@ import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatCount } from './progress.js';
+import { bytesText } from './snapshot/bytes-text.js';
 import { bestView, type MemberRow, roleText, toRows } from './status-rows.js';
 import { type Column, tableLines } from './table.js';
 
@@ -93,9 +94,11 @@ const COLUMNS: readonly Column[] = [
   { title: 'APPLIED', align: 'right' },
   { title: 'LAG', align: 'right' },
   { title: 'REVISION', align: 'right' },
+  { title: 'OLDEST', align: 'right' },
   { title: 'LOG FROM', align: 'right' },
   { title: 'WAL MiB', align: 'right' },
   { title: 'FSYNC ms', align: 'right' },
+  { title: 'WATCHES', align: 'right' },
   { title: 'UPTIME', align: 'right' },
 ];
 
@@ -148,9 +151,11 @@ function toCells(row: MemberRow, isForPeople: boolean): string[] {
     number(status.appliedIndex),
     number(lag ?? 0),
     number(status.revision),
+    number(status.store.compactedRevision),
     number(status.logStart + 1),
     (status.wal.bytes / 1024 / 1024).toFixed(1),
     status.wal.lastSyncMs.toFixed(1),
+    number(status.watches),
     isForPeople ? formatDuration(status.uptimeMs) : String(Math.round(status.uptimeMs)),
   ];
 }
@@ -172,7 +177,13 @@ function notes(view: ReplicaStatus): string[] {
     const lacks = commitIndex - matchIndex;
     return lacks < BEHIND_ENTRIES ? [] : [`${name} is ${formatCount(lacks)} entries behind`];
   });
-  return [...change, ...learners, ...behind];
+  return [...spaceAlarm(view), ...change, ...learners, ...behind];
+}
+
+function spaceAlarm({ store }: ReplicaStatus): string[] {
+  if (!store.spaceAlarm) return [];
+  const used = `${bytesText(store.spaceBytes)} of ${bytesText(store.spaceQuotaBytes)}`;
+  return [`space alarm: ${used}; puts are refused until keys are deleted and history is compacted`];
 }
 
 function toJson({ name, address, status, error, lag, member }: MemberRow): unknown {

@@ -396,10 +396,23 @@ export interface ReplicaStatus {
     readonly maxSyncMs: number;
   };
   readonly clientStreams: number;
+  /** Watches that this replica serves. */
+  readonly watches: number;
+  /** The store as this replica has applied it. */
+  readonly store: StoreFigures;
   readonly uptimeMs: number;
   readonly process: ProcessFacts;
   readonly limits: Readonly<Record<string, number>>;
 }
+
+export type StoreFigures = Pick<
+  StoreInfo,
+  'compactedRevision' | 'sweptRevision' | 'spaceBytes' | 'spaceAlarm' | 'leases'
+> & {
+  /** Beyond it puts are refused; 0: no bound. */
+  readonly spaceQuotaBytes: number;
+  readonly namespaces: number;
+};
 
 export interface ProcessFacts {
   /** Memory of the process, in bytes. */

@@ -4,7 +4,9 @@ import {
   PROTOCOL_VERSION,
   type ProcessFacts,
   type ReplicaStatus,
+  type StoreFigures,
 } from '../rpc/protocol.js';
+import type { StateMachine } from '../statemachine/state-machine.js';
 import type { ServerConfig } from './config.js';
 import { nameOf } from './member-id.js';
 import type { Replica } from './replica.js';
@@ -67,8 +69,20 @@ export function replicaStatus(source: {
       maxSyncMs: wal.maxSyncMs,
     },
     clientStreams: source.clientStreams,
+    watches: replica?.watches.size ?? 0,
+    store: storeFigures(machine),
     uptimeMs: Math.round(source.uptimeMs),
     process: source.process,
     limits: { ...config.limits },
+  };
+}
+
+function storeFigures(machine: StateMachine): StoreFigures {
+  const { settings, namespaces, compactedRevision, sweptRevision, ...rest } = machine.info();
+  const { spaceBytes, spaceAlarm, leases } = rest;
+  return {
+    ...{ compactedRevision, sweptRevision, spaceBytes, spaceAlarm, leases },
+    spaceQuotaBytes: settings.spaceQuotaBytes,
+    namespaces: namespaces.length,
   };
 }

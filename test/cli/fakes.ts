@@ -2,7 +2,6 @@ import { PassThrough, type Readable } from 'node:stream';
 import { compareBytes, toBuffer, toBytes } from '../../src/base/bytes.js';
 import { BalsaError } from '../../src/base/errors.js';
 import type { SnapshotPart } from '../../src/base/snapshot-codec.js';
-import type { ExitCode } from '../../src/cli/exit-codes.js';
 import type { CliIo, CliStream } from '../../src/cli/io.js';
 import { runCli } from '../../src/cli/program.js';
 import type { StoreClient, StoreItem, StoreOptions } from '../../src/cli/store-client.js';
@@ -65,7 +64,7 @@ export class FakeStore {
       revision: this.revision,
       appliedIndex: this.revision,
     });
-    return {
+    const client = {
       // Nobody here asks for what was there before.
       put: (async (key: Key, value: string | Uint8Array, call: CallOptions = {}) => {
         this.putsUnderWay += 1;
@@ -78,7 +77,7 @@ export class FakeStore {
         this.#store(toBytes(key), toBytes(value));
         return { revision: this.revision, meta: meta() };
       }) as StoreClient['put'],
-      get: async (key) => {
+      get: async (key: Key) => {
         if (toBytes(key).byteLength === 0) throw new BalsaError('KEY_EMPTY', 'the key is empty');
         const item = this.items.get(nameOf(key)) ?? NOTHING;
         return { ...item, meta: meta() };
@@ -99,6 +98,8 @@ export class FakeStore {
         this.open -= 1;
       },
     };
+    // The other commands are tried with a real client on a real state machine: `machine-store`.
+    return client as unknown as StoreClient;
   }
 
   async *#range(options: RangeOptions, meta: Meta): AsyncGenerator<StoreItem, void, undefined> {
@@ -149,14 +150,19 @@ export interface RunOptions {
   readonly isTerminal?: boolean;
   readonly interrupted?: AbortSignal;
   readonly startServer?: CliIo['startServer'];
+  readonly runChild?: CliIo['runChild'];
+  /** Default: that of the store. */
+  readonly connect?: CliIo['connect'];
   /** Default: does not wait. */
   readonly sleep?: (ms: number) => Promise<void>;
+  /** Told what is written to stdout, as it comes. */
+  readonly onStdout?: (text: string) => void;
   /** Default: an own clock that stands still. */
   readonly nowMs?: () => number;
 }
 
 export interface RunResult {
-  readonly exit: ExitCode;
+  readonly exit: number;
   readonly stdout: string;
   readonly stdoutBytes: Buffer;
   readonly stderr: string;
@@ -164,7 +170,7 @@ export interface RunResult {
 
 /** Runs `balsa ARGS` in this process, in a world of its own. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const stdout = sink(options.isTerminal === true);
+  const stdout = sink(options.isTerminal === true, options.onStdout);
   const stderr = sink(options.isTerminal === true);
   const store = options.store ?? new FakeStore();
   const exit = await runCli(args, {
@@ -175,7 +181,8 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     interrupted: options.interrupted ?? new AbortController().signal,
     nowMs: options.nowMs ?? (() => 0),
     sleep: options.sleep ?? (async () => {}),
-    connect: store.connect,
+    connect: options.connect ?? store.connect,
+    runChild: options.runChild ?? (() => Promise.reject(new Error('no child here'))),
     startServer: options.startServer ?? (() => Promise.reject(new Error('no server here'))),
   });
   const stdoutBytes = stdout.bytes();
@@ -188,10 +195,16 @@ export function input(text: string | Uint8Array): Readable {
   return stream;
 }
 
-function sink(isTTY: boolean): { readonly stream: CliStream; readonly bytes: () => Buffer } {
+function sink(
+  isTTY: boolean,
+  onText: (text: string) => void = () => {},
+): { readonly stream: CliStream; readonly bytes: () => Buffer } {
   const chunks: Buffer[] = [];
   const stream = new PassThrough();
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    onText(chunk.toString());
+  });
   return {
     stream: Object.assign(stream, { isTTY, columns: 120 }),
     bytes: () => Buffer.concat(chunks),
@@ -222,6 +235,16 @@ export function fakeStatus(changes: Partial<ReplicaStatus>): ReplicaStatus {
     followers: [],
     wal: { bytes: 3 * 1024 * 1024, segments: 1, syncs: 5, lastSyncMs: 1.25, maxSyncMs: 4 },
     clientStreams: 1,
+    watches: 2,
+    store: {
+      compactedRevision: 40,
+      sweptRevision: 40,
+      spaceBytes: 5 * 1024 * 1024,
+      spaceAlarm: false,
+      leases: 4,
+      spaceQuotaBytes: 0,
+      namespaces: 1,
+    },
     uptimeMs: 61_000,
     process: { rssBytes: 100_000_000, eventLoopDelayMs: 1.5, eventLoopDelayMaxMs: 12 },
     limits: { keyBytesMax: 65_536 },

@@ -95,7 +95,7 @@ describe('start', () => {
   });
 
   test('every field of the configuration has its flag, and the variable by the rule', () => {
-    const command = startCommand({ io: {} as never, exit: 0 });
+    const command = startCommand({ io: {} as never, exit: 0, behindDashes: null });
     const flags = command.options.map((option) => option.name());
     for (const field of FIELD_NAMES) expect(flags).toContain(FIELDS[field].flag);
     expect(environmentName('election-timeout')).toBe('BALSA_ELECTION_TIMEOUT');

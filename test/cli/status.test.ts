@@ -28,10 +28,10 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toBe(
       [
-        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tLOG FROM\tWAL MiB\tFSYNC ms\tUPTIME',
-        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t1\t3.0\t1.3\t61000',
-        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t1\t3.0\t1.3\t61000',
-        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t1\t3.0\t1.3\t61000',
+        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tOLDEST\tLOG FROM\tWAL MiB\tFSYNC ms\tWATCHES\tUPTIME',
+        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t40\t1\t3.0\t1.3\t2\t61000',
+        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t61000',
+        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t61000',
         '',
       ].join('\n'),
     );
@@ -68,9 +68,9 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toContain(
       [
-        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  LOG FROM  WAL MiB  FSYNC ms  UPTIME',
-        'n1       h:1      leader          3  n1         100      100    0        90         1      3.0       1.3   1m 1s',
-        'n2       h:2      unreachable     -  -            -        -    -         -         -        -         -       -',
+        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  OLDEST  LOG FROM  WAL MiB  FSYNC ms  WATCHES  UPTIME',
+        'n1       h:1      leader          3  n1         100      100    0        90      40         1      3.0       1.3        2   1m 1s',
+        'n2       h:2      unreachable     -  -            -        -    -         -       -         -        -         -        -       -',
       ].join('\n'),
     );
     expect(result.stderr).toBe('n2: UNREACHABLE, ECONNREFUSED\n');
@@ -159,6 +159,21 @@ describe('status', () => {
     expect(result.stderr).toContain(
       'error CLUSTER_MISMATCH: these are members of different clusters: n1 (c9); n2 (c1)\n',
     );
+  });
+
+  test('a space alarm is told, and the figures of the store are in the JSON', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const n1 = store.statuses.get('h:1');
+    if (n1 === undefined) throw new Error('a status');
+    const full = { ...n1.store, spaceAlarm: true, spaceQuotaBytes: 4 * 1024 * 1024 };
+    store.statuses.set('h:1', { ...n1, store: full });
+    const table = await run(['status', '--endpoints', 'h:1'], { store, isTerminal: true });
+    expect(table.stderr).toContain('space alarm: 5.0 MiB of 4.0 MiB; puts are refused');
+    const json = await run(['status', '--endpoints', 'h:1', '-o', 'json'], { store });
+    expect(JSON.parse(json.stdout.split('\n')[0] ?? '')).toMatchObject({
+      watches: 2,
+      store: { leases: 4, compactedRevision: 40, spaceAlarm: true },
+    });
   });
 
   test('a follower that lacks much is named', async () => {

@@ -4,9 +4,15 @@ import { exitOf } from '../../src/cli/errors-to-exit.js';
 import { EXIT, EXIT_OF_CODE } from '../../src/cli/exit-codes.js';
 import { FakeStore, run } from './fakes.js';
 
-const COMMANDS = ['start', 'put', 'get', 'del', 'range', 'import', 'status', 'recover'];
+const COMMANDS = [
+  ...['start', 'put', 'get', 'del', 'range', 'count', 'txn', 'watch', 'lock', 'elect', 'import'],
+  ...['compact', 'info', 'status', 'recover', 'shell'],
+];
 const GROUPS = {
   cluster: ['members', 'add', 'remove', 'promote', 'demote', 'replace', 'transfer'],
+  lease: ['grant', 'keep-alive', 'revoke', 'show', 'list'],
+  namespace: ['set', 'list', 'remove'],
+  settings: ['get', 'set'],
   snapshot: ['save', 'inspect', 'restore'],
   wal: ['inspect', 'verify'],
 };
@@ -57,12 +63,28 @@ describe('usage', () => {
     ],
     [['recover'], '--data is needed (or BALSA_DATA)\ntry: balsa recover --help'],
     [['recover', '--data', 'd', '--members', 'n1'], 'It must be like n1=host:port,n2=host:port'],
-    [['get'], "missing required argument 'key'\ntry: balsa get --help"],
+    [['get'], 'get: give a KEY, or --prefix, or --from and --to\ntry: balsa get --help'],
+    [['get', 'a', '--limit', '3'], '--limit is for --prefix, --from and --to'],
+    [['del'], 'del: give a KEY'],
+    [['del', '--prefix'], 'del: --prefix of what?'],
+    [['watch', 'a', '--prefix', 'b'], 'watch: give a key, or --prefix, or --from and --to'],
+    [['watch', 'a', 'b'], 'a command to run stands behind --'],
+    [['watch', 'a', '--'], 'there is no command behind --'],
+    [['watch', '--consistency', 'at:3'], '--rev says where to begin'],
+    [['lock'], "missing required argument 'name'"],
+    [['elect', 'a'], 'elect: give a VALUE, or --listen'],
+    [['lease', 'grant', 'soon'], 'a bare number is in seconds'],
+    [['settings', 'set', 'history=1h'], 'It must be NAME=VALUE, of historyMs'],
+    [['settings', 'set', 'historyMs=soon'], 'It must be a number and its unit'],
+    [['namespace', 'set', 'a', '--quota', '1MB'], 'It must be a size'],
+    [['compact', '0'], 'It must be a whole number from 1.'],
+    [['get', 'a', '--consistency', 'bounded:5'], 'It must be a number and its unit'],
+    [['put', 'a', 'b', '--ignore-value'], '--ignore-value takes no VALUE'],
     [['get', 'a', 'b'], 'too many arguments'],
     [['get', 'a', '-o', 'yaml'], 'Allowed choices are table, json, raw'],
     [['get', 'a', '--endpoints', 'x'], '"x" is not host:port'],
     [['get', 'a', '--timeout', '5'], 'It must be a number and its unit'],
-    [['get', 'a', '--consistency', 'strong'], 'Allowed choices are linearizable, any'],
+    [['get', 'a', '--consistency', 'strong'], 'It must be one of linearizable, session'],
   ])('%j is wrong usage', async (args, message) => {
     const result = await run(args);
     expect(result).toMatchObject({ exit: 2, stdout: '' });

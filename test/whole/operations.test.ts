@@ -48,7 +48,8 @@ function nextLine(start: string): string {
 
 async function runNext(start: string, endpoints: readonly number[] = [1, 2, 3]): Promise<Run> {
   const words = wordsOf(nextLine(start));
-  return await balsa([...words, '--endpoints', endpoints.map(addressOf).join()]);
+  // In front: what stands behind -- is not ours.
+  return await balsa(['--endpoints', endpoints.map(addressOf).join(), ...words]);
 }
 
 async function runDone(start: string, endpoints?: readonly number[]): Promise<Run> {
@@ -160,6 +161,29 @@ test('every line of docs/operations.md does what the document says', async () =>
   expect((await runDone('cluster transfer n2')).stdout).toBe('n2\n');
   expect((await runDone('cluster transfer')).stdout).toMatch(/^n[13]\n$/);
 
+  // History and space
+  await runDone('settings set historyMs');
+  expect((await runDone('settings get')).stdout).toContain('historyMs\t3600000\n');
+  expect((await runDone('compact')).stdout).toMatch(/^revisions kept\t\d+\t1$/m);
+  await runDone('settings set spaceQuotaBytes');
+  expect((await runDone('info')).stdout).toContain(`spaceQuotaBytes\t${8 * 1024 ** 3}\n`);
+
+  // Namespaces
+  await runDone('namespace set shop');
+  await runDone('--namespace shop put');
+  expect((await runDone('--namespace shop range')).stdout).toBe('item/1\tapple\n');
+  expect((await runDone('namespace list')).stdout).toContain('shop\tshop/\t1\t');
+  await runDone('namespace remove');
+
+  // Leases
+  expect((await runDone('lease grant')).stdout).toBe('77\n');
+  await runDone('put worker/7');
+  expect((await runDone('lease show')).stdout).toContain('worker/7\n');
+  expect((await runDone('lease list')).stdout).toContain('\n77\t60000\t');
+  await runDone('lease revoke');
+  expect((await balsa(['get', 'worker/7', '--endpoints', addressOf(1)])).code).toBe(3);
+  expect((await runDone('lock nightly')).stdout).toBe('done\n');
+
   // Replace
   await stop('n3', 'SIGKILL');
   await startNext('n5');
@@ -214,4 +238,5 @@ test('every line of docs/operations.md does what the document says', async () =>
   expect((await balsa([...wordsOf(line), ...endpoints])).code).toBe(0);
   expect(await members()).toBe('n1');
   expect(at).toBe(LINES.length);
-});
+  // So many processes, one after the other, on a machine that may have other work.
+}, 400_000);

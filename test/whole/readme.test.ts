@@ -49,7 +49,9 @@ describe('the README', () => {
   });
 
   test('shows commands of the command line that do what they say', async () => {
-    const lines = [...README.matchAll(/^ {4}npx balsa ((?:put|get|range|status)\b.*)$/gm)];
+    const lines = [
+      ...README.matchAll(/^ {4}npx balsa ((?:put|get|range|count|lock|status)\b.*)$/gm),
+    ];
     expect(lines.length).toBeGreaterThanOrEqual(4);
     const outputs: string[] = [];
     for (const [, line] of lines) {
@@ -61,6 +63,8 @@ describe('the README', () => {
       outputs.push(stdout);
     }
     expect(outputs[1]).toBe('hello');
+    expect(outputs).toContain('1\n');
+    expect(outputs).toContain('mine\n');
     expect(outputs.at(-1)).toContain('leader');
   });
 

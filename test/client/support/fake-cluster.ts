@@ -416,6 +416,7 @@ export class FakeStream {
           replica: replica.name,
           incarnation: `${replica.name}-disk`,
           cluster: 'test',
+          term: 7,
           clusterId: cluster.clusterId,
           ...replica.status,
           revision: cluster.revision,

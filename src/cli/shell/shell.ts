@@ -1,0 +1,246 @@
+import { createInterface, type Interface } from 'node:readline/promises';
+import { Readable } from 'node:stream';
+import type { Command } from 'commander';
+import { BalsaError } from '../../base/errors.js';
+import { Context } from '../context.js';
+import { reportError } from '../errors-to-exit.js';
+import { EXIT } from '../exit-codes.js';
+import type { CliIo } from '../io.js';
+import { hasColors } from '../output.js';
+import { utf8OrNull } from '../printable.js';
+import type { ShellHost } from '../shell.js';
+import { splitWords } from '../words.js';
+import { ShellClients } from './clients.js';
+import { complete, hintFor } from './completion.js';
+import { Hints } from './hints.js';
+import { History } from './history.js';
+import { ShellSession, timingText } from './session.js';
+
+/** What the prompt and completion wait for at most: nobody shall wait for them. */
+const ASIDE_MS = 1000;
+const KEYS_SHOWN = 100;
+
+/** Commands that want a process of their own. */
+const ELSEWHERE = ['shell', 'start', 'demo'];
+
+/** Runs lines as commands, one after the other, over connections that stay open. */
+export class Shell {
+  readonly #context: Context;
+  readonly #host: ShellHost;
+  readonly #clients: ShellClients;
+  readonly #session: ShellSession;
+  /** Ends the command that runs. */
+  #running: AbortController | null = null;
+  #isOver = false;
+
+  constructor(context: Context, host: ShellHost) {
+    this.#context = context;
+    this.#host = host;
+    this.#clients = new ShellClients((options) => context.io.connect(options));
+    this.#session = new ShellSession(context.options);
+  }
+
+  async close(): Promise<void> {
+    await this.#clients.close();
+  }
+
+  /** Runs one line. Its errors are told. @returns its exit code */
+  async runLine(line: string): Promise<number> {
+    const running = new AbortController();
+    this.#running = running;
+    const { io, output } = this.#context;
+    const inner = this.#ioOf(AbortSignal.any([io.interrupted, running.signal]));
+    const startMs = io.nowMs();
+    try {
+      const args = this.#argumentsOf(line.trim());
+      if (args === null) return EXIT.done;
+      const exit = await this.#host.run(args, inner);
+      if (this.#session.timing) {
+        output.say(output.styleTalk('dim', timingText(io.nowMs() - startMs)));
+      }
+      return exit;
+    } catch (error) {
+      return reportError(inner, { error, command: 'shell' });
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  /** Asks for lines until there are no more. @returns the exit code of the last command; 0 on a terminal */
+  async interact(historyPath: string | undefined): Promise<number> {
+    const { io, output } = this.#context;
+    const isTerminal = io.stdin.isTTY === true;
+    const terminal = isTerminal ? await this.#openTerminal(historyPath) : null;
+    const rl = terminal?.rl ?? createInterface({ input: io.stdin, terminal: false });
+    const lines = rl[Symbol.asyncIterator]();
+    const close = (): void => rl.close();
+    io.interrupted.addEventListener('abort', close, { once: true });
+    let exit = 0;
+    try {
+      if (isTerminal) output.say('.help shows what there is; Ctrl-D ends it');
+      while (!this.#isOver && !io.interrupted.aborted) {
+        await terminal?.ask(await this.#prompt());
+        const { value: line, done } = await lines.next();
+        if (done === true) break;
+        await terminal?.history.add(line);
+        exit = await this.runLine(line);
+      }
+    } finally {
+      io.interrupted.removeEventListener('abort', close);
+      terminal?.hints?.close();
+      rl.close();
+    }
+    if (io.interrupted.aborted) throw new BalsaError('CANCELLED', 'interrupted');
+    return isTerminal ? EXIT.done : exit;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Lines
+
+  /** `null`: it is done already. @throws BalsaError `INVALID_ARGUMENT` */
+  #argumentsOf(line: string): string[] | null {
+    if (line === '' || line.startsWith('#')) return null;
+    if (line.startsWith('.')) {
+      const instead = this.#session.obey(line, this.#context);
+      if (instead === 'exit') this.#isOver = true;
+      return instead === null || instead === 'exit' ? null : [...this.#session.flags(), ...instead];
+    }
+    const { words, openQuote } = splitWords(line);
+    if (openQuote !== null) {
+      throw new BalsaError('INVALID_ARGUMENT', `a quote is opened and never closed: ${openQuote}`);
+    }
+    const args = words.map((word) => word.text);
+    if (args[0] === 'balsa') args.shift();
+    const [name = 'help'] = args;
+    if (ELSEWHERE.includes(name)) {
+      throw new BalsaError(
+        'INVALID_ARGUMENT',
+        `${name} wants a terminal of its own: balsa ${name}`,
+      );
+    }
+    if (name === 'exit' || name === 'quit') {
+      this.#isOver = true;
+      return null;
+    }
+    return [...this.#session.flags(), ...args];
+  }
+
+  /** The world of one command. */
+  #ioOf(interrupted: AbortSignal): CliIo {
+    const { io } = this.#context;
+    return {
+      ...io,
+      interrupted,
+      connect: this.#clients.connect,
+      stdin: noInput(),
+      // What is typed is for the shell.
+      runChild: (child) => io.runChild({ ...child, input: child.input ?? Buffer.alloc(0) }),
+      sleep: (ms) => Promise.race([io.sleep(ms), aborted(interrupted)]),
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // The terminal
+
+  async #openTerminal(historyPath: string | undefined): Promise<Terminal> {
+    const { io, output } = this.#context;
+    const program = await this.#host.program();
+    const screen = io.stdout.isTTY === true ? io.stdout : io.stderr;
+    const history = new History(historyPath, io.env, (text) => output.say(text));
+    const rl = createInterface({
+      input: io.stdin,
+      output: screen,
+      terminal: true,
+      history: await history.load(),
+      historySize: 1000,
+      removeHistoryDuplicates: true,
+      completer: (line: string) => complete(line, program, (prefix) => this.#keysAt(prefix)),
+    });
+    rl.on('SIGINT', () => this.#interrupt(rl));
+    const hints = hasColors(screen, io.env) ? this.#hints(rl, program) : null;
+    const ask = async (prompt: string): Promise<void> => {
+      rl.setPrompt(prompt);
+      rl.prompt();
+    };
+    return { rl, history, hints, ask };
+  }
+
+  #hints(rl: Interface, program: Command): Hints {
+    const { io } = this.#context;
+    return new Hints(rl, { input: io.stdin, output: io.stdout }, (line) =>
+      this.#running === null ? hintFor(line, program) : '',
+    );
+  }
+
+  /** Ends the command that runs; at the prompt it clears the line. */
+  #interrupt(rl: Interface): void {
+    if (this.#running !== null) {
+      this.#running.abort();
+      return;
+    }
+    rl.write(null, { ctrl: true, name: 'e' });
+    rl.write(null, { ctrl: true, name: 'u' });
+  }
+
+  /** `balsa(leader n2, term 7)> ` */
+  async #prompt(): Promise<string> {
+    if (this.#context.io.stdin.isTTY !== true) return '';
+    const { namespace } = this.#session.options;
+    try {
+      const client = await this.#aside().connect();
+      const { cluster, leader, term } = await client.status({ timeoutMs: ASIDE_MS });
+      const where = namespace === undefined ? cluster : `${cluster}/${namespace}`;
+      return `${where}(${leader === null ? 'no leader' : `leader ${leader}`}, term ${term})> `;
+    } catch (error) {
+      if (error instanceof BalsaError) return 'not connected> ';
+      throw error;
+    }
+  }
+
+  /** Keys for completion: no error is worth a word there. */
+  async #keysAt(prefix: string): Promise<string[]> {
+    try {
+      const client = await this.#aside().connect();
+      const range = { prefix, limit: KEYS_SHOWN, keysOnly: true, timeoutMs: ASIDE_MS } as const;
+      const keys: string[] = [];
+      for await (const { key } of client.range({ ...range, consistency: 'any' })) {
+        const text = utf8OrNull(key);
+        if (text !== null) keys.push(text);
+      }
+      return keys;
+    } catch (error) {
+      if (error instanceof BalsaError) return [];
+      throw error;
+    }
+  }
+
+  /** For what is asked beside the commands, over their connection. */
+  #aside(): Context {
+    const io = { ...this.#context.io, connect: this.#clients.connect };
+    return new Context(io, this.#session.options);
+  }
+}
+
+interface Terminal {
+  readonly rl: Interface;
+  readonly history: History;
+  readonly hints: Hints | null;
+  /** Shows the prompt. */
+  readonly ask: (prompt: string) => Promise<void>;
+}
+
+/** stdin of the commands: the shell reads the real one itself. */
+function noInput(): Readable {
+  return new Readable({
+    read() {
+      this.destroy(new Error('the shell reads it itself; name a file instead'));
+    },
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
