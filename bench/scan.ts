@@ -17,8 +17,6 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** `scattered`, or `sorted`: written in the order in which they are read. */
     order: { type: 'string', default: 'scattered' },
-    /** A folder for CPU profiles of the replicas. */
-    profile: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -88,9 +86,6 @@ async function scanParts(db: Client): Promise<void> {
 await using cluster = await LocalCluster.start({
   replicas: Number(flags.replicas),
   logLevel: 'warn',
-  ...(flags.profile === undefined
-    ? {}
-    : { env: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${flags.profile}` } }),
 });
 await using db = await cluster.connect({ timeoutMs });
 await load(db);

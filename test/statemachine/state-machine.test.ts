@@ -331,7 +331,8 @@ describe('opening a state machine', () => {
 
   test('refuses records it cannot read', async () => {
     const replica = await Replica.start();
-    replica.command([batch()]);
+    // Of a size that is read from the history.
+    replica.command([batch({ operations: [put('k', 'v'.repeat(1000))] })]);
     const [step] = replica.store.applied;
     const damaged = (prefix: string) =>
       new SimpleStateStore([
