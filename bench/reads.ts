@@ -69,6 +69,7 @@ for (let round = 0; round < Number(flags.rounds); round += 1) {
       sum[field] += found[field];
     }
     sums.set(one, sum);
+    console.log(JSON.stringify({ round, level: one.level, from: one.from, ...found }));
   }
 }
 const perReplicaCpu = (sum: Sums): number => sum.gets / sum.replicas;

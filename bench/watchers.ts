@@ -79,7 +79,9 @@ const add = (sum: Sums, found: Sums): void => {
 };
 for (let round = 0; round < Number(flags.rounds); round += 1) {
   add(sums.without, await puts(Number(flags.seconds)));
+  console.log(JSON.stringify({ round, without: sums.without }));
   add(sums.beside, await besideWatchers());
+  console.log(JSON.stringify({ round, beside: sums.beside }));
 }
 const perSecond = (sum: Sums): number => sum.puts / sum.seconds;
 const perCpu = (sum: Sums): number => sum.puts / sum.replicas;

@@ -34,7 +34,7 @@ import { Scope } from './scope.js';
 import { StoreCoordination } from './store-coordination.js';
 import { askStore, StoreRequest } from './store-request.js';
 import { Settings } from './store-settings.js';
-import { toGetOpResult } from './txn-encode.js';
+import { ABSENT } from './txn-encode.js';
 import { Watch } from './watch.js';
 import { toWatchQuery, type WatchOptions } from './watch-options.js';
 
@@ -360,7 +360,10 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   #toGetResult(item: KeyValue | null, meta: Meta): GetResult<Out> {
-    return { ...toGetOpResult(this.#scope, item), meta };
+    if (item === null) return { ...ABSENT, meta };
+    const { modRevision, createRevision, version, lease } = item;
+    // Written out: a literal with a spread takes ten times as long, and each get makes one.
+    return { value: this.#scope.decode(item), modRevision, createRevision, version, lease, meta };
   }
 
   #within(query: PageQuery): PageQuery {

@@ -284,9 +284,7 @@ export class Keyspace {
   /** What `key` held at `revision`, which must exist. */
   get(key: Uint8Array, revision: number): KeyValue | null {
     assert(this.#staged.size === 0, 'the keyspace is read between log entries only');
-    const mapKey = toMapKey(key);
-    const known = this.#known.get(mapKey);
-    if (known !== undefined) return this.#chains.resolve(known, revision);
+    // The cache is for writes: it has no values, and a small one lies beside the record.
     const bytes = this.#store.get(toKeyRecordKey(key));
     if (bytes === undefined) return null;
     const head = readKeyHead(bytes);
