@@ -36,6 +36,6 @@ export async function fetchAll(
     revision = page.revision;
     return page;
   };
-  for await (const { item } of readRange(fetch, query, {})) items.push(item);
+  for await (const page of readRange(fetch, query, {})) items.push(...page.items);
   return { items, revision };
 }

@@ -6,6 +6,12 @@ import { retryAfterMs } from './retry.js';
 /** A member that has failed a read is asked none for so long. */
 const LEFT_OUT_MS = 1000;
 
+/**
+ * Reads of one turn of the event loop that go to one member, together: a hundred in one frame cost little more
+ * than one, and a third of them at each of three members would be three frames.
+ */
+const READS_TOGETHER_MAX = 128;
+
 /** What another member may know better, without this one being at fault. */
 const NO_FAULT = new Set(['SESSION_BEHIND', 'FUTURE_REVISION']);
 
@@ -25,22 +31,45 @@ export class MemberPool {
   #known: readonly MemberAddress[] | null = null;
   #members: PooledMember[] = [];
   #turn = 0;
+  /** Takes the further reads of this turn of the event loop. */
+  #present: PooledMember | null = null;
+  #presentReads = 0;
 
   constructor(home: Engine) {
     this.#home = home;
   }
 
-  /** The next one whose turn it is, that answers and is not among `tried`; `null`: there is none. */
+  /** The one whose turn it is, that answers and is not among `tried`; `null`: there is none. */
   next(tried: readonly PooledMember[], nowMs: number): PooledMember | null {
     this.#follow();
+    const isFirst = tried.length === 0;
+    const present = this.#present;
+    if (isFirst && present !== null && this.#presentReads < READS_TOGETHER_MAX) {
+      this.#presentReads += 1;
+      if (isUsable(present, nowMs)) return present;
+    }
+    const next = this.#following(tried, nowMs);
+    if (isFirst) this.#beginWith(next);
+    return next;
+  }
+
+  #following(tried: readonly PooledMember[], nowMs: number): PooledMember | null {
     const members = this.#members;
     for (let i = 0; i < members.length; i += 1) {
       this.#turn = (this.#turn + 1) % members.length;
       const member = members[this.#turn] as PooledMember;
-      if (member.leftOutUntilMs > nowMs || member.engine.connection.link === null) continue;
-      if (!tried.includes(member)) return member;
+      if (isUsable(member, nowMs) && !tried.includes(member)) return member;
     }
     return null;
+  }
+
+  #beginWith(member: PooledMember | null): void {
+    const endTurn = (): void => {
+      this.#present = null;
+    };
+    if (this.#present === null && member !== null) this.#home.env.clock.defer(endTurn);
+    this.#present = member;
+    this.#presentReads = 1;
   }
 
   /** It has failed a read that may be asked elsewhere. */
@@ -82,4 +111,8 @@ export class MemberPool {
     engine.connection.start();
     return { address, engine, leftOutUntilMs: Number.NEGATIVE_INFINITY };
   }
+}
+
+function isUsable({ engine, leftOutUntilMs }: PooledMember, nowMs: number): boolean {
+  return leftOutUntilMs <= nowMs && engine.connection.link !== null;
 }

@@ -16,7 +16,13 @@ const COUNTED_KEYS = 10_000;
 /** Asks for one page; `signal` is aborted when nobody wants it any more. */
 export type FetchPage = (query: PageQuery, signal: AbortSignal) => Promise<Page>;
 
-export interface FoundItem {
+/** Items of one page. They are handed on together: each step of an iteration takes as long as reading an item. */
+export interface FoundItems {
+  readonly items: readonly KeyValue[];
+  readonly meta: Meta;
+}
+
+interface FoundItem {
   readonly item: KeyValue;
   readonly meta: Meta;
 }
@@ -102,7 +108,7 @@ export function readRange(
   fetchPage: FetchPage,
   query: PageQuery,
   options: RangeOptions,
-): AsyncGenerator<FoundItem, void, undefined> {
+): AsyncGenerator<FoundItems, void, undefined> {
   const limit = toLimit(options);
   const field = fieldOf(options);
   if (field === 'key') return readInOrder(fetchPage, query, limit);
@@ -114,10 +120,10 @@ async function* readInOrder(
   fetchPage: FetchPage,
   query: PageQuery,
   limit: number,
-): AsyncGenerator<FoundItem, void, undefined> {
+): AsyncGenerator<FoundItems, void, undefined> {
   let left = limit;
   for await (const { items, meta } of readPages(fetchPage, query, limit)) {
-    for (const item of left < items.length ? items.slice(0, left) : items) yield { item, meta };
+    yield { items: left < items.length ? items.slice(0, left) : items, meta };
     left -= items.length;
   }
 }
@@ -127,7 +133,7 @@ async function* readSorted(
   fetchPage: FetchPage,
   query: PageQuery,
   order: { readonly field: Exclude<SortField, 'key'>; limit: number; reverse: boolean },
-): AsyncGenerator<FoundItem, void, undefined> {
+): AsyncGenerator<FoundItems, void, undefined> {
   const { field, limit, reverse } = order;
   const sign = reverse ? -1 : 1;
   const top = new Top<FoundItem>(
@@ -138,7 +144,7 @@ async function* readSorted(
   for await (const { items, meta } of readPages(fetchPage, query, Number.POSITIVE_INFINITY)) {
     for (const item of items) top.add({ item, meta });
   }
-  yield* top.sorted();
+  for (const { item, meta } of top.sorted()) yield { items: [item], meta };
 }
 
 /** How many keys the range has, as of one revision. */

@@ -1,6 +1,6 @@
 import { compareBytes, fromMapKey, toMapKey } from '../base/bytes.js';
 import type { KeyValue, PutOperation, TxnStep } from '../base/operation.js';
-import type { FoundItem } from './range.js';
+import type { FoundItems } from './range.js';
 import type { Bounds } from './scope.js';
 
 /** A write that is not committed yet. */
@@ -56,7 +56,7 @@ export function stagedItem(write: StagedWrite): KeyValue | null {
  * when it began.
  */
 export async function* merge(
-  stored: AsyncIterable<FoundItem>,
+  stored: AsyncIterable<FoundItems>,
   staged: readonly StagedWrite[],
   options: {
     readonly reverse: boolean;
@@ -68,18 +68,20 @@ export async function* merge(
 ): AsyncGenerator<KeyValue, void, undefined> {
   const sign = options.reverse ? -1 : 1;
   let next = 0;
-  for await (const { item } of stored) {
-    options.onSeen(item);
-    let covered = false;
-    for (let write = staged[next]; write !== undefined; write = staged[next]) {
-      const order = sign * compareBytes(write.key, item.key);
-      if (order > 0) break;
-      next += 1;
-      covered ||= order === 0;
-      const own = stagedItem(write);
-      if (own !== null) yield own;
+  for await (const { items } of stored) {
+    for (const item of items) {
+      options.onSeen(item);
+      let covered = false;
+      for (let write = staged[next]; write !== undefined; write = staged[next]) {
+        const order = sign * compareBytes(write.key, item.key);
+        if (order > 0) break;
+        next += 1;
+        covered ||= order === 0;
+        const own = stagedItem(write);
+        if (own !== null) yield own;
+      }
+      if (!covered) yield item;
     }
-    if (!covered) yield item;
   }
   options.onEnd();
   for (const write of staged.slice(next)) {

@@ -188,7 +188,7 @@ export function toGetOpResult<Out>(
   return { value: scope.decode(item), modRevision, createRevision, version, lease };
 }
 
-const ABSENT = {
+export const ABSENT = {
   value: undefined,
   ...{ modRevision: 0, createRevision: 0, version: 0, lease: 0 },
 } as const;

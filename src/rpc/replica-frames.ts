@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { check, LARGE_BYTES } from '../base/codec.js';
+import { blockBytes, packItems, unpackItems } from '../base/item-block.js';
 import type { KeyValue } from '../base/operation.js';
 import { keyValueTuple, toKeyValue } from '../base/operation-codec.js';
 import {
@@ -62,8 +63,9 @@ function isLarge(answer: ClientAnswer): boolean {
     case 'write':
       return answer.results.byteLength >= LARGE_BYTES;
     case 'get':
-    case 'range':
       return answer.items.some(hasLarge);
+    case 'range':
+      return blockBytes(answer.items) >= LARGE_BYTES;
     case 'watch-events':
       return answer.events.some(({ item, previous }) => hasLarge(item) || hasLarge(previous));
     default:
@@ -104,7 +106,7 @@ function answerTuple(a: ClientAnswer): unknown[] {
       return [a.id, GET, metaTuple(a.meta), a.items.map((item) => item && keyValueTuple(item))];
     case 'range':
       return [
-        ...[a.id, RANGE, metaTuple(a.meta), a.items.map(keyValueTuple)],
+        ...[a.id, RANGE, metaTuple(a.meta), packItems(a.items)],
         ...[a.revision, a.continueFrom, a.count],
       ];
     case 'leases':
@@ -231,7 +233,7 @@ function readAnswer(value: unknown): ClientAnswer {
         type: 'range',
         id,
         meta: readMeta(t[2]),
-        items: check.list(t[3], 'items').map(toKeyValue),
+        items: unpackItems(check.bytes(t[3], 'items')),
         revision: check.count(t[4], 'range revision'),
         continueFrom: check.optional(t[5], (v) => check.bytes(v, 'continueFrom')),
         count: check.count(t[6], 'range count'),

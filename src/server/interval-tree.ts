@@ -54,7 +54,9 @@ function stab<T extends Interval>(
   let node = from;
   while (node !== null) {
     if (node.end !== null && node.end <= point) return;
-    stab(node.left, point, visit);
+    // Looked at here: each put makes this walk, and most of its steps end so.
+    const { left } = node;
+    if (left !== null && (left.end === null || left.end > point)) stab(left, point, visit);
     // All to the right begin later still.
     if (node.from > point) return;
     if (node.to === null || point < node.to) for (const item of node.items) visit(item);

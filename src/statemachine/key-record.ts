@@ -3,7 +3,10 @@ import { corrupt } from './corrupt.js';
 import { COUNT_BYTES, readCount, writeCount } from './fixed-binary.js';
 import { NOWHERE, POSITION_BYTES, type Position, readPosition, writePosition } from './position.js';
 
-/** What a key is now, without its value: that lies once, under its position. */
+/**
+ * What a key is now. Its value lies under its position, and when it is small also beside this on the disk, so
+ * that one look there gives both (see {@link INLINE_BYTES_MAX}).
+ */
 export interface KeyRecord {
   /** Where the key was last written (put or deleted). */
   readonly modified: Position;
@@ -55,13 +58,25 @@ function trailingOnes(count: number): number {
   return ones;
 }
 
-const FORMAT = 1;
+/**
+ * Values up to this size are written beside the record of their key, too. It makes a scan of small values one
+ * walk through the keys, where it was a read of the history for each; a put of one writes them twice.
+ */
+export const INLINE_BYTES_MAX = 256;
+
+const FORMAT = 2;
 const VERSION_OFFSET = 1 + POSITION_BYTES + COUNT_BYTES;
 const VALUE_BYTES_OFFSET = VERSION_OFFSET + 3 * COUNT_BYTES;
-const HEAD_BYTES = VALUE_BYTES_OFFSET + 4;
+const BACK_COUNT_OFFSET = VALUE_BYTES_OFFSET + 4;
+const HEAD_BYTES = BACK_COUNT_OFFSET + 1;
 
-export function encodeKeyRecord(record: KeyRecord): Buffer {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + record.back.length * POSITION_BYTES);
+const isInline = (valueBytes: number): boolean => valueBytes <= INLINE_BYTES_MAX;
+
+/** @param value what the key holds; of no length when it is deleted */
+export function encodeKeyRecord(record: KeyRecord, value: Uint8Array): Buffer {
+  const backEnd = HEAD_BYTES + record.back.length * POSITION_BYTES;
+  const inline = isInline(record.valueBytes) ? record.valueBytes : 0;
+  const bytes = Buffer.allocUnsafe(backEnd + inline);
   let offset = bytes.writeUInt8(FORMAT, 0);
   offset = writePosition(bytes, record.modified, offset);
   offset = writeCount(bytes, record.createRevision, offset);
@@ -69,20 +84,21 @@ export function encodeKeyRecord(record: KeyRecord): Buffer {
   offset = writeCount(bytes, record.lease, offset);
   offset = writeCount(bytes, record.depth, offset);
   offset = bytes.writeUInt32BE(record.valueBytes, offset);
+  // Each position of `back` has a lowest bit of its own of a number below 2^53: there are few.
+  offset = bytes.writeUInt8(record.back.length, offset);
   for (const position of record.back) offset = writePosition(bytes, position, offset);
+  if (inline > 0) bytes.set(value, offset);
   return bytes;
 }
 
 /** @throws BalsaError `STATE_CORRUPT` */
 export function decodeKeyRecord(source: Uint8Array): KeyRecord {
   const bytes = toBuffer(source);
-  const backBytes = bytes.byteLength - HEAD_BYTES;
-  if (backBytes < 0 || backBytes % POSITION_BYTES !== 0 || bytes[0] !== FORMAT) {
-    throw unreadable(bytes);
-  }
+  checkLength(bytes);
   const counts = 1 + POSITION_BYTES;
   const back: Position[] = [];
-  for (let offset = HEAD_BYTES; offset < bytes.byteLength; offset += POSITION_BYTES) {
+  const backEnd = backEndOf(bytes);
+  for (let offset = HEAD_BYTES; offset < backEnd; offset += POSITION_BYTES) {
     back.push(readPosition(bytes, offset));
   }
   return {
@@ -94,6 +110,24 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
     valueBytes: bytes.readUInt32BE(VALUE_BYTES_OFFSET),
     back,
   };
+}
+
+/** The value (a view); `null`: it is too long to be here. */
+export function inlineValue(source: Uint8Array): Uint8Array | null {
+  const bytes = toBuffer(source);
+  return isInline(bytes.readUInt32BE(VALUE_BYTES_OFFSET)) ? bytes.subarray(backEndOf(bytes)) : null;
+}
+
+function backEndOf(bytes: Buffer): number {
+  return HEAD_BYTES + (bytes[BACK_COUNT_OFFSET] ?? 0) * POSITION_BYTES;
+}
+
+/** @throws BalsaError `STATE_CORRUPT` */
+function checkLength(bytes: Buffer): void {
+  if (bytes.byteLength < HEAD_BYTES || bytes[0] !== FORMAT) throw unreadable(bytes);
+  const valueBytes = bytes.readUInt32BE(VALUE_BYTES_OFFSET);
+  const inline = isInline(valueBytes) ? valueBytes : 0;
+  if (backEndOf(bytes) + inline !== bytes.byteLength) throw unreadable(bytes);
 }
 
 /** As `decodeKeyRecord(source).version > 0`, for those who look at many. */
@@ -118,7 +152,7 @@ export interface KeyHead {
 /** @throws BalsaError `STATE_CORRUPT` */
 export function readKeyHead(source: Uint8Array): KeyHead {
   const bytes = toBuffer(source);
-  if (bytes.byteLength < HEAD_BYTES || bytes[0] !== FORMAT) throw unreadable(bytes);
+  checkLength(bytes);
   return {
     modRevision: readCount(bytes, 1),
     sub: bytes.readUInt16BE(1 + COUNT_BYTES),

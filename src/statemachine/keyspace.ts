@@ -4,7 +4,14 @@ import type { KeyValue } from '../base/operation.js';
 import { GenerationCache } from './generation-cache.js';
 import type { Journal } from './journal.js';
 import type { KeyChains } from './key-chain.js';
-import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, linkNext } from './key-record.js';
+import {
+  decodeKeyRecord,
+  encodeKeyRecord,
+  inlineValue,
+  type KeyRecord,
+  linkNext,
+  readKeyHead,
+} from './key-record.js';
 import { toKeyRecordKey, toValueRecordKey } from './layout.js';
 import type { Position } from './position.js';
 import { StagedKeys } from './staged-keys.js';
@@ -251,9 +258,9 @@ export class Keyspace {
   /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
   flushInto(writes: StateWrite[]): void {
     for (const write of this.#stagedValues) writes.push(write);
-    for (const [mapKey, { key, record }] of this.#staged.entries()) {
-      const value = record === null ? null : encodeKeyRecord(record);
-      writes.push({ key: toKeyRecordKey(key), value });
+    for (const [mapKey, { key, record, value }] of this.#staged.entries()) {
+      const bytes = record === null ? null : encodeKeyRecord(record, value);
+      writes.push({ key: toKeyRecordKey(key), value: bytes });
       if (record === null) this.#known.delete(mapKey);
       else this.#known.set(mapKey, record);
     }
@@ -277,8 +284,14 @@ export class Keyspace {
   /** What `key` held at `revision`, which must exist. */
   get(key: Uint8Array, revision: number): KeyValue | null {
     assert(this.#staged.size === 0, 'the keyspace is read between log entries only');
-    const record = this.find(toMapKey(key), key);
-    return record === null ? null : this.#chains.resolve(record, revision);
+    // The cache is for writes: it has no values, and a small one lies beside the record.
+    const bytes = this.#store.get(toKeyRecordKey(key));
+    if (bytes === undefined) return null;
+    const head = readKeyHead(bytes);
+    const value = head.modRevision > revision ? null : inlineValue(bytes);
+    if (value === null) return this.#chains.resolve(decodeKeyRecord(bytes), revision);
+    const { createRevision, modRevision, version, lease } = head;
+    return version === 0 ? null : { key, value, createRevision, modRevision, version, lease };
   }
 }
 

@@ -5,7 +5,7 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
 /**
  * Where things are in the state store. The first byte says what a record is:
  *
- *     'k' key                        what the key is now: KeyRecord
+ *     'k' key                        what the key is now: KeyRecord, with a small value
  *     'r' revision(8) sub(2)         what one write did: ValueRecord; never changed once written
  *     'l' lease(8)                   LeaseRecord
  *     'L' lease(8) key               (empty) the key hangs on the lease

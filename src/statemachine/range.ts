@@ -1,7 +1,7 @@
 import { compareBytes } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
 import { type KeyChains, type KeyVersion, sizeOf } from './key-chain.js';
-import { decodeKeyRecord, type KeyHead, readKeyHead } from './key-record.js';
+import { decodeKeyRecord, inlineValue, type KeyHead, readKeyHead } from './key-record.js';
 import { fromKeyRecordKey, KEYS_TO, toKeyRecordKey } from './layout.js';
 import { successor } from './load-records.js';
 import { loadValues, type WantedValue } from './load-values.js';
@@ -129,10 +129,13 @@ class PageBuilder {
     if (head.modRevision > this.#query.revision) return this.#addOlder(bytes);
     if (head.version === 0 || !this.#matches(head)) return true;
     if (this.#query.countOnly === true) return this.#takeCount();
-    if (this.#query.keysOnly === true) return this.#take(toItem(key, head));
+    if (this.#query.keysOnly === true) return this.#take(toItem(key, NO_BYTES, head));
     if (!this.#fits(key.byteLength + head.valueBytes)) return false;
-    const item = toItem(key, head);
-    this.#wanted.push({ position: { revision: head.modRevision, sub: head.sub }, item });
+    const value = inlineValue(bytes);
+    const item = toItem(key, value ?? NO_BYTES, head);
+    if (value === null) {
+      this.#wanted.push({ position: { revision: head.modRevision, sub: head.sub }, item });
+    }
     this.#items.push(item);
     this.#count += 1;
     return true;
@@ -191,7 +194,7 @@ class PageBuilder {
   }
 }
 
-function toItem(key: Uint8Array, head: KeyHead) {
+function toItem(key: Uint8Array, value: Uint8Array, head: KeyHead) {
   const { createRevision, modRevision, version, lease } = head;
-  return { key, value: NO_BYTES as Uint8Array, createRevision, modRevision, version, lease };
+  return { key, value, createRevision, modRevision, version, lease };
 }

@@ -224,6 +224,20 @@ describe("reads that are spread (readFrom: 'spread')", () => {
     expect(servedBy(h)).toEqual(['n1', 'n1', 'n1']);
   });
 
+  test('go to one member together when they are asked for together', async () => {
+    const { h, db } = await givenSpread();
+    for (let turn = 0; turn < 3; turn += 1) {
+      const reads = Array.from({ length: 100 }, () => db.get('k', { consistency: 'any' }));
+      await h.until(Promise.all(reads));
+    }
+    expect(servedBy(h).sort()).toEqual(['n1', 'n2', 'n3']);
+    h.cluster.frames.length = 0;
+    await h.until(
+      Promise.all(Array.from({ length: 300 }, () => db.get('k', { consistency: 'any' }))),
+    );
+    expect(servedBy(h).sort()).toEqual(['n1', 'n2', 'n3']);
+  });
+
   test('are linearizable at followers, too, when that is wanted', async () => {
     const h = new Harness();
     const db = await h.connect({ readFrom: 'spread', spreadLinearizable: true });

@@ -214,6 +214,7 @@ describe('many answers at once', () => {
         key: Buffer.from('k'),
         value: Buffer.alloc(1024 * 1024),
         createRevision: 1,
+        lease: 0,
         modRevision: 1,
         version: 1,
       },

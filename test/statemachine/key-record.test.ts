@@ -3,8 +3,11 @@ import { GenerationCache } from '../../src/statemachine/generation-cache.js';
 import {
   decodeKeyRecord,
   encodeKeyRecord,
+  INLINE_BYTES_MAX,
+  inlineValue,
   type KeyRecord,
   linkNext,
+  readKeyHead,
 } from '../../src/statemachine/key-record.js';
 
 /** The record of a key that was written by revisions 1, 2, 3 ... and the skip target of each write. */
@@ -58,7 +61,30 @@ describe('the key record', () => {
       back: [{ revision: 2 ** 40 + 1, sub: 7 }],
     };
 
-    expect(decodeKeyRecord(encodeKeyRecord(record))).toEqual(record);
+    expect(decodeKeyRecord(encodeKeyRecord(record, Buffer.from('not kept here')))).toEqual(record);
+  });
+
+  test.each([
+    { valueBytes: 0, isInline: true },
+    { valueBytes: INLINE_BYTES_MAX, isInline: true },
+    { valueBytes: INLINE_BYTES_MAX + 1, isInline: false },
+  ])('has a value of $valueBytes bytes with it: $isInline', ({ valueBytes, isInline }) => {
+    const value = Buffer.alloc(valueBytes, 'v');
+    const record: KeyRecord = { ...written(1023).record, valueBytes };
+
+    const bytes = encodeKeyRecord(record, value);
+
+    expect(decodeKeyRecord(bytes)).toEqual(record);
+    expect(inlineValue(bytes)).toEqual(isInline ? value : null);
+  });
+
+  test('is unreadable when it was cut off, or has more than it should', () => {
+    const bytes = encodeKeyRecord({ ...written(3).record, valueBytes: 5 }, Buffer.from('value'));
+
+    for (const damaged of [bytes.subarray(0, -1), Buffer.concat([bytes, bytes.subarray(0, 1)])]) {
+      expect(() => decodeKeyRecord(damaged)).toThrow(/a key record of/);
+      expect(() => readKeyHead(damaged)).toThrow(/a key record of/);
+    }
   });
 });
 

@@ -51,7 +51,9 @@ export const KEYS = ['a', 'aa', 'b', 'b\0', 'c', 'n/', 'n/1', 'n/2', 'q/\xff', '
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 const key = fc.constantFrom(...KEYS, 'a', 'b').map(bytesOf);
 const bound = fc.constantFrom('', ...KEYS, 'b\0\0', 'd', 'n', 'n0', 'zz').map(bytesOf);
-const value = fc.constantFrom('', 'v', 'w', 'ww', 'long value').map(bytesOf);
+/** The longest one is not kept beside the record of its key. */
+const LONG = 'longer value '.repeat(25);
+const value = fc.constantFrom('', 'v', 'w', 'ww', 'long value', LONG).map(bytesOf);
 const leaseId = fc.constantFrom(1, 1, 1, 1, 2, 2, 3, 4);
 const relative = fc.oneof(fc.integer({ min: -9, max: -1 }), fc.constantFrom(1, 2, 5, 500));
 

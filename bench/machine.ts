@@ -1,0 +1,80 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import type { LocalCluster } from '../src/cluster/local-cluster.js';
+
+/**
+ * What processes take, read from /proc: wall clock alone says little on a machine that does other things,
+ * too. Linux only.
+ */
+export interface MemoryUse {
+  readonly residentBytes: number;
+  /** Resident and not of files: what no other program could have. */
+  readonly anonymousBytes: number;
+  /** The most that was resident so far. */
+  readonly residentMaxBytes: number;
+}
+
+const KiB = 1024;
+export const MiB = 1024 * KiB;
+/** Linux counts CPU time in these, on every platform that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** CPU time of a process so far, all its threads, user and system. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The name may hold anything, also spaces and brackets; the fields behind it are numbers.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+export function memoryUse(pid: number): MemoryUse {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const bytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) * KiB;
+  return {
+    residentBytes: bytes('VmRSS'),
+    anonymousBytes: bytes('RssAnon'),
+    residentMaxBytes: bytes('VmHWM'),
+  };
+}
+
+/** CPU time from the making of it on: of the replicas, and of this process (the client). */
+export class CpuMeter {
+  readonly #pids: readonly number[];
+  readonly #replicas: number;
+  readonly #client = process.cpuUsage();
+
+  constructor(cluster: LocalCluster) {
+    this.#pids = cluster.running.flatMap(({ pid }) => pid ?? []);
+    this.#replicas = this.#sum();
+  }
+
+  read(): { readonly replicas: number; readonly client: number } {
+    const { user, system } = process.cpuUsage(this.#client);
+    return { replicas: this.#sum() - this.#replicas, client: (user + system) / 1e6 };
+  }
+
+  #sum(): number {
+    return this.#pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+  }
+}
+
+/** Prints a table, and writes it to `jsonFile` with what is needed to judge it. */
+export function report(
+  benchmark: string,
+  rows: readonly Readonly<Record<string, string | number>>[],
+  jsonFile: string | undefined,
+): void {
+  console.table(rows);
+  const machine = { cpus: cpus().length, cpu: cpus()[0]?.model, node: process.version };
+  const facts = { benchmark, at: new Date().toISOString(), loadAverage: loadavg(), machine };
+  console.log(`load average ${loadavg().map((load) => load.toFixed(2))}, ${machine.cpus} CPUs`);
+  if (jsonFile === undefined) return;
+  writeFileSync(jsonFile, `${JSON.stringify({ ...facts, rows }, null, 2)}\n`);
+}
+
+/** To at most `digits` decimals. */
+export function rounded(value: number, digits = 0): number {
+  const scale = 10 ** digits;
+  return Math.round(value * scale) / scale;
+}

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { forEach, scattered } from './closed-loop.js';
+import { CpuMeter, MiB, report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:scan`: a million keys through `db.range`, all as of one revision, each item looked at. They
+ * were written in an order that has nothing to do with that of the keys, so that their values lie scattered.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    keys: { type: 'string', default: '1000000' },
+    'value-bytes': { type: 'string', default: '128' },
+    replicas: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '3' },
+    /** `scattered`, or `sorted`: written in the order in which they are read. */
+    order: { type: 'string', default: 'scattered' },
+    json: { type: 'string' },
+  },
+});
+const keys = Number(flags.keys);
+const valueBytes = Number(flags['value-bytes']);
+const isSorted = flags.order === 'sorted';
+const timeoutMs = 60_000;
+const noise = randomBytes(1 * MiB + valueBytes);
+const rows: Record<string, string | number>[] = [];
+
+async function load(db: Client): Promise<void> {
+  const keyOf = (i: number): string => (isSorted ? scattered(i, keys, 1) : scattered(i, keys));
+  const valueFor = (i: number): Buffer => noise.subarray(i % MiB, (i % MiB) + valueBytes);
+  await measured('load (puts)', () => forEach(keys, 2048, (i) => db.put(keyOf(i), valueFor(i))));
+}
+
+async function measured(what: string, work: () => Promise<unknown>): Promise<void> {
+  const cpu = new CpuMeter(cluster);
+  const startedMs = performance.now();
+  await work();
+  const seconds = (performance.now() - startedMs) / 1000;
+  const { replicas, client } = cpu.read();
+  rows.push({
+    what,
+    keys,
+    seconds: rounded(seconds, 2),
+    'keys per second': rounded(keys / seconds),
+    'replicas: CPU µs per key': rounded((replicas / keys) * 1e6, 1),
+    'client: CPU µs per key': rounded((client / keys) * 1e6, 1),
+  });
+  console.log(JSON.stringify(rows.at(-1)));
+}
+
+async function scan(db: Client): Promise<void> {
+  let count = 0;
+  let bytes = 0;
+  for await (const { value } of db.range({ timeoutMs })) {
+    count += 1;
+    bytes += value.byteLength;
+  }
+  if (count !== keys || bytes !== keys * valueBytes) throw new Error(`${count} keys of ${keys}`);
+}
+
+async function scanKeys(db: Client): Promise<void> {
+  let count = 0;
+  for await (const _ of db.range({ keysOnly: true, timeoutMs })) count += 1;
+  if (count !== keys) throw new Error(`${count} keys of ${keys}`);
+}
+
+/** Eight parts of the same range, side by side. */
+async function scanParts(db: Client): Promise<void> {
+  const parts = 8;
+  const edge = (part: number): string =>
+    `key-${String(Math.ceil((part * keys) / parts)).padStart(10, '0')}`;
+  const counts = await Promise.all(
+    Array.from({ length: parts }, async (_, part) => {
+      let count = 0;
+      for await (const _item of db.range({ from: edge(part), to: edge(part + 1), timeoutMs }))
+        count += 1;
+      return count;
+    }),
+  );
+  const count = counts.reduce((sum, one) => sum + one, 0);
+  if (count !== keys) throw new Error(`${count} keys of ${keys}`);
+}
+
+await using cluster = await LocalCluster.start({
+  replicas: Number(flags.replicas),
+  logLevel: 'warn',
+});
+await using db = await cluster.connect({ timeoutMs });
+await load(db);
+// Reading right behind the writes would measure how LevelDB tidies up after them.
+await new Promise((resolve) => setTimeout(resolve, 3000));
+for (let round = 0; round < Number(flags.rounds); round += 1) {
+  await measured('range', () => scan(db));
+}
+await measured('range, 8 parts at once', () => scanParts(db));
+await measured('range, keysOnly', () => scanKeys(db));
+await measured('count', () => db.count({ timeoutMs }));
+report('bench:scan', rows, flags.json);
