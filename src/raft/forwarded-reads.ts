@@ -1,5 +1,7 @@
 interface ForwardedRequest {
   readonly ids: readonly number[];
+  /** How many of them are patient. */
+  readonly patient: number;
   readonly sentAtTick: number;
 }
 
@@ -16,7 +18,9 @@ const NUMBERS_PER_START = 2 ** 20;
 export class ForwardedReads {
   #lastRequest: number;
   #size = 0;
+  #patient = 0;
   #asked: number[] = [];
+  #askedPatient = 0;
   #hurried = false;
   /** By request, oldest first. */
   readonly #requests = new Map<number, ForwardedRequest>();
@@ -30,13 +34,21 @@ export class ForwardedReads {
     return this.#size;
   }
 
+  /** Those of {@link size} that wait for the next heartbeats: no client waits for them. */
+  get patient(): number {
+    return this.#patient;
+  }
+
   /** One of those asked since the last request cannot wait for the leader's next heartbeats. */
   get hurried(): boolean {
     return this.#hurried;
   }
 
   ask(id: number, patient = false): void {
-    if (!patient) this.#hurried = true;
+    if (patient) {
+      this.#patient += 1;
+      this.#askedPatient += 1;
+    } else this.#hurried = true;
     this.#asked.push(id);
     this.#size += 1;
   }
@@ -45,8 +57,10 @@ export class ForwardedReads {
   start(tick: number): number | null {
     if (this.#asked.length === 0) return null;
     this.#lastRequest += 1;
-    this.#requests.set(this.#lastRequest, { ids: this.#asked, sentAtTick: tick });
+    const patient = this.#askedPatient;
+    this.#requests.set(this.#lastRequest, { ids: this.#asked, patient, sentAtTick: tick });
     this.#asked = [];
+    this.#askedPatient = 0;
     this.#hurried = false;
     return this.#lastRequest;
   }
@@ -57,6 +71,7 @@ export class ForwardedReads {
     if (found === undefined) return [];
     this.#requests.delete(request);
     this.#size -= found.ids.length;
+    this.#patient -= found.patient;
     return found.ids;
   }
 
@@ -77,8 +92,10 @@ export class ForwardedReads {
     ids.push(...this.#asked);
     this.#requests.clear();
     this.#asked = [];
+    this.#askedPatient = 0;
     this.#hurried = false;
     this.#size = 0;
+    this.#patient = 0;
     return ids;
   }
 }

@@ -9,6 +9,8 @@ interface ReadBatch {
   readonly round: number;
   readonly index: LogIndex;
   readonly origins: readonly ReadOrigin[];
+  /** How many of them are patient. */
+  readonly patient: number;
 }
 
 /**
@@ -19,6 +21,8 @@ interface ReadBatch {
 export class ReadRounds {
   #round = 0;
   #size = 0;
+  #patient = 0;
+  #askedPatient = 0;
   /** Asked, and not yet part of a round. */
   #asked: ReadOrigin[] = [];
   #hurried = false;
@@ -34,13 +38,21 @@ export class ReadRounds {
     return this.#size;
   }
 
+  /** Those of {@link size} that wait for the next heartbeats: no client waits for them. */
+  get patient(): number {
+    return this.#patient;
+  }
+
   /** Somebody who has asked since the last round was started cannot wait for the next heartbeats. */
   get hurried(): boolean {
     return this.#hurried;
   }
 
   ask(origin: ReadOrigin, patient = false): void {
-    if (!patient) this.#hurried = true;
+    if (patient) {
+      this.#patient += 1;
+      this.#askedPatient += 1;
+    } else this.#hurried = true;
     this.#asked.push(origin);
     this.#size += 1;
   }
@@ -53,8 +65,10 @@ export class ReadRounds {
   start(commitIndex: LogIndex): boolean {
     if (this.#asked.length === 0) return false;
     this.#round += 1;
-    this.#batches.push({ round: this.#round, index: commitIndex, origins: this.#asked });
+    const patient = this.#askedPatient;
+    this.#batches.push({ round: this.#round, index: commitIndex, origins: this.#asked, patient });
     this.#asked = [];
+    this.#askedPatient = 0;
     this.#hurried = false;
     return true;
   }
@@ -71,7 +85,10 @@ export class ReadRounds {
     while ((this.#batches[count]?.round ?? Number.POSITIVE_INFINITY) <= round) count += 1;
     if (count === 0) return [];
     const confirmed = this.#batches.splice(0, count);
-    for (const batch of confirmed) this.#size -= batch.origins.length;
+    for (const { origins, patient } of confirmed) {
+      this.#size -= origins.length;
+      this.#patient -= patient;
+    }
     return confirmed;
   }
 
@@ -80,8 +97,10 @@ export class ReadRounds {
     const origins = [...this.#batches.flatMap((batch) => batch.origins), ...this.#asked];
     this.#batches.length = 0;
     this.#asked = [];
+    this.#askedPatient = 0;
     this.#hurried = false;
     this.#size = 0;
+    this.#patient = 0;
     return origins;
   }
 }

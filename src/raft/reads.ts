@@ -7,7 +7,7 @@ import type { LogIndex, ReadIndexReply, ReadIndexRequest } from './types.js';
 
 /** A client of this member asks for a read index. */
 export function askRead(state: RaftState, id: number, patient = false): void {
-  if (pendingReads(state) >= state.options.limits.pendingReadsMax) {
+  if (isFull(state, patient)) {
     refuseRead(state, id, 'overloaded');
   } else if (state.leadership !== null) {
     state.leadership.reads.ask({ type: 'own', id }, patient);
@@ -21,8 +21,8 @@ export function askRead(state: RaftState, id: number, patient = false): void {
 /** Another member asks. When this one does not lead, or is overloaded, the asker's time runs out. */
 export function handleReadIndexRequest(state: RaftState, message: ReadIndexRequest): void {
   if (state.leadership === null) return;
-  if (pendingReads(state) >= state.options.limits.pendingReadsMax) return;
   const { from: member, request, patient = false } = message;
+  if (isFull(state, patient)) return;
   state.leadership.reads.ask({ type: 'member', member, request }, patient);
 }
 
@@ -123,6 +123,9 @@ function refuseRead(
   state.outbox.answerRead({ id, ok: false, reason, leader: state.leader });
 }
 
-function pendingReads(state: RaftState): number {
-  return state.forwardedReads.size + (state.leadership?.reads.size ?? 0);
+/** Patient reads are the replicas' own: they must not take the places of clients', nor the other way round. */
+function isFull({ forwardedReads, leadership, options }: RaftState, patient: boolean): boolean {
+  const ofReplicas = forwardedReads.patient + (leadership?.reads.patient ?? 0);
+  const all = forwardedReads.size + (leadership?.reads.size ?? 0);
+  return (patient ? ofReplicas : all - ofReplicas) >= options.limits.pendingReadsMax;
 }

@@ -168,6 +168,25 @@ describe('ReadIndex at the leader (thesis §6.4)', () => {
     expect(member.read(4).reads).toEqual([]);
   });
 
+  test('patient reads and those of clients leave each other their places', () => {
+    const limits = { pendingReadsMax: 1 };
+    const overloaded = (id: number) => [{ id, ok: false, reason: 'overloaded' }];
+    const patient = (id: number) => ({ type: 'read', id, patient: true }) as const;
+    for (const member of [readyLeader({ limits }), followerOf('n2', { limits })]) {
+      expect(member.step(patient(1)).reads).toEqual([]);
+      expect(member.read(2).reads).toEqual([]);
+      expect(member.read(3).reads).toMatchObject(overloaded(3));
+      expect(member.step(patient(4)).reads).toMatchObject(overloaded(4));
+    }
+    const leader = readyLeader({ limits });
+    for (let round = 1; round <= 5; round += 1) {
+      expect(leader.step(patient(2 * round), { type: 'read', id: 2 * round + 1 }).reads).toEqual(
+        [],
+      );
+      leader.receive(echo('n2', round));
+    }
+  });
+
   test('reads that are answered, lost or given up leave their place to others', () => {
     const limits = { pendingReadsMax: 1 };
     const leader = readyLeader({ limits });
