@@ -42,7 +42,7 @@ export class Hints {
   }
 
   #draw(): void {
-    if (this.paused || this.#rl.cursor !== this.#rl.line.length) return;
+    if (this.paused || this.#shown || this.#rl.cursor !== this.#rl.line.length) return;
     const columns = this.#output.columns || 80;
     const room = columns - this.#rl.getCursorPos().cols - 1;
     const text = this.#hintFor(this.#rl.line);
