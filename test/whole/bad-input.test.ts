@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../src/base/limits.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { balsa, expectRefusal, temporaryFolder } from './support.js';
@@ -43,7 +44,7 @@ describe('the command line refuses', () => {
     ['an unknown flag of start', ['start', '--nmae', 'n1'], 'nmae'],
     ['an unknown flag of put', ['put', '--bogus', 'a', 'b'], 'bogus'],
     ['an unknown command', ['frobnicate'], 'frobnicate'],
-    ['a missing argument', ['get'], 'key'],
+    ['a missing argument', ['get'], 'KEY'],
     ['a bad endpoint', ['--endpoints', 'nowhere', 'get', 'a'], 'nowhere'],
     ['a bad duration', ['--timeout', 'soon', 'get', 'a'], 'soon'],
     ['an even number of replicas', ['demo', '--replicas', '4'], '3, 5, 7 or 9'],
@@ -69,13 +70,13 @@ describe('the command line refuses', () => {
   test('a value over the limit with code 2, and takes one at the limit', async () => {
     using folder = temporaryFolder();
     const file = join(folder.path, 'value');
-    writeFileSync(file, Buffer.alloc(1024 * 1024 + 1, 0x61));
+    writeFileSync(file, Buffer.alloc(LIMITS.valueBytesMax + 1, 0x61));
     expectRefusal(await balsa(at('put', 'big', '--file', file)), {
       exit: 2,
       code: 'VALUE_TOO_LARGE',
     });
 
-    writeFileSync(file, Buffer.alloc(1024 * 1024, 0x61));
+    writeFileSync(file, Buffer.alloc(LIMITS.valueBytesMax, 0x61));
     expect(await balsa(at('put', 'big', '--file', file))).toMatchObject({ code: 0 });
   });
 
