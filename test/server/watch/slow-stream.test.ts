@@ -4,6 +4,7 @@ import { LIMITS } from '../../../src/base/limits.js';
 import { connect } from '../../../src/client/client.js';
 import { waitUntil } from '../../../src/cluster/wait-until.js';
 import { packClientFrame } from '../../../src/rpc/client-frames.js';
+import { FrameAssembler } from '../../../src/rpc/frame-parts.js';
 import { CLIENT_STREAM_PATH, type ClientAnswer } from '../../../src/rpc/protocol.js';
 import { unpackReplicaFrame } from '../../../src/rpc/replica-frames.js';
 import { OWN_VERSIONS } from '../../../src/rpc/version.js';
@@ -24,6 +25,7 @@ class Sleeper implements Disposable {
   readonly answers: ClientAnswer[] = [];
   readonly #session: ClientHttp2Session;
   readonly #stream: ClientHttp2Stream;
+  readonly #assembler = new FrameAssembler(LIMITS.frameBytesMax);
   #rest = Buffer.alloc(0);
 
   constructor(address: string) {
@@ -56,8 +58,10 @@ class Sleeper implements Disposable {
         const end =
           PREFIX_BYTES + (this.#rest.length < PREFIX_BYTES ? 0 : this.#rest.readUInt32BE(1));
         if (this.#rest.length < Math.max(end, PREFIX_BYTES)) return;
-        const frame = unpackReplicaFrame(Buffer.from(this.#rest.subarray(PREFIX_BYTES, end)));
+        const whole = this.#assembler.take(Buffer.from(this.#rest.subarray(PREFIX_BYTES, end)));
         this.#rest = this.#rest.subarray(end);
+        if (whole === null) continue;
+        const frame = unpackReplicaFrame(whole);
         if (frame.type === 'answers') this.answers.push(...frame.answers);
       }
     });
