@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { unpack } from '../../src/base/codec.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { inspectWalFolder } from '../../src/server/offline-wal.js';
+import { COMMAND_VERSION_MAX } from '../../src/statemachine/command.js';
 
 const OLD = {
   args: ['--unsafe-formats', 'command=1'],
@@ -23,6 +24,9 @@ test('a newer form of commands is written only when every member can read it', a
   await using cluster = await LocalCluster.start({ env: OLD.env, extraArgs: OLD.args });
   await using db = await cluster.connect();
   await db.put('a', 'all old');
+  // What only newer members understand is refused until all do.
+  const early = db.put('a', 'new', { returnPrevious: true });
+  await expect(early).rejects.toMatchObject({ code: 'UPGRADE_PENDING', outcome: 'not-applied' });
   for (const name of ['n1', 'n2', 'n3']) {
     // The last one of two equal flags counts: no restriction.
     await cluster.restart(name, { args: ['--unsafe-formats', ''] });
@@ -35,7 +39,8 @@ test('a newer form of commands is written only when every member can read it', a
     await db.put('a', 'all new');
     return (await cluster.waitForLeader()).followers.filter((f) => f.active).length === 2;
   });
-  await db.put('a', 'the last');
+  const { previous } = await db.put('a', 'the last', { returnPrevious: true });
+  expect(previous?.value.toString()).toBe('all new');
   for (const name of ['n1', 'n2', 'n3']) {
     const { appliedIndex } = await cluster.waitForLeader();
     await cluster.waitForApplied(appliedIndex);
@@ -46,6 +51,6 @@ test('a newer form of commands is written only when every member can read it', a
   for (const folder of folders) {
     const versions = commandVersions(folder);
     // A new leader that has not heard of all yet writes the older form for a moment.
-    expect([versions[0], versions.at(-1)]).toEqual([1, 2]);
+    expect([versions[0], versions.at(-1)]).toEqual([1, COMMAND_VERSION_MAX]);
   }
 });
