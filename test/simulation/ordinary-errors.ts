@@ -1,7 +1,7 @@
 import { BalsaError } from '../../src/base/errors.js';
 
-/** Errors of calls that are no fault of the cluster. */
-const ORDINARY = new Set([
+/** Errors of any call that are no fault of the cluster. */
+export const UNAVAILABLE: readonly string[] = [
   'TIMEOUT',
   'NO_QUORUM',
   'UNREACHABLE',
@@ -10,10 +10,11 @@ const ORDINARY = new Set([
   'NOT_LEADER',
   'SHUTTING_DOWN',
   'REPLICA_BEHIND',
-  'SESSION_BEHIND',
-  'STALE_BOUND_EXCEEDED',
   'FUTURE_REVISION',
-]);
+];
+
+/** And those of reads at all levels. */
+const ORDINARY = new Set([...UNAVAILABLE, 'SESSION_BEHIND', 'STALE_BOUND_EXCEEDED']);
 
 export function isOrdinary(error: unknown): error is BalsaError {
   return error instanceof BalsaError && ORDINARY.has(error.code);

@@ -4,6 +4,7 @@ import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
 import type { Lease } from '../../src/client/lease.js';
 import { MachineTime } from './machine-time.js';
+import { UNAVAILABLE } from './ordinary-errors.js';
 import { Violation } from './scheduler.js';
 import type { World } from './world.js';
 
@@ -16,12 +17,8 @@ const KEYS_PER_LEASE = 3;
 const GONE_MARGIN_MS = 15_000;
 const TTL_MS_MAX = 8000;
 
-/** Errors of calls that are no fault of the cluster. */
-const ORDINARY = new Set([
-  ...['TIMEOUT', 'NO_QUORUM', 'UNREACHABLE', 'OVERLOADED', 'SESSION_EXPIRED', 'NOT_LEADER'],
-  ...['SHUTTING_DOWN', 'CLIENT_CLOSED', 'COMPACTED', 'FUTURE_REVISION', 'UPGRADE_PENDING'],
-  'REPLICA_BEHIND',
-]);
+/** And those of this workload's own calls. */
+const ORDINARY = new Set([...UNAVAILABLE, 'CLIENT_CLOSED', 'COMPACTED', 'UPGRADE_PENDING']);
 
 /**
  * A client that hangs keys on leases, keeps them alive for a while, and compacts, while the cluster is
