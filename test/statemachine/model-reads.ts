@@ -5,6 +5,8 @@ import { type NaiveStore, sorted } from './naive-store.js';
 import { inOrder, plainEvent, plainItem, same } from './plain.js';
 
 const OLD = 4;
+/** Small enough that a page now and then ends before all was told. */
+const PAGE = { eventsMax: 100, bytesMax: 1000 };
 
 /**
  * Begins reads that go on while the next entry is applied: of the latest state, of an older one, of the
@@ -25,7 +27,7 @@ export function beginReads(
   const reads = {
     latest: range(null),
     old: orCompacted(range(old)),
-    history: orCompacted(machine.history({ fromRevision: old, eventsMax: 100, bytesMax: 1000 })),
+    history: orCompacted(machine.history({ fromRevision: old, ...PAGE })),
   };
   return async (store) => {
     const latest = await reads.latest;
@@ -50,7 +52,13 @@ function compareHistory(
   store: NaiveStore,
   range: { readonly from: number; readonly through: number },
 ): void {
-  const expected = store.events.slice(range.from, range.through + 1).flat();
+  const all = store.events.slice(range.from, range.through + 1).flat();
+  const bytes = all.reduce((sum, { item }) => sum + item.key.length + item.value.length, 0);
+  if (bytes <= PAGE.bytesMax && all.length <= PAGE.eventsMax) {
+    same(page.nextRevision, range.through + 1);
+  }
+  inOrder([range.from + 1, page.nextRevision, range.through + 1]);
+  const expected = store.events.slice(range.from, page.nextRevision).flat();
   same(
     page.events.map(plainEvent),
     expected.map(({ previous: _, ...event }) => event),
