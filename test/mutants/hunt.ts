@@ -1,7 +1,7 @@
 import { simulate } from '../simulation/simulate.js';
 
 /**
- * `tsx test/mutants/hunt.ts SEEDS`: runs the simulator from seed 1 until something is violated. Exit
+ * `node .tools/test/mutants/hunt.js SEEDS`: runs the simulator from seed 1 until something is violated. Exit
  * code 1 and one line when something was, 0 when all seeds went well.
  */
 const seedsMax = Number(process.argv[2]);

@@ -48,8 +48,11 @@ async function askSimulator(
   seedsMax: number,
 ): Promise<{ readonly violation: string; readonly schedules: number } | null> {
   if (seedsMax === 0) return null;
-  const args = ['test/mutants/hunt.ts', String(seedsMax)];
-  const { code, output, timedOut } = await workshop.run('tsx', args, SIMULATOR_TIMEOUT_MS);
+  const { code, output, timedOut } = await workshop.runCompiled(
+    'test/mutants/hunt.js',
+    [String(seedsMax)],
+    SIMULATOR_TIMEOUT_MS,
+  );
   if (code === 0) return null;
   if (timedOut) throw new Error(`the simulator ran for ${SIMULATOR_TIMEOUT_MS / 60_000} min`);
   const found = /^found at seed (\d+): (.*)$/m.exec(output);

@@ -4,7 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyEdit, type Edit } from './mutation.js';
 
-const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const COPIED = [
+  'src',
+  'test',
+  'bench',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.tools.json',
+  'vitest.config.ts',
+];
 
 /** A scratch copy of the project, in which one mutation at a time is put. */
 export class Workshop {
@@ -36,8 +44,24 @@ export class Workshop {
 
   /** Runs a program of the project's own `node_modules` here. */
   run(program: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
+    return this.#spawn(join(this.folder, 'node_modules/.bin', program), args, timeoutMs);
+  }
+
+  /** Compiles what is here now and runs one of its programs. */
+  async runCompiled(
+    program: string,
+    args: readonly string[],
+    timeoutMs: number,
+  ): Promise<RunResult> {
+    // Types are of no concern: a mutation may well offend them.
+    await this.run('tsc', ['-p', 'tsconfig.tools.json', '--noCheck'], timeoutMs);
+    cpSync(join(this.folder, 'package.json'), join(this.folder, '.tools/package.json'));
+    return this.#spawn(process.execPath, [join('.tools', program), ...args], timeoutMs);
+  }
+
+  #spawn(file: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
     return new Promise((resolve, reject) => {
-      const child = spawn(join(this.folder, 'node_modules/.bin', program), args, {
+      const child = spawn(file, args, {
         cwd: this.folder,
         detached: true,
         env: { ...process.env, NO_COLOR: '1', CI: 'true' },

@@ -64,7 +64,7 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   watchers.start();
   const store = new StoreWorkload(world);
   store.start();
-  world.hurry = (forMs, pauseMs) => workload.hurry(forMs, pauseMs);
+  world.hurry = (forMs, pauseMs, callsMax) => workload.hurry(forMs, pauseMs, callsMax);
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();

@@ -79,8 +79,8 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
   // Not the stream of the run itself.
   const random = seededRandom(seed * 2 + 0x5eed);
   const watching = seededRandom(seed * 2 + 0x3a7c4);
-  const heartbeatTicks = pick(random, [1, 2, 2, 3]);
-  const tickMs = pick(random, [40, 60, 80, 100, 120]);
+  const heartbeatTicks = pick(random, [1, 2, 3, 3]);
+  const tickMs = pick(random, [60, 80, 100, 120, 150]);
   const electionTicks = Math.max(3, heartbeatTicks * pick(random, [3, 4, 6]) + random.int(3));
   const leaseMs =
     random.int(3) === 0 ? Math.floor(electionTicks * tickMs * pick(random, [0.5, 1])) : 0;
@@ -107,7 +107,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     disk: drawDisk(random),
     clients: pick(random, [1, 2, 2, 3, 4]),
     keys: pick(random, [1, 3, 8, 20]),
-    thinkMs: pick(random, [400, 1000, 2000, 4000, 4000]),
+    thinkMs: pick(random, [800, 2000, 4000, 4000, 6000]),
     hurryMs: pick(random, [0, 0, 800, 2500]),
     valueBytesMax: pick(random, [16, 64, 64, 200, 1000]),
     share: drawShare(random),

@@ -44,6 +44,7 @@ export class Workload {
   /** Until then clients hardly pause, and all work on few keys: when leaders change, what counts is quick. */
   #hurryUntilMs = 0;
   #hurriedPauseMs = 0;
+  #hurriedCallsLeft = 0;
   readonly #sleeping = new Map<Planned, () => void>();
   #underWay = 0;
   #serial = 0;
@@ -157,10 +158,11 @@ export class Workload {
   }
 
   /** Something happens to the cluster: whoever pauses goes on, on few keys and with short pauses. */
-  hurry(forMs: number, pauseMs: number): void {
+  hurry(forMs: number, pauseMs: number, callsMax = Number.POSITIVE_INFINITY): void {
     if (forMs === 0) return;
     this.#hurryUntilMs = this.#world.scheduler.nowMs + forMs;
     this.#hurriedPauseMs = pauseMs;
+    this.#hurriedCallsLeft = callsMax;
     const sleeping = [...this.#sleeping];
     this.#sleeping.clear();
     for (const [planned, wake] of sleeping) {
@@ -170,7 +172,7 @@ export class Workload {
   }
 
   get #hurries(): boolean {
-    return this.#world.scheduler.nowMs < this.#hurryUntilMs;
+    return this.#hurriedCallsLeft > 0 && this.#world.scheduler.nowMs < this.#hurryUntilMs;
   }
 
   #repeat(call: () => Promise<void>): void {
@@ -187,8 +189,9 @@ export class Workload {
 
   #sleep(wake: () => void): void {
     const { scheduler, options } = this.#world;
-    const pauseMs =
-      scheduler.random.next() * (this.#hurries ? this.#hurriedPauseMs : options.thinkMs);
+    const hurries = this.#hurries;
+    if (hurries) this.#hurriedCallsLeft -= 1;
+    const pauseMs = scheduler.random.next() * (hurries ? this.#hurriedPauseMs : options.thinkMs);
     const planned = scheduler.plan(pauseMs, () => {
       this.#sleeping.delete(planned);
       if (!this.#isStopped) wake();

@@ -20,6 +20,8 @@ const CLIENT_PLACES = 100;
 
 /** Pauses of clients when something has happened. */
 const HURRIED_PAUSE_MS = 100;
+/** So many calls of all clients together tell what the moment of a fault does; more only cost time. */
+const HURRIED_CALLS = 24;
 
 /** A replica that cannot start because of its disk is tried again this often. */
 const RESTART_MS = 1000;
@@ -40,7 +42,7 @@ export class World {
   readonly #ends = new Map<Planned, () => void>();
   faults = 0;
   /** Clients do much now, for so long and with pauses of at most so long: what follows is quick. */
-  hurry: (forMs: number, pauseMs: number) => void = () => {};
+  hurry: (forMs: number, pauseMs: number, callsMax?: number) => void = () => {};
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -146,7 +148,7 @@ export class World {
     if (!this.#isDisturbed) return;
     this.faults += 1;
     this.coverage.count(`fault: ${fault}`);
-    this.hurry(this.options.hurryMs ?? 0, HURRIED_PAUSE_MS);
+    this.hurry(this.options.hurryMs ?? 0, HURRIED_PAUSE_MS, HURRIED_CALLS);
     kindOf(fault).apply(this, data);
   }
 
