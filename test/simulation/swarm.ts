@@ -105,7 +105,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     usesCodec: random.int(3) === 0,
     weather: drawWeather(random),
     disk: drawDisk(random),
-    clients: pick(random, [1, 2, 2, 3, 4]),
+    clients: pick(random, [1, 2, 2, 3]),
     keys: pick(random, [1, 3, 8, 20]),
     thinkMs: pick(random, [800, 2000, 4000, 4000, 6000]),
     hurryMs: pick(random, [0, 0, 800, 2500]),
