@@ -75,6 +75,21 @@ describe('a lock', () => {
     expect(cancelled.length).toBe(h.cluster.received('watch').length);
   });
 
+  test('is not held because one in the middle of the queue has left', async () => {
+    const h = new World();
+    const clients = [await h.client(), await h.client(), await h.client()] as const;
+    const first = await h.until(clients[0].lock('job'));
+    const middle = watch(clients[1].lock('job', { timeoutMs: 500 }));
+    await h.clock.advance(100);
+    const third = watch(clients[2].lock('job'));
+    await h.clock.advance(1000);
+    expect(middle.error).toMatchObject({ code: 'TIMEOUT' });
+    expect(third.count).toBe(0);
+    await h.until(first.release());
+    await h.clock.advance(20);
+    expect(third.value?.held).toBe(true);
+  });
+
   test('of one name does not wait for those of others', async () => {
     const h = new World();
     const db = await h.client();

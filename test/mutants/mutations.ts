@@ -1,13 +1,12 @@
 import type { Mutation } from './mutation.js';
 import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
+import { COORDINATION_MUTATIONS } from './mutations-coordination.js';
 import { DUTY_MUTATIONS } from './mutations-duties.js';
 import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
-
 import { STORE_MUTATIONS } from './mutations-store.js';
-
 import { WATCH_MUTATIONS } from './mutations-watch.js';
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -19,4 +18,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...DUTY_MUTATIONS,
   ...STORE_MUTATIONS,
   ...WATCH_MUTATIONS,
+  ...COORDINATION_MUTATIONS,
 ];

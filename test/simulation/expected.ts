@@ -109,4 +109,12 @@ export const EXPECTED: readonly string[] = [
   'watch: progress',
   'watch: lagging (client)',
   'watch: lagging (replica)',
+  'lease: seen to have expired',
+  'lock: taken',
+  'lock: holder suspended',
+  'lock: lost by the clock of its holder',
+  'lock: a write of a former holder refused',
+  'bank: transfer done',
+  'bank: one of the pair taken',
+  'bank: looked at',
 ];

@@ -1,7 +1,7 @@
 import { allAgree, describeMembers } from './agreement.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 import { Violation } from './scheduler.js';
-import { StoreWorkload } from './store-workload.js';
+import { SideWorkloads } from './side-workloads.js';
 import { drawOptions, type SimulationOptions } from './swarm.js';
 import { Watchers } from './watchers.js';
 import { Workload } from './workload.js';
@@ -62,20 +62,20 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   await workload.start();
   const watchers = new Watchers(world, () => workload.highestRevision);
   watchers.start();
-  const store = new StoreWorkload(world);
-  store.start();
+  const sides = new SideWorkloads(world);
+  sides.start();
   world.hurry = (forMs, pauseMs, callsMax) => workload.hurry(forMs, pauseMs, callsMax);
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();
-  await liveness(world, workload, store);
+  await liveness(world, workload, sides);
   await watchers.finish();
   await workload.close();
-  await store.close();
+  await sides.close();
 }
 
 /** Without faults all calls are answered, and all replicas come to the same state. */
-async function liveness(world: World, workload: Workload, store: StoreWorkload): Promise<void> {
+async function liveness(world: World, workload: Workload, sides: SideWorkloads): Promise<void> {
   const { scheduler } = world;
   let serves = false;
   workload.probe().then(
@@ -90,10 +90,10 @@ async function liveness(world: World, workload: Workload, store: StoreWorkload):
     return `Liveness: ${late}: ${describeMembers(world)}\n  ${workload.lastError}`;
   });
   workload.stop();
-  store.stop();
-  await scheduler.run(scheduler.nowMs + store.goneMs, () => store.isIdle && store.isGone);
-  store.checkGone();
-  const agrees = (): boolean => workload.isIdle && store.isIdle && allAgree(world);
+  sides.stop();
+  await scheduler.run(scheduler.nowMs + sides.goneMs, () => sides.isGone);
+  sides.check();
+  const agrees = (): boolean => workload.isIdle && sides.isIdle && allAgree(world);
   await scheduler.run(scheduler.nowMs + AGREE_MS, agrees);
   check(agrees(), () => `Liveness: ${AGREE_MS} ms after the last fault: ${describeMembers(world)}`);
   for (const { replica } of world.intact) {

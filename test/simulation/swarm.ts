@@ -42,6 +42,10 @@ export interface SimulationOptions {
   readonly levels?: LevelOptions;
   /** Default: none. */
   readonly watchers?: readonly WatcherOptions[];
+  /** Clients that take a lock in turn. Default: none. */
+  readonly locks?: boolean;
+  /** Clients that move money in transactions. Default: none. */
+  readonly bank?: boolean;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -117,6 +121,8 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     disturbedMs,
     levels: drawLevels(seed, replicas),
     watchers: drawWatchers(watching, disturbedMs),
+    locks: seed % 2 === 0,
+    bank: Math.floor(seed / 2) % 2 === 0,
   };
 }
 

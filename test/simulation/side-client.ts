@@ -1,0 +1,127 @@
+import { BalsaError } from '../../src/base/errors.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
+import { text } from '../../src/client/codec.js';
+import { type Client, openClient } from '../../src/client/kv-client.js';
+import { MachineTime } from './machine-time.js';
+import { UNAVAILABLE } from './ordinary-errors.js';
+import type { World } from './world.js';
+
+export type TextClient = Client<string, string, 'text'>;
+
+/** And those of the side clients' own calls. */
+const ORDINARY = new Set([
+  ...UNAVAILABLE,
+  'CLIENT_CLOSED',
+  'COMPACTED',
+  'LOCK_LOST',
+  'TXN_CONFLICT',
+  'UPGRADE_PENDING',
+]);
+
+/** A client beside the main workload, with keys of its own that the other clients do not touch. */
+export class SideClient {
+  readonly world: World;
+  /** Not the stream of the run: what was drawn before stays what it was. */
+  readonly random: Random;
+  /** Of its machine: may be paused. */
+  readonly time: MachineTime;
+  readonly #name: string;
+  readonly #place: number;
+  #db: TextClient | null = null;
+  #isStopped = false;
+  #underWay = 0;
+
+  /** @param place which of the clients' machines it runs at */
+  constructor(world: World, who: { readonly name: string; readonly place: number; seed: number }) {
+    this.world = world;
+    this.random = seededRandom(world.options.seed * 3 + who.seed);
+    this.#name = who.name;
+    this.#place = world.clientPlace(who.place);
+    this.time = new MachineTime(world.scheduler, this.#place);
+  }
+
+  get nowMs(): number {
+    return this.world.scheduler.nowMs;
+  }
+
+  /** Nothing is under way any more. */
+  get isIdle(): boolean {
+    return this.#underWay === 0;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Does the work with a client of its own. What it throws is a violation. */
+  start(work: (db: TextClient) => void): void {
+    this.run(async () => {
+      this.#db = await this.#open();
+      work(this.#db);
+    });
+  }
+
+  run(work: () => Promise<void>): void {
+    this.#underWay += 1;
+    work().then(
+      () => {
+        this.#underWay -= 1;
+      },
+      (error: unknown) => this.world.scheduler.fail(error as Error),
+    );
+  }
+
+  /** Again and again, with pauses of at most so long, until it is stopped. */
+  repeat(pauseMs: number, work: () => Promise<void>): void {
+    this.run(async () => {
+      while (!this.#isStopped) {
+        await this.sleep(this.random.next() * pauseMs);
+        if (!this.#isStopped) await work();
+      }
+    });
+  }
+
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.world.scheduler.plan(delayMs, resolve);
+    });
+  }
+
+  /** What `ask` gives; `null` when the cluster could not be asked. */
+  async attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof BalsaError && ORDINARY.has(error.code)) return null;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#db?.close();
+  }
+
+  async #open(): Promise<TextClient> {
+    const { network, endpoints, options } = this.world;
+    const random = seededRandom(this.random.int(2 ** 31));
+    return (await openClient(
+      {
+        endpoints,
+        codec: text,
+        timeoutMs: options.clientTimeoutMs,
+        connectTimeoutMs: 60_000,
+        clientName: this.#name,
+      },
+      {
+        clock: this.time.clock(),
+        random,
+        dial: (dialled) => network.dial(this.#place, dialled),
+        newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+      },
+    )) as TextClient;
+  }
+}

@@ -1,0 +1,55 @@
+import { BankWorkload } from './bank-workload.js';
+import { LockWorkload } from './lock-workload.js';
+import { StoreWorkload } from './store-workload.js';
+import type { World } from './world.js';
+
+/** All that goes on beside the main workload, each with keys of its own. */
+export class SideWorkloads {
+  readonly #store: StoreWorkload;
+  readonly #locks: LockWorkload | null;
+  readonly #all: readonly (StoreWorkload | LockWorkload | BankWorkload)[];
+
+  constructor(world: World) {
+    const { locks, bank } = world.options;
+    this.#store = new StoreWorkload(world);
+    this.#locks = locks === true ? new LockWorkload(world) : null;
+    this.#all = [
+      this.#store,
+      ...(this.#locks === null ? [] : [this.#locks]),
+      ...(bank === true ? [new BankWorkload(world)] : []),
+    ];
+  }
+
+  /** Nothing is under way any more. */
+  get isIdle(): boolean {
+    return this.#all.every(({ isIdle }) => isIdle);
+  }
+
+  /** Nothing is under way, and no lease is left. */
+  get isGone(): boolean {
+    return this.isIdle && this.#store.isGone;
+  }
+
+  /** So long after they were stopped, and the cluster serves, that is so. */
+  get goneMs(): number {
+    return this.#store.goneMs + (this.#locks?.goneMs ?? 0);
+  }
+
+  start(): void {
+    for (const side of this.#all) side.start();
+  }
+
+  stop(): void {
+    for (const side of this.#all) side.stop();
+  }
+
+  async close(): Promise<void> {
+    for (const side of this.#all) await side.close();
+  }
+
+  /** @throws Violation */
+  check(): void {
+    this.#store.checkGone();
+    this.#locks?.check();
+  }
+}
