@@ -108,14 +108,15 @@ export class Applier {
     });
   }
 
-  #apply(entries: readonly Entry[]): void {
+  /** @param isTold of all that was applied before these */
+  #apply(entries: readonly Entry[], isTold = true): void {
     assert(entries.length > 0, 'what is not applied is in the log');
     for (const [position, entry] of entries.entries()) {
       // A callback of the entry before may have stopped the replica.
       if (this.#stopped) return;
       const reading = this.#state.machine.prepare(entry);
       if (reading !== null) {
-        if (position > 0) this.#options.onProgress();
+        if (position > 0 || !isTold) this.#options.onProgress();
         this.#applyWhenRead(reading, entries.slice(position));
         return;
       }
@@ -135,7 +136,7 @@ export class Applier {
         if (isOver() || first === undefined) return;
         this.#guard(() => {
           this.#applyOne(first);
-          if (rest.length > 0) this.#apply(rest);
+          if (rest.length > 0) this.#apply(rest, false);
           else this.#endSlice();
         });
       },

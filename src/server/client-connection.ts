@@ -312,9 +312,15 @@ export class ClientConnection {
     replica.read(request, (error) => {
       const refusal = error ?? this.#room;
       if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
-      const meta = metaOf(replica, request);
       const { machine } = replica;
-      machine.range({ ...request, ...request.filter }).then(
+      const level = metaOf(replica, request);
+      let meta = level;
+      // A page that is read anew shows a later state; it was asked for, and its level kept, when it was.
+      const onBegin = (): void => {
+        const { stalenessMs, side } = level;
+        meta = { ...replica.meta(), stalenessMs, side };
+      };
+      machine.range({ ...request, ...request.filter }, onBegin).then(
         ({ items, revision, continueFrom, count }) =>
           done(() =>
             this.#answer({

@@ -17,6 +17,7 @@ export interface CompactionHost {
   readonly store: () => DurableStateStore;
   readonly logStart: () => LogPosition;
   readonly lastIndex: () => LogIndex;
+  /** As the core knows it: it must have heard of all that is cut. */
   readonly appliedIndex: () => LogIndex;
   readonly termAt: (index: LogIndex) => Term | null;
   /** Places behind which followers, and members with a snapshot on its way, will need the log. */

@@ -157,7 +157,7 @@ export class Replica {
       store: () => this.#store,
       logStart: () => node.logStart,
       lastIndex: () => node.lastIndex,
-      appliedIndex: () => this.appliedIndex,
+      appliedIndex: () => node.appliedIndex,
       termAt: (index) => node.termAt(index),
       pins: () => logPins(node, this.#snapshots.pins),
       hardPin: () => this.#snapshots.hardPin,

@@ -72,4 +72,23 @@ export const DUTY_MUTATIONS: readonly Mutation[] = [
     rules: ['test/server/proposals.test.ts'],
     seedsMax: 0,
   },
+  {
+    name: 'compaction-ahead-of-the-core',
+    bug: 'The log is cut through an entry that the core does not yet know to be applied.',
+    history: 'found here: seed 7000112',
+    edits: [
+      {
+        file: 'src/server/applier.ts',
+        find: 'this.#apply(rest, false);',
+        replace: 'this.#apply(rest);',
+      },
+      {
+        file: 'src/server/replica.ts',
+        find: '      appliedIndex: () => node.appliedIndex,',
+        replace: '      appliedIndex: () => this.appliedIndex,',
+      },
+    ],
+    rules: ['test/server/applier.test.ts'],
+    seedsMax: 100,
+  },
 ];

@@ -144,4 +144,18 @@ export const LEVEL_MUTATIONS: readonly Mutation[] = [
     rules: ['test/client/consistency.test.ts', 'test/client/reads.test.ts'],
     seedsMax: 0,
   },
+  {
+    name: 'range-read-anew-with-the-old-meta',
+    bug: 'A page that a compaction overtook is read anew, and its answer names the revision of before.',
+    history: 'found here: seed 7000571',
+    edits: [
+      {
+        file: 'src/server/client-connection.ts',
+        find: 'meta = { ...replica.meta(), stalenessMs, side };',
+        replace: 'if (meta !== level) meta = { ...replica.meta(), stalenessMs, side };',
+      },
+    ],
+    rules: ['test/server/client-connection.test.ts'],
+    seedsMax: 0,
+  },
 ];

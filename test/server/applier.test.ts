@@ -197,6 +197,17 @@ describe('applying committed entries', () => {
     expect([applier.appliedIndex, world.applied]).toEqual([7, 0]);
   });
 
+  test('tells of an entry with ranges before the ranges of the next one are read', async () => {
+    const { applier, world } = applierWith({ rangesAt: [1, 2] });
+    applier.advance(3);
+    world.reading?.resolve();
+    await Promise.resolve();
+    expect([world.applied, world.prepared, world.progress]).toEqual([1, [1, 2], 1]);
+    world.reading?.resolve();
+    await Promise.resolve();
+    expect([world.applied, world.progress]).toEqual([3, 2]);
+  });
+
   test('an entry with ranges waits until they are read, and holds up those behind it', async () => {
     const { applier, world } = applierWith({ rangesAt: [2, 3] });
     applier.advance(4);

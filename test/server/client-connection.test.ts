@@ -308,6 +308,36 @@ describe('many answers at once', () => {
     expect(codes(frames).at(-1)).toBe('get');
   });
 
+  test('to a range that had to be read anew say what state it was read from', async () => {
+    let revision = 5;
+    const machine = {
+      range: (_query: unknown, onBegin: () => void) => {
+        onBegin();
+        revision = 7;
+        onBegin();
+        revision = 9;
+        return Promise.resolve({ ...page, revision: 7 });
+      },
+    };
+    const asked = { n: 0 };
+    const meta = () => {
+      asked.n += 1;
+      return { term: 1, revision, appliedIndex: revision, stalenessMs: asked.n, side: 'majority' };
+    };
+    const reader = { ...replica, machine, meta } as unknown as ClientHost['replica'];
+    const { connection, frames, hello, ask } = connect({ replica: reader });
+    hello();
+    ask(range(1));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    connection.flush();
+    const [answer] = frames.flatMap((frame) => (frame.type === 'answers' ? frame.answers : []));
+    // As old as it was when its level was kept.
+    expect(answer).toMatchObject({
+      revision: 7,
+      meta: { revision: 7, appliedIndex: 7, stalenessMs: 1 },
+    });
+  });
+
   test('of ranges: only so many are read at the same time', async () => {
     let under = 0;
     const ends: (() => void)[] = [];
