@@ -5,7 +5,7 @@ import { type DiskWrite, type Entry, LOG_START } from '../../src/raft/types.js';
 import type { RestoredLog } from '../../src/storage/log-store.js';
 import { Coverage } from './coverage.js';
 import { Invariants, type MemberView } from './invariants.js';
-import { disjointQuorums, isQuorum } from './quorums.js';
+import { disjointQuorums, isQuorum, withPromotions } from './quorums.js';
 import { Scheduler } from './scheduler.js';
 
 const FORMED = formedWith(['a', 'b', 'c']);
@@ -223,6 +223,17 @@ describe('quorums', () => {
     const joint = formedWith(['a', 'b', 'c'], { votersOutgoing: ['c', 'd', 'e'] });
     expect(isQuorum(joint, new Set(['a', 'b', 'c']))).toBe(false);
     expect(isQuorum(joint, new Set(['a', 'b', 'd', 'e']))).toBe(true);
+  });
+
+  test('of what a configuration becomes of itself: each learner that is to be promoted, and all', () => {
+    const promotions = [
+      { member: 'd', replaces: 'a' },
+      { member: 'e', replaces: null },
+    ];
+    const waiting = formedWith(['a', 'b', 'c'], { learners: ['d', 'e'], promotions });
+    const voters = withPromotions(waiting).map((after) => after.voters.join(''));
+    expect(voters).toEqual(['bcd', 'abce', 'bcde']);
+    expect(withPromotions(FORMED)).toEqual([]);
   });
 
   test('of a step through a joint configuration always meet', () => {

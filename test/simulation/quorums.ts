@@ -14,6 +14,20 @@ export function isQuorum(configuration: Configuration, members: ReadonlySet<Memb
   return votersOutgoing.length === 0 || isMajority(votersOutgoing, members);
 }
 
+/** What a configuration becomes when learners get their vote as soon as they have caught up: one, or all of them. */
+export function withPromotions(configuration: Configuration): Configuration[] {
+  const { voters, promotions } = configuration;
+  const after = (done: Configuration['promotions']): Configuration => {
+    const gone = new Set(done.map(({ replaces }) => replaces));
+    const stay = voters.filter((voter) => !gone.has(voter));
+    return { ...configuration, voters: [...stay, ...done.map(({ member }) => member)] };
+  };
+  return [
+    ...promotions.map((one) => after([one])),
+    ...(promotions.length > 1 ? [after(promotions)] : []),
+  ];
+}
+
 /** Two sets without a common member, one a quorum of each: both could decide. In words; `null`: none. */
 export function disjointQuorums(a: Configuration, b: Configuration): string | null {
   const all = [...new Set([...a.voters, ...a.votersOutgoing, ...b.voters, ...b.votersOutgoing])];

@@ -9,7 +9,7 @@ import { Invariants } from './invariants.js';
 import { Machine } from './machine.js';
 import { FINE, SimulatedNetwork } from './network.js';
 import { Operator } from './operator.js';
-import { isQuorum } from './quorums.js';
+import { isQuorum, withPromotions } from './quorums.js';
 import type { PlannedFault, Schedule } from './schedule.js';
 import { KIND, type Planned, Scheduler } from './scheduler.js';
 import type { SimulationOptions } from './swarm.js';
@@ -85,11 +85,13 @@ export class World {
     return new Set(whole.map(({ id }) => id));
   }
 
-  /** Can all go on without this one, whichever configuration is in effect? */
+  /** Can all go on without this one, whichever configuration is in effect, or comes of itself? */
   canSpare(machine: Machine): boolean {
     const left = this.survivors();
     left.delete(machine.id);
-    return this.invariants.activeConfigurations.every((active) => isQuorum(active, left));
+    return this.invariants.activeConfigurations
+      .flatMap((active) => [active, ...withPromotions(active)])
+      .every((configuration) => isQuorum(configuration, left));
   }
 
   /** The one that leads, in the newest term if several think so. */
