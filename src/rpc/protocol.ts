@@ -1,4 +1,5 @@
 import type { WriteOutcome } from '../base/errors.js';
+import type { Held } from '../base/item-block.js';
 import type { KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 
 /**
@@ -291,7 +292,7 @@ export type ClientAnswer =
        * In the order of the keys asked; `null`: no such key. At least one; fewer than were asked
        * when the answer would exceed `rangePageBytesMax`: ask again for the rest.
        */
-      readonly items: readonly (KeyValue | null)[];
+      readonly items: readonly (Held | null)[];
     }
   | {
       readonly type: 'range';

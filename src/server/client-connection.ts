@@ -1,6 +1,7 @@
 import { unreachable } from '../base/assert.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
+import { heldBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyValue, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
@@ -419,6 +420,7 @@ function answerBytes(answer: ClientAnswer): number {
     case 'write':
       return ANSWER_BYTES + answer.results.byteLength;
     case 'get':
+      return ANSWER_BYTES + heldBytes(answer.items);
     case 'range':
       return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
     case 'leases':
