@@ -333,7 +333,13 @@ export type ClientAnswer =
       readonly more: boolean;
     }
   /** There is nothing between what was told and this revision. */
-  | { readonly type: 'watch-progress'; readonly id: number; readonly revision: number }
+  | {
+      readonly type: 'watch-progress';
+      readonly id: number;
+      readonly revision: number;
+      /** Other watches of the stream of which the same can be said. */
+      readonly alsoFor: readonly number[];
+    }
   /** The client reads too slowly: what comes is read from history when it has caught up. */
   | { readonly type: 'watch-lagging'; readonly id: number; readonly revision: number }
   /** JSON of `ReplicaStatus`. */

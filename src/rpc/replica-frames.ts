@@ -125,7 +125,7 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'watch-events':
       return [a.id, WATCH_EVENTS, a.events.map(eventTuple), a.revision, a.more];
     case 'watch-progress':
-      return [a.id, WATCH_PROGRESS, a.revision];
+      return [a.id, WATCH_PROGRESS, a.revision, a.alsoFor];
     case 'watch-lagging':
       return [a.id, WATCH_LAGGING, a.revision];
     case 'status':
@@ -282,7 +282,12 @@ function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
         more: check.flag(t[4], 'watch more'),
       };
     case WATCH_PROGRESS:
-      return { type: 'watch-progress', id, revision: revision(t[2]) };
+      return {
+        type: 'watch-progress',
+        id,
+        revision: revision(t[2]),
+        alsoFor: check.list(t[3], 'watch alsoFor').map((v) => check.count(v, 'watch alsoFor')),
+      };
     default:
       return { type: 'watch-lagging', id, revision: revision(t[2]) };
   }

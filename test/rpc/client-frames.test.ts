@@ -147,7 +147,12 @@ const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
     revision: count,
     more: fc.boolean(),
   }),
-  fc.record({ type: fc.constant('watch-progress' as const), id, revision: count }),
+  fc.record({
+    type: fc.constant('watch-progress' as const),
+    id,
+    revision: count,
+    alsoFor: fc.array(id),
+  }),
   fc.record({ type: fc.constant('watch-lagging' as const), id, revision: count }),
   fc.record({ type: fc.constant('status' as const), id, status: fc.string() }),
   fc.record({ type: fc.constant('admin' as const), id, result: fc.string() }),
