@@ -1,4 +1,5 @@
 import { asBalsaError, type BalsaError } from '../base/errors.js';
+import type { Held } from '../base/item-block.js';
 import type { KeyValue, RangeFilter } from '../base/operation.js';
 import type { ReadLevel, ReplicaStatus } from '../rpc/protocol.js';
 import { type CallLimits, type Meta, PendingCall } from './pending.js';
@@ -52,6 +53,16 @@ export class PendingGet extends PendingRead<KeyValue | null> {
     super(options.limits, deliver, reject);
     this.query = options.query;
     this.bytes = options.query.key.byteLength + KEY_OVERHEAD_BYTES;
+  }
+
+  found(held: Held | null, meta: Meta): void {
+    if (held === null) {
+      this.succeed(null, meta);
+      return;
+    }
+    const { value, createRevision, modRevision, version, lease } = held;
+    const { key } = this.query;
+    this.succeed({ key, value, createRevision, modRevision, version, lease }, meta);
   }
 }
 

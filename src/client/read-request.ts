@@ -84,7 +84,7 @@ export class GetRequest extends ReadRequest {
     if (items.length === 0 || items.length > this.calls.length) {
       throw new BalsaError('FRAME_INVALID', `${items.length} items for ${this.calls.length} keys`);
     }
-    for (let i = 0; i < items.length; i += 1) this.calls[i]?.succeed(items[i] ?? null, meta);
+    for (let i = 0; i < items.length; i += 1) this.calls[i]?.found(items[i] ?? null, meta);
     // The replica stops when the answer is large: the rest is asked again.
     const [first, ...others] = this.calls.slice(items.length);
     return first === undefined ? null : new GetRequest([first, ...others]);

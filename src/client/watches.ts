@@ -83,6 +83,10 @@ export class Watches {
 
   /** @throws BalsaError `FRAME_INVALID` when it is not what comes next */
   answered(answer: WatchAnswer, metaOf: (meta: AnswerMeta) => Meta): void {
+    if (answer.type === 'watch-progress') {
+      this.#progressed(answer);
+      return;
+    }
     // Of one that was cancelled more may be on its way.
     const subscription = this.#asked.get(answer.id);
     if (subscription === undefined) return;
@@ -95,9 +99,6 @@ export class Watches {
       case 'watch-events':
         subscription.told(answer.events, answer.revision, answer.more);
         if (subscription.pauseIfFull()) this.#cancel(subscription);
-        break;
-      case 'watch-progress':
-        subscription.progressed(answer.revision);
         break;
       default:
         subscription.lagging(answer.revision);
@@ -158,6 +159,11 @@ export class Watches {
   }
 
   // -------------------------------------------------------------------------------------------
+
+  #progressed({ id, alsoFor, revision }: WatchAnswer & { readonly type: 'watch-progress' }): void {
+    this.#asked.get(id)?.progressed(revision);
+    for (const other of alsoFor) this.#asked.get(other)?.progressed(revision);
+  }
 
   #cancel({ requestId }: Subscription): void {
     if (!this.#asked.delete(requestId)) return;

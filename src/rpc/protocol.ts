@@ -1,4 +1,5 @@
 import type { WriteOutcome } from '../base/errors.js';
+import type { Held } from '../base/item-block.js';
 import type { KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 
 /**
@@ -291,7 +292,7 @@ export type ClientAnswer =
        * In the order of the keys asked; `null`: no such key. At least one; fewer than were asked
        * when the answer would exceed `rangePageBytesMax`: ask again for the rest.
        */
-      readonly items: readonly (KeyValue | null)[];
+      readonly items: readonly (Held | null)[];
     }
   | {
       readonly type: 'range';
@@ -332,7 +333,13 @@ export type ClientAnswer =
       readonly more: boolean;
     }
   /** There is nothing between what was told and this revision. */
-  | { readonly type: 'watch-progress'; readonly id: number; readonly revision: number }
+  | {
+      readonly type: 'watch-progress';
+      readonly id: number;
+      readonly revision: number;
+      /** Other watches of the stream of which the same can be said. */
+      readonly alsoFor: readonly number[];
+    }
   /** The client reads too slowly: what comes is read from history when it has caught up. */
   | { readonly type: 'watch-lagging'; readonly id: number; readonly revision: number }
   /** JSON of `ReplicaStatus`. */

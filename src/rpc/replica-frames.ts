@@ -1,6 +1,13 @@
 import { unreachable } from '../base/assert.js';
 import { check, LARGE_BYTES } from '../base/codec.js';
-import { blockBytes, packItems, unpackItems } from '../base/item-block.js';
+import {
+  blockBytes,
+  heldBytes,
+  packHeld,
+  packItems,
+  unpackHeld,
+  unpackItems,
+} from '../base/item-block.js';
 import type { KeyValue } from '../base/operation.js';
 import { keyValueTuple, toKeyValue } from '../base/operation-codec.js';
 import {
@@ -63,7 +70,7 @@ function isLarge(answer: ClientAnswer): boolean {
     case 'write':
       return answer.results.byteLength >= LARGE_BYTES;
     case 'get':
-      return answer.items.some(hasLarge);
+      return heldBytes(answer.items) >= LARGE_BYTES;
     case 'range':
       return blockBytes(answer.items) >= LARGE_BYTES;
     case 'watch-events':
@@ -103,7 +110,7 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'write':
       return [a.id, WRITE, metaTuple(a.meta), a.results];
     case 'get':
-      return [a.id, GET, metaTuple(a.meta), a.items.map((item) => item && keyValueTuple(item))];
+      return [a.id, GET, metaTuple(a.meta), packHeld(a.items)];
     case 'range':
       return [
         ...[a.id, RANGE, metaTuple(a.meta), packItems(a.items)],
@@ -118,7 +125,7 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'watch-events':
       return [a.id, WATCH_EVENTS, a.events.map(eventTuple), a.revision, a.more];
     case 'watch-progress':
-      return [a.id, WATCH_PROGRESS, a.revision];
+      return [a.id, WATCH_PROGRESS, a.revision, a.alsoFor];
     case 'watch-lagging':
       return [a.id, WATCH_LAGGING, a.revision];
     case 'status':
@@ -226,7 +233,7 @@ function readAnswer(value: unknown): ClientAnswer {
         type: 'get',
         id,
         meta: readMeta(t[2]),
-        items: check.list(t[3], 'items').map((item) => check.optional(item, toKeyValue)),
+        items: unpackHeld(check.bytes(t[3], 'items')),
       };
     case RANGE:
       return {
@@ -275,7 +282,12 @@ function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
         more: check.flag(t[4], 'watch more'),
       };
     case WATCH_PROGRESS:
-      return { type: 'watch-progress', id, revision: revision(t[2]) };
+      return {
+        type: 'watch-progress',
+        id,
+        revision: revision(t[2]),
+        alsoFor: check.list(t[3], 'watch alsoFor').map((v) => check.count(v, 'watch alsoFor')),
+      };
     default:
       return { type: 'watch-lagging', id, revision: revision(t[2]) };
   }

@@ -1,6 +1,7 @@
 import { unreachable } from '../base/assert.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
+import { heldBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyValue, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
@@ -51,6 +52,8 @@ export interface ClientStream {
 const SESSION_ID_BYTES = 16;
 /** Bytes of an answer or an item beside its contents. */
 const ANSWER_BYTES = 64;
+/** A number in a list of them. */
+const ID_BYTES = 5;
 /** Keys that one frame may ask for; they are looked up in one go, while all others wait. */
 const LOOKUPS_PER_FRAME_MAX = 65_536;
 /** Ranges of one stream that are read at the same time; each holds an iterator and a page. */
@@ -419,6 +422,7 @@ function answerBytes(answer: ClientAnswer): number {
     case 'write':
       return ANSWER_BYTES + answer.results.byteLength;
     case 'get':
+      return ANSWER_BYTES + heldBytes(answer.items);
     case 'range':
       return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
     case 'leases':
@@ -427,8 +431,9 @@ function answerBytes(answer: ClientAnswer): number {
       return ANSWER_BYTES + answer.info.length;
     case 'watch-events':
       return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
-    case 'watch-created':
     case 'watch-progress':
+      return ANSWER_BYTES + ID_BYTES * answer.alsoFor.length;
+    case 'watch-created':
     case 'watch-lagging':
       return ANSWER_BYTES;
     case 'status':

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.js';
-import type { Watcher } from './watcher.js';
+import type { Watcher, WatchSink } from './watcher.js';
 
 /** Those that are due within this share of the interval are told together. */
 const TOGETHER = 0.1;
@@ -43,14 +43,14 @@ export class WatchProgress {
 
   #tell(): void {
     const nowMs = this.#clock.monotonicMs();
+    const news = new ProgressNews();
     for (const watcher of this.#order) {
       if (watcher.toldMs + this.#silenceMs * (1 - TOGETHER) > nowMs) break;
       const revision = this.#revisionOf(watcher);
-      if (revision !== null)
-        watcher.sink.send({ type: 'watch-progress', id: watcher.id, revision });
-      // Sending may have ended the stream, and the watch with it.
-      if (this.#order.has(watcher)) this.#putLast(watcher, nowMs);
+      if (revision !== null) news.add(watcher, revision);
+      this.#putLast(watcher, nowMs);
     }
+    news.send();
     const [first] = this.#order;
     this.#timer = null;
     if (first === undefined) return;
@@ -62,5 +62,26 @@ export class WatchProgress {
     watcher.toldMs = nowMs;
     this.#order.delete(watcher);
     this.#order.add(watcher);
+  }
+}
+
+/** What is to be said now: the same to many watches of a stream goes out as one answer. */
+class ProgressNews {
+  readonly #ids = new Map<WatchSink, Map<number, number[]>>();
+
+  add({ sink, id }: Watcher, revision: number): void {
+    const ofSink = this.#ids.get(sink) ?? new Map<number, number[]>();
+    this.#ids.set(sink, ofSink);
+    const ids = ofSink.get(revision);
+    if (ids === undefined) ofSink.set(revision, [id]);
+    else ids.push(id);
+  }
+
+  send(): void {
+    for (const [sink, ofSink] of this.#ids) {
+      for (const [revision, [id, ...alsoFor]] of ofSink) {
+        if (id !== undefined) sink.send({ type: 'watch-progress', id, revision, alsoFor });
+      }
+    }
   }
 }

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { blockBytes, packItems, unpackItems } from '../../src/base/item-block.js';
+import {
+  blockBytes,
+  heldBytes,
+  packHeld,
+  packItems,
+  unpackHeld,
+  unpackItems,
+} from '../../src/base/item-block.js';
 
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
 const count = fc.oneof(
@@ -43,5 +50,46 @@ describe('a block of items', () => {
     wrong.writeDoubleBE(count, 16);
 
     expect(() => unpackItems(wrong)).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
+  });
+});
+
+describe('a block of what keys hold', () => {
+  const held = fc.option(
+    fc.record({
+      value: bytes,
+      createRevision: count,
+      modRevision: count,
+      version: count,
+      lease: count,
+    }),
+  );
+  const two = packHeld([null, { value: Buffer.from('value'), ...one }]);
+
+  test('comes back as it was packed, with what is absent', () => {
+    fc.assert(
+      fc.property(fc.array(held, { maxLength: 20 }), (items) => {
+        const packed = packHeld(items);
+
+        expect(packed.byteLength).toBe(heldBytes(items));
+        expect(unpackHeld(packed)).toEqual(items);
+      }),
+    );
+  });
+
+  test('is refused when it was cut off anywhere but between two', () => {
+    for (let length = 1; length < two.byteLength; length += 1) {
+      if (length === 4) continue;
+      expect(() => unpackHeld(two.subarray(0, length))).toThrow(
+        expect.objectContaining({ code: 'FRAME_INVALID' }),
+      );
+    }
+    expect(unpackHeld(two.subarray(0, 4))).toEqual([null]);
+  });
+
+  test.each([-1, 0.5, Number.NaN, 2 ** 53])('is refused with %d for a count', (count) => {
+    const wrong = Buffer.from(two);
+    wrong.writeDoubleBE(count, 16);
+
+    expect(() => unpackHeld(wrong)).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
   });
 });

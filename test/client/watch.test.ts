@@ -1,22 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
-import { json, text } from '../../src/client/codec.js';
+import { json } from '../../src/client/codec.js';
 import type { LaggingNotice } from '../../src/client/watch-options.js';
 import { errorAnswer, refusal } from './support/fake-cluster.js';
 import { Harness } from './support/harness.js';
+import { connected } from './support/watch-connected.js';
 import { collect, deletion, put, short, WatchScript } from './support/watch-script.js';
-
-async function connected() {
-  const h = new Harness();
-  const script = new WatchScript(h);
-  const db = await h.connect({ codec: text });
-  const asked = async (count: number): Promise<void> => {
-    for (let ms = 0; ms < 20_000 && script.asked.length < count; ms += 1) await h.clock.advance(1);
-    expect(script.asked.length).toBe(count);
-  };
-  const settle = (): Promise<void> => h.clock.advance(10);
-  return { h, db, script, asked, settle };
-}
 
 function refused(act: () => unknown): BalsaError {
   try {
@@ -206,6 +195,25 @@ describe('a watch whose connection is lost', () => {
     expect(script.last.request.startRevision).toBe(501);
   });
 
+  test('goes on behind progress that was told for several at once', async () => {
+    const { h, db, script, asked, settle } = await connected();
+    for (const revision of [10, 11, 12]) {
+      collect(db.watch());
+      await asked(revision - 9);
+      script.created(revision);
+    }
+    const [first, second, third] = script.asked.map(({ request }) => request.id);
+    // One of them is cancelled, and may still be named.
+    const alsoFor = [second ?? 0, 999];
+    script.say({ type: 'watch-progress', id: first ?? 0, revision: 500, alsoFor });
+    await settle();
+    h.cluster.replica('n1').disconnectAll();
+    await asked(6);
+    expect(third).toBeDefined();
+    const starts = script.asked.slice(3).map(({ request }) => request.startRevision);
+    expect(starts).toEqual([501, 501, 13]);
+  });
+
   test('begins anew when it was lost before it was established', async () => {
     const { h, db, script, asked } = await connected();
     const watch = db.watch();
@@ -316,39 +324,6 @@ describe('a caller that takes events slowly', () => {
     await settle();
     expect(notices).toEqual([{ code: 'WATCH_LAGGING', by: 'replica', revision: 1 }]);
     expect(short(taken.events)).toEqual(['1 put a=1', '2 put a=2']);
-  });
-});
-
-describe('progress of a watch', () => {
-  test('is told in its place between the events', async () => {
-    const { db, script, asked, settle } = await connected();
-    const seen: string[] = [];
-    const watch = db.watch({ onProgress: (revision) => void seen.push(`progress ${revision}`) });
-    await asked(1);
-    script.created(0);
-    script.events([put(1, 'a', '1')]);
-    script.progress(5);
-    script.events([put(6, 'a', '2')]);
-    script.progress(8);
-    script.progress(9);
-    await settle();
-    expect(seen).toEqual([]);
-    void (async () => {
-      for await (const { revision } of watch) seen.push(`event ${revision}`);
-    })();
-    await settle();
-    expect(seen).toEqual(['event 1', 'progress 5', 'event 6', 'progress 9']);
-    await watch.close();
-  });
-
-  test('comes as batches without events when it is asked for', async () => {
-    const { db, script, asked, settle } = await connected();
-    const asking = collect(db.watch({ progress: true }));
-    await asked(1);
-    script.created(0);
-    script.progress(5);
-    await settle();
-    expect(asking.batches).toEqual([{ revision: 5, events: [] }]);
   });
 });
 

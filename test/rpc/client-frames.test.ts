@@ -24,14 +24,15 @@ const meta = fc.record({
   stalenessMs: orNull(count),
   side: fc.constantFrom(...SIDES),
 });
-const item = fc.record({
-  key: bytes,
+const heldFields = {
   value: bytes,
   createRevision: count,
   modRevision: count,
   version: count,
   lease: count,
-});
+};
+const held = fc.record(heldFields);
+const item = fc.record({ key: bytes, ...heldFields });
 const filter = fc.oneof(
   fc.record({ keysOnly: fc.boolean(), countOnly: fc.boolean() }),
   fc.record({
@@ -107,7 +108,7 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
 const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
   fc.record({ type: fc.constant('error' as const), id, error: wireError }),
   fc.record({ type: fc.constant('write' as const), id, meta, results: bytes }),
-  fc.record({ type: fc.constant('get' as const), id, meta, items: fc.array(orNull(item)) }),
+  fc.record({ type: fc.constant('get' as const), id, meta, items: fc.array(orNull(held)) }),
   fc.record({
     type: fc.constant('range' as const),
     id,
@@ -146,7 +147,12 @@ const answer: fc.Arbitrary<ClientAnswer> = fc.oneof(
     revision: count,
     more: fc.boolean(),
   }),
-  fc.record({ type: fc.constant('watch-progress' as const), id, revision: count }),
+  fc.record({
+    type: fc.constant('watch-progress' as const),
+    id,
+    revision: count,
+    alsoFor: fc.array(id),
+  }),
   fc.record({ type: fc.constant('watch-lagging' as const), id, revision: count }),
   fc.record({ type: fc.constant('status' as const), id, status: fc.string() }),
   fc.record({ type: fc.constant('admin' as const), id, result: fc.string() }),

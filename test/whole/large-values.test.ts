@@ -14,7 +14,7 @@ const LIMITS = {
   logBytesMax: 1 * MiB,
   logTrailingEntries: 0,
   logPinnedBytesMax: 1 * MiB,
-  pendingRequestBytesMax: 33 * MiB,
+  pendingRequestBytesMax: 48 * MiB,
 };
 
 const folder = temporaryFolder();

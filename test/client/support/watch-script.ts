@@ -64,7 +64,7 @@ export class WatchScript {
   }
 
   progress(revision: number): void {
-    this.say({ type: 'watch-progress', id: this.last.request.id, revision });
+    this.say({ type: 'watch-progress', id: this.last.request.id, revision, alsoFor: [] });
   }
 
   lagging(revision: number): void {

@@ -28,7 +28,8 @@ export class TestSink implements WatchSink {
   told(id = 1): string[] {
     const said: string[] = [];
     for (const answer of this.answers) {
-      if (answer.id === id) said.push(...describe(answer));
+      const isFor = answer.type === 'watch-progress' && answer.alsoFor.includes(id);
+      if (answer.id === id || isFor) said.push(...describe(answer));
     }
     return said;
   }

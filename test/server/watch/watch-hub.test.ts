@@ -285,12 +285,26 @@ describe('a client that reads too slowly', () => {
 });
 
 describe('progress', () => {
+  const quiet = { from: b('k'), to: b('l') };
+
   test('is told after silence, with the revision through which everything has been told', async () => {
     const world = new HubWorld({ watchProgressMs: 1000 });
     const sink = world.watch({ from: b('k'), to: b('l') });
     world.turn({ a: '1' }, { b: '2' });
     await world.pass(1100);
     expect(sink.told()).toEqual(['progress 2']);
+  });
+
+  test('is told once to all the watches of a stream of which the same can be said', async () => {
+    const world = new HubWorld({ watchProgressMs: 1000 });
+    const [sink, other] = [new TestSink(), new TestSink()];
+    for (let id = 1; id <= 5; id += 1) world.watch({ id, ...quiet }, sink);
+    world.watch({ id: 1, ...quiet }, other);
+    world.turn({ a: '1' }, { b: '2' });
+    await world.pass(1100);
+    const said = sink.answers.filter(({ type }) => type === 'watch-progress');
+    expect(said).toEqual([{ type: 'watch-progress', id: 1, revision: 2, alsoFor: [2, 3, 4, 5] }]);
+    expect(other.told()).toEqual(['progress 2']);
   });
 
   test('is not told while there are events', async () => {
