@@ -1,9 +1,6 @@
 import { toBuffer } from './bytes.js';
 import { BalsaError } from './errors.js';
-import type { KeyValue } from './operation.js';
-
-/** What a key holds, for whoever knows the key. */
-export type Held = Omit<KeyValue, 'key'>;
+import type { KeyContent, KeyValue } from './operation.js';
 
 /**
  * Many items as one byte string: a page of a range is packed and unpacked in a third of the time that a tuple
@@ -68,16 +65,16 @@ export function unpackItems(bytes: Uint8Array): KeyValue[] {
   return items;
 }
 
-/** Of something that is held, in a block of {@link packHeld}. */
-const HELD_HEAD_BYTES = 36;
+/** Of one content in a block of {@link packContents}. */
+const CONTENT_HEAD_BYTES = 36;
 /** Instead of a length of value: there is nothing. */
 const ABSENT = 0xffff_ffff;
 const ABSENT_BYTES = 4;
 
-export function heldBytes(held: readonly (Held | null)[]): number {
+export function contentsBytes(contents: readonly (KeyContent | null)[]): number {
   let bytes = 0;
-  for (const one of held) {
-    bytes += one === null ? ABSENT_BYTES : HELD_HEAD_BYTES + one.value.byteLength;
+  for (const one of contents) {
+    bytes += one === null ? ABSENT_BYTES : CONTENT_HEAD_BYTES + one.value.byteLength;
   }
   return bytes;
 }
@@ -89,11 +86,11 @@ export function heldBytes(held: readonly (Held | null)[]): number {
  *
  * or 2^32 - 1 alone, where there is nothing.
  */
-export function packHeld(held: readonly (Held | null)[]): Buffer {
-  const block = Buffer.allocUnsafe(heldBytes(held));
+export function packContents(contents: readonly (KeyContent | null)[]): Buffer {
+  const block = Buffer.allocUnsafe(contentsBytes(contents));
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   let offset = 0;
-  for (const one of held) {
+  for (const one of contents) {
     view.setUint32(offset, one === null ? ABSENT : one.value.byteLength);
     offset += ABSENT_BYTES;
     if (one === null) continue;
@@ -101,7 +98,7 @@ export function packHeld(held: readonly (Held | null)[]): Buffer {
     view.setFloat64(offset + 8, one.modRevision);
     view.setFloat64(offset + 16, one.version);
     view.setFloat64(offset + 24, one.lease);
-    offset += HELD_HEAD_BYTES - ABSENT_BYTES;
+    offset += CONTENT_HEAD_BYTES - ABSENT_BYTES;
     block.set(one.value, offset);
     offset += one.value.byteLength;
   }
@@ -112,22 +109,22 @@ export function packHeld(held: readonly (Held | null)[]): Buffer {
  * Values are views into `bytes`.
  * @throws BalsaError `FRAME_INVALID`
  */
-export function unpackHeld(bytes: Uint8Array): (Held | null)[] {
+export function unpackContents(bytes: Uint8Array): (KeyContent | null)[] {
   const block = toBuffer(bytes);
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
-  const held: (Held | null)[] = [];
+  const contents: (KeyContent | null)[] = [];
   for (let offset = 0; offset < block.byteLength; ) {
     if (offset + ABSENT_BYTES > block.byteLength) throw cutOff();
     const length = view.getUint32(offset);
     if (length === ABSENT) {
-      held.push(null);
+      contents.push(null);
       offset += ABSENT_BYTES;
       continue;
     }
-    const valueAt = offset + HELD_HEAD_BYTES;
+    const valueAt = offset + CONTENT_HEAD_BYTES;
     const end = valueAt + length;
     if (end > block.byteLength) throw cutOff();
-    held.push({
+    contents.push({
       value: block.subarray(valueAt, end),
       createRevision: count(view.getFloat64(offset + 4)),
       modRevision: count(view.getFloat64(offset + 12)),
@@ -136,7 +133,7 @@ export function unpackHeld(bytes: Uint8Array): (Held | null)[] {
     });
     offset = end;
   }
-  return held;
+  return contents;
 }
 
 function count(value: number): number {

@@ -229,3 +229,6 @@ export interface KeyValue {
   /** The lease it hangs on; 0: none. */
   readonly lease: number;
 }
+
+/** What a key holds, for whoever knows the key. */
+export type KeyContent = Omit<KeyValue, 'key'>;

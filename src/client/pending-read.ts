@@ -1,6 +1,5 @@
 import { asBalsaError, type BalsaError } from '../base/errors.js';
-import type { Held } from '../base/item-block.js';
-import type { KeyValue, RangeFilter } from '../base/operation.js';
+import type { KeyContent, KeyValue, RangeFilter } from '../base/operation.js';
 import type { ReadLevel, ReplicaStatus } from '../rpc/protocol.js';
 import { type CallLimits, type Meta, PendingCall } from './pending.js';
 
@@ -55,7 +54,7 @@ export class PendingGet extends PendingRead<KeyValue | null> {
     this.bytes = options.query.key.byteLength + KEY_OVERHEAD_BYTES;
   }
 
-  found(held: Held | null, meta: Meta): void {
+  found(held: KeyContent | null, meta: Meta): void {
     if (held === null) {
       this.succeed(null, meta);
       return;

@@ -1,6 +1,5 @@
 import type { WriteOutcome } from '../base/errors.js';
-import type { Held } from '../base/item-block.js';
-import type { KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
+import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -292,7 +291,7 @@ export type ClientAnswer =
        * In the order of the keys asked; `null`: no such key. At least one; fewer than were asked
        * when the answer would exceed `rangePageBytesMax`: ask again for the rest.
        */
-      readonly items: readonly (Held | null)[];
+      readonly items: readonly (KeyContent | null)[];
     }
   | {
       readonly type: 'range';

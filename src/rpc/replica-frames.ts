@@ -2,10 +2,10 @@ import { unreachable } from '../base/assert.js';
 import { check, LARGE_BYTES } from '../base/codec.js';
 import {
   blockBytes,
-  heldBytes,
-  packHeld,
+  contentsBytes,
+  packContents,
   packItems,
-  unpackHeld,
+  unpackContents,
   unpackItems,
 } from '../base/item-block.js';
 import type { KeyValue } from '../base/operation.js';
@@ -70,7 +70,7 @@ function isLarge(answer: ClientAnswer): boolean {
     case 'write':
       return answer.results.byteLength >= LARGE_BYTES;
     case 'get':
-      return heldBytes(answer.items) >= LARGE_BYTES;
+      return contentsBytes(answer.items) >= LARGE_BYTES;
     case 'range':
       return blockBytes(answer.items) >= LARGE_BYTES;
     case 'watch-events':
@@ -110,7 +110,7 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'write':
       return [a.id, WRITE, metaTuple(a.meta), a.results];
     case 'get':
-      return [a.id, GET, metaTuple(a.meta), packHeld(a.items)];
+      return [a.id, GET, metaTuple(a.meta), packContents(a.items)];
     case 'range':
       return [
         ...[a.id, RANGE, metaTuple(a.meta), packItems(a.items)],
@@ -233,7 +233,7 @@ function readAnswer(value: unknown): ClientAnswer {
         type: 'get',
         id,
         meta: readMeta(t[2]),
-        items: unpackHeld(check.bytes(t[3], 'items')),
+        items: unpackContents(check.bytes(t[3], 'items')),
       };
     case RANGE:
       return {

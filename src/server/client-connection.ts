@@ -1,9 +1,9 @@
 import { unreachable } from '../base/assert.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
-import { heldBytes } from '../base/item-block.js';
+import { contentsBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
-import type { KeyValue, WriteBatch } from '../base/operation.js';
+import type { KeyContent, KeyValue, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
 import { isBasic, unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
@@ -289,7 +289,7 @@ export class ClientConnection {
       this.#checkRoom();
       const meta = metaOf(replica, request);
       const { machine } = replica;
-      const items: (KeyValue | null)[] = [];
+      const items: (KeyContent | null)[] = [];
       let bytes = 0;
       for (const key of request.keys) {
         const item = machine.get(key, request.revision);
@@ -422,7 +422,7 @@ function answerBytes(answer: ClientAnswer): number {
     case 'write':
       return ANSWER_BYTES + answer.results.byteLength;
     case 'get':
-      return ANSWER_BYTES + heldBytes(answer.items);
+      return ANSWER_BYTES + contentsBytes(answer.items);
     case 'range':
       return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
     case 'leases':

@@ -7,11 +7,16 @@ export class GenerationCache<V> {
   readonly #generationCostMax: number;
   #young = new Map<string, V>();
   #old = new Map<string, V>();
+  readonly #costOf: (value: V) => number;
   #youngCost = 0;
 
-  /** @param costMax bound on the sum of the lengths of the keys, each with `ENTRY_COST` added */
-  constructor(costMax: number) {
+  /**
+   * @param costMax bound on the sum of what the entries cost: the length of the key, and of the value
+   * @param costOf default: `ENTRY_COST` for each
+   */
+  constructor(costMax: number, costOf: (value: V) => number = () => ENTRY_COST) {
     this.#generationCostMax = costMax / 2;
+    this.#costOf = costOf;
   }
 
   get(key: string): V | undefined {
@@ -23,15 +28,20 @@ export class GenerationCache<V> {
   }
 
   set(key: string, value: V): void {
-    const size = this.#young.size;
+    const before = this.#young.get(key);
     this.#young.set(key, value);
-    if (this.#young.size === size) return;
-    this.#youngCost += key.length + ENTRY_COST;
+    this.#youngCost += this.#costOf(value);
+    if (before === undefined) this.#youngCost += key.length;
+    else this.#youngCost -= this.#costOf(before);
     if (this.#youngCost > this.#generationCostMax) this.#turn();
   }
 
   delete(key: string): void {
-    if (this.#young.delete(key)) this.#youngCost -= key.length + ENTRY_COST;
+    const young = this.#young.get(key);
+    if (young !== undefined) {
+      this.#young.delete(key);
+      this.#youngCost -= key.length + this.#costOf(young);
+    }
     this.#old.delete(key);
   }
 

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
-import type { KeyValue } from '../base/operation.js';
+import type { KeyContent, KeyValue } from '../base/operation.js';
 import { GenerationCache } from './generation-cache.js';
 import type { Journal } from './journal.js';
 import type { KeyChains } from './key-chain.js';
@@ -21,6 +21,11 @@ import { encodeValueRecord } from './value-record.js';
 
 /** Key records kept in memory, in bytes, so that a write seldom asks the store. */
 const CACHE_BYTES = 32 * 1024 * 1024;
+
+/** What keys hold, kept in memory, in bytes, so that what is read often does not ask the store. */
+const READ_CACHE_BYTES = 64 * 1024 * 1024;
+/** What one of these takes beside its value, roughly. */
+const READ_ENTRY_BYTES = 300;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -56,6 +61,11 @@ export class Keyspace {
   readonly #chains: KeyChains;
   readonly #journal: Journal;
   readonly #known = new GenerationCache<KeyRecord>(CACHE_BYTES);
+  /** Small values of keys that were read, with what is known of them. */
+  readonly #read = new GenerationCache<KeyContent>(
+    READ_CACHE_BYTES,
+    ({ value }) => READ_ENTRY_BYTES + value.byteLength,
+  );
   /** What the present log entry has changed. */
   readonly #staged = new StagedKeys();
   #stagedValues: StateWrite[] = [];
@@ -261,6 +271,7 @@ export class Keyspace {
     for (const [mapKey, { key, record, value }] of this.#staged.entries()) {
       const bytes = record === null ? null : encodeKeyRecord(record, value);
       writes.push({ key: toKeyRecordKey(key), value: bytes });
+      this.#read.delete(mapKey);
       if (record === null) this.#known.delete(mapKey);
       else this.#known.set(mapKey, record);
     }
@@ -282,16 +293,25 @@ export class Keyspace {
   }
 
   /** What `key` held at `revision`, which must exist. */
-  get(key: Uint8Array, revision: number): KeyValue | null {
+  get(key: Uint8Array, revision: number): KeyContent | null {
     assert(this.#staged.size === 0, 'the keyspace is read between log entries only');
-    // The cache is for writes: it has no values, and a small one lies beside the record.
+    const mapKey = toMapKey(key);
+    const read = this.#read.get(mapKey);
+    if (read !== undefined && read.modRevision <= revision) return read;
+    // The other cache is for writes: it has no values. A small one lies beside the record.
     const bytes = this.#store.get(toKeyRecordKey(key));
     if (bytes === undefined) return null;
     const head = readKeyHead(bytes);
-    const value = head.modRevision > revision ? null : inlineValue(bytes);
-    if (value === null) return this.#chains.resolve(decodeKeyRecord(bytes), revision);
+    const inline = head.modRevision > revision ? null : inlineValue(bytes);
+    if (inline === null) return this.#chains.resolve(decodeKeyRecord(bytes), revision);
     const { createRevision, modRevision, version, lease } = head;
-    return version === 0 ? null : { key, value, createRevision, modRevision, version, lease };
+    if (version === 0) return null;
+    // A view, or a part of Node's pool, would keep all that it is a part of.
+    const value = Buffer.allocUnsafeSlow(inline.byteLength);
+    value.set(inline);
+    const content = { value, createRevision, modRevision, version, lease };
+    this.#read.set(mapKey, content);
+    return content;
   }
 }
 

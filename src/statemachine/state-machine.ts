@@ -1,7 +1,7 @@
 import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
-import type { KeyValue } from '../base/operation.js';
+import type { KeyContent, KeyValue } from '../base/operation.js';
 import { EXTENDED_COMMANDS, isBasic, packResults } from '../base/operation-codec.js';
 import { COMMAND_VERSION_MAX } from './command.js';
 import {
@@ -291,7 +291,7 @@ export class StateMachine implements StoreObservation {
    * What `key` holds, or held at `revision` (`null`: the latest).
    * @throws BalsaError `FUTURE_REVISION`, `COMPACTED`, `INVALID_ARGUMENT`
    */
-  get(key: Uint8Array, revision: number | null): KeyValue | null {
+  get(key: Uint8Array, revision: number | null): KeyContent | null {
     return this.#parts.keyspace.get(key, this.#readable(revision));
   }
 

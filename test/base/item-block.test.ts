@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   blockBytes,
-  heldBytes,
-  packHeld,
+  contentsBytes,
+  packContents,
   packItems,
-  unpackHeld,
+  unpackContents,
   unpackItems,
 } from '../../src/base/item-block.js';
 
@@ -63,15 +63,15 @@ describe('a block of what keys hold', () => {
       lease: count,
     }),
   );
-  const two = packHeld([null, { value: Buffer.from('value'), ...one }]);
+  const two = packContents([null, { value: Buffer.from('value'), ...one }]);
 
   test('comes back as it was packed, with what is absent', () => {
     fc.assert(
       fc.property(fc.array(held, { maxLength: 20 }), (items) => {
-        const packed = packHeld(items);
+        const packed = packContents(items);
 
-        expect(packed.byteLength).toBe(heldBytes(items));
-        expect(unpackHeld(packed)).toEqual(items);
+        expect(packed.byteLength).toBe(contentsBytes(items));
+        expect(unpackContents(packed)).toEqual(items);
       }),
     );
   });
@@ -79,17 +79,17 @@ describe('a block of what keys hold', () => {
   test('is refused when it was cut off anywhere but between two', () => {
     for (let length = 1; length < two.byteLength; length += 1) {
       if (length === 4) continue;
-      expect(() => unpackHeld(two.subarray(0, length))).toThrow(
+      expect(() => unpackContents(two.subarray(0, length))).toThrow(
         expect.objectContaining({ code: 'FRAME_INVALID' }),
       );
     }
-    expect(unpackHeld(two.subarray(0, 4))).toEqual([null]);
+    expect(unpackContents(two.subarray(0, 4))).toEqual([null]);
   });
 
   test.each([-1, 0.5, Number.NaN, 2 ** 53])('is refused with %d for a count', (count) => {
     const wrong = Buffer.from(two);
     wrong.writeDoubleBE(count, 16);
 
-    expect(() => unpackHeld(wrong)).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
+    expect(() => unpackContents(wrong)).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
   });
 });

@@ -1,4 +1,4 @@
-import type { KeyValue } from '../../src/base/operation.js';
+import type { KeyContent } from '../../src/base/operation.js';
 import { seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { openClient } from '../../src/client/kv-client.js';
@@ -367,7 +367,7 @@ function* revisionsOf(machine: StateMachine, key: string): Generator<[number, st
   let at: number | null = null;
   // What was before the oldest revision that is kept cannot be seen.
   while (at === null || at >= machine.compactedRevision) {
-    const item: KeyValue | null = machine.get(bytes, at);
+    const item: KeyContent | null = machine.get(bytes, at);
     if (item === null) return;
     yield [item.modRevision, labelOf(Buffer.from(item.value).toString())];
     at = item.modRevision - 1;

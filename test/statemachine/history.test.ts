@@ -45,8 +45,13 @@ describe('the listener', () => {
     const replica = await Replica.start();
     const seen: unknown[] = [];
     replica.machine.onWrites(([event]) => {
-      const found = replica.machine.get(bytes('a'), null);
-      seen.push([found && itemText(found), replica.machine.appliedIndex, event?.revision]);
+      const key = bytes('a');
+      const found = replica.machine.get(key, null);
+      seen.push([
+        found && itemText({ key, ...found }),
+        replica.machine.appliedIndex,
+        event?.revision,
+      ]);
     });
     await replica.do(put('a', '1'));
     expect(seen).toEqual([['a=1@1', 1, 1]]);

@@ -88,7 +88,7 @@ describe('the key record', () => {
   });
 });
 
-describe('the cache of key records', () => {
+describe('the caches of key records and of what keys hold', () => {
   test('forgets what was not used for a turn and keeps what was', () => {
     const cache = new GenerationCache<number>(10 * 201);
     cache.set('a', 1);
@@ -110,5 +110,21 @@ describe('the cache of key records', () => {
       cache.set(`other${n}`, n);
     }
     expect(cache.get('a')).toBe(5);
+  });
+
+  test('counts what its entries cost, also when one is replaced or deleted', () => {
+    const cache = new GenerationCache<number>(200, (value) => value);
+    cache.set('a', 10);
+    for (let n = 0; n < 50; n += 1) cache.set('b', 10);
+    for (let n = 0; n < 50; n += 1) {
+      cache.set('c', 40);
+      cache.delete('c');
+    }
+    // Nothing has made it turn twice.
+    expect(cache.get('a')).toBe(10);
+    cache.set('b', 95);
+    cache.set('c', 95);
+    cache.set('d', 95);
+    expect(cache.get('a')).toBeUndefined();
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
-import { batch, brief, bytes, del, put, Replica, session } from './replica.js';
+import { batch, brief, bytes, del, put, Replica, readAll, session } from './replica.js';
 import { SimpleStateStore } from './simple-state-store.js';
 
 describe('applying entries', () => {
@@ -94,7 +94,6 @@ describe('applying entries', () => {
     payload.fill(0);
 
     expect(replica.machine.get(bytes('key'), null)).toMatchObject({
-      key: bytes('key'),
       value: bytes('value'),
     });
     expect(brief(replica.command([batch()])[0])).toBe('again put@1');
@@ -130,7 +129,6 @@ describe('revisions (as in etcd)', () => {
     replica.write(put('a', 'two'));
 
     expect(replica.machine.get(bytes('a'), null)).toEqual({
-      key: bytes('a'),
       value: bytes('two'),
       createRevision: 2,
       modRevision: 4,
@@ -209,8 +207,10 @@ describe('keys and values', () => {
     replica.write({ type: 'put', key, value: new Uint8Array() });
 
     const found = replica.machine.get(key, null);
-    expect([...(found?.key ?? [])]).toEqual([...key]);
     expect(found?.value).toHaveLength(0);
+    const all = { from: new Uint8Array(), to: null, reverse: false, keysMax: 2, revision: null };
+    const { items } = await replica.machine.range(all);
+    expect([...(items[0]?.key ?? [])]).toEqual([...key]);
   });
 
   test('are not bound by limits that replicas may set apart', async () => {
