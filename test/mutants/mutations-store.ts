@@ -215,4 +215,18 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     rules: MODEL,
     seedsMax: 0,
   },
+  {
+    name: 'written-key-left-in-the-read-cache',
+    bug: 'A key that was read and then written is answered as it was read.',
+    history: 'every cache',
+    edits: [
+      {
+        file: 'src/statemachine/keyspace.ts',
+        find: '      this.#read.delete(mapKey);\n',
+        replace: '',
+      },
+    ],
+    rules: ['test/statemachine/history.test.ts', 'test/statemachine/model.test.ts'],
+    seedsMax: 20,
+  },
 ];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
-import { batch, brief, bytes, del, put, Replica, readAll, session } from './replica.js';
+import { batch, brief, bytes, del, put, Replica, session } from './replica.js';
 import { SimpleStateStore } from './simple-state-store.js';
 
 describe('applying entries', () => {
