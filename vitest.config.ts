@@ -1,4 +1,25 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files that take the longest: those that compute, and those that mostly wait for real processes. */
+const COMPUTES = ['simulation/seeds-', 'statemachine/model', 'crash/crash-points', 'raft/safety'];
+const WAITS = 'test/whole/';
+
+/** The long ones first, so that none is left over at the end; one that computes beside two that wait. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const computing = sorted.filter(({ moduleId }) =>
+      COMPUTES.some((name) => moduleId.includes(name)),
+    );
+    const waiting = sorted.filter(({ moduleId }) => moduleId.includes(WAITS));
+    const long = new Set<TestSpecification>();
+    while (computing.length + waiting.length > 0) {
+      for (const file of [...computing.splice(0, 1), ...waiting.splice(0, 2)]) long.add(file);
+    }
+    return [...long, ...sorted.filter((file) => !long.has(file))];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -6,7 +27,8 @@ export default defineConfig({
     // Whole-process tests wait for conditions; this bounds the wait, it is not a measure.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Two cores: more processes only fight each other.
-    maxWorkers: 2,
+    // For two cores: more processes that compute only fight each other, and many of these tests wait.
+    maxWorkers: 3,
+    sequence: { sequencer: LongFirst },
   },
 });
