@@ -1,4 +1,5 @@
 import { BalsaError } from '../../src/base/errors.js';
+import { LIMITS } from '../../src/base/limits.js';
 import { seededRandom } from '../../src/base/random.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { LogPosition, MemberId, Message } from '../../src/raft/types.js';
@@ -61,8 +62,9 @@ export async function startProcess(
   const logStore = watchedLog(wal, machine, world);
   const restoredLog = await finishInstall(vault, logStore);
   if (restoredLog !== wal.restored) coverage.count('restart: installation of a snapshot finished');
+  const { sessionIdleMsMax = LIMITS.sessionIdleMsMax } = options;
   const openMachine = async (store: StateStore): Promise<StateMachine> =>
-    watchedMachine(await StateMachine.open(store), machine, world);
+    watchedMachine(await StateMachine.open(store, { sessionIdleMsMax }), machine, world);
   const stateMachine = await openMachine(vault.current);
   const parts = { machine, world, clock, wal, logStore, restoredLog, vault };
   return new RunningReplica({ ...parts, stateMachine, openMachine });

@@ -42,6 +42,8 @@ export interface SimulationOptions {
   readonly levels?: LevelOptions;
   /** Default: none. */
   readonly watchers?: readonly WatcherOptions[];
+  /** Default: that of production. */
+  readonly sessionIdleMsMax?: number;
   /** Clients that take a lock in turn. Default: none. */
   readonly locks?: boolean;
   /** Clients that move money in transactions. Default: none. */
@@ -121,6 +123,8 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     disturbedMs,
     levels: drawLevels(seed, replicas),
     watchers: drawWatchers(watching, disturbedMs),
+    // So short that a client's session is forgotten while it cannot be heard.
+    ...(seed % 8 === 5 ? { sessionIdleMsMax: 1000 } : {}),
     locks: seed % 2 === 0,
     bank: Math.floor(seed / 2) % 2 === 0,
   };
