@@ -4,7 +4,7 @@ import { planAll, sample } from './plan.js';
 
 /** In a test run; `npm run crash-points` tries all. */
 const OUTCOMES_MAX = 16;
-const RUNS = 30;
+const RUNS = 12;
 
 // Much of one core's time, which others may want too.
 vi.setConfig({ testTimeout: 600_000 });

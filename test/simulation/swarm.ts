@@ -125,8 +125,8 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     watchers: drawWatchers(watching, disturbedMs),
     // So short that a client's session is forgotten while it cannot be heard.
     ...(seed % 8 === 5 ? { sessionIdleMsMax: 1000 } : {}),
-    locks: seed % 2 === 0,
-    bank: Math.floor(seed / 2) % 2 === 0,
+    locks: seed % 4 === 0,
+    bank: seed % 4 === 2,
   };
 }
 
