@@ -86,7 +86,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
   const random = seededRandom(seed * 2 + 0x5eed);
   const watching = seededRandom(seed * 2 + 0x3a7c4);
   const heartbeatTicks = pick(random, [1, 2, 3, 3]);
-  const tickMs = pick(random, [60, 80, 100, 120, 150]);
+  const tickMs = pick(random, [80, 100, 120, 150, 200]);
   const electionTicks = Math.max(3, heartbeatTicks * pick(random, [3, 4, 6]) + random.int(3));
   const leaseMs =
     random.int(3) === 0 ? Math.floor(electionTicks * tickMs * pick(random, [0.5, 1])) : 0;
@@ -113,7 +113,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     disk: drawDisk(random),
     clients: pick(random, [1, 2, 2, 3]),
     keys: pick(random, [1, 3, 8, 20]),
-    thinkMs: pick(random, [800, 2000, 4000, 4000, 6000]),
+    thinkMs: pick(random, [1000, 2000, 4000, 6000, 6000]),
     hurryMs: pick(random, [0, 0, 800, 2500]),
     valueBytesMax: pick(random, [16, 64, 64, 200, 1000]),
     share: drawShare(random),
