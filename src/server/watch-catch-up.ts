@@ -64,6 +64,11 @@ export class WatchCatchUp {
 
   pause(): void {
     this.#isPaused = true;
+    this.drop();
+  }
+
+  /** What is being read is of no use: writes since it was asked for are not heard. */
+  drop(): void {
     this.#isReading = false;
     this.#generation += 1;
   }

@@ -95,7 +95,11 @@ export class WatchHub {
     this.#leavePhase(watcher);
     watcher.phase = 'ended';
     this.#progress.forget(watcher);
-    if (this.#watchers.size === 0) this.#source.onWrites(null);
+    if (this.#watchers.size === 0) {
+      this.#source.onWrites(null);
+      // Nobody hears what is applied from now on: a page under way must not be taken for all that there is.
+      this.#catchUp.drop();
+    }
   }
 
   /** At the end of a turn, when nothing is being applied: tells what was heard in it. */

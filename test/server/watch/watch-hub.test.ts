@@ -284,6 +284,23 @@ describe('a client that reads too slowly', () => {
   });
 });
 
+describe('a hub that nobody watched for a while', () => {
+  test('tells the next one what was written meanwhile, also when a page was being read', async () => {
+    const world = new HubWorld();
+    world.turn({ a: '1' }, { a: '2' });
+    world.source.isHeld = true;
+    const first = world.add(request({ startRevision: 1 }), new TestSink());
+    world.hub.cancel(first);
+    world.turn({ a: '3' });
+    const sink = world.watch({ startRevision: 2 });
+    world.turn({ a: '4' });
+    world.source.isHeld = false;
+    world.source.release();
+    await world.pass(50);
+    expect(sink.told()).toEqual(['2 put a=2', '3 put a=3', '4 put a=4']);
+  });
+});
+
 describe('progress', () => {
   const quiet = { from: b('k'), to: b('l') };
 
