@@ -22,13 +22,11 @@ export function packItems(items: readonly KeyValue[]): Buffer {
   const block = Buffer.allocUnsafe(blockBytes(items));
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   let offset = 0;
-  for (const { key, value, createRevision, modRevision, version, lease } of items) {
+  for (const item of items) {
+    const { key, value } = item;
     view.setUint32(offset, key.byteLength);
     view.setUint32(offset + 4, value.byteLength);
-    view.setFloat64(offset + 8, createRevision);
-    view.setFloat64(offset + 16, modRevision);
-    view.setFloat64(offset + 24, version);
-    view.setFloat64(offset + 32, lease);
+    writeCounts(view, offset + 8, item);
     offset += HEAD_BYTES;
     block.set(key, offset);
     offset += key.byteLength;
@@ -94,10 +92,7 @@ export function packContents(contents: readonly (KeyContent | null)[]): Buffer {
     view.setUint32(offset, one === null ? ABSENT : one.value.byteLength);
     offset += ABSENT_BYTES;
     if (one === null) continue;
-    view.setFloat64(offset, one.createRevision);
-    view.setFloat64(offset + 8, one.modRevision);
-    view.setFloat64(offset + 16, one.version);
-    view.setFloat64(offset + 24, one.lease);
+    writeCounts(view, offset, one);
     offset += CONTENT_HEAD_BYTES - ABSENT_BYTES;
     block.set(one.value, offset);
     offset += one.value.byteLength;
@@ -134,6 +129,13 @@ export function unpackContents(bytes: Uint8Array): (KeyContent | null)[] {
     offset = end;
   }
   return contents;
+}
+
+function writeCounts(view: DataView, offset: number, of: KeyContent): void {
+  view.setFloat64(offset, of.createRevision);
+  view.setFloat64(offset + 8, of.modRevision);
+  view.setFloat64(offset + 16, of.version);
+  view.setFloat64(offset + 24, of.lease);
 }
 
 function count(value: number): number {

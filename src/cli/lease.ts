@@ -7,6 +7,7 @@ import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount, parseTtlMs } from './flags.js';
 import { keyText } from './items.js';
+import { printDone } from './print-done.js';
 import { printTable } from './print-table.js';
 import { utf8OrNull } from './printable.js';
 
@@ -85,9 +86,7 @@ function revokeCommand(runtime: Runtime): Command {
     const { revision } = await context.withClient((client) =>
       client.leases.revoke(Number(id), { signal }),
     );
-    if (output.format === 'json') await output.json({ id: Number(id), revision });
-    else if (output.format === 'raw') await output.line(String(revision));
-    else await output.line(`${output.style('green', 'revoked')} at revision ${revision}`);
+    await printDone(output, { json: { id: Number(id), revision }, revision, word: 'revoked' });
     return EXIT.done;
   });
 }

@@ -3,6 +3,7 @@ import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { parseSize } from './flags.js';
 import { keyText } from './items.js';
+import { printDone } from './print-done.js';
 import { printTable } from './print-table.js';
 import { utf8OrNull } from './printable.js';
 import { formatCount } from './progress.js';
@@ -40,11 +41,8 @@ function setCommand(runtime: Runtime): Command {
     const { revision } = await context.withClient((client) =>
       client.namespaces.set(name, { prefix, quotaBytes: quota, signal }),
     );
-    const quotaBytes = quota ?? 0;
-    if (output.format === 'json')
-      await output.json({ name, prefix: prefix ?? `${name}/`, quotaBytes });
-    else if (output.format === 'raw') await output.line(String(revision));
-    else await output.line(`${output.style('green', 'set')} at revision ${revision}`);
+    const json = { name, prefix: prefix ?? `${name}/`, quotaBytes: quota ?? 0 };
+    await printDone(output, { json, revision, word: 'set' });
     return EXIT.done;
   });
 }
@@ -101,9 +99,8 @@ function removeCommand(runtime: Runtime): Command {
     const { revision } = await context.withClient((client) =>
       client.namespaces.remove(name, { signal }),
     );
-    if (output.format === 'json') await output.json({ name, revision });
-    else if (output.format === 'raw') await output.line(String(revision));
-    else await output.line(`${output.style('green', 'removed')}; its keys are still there`);
+    const rest = '; its keys are still there';
+    await printDone(output, { json: { name, revision }, revision, word: 'removed', rest });
     return EXIT.done;
   });
 }

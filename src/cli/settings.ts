@@ -7,6 +7,7 @@ import { EXIT } from './exit-codes.js';
 import { type Fact, printFacts } from './facts.js';
 import { parseIndex, parseSize } from './flags.js';
 import type { Output } from './output.js';
+import { printDone } from './print-done.js';
 import { formatCount } from './progress.js';
 import { bytesText } from './snapshot/bytes-text.js';
 
@@ -72,9 +73,7 @@ function setCommand(runtime: Runtime): Command {
     const { revision } = await context.withClient((client) =>
       client.settings.set(change, { signal }),
     );
-    if (output.format === 'json') await output.json({ ...change, revision });
-    else if (output.format === 'raw') await output.line(String(revision));
-    else await output.line(`${output.style('green', 'set')} at revision ${revision}`);
+    await printDone(output, { json: { ...change, revision }, revision, word: 'set' });
     return EXIT.done;
   });
 }

@@ -54,12 +54,12 @@ export class PendingGet extends PendingRead<KeyValue | null> {
     this.bytes = options.query.key.byteLength + KEY_OVERHEAD_BYTES;
   }
 
-  found(held: KeyContent | null, meta: Meta): void {
-    if (held === null) {
+  found(content: KeyContent | null, meta: Meta): void {
+    if (content === null) {
       this.succeed(null, meta);
       return;
     }
-    const { value, createRevision, modRevision, version, lease } = held;
+    const { value, createRevision, modRevision, version, lease } = content;
     const { key } = this.query;
     this.succeed({ key, value, createRevision, modRevision, version, lease }, meta);
   }

@@ -316,14 +316,13 @@ export class ClientConnection {
       const refusal = error ?? this.#room;
       if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
       const { machine } = replica;
-      const level = metaOf(replica, request);
-      let meta = level;
-      // A page that is read anew shows a later state; it was asked for, and its level kept, when it was.
-      const onBegin = (): void => {
-        const { stalenessMs, side } = level;
+      let meta = metaOf(replica, request);
+      // It shows a later state then; its level was kept before.
+      const onReadAnew = (): void => {
+        const { stalenessMs, side } = meta;
         meta = { ...replica.meta(), stalenessMs, side };
       };
-      machine.range({ ...request, ...request.filter }, onBegin).then(
+      machine.range({ ...request, ...request.filter }, onReadAnew).then(
         ({ items, revision, continueFrom, count }) =>
           done(() =>
             this.#answer({

@@ -297,18 +297,17 @@ export class StateMachine implements StoreObservation {
 
   /**
    * One page of a range, as of one revision: what is applied meanwhile does not show.
-   * @param onBegin called when that revision is the present one: at once, and again when a page of the
-   *   latest state was overtaken by a compaction and is read anew
+   * @param onReadAnew called when a page of the latest state was overtaken by a compaction: it is read
+   *   anew, as of what is the present revision then
    * @throws BalsaError `FUTURE_REVISION`, `COMPACTED`, `INVALID_ARGUMENT`
    */
-  async range(query: RangeQuery, onBegin: () => void = () => {}): Promise<RangePage> {
+  async range(query: RangeQuery, onReadAnew: () => void = () => {}): Promise<RangePage> {
     if (!(query.keysMax >= 1)) {
       throw new BalsaError('INVALID_ARGUMENT', 'keysMax of a range must be at least 1');
     }
     const { store, chains, limits } = this.#parts;
     for (;;) {
       const revision = this.#readable(query.revision);
-      onBegin();
       const checkKept = (): number => this.#readable(revision);
       try {
         return await readRange({ store, chains, limits, checkKept }, { ...query, revision });
@@ -316,6 +315,7 @@ export class StateMachine implements StoreObservation {
         const isOvertaken = error instanceof BalsaError && error.code === 'COMPACTED';
         // Who asked for the latest did not ask for this revision.
         if (!isOvertaken || query.revision !== null) throw error;
+        onReadAnew();
       }
     }
   }

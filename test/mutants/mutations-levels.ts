@@ -152,7 +152,7 @@ export const LEVEL_MUTATIONS: readonly Mutation[] = [
       {
         file: 'src/server/client-connection.ts',
         find: 'meta = { ...replica.meta(), stalenessMs, side };',
-        replace: 'if (meta !== level) meta = { ...replica.meta(), stalenessMs, side };',
+        replace: 'meta = { ...meta, stalenessMs, side };',
       },
     ],
     rules: ['test/server/client-connection.test.ts'],

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compileTools } from '../compile-tools.js';
 import { applyEdit, type Edit } from './mutation.js';
 
 const COPIED = [
@@ -53,9 +54,8 @@ export class Workshop {
     args: readonly string[],
     timeoutMs: number,
   ): Promise<RunResult> {
-    // Types are of no concern: a mutation may well offend them.
-    await this.run('tsc', ['-p', 'tsconfig.tools.json', '--noCheck'], timeoutMs);
-    cpSync(join(this.folder, 'package.json'), join(this.folder, '.tools/package.json'));
+    // A mutation may well offend the types.
+    await compileTools(this.folder, join(this.folder, '.tools'));
     return this.#spawn(process.execPath, [join('.tools', program), ...args], timeoutMs);
   }
 

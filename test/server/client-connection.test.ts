@@ -311,10 +311,9 @@ describe('many answers at once', () => {
   test('to a range that had to be read anew say what state it was read from', async () => {
     let revision = 5;
     const machine = {
-      range: (_query: unknown, onBegin: () => void) => {
-        onBegin();
+      range: (_query: unknown, onReadAnew: () => void) => {
         revision = 7;
-        onBegin();
+        onReadAnew();
         revision = 9;
         return Promise.resolve({ ...page, revision: 7 });
       },

@@ -1,8 +1,8 @@
-import { type ChildProcess, execFile, fork } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { compileTools } from '../compile-tools.js';
 import type { RunReport } from './simulate.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -54,10 +54,7 @@ class Compiled {
   }
 
   async make(): Promise<void> {
-    const tsc = join(ROOT, 'node_modules/.bin/tsc');
-    const args = ['-p', join(ROOT, 'tsconfig.tools.json'), '--noCheck', '--outDir', this.#folder];
-    await promisify(execFile)(tsc, args);
-    copyFileSync(join(ROOT, 'package.json'), this.pathOf('package.json'));
+    await compileTools(ROOT, this.#folder);
   }
 
   pathOf(file: string): string {
