@@ -14,6 +14,8 @@ const ORDINARY = new Set([
   'CLIENT_CLOSED',
   'COMPACTED',
   'LOCK_LOST',
+  // The later reads of a transaction show the revision of its first, at the replica that is asked then.
+  'SESSION_BEHIND',
   'TXN_CONFLICT',
   'UPGRADE_PENDING',
 ]);
