@@ -10,8 +10,8 @@ const ROOT = resolve(import.meta.dirname, '../..');
 /** Far beyond what all seeds of a file take. */
 const SEEDS_TIMEOUT_MS = 20 * 60_000;
 
-/** Split over several files, so that both workers have their share. */
-export const SEEDS_PER_FILE = 75;
+/** Two files, for two processors; a process gets fast only after some seeds. */
+export const SEEDS_PER_FILE = 150;
 
 /**
  * Each seed is two simulated minutes of whole replicas and the real client under faults that belong to the
