@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.js';
 import { EXPECTED } from './expected.js';
+import { reportRuns } from './report.js';
 import { formatSchedule, parseSchedule, type Schedule } from './schedule.js';
 import { shrink } from './shrink.js';
 import { type RunReport, simulate } from './simulate.js';
@@ -102,10 +103,8 @@ interface Share {
   readonly untilMs: number;
 }
 
-async function work({ from, step, untilMs }: Share): Promise<void> {
-  for (let seed = from; Date.now() < untilMs; seed += step)
-    process.send?.(await simulate({ seed }));
-  process.disconnect();
+function* seedsOf({ from, step, untilMs }: Share): Generator<number, void> {
+  for (let seed = from; Date.now() < untilMs; seed += step) yield seed;
 }
 
 async function campaign(options: {
@@ -188,7 +187,7 @@ async function main(): Promise<number> {
     },
   });
   if (values.worker !== undefined) {
-    await work(JSON.parse(values.worker) as Share);
+    await reportRuns(seedsOf(JSON.parse(values.worker) as Share));
     return 0;
   }
   if (values.help) {

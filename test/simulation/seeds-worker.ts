@@ -1,4 +1,4 @@
-import { simulate } from './simulate.js';
+import { reportRuns } from './report.js';
 
 // Refusals are ordinary here, and what repeats a failed run shows where its error comes from.
 Error.stackTraceLimit = 0;
@@ -7,5 +7,4 @@ Error.stackTraceLimit = 0;
 const from = Number(process.argv[2]);
 const count = Number(process.argv[3]);
 
-for (let seed = from; seed < from + count; seed += 1) process.send?.(await simulate({ seed }));
-process.disconnect();
+await reportRuns(Array.from({ length: count }, (_, i) => from + i));
