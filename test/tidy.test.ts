@@ -13,6 +13,7 @@ const LAYERS: Record<string, { layers: readonly string[]; packages: readonly str
   raft: { layers: ['base'], packages: [] },
   statemachine: { layers: ['base'], packages: [] },
   storage: { layers: ['base', 'raft', 'statemachine'], packages: 'any' },
+  compute: { layers: ['base'], packages: 'any' },
   rpc: { layers: ['base', 'raft'], packages: 'any' },
   server: { layers: ['base', 'raft', 'statemachine', 'storage', 'rpc'], packages: 'any' },
   cluster: { layers: ['base', 'rpc', 'client'], packages: 'any' },

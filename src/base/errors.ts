@@ -127,6 +127,24 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'The stored bytes are not what the codec of the client expects.',
   },
+  // Procedures
+  PROCEDURE_NOT_FOUND: { retryable: false, meaning: 'There is no such procedure.' },
+  PROCEDURE_FAILED: {
+    retryable: false,
+    meaning: 'The code of the procedure threw; details.stack says where. Nothing was written.',
+  },
+  PROCEDURE_ABORTED: {
+    retryable: false,
+    meaning: 'The procedure called ctx.abort. Nothing was written.',
+  },
+  PROCEDURE_LIMIT: {
+    retryable: false,
+    meaning: 'The call has reached a limit, which details.limit names. Nothing was written.',
+  },
+  PROCEDURE_READ_ONLY: {
+    retryable: false,
+    meaning: 'A procedure that was declared with read() has tried to write.',
+  },
   // Wire
   FRAME_INVALID: {
     retryable: false,

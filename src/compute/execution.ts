@@ -1,0 +1,146 @@
+import type { BalsaError } from '../base/errors.js';
+
+/** What a call may use. Reaching one is answered with `PROCEDURE_LIMIT` and its name. */
+export interface CallLimits {
+  /** Time to compute, in milliseconds; waiting for the store does not count. */
+  readonly computeMsMax: number;
+  /** Memory of all that the procedure holds at one time, its code among it. */
+  readonly memoryBytesMax: number;
+  readonly stackBytesMax: number;
+  /** Keys read, ranges and their keys among them. */
+  readonly readsMax: number;
+  /** Keys written, and events. */
+  readonly writesMax: number;
+  /** Keys and values written, and events, together. */
+  readonly writeBytesMax: number;
+  readonly argsBytesMax: number;
+  readonly resultBytesMax: number;
+  readonly logLinesMax: number;
+  /** A longer line is cut. */
+  readonly logLineBytesMax: number;
+}
+
+export const CALL_LIMITS: CallLimits = {
+  computeMsMax: 100,
+  memoryBytesMax: 32 * 1024 * 1024,
+  stackBytesMax: 256 * 1024,
+  readsMax: 10_000,
+  writesMax: 10_000,
+  writeBytesMax: 4 * 1024 * 1024,
+  argsBytesMax: 1024 * 1024,
+  resultBytesMax: 1024 * 1024,
+  logLinesMax: 100,
+  logLineBytesMax: 1024,
+};
+
+/** One key as the store has it. */
+export interface StoredKey {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly modRevision: number;
+}
+
+export interface ScanQuery {
+  readonly from: Uint8Array;
+  /** `null`: to the end. */
+  readonly to: Uint8Array | null;
+  readonly keysMax: number;
+}
+
+export interface ScanAnswer {
+  /** In the order of their keys. */
+  readonly items: readonly StoredKey[];
+  /** There are more keys in the range behind the last one. */
+  readonly more: boolean;
+}
+
+/** The state that a call reads, as of one revision. */
+export interface Source {
+  get(key: Uint8Array): StoredKey | null;
+  scan(query: ScanQuery): ScanAnswer;
+}
+
+/** A key that was read, and what was there; 0: nothing. */
+export interface KeyRead {
+  readonly key: Uint8Array;
+  readonly modRevision: number;
+}
+
+/** A range as far as it was really read: so many keys, none of them written later than `modRevisionMax`. */
+export interface RangeRead {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | null;
+  readonly keys: number;
+  readonly modRevisionMax: number;
+}
+
+/** `value` null: deleted. */
+export interface KeyWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+}
+
+/** Changes a number, whatever it is by then: nothing was read. */
+export interface KeyUpdate {
+  readonly type: 'add' | 'max';
+  readonly key: Uint8Array;
+  readonly by: number;
+}
+
+/** Written if there is nothing by then. */
+export interface KeyDefault {
+  readonly type: 'set-if-absent';
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export interface EmittedEvent {
+  readonly name: string;
+  /** JSON. */
+  readonly payload: string;
+}
+
+/** What a call has read and would write. Nothing of it has happened yet. */
+export interface Effects {
+  readonly reads: readonly KeyRead[];
+  readonly ranges: readonly RangeRead[];
+  /** Each key once, in the order of the first write. */
+  readonly writes: readonly KeyWrite[];
+  readonly updates: readonly (KeyUpdate | KeyDefault)[];
+  readonly events: readonly EmittedEvent[];
+}
+
+/** How a call ended. Its log lines are there in any case. */
+export type Execution = { readonly logs: readonly string[] } & (
+  | { readonly ok: true; readonly result: string; readonly effects: Effects }
+  | { readonly ok: false; readonly error: BalsaError }
+);
+
+/** Code that was deployed: it defines procedures by name. */
+export interface Bundle {
+  /** Of its content: the same code has the same one. */
+  readonly hash: string;
+  /** The body of a function that returns the definitions. */
+  readonly code: string;
+}
+
+export type Mode = 'cp' | 'read' | 'ap';
+
+export interface ProcedureCall {
+  readonly bundle: Bundle;
+  readonly name: string;
+  /** JSON. */
+  readonly args: string;
+  /** What `ctx.now` and `Date` say, in milliseconds since 1970. */
+  readonly nowMs: number;
+  /** Of `ctx.random` and `Math.random`. */
+  readonly seed: number;
+  readonly limits: CallLimits;
+}
+
+/** Runs procedures. */
+export interface Executor {
+  /** Never rejects: what goes wrong is in the {@link Execution}. */
+  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution>;
+  close(): Promise<void>;
+}

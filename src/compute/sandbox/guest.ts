@@ -1,0 +1,214 @@
+/**
+ * What runs inside the sandbox before any procedure: it takes away what has no place there, makes all that
+ * calls have in common unchangeable, and builds the `ctx` of each call. Text, since it is code of the sandbox and
+ * not of this process. `host` is the one thing that it knows of the outside.
+ *
+ * Nothing of a call outlives it: the globals are frozen, and the code of the procedures is instantiated anew for each
+ * call. Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
+ * the usual ones among them are accessors that define the own property.
+ */
+export const GUEST_CODE = `((host, instantiate) => {
+'use strict';
+const { parse, stringify } = JSON;
+const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+const { ownKeys } = Reflect;
+const RealDate = Date;
+const RealPromise = Promise;
+const then = RealPromise.prototype.then;
+const call = Function.prototype.call.bind(Function.prototype.call);
+const { toString } = RealDate.prototype;
+
+let now = 0;
+let seed = 0;
+let serial = 0;
+
+const random = () => {
+  // mulberry32
+  seed = (seed + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+};
+
+function CallDate(...args) {
+  if (new.target === undefined) return call(toString, new RealDate(now));
+  return Reflect.construct(RealDate, args.length === 0 ? [now] : args, new.target);
+}
+CallDate.prototype = RealDate.prototype;
+defineProperty(RealDate.prototype, 'constructor', { value: CallDate, writable: true, configurable: true });
+CallDate.now = () => now;
+CallDate.parse = RealDate.parse;
+CallDate.UTC = RealDate.UTC;
+globalThis.Date = CallDate;
+Math.random = random;
+for (const name of ['WeakRef', 'FinalizationRegistry', 'SharedArrayBuffer', 'Atomics']) delete globalThis[name];
+
+const OVERRIDDEN = ['constructor', 'toString', 'toLocaleString', 'valueOf', 'name', 'message', 'hasOwnProperty', 'toJSON'];
+
+const enableOverride = (proto, key, value) => {
+  defineProperty(proto, key, {
+    configurable: true,
+    enumerable: false,
+    get() { return value; },
+    set(own) {
+      if (this === proto) throw new TypeError('the objects that all calls share cannot be changed');
+      defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
+    },
+  });
+};
+
+const harden = (roots) => {
+  const seen = new Set();
+  const queue = [...roots];
+  while (queue.length > 0) {
+    const object = queue.pop();
+    if ((typeof object !== 'object' && typeof object !== 'function') || object === null || seen.has(object)) continue;
+    seen.add(object);
+    queue.push(getPrototypeOf(object));
+    for (const key of ownKeys(object)) {
+      const { value, get, set } = getOwnPropertyDescriptor(object, key);
+      queue.push(value, get, set);
+    }
+  }
+  const isPrototype = (object) => {
+    const own = getOwnPropertyDescriptor(object, 'constructor');
+    return own !== undefined && typeof own.value === 'function';
+  };
+  for (const object of seen) {
+    if (object !== globalThis && typeof object === 'object' && isPrototype(object)) {
+      for (const key of OVERRIDDEN) {
+        const own = getOwnPropertyDescriptor(object, key);
+        if (own !== undefined && own.writable === true && own.configurable === true) enableOverride(object, key, own.value);
+      }
+    }
+  }
+  for (const object of seen) freeze(object);
+};
+
+harden([
+  globalThis,
+  // What only syntax leads to.
+  function () {}, async function () {}, function* () {}, async function* () {},
+  (function* () {})(), (async function* () {})(),
+  [][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ''[Symbol.iterator](),
+  'a'.matchAll(/a/g), [].values().map?.((x) => x), globalThis.Iterator?.from?.({ next() {} }),
+]);
+
+const textOf = (value) => {
+  try {
+    return typeof value === 'string' ? value : String(value);
+  } catch {
+    return 'something that cannot be shown';
+  }
+};
+
+/** In the sandbox, where it may take as long as it likes: within the limits of the call. */
+const describe = (thrown) => {
+  try {
+    if ((typeof thrown === 'object' || typeof thrown === 'function') && thrown !== null) {
+      const { name, message, stack } = thrown;
+      if (message !== undefined) return [name === undefined ? 'Error' : textOf(name), textOf(message), textOf(stack ?? '')];
+      return ['', textOf(stringify(thrown)), ''];
+    }
+    // Without memory for an error the interpreter throws null.
+    return ['', thrown === null ? 'null (which stands for out of memory, too)' : textOf(thrown), ''];
+  } catch {
+    return ['', 'something that cannot be shown', ''];
+  }
+};
+
+const shown = (value) => {
+  if (typeof value === 'string') return value;
+  try {
+    return stringify(value) ?? textOf(value);
+  } catch {
+    return textOf(value);
+  }
+};
+
+const jsonOf = (what, value) => {
+  const json = stringify(value);
+  if (json === undefined) throw new TypeError(what + ': ' + typeof value + ' cannot be stored; use ctx.delete to remove a key');
+  return json;
+};
+
+const contextOf = (id) => {
+  /** Whatever is left of an earlier call cannot speak for this one. */
+  const live = () => {
+    if (id !== serial) throw new Error('this call is over');
+  };
+  const valueOf = (json) => (json === undefined ? null : parse(json));
+  return freeze({
+    get now() { return now; },
+    random: () => { live(); return random(); },
+    get: (key) => { live(); return valueOf(host.get(textOf(key))); },
+    put: (key, value) => { live(); host.put(textOf(key), jsonOf('ctx.put of ' + textOf(key), value)); },
+    delete: (key) => { live(); host.delete(textOf(key)); },
+    add: (key, by) => { live(); host.update('add', textOf(key), by); },
+    max: (key, by) => { live(); host.update('max', textOf(key), by); },
+    setIfAbsent: (key, value) => { live(); host.setIfAbsent(textOf(key), jsonOf('ctx.setIfAbsent of ' + textOf(key), value)); },
+    emit: (name, payload = null) => { live(); host.emit(textOf(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
+    log: (...values) => { live(); host.log(values.map(shown).join(' ')); },
+    abort: (reason = 'aborted') => { live(); host.abort(textOf(reason)); },
+    scan: async ({ prefix, from, to, limit } = {}) => {
+      live();
+      const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
+      return pairs.map(([key, json]) => ({ key, value: parse(json) }));
+    },
+  });
+};
+
+const validated = (definition, value) => {
+  const schema = definition.args;
+  if (schema === undefined || schema === null) return value;
+  const settle = (outcome) => {
+    if (outcome.issues === undefined) return outcome.value;
+    const issues = [...outcome.issues].map(({ path, message }) => {
+      const keys = [...(path ?? [])].map((part) => textOf(typeof part === 'object' ? part.key : part));
+      return keys.length === 0 ? textOf(message) : keys.join('.') + ': ' + textOf(message);
+    });
+    host.refuse(issues.join('; '));
+  };
+  const outcome = schema['~standard'].validate(value);
+  return outcome instanceof RealPromise ? call(then, outcome, settle) : settle(outcome);
+};
+
+const run = (name, mode, args) => {
+  const definition = instantiate()[name];
+  if (typeof definition !== 'object' || definition === null || typeof definition.handler !== 'function') {
+    host.unknown(name);
+    return undefined;
+  }
+  if (definition.mode !== mode) host.unexpected(textOf(definition.mode));
+  const ctx = contextOf(serial);
+  const handle = (value) => definition.handler(ctx, value);
+  const valid = validated(definition, args);
+  return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
+};
+
+const done = (value) => {
+  host.done(stringify(value) ?? 'null');
+};
+const failed = (thrown) => {
+  const [name, message, stack] = describe(thrown);
+  host.failed(name, message, stack);
+};
+
+/** Begins a call. It has ended when the host was told done or failed, perhaps in a later job. */
+return (name, mode, args, nowMs, seedOfCall) => {
+  now = nowMs;
+  seed = seedOfCall;
+  serial += 1;
+  try {
+    const outcome = run(name, mode, parse(args));
+    if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
+      // What is awaited may throw when it is looked at.
+      call(then, (async () => await outcome)(), (value) => { try { done(value); } catch (thrown) { failed(thrown); } }, failed);
+    } else {
+      done(outcome);
+    }
+  } catch (thrown) {
+    failed(thrown);
+  }
+};
+})`;

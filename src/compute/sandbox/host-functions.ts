@@ -1,0 +1,90 @@
+import type { QuickJSContext, QuickJSHandle } from 'quickjs-emscripten-core';
+import { prefixEnd } from '../../base/bytes.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
+import type { CallView, ScanOptions } from '../call-view.js';
+import type { Ending } from './vm.js';
+
+export interface Host {
+  /** Of the call under way. */
+  view(): CallView;
+  end(ending: Ending): void;
+}
+
+type Implementation = (...args: QuickJSHandle[]) => QuickJSHandle | undefined;
+
+/** The object through which the guest speaks to the outside; see `GUEST_CODE`. It passes texts and numbers alone. */
+export function hostFunctions(context: QuickJSContext, host: Host): QuickJSHandle {
+  const text = (handle: QuickJSHandle | undefined): string =>
+    handle === undefined ? '' : context.getString(handle);
+  const number = (handle: QuickJSHandle | undefined): number =>
+    handle === undefined ? Number.NaN : context.getNumber(handle);
+  const refuse = (code: 'PROCEDURE_NOT_FOUND' | 'INVALID_ARGUMENT', message: string): never => {
+    throw host.view().fail(new BalsaError(code, message, { outcome: 'not-applied' }));
+  };
+  const functions: Record<string, Implementation> = {
+    get: (key) => {
+      const found = host.view().get(text(key));
+      return found === null ? undefined : context.newString(found);
+    },
+    put: (key, json) => void host.view().put(text(key), text(json)),
+    delete: (key) => void host.view().delete(text(key)),
+    update: (type, key, by) =>
+      void host.view().add(text(type) === 'max' ? 'max' : 'add', text(key), number(by)),
+    setIfAbsent: (key, json) => void host.view().setIfAbsent(text(key), text(json)),
+    emit: (name, json) => void host.view().emit(text(name), text(json)),
+    log: (line) => void host.view().log(text(line)),
+    abort: (reason) => host.view().abort(text(reason)),
+    scan: (options) => {
+      const pairs = host.view().scan(toScan(JSON.parse(text(options))));
+      return context.newString(JSON.stringify(pairs));
+    },
+    done: (json) => void host.end({ type: 'done', result: text(json) }),
+    failed: (name, message, stack) => {
+      const thrown = { name: text(name), message: text(message), stack: text(stack) };
+      host.end({ type: 'threw', thrown });
+      return undefined;
+    },
+    unknown: (name) => refuse('PROCEDURE_NOT_FOUND', `the code defines no procedure ${text(name)}`),
+    unexpected: (mode) =>
+      refuse('PROCEDURE_NOT_FOUND', `the procedure is declared as ${text(mode)} in its code`),
+    refuse: (issues) => refuse('INVALID_ARGUMENT', `arguments: ${text(issues)}`),
+  };
+  const object = context.newObject();
+  for (const [name, run] of Object.entries(functions)) {
+    const handle = context.newFunction(name, (...args) => {
+      try {
+        return run(...args);
+      } catch (error) {
+        const { code, message } = asBalsaError(error);
+        return { error: context.newError({ name: code, message }) };
+      }
+    });
+    context.setProp(object, name, handle);
+    handle.dispose();
+  }
+  return object;
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+function toScan(options: Record<string, unknown>): ScanOptions {
+  const { prefix, from, to, limit } = options;
+  for (const [name, value] of Object.entries({ prefix, from, to })) {
+    if (value !== undefined && typeof value !== 'string') {
+      throw invalid(`${name} must be a string, found ${typeof value}`);
+    }
+  }
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && (limit as number) >= 0)) {
+    throw invalid(`limit must be a whole number from 0, found ${String(limit)}`);
+  }
+  if (prefix !== undefined && (from !== undefined || to !== undefined)) {
+    throw invalid('either prefix, or from and to');
+  }
+  const begin = Buffer.from((prefix ?? from ?? '') as string);
+  const end =
+    prefix === undefined ? (to === undefined ? null : Buffer.from(to as string)) : prefixEnd(begin);
+  return { from: begin, to: end, limit: (limit as number | undefined) ?? Number.POSITIVE_INFINITY };
+}
+
+function invalid(message: string): BalsaError {
+  return new BalsaError('INVALID_ARGUMENT', `ctx.scan: ${message}`, { outcome: 'not-applied' });
+}

@@ -1,0 +1,160 @@
+import { Worker } from 'node:worker_threads';
+import { unreachable } from '../../base/assert.js';
+import type { Clock, Timer } from '../../base/clock.js';
+import { BalsaError } from '../../base/errors.js';
+import { limitReached } from '../call-view.js';
+import type { Execution, Mode, ProcedureCall, Source } from '../execution.js';
+import {
+  type FromWorker,
+  fromPlain,
+  packAnswer,
+  type Question,
+  type ToWorker,
+} from './messages.js';
+import { AnswerWriter, newSharedAnswer } from './shared-answer.js';
+
+/** Bundles whose code a worker keeps; one that was not asked for the longest makes room. */
+const BUNDLES_MAX = 8;
+
+/** Behind the time limit of a call, for an interpreter that does not notice it. */
+const GRACE_MS = 2000;
+
+/** Of the thread around the interpreter. Its stack is that of the interpreter, too. */
+const RESOURCES = { maxOldGenerationSizeMb: 128, stackSizeMb: 8 };
+
+interface Running {
+  readonly call: ProcedureCall;
+  readonly source: Source;
+  readonly watchdog: Timer;
+  resolve(execution: Execution): void;
+}
+
+/** A thread that runs one call at a time. It ends with the call that breaks it. */
+export class SandboxWorker {
+  readonly #clock: Clock;
+  readonly #worker: Worker;
+  readonly #answers: AnswerWriter;
+  /** By hash; the one that was asked for last is behind. */
+  readonly #bundles = new Set<string>();
+  readonly #onEnd: () => void;
+  #running: Running | null = null;
+  #isReady = false;
+  #isEnded = false;
+
+  /**
+   * @param file the compiled `worker.js`
+   * @param on `ready`: it can take its first call. `end`: it takes none any more
+   */
+  constructor(file: URL, clock: Clock, on: { ready(): void; end(): void }) {
+    const shared = newSharedAnswer();
+    this.#clock = clock;
+    this.#answers = new AnswerWriter(shared);
+    this.#onEnd = on.end;
+    this.#worker = new Worker(file, { workerData: shared, resourceLimits: RESOURCES, env: {} });
+    this.#worker.on('message', (message: FromWorker) => {
+      if (message.type === 'ready') {
+        this.#isReady = true;
+        on.ready();
+      } else {
+        this.#heard(message);
+      }
+    });
+    this.#worker.on('error', (error) => this.#broken(error));
+    this.#worker.on('exit', (code) => this.#broken(new Error(`its thread ended with ${code}`)));
+  }
+
+  get isFree(): boolean {
+    return this.#isReady && !this.#isEnded && this.#running === null;
+  }
+
+  /** Only when it is free. */
+  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution> {
+    const { bundle, ...rest } = call;
+    this.#bring(call);
+    return new Promise((resolve) => {
+      const watchdog = this.#clock.setTimer(call.limits.computeMsMax + GRACE_MS, () =>
+        this.#fail(limitReached('computeMsMax', call.limits.computeMsMax)),
+      );
+      this.#running = { call, source, watchdog, resolve };
+      this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode });
+    });
+  }
+
+  /** What it runs ends with `error`. */
+  async close(error: BalsaError): Promise<void> {
+    this.#isEnded = true;
+    this.#settle({ ok: false, error, logs: [] });
+    await this.#worker.terminate();
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #bring({ bundle }: ProcedureCall): void {
+    const isThere = this.#bundles.delete(bundle.hash);
+    this.#bundles.add(bundle.hash);
+    if (isThere) return;
+    const [oldest] = this.#bundles;
+    if (this.#bundles.size > BUNDLES_MAX && oldest !== undefined) {
+      this.#bundles.delete(oldest);
+      this.#say({ type: 'drop', hash: oldest });
+    }
+    this.#say({ type: 'load', bundle });
+  }
+
+  #heard(message: Exclude<FromWorker, { type: 'ready' }>): void {
+    switch (message.type) {
+      case 'ask':
+        this.#answers.write(this.#answer(message.question));
+        break;
+      case 'go-on':
+        this.#answers.goOn();
+        break;
+      case 'ran':
+        this.#settle(fromPlain(message.execution));
+        break;
+      default:
+        unreachable(message);
+    }
+  }
+
+  #answer(question: Question): Buffer {
+    const source = this.#running?.source;
+    return packAnswer(() => {
+      if (source === undefined) throw new BalsaError('SHUTTING_DOWN', 'the call is over');
+      return question.type === 'get' ? source.get(question.key) : source.scan(question);
+    });
+  }
+
+  /** The thread is of no more use. */
+  #broken(error: Error): void {
+    const limits = this.#running?.call.limits;
+    const isMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    this.#fail(
+      isMemory && limits !== undefined
+        ? limitReached('memoryBytesMax', limits.memoryBytesMax)
+        : new BalsaError('PROCEDURE_FAILED', `the sandbox broke: ${error.message}`, {
+            outcome: 'not-applied',
+            cause: error,
+          }),
+    );
+  }
+
+  #fail(error: BalsaError): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#settle({ ok: false, error, logs: [] });
+    this.#worker.terminate().catch(() => {});
+    this.#onEnd();
+  }
+
+  #settle(execution: Execution): void {
+    const running = this.#running;
+    this.#running = null;
+    running?.watchdog.cancel();
+    running?.resolve(execution);
+  }
+
+  #say(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+}

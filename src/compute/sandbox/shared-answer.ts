@@ -1,0 +1,76 @@
+/**
+ * Memory that a worker and the thread that it asks have in common. The worker stands still until the answer is
+ * there: to a procedure reading a key is an ordinary call. An answer that is too long comes in pieces.
+ */
+const HEAD_BYTES = 12;
+const PIECE_BYTES = 256 * 1024;
+
+const STATE = 0;
+const TOTAL = 1;
+const PIECE = 2;
+const WAITING = 0;
+const ANSWERED = 1;
+
+export function newSharedAnswer(): SharedArrayBuffer {
+  return new SharedArrayBuffer(HEAD_BYTES + PIECE_BYTES);
+}
+
+/** The side that answers. */
+export class AnswerWriter {
+  readonly #head: Int32Array;
+  readonly #bytes: Uint8Array;
+  #rest: Uint8Array = new Uint8Array();
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#head = new Int32Array(shared, 0, HEAD_BYTES / 4);
+    this.#bytes = new Uint8Array(shared, HEAD_BYTES);
+  }
+
+  write(answer: Uint8Array): void {
+    this.#rest = answer;
+    Atomics.store(this.#head, TOTAL, answer.byteLength);
+    this.goOn();
+  }
+
+  /** The next piece. */
+  goOn(): void {
+    const piece = this.#rest.subarray(0, PIECE_BYTES);
+    this.#rest = this.#rest.subarray(piece.byteLength);
+    this.#bytes.set(piece);
+    Atomics.store(this.#head, PIECE, piece.byteLength);
+    Atomics.store(this.#head, STATE, ANSWERED);
+    Atomics.notify(this.#head, STATE);
+  }
+}
+
+/** The side that asks, in a worker. */
+export class AnswerReader {
+  readonly #head: Int32Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#head = new Int32Array(shared, 0, HEAD_BYTES / 4);
+    this.#bytes = new Uint8Array(shared, HEAD_BYTES);
+  }
+
+  /** @param ask sends the question; `goOn`: asks for the next piece of the answer */
+  read(ask: () => void, goOn: () => void): Buffer {
+    const pieces = [this.#await(ask)];
+    const total = Atomics.load(this.#head, TOTAL);
+    let length = pieces[0]?.byteLength ?? 0;
+    while (length < total) {
+      const piece = this.#await(goOn);
+      pieces.push(piece);
+      length += piece.byteLength;
+    }
+    return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+  }
+
+  /** Whoever is to answer ends this thread when it will not. */
+  #await(send: () => void): Buffer {
+    Atomics.store(this.#head, STATE, WAITING);
+    send();
+    Atomics.wait(this.#head, STATE, WAITING);
+    return Buffer.from(this.#bytes.subarray(0, Atomics.load(this.#head, PIECE)));
+  }
+}

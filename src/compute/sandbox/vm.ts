@@ -1,0 +1,230 @@
+import type { QuickJSContext, QuickJSHandle, QuickJSRuntime } from 'quickjs-emscripten-core';
+import type { Clock } from '../../base/clock.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
+import { CallView, limitReached } from '../call-view.js';
+import type { Bundle, CallLimits, Execution, Mode, ProcedureCall, Source } from '../execution.js';
+import { GUEST_CODE } from './guest.js';
+import { hostFunctions } from './host-functions.js';
+import { newQuickJs } from './quick-js.js';
+
+/** For loading: what a bundle does outside of its procedures is within the limits of a call, too. */
+const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 1000 };
+
+/** Jobs (continuations of promises) that run before it is seen whether there are more. */
+const JOBS_AT_ONCE = 1000;
+
+const NEVER = 'the procedure waits for something that never comes';
+const OUT_OF_MEMORY = /out of memory/;
+
+type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
+
+/** What a call says of its end. */
+export type Ending =
+  | { readonly type: 'done'; readonly result: string }
+  | { readonly type: 'threw'; readonly thrown: Thrown }
+  /** The interpreter could not go on. */
+  | { readonly type: 'broke'; readonly message: string };
+
+/** Texts that its own code has made of it. */
+export interface Thrown {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+/**
+ * An interpreter with the code of one bundle. One call at a time; a call leaves nothing behind that a later one
+ * could see. When one has reached a limit of the interpreter itself, it is {@link Vm.isSpent}: throw it away.
+ */
+export class Vm {
+  readonly #clock: Clock;
+  readonly #runtime: QuickJSRuntime;
+  readonly #context: QuickJSContext;
+  /** The guest's function that begins a call. */
+  #begin: QuickJSHandle | null = null;
+  /** Why the code cannot be loaded. */
+  #loadError = 'the code is not there';
+  #view: CallView | null = null;
+  #ending: Ending | null = null;
+  #untilMs = 0;
+  /** The deadline has stopped the interpreter. */
+  #isStopped = false;
+  #isSpent = false;
+
+  /**
+   * Never rejects for what the code does: that is told at the first call.
+   * @param limits of memory and stack
+   */
+  static async make(bundle: Bundle, limits: VmLimits, clock: Clock): Promise<Vm> {
+    const quickJs = await newQuickJs(limits.memoryBytesMax);
+    return new Vm(quickJs.newRuntime(), bundle, limits, clock);
+  }
+
+  private constructor(runtime: QuickJSRuntime, bundle: Bundle, limits: VmLimits, clock: Clock) {
+    this.#clock = clock;
+    this.#runtime = runtime;
+    this.#runtime.setMemoryLimit(limits.memoryBytesMax);
+    this.#runtime.setMaxStackSize(limits.stackBytesMax);
+    this.#runtime.setInterruptHandler(() => this.#interrupt());
+    this.#context = this.#runtime.newContext();
+    this.#load(bundle);
+  }
+
+  /** It can serve no further call. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  run({ name, args, nowMs, seed, limits }: ProcedureCall, mode: Mode, source: Source): Execution {
+    const view = new CallView(this.#timed(source), limits, mode === 'cp');
+    if (Buffer.byteLength(args) > limits.argsBytesMax) {
+      return { ok: false, error: limitReached('argsBytesMax', limits.argsBytesMax), logs: [] };
+    }
+    this.#view = view;
+    this.#ending = null;
+    this.#startClock(limits);
+    try {
+      const ending = this.#call([name, mode, args], [nowMs, seed]);
+      return this.#outcome(ending, view, limits);
+    } finally {
+      this.#view = null;
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #load({ code }: Bundle): void {
+    this.#startClock(LOADING);
+    const context = this.#context;
+    const made = context.evalCode(`(function () { 'use strict';\n${code}\n})`, 'procedures.js');
+    if (made.error !== undefined) {
+      this.#loadError = this.#messageOf(made.error);
+      return;
+    }
+    const guest = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
+    const host = hostFunctions(context, {
+      view: () => this.#liveView(),
+      end: (ending) => this.#end(ending),
+    });
+    this.#begin = context.unwrapResult(
+      context.callFunction(guest, context.undefined, host, made.value),
+    );
+    for (const handle of [guest, host, made.value]) handle.dispose();
+  }
+
+  #call(texts: readonly string[], numbers: readonly number[]): Ending {
+    const context = this.#context;
+    if (this.#begin === null) return { type: 'broke', message: this.#loadError };
+    const args = [
+      ...texts.map((text) => context.newString(text)),
+      ...numbers.map((number) => context.newNumber(number)),
+    ];
+    try {
+      const begun = context.callFunction(this.#begin, context.undefined, ...args);
+      if (begun.error !== undefined) return this.#broken(begun.error);
+      begun.value.dispose();
+      // What it has left to do belongs to it, also behind its end.
+      while (this.#runtime.hasPendingJob()) {
+        const ran = this.#runtime.executePendingJobs(JOBS_AT_ONCE);
+        if (ran.error !== undefined) return this.#broken(ran.error);
+        ran.dispose();
+      }
+    } catch (error) {
+      // What the interpreter holds is not to be trusted any more.
+      this.#isSpent = true;
+      return { type: 'broke', message: asBalsaError(error).message };
+    } finally {
+      for (const handle of args) handle.dispose();
+    }
+    return this.#ending ?? { type: 'broke', message: NEVER };
+  }
+
+  #outcome(ending: Ending, view: CallView, limits: CallLimits): Execution {
+    const { logs } = view;
+    const failed = (error: BalsaError): Execution => ({ ok: false, logs, error });
+    if (this.#isStopped) {
+      this.#isSpent = true;
+      return failed(limitReached('computeMsMax', limits.computeMsMax));
+    }
+    if (view.failure !== null) return failed(view.failure);
+    if (ending.type !== 'done') return failed(this.#errorOf(ending, limits));
+    const { result } = ending;
+    if (Buffer.byteLength(result) > limits.resultBytesMax) {
+      return failed(limitReached('resultBytesMax', limits.resultBytesMax));
+    }
+    return { ok: true, logs, result, effects: view.effects() };
+  }
+
+  #errorOf(ending: Exclude<Ending, { type: 'done' }>, limits: CallLimits): BalsaError {
+    const { message } = ending.type === 'broke' ? ending : ending.thrown;
+    if (OUT_OF_MEMORY.test(message)) {
+      // What it still holds may be most of what there is.
+      this.#isSpent = true;
+      return limitReached('memoryBytesMax', limits.memoryBytesMax);
+    }
+    if (ending.type === 'broke') return failedError(message, '');
+    const { name, stack } = ending.thrown;
+    const shown = name === '' || name === 'Error' ? message : `${name}: ${message}`;
+    return failedError(`the procedure threw ${shown}`, stack);
+  }
+
+  /** The guest's own code did not catch it. */
+  #broken(error: QuickJSHandle): Ending {
+    this.#isSpent = true;
+    return { type: 'broke', message: this.#messageOf(error) };
+  }
+
+  /** Looking at it may run guest code, within what is left of its time. */
+  #messageOf(error: QuickJSHandle): string {
+    const context = this.#context;
+    const message = context.getProp(error, 'message');
+    const text = context.typeof(message) === 'string' ? context.getString(message) : 'it threw';
+    message.dispose();
+    error.dispose();
+    return text;
+  }
+
+  #end(ending: Ending): void {
+    this.#ending ??= ending;
+  }
+
+  #liveView(): CallView {
+    if (this.#view === null) throw new BalsaError('PROCEDURE_FAILED', 'no call is under way');
+    return this.#view;
+  }
+
+  #startClock({ computeMsMax }: Pick<CallLimits, 'computeMsMax'>): void {
+    this.#isStopped = false;
+    this.#untilMs = this.#clock.monotonicMs() + computeMsMax;
+  }
+
+  #interrupt(): boolean {
+    // Once it has failed for good there is nothing to wait for.
+    if (this.#clock.monotonicMs() < this.#untilMs) return false;
+    this.#isStopped = true;
+    return true;
+  }
+
+  /** Waiting for the store is not computing. */
+  #timed(source: Source): Source {
+    const timed = <T>(ask: () => T): T => {
+      const askedMs = this.#clock.monotonicMs();
+      try {
+        return ask();
+      } finally {
+        this.#untilMs += this.#clock.monotonicMs() - askedMs;
+      }
+    };
+    return {
+      get: (key) => timed(() => source.get(key)),
+      scan: (query) => timed(() => source.scan(query)),
+    };
+  }
+}
+
+function failedError(message: string, stack: string): BalsaError {
+  return new BalsaError('PROCEDURE_FAILED', message, {
+    outcome: 'not-applied',
+    details: { stack },
+  });
+}

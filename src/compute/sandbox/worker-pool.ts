@@ -1,0 +1,116 @@
+import type { Clock } from '../../base/clock.js';
+import { BalsaError } from '../../base/errors.js';
+import type { Execution, Executor, Mode, ProcedureCall, Source } from '../execution.js';
+import { SandboxWorker } from './sandbox-worker.js';
+
+export interface WorkerPoolOptions {
+  readonly clock: Clock;
+  /** Threads, each of which runs one call at a time. */
+  readonly workers: number;
+  /** Calls that wait for a thread. */
+  readonly callsWaitingMax: number;
+  /** The compiled `worker.js`; default: the one beside this file. */
+  readonly workerFile?: URL;
+}
+
+interface WaitingCall {
+  readonly call: ProcedureCall;
+  readonly mode: Mode;
+  readonly source: Source;
+  resolve(execution: Execution): void;
+}
+
+/** Threads that end one after the other before any of them could take a call: something is wrong with all. */
+const FAILED_STARTS_MAX = 3;
+
+/** Runs procedures in threads of their own, as many at one time as there are threads, in the order of the calls. */
+export class WorkerPool implements Executor {
+  readonly #options: Required<WorkerPoolOptions>;
+  readonly #workers = new Set<SandboxWorker>();
+  #waiting: WaitingCall[] = [];
+  #failedStarts = 0;
+  #isClosed = false;
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = { workerFile: new URL('./worker.js', import.meta.url), ...options };
+    for (let i = 0; i < options.workers; i += 1) this.#start();
+  }
+
+  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution> {
+    const { callsWaitingMax } = this.#options;
+    if (this.#isClosed) return failedWith(closedError());
+    if (this.#workers.size === 0) return failedWith(brokenError());
+    if (this.#waiting.length >= callsWaitingMax) return failedWith(fullError(callsWaitingMax));
+    return new Promise((resolve) => {
+      this.#waiting.push({ call, mode, source, resolve });
+      this.#serve();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#failWaiting(closedError());
+    await Promise.all([...this.#workers].map((worker) => worker.close(closedError())));
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #start(): void {
+    let hasStarted = false;
+    const worker: SandboxWorker = new SandboxWorker(this.#options.workerFile, this.#options.clock, {
+      ready: () => {
+        hasStarted = true;
+        this.#failedStarts = 0;
+        this.#serve();
+      },
+      end: () => {
+        this.#workers.delete(worker);
+        if (!hasStarted) this.#failedStarts += 1;
+        if (this.#isClosed) return;
+        if (this.#failedStarts < FAILED_STARTS_MAX) this.#start();
+        else if (this.#workers.size === 0) this.#failWaiting(brokenError());
+      },
+    });
+    this.#workers.add(worker);
+  }
+
+  #serve(): void {
+    for (const worker of this.#workers) {
+      if (!worker.isFree) continue;
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      const { call, mode, source, resolve } = next;
+      void worker.run(call, mode, source).then((execution) => {
+        resolve(execution);
+        this.#serve();
+      });
+    }
+  }
+
+  #failWaiting(error: BalsaError): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve } of waiting) resolve({ ok: false, error, logs: [] });
+  }
+}
+
+function failedWith(error: BalsaError): Promise<Execution> {
+  return Promise.resolve({ ok: false, error, logs: [] });
+}
+
+function closedError(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'the replica is stopping', { outcome: 'not-applied' });
+}
+
+function brokenError(): BalsaError {
+  return new BalsaError('PROCEDURE_FAILED', 'no thread for procedures can be started', {
+    outcome: 'not-applied',
+  });
+}
+
+function fullError(limit: number): BalsaError {
+  return new BalsaError('OVERLOADED', `${limit} calls wait already (callsWaitingMax)`, {
+    outcome: 'not-applied',
+    details: { retryAfterMs: 50 },
+  });
+}

@@ -1,0 +1,92 @@
+import { systemClock } from '../../src/base/clock.js';
+import {
+  CALL_LIMITS,
+  type CallLimits,
+  type Effects,
+  type Execution,
+  type Mode,
+  type Source,
+} from '../../src/compute/execution.js';
+import { Vm } from '../../src/compute/sandbox/vm.js';
+import { MemorySource } from './memory-source.js';
+
+/** A bundle with one procedure `p`; `body` is that of its handler `(ctx, args)`. */
+export function oneProcedure(body: string, mode: Mode = 'cp', before = ''): string {
+  return `${before}\nreturn { p: { mode: '${mode}', handler: (ctx, args) => {\n${body}\n} } };`;
+}
+
+/** A sandbox with some code, and calls of it. */
+export class Sandbox {
+  readonly vm: Vm;
+
+  private constructor(vm: Vm) {
+    this.vm = vm;
+  }
+
+  static async with(code: string, limits: Partial<CallLimits> = {}): Promise<Sandbox> {
+    const bundle = { hash: 'test', code };
+    return new Sandbox(await Vm.make(bundle, { ...CALL_LIMITS, ...limits }, systemClock));
+  }
+
+  call(
+    options: {
+      readonly name?: string;
+      readonly args?: unknown;
+      readonly mode?: Mode;
+      readonly source?: Source;
+      readonly limits?: Partial<CallLimits>;
+      readonly nowMs?: number;
+      readonly seed?: number;
+    } = {},
+  ): Execution {
+    const { name = 'p', args = null, mode = 'cp', source = new MemorySource() } = options;
+    return this.vm.run(
+      {
+        bundle: { hash: 'test', code: '' },
+        name,
+        args: JSON.stringify(args),
+        nowMs: options.nowMs ?? 1_700_000_000_000,
+        seed: options.seed ?? 1,
+        limits: { ...CALL_LIMITS, ...options.limits },
+      },
+      mode,
+      source,
+    );
+  }
+}
+
+/** The result of one call of a procedure with this body. */
+export async function resultOf(
+  body: string,
+  options: Parameters<Sandbox['call']>[0] = {},
+): Promise<unknown> {
+  return parsed((await Sandbox.with(oneProcedure(body, options.mode))).call(options));
+}
+
+export function parsed(execution: Execution): unknown {
+  if (!execution.ok) throw execution.error;
+  return JSON.parse(execution.result);
+}
+
+/** Its error code and, behind a space, its message. */
+export function failureOf(execution: Execution): string {
+  return execution.ok
+    ? `it gave ${execution.result}`
+    : `${execution.error.code} ${execution.error.message}`;
+}
+
+/** Effects with text for bytes. */
+export function effectsOf(execution: Execution): unknown {
+  if (!execution.ok) throw execution.error;
+  return shown(execution.effects);
+}
+
+function shown(effects: Effects): unknown {
+  const toText = (value: unknown): unknown => {
+    if (value instanceof Uint8Array) return Buffer.from(value).toString();
+    if (Array.isArray(value)) return value.map(toText);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, toText(field)]));
+  };
+  return toText(effects);
+}

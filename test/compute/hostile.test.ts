@@ -1,0 +1,318 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import {
+  CALL_LIMITS,
+  type CallLimits,
+  type Execution,
+  type Source,
+} from '../../src/compute/execution.js';
+import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
+import { failureOf, oneProcedure, parsed } from './calls.js';
+import { MemorySource } from './memory-source.js';
+
+/** Compiled by `npm run build`: a thread cannot load what the test runner only has in memory. */
+const WORKER_FILE = new URL('../../dist/compute/sandbox/worker.js', import.meta.url);
+const TIMEOUT_MS = 60_000;
+
+let pool: WorkerPool;
+
+beforeAll(() => {
+  pool = new WorkerPool({
+    clock: systemClock,
+    workers: 2,
+    callsWaitingMax: 100,
+    workerFile: WORKER_FILE,
+  });
+});
+afterAll(() => pool.close());
+
+let bundles = 0;
+
+function call(code: string, limits: Partial<CallLimits> = {}, source: Source = new MemorySource()) {
+  bundles += 1;
+  return callAgain(`hostile-${bundles}`, code, limits, source);
+}
+
+function callAgain(
+  hash: string,
+  code: string,
+  limits: Partial<CallLimits> = {},
+  source: Source = new MemorySource(),
+): Promise<Execution> {
+  return pool.run(
+    {
+      bundle: { hash, code },
+      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1 },
+      limits: { ...CALL_LIMITS, ...limits },
+    },
+    'cp',
+    source,
+  );
+}
+
+const GOOD = oneProcedure(`ctx.put('sum', ctx.get('a') + 1); return ctx.get('sum');`);
+
+const TOO_LONG = /^PROCEDURE_LIMIT .*computeMsMax/;
+/** Deeper than it can, again and again. */
+const TOO_DEEP = /^PROCEDURE_(FAILED|LIMIT)/;
+const TOO_MUCH = /^PROCEDURE_LIMIT .*memoryBytesMax|PROCEDURE_FAILED .*null .*out of memory/;
+
+/** What it does, the body of its handler, and what its caller is told. */
+const HOSTILE: readonly (readonly [name: string, body: string, told: RegExp])[] = [
+  ['an endless loop', `for (;;) {}`, TOO_LONG],
+  [
+    'an endless loop that catches everything',
+    `for (;;) { try { for (;;) {} } catch {} }`,
+    TOO_LONG,
+  ],
+  ['an endless loop in finally', `try { throw 1 } finally { for (;;) {} }`, TOO_LONG],
+  [
+    'an endless chain of promises',
+    `const next = () => Promise.resolve().then(next); return next();`,
+    TOO_LONG,
+  ],
+  [
+    'an endless chain behind its result',
+    `const next = () => Promise.resolve().then(next); next(); return 1;`,
+    TOO_LONG,
+  ],
+  [
+    'a promise that never settles',
+    `return new Promise(() => {});`,
+    /PROCEDURE_FAILED .*never comes/,
+  ],
+  ['arrays without end', `const all = []; for (;;) all.push(new Array(1000).fill(1));`, TOO_MUCH],
+  ['buffers without end', `const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));`, TOO_MUCH],
+  [
+    'strings without end',
+    `const all = []; for (let i = 0; ; i += 1) all.push(String(i).repeat(10000));`,
+    TOO_MUCH,
+  ],
+  ['a string that doubles', `let s = 'x'; for (;;) s += s;`, /^PROCEDURE_(FAILED|LIMIT)/],
+  ['a huge string at once', `return 'x'.repeat(2 ** 30 - 1);`, /^PROCEDURE_(FAILED|LIMIT)/],
+  [
+    'a map without end',
+    `const m = new Map(); for (let i = 0; ; i += 1) m.set(i, { i });`,
+    TOO_MUCH,
+  ],
+  ['a huge number', `return String(7n ** (7n ** 9n));`, /^PROCEDURE_(FAILED|LIMIT)/],
+  ['deep recursion', `const f = () => f() + 1; return f();`, /^PROCEDURE_FAILED .*stack overflow/],
+  [
+    'deep recursion that catches itself',
+    `const f = () => { try { return f(); } catch { return f(); } }; return f();`,
+    TOO_DEEP,
+  ],
+  [
+    'a deep result',
+    `let o = {}; for (let i = 0; i < 100000; i += 1) o = { o }; return o;`,
+    /^PROCEDURE_(FAILED|LIMIT)/,
+  ],
+  ['a catastrophic regular expression', `return /^(a+)+$/.test('a'.repeat(50) + 'b');`, TOO_LONG],
+  ['a huge result', `return 'x'.repeat(2_000_000);`, /^PROCEDURE_LIMIT .*resultBytesMax/],
+  [
+    'a result that holds itself',
+    `const o = {}; o.o = o; return o;`,
+    /^PROCEDURE_FAILED .*circular/i,
+  ],
+  ['a result with an endless getter', `return { get x() { for (;;) {} } };`, TOO_LONG],
+  [
+    'a proxy as result',
+    `return new Proxy({}, { ownKeys() { for (;;) {} }, get() { for (;;) {} } });`,
+    TOO_LONG,
+  ],
+  ['a thenable that never ends', `return { then() { for (;;) {} } };`, TOO_LONG],
+  [
+    'a getter as then',
+    `return { get then() { throw new Error('odd'); } };`,
+    /^PROCEDURE_FAILED .*odd/,
+  ],
+  ['toJSON without end', `return { toJSON() { for (;;) {} } };`, TOO_LONG],
+  ['throwing nothing', `throw undefined;`, /^PROCEDURE_FAILED .*undefined/],
+  ['throwing a getter', `throw { get message() { for (;;) {} } };`, TOO_LONG],
+  [
+    'throwing a proxy',
+    `throw new Proxy({}, { get() { throw new Error('odd'); } });`,
+    /cannot be shown/,
+  ],
+  ['throwing a symbol', `throw Symbol('odd');`, /^PROCEDURE_FAILED/],
+  [
+    'throwing what cannot be a string',
+    `throw { message: { toString() { throw 1; } } };`,
+    /^PROCEDURE_FAILED .*cannot be shown/,
+  ],
+  ['polluting a prototype', `Object.prototype.polluted = 1;`, /^PROCEDURE_FAILED .*TypeError/],
+  [
+    'replacing a function that all use',
+    `Array.prototype.push = () => 0;`,
+    /^PROCEDURE_FAILED .*TypeError/,
+  ],
+  [
+    'replacing a prototype',
+    `Object.setPrototypeOf(Array.prototype, { evil: 1 });`,
+    /^PROCEDURE_FAILED .*TypeError/,
+  ],
+  ['writing a global', `globalThis.evil = 1;`, /^PROCEDURE_FAILED .*TypeError/],
+  [
+    'replacing JSON',
+    `globalThis.JSON = { stringify: () => '1' };`,
+    /^PROCEDURE_FAILED .*TypeError/,
+  ],
+  ['replacing a function of ctx', `ctx.get = () => 1;`, /^PROCEDURE_FAILED .*TypeError/],
+  [
+    'reading without end',
+    `for (let i = 0; ; i += 1) ctx.get('k' + i);`,
+    /LIMIT .*(readsMax|computeMs)/,
+  ],
+  [
+    'reading without end, and catching it',
+    `for (let i = 0; i < 100; i += 1) { try { ctx.get('k' + i); } catch {} } return 1;`,
+    /LIMIT .*readsMax/,
+  ],
+  ['writing without end', `for (let i = 0; ; i += 1) ctx.put('k' + i, 1);`, /LIMIT .*writesMax/],
+  ['a huge write', `ctx.put('k', 'x'.repeat(5_000_000));`, /LIMIT .*writeBytesMax/],
+  ['a key that is no string', `ctx.get({ toString() { for (;;) {} } });`, TOO_LONG],
+  ['sorting with an endless comparison', `return [3, 2, 1].sort(() => { for (;;) {} });`, TOO_LONG],
+];
+
+const LIMITS: Partial<CallLimits> = {
+  readsMax: 50,
+  writesMax: 1000,
+  memoryBytesMax: 8 * 1024 * 1024,
+};
+
+describe('a hostile procedure', () => {
+  test.each(HOSTILE)(
+    '%s: its caller is told, and the next call is served',
+    { timeout: TIMEOUT_MS },
+    async (_name, body, told) => {
+      // Time enough to reach the other limits first.
+      const computeMsMax = told === TOO_LONG || told === TOO_DEEP ? 100 : 30_000;
+      const execution = await call(oneProcedure(body), { ...LIMITS, computeMsMax });
+      expect(failureOf(execution)).toMatch(told);
+      const source = new MemorySource({ a: 41 });
+      // As many as there are threads: the one that served it, too.
+      for (const next of await Promise.all([call(GOOD, {}, source), call(GOOD, {}, source)])) {
+        expect(parsed(next)).toBe(42);
+      }
+    },
+  );
+
+  test('does not hold up a call in another thread, nor the event loop', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const order: string[] = [];
+    let turns = 0;
+    const turning = setInterval(() => {
+      turns += 1;
+    }, 1);
+    const hostile = call(oneProcedure('for (;;) {}'), { computeMsMax: 1000 }).then(() =>
+      order.push('hostile'),
+    );
+    const source = new MemorySource({ a: 1 });
+    await call(GOOD, {}, source).then(() => order.push('good'));
+    await hostile;
+    clearInterval(turning);
+
+    expect(order).toEqual(['good', 'hostile']);
+    expect(turns).toBeGreaterThan(10);
+  });
+
+  test.each([
+    'process',
+    'require',
+    'globalThis.process',
+    'module',
+    'fetch',
+    'setTimeout',
+    'WebAssembly',
+    'SharedArrayBuffer',
+    'Atomics',
+    'WeakRef',
+    'FinalizationRegistry',
+    'console',
+    'performance',
+    'std',
+    'os',
+    'host',
+    'instantiate',
+  ])('finds no %s', { timeout: TIMEOUT_MS }, async (name) => {
+    expect(parsed(await call(oneProcedure(`return typeof ${name};`)))).toBe('undefined');
+  });
+
+  test('gets to nothing of this process through constructors', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const body = `
+        const found = [];
+        for (const f of [ctx.get, ctx.scan, Math.random, Date, (async () => {})]) {
+          const outer = f.constructor('return typeof process + typeof require + (this === undefined ? "" : typeof this.process)')();
+          found.push(typeof outer === 'string' ? outer : 'promise');
+        }
+        return found;`;
+    const found = parsed(await call(oneProcedure(body))) as string[];
+
+    for (const one of found)
+      expect(['undefinedundefined', 'undefinedundefinedundefined', 'promise']).toContain(one);
+  });
+
+  test('cannot tell how long it takes', { timeout: TIMEOUT_MS }, async () => {
+    const body = `
+      const from = Date.now(); for (let i = 0; i < 300000; i += 1);
+      return [Date.now() - from, new Date() - from, ctx.now - from];`;
+
+    expect(parsed(await call(oneProcedure(body), { computeMsMax: 5000 }))).toEqual([0, 0, 0]);
+  });
+});
+
+describe('nothing of a call is there in the next one', () => {
+  test.each([
+    ['a variable of its module', `seen.push(1); return seen.length;`],
+    ['a property of its function', `helper.n = (helper.n ?? 0) + 1; return helper.n;`],
+    ['a property of its class', `Thing.n = (Thing.n ?? 0) + 1; return Thing.n;`],
+    ['a global', `try { globalThis.n = 1; } catch {} return globalThis.n === undefined ? 1 : 2;`],
+    ['an undeclared variable', `try { n = 1; } catch {} return typeof n === 'undefined' ? 1 : 2;`],
+    [
+      'a variable of an indirect eval',
+      `try { (0, eval)('var n = 1'); } catch {} return typeof n === 'undefined' ? 1 : 2;`,
+    ],
+    [
+      'a property of what all share',
+      `try { Math.n = 1; } catch {} return Math.n === undefined ? 1 : 2;`,
+    ],
+    [
+      'a property of a template',
+      `const t = ((s) => s)\`x\`; try { t.n = 1; } catch {} return t.n === undefined ? 1 : 2;`,
+    ],
+  ])('%s', { timeout: TIMEOUT_MS }, async (name, body) => {
+    const before = 'let seen = []; function helper() {} class Thing {}';
+    const code = oneProcedure(body, 'cp', before);
+    const hash = `state-${name}`;
+    const results = [];
+    for (let i = 0; i < 4; i += 1) results.push(parsed(await callAgain(hash, code)));
+
+    expect(results).toEqual([1, 1, 1, 1]);
+  });
+
+  test('an own property may have the name of a frozen one', { timeout: TIMEOUT_MS }, async () => {
+    const body = `
+      const o = {}; o.toString = () => 'mine'; o.constructor = 1;
+      const e = new Error('a'); e.message = 'b'; e.name = 'C';
+      function F() {} F.prototype.toString = () => 'F';
+      return [String(o), o.constructor, String(e), String(new F()), Object.keys(o)];`;
+
+    expect(parsed(await call(oneProcedure(body)))).toEqual([
+      ...['mine', 1, 'C: b', 'F', ['toString', 'constructor']],
+    ]);
+  });
+
+  test('a ctx that was kept', { timeout: TIMEOUT_MS }, async () => {
+    // The only way to keep one is a job that is left; it ends with its call.
+    const body = `
+      Promise.resolve().then(() => Promise.resolve()).then(() => { ctx.put('late', 1); });
+      return 1;`;
+    const execution = await call(oneProcedure(body));
+
+    // What it does in its own call counts.
+    expect(execution.ok && execution.effects.writes).toHaveLength(1);
+  });
+});

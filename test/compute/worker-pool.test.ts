@@ -1,0 +1,182 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { type Clock, systemClock } from '../../src/base/clock.js';
+import { BalsaError } from '../../src/base/errors.js';
+import {
+  CALL_LIMITS,
+  type CallLimits,
+  type Execution,
+  type Source,
+} from '../../src/compute/execution.js';
+import { WorkerPool, type WorkerPoolOptions } from '../../src/compute/sandbox/worker-pool.js';
+import { failureOf, oneProcedure, parsed } from './calls.js';
+import { MemorySource } from './memory-source.js';
+
+const WORKER_FILE = new URL('../../dist/compute/sandbox/worker.js', import.meta.url);
+const TIMEOUT_MS = 60_000;
+
+const pools: WorkerPool[] = [];
+afterEach(() => Promise.all(pools.splice(0).map((pool) => pool.close())));
+
+function poolOf(options: Partial<WorkerPoolOptions> = {}): WorkerPool {
+  const pool = new WorkerPool({
+    clock: systemClock,
+    workers: 1,
+    callsWaitingMax: 100,
+    workerFile: WORKER_FILE,
+    ...options,
+  });
+  pools.push(pool);
+  return pool;
+}
+
+function run(
+  pool: WorkerPool,
+  body: string,
+  options: {
+    readonly source?: Source;
+    readonly limits?: Partial<CallLimits>;
+    readonly args?: unknown;
+  } = {},
+): Promise<Execution> {
+  const { source = new MemorySource(), limits = {}, args = null } = options;
+  return pool.run(
+    {
+      bundle: { hash: body, code: oneProcedure(body) },
+      ...{ name: 'p', args: JSON.stringify(args), nowMs: 0, seed: 1 },
+      limits: { ...CALL_LIMITS, computeMsMax: 30_000, ...limits },
+    },
+    'cp',
+    source,
+  );
+}
+
+/** Its timers fire when the test says so. */
+class HandClock implements Clock {
+  readonly timers = new Set<() => void>();
+  monotonicMs = () => 0;
+  wallMs = () => 0;
+  defer = (callback: () => void) => systemClock.defer(callback);
+
+  setTimer(_delayMs: number, callback: () => void) {
+    this.timers.add(callback);
+    return { cancel: () => void this.timers.delete(callback) };
+  }
+
+  fire(): void {
+    for (const callback of [...this.timers]) callback();
+  }
+}
+
+describe('the pool', { timeout: TIMEOUT_MS }, () => {
+  test('runs more calls than it has threads, each with its own arguments', async () => {
+    const pool = poolOf({ workers: 2 });
+    const all = Array.from({ length: 50 }, (_, i) => run(pool, 'return args * 2;', { args: i }));
+
+    expect((await Promise.all(all)).map(parsed)).toEqual(all.map((_, i) => i * 2));
+  });
+
+  test('runs them in their order', async () => {
+    const pool = poolOf();
+    const order: number[] = [];
+    await Promise.all(
+      [0, 1, 2, 3].map((i) =>
+        run(pool, i === 0 ? 'for (let i = 0; i < 1e6; i += 1);' : 'return 1;').then(() =>
+          order.push(i),
+        ),
+      ),
+    );
+
+    expect(order).toEqual([0, 1, 2, 3]);
+  });
+
+  test('refuses calls beyond its bound, and serves the others', async () => {
+    const pool = poolOf({ callsWaitingMax: 2 });
+    const all = await Promise.all([1, 2, 3, 4].map((args) => run(pool, 'return args;', { args })));
+
+    expect(all.map((one) => (one.ok ? one.result : one.error.code))).toEqual([
+      ...['1', '2', 'OVERLOADED', 'OVERLOADED'],
+    ]);
+    expect(all[3]).toMatchObject({ error: { retryable: true, outcome: 'not-applied' } });
+    expect(parsed(await run(pool, 'return 7;'))).toBe(7);
+  });
+
+  test('keeps more bundles than a thread does', async () => {
+    const pool = poolOf();
+    for (let round = 0; round < 2; round += 1) {
+      for (let i = 0; i < 12; i += 1) {
+        expect(parsed(await run(pool, `return ${i};`))).toBe(i);
+      }
+    }
+  });
+
+  test('brings values of any size from the store, and keys in any script', async () => {
+    const value = 'é'.repeat(700_000);
+    const source = new MemorySource({ ключ: value, ключ2: [1] });
+    const body = `
+      return (async () => {
+        const found = ctx.get('ключ');
+        return [found.length, found.endsWith('éé'), ctx.get('nothing'), (await ctx.scan({ prefix: 'ключ' })).map(({ key }) => key)];
+      })();`;
+
+    expect(parsed(await run(poolOf(), body, { source }))).toEqual([
+      ...[700_000, true, null, ['ключ', 'ключ2']],
+    ]);
+  });
+
+  test('tells the caller when the store cannot answer, whatever the procedure does', async () => {
+    const source: Source = {
+      get: () => {
+        throw new BalsaError('COMPACTED', 'revision 5 is no longer kept');
+      },
+      scan: () => ({ items: [], more: false }),
+    };
+    const body = `try { ctx.get('a'); } catch {} return 1;`;
+
+    expect(failureOf(await run(poolOf(), body, { source }))).toBe(
+      'COMPACTED revision 5 is no longer kept',
+    );
+  });
+
+  test('ends a thread whose interpreter does not notice the time, and goes on with another', async () => {
+    const clock = new HandClock();
+    const pool = poolOf({ clock });
+    let asked = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const memory = new MemorySource({ a: 1 });
+    const source: Source = {
+      get: (key) => {
+        asked();
+        return memory.get(key);
+      },
+      scan: (query) => memory.scan(query),
+    };
+    const endless = run(pool, `ctx.get('a'); for (;;) {}`, { source });
+    await isAsked;
+    clock.fire();
+
+    expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
+    expect(parsed(await run(pool, 'return 7;'))).toBe(7);
+    expect(clock.timers.size).toBe(0);
+  });
+
+  test('closes while a call runs and others wait: each is told', async () => {
+    const pool = poolOf();
+    const all = ['for (;;) {}', 'return 1;'].map((body) => run(pool, body));
+    await pool.close();
+
+    expect((await Promise.all(all)).map(failureOf)).toEqual([
+      'SHUTTING_DOWN the replica is stopping',
+      'SHUTTING_DOWN the replica is stopping',
+    ]);
+    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^SHUTTING_DOWN/);
+  });
+
+  test('gives up when no thread can be started', async () => {
+    const pool = poolOf({ workers: 2, workerFile: new URL('./nothing.js', import.meta.url) });
+
+    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^PROCEDURE_FAILED no thread/);
+    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^PROCEDURE_FAILED no thread/);
+  });
+});
