@@ -126,6 +126,12 @@ export interface Bundle {
 
 export type Mode = 'cp' | 'read' | 'ap';
 
+/** What a bundle says of one of its procedures. */
+export interface DeclaredProcedure {
+  readonly name: string;
+  readonly mode: string;
+}
+
 export interface ProcedureCall {
   readonly bundle: Bundle;
   readonly name: string;

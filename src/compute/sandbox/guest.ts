@@ -4,13 +4,14 @@
  * not of this process. `host` is the one thing that it knows of the outside.
  *
  * Nothing of a call outlives it: the globals are frozen, and the code of the procedures is instantiated anew for each
- * call. Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
+ * call, with a `globalThis` of its own (an object that inherits from the real one). Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
  * the usual ones among them are accessors that define the own property.
  */
 export const GUEST_CODE = `((host, instantiate) => {
 'use strict';
 const { parse, stringify } = JSON;
-const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+const { create, freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+const realGlobal = globalThis;
 const { ownKeys } = Reflect;
 const RealDate = Date;
 const RealPromise = Promise;
@@ -20,7 +21,6 @@ const { toString } = RealDate.prototype;
 
 let now = 0;
 let seed = 0;
-let serial = 0;
 
 const random = () => {
   // mulberry32
@@ -132,31 +132,28 @@ const jsonOf = (what, value) => {
   return json;
 };
 
-const contextOf = (id) => {
-  /** Whatever is left of an earlier call cannot speak for this one. */
-  const live = () => {
-    if (id !== serial) throw new Error('this call is over');
-  };
-  const valueOf = (json) => (json === undefined ? null : parse(json));
-  return freeze({
-    get now() { return now; },
-    random: () => { live(); return random(); },
-    get: (key) => { live(); return valueOf(host.get(textOf(key))); },
-    put: (key, value) => { live(); host.put(textOf(key), jsonOf('ctx.put of ' + textOf(key), value)); },
-    delete: (key) => { live(); host.delete(textOf(key)); },
-    add: (key, by) => { live(); host.update('add', textOf(key), by); },
-    max: (key, by) => { live(); host.update('max', textOf(key), by); },
-    setIfAbsent: (key, value) => { live(); host.setIfAbsent(textOf(key), jsonOf('ctx.setIfAbsent of ' + textOf(key), value)); },
-    emit: (name, payload = null) => { live(); host.emit(textOf(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
-    log: (...values) => { live(); host.log(values.map(shown).join(' ')); },
-    abort: (reason = 'aborted') => { live(); host.abort(textOf(reason)); },
-    scan: async ({ prefix, from, to, limit } = {}) => {
-      live();
-      const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
-      return pairs.map(([key, json]) => ({ key, value: parse(json) }));
-    },
-  });
-};
+const valueOf = (json) => (json === undefined ? null : parse(json));
+
+/** One for all calls: nothing of a call is left that could speak for a later one. */
+const ctx = freeze({
+  get now() { return now; },
+  random,
+  get: (key) => valueOf(host.get(textOf(key))),
+  put: (key, value) => { host.put(textOf(key), jsonOf('ctx.put of ' + textOf(key), value)); },
+  delete: (key) => { host.delete(textOf(key)); },
+  add: (key, by) => { host.update('add', textOf(key), by); },
+  max: (key, by) => { host.update('max', textOf(key), by); },
+  setIfAbsent: (key, value) => { host.setIfAbsent(textOf(key), jsonOf('ctx.setIfAbsent of ' + textOf(key), value)); },
+  emit: (name, payload = null) => { host.emit(textOf(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
+  log: (...values) => { host.log(values.map(shown).join(' ')); },
+  abort: (reason = 'aborted') => { host.abort(textOf(reason)); },
+  scan: async ({ prefix, from, to, limit } = {}) => {
+    const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
+    return pairs.map(([key, json]) => ({ key, value: parse(json) }));
+  },
+});
+// Its functions lead to a prototype of their own (async), as do those below.
+for (const key of ownKeys(ctx)) freeze(getOwnPropertyDescriptor(ctx, key).value);
 
 const validated = (definition, value) => {
   const schema = definition.args;
@@ -173,14 +170,18 @@ const validated = (definition, value) => {
   return outcome instanceof RealPromise ? call(then, outcome, settle) : settle(outcome);
 };
 
+const isProcedure = (value) => typeof value === 'object' && value !== null && typeof value.handler === 'function';
+
+/** Libraries that keep something in globalThis have one of their own in each call. */
+const definitions = () => instantiate(create(realGlobal));
+
 const run = (name, mode, args) => {
-  const definition = instantiate()[name];
-  if (typeof definition !== 'object' || definition === null || typeof definition.handler !== 'function') {
+  const definition = definitions()[name];
+  if (!isProcedure(definition)) {
     host.unknown(name);
     return undefined;
   }
   if (definition.mode !== mode) host.unexpected(textOf(definition.mode));
-  const ctx = contextOf(serial);
   const handle = (value) => definition.handler(ctx, value);
   const valid = validated(definition, args);
   return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
@@ -194,11 +195,20 @@ const failed = (thrown) => {
   host.failed(name, message, stack);
 };
 
+/** Tells the host what the code defines. */
+const list = () => {
+  try {
+    const found = Object.entries(definitions()).filter(([, value]) => isProcedure(value));
+    done(found.map(([name, { mode }]) => ({ name, mode: textOf(mode) })));
+  } catch (thrown) {
+    failed(thrown);
+  }
+};
+
 /** Begins a call. It has ended when the host was told done or failed, perhaps in a later job. */
-return (name, mode, args, nowMs, seedOfCall) => {
+const start = (name, mode, args, nowMs, seedOfCall) => {
   now = nowMs;
   seed = seedOfCall;
-  serial += 1;
   try {
     const outcome = run(name, mode, parse(args));
     if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
@@ -211,4 +221,6 @@ return (name, mode, args, nowMs, seedOfCall) => {
     failed(thrown);
   }
 };
+
+return { list, start };
 })`;

@@ -2,7 +2,15 @@ import type { QuickJSContext, QuickJSHandle, QuickJSRuntime } from 'quickjs-emsc
 import type { Clock } from '../../base/clock.js';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
 import { CallView, limitReached } from '../call-view.js';
-import type { Bundle, CallLimits, Execution, Mode, ProcedureCall, Source } from '../execution.js';
+import type {
+  Bundle,
+  CallLimits,
+  DeclaredProcedure,
+  Execution,
+  Mode,
+  ProcedureCall,
+  Source,
+} from '../execution.js';
 import { GUEST_CODE } from './guest.js';
 import { hostFunctions } from './host-functions.js';
 import { newQuickJs } from './quick-js.js';
@@ -12,6 +20,9 @@ const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 1000 };
 
 /** Jobs (continuations of promises) that run before it is seen whether there are more. */
 const JOBS_AT_ONCE = 1000;
+
+/** For code that only says what it defines. */
+const NOTHING: Source = { get: () => null, scan: () => ({ items: [], more: false }) };
 
 const NEVER = 'the procedure waits for something that never comes';
 const OUT_OF_MEMORY = /out of memory/;
@@ -40,8 +51,8 @@ export class Vm {
   readonly #clock: Clock;
   readonly #runtime: QuickJSRuntime;
   readonly #context: QuickJSContext;
-  /** The guest's function that begins a call. */
-  #begin: QuickJSHandle | null = null;
+  /** What the guest's code offers; `null`: the code of the bundle cannot be loaded. */
+  #guest: { readonly start: QuickJSHandle; readonly list: QuickJSHandle } | null = null;
   /** Why the code cannot be loaded. */
   #loadError = 'the code is not there';
   #view: CallView | null = null;
@@ -81,14 +92,23 @@ export class Vm {
       return { ok: false, error: limitReached('argsBytesMax', limits.argsBytesMax), logs: [] };
     }
     this.#view = view;
-    this.#ending = null;
-    this.#startClock(limits);
     try {
-      const ending = this.#call([name, mode, args], [nowMs, seed]);
+      const ending = this.#call('start', limits, [name, mode, args, nowMs, seed]);
       return this.#outcome(ending, view, limits);
     } finally {
       this.#view = null;
     }
+  }
+
+  /**
+   * What procedures the code defines.
+   * @throws BalsaError `PROCEDURE_FAILED`, `PROCEDURE_LIMIT` when it cannot be loaded
+   */
+  list(limits: CallLimits): readonly DeclaredProcedure[] {
+    const view = new CallView(NOTHING, limits, false);
+    const listed = this.#outcome(this.#call('list', limits, []), view, limits);
+    if (!listed.ok) throw listed.error;
+    return JSON.parse(listed.result) as readonly DeclaredProcedure[];
   }
 
   // -------------------------------------------------------------------------------------------
@@ -96,31 +116,41 @@ export class Vm {
   #load({ code }: Bundle): void {
     this.#startClock(LOADING);
     const context = this.#context;
-    const made = context.evalCode(`(function () { 'use strict';\n${code}\n})`, 'procedures.js');
+    const made = context.evalCode(
+      `(function (globalThis) { 'use strict';\n${code}\n})`,
+      'procedures.js',
+    );
     if (made.error !== undefined) {
       this.#loadError = this.#messageOf(made.error);
       return;
     }
-    const guest = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
+    const guestCode = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
     const host = hostFunctions(context, {
       view: () => this.#liveView(),
       end: (ending) => this.#end(ending),
     });
-    this.#begin = context.unwrapResult(
-      context.callFunction(guest, context.undefined, host, made.value),
+    const guest = context.unwrapResult(
+      context.callFunction(guestCode, context.undefined, host, made.value),
     );
-    for (const handle of [guest, host, made.value]) handle.dispose();
+    const [start, list] = [context.getProp(guest, 'start'), context.getProp(guest, 'list')];
+    this.#guest = { start, list };
+    for (const handle of [guestCode, host, guest, made.value]) handle.dispose();
   }
 
-  #call(texts: readonly string[], numbers: readonly number[]): Ending {
+  #call(
+    what: 'start' | 'list',
+    limits: Pick<CallLimits, 'computeMsMax'>,
+    values: readonly (string | number)[],
+  ): Ending {
     const context = this.#context;
-    if (this.#begin === null) return { type: 'broke', message: this.#loadError };
-    const args = [
-      ...texts.map((text) => context.newString(text)),
-      ...numbers.map((number) => context.newNumber(number)),
-    ];
+    if (this.#guest === null) return { type: 'broke', message: this.#loadError };
+    this.#ending = null;
+    this.#startClock(limits);
+    const args = values.map((value) =>
+      typeof value === 'string' ? context.newString(value) : context.newNumber(value),
+    );
     try {
-      const begun = context.callFunction(this.#begin, context.undefined, ...args);
+      const begun = context.callFunction(this.#guest[what], context.undefined, ...args);
       if (begun.error !== undefined) return this.#broken(begun.error);
       begun.value.dispose();
       // What it has left to do belongs to it, also behind its end.

@@ -1,0 +1,132 @@
+/**
+ * For the authors of stored procedures: `import { procedure, read } from 'balsa/procedures'`. It runs in the sandbox, beside
+ * their code, and imports nothing.
+ */
+
+/** What goes in and out of a procedure, and into keys: what JSON can say. */
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [field: string]: Json | undefined };
+
+/** A validator of any library that speaks Standard Schema (https://standardschema.dev): zod, valibot, arktype. */
+export interface Schema<Input = unknown, Output = Input> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => Validated<Output> | Promise<Validated<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+type Validated<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] };
+
+interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+type InputOf<S extends Schema> = NonNullable<S['~standard']['types']>['input'];
+type OutputOf<S extends Schema> = NonNullable<S['~standard']['types']>['output'];
+
+/** Which keys {@link ReadContext.scan} gives: all when neither prefix nor from nor to is there. */
+export interface ScanOptions {
+  readonly prefix?: string | undefined;
+  readonly from?: string | undefined;
+  /** The first key that is not in it any more. */
+  readonly to?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
+export interface ScannedItem {
+  readonly key: string;
+  readonly value: Json;
+}
+
+/** What a procedure that was declared with {@link read} may do. */
+export interface ReadContext {
+  /** When the call began, in milliseconds since 1970; `Date` says the same. It stands still. */
+  readonly now: number;
+  /** From 0, below 1; as `Math.random`. */
+  random(): number;
+  /** What `key` holds, as of the one revision that the whole call reads at; `null`: nothing. */
+  get<Value extends Json = Json>(key: string): Value | null;
+  /** Keys in order, with the own writes among them. */
+  scan(options?: ScanOptions): Promise<ScannedItem[]>;
+  /** A line for `balsa proc logs`. */
+  log(...values: unknown[]): void;
+  /** Ends the call: its caller is told `PROCEDURE_ABORTED` with the reason, and nothing is written. */
+  abort(reason?: string): never;
+}
+
+/** What a procedure that was declared with {@link procedure} may do. Nothing is written before it has ended. */
+export interface CpContext extends ReadContext {
+  put(key: string, value: Json): void;
+  delete(key: string): void;
+  /** Adds to the number that `key` holds by then, 0 if nothing: it is not read, so that calls that add do not conflict. */
+  add(key: string, by: number): void;
+  /** As {@link CpContext.add}: the larger one of what is there by then and `by`. */
+  max(key: string, by: number): void;
+  /** Writes if there is nothing by then; it is not read. */
+  setIfAbsent(key: string, value: Json): void;
+  /** An event that comes into being with the writes. */
+  emit(name: string, payload?: Json): void;
+}
+
+/** A procedure as it is exported, deployed, and called. */
+export interface Procedure<Args, Result, Mode extends 'cp' | 'read'> {
+  readonly mode: Mode;
+  readonly args: Schema | null;
+  readonly handler: (ctx: never, args: never) => unknown;
+  /** Of types alone; never there. */
+  readonly types?: { readonly args: Args; readonly result: Result };
+}
+
+type Handler<Context, Args, Result> = (ctx: Context, args: Args) => Result | Promise<Result>;
+
+interface WithSchema<Context, S extends Schema, Result> {
+  /** Checks the arguments before the handler has them. */
+  readonly args: S;
+  readonly handler: Handler<Context, OutputOf<S>, Result>;
+}
+
+interface WithoutSchema<Context, Args, Result> {
+  readonly args?: undefined;
+  readonly handler: Handler<Context, Args, Result>;
+}
+
+/**
+ * A strictly serializable transaction: it sees one revision and its own writes, and they come into being together or not at
+ * all.
+ */
+export function procedure<S extends Schema, Result>(
+  definition: WithSchema<CpContext, S, Result>,
+): Procedure<InputOf<S>, Result, 'cp'>;
+export function procedure<Args = void, Result = unknown>(
+  definition: WithoutSchema<CpContext, Args, Result>,
+): Procedure<Args, Result, 'cp'>;
+export function procedure(
+  definition: WithSchema<CpContext, Schema, unknown> | WithoutSchema<CpContext, unknown, unknown>,
+): Procedure<unknown, unknown, 'cp'> {
+  return { mode: 'cp', args: definition.args ?? null, handler: definition.handler };
+}
+
+/** Reads only, at one revision, at any replica. */
+export function read<S extends Schema, Result>(
+  definition: WithSchema<ReadContext, S, Result>,
+): Procedure<InputOf<S>, Result, 'read'>;
+export function read<Args = void, Result = unknown>(
+  definition: WithoutSchema<ReadContext, Args, Result>,
+): Procedure<Args, Result, 'read'>;
+export function read(
+  definition:
+    | WithSchema<ReadContext, Schema, unknown>
+    | WithoutSchema<ReadContext, unknown, unknown>,
+): Procedure<unknown, unknown, 'read'> {
+  return { mode: 'read', args: definition.args ?? null, handler: definition.handler };
+}

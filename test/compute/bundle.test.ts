@@ -1,0 +1,167 @@
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import { bundleProcedures } from '../../src/compute/bundle.js';
+import { CALL_LIMITS, type Execution, type Mode } from '../../src/compute/execution.js';
+import { Vm } from '../../src/compute/sandbox/vm.js';
+import { effectsOf, failureOf, parsed } from './calls.js';
+import { MemorySource } from './memory-source.js';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+const BANK = `
+import { procedure, read } from 'balsa/procedures';
+import * as z from 'zod';
+import { accountKey } from './keys.js';
+
+export const transfer = procedure({
+  args: z.object({ from: z.string(), to: z.string(), amount: z.number().int().positive() }),
+  handler: (ctx, { from, to, amount }) => {
+    const left = (ctx.get<number>(accountKey(from)) ?? 0) - amount;
+    if (left < 0) ctx.abort(\`\${from} has not enough\`);
+    ctx.put(accountKey(from), left);
+    ctx.put(accountKey(to), (ctx.get<number>(accountKey(to)) ?? 0) + amount);
+    return { left };
+  },
+});
+
+export const total = read({
+  handler: async (ctx) => {
+    const accounts = await ctx.scan({ prefix: accountKey('') });
+    return accounts.reduce((sum, { value }) => sum + Number(value), 0);
+  },
+});
+
+export const NOT_A_PROCEDURE = 7;
+`;
+const KEYS = "export const accountKey = (name: string): string => 'account/' + name;\n";
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A project of a user, with the packages of this one. */
+function project(files: Record<string, string>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'balsa-bundle-'));
+  folders.push(folder);
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return folder;
+}
+
+const bundle = (text: string, more: Record<string, string> = {}) =>
+  bundleProcedures(join(project({ 'procedures.ts': text, ...more }), 'procedures.ts'));
+
+const refusalOf = (text: string): Promise<string> =>
+  bundle(text).then(
+    () => 'it was bundled',
+    (error: Error & { code?: string }) => `${error.code} ${error.message}`,
+  );
+
+describe('a bundle', () => {
+  let vm: Vm;
+
+  beforeAll(async () => {
+    vm = await Vm.make(await bundle(BANK, { 'keys.ts': KEYS }), CALL_LIMITS, systemClock);
+  });
+
+  function call(
+    name: string,
+    args: unknown,
+    mode: Mode,
+    values: Record<string, number>,
+  ): Execution {
+    const facts = { name, args: JSON.stringify(args), nowMs: 0, seed: 1 };
+    const limits = { ...CALL_LIMITS, computeMsMax: 30_000 };
+    const code = { hash: '', code: '' };
+    return vm.run({ bundle: code, ...facts, limits }, mode, new MemorySource(values));
+  }
+
+  const ACCOUNTS = { 'account/a': 10, 'account/b': 5, other: 1 };
+
+  test('has what a module exports, with what it imports', async () => {
+    const { procedures, hash } = await bundle(BANK, { 'keys.ts': KEYS });
+
+    expect(procedures).toEqual([
+      { name: 'total', mode: 'read' },
+      { name: 'transfer', mode: 'cp' },
+    ]);
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  test('runs in the sandbox, with a validator of a library', () => {
+    const execution = call('transfer', { from: 'a', to: 'b', amount: 3 }, 'cp', ACCOUNTS);
+
+    expect(parsed(execution)).toEqual({ left: 7 });
+    expect(effectsOf(execution)).toMatchObject({
+      writes: [
+        { key: 'account/a', value: '7' },
+        { key: 'account/b', value: '8' },
+      ],
+    });
+    expect(parsed(call('total', null, 'read', ACCOUNTS))).toBe(15);
+  });
+
+  test('refuses arguments that its schema does not allow', () => {
+    const args = { from: 'a', to: 'b', amount: -1 };
+
+    expect(failureOf(call('transfer', args, 'cp', ACCOUNTS))).toMatch(
+      /^INVALID_ARGUMENT arguments: amount: .*>0/,
+    );
+  });
+
+  test('aborts', () => {
+    const args = { from: 'a', to: 'b', amount: 11 };
+
+    expect(failureOf(call('transfer', args, 'cp', ACCOUNTS))).toBe(
+      'PROCEDURE_ABORTED a has not enough',
+    );
+  });
+
+  test('is the same one wherever the sources lie, and another one when they change', async () => {
+    const first = project({ 'procedures.ts': BANK, 'keys.ts': KEYS });
+    const second = project({});
+    cpSync(join(first, 'procedures.ts'), join(second, 'procedures.ts'));
+    cpSync(join(first, 'keys.ts'), join(second, 'keys.ts'));
+    const hashes = [];
+    for (const folder of [first, second]) {
+      hashes.push((await bundleProcedures(join(folder, 'procedures.ts'))).hash);
+    }
+    const changed = await bundle(BANK.replace('left < 0', 'left <= 0'), { 'keys.ts': KEYS });
+
+    expect(hashes[1]).toBe(hashes[0]);
+    expect(changed.hash).not.toBe(hashes[0]);
+  });
+});
+
+describe('what cannot be bundled is refused', () => {
+  test.each([
+    ['export const = 1;', /^FILE_INVALID procedures\.ts:1:14: /],
+    [`import { readFileSync } from 'node:fs'; export default readFileSync;`, /nothing of Node\.js/],
+    [`import x from './nowhere.js'; export default x;`, /^FILE_INVALID .*nowhere/],
+    ['export const x = 1;', /exports no procedure/],
+    ['throw new Error("at once");', /^FILE_INVALID .*at once/],
+    ['for (;;) {}', /^FILE_INVALID .*computeMsMax/],
+    [`export const p = { mode: 'xp', handler() {} };`, /p is declared as xp; known are cp, read/],
+  ])('%s', { timeout: 60_000 }, async (text, message) => {
+    expect(await refusalOf(text)).toMatch(message);
+  });
+
+  test('a file that is not there', async () => {
+    await expect(bundleProcedures('/nowhere/procedures.ts')).rejects.toMatchObject({
+      code: 'FILE_INVALID',
+    });
+  });
+
+  test('too much code', async () => {
+    const text = `import { procedure } from 'balsa/procedures'; export const p = procedure({ handler: () => '${'x'.repeat(1024 * 1024)}' });`;
+
+    await expect(bundle(text)).rejects.toMatchObject({
+      code: 'PROCEDURE_LIMIT',
+      details: { limit: 'bundleBytesMax' },
+    });
+  });
+});
