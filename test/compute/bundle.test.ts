@@ -11,6 +11,9 @@ import { MemorySource } from './memory-source.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
+/** Far beyond what it takes. */
+const TIMEOUT_MS = 60_000;
+
 const BANK = `
 import { procedure, read } from 'balsa/procedures';
 import * as z from 'zod';
@@ -66,7 +69,7 @@ describe('a bundle', () => {
 
   beforeAll(async () => {
     vm = await Vm.make(await bundle(BANK, { 'keys.ts': KEYS }), CALL_LIMITS, systemClock);
-  });
+  }, TIMEOUT_MS);
 
   function call(
     name: string,
@@ -146,7 +149,7 @@ describe('what cannot be bundled is refused', () => {
     ['throw new Error("at once");', /^FILE_INVALID .*at once/],
     ['for (;;) {}', /^FILE_INVALID .*computeMsMax/],
     [`export const p = { mode: 'xp', handler() {} };`, /p is declared as xp; known are cp, read/],
-  ])('%s', { timeout: 60_000 }, async (text, message) => {
+  ])('%s', { timeout: TIMEOUT_MS }, async (text, message) => {
     expect(await refusalOf(text)).toMatch(message);
   });
 

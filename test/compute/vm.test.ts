@@ -150,6 +150,40 @@ describe('a call', () => {
   });
 });
 
+describe('code that takes long to instantiate', () => {
+  // Its memory is put back behind each call, where other code is instantiated anew.
+  const SLOW = 'const table = Array.from({ length: 50_000 }, (_, i) => ({ i })); let calls = 0;';
+
+  test.each([
+    ['a result', `calls += 1; table.push(1); return [calls, table.length];`, '[1,50001]'],
+    [
+      'an error',
+      `calls += 1; table.length = 0; throw new Error('call ' + calls);`,
+      'PROCEDURE_FAILED the procedure threw call 1',
+    ],
+    [
+      'more memory than it began with',
+      `calls += 1; const all = []; for (let i = 0; i < 20; i += 1) all.push(new Uint8Array(1 << 20)); return [calls, all.length];`,
+      '[1,20]',
+    ],
+    [
+      'an asynchronous end',
+      `calls += 1; return (async () => { await null; calls += 1; return calls; })();`,
+      '2',
+    ],
+    ['a read', `calls += 1; return [ctx.get('a'), calls];`, '[7,1]'],
+  ])('starts from the same state after %s', async (_name, body, told) => {
+    const sandbox = await Sandbox.with(oneProcedure(body, 'cp', SLOW));
+    const source = new MemorySource({ a: 7 });
+
+    for (let i = 0; i < 5; i += 1) {
+      const execution = sandbox.call({ source, limits: { computeMsMax: 30_000 } });
+      expect(execution.ok ? execution.result : failureOf(execution)).toBe(told);
+    }
+    expect(sandbox.vm.isSpent).toBe(false);
+  });
+});
+
 describe('a scan', () => {
   const STORED = { a: 1, b1: 2, b2: 3, b3: 4, c: 5 };
 

@@ -4,7 +4,8 @@
  * not of this process. `host` is the one thing that it knows of the outside.
  *
  * Nothing of a call outlives it: the globals are frozen, and the code of the procedures is instantiated anew for each
- * call, with a `globalThis` of its own (an object that inherits from the real one). Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
+ * call, with a `globalThis` of its own (an object that inherits from the real one); or once, if that takes long, and then
+ * all memory is put back behind each call. Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
  * the usual ones among them are accessors that define the own property.
  */
 export const GUEST_CODE = `((host, instantiate) => {
@@ -173,7 +174,22 @@ const validated = (definition, value) => {
 const isProcedure = (value) => typeof value === 'object' && value !== null && typeof value.handler === 'function';
 
 /** Libraries that keep something in globalThis have one of their own in each call. */
-const definitions = () => instantiate(create(realGlobal));
+const definitions = () => prepared ?? instantiate(create(realGlobal));
+
+let prepared = null;
+const prepare = () => {
+  try {
+    prepared = null;
+    prepared = definitions();
+    done(null);
+  } catch (thrown) {
+    failed(thrown);
+  }
+};
+const forget = () => {
+  prepared = null;
+  done(null);
+};
 
 const run = (name, mode, args) => {
   const definition = definitions()[name];
@@ -222,5 +238,5 @@ const start = (name, mode, args, nowMs, seedOfCall) => {
   }
 };
 
-return { list, start };
+return { list, start, prepare, forget };
 })`;

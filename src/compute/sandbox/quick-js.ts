@@ -7,6 +7,7 @@ import {
   type QuickJSSyncVariant,
   type QuickJSWASMModule,
 } from 'quickjs-emscripten-core';
+import type { GrowingMemory } from './memory-image.js';
 
 /** Pages of 64 KiB that an interpreter begins with; its own code and stack are in there. */
 const PAGES_MIN = 256;
@@ -26,16 +27,20 @@ let compiling: Promise<never> | null = null;
  * An interpreter with a memory of its own, that cannot grow beyond `memoryBytesMax` and what it needs itself. (The limit
  * that the interpreter knows does not count the contents of an `ArrayBuffer`.) Its memory goes when it does.
  */
-export async function newQuickJs(memoryBytesMax: number): Promise<QuickJSWASMModule> {
+export async function newQuickJs(
+  memoryBytesMax: number,
+): Promise<{ readonly quickJs: QuickJSWASMModule; readonly memory: GrowingMemory }> {
   compiling ??= readWasm().then((bytes) => compile(bytes));
   const maximum = PAGES_MIN + Math.ceil(memoryBytesMax / PAGE_BYTES);
-  return newQuickJSWASMModuleFromVariant(
+  const memory = new Memory({ initial: PAGES_MIN, maximum });
+  const quickJs = await newQuickJSWASMModuleFromVariant(
     // Its types speak of the CommonJS form of the package.
     newVariant(variant as unknown as QuickJSSyncVariant, {
       wasmModule: await compiling,
-      wasmMemory: new Memory({ initial: PAGES_MIN, maximum }),
+      wasmMemory: memory,
     }),
   );
+  return { quickJs, memory };
 }
 
 function readWasm(): Promise<Uint8Array> {
