@@ -12,6 +12,9 @@ export const BUNDLE_BYTES_MAX = 1024 * 1024;
 
 const MODES: ReadonlySet<string> = new Set<Mode>(['cp', 'read']);
 
+/** The bundler gives modules of the older kind the name of the file in which they were found. */
+const MODULE_PATH = /__commonJS\(\{"[^"]*"\(/g;
+
 /** Messages of the bundler that are shown. */
 const SHOWN_MAX = 5;
 
@@ -59,7 +62,8 @@ async function compile(file: string): Promise<string> {
       logLevel: 'silent',
       plugins: [authoring],
     });
-    return `${outputFiles[0]?.text ?? ''}return procedures;`;
+    const code = (outputFiles[0]?.text ?? '').replaceAll(MODULE_PATH, '__commonJS({"module"(');
+    return `${code}return procedures;`;
   } catch (cause) {
     const { errors } = cause as Partial<BuildFailure>;
     if (errors === undefined) throw cause;

@@ -1,5 +1,6 @@
 import { compareBytes } from '../base/bytes.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
 import type {
   CallLimits,
   Effects,
@@ -9,6 +10,8 @@ import type {
   KeyUpdate,
   KeyWrite,
   RangeRead,
+  ScanAnswer,
+  ScanQuery,
   Source,
   StoredKey,
 } from './execution.js';
@@ -23,8 +26,16 @@ export interface ScanOptions {
   readonly limit: number;
 }
 
-/** Keys that a scan asks the store for at a time. */
+/** What a scan asks the store for at a time: the replica does nothing else meanwhile. */
 const SCAN_KEYS = 500;
+const SCAN_BYTES = 128 * 1024;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** In them there is a character that is half of one, and stands for no bytes. */
+const HALF_CHARACTER = /\p{Surrogate}/u;
+/** Refuses what is not UTF-8. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The store as one call sees it: as of one revision, with its own writes over it. It keeps what was read,
@@ -35,13 +46,14 @@ export class CallView {
   readonly #source: Source;
   readonly #limits: CallLimits;
   readonly #isWriter: boolean;
-  readonly #reads = new Map<string, StoredKey | null>();
+  readonly #reads = new Map<string, KeyRead & { readonly value: Found }>();
   readonly #ranges: RangeRead[] = [];
   readonly #writes = new Map<string, KeyWrite>();
   readonly #updates: (KeyUpdate | KeyDefault)[] = [];
   readonly #events: EmittedEvent[] = [];
   readonly #logs: string[] = [];
   #readCount = 0;
+  #readBytes = 0;
   #writeCount = 0;
   #writeBytes = 0;
   #failure: BalsaError | null = null;
@@ -65,16 +77,19 @@ export class CallView {
   /** @throws BalsaError `PROCEDURE_LIMIT`, `KEY_EMPTY` */
   get(key: string): Found {
     const written = this.#writes.get(key);
-    if (written !== undefined) return written.value === null ? null : toText(written.value);
+    if (written !== undefined)
+      return written.value === null ? null : this.#text(key, written.value);
     this.#refuseUpdated(key);
-    let found = this.#reads.get(key);
-    if (found === undefined) {
-      this.#countReads(1);
+    let read = this.#reads.get(key);
+    if (read === undefined) {
       const bytes = keyBytes(key);
-      found = this.#ask(() => this.#source.get(bytes));
-      this.#reads.set(key, found);
+      const found = this.#ask(() => this.#source.get(bytes));
+      this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
+      const value = found === null ? null : this.#text(key, found.value);
+      read = { key: bytes, modRevision: found?.modRevision ?? 0, value };
+      this.#reads.set(key, read);
     }
-    return found === null ? null : toText(found.value);
+    return read.value;
   }
 
   /** @throws BalsaError `PROCEDURE_LIMIT`, `PROCEDURE_READ_ONLY`, `KEY_EMPTY` */
@@ -128,22 +143,27 @@ export class CallView {
     if (limit === 0 || (to !== null && compareBytes(from, to) >= 0)) return taken;
     this.#refuseUpdatedIn(from, to);
     const own = this.#writesBetween(from, to);
-    const range = new RangeReader((query) => this.#ask(() => this.#source.scan(query)), from, to);
+    const range = new RangeReader((query) => this.#scan(query), from, to);
     let next = 0;
     let last: Uint8Array | null = null;
+    let isWhole = false;
     while (taken.length < limit) {
-      const stored = range.peek((keys) => this.#countReads(keys));
+      // Each own write may take the place of a stored key.
+      const stored = range.peek(limit - taken.length + own.length - next);
       const write = own[next];
-      if (stored === null && write === undefined) break;
+      if (stored === null && write === undefined) {
+        isWhole = true;
+        break;
+      }
       const order = orderOf(stored, write);
       if (order <= 0) range.take();
       if (order >= 0) next += 1;
       // The own write is in the place of what is stored.
       const { key, value } = (order < 0 ? stored : write) as KeyWrite;
-      if (value !== null) taken.push([toText(key), toText(value)]);
+      if (value !== null) taken.push(this.#textsOf(key, value));
       last = key;
     }
-    this.#ranges.push(range.readThrough(last));
+    this.#ranges.push(range.readThrough(isWhole ? null : last));
     return taken;
   }
 
@@ -154,12 +174,8 @@ export class CallView {
   }
 
   effects(): Effects {
-    const reads: KeyRead[] = [];
-    for (const [key, found] of this.#reads) {
-      reads.push({ key: Buffer.from(key), modRevision: found?.modRevision ?? 0 });
-    }
     return {
-      reads,
+      reads: [...this.#reads.values()].map(({ key, modRevision }) => ({ key, modRevision })),
       ranges: this.#ranges,
       writes: [...this.#writes.values()],
       updates: this.#updates,
@@ -193,7 +209,7 @@ export class CallView {
 
   #refuseUpdatedIn(from: Uint8Array, to: Uint8Array | null): void {
     const update = this.#updates.find(({ key }) => isBetween(key, from, to));
-    if (update !== undefined) throw updated(toText(update.key));
+    if (update !== undefined) throw updated(Buffer.from(update.key).toString());
   }
 
   #writesBetween(from: Uint8Array, to: Uint8Array | null): KeyWrite[] {
@@ -210,11 +226,43 @@ export class CallView {
     }
   }
 
-  #countReads(keys: number): void {
-    this.#readCount += keys;
-    if (this.#readCount > this.#limits.readsMax) {
-      throw this.fail(limitReached('readsMax', this.#limits.readsMax));
+  #scan(query: ScanQuery): ScanAnswer {
+    const answer = this.#ask(() => this.#source.scan(query));
+    this.#countReads(
+      answer.items.length === 0 ? [{ key: query.from, value: NO_BYTES }] : answer.items,
+    );
+    return answer;
+  }
+
+  #countReads(items: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]): void {
+    const { readsMax, readBytesMax } = this.#limits;
+    this.#readCount += items.length;
+    for (const { key, value } of items) this.#readBytes += key.byteLength + value.byteLength;
+    if (this.#readCount > readsMax) throw this.fail(limitReached('readsMax', readsMax));
+    if (this.#readBytes > readBytesMax) throw this.fail(limitReached('readBytesMax', readBytesMax));
+  }
+
+  #textsOf(key: Uint8Array, value: Uint8Array): readonly [key: string, value: string] {
+    const text = this.#text(Buffer.from(key).toString(), key);
+    return [text, this.#text(text, value)];
+  }
+
+  /** Text has no byte 0 here: the sandbox would take it for the end. */
+  #text(key: string, bytes: Uint8Array): string {
+    try {
+      if (!bytes.includes(0)) return utf8.decode(bytes);
+    } catch {
+      // Said below.
     }
+    throw this.fail(
+      new BalsaError(
+        'VALUE_NOT_DECODABLE',
+        `${JSON.stringify(key)} or its value is not UTF-8 text`,
+        {
+          outcome: 'not-applied',
+        },
+      ),
+    );
   }
 
   #countWrite(bytes: number): void {
@@ -239,10 +287,10 @@ class RangeReader {
   readonly #to: Uint8Array | null;
   #page: readonly StoredKey[] = [];
   #at = 0;
+  /** `null`: the end was reached. */
   #nextFrom: Uint8Array | null;
   #keys = 0;
   #modRevisionMax = 0;
-  #isAtEnd = false;
 
   constructor(scan: Source['scan'], from: Uint8Array, to: Uint8Array | null) {
     this.#scan = scan;
@@ -251,21 +299,21 @@ class RangeReader {
     this.#nextFrom = from;
   }
 
-  peek(onRead: (keys: number) => void): StoredKey | null {
-    const here = this.#page[this.#at];
-    if (here !== undefined) return here;
-    if (this.#nextFrom === null) {
-      this.#isAtEnd = true;
-      return null;
+  /** @param keysMax more than this will not be needed */
+  peek(keysMax: number): StoredKey | null {
+    while (this.#at >= this.#page.length && this.#nextFrom !== null) {
+      const { items, more } = this.#scan({
+        from: this.#nextFrom,
+        to: this.#to,
+        keysMax: Math.min(keysMax, SCAN_KEYS),
+        bytesMax: SCAN_BYTES,
+      });
+      this.#page = items;
+      this.#at = 0;
+      const last = items.at(-1);
+      this.#nextFrom = more && last !== undefined ? behind(last.key) : null;
     }
-    const query = { from: this.#nextFrom, to: this.#to, keysMax: SCAN_KEYS };
-    const { items, more } = this.#scan(query);
-    onRead(Math.max(items.length, 1));
-    this.#page = items;
-    this.#at = 0;
-    const last = items.at(-1);
-    this.#nextFrom = more && last !== undefined ? behind(last.key) : null;
-    return this.peek(onRead);
+    return this.#page[this.#at] ?? null;
   }
 
   take(): void {
@@ -276,9 +324,9 @@ class RangeReader {
     this.#modRevisionMax = Math.max(this.#modRevisionMax, stored.modRevision);
   }
 
-  /** What was read, up to `key`: what lies behind does not matter to the call. */
+  /** What was read, up to `key` (`null`: all): what lies behind does not matter to the call. */
   readThrough(key: Uint8Array | null): RangeRead {
-    const to = this.#isAtEnd ? this.#to : key === null ? this.#from : behind(key);
+    const to = key === null ? this.#to : behind(key);
     return { from: this.#from, to, keys: this.#keys, modRevisionMax: this.#modRevisionMax };
   }
 }
@@ -301,13 +349,23 @@ function behind(key: Uint8Array): Uint8Array {
   return Buffer.concat([key, Buffer.alloc(1)]);
 }
 
+/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `INVALID_ARGUMENT` */
 function keyBytes(key: string): Buffer {
   if (key.length === 0) throw new BalsaError('KEY_EMPTY', 'a key must have at least one byte');
-  return Buffer.from(key);
+  checkText(key);
+  const bytes = Buffer.from(key);
+  if (bytes.byteLength <= LIMITS.keyBytesMax) return bytes;
+  throw new BalsaError(
+    'KEY_TOO_LARGE',
+    `the key has ${bytes.byteLength} bytes; the limit is ${LIMITS.keyBytesMax} (keyBytesMax)`,
+    { outcome: 'not-applied' },
+  );
 }
 
-function toText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+/** @throws BalsaError `INVALID_ARGUMENT`: there are no bytes for it, or the sandbox could not be told of them */
+export function checkText(key: string): void {
+  if (HALF_CHARACTER.test(key)) throw invalid('a key has a character that is half of one');
+  if (key.includes('\0')) throw invalid('a key of a procedure may not have the character 0');
 }
 
 function invalid(message: string): BalsaError {

@@ -9,6 +9,8 @@ export interface CallLimits {
   readonly stackBytesMax: number;
   /** Keys read, ranges and their keys among them. */
   readonly readsMax: number;
+  /** Keys and values read, together. */
+  readonly readBytesMax: number;
   /** Keys written, and events. */
   readonly writesMax: number;
   /** Keys and values written, and events, together. */
@@ -25,6 +27,7 @@ export const CALL_LIMITS: CallLimits = {
   memoryBytesMax: 32 * 1024 * 1024,
   stackBytesMax: 256 * 1024,
   readsMax: 10_000,
+  readBytesMax: 16 * 1024 * 1024,
   writesMax: 10_000,
   writeBytesMax: 4 * 1024 * 1024,
   argsBytesMax: 1024 * 1024,
@@ -45,6 +48,8 @@ export interface ScanQuery {
   /** `null`: to the end. */
   readonly to: Uint8Array | null;
   readonly keysMax: number;
+  /** The first key beyond it is the last one of the answer. */
+  readonly bytesMax: number;
 }
 
 export interface ScanAnswer {

@@ -3,9 +3,10 @@ import type { ScanAnswer, ScanQuery, Source, StoredKey } from '../../src/compute
 
 /** JSON values by key, the revision of each is its place in the list. Counts what it is asked. */
 export class MemorySource implements Source {
-  readonly #items: StoredKey[];
+  readonly #items: (StoredKey & { readonly key: Buffer })[];
   gets = 0;
   scans = 0;
+  keysScanned = 0;
 
   constructor(values: Record<string, unknown> = {}) {
     this.#items = Object.entries(values).map(([key, value], i) => ({
@@ -16,16 +17,29 @@ export class MemorySource implements Source {
     this.#items.sort((a, b) => compareBytes(a.key, b.key));
   }
 
+  /** Bytes as they are. */
+  replace(key: string, value: Uint8Array): void {
+    const at = this.#items.findIndex((item) => item.key.toString() === key);
+    this.#items[at] = { key: Buffer.from(key), value, modRevision: 1 };
+  }
+
   get(key: Uint8Array): StoredKey | null {
     this.gets += 1;
     return this.#items.find((item) => compareBytes(item.key, key) === 0) ?? null;
   }
 
-  scan({ from, to, keysMax }: ScanQuery): ScanAnswer {
+  scan({ from, to, keysMax, bytesMax }: ScanQuery): ScanAnswer {
     this.scans += 1;
     const inside = this.#items.filter(
       ({ key }) => compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0),
     );
-    return { items: inside.slice(0, keysMax), more: inside.length > keysMax };
+    let bytes = 0;
+    const items = inside.slice(0, keysMax).filter(({ key, value }) => {
+      const fits = bytes < bytesMax;
+      bytes += key.byteLength + value.byteLength;
+      return fits;
+    });
+    this.keysScanned += items.length;
+    return { items, more: items.length < inside.length };
   }
 }

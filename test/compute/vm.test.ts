@@ -152,7 +152,11 @@ describe('a call', () => {
 
 describe('code that takes long to instantiate', () => {
   // Its memory is put back behind each call, where other code is instantiated anew.
-  const SLOW = 'const table = Array.from({ length: 50_000 }, (_, i) => ({ i })); let calls = 0;';
+  const SLOW = `
+    const zeros = new Array(1_000_000).fill(0);
+    const table = Array.from({ length: 50_000 }, (_, i) => ({ i }));
+    const started = Date.now(); const chance = Math.random();
+    let calls = 0;`;
 
   test.each([
     ['a result', `calls += 1; table.push(1); return [calls, table.length];`, '[1,50001]'],
@@ -172,15 +176,116 @@ describe('code that takes long to instantiate', () => {
       '2',
     ],
     ['a read', `calls += 1; return [ctx.get('a'), calls];`, '[7,1]'],
+    ['a change of zeros', `zeros[700_000] += 1; return zeros[700_000];`, '1'],
+    ['a change of its time', `return [started, chance, ctx.now];`, '[0,0.26642920868471265,5]'],
   ])('starts from the same state after %s', async (_name, body, told) => {
     const sandbox = await Sandbox.with(oneProcedure(body, 'cp', SLOW));
     const source = new MemorySource({ a: 7 });
 
     for (let i = 0; i < 5; i += 1) {
-      const execution = sandbox.call({ source, limits: { computeMsMax: 30_000 } });
+      const execution = sandbox.call({ source, nowMs: 5, limits: { computeMsMax: 30_000 } });
       expect(execution.ok ? execution.result : failureOf(execution)).toBe(told);
     }
     expect(sandbox.vm.isSpent).toBe(false);
+    expect(sandbox.vm.hasImage).toBe(true);
+  });
+
+  test('is not seen: time and chance are the same where code is instantiated for each call', async () => {
+    const before = 'const started = Date.now(); const chance = Math.random();';
+    const sandbox = await Sandbox.with(
+      oneProcedure('return [started, chance, ctx.now];', 'cp', before),
+    );
+
+    expect(parsed(sandbox.call({ nowMs: 5 }))).toEqual([0, 0.26642920868471265, 5]);
+    expect(sandbox.vm.hasImage).toBe(false);
+  });
+});
+
+describe('code that tries to be more than the body of a function', () => {
+  test.each([
+    [
+      'with a state outside of its calls',
+      `return {}; }); let leaked = 0; (function (globalThis) {
+        return { p: { mode: 'cp', handler: () => (leaked += 1) } };`,
+    ],
+    [
+      'with changes of what all use',
+      `}); JSON.stringify = () => 'no JSON'; (function () { return { p: { mode: 'cp', handler() {} } };`,
+    ],
+    ['with nothing of it left', `}); delete globalThis.Reflect; (function () { return {};`],
+    ['with something else', `}), (7`],
+  ])('is refused: %s', async (_name, code) => {
+    const sandbox = await Sandbox.with(code);
+
+    for (let i = 0; i < 2; i += 1) {
+      expect(failureOf(sandbox.call())).toMatch(/^PROCEDURE_FAILED/);
+    }
+  });
+});
+
+/** Goes from everything that it knows to everything that it leads to, and tries to mark all of it. */
+const CRAWLER = `
+  const found = []; const seen = new Set(); let marks = 0;
+  const roots = { ctx, globalThis: Object.getPrototypeOf(globalThis), fn() {}, afn: async () => {},
+    gen: function* () {}, agen: async function* () {}, it: [][Symbol.iterator](), map: new Map()[Symbol.iterator](),
+    set: new Set()[Symbol.iterator](), str: ''[Symbol.iterator](), all: 'a'.matchAll(/a/g), from: Iterator.from({ next() {} }),
+    concat: Iterator.concat([]), mapped: [].values().map((x) => x), promise: Promise.resolve(1), date: new Date(), re: /a/, error: new Error('x'),
+    own: Object.getOwnPropertyDescriptor(Object.prototype, 'toString') };
+  const visit = (path, object) => {
+    if ((typeof object !== 'object' && typeof object !== 'function') || object === null || seen.has(object)) return;
+    seen.add(object);
+    if (Object.hasOwn(object, 'mark')) found.push(path);
+    try { object.mark = 1; marks += 1; } catch {}
+    visit(path + '^', Object.getPrototypeOf(object));
+    for (const key of Reflect.ownKeys(object)) {
+      const { value, get, set } = Object.getOwnPropertyDescriptor(object, key);
+      for (const next of [value, get, set]) visit(path + '.' + String(key), next);
+    }
+  };
+  for (const [name, root] of Object.entries(roots)) visit(name, root);
+  return { found, seen: seen.size > 200, marks: marks > 5 };`;
+
+test('what a call marks, wherever it gets, is not there in the next one', async () => {
+  const sandbox = await Sandbox.with(oneProcedure(CRAWLER));
+
+  for (let i = 0; i < 3; i += 1) {
+    const execution = sandbox.call({ limits: { computeMsMax: 30_000 } });
+    expect(parsed(execution)).toEqual({ found: [], seen: true, marks: true });
+  }
+  expect(sandbox.vm.isSpent).toBe(false);
+});
+
+describe('texts', () => {
+  test.each([['ключ'], ['\ufeffuser'], ['a b'], ['"quoted\\'], ['😀']])(
+    'are the same inside and outside: %j',
+    async (key) => {
+      const source = new MemorySource({ [key]: key });
+      const body = `ctx.put(args + '2', ctx.get(args)); return [args, ctx.get(args) === args];`;
+      const sandbox = await Sandbox.with(oneProcedure(body));
+      const execution = sandbox.call({ args: key, source });
+
+      expect(parsed(execution)).toEqual([key, true]);
+      expect(effectsOf(execution)).toMatchObject({
+        reads: [{ key, modRevision: 1 }],
+        writes: [{ key: `${key}2`, value: JSON.stringify(key) }],
+      });
+    },
+  );
+
+  test.each([
+    ['what is not UTF-8', Buffer.from([0x22, 0xff, 0x22])],
+    ['a byte 0', Buffer.from('2\0!!')],
+    ['what is not JSON', Buffer.from('plain text')],
+  ])('that cannot be read are told: %s', async (_name, value) => {
+    for (const read of [`ctx.get('a')`, `ctx.scan({ prefix: 'a' })`]) {
+      const source = new MemorySource({ a: 1 });
+      source.replace('a', value);
+      const sandbox = await Sandbox.with(
+        oneProcedure(`try { return ${read}; } catch { return 1; }`),
+      );
+
+      expect(failureOf(sandbox.call({ source }))).toMatch(/^VALUE_NOT_DECODABLE/);
+    }
   });
 });
 
@@ -222,6 +327,45 @@ describe('a scan', () => {
     expect(parsed(execution)).toHaveLength(3);
     expect(effectsOf(execution)).toMatchObject({
       ranges: [{ from: 'b', to: 'b25\0', keys: 2, modRevisionMax: 3 }],
+    });
+  });
+
+  test('reads no more than it needs, and counts no more', async () => {
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, i]));
+    const source = new MemorySource(many);
+    const body = `
+      for (let i = 0; i < 20; i += 1) ctx.scan({ prefix: 'k', limit: 1 });
+      ctx.delete('k0');
+      return ctx.scan({ prefix: 'k', limit: 1 });`;
+
+    expect(await resultOf(body, { source, limits: { readsMax: 22 } })).toEqual([
+      { key: 'k1', value: 1 },
+    ]);
+    expect(source.keysScanned).toBe(22);
+  });
+
+  test('takes large values in small pages, up to a bound', async () => {
+    const large = 'x'.repeat(100_000);
+    const source = new MemorySource({ a: large, b: large, c: large, d: large });
+    const sandbox = await Sandbox.with(
+      oneProcedure(`return (async () => (await ctx.scan()).length)();`),
+    );
+
+    expect(parsed(sandbox.call({ source }))).toBe(4);
+    expect(source.scans).toBe(2);
+    expect(failureOf(sandbox.call({ source, limits: { readBytesMax: 300_000 } }))).toMatch(
+      /^PROCEDURE_LIMIT .*readBytesMax/,
+    );
+  });
+
+  test('that ends with an own write behind all that is stored has read up to there', async () => {
+    const sandbox = await Sandbox.with(
+      oneProcedure(`ctx.put('c2', 1); ctx.put('d', 1); return ctx.scan({ from: 'c', limit: 2 });`),
+    );
+    const execution = sandbox.call({ source: new MemorySource(STORED) });
+
+    expect(effectsOf(execution)).toMatchObject({
+      ranges: [{ from: 'c', to: 'c2\0', keys: 1, modRevisionMax: 5 }],
     });
   });
 

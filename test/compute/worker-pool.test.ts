@@ -173,10 +173,15 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^SHUTTING_DOWN/);
   });
 
-  test('gives up when no thread can be started', async () => {
-    const pool = poolOf({ workers: 2, workerFile: new URL('./nothing.js', import.meta.url) });
+  test('refuses calls while no thread can be started, and tries again', async () => {
+    const clock = new HandClock();
+    const workerFile = new URL('./nothing.js', import.meta.url);
+    const pool = poolOf({ workers: 2, workerFile, clock });
 
-    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^PROCEDURE_FAILED no thread/);
-    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^PROCEDURE_FAILED no thread/);
+    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^OVERLOADED no thread/);
+    expect(failureOf(await run(pool, 'return 1;'))).toMatch(/^OVERLOADED no thread/);
+    expect(clock.timers.size).toBe(2);
+    await pool.close();
+    expect(clock.timers.size).toBe(0);
   });
 });

@@ -5,14 +5,15 @@
  *
  * Nothing of a call outlives it: the globals are frozen, and the code of the procedures is instantiated anew for each
  * call, with a `globalThis` of its own (an object that inherits from the real one); or once, if that takes long, and then
- * all memory is put back behind each call. Assigning to an own property that has the name of an inherited frozen one would fail ("override mistake"):
- * the usual ones among them are accessors that define the own property.
+ * all memory is put back behind each call. Assigning to an own property that has the name of an inherited frozen one
+ * would fail ("override mistake"): the usual ones among them are accessors that define the own property.
  */
-export const GUEST_CODE = `((host, instantiate) => {
+export const GUEST_CODE = `((host) => {
 'use strict';
 const { parse, stringify } = JSON;
 const { create, freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const realGlobal = globalThis;
+const sourceOf = Function.prototype.toString;
 const { ownKeys } = Reflect;
 const RealDate = Date;
 const RealPromise = Promise;
@@ -47,15 +48,13 @@ for (const name of ['WeakRef', 'FinalizationRegistry', 'SharedArrayBuffer', 'Ato
 const OVERRIDDEN = ['constructor', 'toString', 'toLocaleString', 'valueOf', 'name', 'message', 'hasOwnProperty', 'toJSON'];
 
 const enableOverride = (proto, key, value) => {
-  defineProperty(proto, key, {
-    configurable: true,
-    enumerable: false,
-    get() { return value; },
-    set(own) {
-      if (this === proto) throw new TypeError('the objects that all calls share cannot be changed');
-      defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
-    },
-  });
+  const get = () => value;
+  const set = function (own) {
+    if (this === proto) throw new TypeError('the objects that all calls share cannot be changed');
+    defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
+  };
+  for (const accessor of [get, set, set.prototype]) if (accessor !== undefined) freeze(accessor);
+  defineProperty(proto, key, { configurable: true, enumerable: false, get, set });
 };
 
 const harden = (roots) => {
@@ -93,6 +92,7 @@ harden([
   (function* () {})(), (async function* () {})(),
   [][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ''[Symbol.iterator](),
   'a'.matchAll(/a/g), [].values().map?.((x) => x), globalThis.Iterator?.from?.({ next() {} }),
+  globalThis.Iterator?.concat?.([]),
 ]);
 
 const textOf = (value) => {
@@ -111,8 +111,7 @@ const describe = (thrown) => {
       if (message !== undefined) return [name === undefined ? 'Error' : textOf(name), textOf(message), textOf(stack ?? '')];
       return ['', textOf(stringify(thrown)), ''];
     }
-    // Without memory for an error the interpreter throws null.
-    return ['', thrown === null ? 'null (which stands for out of memory, too)' : textOf(thrown), ''];
+    return ['', textOf(thrown), ''];
   } catch {
     return ['', 'something that cannot be shown', ''];
   }
@@ -133,28 +132,45 @@ const jsonOf = (what, value) => {
   return json;
 };
 
-const valueOf = (json) => (json === undefined ? null : parse(json));
+/** Texts go to the host as JSON. */
+const json = (value) => stringify(textOf(value));
+
+const keyOf = (key) => {
+  if (typeof key !== 'string') throw new TypeError('a key must be a string, found ' + typeof key);
+  return stringify(key);
+};
+
+const valueOf = (key, stored) => {
+  try {
+    return parse(stored);
+  } catch {
+    host.undecodable(stringify(key));
+    return null;
+  }
+};
 
 /** One for all calls: nothing of a call is left that could speak for a later one. */
-const ctx = freeze({
+const ctx = {
   get now() { return now; },
   random,
-  get: (key) => valueOf(host.get(textOf(key))),
-  put: (key, value) => { host.put(textOf(key), jsonOf('ctx.put of ' + textOf(key), value)); },
-  delete: (key) => { host.delete(textOf(key)); },
-  add: (key, by) => { host.update('add', textOf(key), by); },
-  max: (key, by) => { host.update('max', textOf(key), by); },
-  setIfAbsent: (key, value) => { host.setIfAbsent(textOf(key), jsonOf('ctx.setIfAbsent of ' + textOf(key), value)); },
-  emit: (name, payload = null) => { host.emit(textOf(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
-  log: (...values) => { host.log(values.map(shown).join(' ')); },
-  abort: (reason = 'aborted') => { host.abort(textOf(reason)); },
+  get: (key) => {
+    const stored = host.get(keyOf(key));
+    return stored === undefined ? null : valueOf(key, stored);
+  },
+  put: (key, value) => { host.put(keyOf(key), jsonOf('ctx.put of ' + key, value)); },
+  delete: (key) => { host.delete(keyOf(key)); },
+  add: (key, by) => { host.update('"add"', keyOf(key), typeof by === 'number' ? by : NaN); },
+  max: (key, by) => { host.update('"max"', keyOf(key), typeof by === 'number' ? by : NaN); },
+  setIfAbsent: (key, value) => { host.setIfAbsent(keyOf(key), jsonOf('ctx.setIfAbsent of ' + key, value)); },
+  emit: (name, payload = null) => { host.emit(json(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
+  log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, 10000))); },
+  abort: (reason = 'aborted') => { host.abort(json(reason)); },
   scan: async ({ prefix, from, to, limit } = {}) => {
     const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
-    return pairs.map(([key, json]) => ({ key, value: parse(json) }));
+    return pairs.map(([key, stored]) => ({ key, value: valueOf(key, stored) }));
   },
-});
-// Its functions lead to a prototype of their own (async), as do those below.
-for (const key of ownKeys(ctx)) freeze(getOwnPropertyDescriptor(ctx, key).value);
+};
+harden([ctx]);
 
 const validated = (definition, value) => {
   const schema = definition.args;
@@ -165,7 +181,7 @@ const validated = (definition, value) => {
       const keys = [...(path ?? [])].map((part) => textOf(typeof part === 'object' ? part.key : part));
       return keys.length === 0 ? textOf(message) : keys.join('.') + ': ' + textOf(message);
     });
-    host.refuse(issues.join('; '));
+    host.refuse(json(issues.join('; ')));
   };
   const outcome = schema['~standard'].validate(value);
   return outcome instanceof RealPromise ? call(then, outcome, settle) : settle(outcome);
@@ -174,9 +190,25 @@ const validated = (definition, value) => {
 const isProcedure = (value) => typeof value === 'object' && value !== null && typeof value.handler === 'function';
 
 /** Libraries that keep something in globalThis have one of their own in each call. */
-const definitions = () => prepared ?? instantiate(create(realGlobal));
+const definitions = () => {
+  if (prepared !== null) return prepared;
+  // Whether it is done once or for each call is not to be seen: it has no time and no chance of its own.
+  now = 0;
+  seed = 0;
+  return instantiate(create(realGlobal));
+};
 
 let prepared = null;
+let instantiate = null;
+
+/** Takes the code, if it is the function that it was made as: text could end that early, and go on outside of it. */
+const adopt = (made, text) => {
+  if (typeof made === 'function' && call(sourceOf, made) === text) {
+    instantiate = made;
+    done(null);
+  }
+};
+
 const prepare = () => {
   try {
     prepared = null;
@@ -191,13 +223,15 @@ const forget = () => {
   done(null);
 };
 
-const run = (name, mode, args) => {
+const run = (name, mode, args, nowMs, seedOfCall) => {
   const definition = definitions()[name];
+  now = nowMs;
+  seed = seedOfCall;
   if (!isProcedure(definition)) {
-    host.unknown(name);
+    host.unknown(json(name));
     return undefined;
   }
-  if (definition.mode !== mode) host.unexpected(textOf(definition.mode));
+  if (definition.mode !== mode) host.unexpected(json(definition.mode));
   const handle = (value) => definition.handler(ctx, value);
   const valid = validated(definition, args);
   return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
@@ -208,7 +242,7 @@ const done = (value) => {
 };
 const failed = (thrown) => {
   const [name, message, stack] = describe(thrown);
-  host.failed(name, message, stack);
+  host.failed(json(name), json(message), json(stack));
 };
 
 /** Tells the host what the code defines. */
@@ -223,10 +257,8 @@ const list = () => {
 
 /** Begins a call. It has ended when the host was told done or failed, perhaps in a later job. */
 const start = (name, mode, args, nowMs, seedOfCall) => {
-  now = nowMs;
-  seed = seedOfCall;
   try {
-    const outcome = run(name, mode, parse(args));
+    const outcome = run(name, mode, parse(args), nowMs, seedOfCall);
     if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
       // What is awaited may throw when it is looked at.
       call(then, (async () => await outcome)(), (value) => { try { done(value); } catch (thrown) { failed(thrown); } }, failed);
@@ -238,5 +270,5 @@ const start = (name, mode, args, nowMs, seedOfCall) => {
   }
 };
 
-return { list, start, prepare, forget };
+return { adopt, list, start, prepare, forget };
 })`;

@@ -1,7 +1,8 @@
 import type { QuickJSContext, QuickJSHandle } from 'quickjs-emscripten-core';
 import { prefixEnd } from '../../base/bytes.js';
-import { asBalsaError, BalsaError } from '../../base/errors.js';
-import type { CallView, ScanOptions } from '../call-view.js';
+import { asBalsaError, BalsaError, type ErrorCode } from '../../base/errors.js';
+import { type CallView, checkText, type ScanOptions } from '../call-view.js';
+import type { Memory } from './quick-js.js';
 import type { Ending } from './vm.js';
 
 export interface Host {
@@ -12,13 +13,20 @@ export interface Host {
 
 type Implementation = (...args: QuickJSHandle[]) => QuickJSHandle | undefined;
 
-/** The object through which the guest speaks to the outside; see `GUEST_CODE`. It passes texts and numbers alone. */
-export function hostFunctions(context: QuickJSContext, host: Host): QuickJSHandle {
-  const text = (handle: QuickJSHandle | undefined): string =>
-    handle === undefined ? '' : context.getString(handle);
+/**
+ * The object through which the guest speaks to the outside; see `GUEST_CODE`. All texts come as JSON: so that none is empty
+ * (which means that there was no memory for it), and that no character is lost on the way.
+ */
+export function hostFunctions(context: QuickJSContext, memory: Memory, host: Host): QuickJSHandle {
+  const json = (handle: QuickJSHandle | undefined): string => {
+    const text = handle === undefined ? '' : context.getString(handle);
+    if (text === '') throw memory.exhausted();
+    return text;
+  };
+  const text = (handle: QuickJSHandle | undefined): string => String(JSON.parse(json(handle)));
   const number = (handle: QuickJSHandle | undefined): number =>
     handle === undefined ? Number.NaN : context.getNumber(handle);
-  const refuse = (code: 'PROCEDURE_NOT_FOUND' | 'INVALID_ARGUMENT', message: string): never => {
+  const refuse = (code: ErrorCode, message: string): never => {
     throw host.view().fail(new BalsaError(code, message, { outcome: 'not-applied' }));
   };
   const functions: Record<string, Implementation> = {
@@ -26,19 +34,19 @@ export function hostFunctions(context: QuickJSContext, host: Host): QuickJSHandl
       const found = host.view().get(text(key));
       return found === null ? undefined : context.newString(found);
     },
-    put: (key, json) => void host.view().put(text(key), text(json)),
+    put: (key, value) => void host.view().put(text(key), json(value)),
     delete: (key) => void host.view().delete(text(key)),
     update: (type, key, by) =>
       void host.view().add(text(type) === 'max' ? 'max' : 'add', text(key), number(by)),
-    setIfAbsent: (key, json) => void host.view().setIfAbsent(text(key), text(json)),
-    emit: (name, json) => void host.view().emit(text(name), text(json)),
+    setIfAbsent: (key, value) => void host.view().setIfAbsent(text(key), json(value)),
+    emit: (name, payload) => void host.view().emit(text(name), json(payload)),
     log: (line) => void host.view().log(text(line)),
     abort: (reason) => host.view().abort(text(reason)),
     scan: (options) => {
-      const pairs = host.view().scan(toScan(JSON.parse(text(options))));
+      const pairs = host.view().scan(toScan(JSON.parse(json(options))));
       return context.newString(JSON.stringify(pairs));
     },
-    done: (json) => void host.end({ type: 'done', result: text(json) }),
+    done: (result) => void host.end({ type: 'done', result: json(result) }),
     failed: (name, message, stack) => {
       const thrown = { name: text(name), message: text(message), stack: text(stack) };
       host.end({ type: 'threw', thrown });
@@ -48,6 +56,7 @@ export function hostFunctions(context: QuickJSContext, host: Host): QuickJSHandl
     unexpected: (mode) =>
       refuse('PROCEDURE_NOT_FOUND', `the procedure is declared as ${text(mode)} in its code`),
     refuse: (issues) => refuse('INVALID_ARGUMENT', `arguments: ${text(issues)}`),
+    undecodable: (key) => refuse('VALUE_NOT_DECODABLE', `the value of ${text(key)} is not JSON`),
   };
   const object = context.newObject();
   for (const [name, run] of Object.entries(functions)) {
@@ -72,6 +81,7 @@ function toScan(options: Record<string, unknown>): ScanOptions {
     if (value !== undefined && typeof value !== 'string') {
       throw invalid(`${name} must be a string, found ${typeof value}`);
     }
+    if (value !== undefined) checkText(value);
   }
   if (limit !== undefined && !(Number.isSafeInteger(limit) && (limit as number) >= 0)) {
     throw invalid(`limit must be a whole number from 0, found ${String(limit)}`);

@@ -1,39 +1,51 @@
+import type { Memory } from './quick-js.js';
+
 /** Memory is looked at in blocks of so many bytes. */
 const BLOCK_BYTES = 64 * 1024;
 const EMPTY = Buffer.alloc(BLOCK_BYTES);
 
-/** The memory of an interpreter, of which only `buffer` matters here: another one when it has grown. */
-export interface GrowingMemory {
-  readonly buffer: ArrayBufferLike;
+/** From a byte to that before another one. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
 }
 
 /**
  * What an interpreter had in its memory at one moment, to be put back: then nothing that was done since has happened. Only
- * while it does nothing. Its stack is left out: the longest part without anything in it, when it was quiet.
+ * while it does nothing: its stack is left out. So is what lies behind the last byte in use, which it takes for free.
  */
 export class MemoryImage {
-  readonly #memory: GrowingMemory;
+  readonly #memory: Memory;
   readonly #parts: readonly { readonly at: number; readonly bytes: Uint8Array }[];
 
-  constructor(memory: GrowingMemory) {
+  /** @param stack see {@link stackOf} */
+  constructor(memory: Memory, stack: Span) {
     this.#memory = memory;
-    const bytes = new Uint8Array(memory.buffer);
-    const gap = longestEmptyPart(bytes);
-    const end = usedThrough(bytes);
+    const { bytes } = memory;
     this.#parts = [
-      { at: 0, bytes: bytes.slice(0, gap.from) },
-      { at: gap.to, bytes: bytes.slice(gap.to, end) },
+      { at: 0, bytes: bytes.slice(0, stack.from) },
+      { at: stack.to, bytes: bytes.slice(stack.to, usedThrough(bytes)) },
     ];
   }
 
-  get byteLength(): number {
-    return this.#parts.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-  }
-
   restore(): void {
-    const memory = new Uint8Array(this.#memory.buffer);
+    const { bytes: memory } = this.#memory;
     for (const { at, bytes } of this.#parts) memory.set(bytes, at);
   }
+}
+
+/** Where an interpreter that has done nothing yet has its stack: the longest part between others without anything in it. */
+export function stackOf(memory: Memory): Span {
+  const { bytes } = memory;
+  const end = usedThrough(bytes);
+  let longest = { from: 0, to: 0 };
+  let from = 0;
+  for (let at = 0; at < end; at += BLOCK_BYTES) {
+    if (isEmpty(bytes, at)) continue;
+    if (at - from > longest.to - longest.from) longest = { from, to: at };
+    from = at + BLOCK_BYTES;
+  }
+  return longest;
 }
 
 function isEmpty(bytes: Uint8Array, at: number): boolean {
@@ -45,17 +57,4 @@ function usedThrough(bytes: Uint8Array): number {
   let end = bytes.byteLength;
   while (end > 0 && isEmpty(bytes, end - BLOCK_BYTES)) end -= BLOCK_BYTES;
   return end;
-}
-
-/** Between two blocks with something in them. */
-function longestEmptyPart(bytes: Uint8Array): { readonly from: number; readonly to: number } {
-  const end = usedThrough(bytes);
-  let longest = { from: 0, to: 0 };
-  let from = 0;
-  for (let at = 0; at < end; at += BLOCK_BYTES) {
-    if (isEmpty(bytes, at)) continue;
-    if (at - from > longest.to - longest.from) longest = { from, to: at };
-    from = at + BLOCK_BYTES;
-  }
-  return longest;
 }

@@ -22,6 +22,8 @@ export type CallOfBundle = Omit<ProcedureCall, 'bundle'> & { readonly hash: stri
 /** What a worker says. */
 export type FromWorker =
   | { readonly type: 'ready' }
+  /** The code is loaded; from now on the time of the call counts. */
+  | { readonly type: 'begun' }
   /** The worker stands still until it has the answer. */
   | { readonly type: 'ask'; readonly question: Question }
   /** The rest of an answer that was too long. */

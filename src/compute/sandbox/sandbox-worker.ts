@@ -19,13 +19,16 @@ const BUNDLES_MAX = 8;
 /** Behind the time limit of a call, for an interpreter that does not notice it. */
 const GRACE_MS = 2000;
 
+/** For loading the code of a bundle. */
+const LOAD_MS_MAX = 10_000;
+
 /** Of the thread around the interpreter. Its stack is that of the interpreter, too. */
 const RESOURCES = { maxOldGenerationSizeMb: 128, stackSizeMb: 8 };
 
 interface Running {
   readonly call: ProcedureCall;
   readonly source: Source;
-  readonly watchdog: Timer;
+  watchdog: Timer;
   resolve(execution: Execution): void;
 }
 
@@ -72,10 +75,7 @@ export class SandboxWorker {
     const { bundle, ...rest } = call;
     this.#bring(call);
     return new Promise((resolve) => {
-      const watchdog = this.#clock.setTimer(call.limits.computeMsMax + GRACE_MS, () =>
-        this.#fail(limitReached('computeMsMax', call.limits.computeMsMax)),
-      );
-      this.#running = { call, source, watchdog, resolve };
+      this.#running = { call, source, watchdog: this.#watch(call, LOAD_MS_MAX), resolve };
       this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode });
     });
   }
@@ -101,10 +101,26 @@ export class SandboxWorker {
     this.#say({ type: 'load', bundle });
   }
 
+  #watch({ limits: { computeMsMax } }: ProcedureCall, ms: number): Timer {
+    return this.#clock.setTimer(ms, () => this.#fail(limitReached('computeMsMax', computeMsMax)));
+  }
+
+  /** What was waited for until now was not the procedure. */
+  #watchAgain(): void {
+    const running = this.#running;
+    if (running === null) return;
+    running.watchdog.cancel();
+    running.watchdog = this.#watch(running.call, running.call.limits.computeMsMax + GRACE_MS);
+  }
+
   #heard(message: Exclude<FromWorker, { type: 'ready' }>): void {
     switch (message.type) {
+      case 'begun':
+        this.#watchAgain();
+        break;
       case 'ask':
         this.#answers.write(this.#answer(message.question));
+        this.#watchAgain();
         break;
       case 'go-on':
         this.#answers.goOn();

@@ -13,8 +13,8 @@ import type {
 } from '../execution.js';
 import { GUEST_CODE } from './guest.js';
 import { hostFunctions } from './host-functions.js';
-import { type GrowingMemory, MemoryImage } from './memory-image.js';
-import { newQuickJs } from './quick-js.js';
+import { MemoryImage, type Span, stackOf } from './memory-image.js';
+import { type Memory, newQuickJs } from './quick-js.js';
 
 /** For loading: what a bundle does outside of its procedures is within the limits of a call, too. */
 const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 1000 };
@@ -26,14 +26,15 @@ const JOBS_AT_ONCE = 1000;
 const NOTHING: Source = { get: () => null, scan: () => ({ items: [], more: false }) };
 
 const NEVER = 'the procedure waits for something that never comes';
-const OUT_OF_MEMORY = /out of memory/;
 
-type GuestFunction = 'start' | 'list' | 'prepare' | 'forget';
+const GUEST_FUNCTIONS = ['adopt', 'start', 'list', 'prepare', 'forget'] as const;
+type GuestFunction = (typeof GUEST_FUNCTIONS)[number];
 
 /** Code that takes longer to instantiate is instantiated once, and its memory put back behind each call. */
 const INSTANTIATE_MS_MAX = 0.5;
-/** The first times take longer: the interpreter itself is compiled while it runs. */
+/** The first times take longer, since the interpreter itself is compiled while it runs; but not so much longer. */
 const INSTANTIATED_TO_MEASURE = 3;
+const SURELY_SLOW_MS = 20;
 
 type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
 
@@ -59,6 +60,8 @@ export class Vm {
   readonly #clock: Clock;
   readonly #runtime: QuickJSRuntime;
   readonly #context: QuickJSContext;
+  readonly #memory: Memory;
+  readonly #stack: Span;
   /** What the guest's code offers; `null`: the code of the bundle cannot be loaded. */
   #guest: Readonly<Record<GuestFunction, QuickJSHandle>> | null = null;
   /** The memory as it was when the code had been instantiated; `null`: it is instantiated for each call. */
@@ -78,24 +81,31 @@ export class Vm {
    */
   static async make(bundle: Bundle, limits: VmLimits, clock: Clock): Promise<Vm> {
     const { quickJs, memory } = await newQuickJs(limits.memoryBytesMax);
-    const vm = new Vm(quickJs.newRuntime(), bundle, limits, clock);
-    vm.#prepare(memory);
+    const vm = new Vm(quickJs.newRuntime(), memory, limits, clock);
+    vm.#load(bundle);
+    vm.#prepare();
     return vm;
   }
 
-  private constructor(runtime: QuickJSRuntime, bundle: Bundle, limits: VmLimits, clock: Clock) {
+  private constructor(runtime: QuickJSRuntime, memory: Memory, limits: VmLimits, clock: Clock) {
     this.#clock = clock;
+    this.#memory = memory;
+    this.#stack = stackOf(memory);
     this.#runtime = runtime;
     this.#runtime.setMemoryLimit(limits.memoryBytesMax);
     this.#runtime.setMaxStackSize(limits.stackBytesMax);
     this.#runtime.setInterruptHandler(() => this.#interrupt());
     this.#context = this.#runtime.newContext();
-    this.#load(bundle);
   }
 
   /** It can serve no further call. */
   get isSpent(): boolean {
     return this.#isSpent;
+  }
+
+  /** Each call starts from an image of its memory, and not from an instance of the code of its own. */
+  get hasImage(): boolean {
+    return this.#image !== null;
   }
 
   run({ name, args, nowMs, seed, limits }: ProcedureCall, mode: Mode, source: Source): Execution {
@@ -109,6 +119,8 @@ export class Vm {
       return this.#outcome(ending, view, limits);
     } finally {
       this.#view = null;
+      // With an image all that it took is free again.
+      if (this.#image === null && this.#memory.isWorn) this.#isSpent = true;
       if (!this.#isSpent) this.#image?.restore();
     }
   }
@@ -126,63 +138,71 @@ export class Vm {
 
   // -------------------------------------------------------------------------------------------
 
+  /** The guest's code comes first: no other code sees anything that is not frozen. */
   #load({ code }: Bundle): void {
     this.#startClock(LOADING);
     const context = this.#context;
-    const made = context.evalCode(
-      `(function (globalThis) { 'use strict';\n${code}\n})`,
-      'procedures.js',
-    );
+    const guestCode = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
+    const host = hostFunctions(context, this.#memory, {
+      view: () => this.#liveView(),
+      end: (ending) => this.#end(ending),
+    });
+    const guest = context.unwrapResult(context.callFunction(guestCode, context.undefined, host));
+    const functions = GUEST_FUNCTIONS.map((name) => [name, context.getProp(guest, name)] as const);
+    const text = `function (globalThis) { 'use strict';\n${code}\n}`;
+    const made = context.evalCode(`(${text})`, 'procedures.js');
+    for (const handle of [guestCode, host, guest]) handle.dispose();
     if (made.error !== undefined) {
       this.#loadError = this.#messageOf(made.error);
       return;
     }
-    const guestCode = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
-    const host = hostFunctions(context, {
-      view: () => this.#liveView(),
-      end: (ending) => this.#end(ending),
-    });
-    const guest = context.unwrapResult(
-      context.callFunction(guestCode, context.undefined, host, made.value),
-    );
-    const [start, list, prepare, forget] = ['start', 'list', 'prepare', 'forget'].map((name) =>
-      context.getProp(guest, name),
-    ) as [QuickJSHandle, QuickJSHandle, QuickJSHandle, QuickJSHandle];
-    this.#guest = { start, list, prepare, forget };
-    for (const handle of [guestCode, host, guest, made.value]) handle.dispose();
+    this.#guest = Object.fromEntries(functions) as Record<GuestFunction, QuickJSHandle>;
+    const adopted = this.#call('adopt', LOADING, [made.value, text]);
+    made.value.dispose();
+    if (adopted.type === 'done') return;
+    this.#guest = null;
+    this.#loadError = 'the code is not the body of a function';
   }
 
   /** Chooses what gives each call its own instance of the code sooner. */
-  #prepare(memory: GrowingMemory): void {
+  #prepare(): void {
     let fastestMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < INSTANTIATED_TO_MEASURE; i += 1) {
+    for (let i = 0; i < INSTANTIATED_TO_MEASURE && !(fastestMs > SURELY_SLOW_MS && i > 0); i += 1) {
       const startedMs = this.#clock.monotonicMs();
       // What it throws, it throws again in each call.
-      if (this.#call('prepare', LOADING, []).type !== 'done') return;
+      const { type } = this.#call('prepare', LOADING, []);
+      if (this.#isStopped) {
+        this.#guest = null;
+        this.#isStopped = false;
+        this.#loadError = `the code takes longer than ${LOADING.computeMsMax} ms to load`;
+      }
+      if (type !== 'done') return;
       fastestMs = Math.min(fastestMs, this.#clock.monotonicMs() - startedMs);
     }
-    if (fastestMs > INSTANTIATE_MS_MAX) this.#image = new MemoryImage(memory);
-    else this.#call('forget', LOADING, []);
+    if (fastestMs > INSTANTIATE_MS_MAX && !this.#memory.isFull) {
+      this.#image = new MemoryImage(this.#memory, this.#stack);
+    } else {
+      this.#call('forget', LOADING, []);
+    }
   }
 
   #call(
     what: GuestFunction,
     limits: Pick<CallLimits, 'computeMsMax'>,
-    values: readonly (string | number)[],
+    values: readonly (string | number | QuickJSHandle)[],
   ): Ending {
     const context = this.#context;
     if (this.#guest === null) return { type: 'broke', message: this.#loadError };
     this.#ending = null;
     this.#startClock(limits);
-    const args = values.map((value) =>
-      typeof value === 'string' ? context.newString(value) : context.newNumber(value),
-    );
+    const args: QuickJSHandle[] = [];
     try {
+      for (const value of values) args.push(this.#handleOf(value));
       const begun = context.callFunction(this.#guest[what], context.undefined, ...args);
       if (begun.error !== undefined) return this.#broken(begun.error);
       begun.value.dispose();
       // What it has left to do belongs to it, also behind its end.
-      while (this.#runtime.hasPendingJob()) {
+      while (this.#runtime.hasPendingJob() && !this.#isStopped) {
         const ran = this.#runtime.executePendingJobs(JOBS_AT_ONCE);
         if (ran.error !== undefined) return this.#broken(ran.error);
         ran.dispose();
@@ -191,39 +211,33 @@ export class Vm {
       // What the interpreter holds is not to be trusted any more.
       this.#isSpent = true;
       return { type: 'broke', message: asBalsaError(error).message };
-    } finally {
-      for (const handle of args) handle.dispose();
     }
+    for (const handle of args) if (!values.includes(handle)) handle.dispose();
     return this.#ending ?? { type: 'broke', message: NEVER };
+  }
+
+  #handleOf(value: string | number | QuickJSHandle): QuickJSHandle {
+    if (typeof value === 'string') return this.#context.newString(value);
+    return typeof value === 'number' ? this.#context.newNumber(value) : value;
   }
 
   #outcome(ending: Ending, view: CallView, limits: CallLimits): Execution {
     const { logs } = view;
     const failed = (error: BalsaError): Execution => ({ ok: false, logs, error });
-    if (this.#isStopped) {
+    if (this.#isStopped) this.#isSpent = true;
+    if (this.#memory.isFull) {
+      // Also when the procedure went on: what it did then may be anything.
       this.#isSpent = true;
-      return failed(limitReached('computeMsMax', limits.computeMsMax));
+      return failed(limitReached('memoryBytesMax', limits.memoryBytesMax));
     }
     if (view.failure !== null) return failed(view.failure);
-    if (ending.type !== 'done') return failed(this.#errorOf(ending, limits));
+    if (this.#isStopped) return failed(limitReached('computeMsMax', limits.computeMsMax));
+    if (ending.type !== 'done') return failed(errorOf(ending));
     const { result } = ending;
     if (Buffer.byteLength(result) > limits.resultBytesMax) {
       return failed(limitReached('resultBytesMax', limits.resultBytesMax));
     }
     return { ok: true, logs, result, effects: view.effects() };
-  }
-
-  #errorOf(ending: Exclude<Ending, { type: 'done' }>, limits: CallLimits): BalsaError {
-    const { message } = ending.type === 'broke' ? ending : ending.thrown;
-    if (OUT_OF_MEMORY.test(message)) {
-      // What it still holds may be most of what there is.
-      this.#isSpent = true;
-      return limitReached('memoryBytesMax', limits.memoryBytesMax);
-    }
-    if (ending.type === 'broke') return failedError(message, '');
-    const { name, stack } = ending.thrown;
-    const shown = name === '' || name === 'Error' ? message : `${name}: ${message}`;
-    return failedError(`the procedure threw ${shown}`, stack);
   }
 
   /** The guest's own code did not catch it. */
@@ -258,7 +272,10 @@ export class Vm {
 
   #interrupt(): boolean {
     // Once it has failed for good there is nothing to wait for.
-    if (this.#clock.monotonicMs() < this.#untilMs) return false;
+    const hasFailed = (this.#view?.failure ?? null) !== null;
+    if (!hasFailed && this.#clock.monotonicMs() < this.#untilMs) return false;
+    // Some of its own functions catch the interruption; without a stack there is nothing that they could call.
+    if (!this.#isStopped) this.#runtime.setMaxStackSize(1);
     this.#isStopped = true;
     return true;
   }
@@ -278,6 +295,13 @@ export class Vm {
       scan: (query) => timed(() => source.scan(query)),
     };
   }
+}
+
+function errorOf(ending: Exclude<Ending, { type: 'done' }>): BalsaError {
+  if (ending.type === 'broke') return failedError(ending.message, '');
+  const { name, message, stack } = ending.thrown;
+  const shown = name === '' || name === 'Error' ? message : `${name}: ${message}`;
+  return failedError(`the procedure threw ${shown}`, stack);
 }
 
 function failedError(message: string, stack: string): BalsaError {

@@ -1,4 +1,4 @@
-import type { Clock } from '../../base/clock.js';
+import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Execution, Executor, Mode, ProcedureCall, Source } from '../execution.js';
 import { SandboxWorker } from './sandbox-worker.js';
@@ -20,15 +20,15 @@ interface WaitingCall {
   resolve(execution: Execution): void;
 }
 
-/** Threads that end one after the other before any of them could take a call: something is wrong with all. */
-const FAILED_STARTS_MAX = 3;
+/** When a thread could not be started, another one is tried so long after. Calls that come meanwhile are refused. */
+const RESTART_MS = 1000;
 
 /** Runs procedures in threads of their own, as many at one time as there are threads, in the order of the calls. */
 export class WorkerPool implements Executor {
   readonly #options: Required<WorkerPoolOptions>;
   readonly #workers = new Set<SandboxWorker>();
   #waiting: WaitingCall[] = [];
-  #failedStarts = 0;
+  readonly #restarts = new Set<Timer>();
   #isClosed = false;
 
   constructor(options: WorkerPoolOptions) {
@@ -49,6 +49,7 @@ export class WorkerPool implements Executor {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    for (const timer of this.#restarts) timer.cancel();
     this.#failWaiting(closedError());
     await Promise.all([...this.#workers].map((worker) => worker.close(closedError())));
   }
@@ -56,22 +57,39 @@ export class WorkerPool implements Executor {
   // -------------------------------------------------------------------------------------------
 
   #start(): void {
+    const { workerFile, clock } = this.#options;
     let hasStarted = false;
-    const worker: SandboxWorker = new SandboxWorker(this.#options.workerFile, this.#options.clock, {
-      ready: () => {
-        hasStarted = true;
-        this.#failedStarts = 0;
-        this.#serve();
-      },
-      end: () => {
-        this.#workers.delete(worker);
-        if (!hasStarted) this.#failedStarts += 1;
-        if (this.#isClosed) return;
-        if (this.#failedStarts < FAILED_STARTS_MAX) this.#start();
-        else if (this.#workers.size === 0) this.#failWaiting(brokenError());
-      },
+    try {
+      const worker: SandboxWorker = new SandboxWorker(workerFile, clock, {
+        ready: () => {
+          hasStarted = true;
+          this.#serve();
+        },
+        end: () => {
+          this.#workers.delete(worker);
+          if (hasStarted) this.#restart(0);
+          else this.#restart(RESTART_MS);
+        },
+      });
+      this.#workers.add(worker);
+    } catch {
+      // No more threads can be had now.
+      this.#restart(RESTART_MS);
+    }
+  }
+
+  #restart(afterMs: number): void {
+    if (this.#isClosed) return;
+    if (afterMs === 0) {
+      this.#start();
+      return;
+    }
+    if (this.#workers.size === 0) this.#failWaiting(brokenError());
+    const timer = this.#options.clock.setTimer(afterMs, () => {
+      this.#restarts.delete(timer);
+      this.#start();
     });
-    this.#workers.add(worker);
+    this.#restarts.add(timer);
   }
 
   #serve(): void {
@@ -103,8 +121,9 @@ function closedError(): BalsaError {
 }
 
 function brokenError(): BalsaError {
-  return new BalsaError('PROCEDURE_FAILED', 'no thread for procedures can be started', {
+  return new BalsaError('OVERLOADED', 'no thread for procedures can be started at present', {
     outcome: 'not-applied',
+    details: { retryAfterMs: RESTART_MS },
   });
 }
 

@@ -41,6 +41,7 @@ async function run({ hash, ...call }: CallOfBundle, mode: Mode): Promise<Executi
   assert(bundle !== undefined, 'a worker has the code that it is asked to run');
   const vm = vms.get(hash) ?? (await Vm.make(bundle, call.limits, systemClock));
   vms.set(hash, vm);
+  say({ type: 'begun' });
   const execution = vm.run({ ...call, bundle }, mode, source);
   if (vm.isSpent) vms.delete(hash);
   return execution;
