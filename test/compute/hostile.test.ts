@@ -229,7 +229,8 @@ describe('a hostile procedure', () => {
     const turning = setInterval(() => {
       turns += 1;
     }, 1);
-    const hostile = call(oneProcedure('for (;;) {}'), { computeMsMax: 1000 }).then(() =>
+    // Longer than a thread takes to start, should one be missing.
+    const hostile = call(oneProcedure('for (;;) {}'), { computeMsMax: 5000 }).then(() =>
       order.push('hostile'),
     );
     const source = new MemorySource({ a: 1 });
