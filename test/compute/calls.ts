@@ -1,4 +1,4 @@
-import { systemClock } from '../../src/base/clock.js';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import {
   CALL_LIMITS,
   type CallLimits,
@@ -23,9 +23,13 @@ export class Sandbox {
     this.vm = vm;
   }
 
-  static async with(code: string, limits: Partial<CallLimits> = {}): Promise<Sandbox> {
+  static async with(
+    code: string,
+    limits: Partial<CallLimits> = {},
+    clock: Clock = systemClock,
+  ): Promise<Sandbox> {
     const bundle = { hash: 'test', code };
-    return new Sandbox(await Vm.make(bundle, { ...CALL_LIMITS, ...limits }, systemClock));
+    return new Sandbox(await Vm.make(bundle, { ...CALL_LIMITS, ...limits }, clock));
   }
 
   call(
