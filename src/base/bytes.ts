@@ -40,3 +40,11 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array | null {
   end[length - 1] = (end[length - 1] as number) + 1;
   return end;
 }
+
+/** The first key after `key`. */
+export function successor(key: Uint8Array): Uint8Array {
+  const next = Buffer.allocUnsafe(key.byteLength + 1);
+  next.set(key);
+  next[key.byteLength] = 0;
+  return next;
+}

@@ -1,6 +1,7 @@
-import { compareBytes } from '../base/bytes.js';
+import { compareBytes, successor } from '../base/bytes.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
+import { checkKey } from '../base/operation-check.js';
 import type {
   CallLimits,
   Effects,
@@ -77,15 +78,14 @@ export class CallView {
   /** @throws BalsaError `PROCEDURE_LIMIT`, `KEY_EMPTY` */
   get(key: string): Found {
     const written = this.#writes.get(key);
-    if (written !== undefined)
-      return written.value === null ? null : this.#text(key, written.value);
+    if (written !== undefined) return this.#valueOf(written);
     this.#refuseUpdated(key);
     let read = this.#reads.get(key);
     if (read === undefined) {
       const bytes = keyBytes(key);
       const found = this.#ask(() => this.#source.get(bytes));
       this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
-      const value = found === null ? null : this.#text(key, found.value);
+      const value = found === null ? null : this.#valueOf(found);
       read = { key: bytes, modRevision: found?.modRevision ?? 0, value };
       this.#reads.set(key, read);
     }
@@ -160,7 +160,7 @@ export class CallView {
       if (order >= 0) next += 1;
       // The own write is in the place of what is stored.
       const { key, value } = (order < 0 ? stored : write) as KeyWrite;
-      if (value !== null) taken.push(this.#textsOf(key, value));
+      if (value !== null) taken.push([this.#text(key, key), this.#text(value, key)]);
       last = key;
     }
     this.#ranges.push(range.readThrough(isWhole ? null : last));
@@ -242,26 +242,22 @@ export class CallView {
     if (this.#readBytes > readBytesMax) throw this.fail(limitReached('readBytesMax', readBytesMax));
   }
 
-  #textsOf(key: Uint8Array, value: Uint8Array): readonly [key: string, value: string] {
-    const text = this.#text(Buffer.from(key).toString(), key);
-    return [text, this.#text(text, value)];
+  #valueOf({ key, value }: KeyWrite): Found {
+    return value === null ? null : this.#text(value, key);
   }
 
   /** Text has no byte 0 here: the sandbox would take it for the end. */
-  #text(key: string, bytes: Uint8Array): string {
+  #text(bytes: Uint8Array, key: Uint8Array): string {
     try {
       if (!bytes.includes(0)) return utf8.decode(bytes);
     } catch {
       // Said below.
     }
+    const shown = JSON.stringify(Buffer.from(key).toString());
     throw this.fail(
-      new BalsaError(
-        'VALUE_NOT_DECODABLE',
-        `${JSON.stringify(key)} or its value is not UTF-8 text`,
-        {
-          outcome: 'not-applied',
-        },
-      ),
+      new BalsaError('VALUE_NOT_DECODABLE', `${shown} or its value is not UTF-8 text`, {
+        outcome: 'not-applied',
+      }),
     );
   }
 
@@ -311,7 +307,7 @@ class RangeReader {
       this.#page = items;
       this.#at = 0;
       const last = items.at(-1);
-      this.#nextFrom = more && last !== undefined ? behind(last.key) : null;
+      this.#nextFrom = more && last !== undefined ? successor(last.key) : null;
     }
     return this.#page[this.#at] ?? null;
   }
@@ -326,7 +322,7 @@ class RangeReader {
 
   /** What was read, up to `key` (`null`: all): what lies behind does not matter to the call. */
   readThrough(key: Uint8Array | null): RangeRead {
-    const to = key === null ? this.#to : behind(key);
+    const to = key === null ? this.#to : successor(key);
     return { from: this.#from, to, keys: this.#keys, modRevisionMax: this.#modRevisionMax };
   }
 }
@@ -345,21 +341,12 @@ function updated(key: string): BalsaError {
   return invalid(`${key} cannot be read or written behind ctx.add, max or setIfAbsent of it`);
 }
 
-function behind(key: Uint8Array): Uint8Array {
-  return Buffer.concat([key, Buffer.alloc(1)]);
-}
-
 /** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `INVALID_ARGUMENT` */
 function keyBytes(key: string): Buffer {
-  if (key.length === 0) throw new BalsaError('KEY_EMPTY', 'a key must have at least one byte');
   checkText(key);
   const bytes = Buffer.from(key);
-  if (bytes.byteLength <= LIMITS.keyBytesMax) return bytes;
-  throw new BalsaError(
-    'KEY_TOO_LARGE',
-    `the key has ${bytes.byteLength} bytes; the limit is ${LIMITS.keyBytesMax} (keyBytesMax)`,
-    { outcome: 'not-applied' },
-  );
+  checkKey(bytes, LIMITS);
+  return bytes;
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT`: there are no bytes for it, or the sandbox could not be told of them */

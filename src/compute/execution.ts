@@ -121,6 +121,11 @@ export type Execution = { readonly logs: readonly string[] } & (
   | { readonly ok: false; readonly error: BalsaError }
 );
 
+/** Of a call that has not come so far as to log anything. */
+export function failedExecution(error: BalsaError): Execution {
+  return { ok: false, error, logs: [] };
+}
+
 /** Code that was deployed: it defines procedures by name. */
 export interface Bundle {
   /** Of its content: the same code has the same one. */

@@ -1,3 +1,4 @@
+import { successor } from '../base/bytes.js';
 import type { StateStore } from './state-store.js';
 
 const LOAD_KEYS = 10_000;
@@ -23,12 +24,4 @@ export async function loadRecords<T>(
     if (!page.more || last === undefined) return found;
     from = successor(last);
   }
-}
-
-/** The first key after `key`. */
-export function successor(key: Uint8Array): Uint8Array {
-  const next = Buffer.allocUnsafe(key.byteLength + 1);
-  next.set(key);
-  next[key.byteLength] = 0;
-  return next;
 }

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.js';
+import { successor } from '../base/bytes.js';
 import type { KeyChains } from './key-chain.js';
 import { fromValueRecordKey, toValueRecordKey } from './layout.js';
-import { successor } from './load-records.js';
 import { comparePositions, type Position } from './position.js';
 import type { StateStore } from './state-store.js';
 import { valueIn } from './value-record.js';

@@ -1,9 +1,8 @@
-import { compareBytes } from '../base/bytes.js';
+import { compareBytes, successor } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
 import { type KeyChains, type KeyVersion, sizeOf } from './key-chain.js';
 import { decodeKeyRecord, inlineValue, type KeyHead, readKeyHead } from './key-record.js';
 import { fromKeyRecordKey, KEYS_TO, toKeyRecordKey } from './layout.js';
-import { successor } from './load-records.js';
 import { loadValues, type WantedValue } from './load-values.js';
 import { passes, type RevisionBounds, revisionBounds } from './range-filter.js';
 import type { StateStore } from './state-store.js';

@@ -1,4 +1,4 @@
-import { toMapKey } from '../base/bytes.js';
+import { successor, toMapKey } from '../base/bytes.js';
 import { isAliveRecord } from './key-record.js';
 import {
   fromKeyRecordKey,
@@ -9,7 +9,6 @@ import {
   toValueRecordKey,
   VALUES_TO,
 } from './layout.js';
-import { successor } from './load-records.js';
 import type { EntryNeeds, KeyRange } from './needs.js';
 import type { Position } from './position.js';
 import type { ScanPage, StateStore } from './state-store.js';

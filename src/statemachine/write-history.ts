@@ -1,7 +1,7 @@
+import { successor } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { Compaction } from './compaction.js';
 import { fromValueRecordKey, toValueRecordKey } from './layout.js';
-import { successor } from './load-records.js';
 import type { Position } from './position.js';
 import type { StateStore } from './state-store.js';
 import type { HistoryPage, HistoryQuery, WriteEvent } from './types.js';

@@ -10,6 +10,9 @@ import {
 import { Vm } from '../../src/compute/sandbox/vm.js';
 import { MemorySource } from './memory-source.js';
 
+/** Compiled by `npm run build`: a thread cannot load what the test runner only has in memory. */
+export const WORKER_FILE = new URL('../../dist/compute/sandbox/worker.js', import.meta.url);
+
 /** A bundle with one procedure `p`; `body` is that of its handler `(ctx, args)`. */
 export function oneProcedure(body: string, mode: Mode = 'cp', before = ''): string {
   return `${before}\nreturn { p: { mode: '${mode}', handler: (ctx, args) => {\n${body}\n} } };`;

@@ -7,11 +7,9 @@ import {
   type Source,
 } from '../../src/compute/execution.js';
 import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
-import { failureOf, oneProcedure, parsed } from './calls.js';
+import { failureOf, oneProcedure, parsed, WORKER_FILE } from './calls.js';
 import { MemorySource } from './memory-source.js';
 
-/** Compiled by `npm run build`: a thread cannot load what the test runner only has in memory. */
-const WORKER_FILE = new URL('../../dist/compute/sandbox/worker.js', import.meta.url);
 const TIMEOUT_MS = 60_000;
 
 let pool: WorkerPool;

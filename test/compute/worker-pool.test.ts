@@ -8,10 +8,9 @@ import {
   type Source,
 } from '../../src/compute/execution.js';
 import { WorkerPool, type WorkerPoolOptions } from '../../src/compute/sandbox/worker-pool.js';
-import { failureOf, oneProcedure, parsed } from './calls.js';
+import { failureOf, oneProcedure, parsed, WORKER_FILE } from './calls.js';
 import { MemorySource } from './memory-source.js';
 
-const WORKER_FILE = new URL('../../dist/compute/sandbox/worker.js', import.meta.url);
 const TIMEOUT_MS = 60_000;
 
 const pools: WorkerPool[] = [];

@@ -3,7 +3,13 @@ import { unreachable } from '../../base/assert.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import { limitReached } from '../call-view.js';
-import type { Execution, Mode, ProcedureCall, Source } from '../execution.js';
+import {
+  type Execution,
+  failedExecution,
+  type Mode,
+  type ProcedureCall,
+  type Source,
+} from '../execution.js';
 import {
   type FromWorker,
   fromPlain,
@@ -83,7 +89,7 @@ export class SandboxWorker {
   /** What it runs ends with `error`. */
   async close(error: BalsaError): Promise<void> {
     this.#isEnded = true;
-    this.#settle({ ok: false, error, logs: [] });
+    this.#settle(failedExecution(error));
     await this.#worker.terminate();
   }
 
@@ -158,7 +164,7 @@ export class SandboxWorker {
   #fail(error: BalsaError): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#settle({ ok: false, error, logs: [] });
+    this.#settle(failedExecution(error));
     this.#worker.terminate().catch(() => {});
     this.#onEnd();
   }

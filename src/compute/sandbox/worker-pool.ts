@@ -1,6 +1,13 @@
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
-import type { Execution, Executor, Mode, ProcedureCall, Source } from '../execution.js';
+import {
+  type Execution,
+  type Executor,
+  failedExecution,
+  type Mode,
+  type ProcedureCall,
+  type Source,
+} from '../execution.js';
 import { SandboxWorker } from './sandbox-worker.js';
 
 export interface WorkerPoolOptions {
@@ -67,25 +74,21 @@ export class WorkerPool implements Executor {
         },
         end: () => {
           this.#workers.delete(worker);
-          if (hasStarted) this.#restart(0);
-          else this.#restart(RESTART_MS);
+          if (!hasStarted) this.#startLater();
+          else if (!this.#isClosed) this.#start();
         },
       });
       this.#workers.add(worker);
     } catch {
       // No more threads can be had now.
-      this.#restart(RESTART_MS);
+      this.#startLater();
     }
   }
 
-  #restart(afterMs: number): void {
+  #startLater(): void {
     if (this.#isClosed) return;
-    if (afterMs === 0) {
-      this.#start();
-      return;
-    }
     if (this.#workers.size === 0) this.#failWaiting(brokenError());
-    const timer = this.#options.clock.setTimer(afterMs, () => {
+    const timer = this.#options.clock.setTimer(RESTART_MS, () => {
       this.#restarts.delete(timer);
       this.#start();
     });
@@ -108,12 +111,12 @@ export class WorkerPool implements Executor {
   #failWaiting(error: BalsaError): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { resolve } of waiting) resolve({ ok: false, error, logs: [] });
+    for (const { resolve } of waiting) resolve(failedExecution(error));
   }
 }
 
 function failedWith(error: BalsaError): Promise<Execution> {
-  return Promise.resolve({ ok: false, error, logs: [] });
+  return Promise.resolve(failedExecution(error));
 }
 
 function closedError(): BalsaError {
