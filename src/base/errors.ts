@@ -145,6 +145,24 @@ export const ERROR_CODES = {
     retryable: false,
     meaning: 'A procedure that was declared with read() has tried to write.',
   },
+  PROCEDURES_TOO_MANY: {
+    retryable: false,
+    meaning: 'The bounds bundlesMax, bundlesBytesMax or aliasesMax would be exceeded.',
+  },
+  CALL_EXPIRED: {
+    retryable: false,
+    meaning:
+      'A call with this idempotency key may have been applied so long ago that it is no longer remembered.',
+  },
+  CALL_KEY_REUSED: {
+    retryable: false,
+    meaning:
+      'The idempotency key was given to another call: another procedure, or other arguments.',
+  },
+  CALL_KEYS_FULL: {
+    retryable: false,
+    meaning: 'As many idempotency keys are remembered as namedCallsMax allows; let some grow old.',
+  },
   // Wire
   FRAME_INVALID: {
     retryable: false,

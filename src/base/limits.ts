@@ -44,6 +44,22 @@ export const LIMITS = {
   namespacesMax: 1000,
   /** Keys that a new namespace may find under its prefix (`RANGE_TOO_LARGE`): they are counted at once. */
   namespaceKeysFoundMax: 100_000,
+  /** Bundles of procedures that are kept (`PROCEDURES_TOO_MANY`). */
+  bundlesMax: 1000,
+  /** Bytes of code of all bundles together (`PROCEDURES_TOO_MANY`). */
+  bundlesBytesMax: 64 * MiB,
+  /** Aliases of procedures (`PROCEDURES_TOO_MANY`). */
+  aliasesMax: 10_000,
+  /** What an alias stood for before, to go back to: so many. */
+  aliasHistoryMax: 16,
+  /** How long the outcome of a call is kept, in log time, for whoever asks again: its key was made by a client. */
+  callKeptMs: 120_000,
+  /** Outcomes of such calls that are kept; the oldest goes first. */
+  callsKeptMax: 1_000_000,
+  /** As `callKeptMs`, of calls whose key was given by the caller. */
+  namedCallKeptMs: 24 * 3_600_000,
+  /** Outcomes of such calls that are kept (`CALL_KEYS_FULL`). */
+  namedCallsMax: 1_000_000,
   /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */

@@ -2,9 +2,18 @@ import { unreachable } from './assert.js';
 import { compareBytes } from './bytes.js';
 import { BalsaError } from './errors.js';
 import type { Limits } from './limits.js';
-import type { Compare, TxnOperation, TxnStep, WriteOperation } from './operation.js';
+import type {
+  Compare,
+  ProcedureOperation,
+  TxnOperation,
+  TxnStep,
+  WriteOperation,
+} from './operation.js';
 
 /** What gets into the log cannot be refused any more, so all that can be said without the state is checked first. */
+
+/** Bytes of the code of one bundle, with all that it imports. */
+export const BUNDLE_BYTES_MAX = 1024 * 1024;
 
 /** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE` */
 export function checkKey(key: Uint8Array, limits: Limits): void {
@@ -42,6 +51,11 @@ export function checkOperation(operation: WriteOperation, limits: Limits): void 
       break;
     case 'namespace-remove':
       checkName(operation.name);
+      break;
+    case 'deploy':
+    case 'alias-set':
+    case 'alias-remove':
+      checkProcedureOperation(operation);
       break;
     case 'lease-keep-alive':
     case 'lease-revoke':
@@ -133,6 +147,42 @@ function checkName(name: string): void {
     `the name of a namespace has 1 to ${NAME_LENGTH_MAX} characters, found ${name.length}`,
     { outcome: 'not-applied' },
   );
+}
+
+/** Names of procedures and aliases: they stand in references, `transfer@prod`, and in commands of a shell. */
+const PROCEDURE_NAME = /^[A-Za-z_$][\w$-]{0,99}$/;
+const HASH = /^[0-9a-f]{64}$/;
+
+function checkProcedureOperation(operation: ProcedureOperation): void {
+  checkProcedureName('alias', operation.alias);
+  if (operation.type !== 'deploy') checkProcedureName('name', operation.name);
+  if (operation.type === 'alias-remove') return;
+  if (!HASH.test(operation.hash)) throw invalid('the hash of a bundle is not SHA-256 in hex');
+  if (operation.type === 'alias-set') return;
+  if (operation.procedures.length === 0) throw invalid('a bundle without procedures');
+  for (const { name } of operation.procedures) checkProcedureName('name', name);
+  const bytes = operation.code.byteLength;
+  if (bytes <= BUNDLE_BYTES_MAX) return;
+  throw new BalsaError(
+    'PROCEDURE_LIMIT',
+    `the code has ${bytes} bytes; the limit is ${BUNDLE_BYTES_MAX} (bundleBytesMax)`,
+    {
+      outcome: 'not-applied',
+      details: { limit: 'bundleBytesMax', max: BUNDLE_BYTES_MAX },
+    },
+  );
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+export function checkProcedureName(what: 'name' | 'alias', name: string): void {
+  if (PROCEDURE_NAME.test(name)) return;
+  throw invalid(
+    `${JSON.stringify(name)} is no ${what} of a procedure: letters, digits, _, $ and -, not a digit first, at most 100`,
+  );
+}
+
+function invalid(message: string): BalsaError {
+  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
 }
 
 function checkSize(

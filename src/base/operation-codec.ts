@@ -3,7 +3,9 @@ import { BalsaError } from './errors.js';
 import type {
   Compare,
   CompareOperator,
+  DeclaredProcedure,
   KeyValue,
+  ProcedureOperation,
   PutOperation,
   RangeFilter,
   ReadOperation,
@@ -35,6 +37,9 @@ const NAMESPACE_REMOVE = 11;
 const SETTINGS = 12;
 const LEASE = 13;
 const DONE = 14;
+const DEPLOY = 15;
+const ALIAS_SET = 16;
+const ALIAS_REMOVE = 17;
 
 const PREVIOUS = 1;
 const KEEP_LEASE = 2;
@@ -55,14 +60,27 @@ const TARGETS: readonly Compare['target'][] = [
   'count',
 ];
 
-/** Operations that every version of the log's commands knows; all others need {@link EXTENDED_COMMANDS}. */
-export function isBasic(operation: WriteOperation): boolean {
-  if (operation.type === 'put') return isPlainPut(operation);
-  return operation.type === 'delete' && operation.returnPrevious !== true;
+/** The first version of the log's commands that knows the operation. */
+export function versionOf(operation: WriteOperation): number {
+  switch (operation.type) {
+    case 'put':
+      return isPlainPut(operation) ? 1 : EXTENDED_COMMANDS;
+    case 'delete':
+      return operation.returnPrevious === true ? EXTENDED_COMMANDS : 1;
+    case 'deploy':
+    case 'alias-set':
+    case 'alias-remove':
+      return CALL_COMMANDS;
+    default:
+      return EXTENDED_COMMANDS;
+  }
 }
 
-/** The version of commands from which on all kinds of {@link WriteOperation} are known. */
+/** The version of commands from which on all kinds of writes, leases and settings are known. */
 export const EXTENDED_COMMANDS = 3;
+
+/** From here on there are procedures and their calls. */
+export const CALL_COMMANDS = 4;
 
 function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;
@@ -118,6 +136,15 @@ function fromStep(step: WriteOperation | ReadOperation): unknown[] {
       const { historyMs = null, historyRevisions = null, spaceQuotaBytes = null } = step.change;
       return [SETTINGS, historyMs, historyRevisions, spaceQuotaBytes];
     }
+    case 'deploy':
+      return [
+        ...[DEPLOY, step.hash, step.code, step.alias],
+        step.procedures.map(({ name, mode }) => [name, mode]),
+      ];
+    case 'alias-set':
+      return [ALIAS_SET, step.name, step.alias, step.hash, step.expected];
+    case 'alias-remove':
+      return [ALIAS_REMOVE, step.name, step.alias];
   }
 }
 
@@ -236,8 +263,44 @@ function toOther(t: readonly unknown[]): WriteOperation {
     case SETTINGS:
       return { type: 'settings', change: toSettings(t) };
     default:
+      return toProcedureOperation(t);
+  }
+}
+
+function toProcedureOperation(t: readonly unknown[]): ProcedureOperation {
+  switch (t[0]) {
+    case DEPLOY:
+      return {
+        type: 'deploy',
+        hash: check.text(t[1], 'deploy hash'),
+        code: check.bytes(t[2], 'deploy code'),
+        alias: check.text(t[3], 'deploy alias'),
+        procedures: check.list(t[4], 'deploy procedures').map(toDeclared),
+      };
+    case ALIAS_SET:
+      return {
+        type: 'alias-set',
+        name: check.text(t[1], 'alias name'),
+        alias: check.text(t[2], 'alias'),
+        hash: check.text(t[3], 'alias hash'),
+        expected: check.optional(t[4], (v) => check.text(v, 'alias expected')),
+      };
+    case ALIAS_REMOVE:
+      return {
+        type: 'alias-remove',
+        name: check.text(t[1], 'alias name'),
+        alias: check.text(t[2], 'alias'),
+      };
+    default:
       throw invalid(`operation: unknown type ${String(t[0])}`);
   }
+}
+
+function toDeclared(value: unknown): DeclaredProcedure {
+  const [name, mode] = check.tuple(value, 'deploy procedure', 2);
+  const isKnown = mode === 'cp' || mode === 'read' || mode === 'ap';
+  if (!isKnown) throw invalid(`deploy procedure: unknown mode ${String(mode)}`);
+  return { name: check.text(name, 'deploy procedure'), mode };
 }
 
 function toPut(t: readonly unknown[]): PutOperation {
@@ -398,7 +461,8 @@ function toResult(value: unknown): WriteResult | ReadResult {
 
 const count = (value: unknown): number => check.count(value, 'result count');
 
-function toDetails(value: unknown): Readonly<Record<string, unknown>> {
+/** @throws BalsaError `FRAME_INVALID` */
+export function toDetails(value: unknown): Readonly<Record<string, unknown>> {
   try {
     const details: unknown = JSON.parse(check.text(value, 'result details'));
     if (typeof details === 'object' && details !== null) return { ...details };

@@ -143,6 +143,44 @@ export interface SettingsOperation {
   readonly change: Partial<StoreSettings>;
 }
 
+/** Of the code of a procedure: who may call it, and what it may do. */
+export type Mode = 'cp' | 'read' | 'ap';
+
+/** What a bundle says of one of its procedures. */
+export interface DeclaredProcedure {
+  readonly name: string;
+  readonly mode: Mode;
+}
+
+/** Brings code, and lets the alias of each procedure that it defines stand for it. */
+export interface DeployOperation {
+  readonly type: 'deploy';
+  /** Of the code: SHA-256, hex. */
+  readonly hash: string;
+  readonly code: Uint8Array;
+  readonly alias: string;
+  readonly procedures: readonly DeclaredProcedure[];
+}
+
+/** Lets the alias of one procedure stand for code that is there already. */
+export interface AliasSetOperation {
+  readonly type: 'alias-set';
+  readonly name: string;
+  readonly alias: string;
+  readonly hash: string;
+  /** What it must stand for now (`CONDITION_FAILED`); `null`: whatever it does. */
+  readonly expected: string | null;
+}
+
+/** Code for which no alias stands any more, and has not lately, is removed. */
+export interface AliasRemoveOperation {
+  readonly type: 'alias-remove';
+  readonly name: string;
+  readonly alias: string;
+}
+
+export type ProcedureOperation = DeployOperation | AliasSetOperation | AliasRemoveOperation;
+
 export type WriteOperation =
   | PutOperation
   | DeleteOperation
@@ -154,7 +192,8 @@ export type WriteOperation =
   | CompactOperation
   | NamespaceSetOperation
   | NamespaceRemoveOperation
-  | SettingsOperation;
+  | SettingsOperation
+  | ProcedureOperation;
 
 /** Answers of {@link WriteOperation}s, in the same order. */
 export type WriteResult =

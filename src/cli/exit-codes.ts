@@ -71,6 +71,10 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   QUORUM_AT_RISK: EXIT.conditionFailed,
   PROCEDURE_ABORTED: EXIT.conditionFailed,
   // Failed.
+  PROCEDURES_TOO_MANY: EXIT.failed,
+  CALL_EXPIRED: EXIT.failed,
+  CALL_KEY_REUSED: EXIT.failed,
+  CALL_KEYS_FULL: EXIT.failed,
   PROCEDURE_FAILED: EXIT.failed,
   PROCEDURE_LIMIT: EXIT.failed,
   PROCEDURE_READ_ONLY: EXIT.failed,

@@ -1,5 +1,10 @@
 import { BalsaError } from '../base/errors.js';
-import { isBasic, packOperations, unpackResults } from '../base/operation-codec.js';
+import {
+  EXTENDED_COMMANDS,
+  packOperations,
+  unpackResults,
+  versionOf,
+} from '../base/operation-codec.js';
 import type { Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
 
@@ -89,10 +94,13 @@ export class Batch {
    */
   withdrawExtended(error: BalsaError): boolean {
     if (!this.neverApplied) return false;
-    const kept = this.#writes.filter((write) => isBasic(write.operation));
+    const { version } = error.details;
+    const lacking = typeof version === 'number' ? version : EXTENDED_COMMANDS;
+    const isKnown = ({ operation }: PendingWrite): boolean => versionOf(operation) < lacking;
+    const kept = this.#writes.filter(isKnown);
     if (kept.length === this.#writes.length) return false;
     for (const write of this.#writes) {
-      if (!isBasic(write.operation)) write.fail(error.withOutcome('not-applied'));
+      if (!isKnown(write)) write.fail(error.withOutcome('not-applied'));
     }
     this.#writes = kept;
     this.#operations = packWrites(kept);

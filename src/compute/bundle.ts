@@ -4,11 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import { systemClock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
-import { type Bundle, CALL_LIMITS, type DeclaredProcedure, type Mode } from './execution.js';
+import type { DeclaredProcedure, Mode } from '../base/operation.js';
+import { BUNDLE_BYTES_MAX } from '../base/operation-check.js';
+import { type Bundle, CALL_LIMITS } from './execution.js';
 import { Vm } from './sandbox/vm.js';
-
-/** Bytes of the code of one bundle, with all that it imports. */
-export const BUNDLE_BYTES_MAX = 1024 * 1024;
 
 const MODES: ReadonlySet<string> = new Set<Mode>(['cp', 'read']);
 

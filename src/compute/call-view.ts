@@ -1,9 +1,5 @@
 import { compareBytes, successor } from '../base/bytes.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
-import { LIMITS } from '../base/limits.js';
-import { checkKey } from '../base/operation-check.js';
 import type {
-  CallLimits,
   Effects,
   EmittedEvent,
   KeyDefault,
@@ -11,11 +7,11 @@ import type {
   KeyUpdate,
   KeyWrite,
   RangeRead,
-  ScanAnswer,
-  ScanQuery,
-  Source,
-  StoredKey,
-} from './execution.js';
+} from '../base/call.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
+import { checkKey } from '../base/operation-check.js';
+import type { CallLimits, ScanAnswer, ScanQuery, Source, StoredKey } from './execution.js';
 
 /** What a procedure reads of a key: its JSON, or nothing. */
 export type Found = string | null;

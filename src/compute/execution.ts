@@ -1,4 +1,6 @@
+import type { CallReads, Effects } from '../base/call.js';
 import type { BalsaError } from '../base/errors.js';
+import type { Mode } from '../base/operation.js';
 
 /** What a call may use. Reaching one is answered with `PROCEDURE_LIMIT` and its name. */
 export interface CallLimits {
@@ -65,65 +67,16 @@ export interface Source {
   scan(query: ScanQuery): ScanAnswer;
 }
 
-/** A key that was read, and what was there; 0: nothing. */
-export interface KeyRead {
-  readonly key: Uint8Array;
-  readonly modRevision: number;
-}
-
-/** A range as far as it was really read: so many keys, none of them written later than `modRevisionMax`. */
-export interface RangeRead {
-  readonly from: Uint8Array;
-  readonly to: Uint8Array | null;
-  readonly keys: number;
-  readonly modRevisionMax: number;
-}
-
-/** `value` null: deleted. */
-export interface KeyWrite {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | null;
-}
-
-/** Changes a number, whatever it is by then: nothing was read. */
-export interface KeyUpdate {
-  readonly type: 'add' | 'max';
-  readonly key: Uint8Array;
-  readonly by: number;
-}
-
-/** Written if there is nothing by then. */
-export interface KeyDefault {
-  readonly type: 'set-if-absent';
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
-export interface EmittedEvent {
-  readonly name: string;
-  /** JSON. */
-  readonly payload: string;
-}
-
-/** What a call has read and would write. Nothing of it has happened yet. */
-export interface Effects {
-  readonly reads: readonly KeyRead[];
-  readonly ranges: readonly RangeRead[];
-  /** Each key once, in the order of the first write. */
-  readonly writes: readonly KeyWrite[];
-  readonly updates: readonly (KeyUpdate | KeyDefault)[];
-  readonly events: readonly EmittedEvent[];
-}
-
 /** How a call ended. Its log lines are there in any case. */
 export type Execution = { readonly logs: readonly string[] } & (
   | { readonly ok: true; readonly result: string; readonly effects: Effects }
-  | { readonly ok: false; readonly error: BalsaError }
+  /** `reads`: what the failure may have come of. */
+  | { readonly ok: false; readonly error: BalsaError; readonly reads: CallReads }
 );
 
 /** Of a call that has not come so far as to log anything. */
 export function failedExecution(error: BalsaError): Execution {
-  return { ok: false, error, logs: [] };
+  return { ok: false, error, logs: [], reads: { reads: [], ranges: [] } };
 }
 
 /** Code that was deployed: it defines procedures by name. */
@@ -132,14 +85,6 @@ export interface Bundle {
   readonly hash: string;
   /** The body of a function that returns the definitions. */
   readonly code: string;
-}
-
-export type Mode = 'cp' | 'read' | 'ap';
-
-/** What a bundle says of one of its procedures. */
-export interface DeclaredProcedure {
-  readonly name: string;
-  readonly mode: string;
 }
 
 export interface ProcedureCall {

@@ -5,7 +5,7 @@ import { contentsBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyContent, KeyValue, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
-import { isBasic, unpackOperations } from '../base/operation-codec.js';
+import { unpackOperations, versionOf } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
   AnswerMeta,
@@ -261,11 +261,11 @@ export class ClientConnection {
         limits.operationsPerBatchMax,
       );
     }
-    const facts = { operations: 0, isExtended: false };
+    const facts = { operations: 0, version: 0 };
     for (const operation of operations) {
       checkOperation(operation, limits);
       facts.operations += operationCost(operation);
-      facts.isExtended ||= !isBasic(operation);
+      facts.version = Math.max(facts.version, versionOf(operation));
     }
     return facts;
   }

@@ -4,7 +4,7 @@ import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
 import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
-import { packCommand } from '../statemachine/command.js';
+import { COMMAND_VERSION_MAX, packCommand } from '../statemachine/command.js';
 import type { BatchAnswer, Command, SystemOperation } from '../statemachine/types.js';
 
 /** Told once, with what became of a batch. */
@@ -20,8 +20,8 @@ interface Waiting {
 export interface BatchFacts {
   /** How much work it is, in operations on one key each. */
   readonly operations: number;
-  /** It needs commands of version {@link EXTENDED_COMMANDS}. */
-  readonly isExtended: boolean;
+  /** It needs commands of this version. */
+  readonly version: number;
 }
 
 interface Queued extends Waiting, BatchFacts {
@@ -91,8 +91,8 @@ export class Proposals {
 
   /** Takes a batch in, or answers it `OVERLOADED` or `UPGRADE_PENDING` at once. */
   add(batch: WriteBatch, facts: BatchFacts, done: WriteDone): void {
-    if (facts.isExtended && !this.#isExtended) {
-      done({ ok: false, error: this.#upgradePending() });
+    if (facts.version > this.#options.commandVersion()) {
+      done({ ok: false, error: this.#upgradePending(facts.version) });
       return;
     }
     const bytes = batch.operations.byteLength + BATCH_OVERHEAD_BYTES;
@@ -120,8 +120,7 @@ export class Proposals {
     if (this.#queue.length === 0 && this.#systemQueue.length === 0) return [];
     const timeMs = this.#options.logTimeMs();
     if (timeMs === null) return [];
-    // A member may have joined since they were taken in.
-    if (!this.#isExtended) this.#refuseExtended();
+    this.#refuseUnknown();
     return [...this.#takeBatches(timeMs), ...this.#takeSystem(timeMs)];
   }
 
@@ -129,19 +128,24 @@ export class Proposals {
     return this.#options.commandVersion() >= EXTENDED_COMMANDS;
   }
 
-  #refuseExtended(): void {
-    const refused = this.#queue.filter((item) => item.isExtended);
+  /** A member may have joined since they were taken in. */
+  #refuseUnknown(): void {
+    const version = this.#options.commandVersion();
+    if (version >= COMMAND_VERSION_MAX) return;
+    const refused = this.#queue.filter((item) => item.version > version);
     if (refused.length === 0) return;
-    this.#queue = this.#queue.filter((item) => !item.isExtended);
-    this.#fail({ items: refused, system: null }, this.#upgradePending());
+    this.#queue = this.#queue.filter((item) => item.version <= version);
+    for (const item of refused) {
+      this.#fail({ items: [item], system: null }, this.#upgradePending(item.version));
+    }
   }
 
-  #upgradePending(): BalsaError {
-    const lacking = this.#options.lacking(EXTENDED_COMMANDS);
+  #upgradePending(version: number): BalsaError {
+    const lacking = this.#options.lacking(version);
     return new BalsaError(
       'UPGRADE_PENDING',
       `not all members know this operation yet: upgrade ${lacking.join(', ')}`,
-      { outcome: 'not-applied', details: { lacking } },
+      { outcome: 'not-applied', details: { lacking, version } },
     );
   }
 

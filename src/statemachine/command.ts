@@ -6,7 +6,7 @@ import type { Command, SystemOperation } from './types.js';
 
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
- * ...]]`, from version 2 on `proposerTerm` behind them, and from version 3 on `system`. Fields are appended, never reordered. A
+ * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, and from version 4 on `calls` (each packed). Fields are appended, never reordered. A
  * leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -15,7 +15,7 @@ import type { Command, SystemOperation } from './types.js';
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 3;
+export const COMMAND_VERSION_MAX = 4;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.
@@ -29,7 +29,10 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   const fields: unknown[] = [version, Math.floor(command.timeMs), command.batches.map(fromBatch)];
   if (version >= 2) fields.push(command.proposerTerm ?? 0);
   if (version >= 3) fields.push((command.system ?? []).map(fromSystem));
-  const isLarge = command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES);
+  if (version >= 4) fields.push(command.calls ?? []);
+  const isLarge =
+    command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES) ||
+    (command.calls ?? []).some((call) => call.byteLength >= LARGE_BYTES);
   return isLarge ? Buffer.concat(packLarge(fields)) : packToKeep(fields);
 }
 
@@ -52,7 +55,14 @@ export function unpackCommand(
   if (version < 2) return { ...command, version };
   const proposed = { ...command, proposerTerm: check.count(tuple[3], 'command term') };
   if (version < 3) return { ...proposed, version };
-  return { ...proposed, version, system: check.list(tuple[4], 'command system').map(toSystem) };
+  const extended = {
+    ...proposed,
+    version,
+    system: check.list(tuple[4], 'command system').map(toSystem),
+  };
+  if (version < 4) return extended;
+  const calls = check.list(tuple[5], 'command calls').map((v) => check.bytes(v, 'command call'));
+  return { ...extended, calls };
 }
 
 function checkVersion(version: number, versionMax: number): void {

@@ -21,6 +21,7 @@ import { sizeOf } from './key-chain.js';
 import { describe, isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
 import type { Leases } from './leases.js';
 import type { Namespaces } from './namespaces.js';
+import type { Procedures } from './procedures.js';
 import { passes, revisionBounds } from './range-filter.js';
 import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
@@ -39,6 +40,7 @@ export interface ExecutorParts {
   readonly leases: Leases;
   readonly namespaces: Namespaces;
   readonly settings: Settings;
+  readonly procedures: Procedures;
   readonly compaction: Compaction;
   readonly journal: Journal;
   readonly bounds: ExecutorBounds;
@@ -67,6 +69,7 @@ export class Executor {
   readonly #leases: Leases;
   readonly #namespaces: Namespaces;
   readonly #settings: Settings;
+  readonly #procedures: Procedures;
   readonly #compaction: Compaction;
   readonly #journal: Journal;
   readonly #bounds: ExecutorBounds;
@@ -79,6 +82,7 @@ export class Executor {
     this.#leases = parts.leases;
     this.#namespaces = parts.namespaces;
     this.#settings = parts.settings;
+    this.#procedures = parts.procedures;
     this.#compaction = parts.compaction;
     this.#journal = parts.journal;
     this.#bounds = parts.bounds;
@@ -104,6 +108,14 @@ export class Executor {
       if (error instanceof Refusal) return error.toResult();
       throw error;
     }
+  }
+
+  /**
+   * As the entry in hand has left them so far.
+   * @throws Refusal `RANGE_TOO_LARGE`, `OVERLOADED`
+   */
+  liveKeys(from: Uint8Array, to: Uint8Array | null): readonly LiveTarget[] {
+    return this.#ranges.liveKeys(from, to);
   }
 
   #write(operation: WriteOperation): WriteResult {
@@ -155,7 +167,8 @@ export class Executor {
         this.#settings.change(operation.change);
         return this.#done();
       default:
-        return unreachable(operation);
+        this.#procedures.write(operation, this.#timeMs);
+        return this.#done();
     }
   }
 

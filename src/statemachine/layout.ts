@@ -12,6 +12,10 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'n' name                       NamespaceRecord
  *     's' session(16)                SessionRecord
  *     'a' session(16) sequence(8)    the answer of one batch, until it is acknowledged
+ *     'b' hash                       BundleRecord: code of procedures
+ *     'p' name@alias                 what the alias stands for, and did
+ *     'c' idempotency key            the outcome of a call, as long as it is remembered
+ *     'C' kind(1) index(8)           which keys the calls of one entry had
  *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks
  */
 const PREFIX = {
@@ -23,6 +27,10 @@ const PREFIX = {
   session: 0x73,
   answer: 0x61,
   machine: 0x6d,
+  bundle: 0x62,
+  alias: 0x70,
+  call: 0x63,
+  callGroup: 0x43,
 } as const;
 
 /** The records of all user keys lie in `[KEYS_FROM, KEYS_TO)`. */
@@ -37,6 +45,13 @@ export const NAMESPACES_TO: Uint8Array = Uint8Array.of(PREFIX.namespace + 1);
 export const SESSIONS_FROM: Uint8Array = Uint8Array.of(PREFIX.session);
 export const SESSIONS_TO: Uint8Array = Uint8Array.of(PREFIX.session + 1);
 
+export const BUNDLES_FROM: Uint8Array = Uint8Array.of(PREFIX.bundle);
+export const BUNDLES_TO: Uint8Array = Uint8Array.of(PREFIX.bundle + 1);
+export const ALIASES_FROM: Uint8Array = Uint8Array.of(PREFIX.alias);
+export const ALIASES_TO: Uint8Array = Uint8Array.of(PREFIX.alias + 1);
+export const CALL_GROUPS_FROM: Uint8Array = Uint8Array.of(PREFIX.callGroup);
+export const CALL_GROUPS_TO: Uint8Array = Uint8Array.of(PREFIX.callGroup + 1);
+
 export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
 
 export const CONFIGURATION_KEY: Uint8Array = Buffer.from('mconfiguration', 'latin1');
@@ -44,6 +59,8 @@ export const CONFIGURATION_KEY: Uint8Array = Buffer.from('mconfiguration', 'lati
 export const SETTINGS_KEY: Uint8Array = Buffer.from('msettings', 'latin1');
 
 export const MARKS_KEY: Uint8Array = Buffer.from('mmarks', 'latin1');
+
+export const CALLS_KEY: Uint8Array = Buffer.from('mcalls', 'latin1');
 
 export const SESSION_ID_BYTES = 16;
 
@@ -116,6 +133,39 @@ export function toNamespaceKey(name: string): Buffer {
   return Buffer.concat([NAMESPACES_FROM, Buffer.from(name, 'utf8')]);
 }
 
-export function fromNamespaceKey(storeKey: Uint8Array): string {
+export function toBundleKey(hash: string): Buffer {
+  return Buffer.concat([BUNDLES_FROM, Buffer.from(hash, 'utf8')]);
+}
+
+/** @param reference `name@alias` */
+export function toAliasKey(reference: string): Buffer {
+  return Buffer.concat([ALIASES_FROM, Buffer.from(reference, 'utf8')]);
+}
+
+/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey} or {@link toAliasKey}. */
+export function fromNameKey(storeKey: Uint8Array): string {
   return toBuffer(storeKey.subarray(1)).toString('utf8');
+}
+
+/** @param key `toMapKey` of the idempotency key */
+export function toCallKey(key: string): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + key.length);
+  storeKey[0] = PREFIX.call;
+  storeKey.write(key, 1, 'latin1');
+  return storeKey;
+}
+
+export function toCallGroupKey(kind: number, index: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(2 + COUNT_BYTES);
+  storeKey[0] = PREFIX.callGroup;
+  storeKey[1] = kind;
+  writeCount(storeKey, index, 2);
+  return storeKey;
+}
+
+export function fromCallGroupKey(storeKey: Uint8Array): {
+  readonly kind: number;
+  readonly index: number;
+} {
+  return { kind: storeKey[1] ?? 0, index: readCount(toBuffer(storeKey), 2) };
 }

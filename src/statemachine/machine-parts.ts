@@ -1,4 +1,6 @@
 import { LIMITS } from '../base/limits.js';
+import { CallExecutor } from './call-executor.js';
+import { type CallKeyBounds, CallKeys } from './call-keys.js';
 import { Compaction } from './compaction.js';
 import { corrupt } from './corrupt.js';
 import { Executor, type ExecutorBounds } from './executor.js';
@@ -10,6 +12,7 @@ import { MACHINE_KEY } from './layout.js';
 import { type LeaseBounds, Leases } from './leases.js';
 import { decodeMachineRecord, EMPTY_MACHINE, type MachineRecord } from './machine-record.js';
 import { Namespaces } from './namespaces.js';
+import { type ProcedureBounds, Procedures } from './procedures.js';
 import type { RangeLimits } from './range.js';
 import { type SessionBounds, Sessions } from './sessions.js';
 import { Settings } from './settings.js';
@@ -18,6 +21,8 @@ import type { StateStore } from './state-store.js';
 /** What decides what is applied: the same at every replica, not configurable. Tests set others. */
 export type AppliedBounds = SessionBounds &
   LeaseBounds &
+  ProcedureBounds &
+  CallKeyBounds &
   ExecutorBounds & { readonly namespacesMax: number };
 
 /** Of what a state machine consists. */
@@ -32,6 +37,9 @@ export interface MachineParts {
   readonly leases: Leases;
   readonly namespaces: Namespaces;
   readonly settings: Settings;
+  readonly procedures: Procedures;
+  readonly callKeys: CallKeys;
+  readonly calls: CallExecutor;
   readonly marks: HistoryMarks;
   readonly executor: Executor;
 }
@@ -54,7 +62,10 @@ export async function loadParts(
   const leases = await Leases.load({ store, bounds, journal }, machine.lastLease);
   const namespaces = await Namespaces.load(store, bounds, journal);
   const settings = new Settings(store);
-  const shared = { keyspace, leases, namespaces, settings, compaction };
+  const procedures = await Procedures.load(store, bounds);
+  const callKeys = await CallKeys.load(store, bounds);
+  const shared = { keyspace, leases, namespaces, settings, procedures, compaction };
+  const executor = new Executor({ ...shared, journal, bounds });
   return {
     ...shared,
     store,
@@ -63,7 +74,9 @@ export async function loadParts(
     chains,
     sessions: await Sessions.load(store, bounds, machine.forgottenThrough),
     marks: new HistoryMarks(store),
-    executor: new Executor({ ...shared, journal, bounds }),
+    executor,
+    callKeys,
+    calls: new CallExecutor({ keyspace, executor, callKeys }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { toMapKey } from '../base/bytes.js';
 import type { Journal } from './journal.js';
-import { fromNamespaceKey, NAMESPACES_FROM, NAMESPACES_TO, toNamespaceKey } from './layout.js';
+import { fromNameKey, NAMESPACES_FROM, NAMESPACES_TO, toNamespaceKey } from './layout.js';
 import { loadRecords } from './load-records.js';
 import {
   decodeNamespaceRecord,
@@ -52,7 +52,7 @@ export class Namespaces {
       store,
       { from: NAMESPACES_FROM, to: NAMESPACES_TO },
       (storeKey, bytes): [string, NamespaceRecord] => [
-        fromNamespaceKey(storeKey),
+        fromNameKey(storeKey),
         decodeNamespaceRecord(bytes),
       ],
     );

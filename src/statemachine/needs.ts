@@ -1,4 +1,5 @@
 import { prefixEnd } from '../base/bytes.js';
+import type { CallReads } from '../base/call.js';
 import type { NamespaceSetOperation, TxnOperation, WriteOperation } from '../base/operation.js';
 import type { SystemOperation } from './types.js';
 
@@ -75,6 +76,10 @@ export class NeedsBuilder {
           break;
       }
     }
+  }
+
+  addCall({ ranges }: CallReads): void {
+    for (const { from, to } of ranges) this.#addRange(from, to);
   }
 
   /** `null`: there are none. */

@@ -1,3 +1,5 @@
+import type { CallRecord } from '../base/call.js';
+import { unpackCall } from '../base/call-codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch, WriteOperation } from '../base/operation.js';
 import { unpackOperations } from '../base/operation-codec.js';
@@ -10,14 +12,23 @@ export interface ParsedCommand {
   readonly timeMs: number;
   readonly system: readonly SystemOperation[];
   readonly batches: readonly ParsedBatch[];
+  readonly calls: readonly (CallRecord | BalsaError)[];
 }
 
 const NO_SYSTEM: readonly SystemOperation[] = [];
+const NO_CALLS: readonly Uint8Array[] = [];
 
 /** @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop */
 export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCommand {
-  const { version, timeMs, system = NO_SYSTEM, batches } = unpackCommand(payload, versionMax);
-  return { version, timeMs, system, batches: batches.map((batch) => new ParsedBatch(batch)) };
+  const command = unpackCommand(payload, versionMax);
+  const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS } = command;
+  return {
+    version,
+    timeMs,
+    system,
+    batches: batches.map((batch) => new ParsedBatch(batch)),
+    calls: calls.map((call) => orInvalid(() => unpackCall(call))),
+  };
 }
 
 export class ParsedBatch {
@@ -30,14 +41,15 @@ export class ParsedBatch {
 
   /** The operations, or the error that every replica answers alike. */
   get operations(): readonly WriteOperation[] | BalsaError {
-    this.#operations ??= readOperations(this.batch.operations);
+    this.#operations ??= orInvalid(() => unpackOperations(this.batch.operations));
     return this.#operations;
   }
 }
 
-function readOperations(bytes: Uint8Array): WriteOperation[] | BalsaError {
+/** What `read` gives, or the error that every replica answers alike. */
+function orInvalid<T>(read: () => T): T | BalsaError {
   try {
-    return unpackOperations(bytes);
+    return read();
   } catch (error) {
     if (error instanceof BalsaError && error.code === 'FRAME_INVALID') {
       return error.withOutcome('not-applied');

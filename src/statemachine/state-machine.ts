@@ -2,7 +2,7 @@ import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
-import { EXTENDED_COMMANDS, isBasic, packResults } from '../base/operation-codec.js';
+import { EXTENDED_COMMANDS, packResults, versionOf } from '../base/operation-codec.js';
 import { COMMAND_VERSION_MAX } from './command.js';
 import {
   type ConfigurationRecord,
@@ -14,6 +14,7 @@ import { type AppliedBounds, loadParts, type MachineParts } from './machine-part
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
+import type { AliasState, ResolvedProcedure } from './procedures.js';
 import { type RangeLimits, readRange } from './range.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Moment } from './session-record.js';
@@ -143,6 +144,9 @@ export class StateMachine implements StoreObservation {
     for (const { operations } of command.batches) {
       if (!(operations instanceof BalsaError)) builder.addOperations(operations);
     }
+    for (const call of command.calls) {
+      if (!(call instanceof BalsaError)) builder.addCall(call);
+    }
     const needs = builder.build();
     if (needs === null) return null;
     const sweepFrom = compaction.sweepFrom(needs.isCompacted);
@@ -153,7 +157,7 @@ export class StateMachine implements StoreObservation {
 
   /**
    * Applies the next entry, which was prepared if it has ranges.
-   * @returns one answer for each batch of a command, in order
+   * @returns one answer for each batch of a command, in order, and behind them for each of its calls
    * @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`, `STATE_CORRUPT`: the replica must stop
    */
   apply(entry: AppliedEntry): readonly BatchAnswer[] {
@@ -193,23 +197,27 @@ export class StateMachine implements StoreObservation {
     command: ParsedCommand,
     ahead: ReadAhead | null,
   ): readonly BatchAnswer[] {
-    const { sessions, executor, marks, settings } = this.#parts;
+    const { sessions, executor, marks, settings, calls, callKeys } = this.#parts;
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
     const timeMs = this.#logTimeMs;
     const storedRevision = this.revision;
     sessions.forgetIdle(timeMs);
+    callKeys.forgetOld(timeMs);
     executor.beginEntry(timeMs, ahead);
     for (const operation of command.system) executor.applySystem(operation, storedRevision);
-    const isExtended = command.version >= EXTENDED_COMMANDS;
     const answers = command.batches.map((parsed, ordinal) =>
-      this.#applyBatch(parsed, isExtended, { index, ordinal, timeMs }),
+      this.#applyBatch(parsed, command.version, { index, ordinal, timeMs }),
     );
+    if (command.calls.length > 0) {
+      calls.beginEntry();
+      for (const call of command.calls) answers.push(calls.apply(call, index));
+    }
     marks.note(timeMs, this.revision, settings.current.historyMs);
     return answers;
   }
 
-  #applyBatch(parsed: ParsedBatch, isExtended: boolean, now: Moment): BatchAnswer {
+  #applyBatch(parsed: ParsedBatch, version: number, now: Moment): BatchAnswer {
     const { sessionId, bornIndex, sequence, acknowledged } = parsed.batch;
     if (sessionId.byteLength !== SESSION_ID_BYTES || sequence === 0) {
       return { ok: false, error: invalid('batch: the session id or the sequence is not one') };
@@ -224,7 +232,7 @@ export class StateMachine implements StoreObservation {
         sessions.recordRepeated(turn, now);
         return { ok: true, results: verdict.results, repeated: true };
       case 'apply':
-        return this.#applyNew(parsed, isExtended, { turn, now });
+        return this.#applyNew(parsed, version, { turn, now });
       default:
         return unreachable(verdict);
     }
@@ -232,12 +240,12 @@ export class StateMachine implements StoreObservation {
 
   #applyNew(
     { operations }: ParsedBatch,
-    isExtended: boolean,
+    version: number,
     { turn, now }: { readonly turn: SessionBatch; readonly now: Moment },
   ): BatchAnswer {
     if (operations instanceof BalsaError) return { ok: false, error: operations };
     // A command of an older version may be applied by older replicas, which cannot read these.
-    if (!isExtended && !operations.every(isBasic)) {
+    if (version < COMMAND_VERSION_MAX && operations.some((one) => versionOf(one) > version)) {
       return { ok: false, error: invalid('operation: of a kind that came with a later version') };
     }
     const { executor, sessions } = this.#parts;
@@ -250,6 +258,7 @@ export class StateMachine implements StoreObservation {
   /** Gives the store all that the entry changed, and the new index, at once. */
   #commit(index: number): void {
     const { store, keyspace, leases, namespaces, settings, marks, sessions } = this.#parts;
+    const { procedures, callKeys } = this.#parts;
     const writes: StateWrite[] = [];
     keyspace.flushInto(writes);
     leases.flushInto(writes);
@@ -257,6 +266,8 @@ export class StateMachine implements StoreObservation {
     settings.flushInto(writes);
     marks.flushInto(writes);
     sessions.flushInto(writes);
+    procedures.flushInto(writes);
+    callKeys.flushInto(writes, { index, timeMs: this.#logTimeMs });
     if (this.#isConfigurationNew && this.#configuration !== null) {
       writes.push({
         key: CONFIGURATION_KEY,
@@ -341,6 +352,20 @@ export class StateMachine implements StoreObservation {
       );
     }
     return revision;
+  }
+
+  /** What a reference to a procedure stands for; `null`: nothing. */
+  resolveProcedure(reference: string): ResolvedProcedure | null {
+    return this.#parts.procedures.resolve(reference);
+  }
+
+  /** The code of a bundle, UTF-8; `null`: it is not there. */
+  procedureCode(hash: string): Uint8Array | null {
+    return this.#parts.procedures.code(hash);
+  }
+
+  procedures(): AliasState[] {
+    return this.#parts.procedures.states();
   }
 
   onWrites(listener: WritesListener | null): void {

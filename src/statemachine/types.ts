@@ -23,18 +23,26 @@ export interface Command {
   readonly proposerTerm?: number;
   /** Before the batches. From version 3 on. */
   readonly system?: readonly SystemOperation[];
+  /** Behind the batches, each as `packCall` makes it. From version 4 on. */
+  readonly calls?: readonly Uint8Array[];
 }
 
-/** The state machine's answer to one {@link WriteBatch}. */
+/** The state machine's answer to one {@link WriteBatch}, or to one call. */
 export type BatchAnswer =
   | {
       readonly ok: true;
-      /** `packResults` of one result per operation. The same bytes for every retry of the batch. */
+      /**
+       * `packResults` of one result per operation; of a call: `packCallOutcome`. The same bytes for every retry.
+       */
       readonly results: Uint8Array;
       /** It had been applied before; this is the first outcome again. */
       readonly repeated: boolean;
     }
-  /** Refused by every replica alike; not applied. Codes: `SESSION_EXPIRED`, `SESSION_GAP`, `FRAME_INVALID`. */
+  /**
+   * Refused by every replica alike; not applied. Codes: `SESSION_EXPIRED`, `SESSION_GAP`, `FRAME_INVALID`; of a call
+   * `TXN_CONFLICT` (what it had read holds no more), `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, what a put is
+   * refused with, and how its code has failed.
+   */
   | { readonly ok: false; readonly error: BalsaError };
 
 /** Which keys a range reads. */

@@ -10,12 +10,12 @@ import type {
   WriteResult,
 } from '../../src/base/operation.js';
 import {
-  isBasic,
   packOperations,
   packResults,
   TXN_DEPTH_MAX,
   unpackOperations,
   unpackResults,
+  versionOf,
 } from '../../src/base/operation-codec.js';
 
 const count = fc.nat({ max: 2 ** 31 - 1 });
@@ -185,13 +185,13 @@ describe('operations as bytes', () => {
 
   test('plain puts and deletes alone are known to every version of the log', () => {
     const key = Buffer.of(1);
-    expect(isBasic({ type: 'put', key, value: key })).toBe(true);
-    expect(isBasic({ type: 'delete', key })).toBe(true);
-    expect(isBasic({ type: 'put', key, value: null })).toBe(false);
-    expect(isBasic({ type: 'put', key, value: key, lease: 7 })).toBe(false);
-    expect(isBasic({ type: 'put', key, value: key, returnPrevious: true })).toBe(false);
-    expect(isBasic({ type: 'delete', key, returnPrevious: true })).toBe(false);
-    expect(isBasic({ type: 'lease-revoke', lease: 7 })).toBe(false);
+    expect(versionOf({ type: 'put', key, value: key })).toBe(1);
+    expect(versionOf({ type: 'delete', key })).toBe(1);
+    expect(versionOf({ type: 'put', key, value: null })).toBe(3);
+    expect(versionOf({ type: 'put', key, value: key, lease: 7 })).toBe(3);
+    expect(versionOf({ type: 'put', key, value: key, returnPrevious: true })).toBe(3);
+    expect(versionOf({ type: 'delete', key, returnPrevious: true })).toBe(3);
+    expect(versionOf({ type: 'lease-revoke', lease: 7 })).toBe(3);
   });
 
   test.each([

@@ -1,10 +1,10 @@
+import type { Effects } from '../../src/base/call.js';
 import { type Clock, systemClock } from '../../src/base/clock.js';
+import type { Mode } from '../../src/base/operation.js';
 import {
   CALL_LIMITS,
   type CallLimits,
-  type Effects,
   type Execution,
-  type Mode,
   type Source,
 } from '../../src/compute/execution.js';
 import { Vm } from '../../src/compute/sandbox/vm.js';

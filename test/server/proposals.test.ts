@@ -36,7 +36,7 @@ function proposals(
   });
 }
 
-const ONE = { operations: 1, isExtended: false };
+const ONE = { operations: 1, version: 1 };
 const OK: BatchAnswer = { ok: true, results: Buffer.alloc(0), repeated: false };
 
 function outcome(answer: BatchAnswer | undefined): string {
@@ -66,7 +66,7 @@ describe('proposals', () => {
   test('batches beyond entryOperationsMax become several entries; one alone may have more', () => {
     const p = proposals({ entryOperationsMax: 10 });
     for (const operations of [50, 6, 4, 1])
-      p.add(batch(1), { operations, isExtended: false }, () => {});
+      p.add(batch(1), { operations, version: 1 }, () => {});
     const sizes = p.take().map((event) => {
       if (event.type !== 'propose') throw new Error('a proposal');
       return unpackCommand(event.payload).batches.length;
@@ -157,7 +157,7 @@ function commands(events: readonly RaftEvent[]): ReturnType<typeof unpackCommand
 }
 
 describe('operations that older versions do not know', () => {
-  const EXTENDED = { operations: 1, isExtended: true };
+  const EXTENDED = { operations: 1, version: 3 };
 
   test('are refused while a member cannot read them, and say which', () => {
     const p = proposals();

@@ -29,7 +29,7 @@ async function givenOneRemovedAndAddedAgain(entriesBehind: number, appendBytesMa
   const former = world.leader as TestMachine;
   world.isolate(former.id);
   for (let i = 0; i < 3; i += 1)
-    former.replica.write(batchOf(900 + i), { operations: 1, isExtended: false }, () => {});
+    former.replica.write(batchOf(900 + i), { operations: 1, version: 1 }, () => {});
   await world.until(() => world.leader !== former && world.leader !== null);
   await world.write(2);
   const others = MEMBERS.filter((id) => id !== former.id);

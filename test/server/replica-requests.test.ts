@@ -163,7 +163,7 @@ describe('a transfer of leadership', () => {
     await world.run(30);
     const answers: string[] = [];
     const leaders: unknown[] = [];
-    leader.replica.write(batchOf(1000), { operations: 1, isExtended: false }, (answer) => {
+    leader.replica.write(batchOf(1000), { operations: 1, version: 1 }, (answer) => {
       answers.push(answer.ok ? 'ok' : told(answer.error));
       if (!answer.ok) leaders.push(answer.error.details.leader);
     });

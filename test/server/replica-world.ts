@@ -122,7 +122,7 @@ export class ReplicaWorld {
       this.#sequence += 1;
       const before = answers.length;
       const batch = batchOf(this.#sequence, valueBytes);
-      leader.replica.write(batch, { operations: 1, isExtended: false }, (answer) =>
+      leader.replica.write(batch, { operations: 1, version: 1 }, (answer) =>
         answers.push(answer),
       );
       await this.until(() => answers.length > before);
@@ -144,7 +144,7 @@ export class ReplicaWorld {
     const told: { results: WriteResult[] | null } = { results: null };
     this.#sequence += 1;
     const batch = { ...batchOf(this.#sequence), operations: packOperations(operations) };
-    leader.replica.write(batch, { operations: operations.length, isExtended: true }, (answer) => {
+    leader.replica.write(batch, { operations: operations.length, version: 3 }, (answer) => {
       if (!answer.ok) throw answer.error;
       told.results = unpackResults(answer.results);
     });

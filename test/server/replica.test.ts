@@ -120,7 +120,7 @@ describe('a replica', () => {
     expect(replica.node.role).toBe('leader');
     expect(replica.appliedIndex).toBe(1);
     const answers: BatchAnswer[] = [];
-    replica.write(WRITE, { operations: 1, isExtended: false }, (answer) => answers.push(answer));
+    replica.write(WRITE, { operations: 1, version: 1 }, (answer) => answers.push(answer));
     stateStore.apply = () => {
       throw new BalsaError('DISK_FULL', 'no space is left');
     };

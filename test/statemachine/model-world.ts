@@ -1,5 +1,5 @@
 import type { Compare, ReadOperation, TxnStep, WriteOperation } from '../../src/base/operation.js';
-import { isBasic } from '../../src/base/operation-codec.js';
+import { versionOf } from '../../src/base/operation-codec.js';
 import { packCommand } from '../../src/statemachine/command.js';
 import type { AppliedEntry } from '../../src/statemachine/state-machine.js';
 import type { SystemOperation } from '../../src/statemachine/types.js';
@@ -172,7 +172,9 @@ export class ModelWorld {
     version: number,
   ): Promise<void> {
     const timeMs = this.#timeMs;
-    const isOld = system.length === 0 && batches.every((one) => one.operations.every(isBasic));
+    const isOld =
+      system.length === 0 &&
+      batches.every((one) => one.operations.every((o) => versionOf(o) === 1));
     const payload = packCommand(
       { timeMs, batches: batches.map(toBatch), system, proposerTerm: 1 },
       isOld ? version : 3,

@@ -201,6 +201,10 @@ export class NaiveStore {
       case 'settings':
         this.settings = { ...this.settings, ...operation.change };
         return this.#done();
+      case 'deploy':
+      case 'alias-set':
+      case 'alias-remove':
+        throw new Error('the model knows no procedures');
       default:
         return this.#step(operation);
     }

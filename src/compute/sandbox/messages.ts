@@ -1,9 +1,9 @@
 import { check, pack, unpack } from '../../base/codec.js';
 import { asBalsaError, BalsaError, type ErrorCode, type WriteOutcome } from '../../base/errors.js';
+import type { Mode } from '../../base/operation.js';
 import type {
   Bundle,
   Execution,
-  Mode,
   ProcedureCall,
   ScanAnswer,
   ScanQuery,

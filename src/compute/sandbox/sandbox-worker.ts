@@ -2,14 +2,9 @@ import { Worker } from 'node:worker_threads';
 import { unreachable } from '../../base/assert.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
+import type { Mode } from '../../base/operation.js';
 import { limitReached } from '../call-view.js';
-import {
-  type Execution,
-  failedExecution,
-  type Mode,
-  type ProcedureCall,
-  type Source,
-} from '../execution.js';
+import { type Execution, failedExecution, type ProcedureCall, type Source } from '../execution.js';
 import {
   type FromWorker,
   fromPlain,

@@ -1,14 +1,13 @@
 import type { QuickJSContext, QuickJSHandle, QuickJSRuntime } from 'quickjs-emscripten-core';
 import type { Clock } from '../../base/clock.js';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
+import type { DeclaredProcedure, Mode } from '../../base/operation.js';
 import { CallView, limitReached } from '../call-view.js';
 import {
   type Bundle,
   type CallLimits,
-  type DeclaredProcedure,
   type Execution,
   failedExecution,
-  type Mode,
   type ProcedureCall,
   type Source,
 } from '../execution.js';
@@ -225,7 +224,10 @@ export class Vm {
 
   #outcome(ending: Ending, view: CallView, limits: CallLimits): Execution {
     const { logs } = view;
-    const failed = (error: BalsaError): Execution => ({ ok: false, logs, error });
+    const failed = (error: BalsaError): Execution => ({
+      ...{ ok: false, logs, error },
+      reads: view.effects(),
+    });
     if (this.#isStopped) this.#isSpent = true;
     if (this.#memory.isFull) {
       // Also when the procedure went on: what it did then may be anything.

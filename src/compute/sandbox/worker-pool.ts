@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
+import type { Mode } from '../../base/operation.js';
 import {
   type Execution,
   type Executor,
   failedExecution,
-  type Mode,
   type ProcedureCall,
   type Source,
 } from '../execution.js';

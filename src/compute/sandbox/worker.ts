@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../../base/assert.js';
 import { systemClock } from '../../base/clock.js';
-import type { Bundle, Execution, Mode, Source } from '../execution.js';
+import type { Mode } from '../../base/operation.js';
+import type { Bundle, Execution, Source } from '../execution.js';
 import {
   type CallOfBundle,
   type FromWorker,

@@ -167,6 +167,10 @@ export class ModelStore {
           if (item.lease === operation.lease) this.#remove(key);
         }
         return this.#done();
+      case 'deploy':
+      case 'alias-set':
+      case 'alias-remove':
+        throw new Error('the model knows no procedures');
       default:
         return this.#administer(operation);
     }

@@ -1,0 +1,116 @@
+/**
+ * A call of a stored procedure as the log knows it: not the code that ran, but what it read and what it writes if all of
+ * that still holds. How it travels: `call-codec`.
+ */
+
+/** A key that was read, and what was there; 0: nothing. */
+export interface KeyRead {
+  readonly key: Uint8Array;
+  /** That of a write of the same log entry: {@link pendingRevision}. */
+  readonly modRevision: number;
+}
+
+/** A range as far as it was really read: so many keys, none of them written later than `modRevisionMax`. */
+export interface RangeRead {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array | null;
+  readonly keys: number;
+  /** As {@link KeyRead}. */
+  readonly modRevisionMax: number;
+}
+
+/** `value` null: deleted. */
+export interface KeyWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+}
+
+/** Changes a number, whatever it is by then: nothing was read. */
+export interface KeyUpdate {
+  readonly type: 'add' | 'max';
+  readonly key: Uint8Array;
+  readonly by: number;
+}
+
+/** Written if there is nothing by then. */
+export interface KeyDefault {
+  readonly type: 'set-if-absent';
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export interface EmittedEvent {
+  readonly name: string;
+  /** JSON. */
+  readonly payload: string;
+}
+
+/** What a call has read: whatever came of it holds only as long as this does. */
+export interface CallReads {
+  readonly reads: readonly KeyRead[];
+  readonly ranges: readonly RangeRead[];
+}
+
+/** What a call has read and would write. Nothing of it has happened yet. */
+export interface Effects extends CallReads {
+  /** Each key once, in the order of the first write. */
+  readonly writes: readonly KeyWrite[];
+  readonly updates: readonly (KeyUpdate | KeyDefault)[];
+  readonly events: readonly EmittedEvent[];
+}
+
+/** How the code ended. */
+export type CallEnd =
+  /** JSON. */
+  | { readonly ok: true; readonly result: string }
+  /** Nothing is written; but what it read must hold for the failure, too. */
+  | {
+      readonly ok: false;
+      readonly code: string;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    };
+
+/** One call in a log entry. */
+export interface CallRecord extends Effects {
+  /** The idempotency key: of all calls with the same one, one is applied. */
+  readonly key: Uint8Array;
+  /** The key was chosen by the caller, and is kept for longer. */
+  readonly isNamed: boolean;
+  /** An index that was applied somewhere when the key was made; as `WriteBatch.bornIndex`. */
+  readonly bornIndex: number;
+  /** Of procedure and arguments: the same key for another call is a mistake. */
+  readonly fingerprint: Uint8Array;
+  /** Calls before it in the same entry, by their place, whose writes it has seen: it stands and falls with them. */
+  readonly dependsOn: readonly number[];
+  readonly end: CallEnd;
+}
+
+/** What became of a call that was applied. */
+export interface CallOutcome {
+  /** JSON. */
+  readonly result: string;
+  /** That of its writes, or of the store when there are none. */
+  readonly revision: number;
+}
+
+/** Bytes of an idempotency key. */
+export const CALL_KEY_BYTES_MAX = 256;
+
+export const FINGERPRINT_BYTES = 8;
+
+/** Where events lie, for watchers: `_events/<name>/<which of that name in its call, from 0>`. */
+export const EVENT_PREFIX = '_events/';
+
+/** Behind all revisions that there can be. */
+const PENDING_FROM = 2 ** 52;
+
+/** Stands for the revision of the writes of a call that is in the same log entry, at this place. */
+export function pendingRevision(place: number): number {
+  return PENDING_FROM + place;
+}
+
+/** The place of the call whose writes it stands for; `null`: it is a revision. */
+export function pendingPlace(revision: number): number | null {
+  return revision >= PENDING_FROM ? revision - PENDING_FROM : null;
+}

@@ -1,0 +1,202 @@
+import { assert } from '../base/assert.js';
+import { toMapKey } from '../base/bytes.js';
+import {
+  type CallReads,
+  type CallRecord,
+  EVENT_PREFIX,
+  type KeyDefault,
+  type KeyUpdate,
+  pendingPlace,
+} from '../base/call.js';
+import { packCallOutcome } from '../base/call-codec.js';
+import { BalsaError, isErrorCode } from '../base/errors.js';
+import type { TxnStep, WriteResult } from '../base/operation.js';
+import type { CallKeys } from './call-keys.js';
+import type { Executor } from './executor.js';
+import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
+import { Refusal } from './refusal.js';
+import type { BatchAnswer } from './types.js';
+
+export interface CallExecutorParts {
+  readonly keyspace: Keyspace;
+  readonly executor: Executor;
+  readonly callKeys: CallKeys;
+}
+
+/** Of a call whose writes are not there. */
+const NOT_APPLIED = -1;
+
+/**
+ * Decides what becomes of the calls of one log entry, one after the other: a call is applied when all that it read still is
+ * as it was, key by key and range by range (Kung and Robinson 1981, "On Optimistic Methods for Concurrency Control",
+ * backward validation), and then all of its writes together, at one revision. The verdict depends on the log alone.
+ */
+export class CallExecutor {
+  readonly #parts: CallExecutorParts;
+  /** Of each call of the entry so far: the revision of its writes, or that it was not applied here. */
+  #revisions: number[] = [];
+
+  constructor(parts: CallExecutorParts) {
+    this.#parts = parts;
+  }
+
+  beginEntry(): void {
+    this.#revisions = [];
+  }
+
+  apply(call: CallRecord | BalsaError, index: number): BatchAnswer {
+    const place = this.#revisions.length;
+    this.#revisions.push(NOT_APPLIED);
+    if (call instanceof BalsaError) return { ok: false, error: call };
+    const { callKeys } = this.#parts;
+    const verdict = callKeys.judge(call, index);
+    if (verdict.type === 'refuse') return { ok: false, error: verdict.error };
+    if (verdict.type === 'repeat') return { ok: true, results: verdict.outcome, repeated: true };
+    try {
+      const revision = this.#applyNew(call);
+      if (call.end.ok) {
+        const { result } = call.end;
+        const results = packCallOutcome({ result, revision });
+        callKeys.recordApplied(call, results);
+        this.#revisions[place] = revision;
+        return { ok: true, results, repeated: false };
+      }
+      return { ok: false, error: failureOf(call.end) };
+    } catch (error) {
+      if (error instanceof Refusal) return { ok: false, error };
+      throw error;
+    }
+  }
+
+  /**
+   * @returns the revision of its writes, or of the store when there are none
+   * @throws Refusal `TXN_CONFLICT`, and what puts are refused with
+   */
+  #applyNew(call: CallRecord): number {
+    const { keyspace, executor } = this.#parts;
+    if (!this.#hold(call)) throw conflict();
+    if (!call.end.ok) return keyspace.revision;
+    const steps = this.#stepsOf(call);
+    if (steps.length === 0) return keyspace.revision;
+    executor.beginBatch();
+    const result = executor.write({ type: 'txn', compares: [], success: steps, failure: [] });
+    if (result.type === 'error') throw refusalOf(result);
+    return keyspace.revision;
+  }
+
+  // ---------------------------------------------------------------- what was read
+
+  #hold({ dependsOn, reads, ranges }: CallRecord): boolean {
+    // What it saw of a call that was not applied has never been.
+    const isFounded = dependsOn.every((place) => (this.#revisions[place] ?? NOT_APPLIED) >= 0);
+    return isFounded && this.#areAsRead({ reads, ranges });
+  }
+
+  #areAsRead({ reads, ranges }: CallReads): boolean {
+    const { keyspace, executor } = this.#parts;
+    for (const { key, modRevision } of reads) {
+      if (revisionOf(keyspace.find(toMapKey(key), key)) !== this.#revision(modRevision)) {
+        return false;
+      }
+    }
+    for (const { from, to, keys, modRevisionMax } of ranges) {
+      const targets = executor.liveKeys(from, to);
+      // A put has a higher revision than all before it; without one, a deletion leaves fewer keys.
+      if (targets.length !== keys || newest(targets) !== this.#revision(modRevisionMax)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #revision(read: number): number {
+    const place = pendingPlace(read);
+    return place === null ? read : (this.#revisions[place] ?? NOT_APPLIED);
+  }
+
+  // ---------------------------------------------------------------- what is written
+
+  #stepsOf({ writes, updates, events }: CallRecord): TxnStep[] {
+    const steps = writes.map(
+      ({ key, value }): TxnStep =>
+        value === null ? { type: 'delete', key } : { type: 'put', key, value },
+    );
+    for (const step of this.#updated(updates)) steps.push(step);
+    const counts = new Map<string, number>();
+    for (const { name, payload } of events) {
+      const which = counts.get(name) ?? 0;
+      counts.set(name, which + 1);
+      const key = Buffer.from(`${EVENT_PREFIX}${name}/${which}`);
+      steps.push({ type: 'put', key, value: Buffer.from(payload) });
+    }
+    return steps;
+  }
+
+  /** What the updates make of what is there now, each key once. */
+  #updated(updates: readonly (KeyUpdate | KeyDefault)[]): TxnStep[] {
+    const values = new Map<string, { readonly key: Uint8Array; value: Uint8Array }>();
+    for (const update of updates) {
+      const { key } = update;
+      const mapKey = toMapKey(key);
+      const current = values.get(mapKey)?.value ?? this.#valueOf(key);
+      if (update.type !== 'set-if-absent') {
+        values.set(mapKey, { key, value: updatedNumber(update, current) });
+      } else if (current === null) {
+        values.set(mapKey, { key, value: update.value });
+      }
+    }
+    return [...values.values()].map(({ key, value }) => ({ type: 'put', key, value }));
+  }
+
+  #valueOf(key: Uint8Array): Uint8Array | null {
+    const { keyspace } = this.#parts;
+    const target = keyspace.target(key);
+    return isLive(target) ? keyspace.valueOf(target) : null;
+  }
+}
+
+function revisionOf(record: LiveTarget['record'] | null): number {
+  return record === null || record.version === 0 ? 0 : record.modified.revision;
+}
+
+function newest(targets: readonly LiveTarget[]): number {
+  return targets.reduce((max, { record }) => Math.max(max, record.modified.revision), 0);
+}
+
+/** @throws Refusal `PROCEDURE_FAILED` when there is something else than a number */
+function updatedNumber({ type, key, by }: KeyUpdate, current: Uint8Array | null): Uint8Array {
+  const before = current === null ? null : numberIn(current);
+  if (Number.isNaN(before)) throw notANumber(type, key, 'what is there is not a number');
+  const after = type === 'add' ? (before ?? 0) + by : Math.max(before ?? by, by);
+  if (!Number.isFinite(after)) throw notANumber(type, key, 'the result is no finite number');
+  return Buffer.from(JSON.stringify(after));
+}
+
+function numberIn(bytes: Uint8Array): number {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return typeof value === 'number' ? value : Number.NaN;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+function notANumber(type: string, key: Uint8Array, why: string): Refusal {
+  const shown = JSON.stringify(Buffer.from(key).toString());
+  return new Refusal('PROCEDURE_FAILED', `ctx.${type} of ${shown}: ${why}`);
+}
+
+function conflict(): Refusal {
+  return new Refusal('TXN_CONFLICT', 'what the call had read was changed by others');
+}
+
+function refusalOf({ code, message, details }: WriteResult & { type: 'error' }): Refusal {
+  assert(isErrorCode(code), 'a refusal has a code that is known');
+  return new Refusal(code, message, details ?? {});
+}
+
+/** How its code has failed; what it read of the state holds. */
+function failureOf({ code, message, details }: CallRecord['end'] & { ok: false }): BalsaError {
+  const known = isErrorCode(code) ? code : 'PROCEDURE_FAILED';
+  return new BalsaError(known, message, { outcome: 'not-applied', details });
+}

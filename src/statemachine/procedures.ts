@@ -1,0 +1,260 @@
+import { toMapKey } from '../base/bytes.js';
+import type {
+  AliasRemoveOperation,
+  AliasSetOperation,
+  DeclaredProcedure,
+  DeployOperation,
+  Mode,
+  ProcedureOperation,
+} from '../base/operation.js';
+import {
+  ALIASES_FROM,
+  ALIASES_TO,
+  BUNDLES_FROM,
+  BUNDLES_TO,
+  fromNameKey,
+  toAliasKey,
+  toBundleKey,
+} from './layout.js';
+import { loadRecords } from './load-records.js';
+import {
+  type AliasVersion,
+  decodeAliasRecord,
+  decodeBundleRecord,
+  encodeAliasRecord,
+  encodeBundleRecord,
+} from './procedure-record.js';
+import { Refusal } from './refusal.js';
+import type { StateStore, StateWrite } from './state-store.js';
+
+export interface ProcedureBounds {
+  readonly bundlesMax: number;
+  readonly bundlesBytesMax: number;
+  readonly aliasesMax: number;
+  readonly aliasHistoryMax: number;
+}
+
+/** Which code a call runs, and as what. */
+export interface ResolvedProcedure {
+  readonly name: string;
+  readonly mode: Mode;
+  readonly hash: string;
+}
+
+/** For whoever looks what there is. */
+export interface AliasState {
+  readonly name: string;
+  readonly alias: string;
+  readonly mode: Mode;
+  /** The present one first; of each since when, in log time. */
+  readonly versions: readonly AliasVersion[];
+}
+
+interface Bundle {
+  readonly procedures: readonly DeclaredProcedure[];
+  readonly bytes: number;
+}
+
+/** Hexadecimal digits that may stand for a whole hash. */
+const HASH_PREFIX = /^[0-9a-f]{8,64}$/;
+
+/**
+ * The code that was deployed, under its hash, and what each alias of each procedure stands for. Code to which no alias
+ * could go back any more is removed.
+ */
+export class Procedures {
+  readonly #store: StateStore;
+  readonly #bounds: ProcedureBounds;
+  readonly #bundles = new Map<string, Bundle>();
+  /** By `name@alias`. */
+  readonly #aliases = new Map<string, readonly AliasVersion[]>();
+  /** How many versions of aliases there are of each bundle. */
+  readonly #uses = new Map<string, number>();
+  #bytes = 0;
+  /** By their keys in the store, as map keys. */
+  readonly #staged = new Map<string, StateWrite>();
+
+  private constructor(store: StateStore, bounds: ProcedureBounds) {
+    this.#store = store;
+    this.#bounds = bounds;
+  }
+
+  /** The registry as the store has it. */
+  static async load(store: StateStore, bounds: ProcedureBounds): Promise<Procedures> {
+    const registry = new Procedures(store, bounds);
+    const bundles = { from: BUNDLES_FROM, to: BUNDLES_TO };
+    await loadRecords(store, bundles, (storeKey, bytes) => {
+      const { procedures, code } = decodeBundleRecord(bytes);
+      registry.#addBundle(fromNameKey(storeKey), { procedures, bytes: code.byteLength });
+    });
+    const aliases = { from: ALIASES_FROM, to: ALIASES_TO };
+    await loadRecords(store, aliases, (storeKey, bytes) => {
+      registry.#setAlias(fromNameKey(storeKey), decodeAliasRecord(bytes));
+    });
+    return registry;
+  }
+
+  /** In the order of their names and aliases. */
+  states(): AliasState[] {
+    const states = [...this.#aliases].map(([reference, versions]) => {
+      const [name, alias] = splitReference(reference);
+      return { name, alias, mode: this.#modeOf(versions[0]?.hash ?? '', name) ?? 'cp', versions };
+    });
+    return states.sort((a, b) => (a.name + a.alias < b.name + b.alias ? -1 : 1));
+  }
+
+  /**
+   * What a reference stands for now: `transfer@prod`, or `transfer@` and the hash of the code, or the beginning of it.
+   * `null`: nothing.
+   */
+  resolve(reference: string): ResolvedProcedure | null {
+    const [name, alias] = splitReference(reference);
+    const hash = this.#aliases.get(`${name}@${alias}`)?.[0]?.hash ?? this.#hashFrom(alias);
+    const mode = hash === null ? null : this.#modeOf(hash, name);
+    return hash === null || mode === null ? null : { name, mode, hash };
+  }
+
+  /** The code as it was deployed, UTF-8; `null`: it is not there. Between log entries only. */
+  code(hash: string): Uint8Array | null {
+    const bytes = this.#bundles.has(hash) ? this.#store.get(toBundleKey(hash)) : undefined;
+    return bytes === undefined ? null : decodeBundleRecord(bytes).code;
+  }
+
+  /** @throws Refusal `PROCEDURES_TOO_MANY`, `PROCEDURE_NOT_FOUND`, `CONDITION_FAILED` */
+  write(operation: ProcedureOperation, timeMs: number): void {
+    switch (operation.type) {
+      case 'deploy':
+        this.#deploy(operation, timeMs);
+        break;
+      case 'alias-set':
+        this.#move(operation, timeMs);
+        break;
+      default:
+        this.#remove(operation);
+    }
+  }
+
+  #deploy({ hash, code, alias, procedures }: DeployOperation, timeMs: number): void {
+    const references = procedures.map(({ name }) => `${name}@${alias}`);
+    this.#checkRoom(hash, code.byteLength, references);
+    if (!this.#bundles.has(hash)) {
+      this.#addBundle(hash, { procedures, bytes: code.byteLength });
+      const record = encodeBundleRecord({ procedures, code, deployedMs: timeMs });
+      this.#stage(toBundleKey(hash), record);
+    }
+    for (const reference of references) this.#point(reference, { hash, sinceMs: timeMs });
+  }
+
+  #checkRoom(hash: string, bytes: number, references: readonly string[]): void {
+    const { bundlesMax, bundlesBytesMax, aliasesMax } = this.#bounds;
+    const isNew = !this.#bundles.has(hash);
+    const added = new Set(references.filter((reference) => !this.#aliases.has(reference))).size;
+    if (isNew && this.#bundles.size >= bundlesMax) throw tooMany('bundles', bundlesMax);
+    if (isNew && this.#bytes + bytes > bundlesBytesMax) {
+      throw tooMany('bundlesBytes', bundlesBytesMax);
+    }
+    if (this.#aliases.size + added > aliasesMax) throw tooMany('aliases', aliasesMax);
+  }
+
+  #move({ name, alias, hash, expected }: AliasSetOperation, timeMs: number): void {
+    const reference = `${name}@${alias}`;
+    if (this.#modeOf(hash, name) === null) throw notFound(`${name}@${hash.slice(0, 12)}`);
+    const current = this.#aliases.get(reference)?.[0]?.hash ?? null;
+    if (expected !== null && current !== expected) {
+      throw new Refusal(
+        'CONDITION_FAILED',
+        `${reference} stands for ${current?.slice(0, 12) ?? 'nothing'} and not for ${expected.slice(0, 12)}`,
+        { current },
+      );
+    }
+    if (current === null) this.#checkRoom(hash, 0, [reference]);
+    this.#point(reference, { hash, sinceMs: timeMs });
+  }
+
+  #remove({ name, alias }: AliasRemoveOperation): void {
+    const reference = `${name}@${alias}`;
+    if (!this.#aliases.has(reference)) throw notFound(reference);
+    this.#setAlias(reference, null);
+    this.#stage(toAliasKey(reference), null);
+  }
+
+  /** What it stood for before stays, to go back to; one code is there once. */
+  #point(reference: string, version: AliasVersion): void {
+    const before = this.#aliases.get(reference) ?? [];
+    if (before[0]?.hash === version.hash) return;
+    const older = before.filter(({ hash }) => hash !== version.hash);
+    const versions = [version, ...older].slice(0, this.#bounds.aliasHistoryMax);
+    this.#setAlias(reference, versions);
+    this.#stage(toAliasKey(reference), encodeAliasRecord(versions));
+  }
+
+  #setAlias(reference: string, versions: readonly AliasVersion[] | null): void {
+    const before = this.#aliases.get(reference) ?? [];
+    if (versions === null) this.#aliases.delete(reference);
+    else this.#aliases.set(reference, versions);
+    for (const { hash } of versions ?? []) this.#use(hash, 1);
+    for (const { hash } of before) this.#use(hash, -1);
+  }
+
+  #use(hash: string, by: number): void {
+    const uses = (this.#uses.get(hash) ?? 0) + by;
+    if (uses > 0) {
+      this.#uses.set(hash, uses);
+      return;
+    }
+    this.#uses.delete(hash);
+    this.#bytes -= this.#bundles.get(hash)?.bytes ?? 0;
+    this.#bundles.delete(hash);
+    this.#stage(toBundleKey(hash), null);
+  }
+
+  #addBundle(hash: string, bundle: Bundle): void {
+    this.#bundles.set(hash, bundle);
+    this.#bytes += bundle.bytes;
+  }
+
+  #modeOf(hash: string, name: string): Mode | null {
+    const declared = this.#bundles.get(hash)?.procedures.find((one) => one.name === name);
+    return declared?.mode ?? null;
+  }
+
+  #hashFrom(prefix: string): string | null {
+    if (!HASH_PREFIX.test(prefix)) return null;
+    const found = [...this.#bundles.keys()].filter((hash) => hash.startsWith(prefix));
+    return found.length === 1 ? (found[0] ?? null) : null;
+  }
+
+  #stage(key: Uint8Array, value: Uint8Array | null): void {
+    this.#staged.set(toMapKey(key), { key, value });
+  }
+
+  /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
+  flushInto(writes: StateWrite[]): void {
+    if (this.#staged.size === 0) return;
+    for (const write of this.#staged.values()) writes.push(write);
+    this.#staged.clear();
+  }
+}
+
+/** The name, and the alias that is meant when none is given. */
+export function splitReference(reference: string): readonly [name: string, alias: string] {
+  const at = reference.indexOf('@');
+  if (at < 0) return [reference, DEFAULT_ALIAS];
+  return [reference.slice(0, at), reference.slice(at + 1)];
+}
+
+export const DEFAULT_ALIAS = 'prod';
+
+function tooMany(what: string, limit: number): Refusal {
+  return new Refusal(
+    'PROCEDURES_TOO_MANY',
+    `the limit of procedures is ${limit} (${what}Max): remove what nobody calls`,
+    { limit },
+  );
+}
+
+function notFound(reference: string): Refusal {
+  return new Refusal('PROCEDURE_NOT_FOUND', `there is no procedure ${reference}`, {
+    procedure: reference,
+  });
+}
