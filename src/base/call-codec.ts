@@ -1,3 +1,4 @@
+import { toBuffer } from './bytes.js';
 import {
   CALL_KEY_BYTES_MAX,
   type CallEnd,
@@ -5,6 +6,7 @@ import {
   type CallRecord,
   type EmittedEvent,
   FINGERPRINT_BYTES,
+  HASH_BYTES,
   type KeyDefault,
   type KeyRead,
   type KeyUpdate,
@@ -45,12 +47,14 @@ export function packCall(call: CallRecord): Buffer {
     call.updates.map(fromUpdate),
     call.events.flatMap(({ name, payload }) => [name, payload]),
     fromEnd(call.end),
+    call.procedure,
+    Buffer.from(call.hash, 'hex'),
   ]);
 }
 
 /** @throws BalsaError `FRAME_INVALID` */
 export function unpackCall(bytes: Uint8Array): CallRecord {
-  const t = check.tuple(unpack(bytes), 'call', 11);
+  const t = check.tuple(unpack(bytes), 'call', 13);
   const key = check.bytes(t[0], 'call key');
   if (key.byteLength === 0 || key.byteLength > CALL_KEY_BYTES_MAX) {
     throw invalid(`call key: ${key.byteLength} bytes, expected 1 to ${CALL_KEY_BYTES_MAX}`);
@@ -71,6 +75,8 @@ export function unpackCall(bytes: Uint8Array): CallRecord {
     updates: check.list(t[8], 'call updates').map(toUpdate),
     events: pairs(t[9], 'call events').map(toEvent),
     end: toEnd(t[10]),
+    procedure: check.text(t[11], 'call procedure'),
+    hash: toHash(t[12]),
   };
 }
 
@@ -149,6 +155,12 @@ function toUpdate(value: unknown): KeyUpdate | KeyDefault {
 
 function toEvent([name, payload]: [unknown, unknown]): EmittedEvent {
   return { name: check.text(name, 'call event'), payload: check.text(payload, 'call event') };
+}
+
+function toHash(value: unknown): string {
+  const bytes = check.bytes(value, 'call hash');
+  if (bytes.byteLength !== HASH_BYTES) throw invalid(`call hash: ${bytes.byteLength} bytes`);
+  return toBuffer(bytes).toString('hex');
 }
 
 function fromEnd(end: CallEnd): unknown[] {

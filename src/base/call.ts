@@ -79,6 +79,10 @@ export interface CallRecord extends Effects {
   readonly isNamed: boolean;
   /** An index that was applied somewhere when the key was made; as `WriteBatch.bornIndex`. */
   readonly bornIndex: number;
+  /** As it was called: `transfer`, `transfer@prod`. */
+  readonly procedure: string;
+  /** Of the code that ran; the call holds only if that is what {@link procedure} still stands for. SHA-256, hex. */
+  readonly hash: string;
   /** Of procedure and arguments: the same key for another call is a mistake. */
   readonly fingerprint: Uint8Array;
   /** Calls before it in the same entry, by their place, whose writes it has seen: it stands and falls with them. */
@@ -98,6 +102,8 @@ export interface CallOutcome {
 export const CALL_KEY_BYTES_MAX = 256;
 
 export const FINGERPRINT_BYTES = 8;
+
+export const HASH_BYTES = 32;
 
 /** Where events lie, for watchers: `_events/<name>/<which of that name in its call, from 0>`. */
 export const EVENT_PREFIX = '_events/';

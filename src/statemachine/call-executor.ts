@@ -14,6 +14,7 @@ import type { TxnStep, WriteResult } from '../base/operation.js';
 import type { CallKeys } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
+import type { Procedures } from './procedures.js';
 import { Refusal } from './refusal.js';
 import type { BatchAnswer } from './types.js';
 
@@ -21,6 +22,7 @@ export interface CallExecutorParts {
   readonly keyspace: Keyspace;
   readonly executor: Executor;
   readonly callKeys: CallKeys;
+  readonly procedures: Procedures;
 }
 
 /** Of a call whose writes are not there. */
@@ -86,7 +88,9 @@ export class CallExecutor {
 
   // ---------------------------------------------------------------- what was read
 
-  #hold({ dependsOn, reads, ranges }: CallRecord): boolean {
+  #hold({ procedure, hash, dependsOn, reads, ranges }: CallRecord): boolean {
+    // Whoever calls behind a deployment gets the code that was deployed.
+    if (this.#parts.procedures.resolve(procedure)?.hash !== hash) return false;
     // What it saw of a call that was not applied has never been.
     const isFounded = dependsOn.every((place) => (this.#revisions[place] ?? NOT_APPLIED) >= 0);
     return isFounded && this.#areAsRead({ reads, ranges });

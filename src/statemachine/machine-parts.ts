@@ -76,7 +76,7 @@ export async function loadParts(
     marks: new HistoryMarks(store),
     executor,
     callKeys,
-    calls: new CallExecutor({ keyspace, executor, callKeys }),
+    calls: new CallExecutor({ keyspace, executor, callKeys, procedures }),
   };
 }
 
