@@ -171,6 +171,7 @@ function fromEnd(end: CallEnd): unknown[] {
 function toEnd(value: unknown): CallEnd {
   const t = check.tuple(value, 'call end', 2);
   if (t[0] === RESULT) return { ok: true, result: check.text(t[1], 'call result') };
+  if (t[0] !== FAILURE) throw invalid('call end: neither a result nor a failure');
   return {
     ok: false,
     code: check.text(t[1], 'call error'),

@@ -65,8 +65,7 @@ describe('proposals', () => {
 
   test('batches beyond entryOperationsMax become several entries; one alone may have more', () => {
     const p = proposals({ entryOperationsMax: 10 });
-    for (const operations of [50, 6, 4, 1])
-      p.add(batch(1), { operations, version: 1 }, () => {});
+    for (const operations of [50, 6, 4, 1]) p.add(batch(1), { operations, version: 1 }, () => {});
     const sizes = p.take().map((event) => {
       if (event.type !== 'propose') throw new Error('a proposal');
       return unpackCommand(event.payload).batches.length;
@@ -166,7 +165,9 @@ describe('operations that older versions do not know', () => {
       answer = a;
     });
     expect(outcome(answer)).toBe('UPGRADE_PENDING not-applied');
-    if (answer?.ok === false) expect(answer.error.details).toEqual({ lacking: ['n2'] });
+    if (answer?.ok === false) {
+      expect(answer.error.details).toEqual({ lacking: ['n2'], version: 3 });
+    }
     expect(p.take()).toEqual([]);
   });
 

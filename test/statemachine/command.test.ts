@@ -44,7 +44,7 @@ describe('the command in a log entry', () => {
 
     const apply = () => replica.entry('command', pack([COMMAND_VERSION_MAX + 1, 'anything']));
 
-    expect(apply).toThrow(/version 4; this replica knows versions up to 3/);
+    expect(apply).toThrow(/version 5; this replica knows versions up to 4/);
     expect(apply).toThrow(expect.objectContaining({ code: 'VERSION_UNSUPPORTED' }));
     expect(replica.machine.appliedIndex).toBe(1);
     expect(replica.store.applied).toHaveLength(1);
@@ -68,6 +68,11 @@ describe('the command in a log entry', () => {
       ],
     };
     expect(unpackCommand(packCommand(full, 3))).toEqual({ ...full, version: 3 });
+    const calls = [Buffer.of(1, 2), Buffer.alloc(300 * 1024, 7)];
+    const withCalls = { ...full, calls };
+    expect(unpackCommand(packCommand(withCalls, 3))).toEqual({ ...full, version: 3 });
+    expect(unpackCommand(packCommand(withCalls, 4))).toEqual({ ...withCalls, version: 4 });
+    expect(unpackCommand(packCommand(full, 4))).toEqual({ ...full, calls: [], version: 4 });
     expect(unpackCommand(packCommand({ timeMs: 5, batches: [] }, 2)).proposerTerm).toBe(0);
     expect(() => packCommand(command, COMMAND_VERSION_MAX + 1)).toThrow(/version that is known/);
   });
@@ -106,6 +111,9 @@ describe('the command in a log entry', () => {
     ['no time', pack([1, null, []])],
     ['no batches', pack([1, 1, null])],
     ['no term in version 2', pack([2, 1, []])],
+    ['no system in version 3', pack([3, 1, [], 0])],
+    ['no calls in version 4', pack([4, 1, [], 0, []])],
+    ['a call that is no bytes', pack([4, 1, [], 0, [], ['text']])],
     ['half a batch', pack([1, 1, [[session('a'), 0]]])],
     ['nothing', Buffer.alloc(0)],
   ])('with %s stops the replica', async (_what, payload) => {

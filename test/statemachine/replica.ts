@@ -1,5 +1,11 @@
 import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
-import { packOperations, unpackResults } from '../../src/base/operation-codec.js';
+import {
+  CALL_COMMANDS,
+  EXTENDED_COMMANDS,
+  packOperations,
+  unpackResults,
+  versionOf,
+} from '../../src/base/operation-codec.js';
 import { packCommand } from '../../src/statemachine/command.js';
 import {
   type AppliedEntry,
@@ -75,11 +81,12 @@ export class Replica {
     return answers;
   }
 
-  /** A command of version 3. */
+  /** A command of version 3, or of the one that `fields` need. */
   run(
-    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system'>>,
+    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system' | 'calls'>>,
+    version = fields.calls === undefined ? EXTENDED_COMMANDS : CALL_COMMANDS,
   ): Promise<readonly BatchAnswer[]> {
-    return this.prepared('command', packCommand({ timeMs: 0, batches: [], ...fields }, 3));
+    return this.prepared('command', packCommand({ timeMs: 0, batches: [], ...fields }, version));
   }
 
   /** What the leader itself asks. */
@@ -97,10 +104,9 @@ export class Replica {
     const sessionId = Buffer.alloc(16);
     sessionId.writeUInt32BE(this.log.length + 1, 0);
     const bornIndex = this.log.length;
-    const [answer] = await this.run({
-      timeMs,
-      batches: [batch({ sessionId, bornIndex, operations })],
-    });
+    const batches = [batch({ sessionId, bornIndex, operations })];
+    const version = Math.max(EXTENDED_COMMANDS, ...operations.map(versionOf));
+    const [answer] = await this.run({ timeMs, batches }, version);
     return resultsOf(answer);
   }
 
