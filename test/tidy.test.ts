@@ -15,10 +15,13 @@ const LAYERS: Record<string, { layers: readonly string[]; packages: readonly str
   storage: { layers: ['base', 'raft', 'statemachine'], packages: 'any' },
   compute: { layers: ['base'], packages: 'any' },
   rpc: { layers: ['base', 'raft'], packages: 'any' },
-  server: { layers: ['base', 'raft', 'statemachine', 'storage', 'rpc'], packages: 'any' },
+  server: {
+    layers: ['base', 'raft', 'statemachine', 'storage', 'compute', 'rpc'],
+    packages: 'any',
+  },
   cluster: { layers: ['base', 'rpc', 'client'], packages: 'any' },
   client: { layers: ['base', 'rpc'], packages: 'any' },
-  cli: { layers: ['base', 'rpc', 'client', 'cluster', 'server'], packages: 'any' },
+  cli: { layers: ['base', 'compute', 'rpc', 'client', 'cluster', 'server'], packages: 'any' },
 };
 
 /** `raft` and `statemachine` are functions of their past. */

@@ -2,6 +2,7 @@
  * A call of a stored procedure as the log knows it: not the code that ran, but what it read and what it writes if all of
  * that still holds. How it travels: `call-codec`.
  */
+import { toBytes } from './bytes.js';
 
 /** A key that was read, and what was there; 0: nothing. */
 export interface KeyRead {
@@ -107,6 +108,18 @@ export const HASH_BYTES = 32;
 
 /** Where events lie, for watchers: `_events/<name>/<which of that name in its call, from 0>`. */
 export const EVENT_PREFIX = '_events/';
+
+/** The writes that bring events into being. */
+export function eventWrites(
+  events: readonly EmittedEvent[],
+): readonly (KeyWrite & { readonly value: Uint8Array })[] {
+  const counts = new Map<string, number>();
+  return events.map(({ name, payload }) => {
+    const which = counts.get(name) ?? 0;
+    counts.set(name, which + 1);
+    return { key: toBytes(`${EVENT_PREFIX}${name}/${which}`), value: toBytes(payload) };
+  });
+}
 
 /** Behind all revisions that there can be. */
 const PENDING_FROM = 2 ** 52;

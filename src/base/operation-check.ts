@@ -1,5 +1,6 @@
 import { unreachable } from './assert.js';
 import { compareBytes } from './bytes.js';
+import { type CallRecord, eventWrites, pendingPlace } from './call.js';
 import { BalsaError } from './errors.js';
 import type { Limits } from './limits.js';
 import type {
@@ -171,6 +172,26 @@ function checkProcedureOperation(operation: ProcedureOperation): void {
       details: { limit: 'bundleBytesMax', max: BUNDLE_BYTES_MAX },
     },
   );
+}
+
+/**
+ * What a call that was run elsewhere would write.
+ * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `INVALID_ARGUMENT`
+ */
+export function checkCall(call: CallRecord, limits: Limits): void {
+  const { reads, ranges, writes, updates, events, dependsOn } = call;
+  const isOfGroup =
+    dependsOn.length > 0 ||
+    reads.some(({ modRevision }) => pendingPlace(modRevision) !== null) ||
+    ranges.some(({ modRevisionMax }) => pendingPlace(modRevisionMax) !== null);
+  if (isOfGroup) throw invalid('the call has read what others of its entry wrote, and has none');
+  for (const { key } of reads) checkKey(key, limits);
+  const values = [...writes, ...updates, ...eventWrites(events)];
+  for (const write of values) {
+    checkKey(write.key, limits);
+    const bytes = 'value' in write ? (write.value?.byteLength ?? 0) : 0;
+    checkSize('VALUE_TOO_LARGE', 'value', bytes, limits.valueBytesMax);
+  }
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */

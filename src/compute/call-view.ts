@@ -1,12 +1,13 @@
 import { compareBytes, successor } from '../base/bytes.js';
-import type {
-  Effects,
-  EmittedEvent,
-  KeyDefault,
-  KeyRead,
-  KeyUpdate,
-  KeyWrite,
-  RangeRead,
+import {
+  type Effects,
+  type EmittedEvent,
+  EVENT_PREFIX,
+  type KeyDefault,
+  type KeyRead,
+  type KeyUpdate,
+  type KeyWrite,
+  type RangeRead,
 } from '../base/call.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
@@ -112,6 +113,9 @@ export class CallView {
 
   /** @throws BalsaError as {@link CallView.put} */
   emit(name: string, payload: string): void {
+    if (name === '' || name.includes('/'))
+      throw invalid('the name of an event is not empty and has no /');
+    keyBytes(`${EVENT_PREFIX}${name}/${LIMITS.keyBytesMax}`);
     this.#countWrite(Buffer.byteLength(name) + Buffer.byteLength(payload));
     this.#events.push({ name, payload });
   }

@@ -67,6 +67,12 @@ export interface Source {
   scan(query: ScanQuery): ScanAnswer;
 }
 
+/** As {@link Source}, where whoever asks can wait. */
+export interface StoreSource {
+  get(key: Uint8Array): StoredKey | null;
+  scan(query: ScanQuery): ScanAnswer | Promise<ScanAnswer>;
+}
+
 /** How a call ended. Its log lines are there in any case. */
 export type Execution = { readonly logs: readonly string[] } & (
   | { readonly ok: true; readonly result: string; readonly effects: Effects }
@@ -102,6 +108,6 @@ export interface ProcedureCall {
 /** Runs procedures. */
 export interface Executor {
   /** Never rejects: what goes wrong is in the {@link Execution}. */
-  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution>;
+  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution>;
   close(): Promise<void>;
 }

@@ -19,3 +19,7 @@ export const WATCH_CREATED = 10;
 export const WATCH_EVENTS = 11;
 export const WATCH_PROGRESS = 12;
 export const WATCH_LAGGING = 13;
+export const CALL = 14;
+export const SUBMIT = 15;
+export const PROCEDURES = 16;
+export const EXECUTED = 17;

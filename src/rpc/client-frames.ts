@@ -1,22 +1,28 @@
 import { unreachable } from '../base/assert.js';
+import { CALL_KEY_BYTES_MAX } from '../base/call.js';
 import { check, LARGE_BYTES } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { filterBounds, filterFlags, readFilter } from '../base/operation-codec.js';
+import { PROCEDURES_TOPICS, ROUTES } from './call-protocol.js';
 import {
   ADMIN,
   BATCH,
+  CALL,
   GET,
   HELLO,
   LEASES,
+  PROCEDURES,
   RANGE,
   STATUS,
   STORE,
+  SUBMIT,
   WATCH,
   WATCH_CANCEL,
   WRITE,
 } from './client-frame-types.js';
 import { packFrame, unpackFrame } from './frame.js';
 import {
+  type CallProcedureRequest,
   type ClientFrame,
   type ClientHello,
   type ClientRequest,
@@ -64,7 +70,8 @@ export function packClientFrame(frame: ClientFrame): Buffer {
 }
 
 function isLarge(request: ClientRequest): boolean {
-  return request.type === 'write' && request.operations.byteLength >= LARGE_BYTES;
+  if (request.type === 'write') return request.operations.byteLength >= LARGE_BYTES;
+  return request.type === 'submit' && request.record.byteLength >= LARGE_BYTES;
 }
 
 function requestTuple(r: ClientRequest): unknown[] {
@@ -91,6 +98,18 @@ function requestTuple(r: ClientRequest): unknown[] {
       return [r.id, LEASES, CONSISTENCY_LEVELS[r.consistency], r.bound, r.lease];
     case 'store':
       return [r.id, STORE, CONSISTENCY_LEVELS[r.consistency], r.bound];
+    case 'call':
+      return [
+        ...[r.id, CALL, ROUTES.indexOf(r.route), CONSISTENCY_LEVELS[r.consistency], r.bound],
+        ...[r.procedure, r.args, r.key, r.isNamed, r.bornIndex],
+      ];
+    case 'submit':
+      return [r.id, SUBMIT, r.record];
+    case 'procedures':
+      return [
+        ...[r.id, PROCEDURES, CONSISTENCY_LEVELS[r.consistency], r.bound],
+        PROCEDURES_TOPICS.indexOf(r.about),
+      ];
     case 'watch':
       return watchTuple(r);
     case 'watch-cancel':
@@ -186,6 +205,15 @@ function readRequest(value: unknown): ClientRequest {
       };
     case STORE:
       return { type: 'store', id, ...readLevel(t[2], t[3]) };
+    case CALL:
+      return readCall(id, t);
+    case SUBMIT:
+      return { type: 'submit', id, record: check.bytes(t[2], 'submit record') };
+    case PROCEDURES:
+      return {
+        ...{ type: 'procedures', id, ...readLevel(t[2], t[3]) },
+        about: oneOf(PROCEDURES_TOPICS, t[4], 'procedures topic'),
+      };
     case WATCH:
       return readWatch(id, t);
     case WATCH_CANCEL:
@@ -197,6 +225,28 @@ function readRequest(value: unknown): ClientRequest {
     default:
       throw unknownType('request', t[1]);
   }
+}
+
+function readCall(id: number, t: readonly unknown[]): CallProcedureRequest {
+  const key = check.bytes(t[7], 'call key');
+  if (key.byteLength === 0 || key.byteLength > CALL_KEY_BYTES_MAX) {
+    const message = `call key: ${key.byteLength} bytes, expected 1 to ${CALL_KEY_BYTES_MAX}`;
+    throw new BalsaError('FRAME_INVALID', message);
+  }
+  return {
+    ...{ type: 'call', id, key, ...readLevel(t[3], t[4]) },
+    route: oneOf(ROUTES, t[2], 'call route'),
+    procedure: check.text(t[5], 'call procedure'),
+    args: check.text(t[6], 'call args'),
+    isNamed: check.flag(t[8], 'call isNamed'),
+    bornIndex: check.count(t[9], 'call bornIndex'),
+  };
+}
+
+function oneOf<T>(values: readonly T[], place: unknown, what: string): T {
+  const value = typeof place === 'number' ? values[place] : undefined;
+  if (value === undefined) throw unknownType(what, place);
+  return value;
 }
 
 function readWatch(id: number, t: readonly unknown[]): WatchRequest {

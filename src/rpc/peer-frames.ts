@@ -4,7 +4,7 @@ import { BalsaError } from '../base/errors.js';
 import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
 import { readVersions } from './client-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
-import type { FormatVersions, FormedMember, Joining, PeerHello } from './protocol.js';
+import type { FormatVersions, FormedMember, Joining, PeerHello } from './peer-protocol.js';
 import { readWireError, wireErrorTuple } from './replica-frames.js';
 
 /**

@@ -1,5 +1,6 @@
 import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
+import type { ProceduresTopic, Route } from './call-protocol.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -134,12 +135,41 @@ export type ClientRequest =
     })
   /** What the store as a whole is like: {@link StoreInfo}. */
   | (ReadLevel & { readonly type: 'store'; readonly id: number })
+  | CallProcedureRequest
+  /**
+   * What `call` with the route `any` was answered: it is applied, or refused with `TXN_CONFLICT`. Must go to the leader.
+   * Answered `call`.
+   */
+  | { readonly type: 'submit'; readonly id: number; readonly record: Uint8Array }
+  /** What this replica can say of procedures. Answered `procedures`. */
+  | (ReadLevel & {
+      readonly type: 'procedures';
+      readonly id: number;
+      readonly about: ProceduresTopic;
+    })
   | WatchRequest
   /** `watch`: the id of the {@link WatchRequest}. It has no answer of its own. */
   | { readonly type: 'watch-cancel'; readonly id: number; readonly watch: number }
   | { readonly type: 'status'; readonly id: number }
   /** JSON of an {@link AdminCommand}. Must go to the leader. */
   | { readonly type: 'admin'; readonly id: number; readonly command: string };
+
+/** Calls a procedure. A procedure that only reads is run as `read` whatever the route says. */
+export interface CallProcedureRequest extends ReadLevel {
+  readonly type: 'call';
+  readonly id: number;
+  readonly route: Route;
+  /** `transfer`, `transfer@prod`, `transfer@<hash>`. */
+  readonly procedure: string;
+  /** JSON. */
+  readonly args: string;
+  /** The idempotency key. */
+  readonly key: Uint8Array;
+  /** The key was chosen by the caller. */
+  readonly isNamed: boolean;
+  /** See `CallRecord`. */
+  readonly bornIndex: number;
+}
 
 /**
  * Begins a watch: answered `watch-created`, then `watch-events`, `watch-progress` and `watch-lagging` under
@@ -316,6 +346,34 @@ export type ClientAnswer =
       readonly meta: AnswerMeta;
       readonly info: string;
     }
+  | {
+      readonly type: 'call';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      /** JSON. */
+      readonly result: string;
+      /** That of the writes, or that was read. */
+      readonly revision: number;
+      /** Of the code that ran; empty when it had run before. */
+      readonly hash: string;
+      readonly repeated: boolean;
+      readonly logs: readonly string[];
+    }
+  /** For a `submit`. */
+  | {
+      readonly type: 'executed';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      readonly record: Uint8Array;
+      readonly logs: readonly string[];
+    }
+  /** JSON: lists of {@link ProcedureInfo}, `LogLine`, `ProcedureStats`. */
+  | {
+      readonly type: 'procedures';
+      readonly id: number;
+      readonly meta: AnswerMeta;
+      readonly info: string;
+    }
   /** Events behind `revision` follow, those from `startRevision` on when it was given. */
   | {
       readonly type: 'watch-created';
@@ -427,59 +485,4 @@ export interface ProcessFacts {
   readonly eventLoopDelayMs: number;
   /** The same since the start. */
   readonly eventLoopDelayMaxMs: number;
-}
-
-// ---------------------------------------------------------------------------------------------
-// Peer stream
-
-/** First frame of both sides of a peer stream. */
-export interface PeerHello extends VersionRange {
-  readonly clusterName: string;
-  /** `null` while the cluster is being formed. */
-  readonly clusterId: string | null;
-  readonly name: string;
-  /** Made new with each data folder. */
-  readonly incarnation: string;
-  /** Name that the other side is expected to have. */
-  readonly to: string;
-  /** Members with incarnations, once the cluster is formed. */
-  readonly formation: readonly FormedMember[] | null;
-  /** Set when the sender of this hello refuses the other side; the stream ends. */
-  readonly refusal: WireError | null;
-  /** Incarnation that the other side is expected to have; `null`: not known. */
-  readonly toIncarnation: string | null;
-  /** The newest formats that it can read, for rolling upgrades. */
-  readonly formats: FormatVersions;
-  /** It wants to be let in, and listens at this address; see `Joining`. */
-  readonly joining: Joining | null;
-  /** `host:port` where the sender is reached, for those who do not know it from the configuration. */
-  readonly address: string | null;
-  /**
-   * Index of the latest committed configuration that names the sender, as far as it knows; `null`: none
-   * that it knows does. Who knows a later one that does not name it can tell it that it was removed.
-   */
-  readonly memberAt: number | null;
-}
-
-/** What a member can read. A newer format is written only when all members can read it. */
-export interface FormatVersions {
-  readonly command: number;
-  readonly snapshot: number;
-}
-
-/** A replica with a fresh data folder that waits to be let into a cluster that exists. */
-export interface Joining {
-  /** `host:port` where other members reach it. */
-  readonly address: string;
-  /**
-   * The incarnation of its name whose disk was damaged: the leader lets it take that one's place by
-   * itself (`start --reseed`). Empty: the disk is a new one, whichever incarnation had the name.
-   * `null`: it waits for `cluster add`.
-   */
-  readonly replaces: string | null;
-}
-
-export interface FormedMember {
-  readonly name: string;
-  readonly incarnation: string;
 }

@@ -13,13 +13,16 @@ import { keyValueTuple, toKeyValue } from '../base/operation-codec.js';
 import {
   ADMIN,
   BATCH,
+  CALL,
   END,
   ERROR,
+  EXECUTED,
   GET,
   HELLO,
   LEADER,
   LEASES,
   MEMBERS,
+  PROCEDURES,
   RANGE,
   STATUS,
   STORE,
@@ -73,6 +76,8 @@ function isLarge(answer: ClientAnswer): boolean {
       return contentsBytes(answer.items) >= LARGE_BYTES;
     case 'range':
       return blockBytes(answer.items) >= LARGE_BYTES;
+    case 'executed':
+      return answer.record.byteLength >= LARGE_BYTES;
     case 'watch-events':
       return answer.events.some(({ item, previous }) => hasLarge(item) || hasLarge(previous));
     default:
@@ -120,6 +125,12 @@ function answerTuple(a: ClientAnswer): unknown[] {
       return [a.id, LEASES, metaTuple(a.meta), a.leases.map(leaseTuple)];
     case 'store':
       return [a.id, STORE, metaTuple(a.meta), a.info];
+    case 'call':
+      return [a.id, CALL, metaTuple(a.meta), a.result, a.revision, a.hash, a.repeated, a.logs];
+    case 'executed':
+      return [a.id, EXECUTED, metaTuple(a.meta), a.record, a.logs];
+    case 'procedures':
+      return [a.id, PROCEDURES, metaTuple(a.meta), a.info];
     case 'watch-created':
       return [a.id, WATCH_CREATED, metaTuple(a.meta), a.revision];
     case 'watch-events':
@@ -254,6 +265,10 @@ function readAnswer(value: unknown): ClientAnswer {
       };
     case STORE:
       return { type: 'store', id, meta: readMeta(t[2]), info: check.text(t[3], 'store info') };
+    case CALL:
+    case EXECUTED:
+    case PROCEDURES:
+      return readCallAnswer(id, t);
     case WATCH_CREATED:
     case WATCH_EVENTS:
     case WATCH_PROGRESS:
@@ -265,6 +280,28 @@ function readAnswer(value: unknown): ClientAnswer {
       return { type: 'admin', id, result: check.text(t[2], 'admin result') };
     default:
       throw unknownType('answer', t[1]);
+  }
+}
+
+function readCallAnswer(id: number, t: readonly unknown[]): ClientAnswer {
+  const meta = readMeta(t[2]);
+  const logs = (value: unknown): string[] =>
+    check.list(value, 'call logs').map((line) => check.text(line, 'call log'));
+  switch (t[1]) {
+    case CALL:
+      return {
+        ...{ type: 'call', id, meta, result: check.text(t[3], 'call result') },
+        revision: check.count(t[4], 'call revision'),
+        hash: check.text(t[5], 'call hash'),
+        repeated: check.flag(t[6], 'call repeated'),
+        logs: logs(t[7]),
+      };
+    case EXECUTED: {
+      const record = check.bytes(t[3], 'executed record');
+      return { type: 'executed', id, meta, record, logs: logs(t[4]) };
+    }
+    default:
+      return { type: 'procedures', id, meta, info: check.text(t[3], 'procedures info') };
   }
 }
 

@@ -1,7 +1,8 @@
 import { unreachable } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import type { ConfigurationChange, MemberId } from '../raft/types.js';
-import type { AdminCommand, AdminResult, Joining } from '../rpc/protocol.js';
+import type { Joining } from '../rpc/peer-protocol.js';
+import type { AdminCommand, AdminResult } from '../rpc/protocol.js';
 import { invalidCommand, parseAdminCommand } from './admin-command.js';
 import { findMember, toConfigurationChange } from './member-change.js';
 import { memberId, nameOf } from './member-id.js';

@@ -8,19 +8,19 @@ import { checkKey, checkOperation, operationCost } from '../base/operation-check
 import { unpackOperations, versionOf } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
-  AnswerMeta,
   ClientAnswer,
   ClientHello,
   ClientRequest,
   MemberAddress,
-  ReadLevel,
   ReplicaHello,
 } from '../rpc/protocol.js';
 import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
+import { ClientCalls } from './client-calls.js';
 import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
+import { checkLevel, metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 import { answerStoreRequest, type StoreRequest } from './store-requests.js';
 import { staleMachine } from './waiting-reads.js';
@@ -74,6 +74,7 @@ export class ClientConnection {
   #closed = false;
   readonly #onAnswers: () => void;
   readonly #watches: ClientWatches;
+  readonly #calls: ClientCalls;
 
   /** `onAnswers` is called when the first answer since the last {@link flush} is there. */
   constructor(options: { host: ClientHost; stream: ClientStream; onAnswers: () => void }) {
@@ -84,6 +85,11 @@ export class ClientConnection {
       limits: options.host.limits,
       answer: (answer) => this.#answer(answer),
       waitingBytes: () => this.#stream.pendingBytes + this.#answerBytes,
+    });
+    this.#calls = new ClientCalls({
+      limits: options.host.limits,
+      answer: (answer) => this.#answer(answer),
+      refuse: (id, error) => this.#refuse(id, error),
     });
   }
 
@@ -211,6 +217,11 @@ export class ClientConnection {
       case 'leases':
       case 'store':
         this.#store(request);
+        break;
+      case 'call':
+      case 'submit':
+      case 'procedures':
+        this.#calls.request(this.#replica(), request);
         break;
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
@@ -401,18 +412,6 @@ export class ClientConnection {
   }
 }
 
-/** What the answer to a read is given from, at the moment when its level was kept. */
-function metaOf(replica: Replica, { consistency, bound }: ReadLevel): AnswerMeta {
-  return replica.meta(consistency === 'bounded' ? bound : undefined);
-}
-
-/** What was asked for at `at` must name a revision: there is no other bound of it. */
-function checkLevel(level: ReadLevel & { readonly revision?: number | null }): void {
-  const { consistency, revision = null } = level;
-  if (consistency !== 'at' || revision !== null) return;
-  throw new BalsaError('INVALID_ARGUMENT', 'a read at the level `at` must name a revision');
-}
-
 /** What it takes in a frame and in memory, roughly. */
 function answerBytes(answer: ClientAnswer): number {
   switch (answer.type) {
@@ -427,7 +426,12 @@ function answerBytes(answer: ClientAnswer): number {
     case 'leases':
       return answer.leases.reduce((sum, { keys }) => sum + keysBytes(keys), ANSWER_BYTES);
     case 'store':
+    case 'procedures':
       return ANSWER_BYTES + answer.info.length;
+    case 'call':
+      return ANSWER_BYTES + answer.result.length + logBytes(answer.logs);
+    case 'executed':
+      return ANSWER_BYTES + answer.record.byteLength + logBytes(answer.logs);
     case 'watch-events':
       return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
     case 'watch-progress':
@@ -442,6 +446,10 @@ function answerBytes(answer: ClientAnswer): number {
     default:
       return unreachable(answer);
   }
+}
+
+function logBytes(logs: readonly string[]): number {
+  return logs.reduce((sum, line) => sum + line.length, 0);
 }
 
 function keysBytes(keys: readonly Uint8Array[]): number {

@@ -38,6 +38,8 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   bundlesBytesMax: { min: 64 * KiB, max: 4 * GiB },
   aliasesMax: { min: 1, max: 1_000_000 },
   aliasHistoryMax: { min: 1, max: 1000 },
+  procedureThreadsMax: { min: 1, max: 64 },
+  procedureCallsWaitingMax: { min: 1, max: 1_000_000 },
   callKeptMs: { min: 1000, max: 30 * 86_400_000 },
   callsKeptMax: { min: 1, max: 100_000_000 },
   namedCallKeptMs: { min: 1000, max: 3650 * 86_400_000 },

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { BalsaError } from '../base/errors.js';
 import { formedWith } from '../raft/configuration.js';
 import type { Configuration } from '../raft/types.js';
-import type { FormedMember, PeerHello } from '../rpc/protocol.js';
+import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { memberId } from './member-id.js';
 
 /** The configuration that a formed cluster starts with. */

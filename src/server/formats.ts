@@ -1,5 +1,5 @@
 import { SNAPSHOT_FORMAT } from '../base/snapshot-codec.js';
-import type { FormatVersions } from '../rpc/protocol.js';
+import type { FormatVersions } from '../rpc/peer-protocol.js';
 import { COMMAND_VERSION_MAX } from '../statemachine/command.js';
 
 /**

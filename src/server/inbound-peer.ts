@@ -3,7 +3,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import { type PeerFrame, unpackPeerFrame } from '../rpc/peer-frames.js';
-import type { FormedMember, PeerHello } from '../rpc/protocol.js';
+import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { memberId } from './member-id.js';
 import type { Standing } from './standing.js';
 import type { StateCheckpoint } from './transport.js';

@@ -1,5 +1,5 @@
 import type { MemberId } from '../raft/types.js';
-import type { FormedMember } from '../rpc/protocol.js';
+import type { FormedMember } from '../rpc/peer-protocol.js';
 
 /** A member as the consensus module knows it: name and incarnation. */
 export function memberId(member: FormedMember): MemberId {

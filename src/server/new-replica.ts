@@ -1,9 +1,12 @@
 import type { Clock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { WorkerPool } from '../compute/sandbox/worker-pool.js';
 import type { Configuration, MemberId } from '../raft/types.js';
 import { type Channel, type ChannelHandlers, dial } from '../rpc/channel.js';
-import { type FormatVersions, PEER_SNAPSHOT_PATH } from '../rpc/protocol.js';
+import type { FormatVersions } from '../rpc/peer-protocol.js';
+import { PEER_SNAPSHOT_PATH } from '../rpc/protocol.js';
+import { LazyExecutor } from './calls/lazy-executor.js';
 import type { ServerConfig } from './config.js';
 import { leaseMsOf } from './lease-record.js';
 import { nameOf } from './member-id.js';
@@ -41,6 +44,14 @@ export function newReplica(options: NewReplicaOptions): Replica {
   return new Replica({
     ...rest,
     clock,
+    executor: new LazyExecutor(
+      () =>
+        new WorkerPool({
+          clock,
+          workers: config.limits.procedureThreadsMax,
+          callsWaitingMax: config.limits.procedureCallsWaitingMax,
+        }),
+    ),
     cluster: { name: config.cluster, id: clusterId },
     configuration: base,
     limits: config.limits,

@@ -5,7 +5,7 @@ import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import { packPeerHello, packStateHash } from '../rpc/peer-frames.js';
-import type { FormatVersions, FormedMember, PeerHello } from '../rpc/protocol.js';
+import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import { InboundPeer } from './inbound-peer.js';

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
-import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
+import { CALL_COMMANDS, EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
 import { COMMAND_VERSION_MAX, packCommand } from '../statemachine/command.js';
 import type { BatchAnswer, Command, SystemOperation } from '../statemachine/types.js';
@@ -52,6 +52,14 @@ interface Proposed {
   readonly system: SystemDone | null;
 }
 
+/** Told once, with one answer for each of the calls. */
+export type CallsDone = (answers: readonly BatchAnswer[]) => void;
+
+interface QueuedCalls {
+  readonly records: readonly Uint8Array[];
+  readonly done: CallsDone;
+}
+
 interface QueuedSystem {
   readonly operations: readonly SystemOperation[];
   readonly done: SystemDone;
@@ -72,6 +80,8 @@ export class Proposals {
   readonly #limits: Limits;
   #queue: Queued[] = [];
   #systemQueue: QueuedSystem[] = [];
+  #callQueue: QueuedCalls[] = [];
+  #isHeld = false;
   /** Handed to the core, not answered by it (only within one turn). */
   readonly #proposed = new Map<number, Proposed>();
   /** In the log, by index. */
@@ -112,16 +122,32 @@ export class Proposals {
     this.#systemQueue.push({ operations, done });
   }
 
+  /** Takes in calls of procedures, as `packCall` makes them, for an entry of their own. Needs {@link CALL_COMMANDS}. */
+  addCalls(records: readonly Uint8Array[], done: CallsDone): void {
+    this.#callQueue.push({ records, done });
+  }
+
+  /** While it is held nothing but calls gets into the log. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+  }
+
   /**
    * All that waits, as proposals: one entry, or several when `entryBytesMax` or `entryOperationsMax`
    * would be exceeded. None as long as log time is not known.
    */
   take(): RaftEvent[] {
-    if (this.#queue.length === 0 && this.#systemQueue.length === 0) return [];
+    if (this.#isEmpty) return [];
     const timeMs = this.#options.logTimeMs();
     if (timeMs === null) return [];
+    const calls = this.#takeCalls(timeMs);
+    if (this.#isHeld) return calls;
     this.#refuseUnknown();
-    return [...this.#takeBatches(timeMs), ...this.#takeSystem(timeMs)];
+    return [...this.#takeBatches(timeMs), ...calls, ...this.#takeSystem(timeMs)];
+  }
+
+  get #isEmpty(): boolean {
+    return this.#queue.length + this.#systemQueue.length + this.#callQueue.length === 0;
   }
 
   get #isExtended(): boolean {
@@ -147,6 +173,19 @@ export class Proposals {
       `not all members know this operation yet: upgrade ${lacking.join(', ')}`,
       { outcome: 'not-applied', details: { lacking, version } },
     );
+  }
+
+  #takeCalls(timeMs: number): RaftEvent[] {
+    const queued = this.#callQueue;
+    this.#callQueue = [];
+    return queued.flatMap(({ records, done }) => {
+      const items = together(records, done);
+      if (this.#options.commandVersion() >= CALL_COMMANDS) {
+        return [this.#propose({ timeMs, batches: [], calls: records }, items, null)];
+      }
+      this.#fail({ items, system: null }, this.#upgradePending(CALL_COMMANDS));
+      return [];
+    });
   }
 
   #takeSystem(timeMs: number): RaftEvent[] {
@@ -251,6 +290,12 @@ export class Proposals {
     const system = this.#systemQueue;
     this.#systemQueue = [];
     for (const { done } of system) done(false);
+    const calls = this.#callQueue;
+    this.#callQueue = [];
+    for (const { records, done } of calls) {
+      const items = together(records, done);
+      this.#fail({ items, system: null }, error.withOutcome('not-applied'));
+    }
     const inLog = [...this.#proposed.values(), ...this.#appended.values()];
     this.#proposed.clear();
     this.#appended.clear();
@@ -268,6 +313,18 @@ export class Proposals {
       item.done(answerOf(i));
     });
   }
+}
+
+/** One item for each call; `done` is told when all are answered. They are not accounted for: the lane has few at a time. */
+function together(records: readonly Uint8Array[], done: CallsDone): Waiting[] {
+  const answers: BatchAnswer[] = [];
+  return records.map(() => ({
+    bytes: 0,
+    done: (answer) => {
+      answers.push(answer);
+      if (answers.length === records.length) done(answers);
+    },
+  }));
 }
 
 /** Without the batch, see {@link Waiting}. */

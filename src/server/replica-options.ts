@@ -3,9 +3,10 @@ import type { BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
+import type { Executor } from '../compute/execution.js';
 import type { Configuration, CoreEvent, LogIndex, MemberId } from '../raft/types.js';
 import type { Channel, ChannelHandlers } from '../rpc/channel.js';
-import type { FormatVersions } from '../rpc/protocol.js';
+import type { FormatVersions } from '../rpc/peer-protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
 import type { LogStore, RestoredLog } from '../storage/log-store.js';
@@ -42,6 +43,9 @@ export interface ReplicaOptions {
   readonly machine: StateMachine;
   /** Opens the state machine over the state of a snapshot that was installed. */
   readonly openMachine: (store: StateStore) => Promise<StateMachine>;
+
+  /** Runs the code of procedures; absent: this replica runs none. */
+  readonly executor?: Executor | undefined;
 
   readonly transport: Transport;
   /**

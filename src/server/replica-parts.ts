@@ -2,11 +2,18 @@ import { BalsaError } from '../base/errors.js';
 import { otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import { RaftNode } from '../raft/raft-node.js';
-import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
-import type { FormatVersions } from '../rpc/protocol.js';
+import type { Configuration, LogIndex, MemberId, RaftEvent } from '../raft/types.js';
+import type { FormatVersions } from '../rpc/peer-protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
+import type { DurableStateStore } from '../storage/snapshot.js';
+import type { LaneHost } from './calls/call-lane.js';
+import { Calls } from './calls/calls.js';
+import { Runner } from './calls/runner.js';
+import { Compaction } from './compaction.js';
+import { LogMeter } from './log-meter.js';
 import { Proposals } from './proposals.js';
 import type { ReplicaOptions } from './replica-options.js';
+import type { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
 
 /** The consensus module, as state machine and log on disk have it. */
@@ -110,6 +117,58 @@ export function makeStateHashes(
     onMismatch: (member, checkpoint, ownHash) =>
       options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
     onDiverged,
+  });
+}
+
+export function makeCompaction(
+  options: ReplicaOptions,
+  node: RaftNode,
+  parts: {
+    readonly store: () => DurableStateStore;
+    readonly snapshots: () => SnapshotTraffic;
+    readonly enqueue: (event: RaftEvent) => void;
+    readonly onFailure: (error: unknown) => void;
+  },
+): Compaction {
+  const { clock, limits, failpoints, logStore, restoredLog } = options;
+  const { store, snapshots, enqueue, onFailure } = parts;
+  const { logStart, lastIndex } = restoredLog;
+  const { bytes } = logStore.stats();
+  return new Compaction({
+    ...{ clock, limits, failpoints, store, onFailure },
+    meter: new LogMeter({ startIndex: logStart.index, lastIndex, bytes }, limits.logBytesMax),
+    logStart: () => node.logStart,
+    lastIndex: () => node.lastIndex,
+    appliedIndex: () => node.appliedIndex,
+    termAt: (index) => node.termAt(index),
+    pins: () => logPins(node, snapshots().pins),
+    hardPin: () => snapshots().hardPin,
+    compactTo: (position, done) => logStore.compactTo(position, done),
+    onCompacted: (index) => enqueue({ type: 'compact', index }),
+  });
+}
+
+export function makeCalls(
+  options: ReplicaOptions,
+  parts: Pick<LaneHost, 'machine' | 'canRun' | 'isQuiet' | 'confirm'> & {
+    readonly logTimeMs: () => number;
+    readonly proposals: Proposals;
+    readonly planTurn: () => void;
+  },
+): Calls {
+  const { clock, limits, random, executor = null } = options;
+  const { machine, canRun, isQuiet, confirm, logTimeMs, proposals, planTurn } = parts;
+  return new Calls({
+    ...{ clock, limits, machine, canRun, isQuiet, confirm },
+    runner: new Runner({ executor, random, machine, nowMs: logTimeMs }),
+    propose: (records, done) => {
+      proposals.addCalls(records, done);
+      planTurn();
+    },
+    hold: (isHeld) => {
+      proposals.hold(isHeld);
+      if (!isHeld) planTurn();
+    },
   });
 }
 

@@ -19,10 +19,10 @@ import type { StateMachine } from '../statemachine/state-machine.js';
 import type { BatchAnswer } from '../statemachine/types.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
 import { Applier } from './applier.js';
-import { Compaction } from './compaction.js';
+import type { Calls } from './calls/calls.js';
+import type { Compaction } from './compaction.js';
 import { DiskOrder } from './disk-order.js';
 import { Duties } from './duties.js';
-import { LogMeter } from './log-meter.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
 import { type BatchFacts, notLeader, type Proposals, type WriteDone } from './proposals.js';
@@ -30,7 +30,8 @@ import { ReadLevels } from './read-levels.js';
 import type { ChannelReceiver, ReplicaOptions, SnapshotStatus } from './replica-options.js';
 import {
   commandVersion,
-  logPins,
+  makeCalls,
+  makeCompaction,
   makeNode,
   makeProposals,
   makeStateHashes,
@@ -44,6 +45,8 @@ import { Ticker } from './ticker.js';
 import { isNews, type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
 import { WatchHub } from './watch-hub.js';
+
+const LINEARIZABLE = { consistency: 'linearizable', bound: 0 } as const;
 
 /** How many election timeouts a new leader may take to come forward after a transfer. */
 const TRANSFER_PATIENCE = 5;
@@ -72,6 +75,7 @@ export class Replica {
   readonly #duties: Duties;
   /** What clients watch here. */
   readonly watches: WatchHub;
+  readonly calls: Calls;
   #machine: StateMachine;
   #store: DurableStateStore;
   /** False while the state is switched: there is none to read. */
@@ -108,7 +112,20 @@ export class Replica {
     const patienceMs = TRANSFER_PATIENCE * options.electionTicks * options.tickMs;
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
     this.#applier = this.#makeApplier();
-    this.#compaction = this.#makeCompaction();
+    this.#compaction = makeCompaction(options, node, {
+      store: () => this.#store,
+      snapshots: () => this.#snapshots,
+      enqueue: (event) => this.#enqueue(event),
+      onFailure: (error) => this.#fail(error),
+    });
+    this.calls = makeCalls(options, {
+      machine: () => this.#machine,
+      logTimeMs: () => this.#duties.storeFacts.logTimeMs,
+      canRun: () => node.role === 'leader' && this.#duties.logTimeMs !== null && !this.#stopped,
+      isQuiet: () => this.appliedIndex >= node.lastIndex,
+      ...{ proposals: this.#proposals, planTurn: () => this.#planTurn() },
+      confirm: (done) => this.read(LINEARIZABLE, done),
+    });
     this.#disk = new DiskOrder({
       logStore: options.logStore,
       isStopped: () => this.#stopped,
@@ -142,27 +159,6 @@ export class Replica {
       cached: (from, to, bytesMax) => this.#node.entries(from, to, bytesMax),
       onApplied: (entry, answers) => this.#applied(entry, answers),
       onProgress: () => this.#afterApply(),
-      onFailure: (error) => this.#fail(error),
-    });
-  }
-
-  #makeCompaction(): Compaction {
-    const { clock, limits, failpoints, logStore, restoredLog } = this.#options;
-    const node = this.#node;
-    const { logStart, lastIndex } = restoredLog;
-    const { bytes } = logStore.stats();
-    return new Compaction({
-      ...{ clock, limits, failpoints },
-      meter: new LogMeter({ startIndex: logStart.index, lastIndex, bytes }, limits.logBytesMax),
-      store: () => this.#store,
-      logStart: () => node.logStart,
-      lastIndex: () => node.lastIndex,
-      appliedIndex: () => node.appliedIndex,
-      termAt: (index) => node.termAt(index),
-      pins: () => logPins(node, this.#snapshots.pins),
-      hardPin: () => this.#snapshots.hardPin,
-      compactTo: (position, done) => logStore.compactTo(position, done),
-      onCompacted: (index) => this.#enqueue({ type: 'compact', index }),
       onFailure: (error) => this.#fail(error),
     });
   }
@@ -210,13 +206,12 @@ export class Replica {
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */
   meta(boundMs = Number.POSITIVE_INFINITY): AnswerMeta {
     const { revision, appliedIndex } = this.#machine;
-    const { term } = this.#node;
     const { stalenessMs: ageMs, side } = this.#reads.facts();
     const stalenessMs = ageMs === null ? null : Math.min(ageMs, boundMs);
-    return { term, revision, appliedIndex, stalenessMs, side };
+    return { term: this.#node.term, revision, appliedIndex, stalenessMs, side };
   }
 
-  /** A message from another member. */
+  /** From another member. */
   receive(message: Message): void {
     this.#enqueue({ type: 'message', message });
   }
@@ -284,6 +279,7 @@ export class Replica {
   /** From now on writes are answered `SHUTTING_DOWN`; those taken in before go on. */
   refuseWrites(): void {
     this.#refusesWrites = true;
+    this.calls.close(stopping());
   }
 
   /** Bytes of writes taken in and not answered. */
@@ -299,6 +295,7 @@ export class Replica {
 
   /** After it has stopped: nothing uses the stores any more, they may be closed. */
   async whenIdle(): Promise<void> {
+    await this.#options.executor?.close();
     await this.#snapshots.whenIdle();
     await new Promise<void>((resolve) => this.#compaction.suspend(resolve));
   }
@@ -419,6 +416,7 @@ export class Replica {
       this.#proposals.leadershipLost(leader);
       this.#changes.leadershipLost(leader);
       this.#snapshots.leadershipLost();
+      this.calls.abandon(notLeader(this.leader));
     }
     this.#duties.roleChanged(leads);
     this.#wasLeader = leads;
@@ -470,6 +468,7 @@ export class Replica {
   #afterApply(): void {
     this.watches.flush();
     this.#reads.applied();
+    this.calls.wake();
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
     this.#events.push({ type: 'applied', index: this.appliedIndex });
     if (!this.#inTurn) this.#options.afterTurn();
@@ -491,6 +490,7 @@ export class Replica {
     this.#applier.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);
+    this.calls.close(error);
     this.#reads.abandon(error);
     this.#changes.abandon(error);
     this.#transfers.abandon(error);

@@ -1,13 +1,7 @@
 import { isVoter, otherMembers } from '../raft/configuration.js';
 import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
-import type {
-  FormatVersions,
-  FormedMember,
-  MemberAddress,
-  MemberStatus,
-  MembersStatus,
-  PeerHello,
-} from '../rpc/protocol.js';
+import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
+import type { MemberAddress, MemberStatus, MembersStatus } from '../rpc/protocol.js';
 import { incarnationOf, memberId, nameOf } from './member-id.js';
 
 /** A place to dial, and who is expected there. */

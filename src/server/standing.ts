@@ -1,5 +1,5 @@
 import { BalsaError } from '../base/errors.js';
-import type { FormedMember, PeerHello } from '../rpc/protocol.js';
+import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { Formation, type Formed } from './formation.js';
 import { memberId } from './member-id.js';
 import type { Roster } from './roster.js';

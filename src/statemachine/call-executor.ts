@@ -3,7 +3,7 @@ import { toMapKey } from '../base/bytes.js';
 import {
   type CallReads,
   type CallRecord,
-  EVENT_PREFIX,
+  eventWrites,
   type KeyDefault,
   type KeyUpdate,
   pendingPlace,
@@ -126,13 +126,7 @@ export class CallExecutor {
         value === null ? { type: 'delete', key } : { type: 'put', key, value },
     );
     for (const step of this.#updated(updates)) steps.push(step);
-    const counts = new Map<string, number>();
-    for (const { name, payload } of events) {
-      const which = counts.get(name) ?? 0;
-      counts.set(name, which + 1);
-      const key = Buffer.from(`${EVENT_PREFIX}${name}/${which}`);
-      steps.push({ type: 'put', key, value: Buffer.from(payload) });
-    }
+    for (const { key, value } of eventWrites(events)) steps.push({ type: 'put', key, value });
     return steps;
   }
 

@@ -18,7 +18,14 @@ import type { Compaction } from './compaction.js';
 import { holds } from './compare.js';
 import type { Journal } from './journal.js';
 import { sizeOf } from './key-chain.js';
-import { describe, isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
+import {
+  describe,
+  growth,
+  isLive,
+  type Keyspace,
+  type LiveTarget,
+  type Target,
+} from './keyspace.js';
 import type { Leases } from './leases.js';
 import type { Namespaces } from './namespaces.js';
 import type { Procedures } from './procedures.js';
@@ -482,16 +489,6 @@ export class Executor {
       }
     }
   }
-}
-
-function growth({ key, record }: Target, valueBytes: number | null) {
-  const before = record === null || record.version === 0 ? null : record;
-  const bytesBefore = before === null ? 0 : key.byteLength + before.valueBytes;
-  const bytesAfter = valueBytes === null ? 0 : key.byteLength + valueBytes;
-  return {
-    bytes: bytesAfter - bytesBefore,
-    keys: (valueBytes === null ? 0 : 1) - (before === null ? 0 : 1),
-  };
 }
 
 /** @throws Refusal `KEY_NOT_FOUND` */

@@ -13,6 +13,7 @@ import {
   readKeyHead,
 } from './key-record.js';
 import { toKeyRecordKey, toValueRecordKey } from './layout.js';
+import type { Growth } from './namespaces.js';
 import type { Position } from './position.js';
 import { StagedKeys } from './staged-keys.js';
 import type { StateStore, StateWrite } from './state-store.js';
@@ -318,4 +319,15 @@ export class Keyspace {
 export function describe({ key, record }: LiveTarget, value: Uint8Array): KeyValue {
   const { createRevision, modified, version, lease } = record;
   return { key, value, createRevision, modRevision: modified.revision, version, lease };
+}
+
+/** What a write of the key adds to what is there. `valueBytes` null: it is deleted. */
+export function growth({ key, record }: Target, valueBytes: number | null): Growth {
+  const before = record === null || record.version === 0 ? null : record;
+  const bytesBefore = before === null ? 0 : key.byteLength + before.valueBytes;
+  const bytesAfter = valueBytes === null ? 0 : key.byteLength + valueBytes;
+  return {
+    bytes: bytesAfter - bytesBefore,
+    keys: (valueBytes === null ? 0 : 1) - (before === null ? 0 : 1),
+  };
 }

@@ -81,17 +81,18 @@ export class Procedures {
 
   /** The registry as the store has it. */
   static async load(store: StateStore, bounds: ProcedureBounds): Promise<Procedures> {
-    const registry = new Procedures(store, bounds);
+    const procedures = new Procedures(store, bounds);
     const bundles = { from: BUNDLES_FROM, to: BUNDLES_TO };
     await loadRecords(store, bundles, (storeKey, bytes) => {
-      const { procedures, code } = decodeBundleRecord(bytes);
-      registry.#addBundle(fromNameKey(storeKey), { procedures, bytes: code.byteLength });
+      const { procedures: declared, code } = decodeBundleRecord(bytes);
+      const bundle = { procedures: declared, bytes: code.byteLength };
+      procedures.#addBundle(fromNameKey(storeKey), bundle);
     });
     const aliases = { from: ALIASES_FROM, to: ALIASES_TO };
     await loadRecords(store, aliases, (storeKey, bytes) => {
-      registry.#setAlias(fromNameKey(storeKey), decodeAliasRecord(bytes));
+      procedures.#setAlias(fromNameKey(storeKey), decodeAliasRecord(bytes));
     });
-    return registry;
+    return procedures;
   }
 
   /** In the order of their names and aliases. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { FormedMember, PeerHello } from '../../src/rpc/protocol.js';
+import type { FormedMember, PeerHello } from '../../src/rpc/peer-protocol.js';
 import { clusterIdOf, Formation } from '../../src/server/formation.js';
 import { memberId } from '../../src/server/member-id.js';
 

@@ -7,7 +7,7 @@ import { packOperations, unpackResults } from '../../src/base/operation-codec.js
 import { seededRandom } from '../../src/base/random.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { CoreEvent, MemberId, Message } from '../../src/raft/types.js';
-import type { FormatVersions } from '../../src/rpc/protocol.js';
+import type { FormatVersions } from '../../src/rpc/peer-protocol.js';
 import { finishInstall } from '../../src/server/finish-install.js';
 import { Replica } from '../../src/server/replica.js';
 import type { ReplicaNotice } from '../../src/server/replica-options.js';
@@ -122,9 +122,7 @@ export class ReplicaWorld {
       this.#sequence += 1;
       const before = answers.length;
       const batch = batchOf(this.#sequence, valueBytes);
-      leader.replica.write(batch, { operations: 1, version: 1 }, (answer) =>
-        answers.push(answer),
-      );
+      leader.replica.write(batch, { operations: 1, version: 1 }, (answer) => answers.push(answer));
       await this.until(() => answers.length > before);
     }
     return answers;

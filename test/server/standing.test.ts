@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { formedWith } from '../../src/raft/configuration.js';
-import type { PeerHello } from '../../src/rpc/protocol.js';
+import type { PeerHello } from '../../src/rpc/peer-protocol.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
 import { Roster } from '../../src/server/roster.js';
 import { Standing } from '../../src/server/standing.js';

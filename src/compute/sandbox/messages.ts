@@ -1,6 +1,7 @@
 import { check, pack, unpack } from '../../base/codec.js';
 import { asBalsaError, BalsaError, type ErrorCode, type WriteOutcome } from '../../base/errors.js';
 import type { Mode } from '../../base/operation.js';
+import { toDetails } from '../../base/operation-codec.js';
 import type {
   Bundle,
   Execution,
@@ -60,16 +61,17 @@ export function fromPlain(execution: PlainExecution): Execution {
 
 // What the store answers, as bytes: they pass through memory that both threads have.
 
-export function packAnswer(answer: () => StoredKey | null | ScanAnswer): Buffer {
-  try {
-    const found = answer();
-    if (found === null) return pack([0]);
-    if (!('items' in found)) return pack([1, ...tupleOf(found)]);
-    return pack([2, found.more, found.items.map(tupleOf)]);
-  } catch (cause) {
-    const { code, message } = asBalsaError(cause);
-    return pack([3, code, message]);
-  }
+export function packFound(found: StoredKey | null): Buffer {
+  return found === null ? pack([0]) : pack([1, ...tupleOf(found)]);
+}
+
+export function packScan({ more, items }: ScanAnswer): Buffer {
+  return pack([2, more, items.map(tupleOf)]);
+}
+
+export function packFailure(cause: unknown): Buffer {
+  const { code, message, details } = asBalsaError(cause);
+  return pack([3, code, message, JSON.stringify(details)]);
 }
 
 export function unpackFound(bytes: Uint8Array): StoredKey | null {
@@ -91,6 +93,7 @@ function checkAnswer(bytes: Uint8Array): readonly unknown[] {
   if (answer[0] !== 3) return answer;
   throw new BalsaError(answer[1] as ErrorCode, check.text(answer[2], 'message'), {
     outcome: 'not-applied',
+    details: toDetails(answer[3]),
   });
 }
 

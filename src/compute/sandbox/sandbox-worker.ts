@@ -4,11 +4,18 @@ import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Mode } from '../../base/operation.js';
 import { limitReached } from '../call-view.js';
-import { type Execution, failedExecution, type ProcedureCall, type Source } from '../execution.js';
+import {
+  type Execution,
+  failedExecution,
+  type ProcedureCall,
+  type StoreSource,
+} from '../execution.js';
 import {
   type FromWorker,
   fromPlain,
-  packAnswer,
+  packFailure,
+  packFound,
+  packScan,
   type Question,
   type ToWorker,
 } from './messages.js';
@@ -28,7 +35,7 @@ const RESOURCES = { maxOldGenerationSizeMb: 128, stackSizeMb: 8 };
 
 interface Running {
   readonly call: ProcedureCall;
-  readonly source: Source;
+  readonly source: StoreSource;
   watchdog: Timer;
   resolve(execution: Execution): void;
 }
@@ -72,7 +79,7 @@ export class SandboxWorker {
   }
 
   /** Only when it is free. */
-  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution> {
+  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
     const { bundle, ...rest } = call;
     this.#bring(call);
     return new Promise((resolve) => {
@@ -120,8 +127,7 @@ export class SandboxWorker {
         this.#watchAgain();
         break;
       case 'ask':
-        this.#answers.write(this.#answer(message.question));
-        this.#watchAgain();
+        this.#answer(message.question);
         break;
       case 'go-on':
         this.#answers.goOn();
@@ -134,12 +140,32 @@ export class SandboxWorker {
     }
   }
 
-  #answer(question: Question): Buffer {
-    const source = this.#running?.source;
-    return packAnswer(() => {
-      if (source === undefined) throw new BalsaError('SHUTTING_DOWN', 'the call is over');
-      return question.type === 'get' ? source.get(question.key) : source.scan(question);
-    });
+  #answer(question: Question): void {
+    const running = this.#running;
+    try {
+      if (running === null) throw new BalsaError('SHUTTING_DOWN', 'the call is over');
+      if (question.type === 'get') {
+        this.#write(packFound(running.source.get(question.key)));
+        return;
+      }
+      const answer = running.source.scan(question);
+      if (!(answer instanceof Promise)) {
+        this.#write(packScan(answer));
+        return;
+      }
+      // It stands still meanwhile.
+      running.watchdog.cancel();
+      void answer.then(packScan, packFailure).then((bytes) => {
+        if (this.#running === running) this.#write(bytes);
+      });
+    } catch (cause) {
+      this.#write(packFailure(cause));
+    }
+  }
+
+  #write(answer: Uint8Array): void {
+    this.#answers.write(answer);
+    this.#watchAgain();
   }
 
   /** The thread is of no more use. */

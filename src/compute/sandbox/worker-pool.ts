@@ -6,7 +6,7 @@ import {
   type Executor,
   failedExecution,
   type ProcedureCall,
-  type Source,
+  type StoreSource,
 } from '../execution.js';
 import { SandboxWorker } from './sandbox-worker.js';
 
@@ -23,7 +23,7 @@ export interface WorkerPoolOptions {
 interface WaitingCall {
   readonly call: ProcedureCall;
   readonly mode: Mode;
-  readonly source: Source;
+  readonly source: StoreSource;
   resolve(execution: Execution): void;
 }
 
@@ -43,7 +43,7 @@ export class WorkerPool implements Executor {
     for (let i = 0; i < options.workers; i += 1) this.#start();
   }
 
-  run(call: ProcedureCall, mode: Mode, source: Source): Promise<Execution> {
+  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
     const { callsWaitingMax } = this.#options;
     if (this.#isClosed) return failedWith(closedError());
     if (this.#workers.size === 0) return failedWith(brokenError());

@@ -1,0 +1,22 @@
+/** Words of the requests that are about procedures. */
+
+/** `list`: what there is. `logs`, `stats`: how the calls of this replica went. */
+export const PROCEDURES_TOPICS = ['list', 'logs', 'stats'] as const;
+export type ProceduresTopic = (typeof PROCEDURES_TOPICS)[number];
+
+/**
+ * - `read`: over the state of the replica, at the level of the request; the procedure must be one that only reads
+ * - `lane`: by the leader
+ * - `any`: by the replica that is asked, for the leader to be submitted; answered `executed`
+ */
+export const ROUTES = ['read', 'lane', 'any'] as const;
+export type Route = (typeof ROUTES)[number];
+
+/** JSON in the answer about the topic `list`: one for each alias of each procedure. */
+export interface ProcedureInfo {
+  readonly name: string;
+  readonly alias: string;
+  readonly mode: string;
+  /** The present one first; since when, in log time. */
+  readonly versions: readonly { readonly hash: string; readonly sinceMs: number }[];
+}

@@ -1,0 +1,95 @@
+import type { Clock } from '../../base/clock.js';
+import type { CallAnswer, CallDone } from './call-types.js';
+
+/** One line that a procedure logged, or the error that it ended with. */
+export interface LogLine {
+  /** Milliseconds since 1970, by the clock of the replica. */
+  readonly timeMs: number;
+  readonly procedure: string;
+  readonly line: string;
+  readonly isError: boolean;
+}
+
+/** How the calls of one procedure went, on this replica, since it was started. */
+export interface ProcedureStats {
+  readonly procedure: string;
+  readonly calls: number;
+  /** Whose answer was an error. */
+  readonly failures: number;
+  /** From when the call came until it was answered, in milliseconds. */
+  readonly meanMs: number;
+  readonly maxMs: number;
+}
+
+/** Lines that are kept; the oldest go first. */
+const LINES_MAX = 1000;
+/** Procedures of which figures are kept. */
+const PROCEDURES_MAX = 1000;
+
+interface Figures {
+  calls: number;
+  failures: number;
+  totalMs: number;
+  maxMs: number;
+}
+
+/** What procedures have logged lately on this replica, and figures of their calls. */
+export class CallLog {
+  readonly #clock: Clock;
+  #lines: LogLine[] = [];
+  readonly #figures = new Map<string, Figures>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  about(topic: 'logs' | 'stats'): readonly LogLine[] | readonly ProcedureStats[] {
+    return topic === 'logs' ? this.#lines.slice(-LINES_MAX) : this.#stats();
+  }
+
+  #stats(): readonly ProcedureStats[] {
+    return [...this.#figures].map(([procedure, { calls, failures, totalMs, maxMs }]) => ({
+      ...{ procedure, calls, failures, maxMs },
+      meanMs: totalMs / calls,
+    }));
+  }
+
+  /** `done`, with a note of the answer that it is given. */
+  noting(procedure: string, done: CallDone): CallDone {
+    const startedMs = this.#clock.monotonicMs();
+    return (answer) => {
+      this.#note(procedure, answer, this.#clock.monotonicMs() - startedMs);
+      done(answer);
+    };
+  }
+
+  #note(procedure: string, answer: CallAnswer, ms: number): void {
+    const figures = this.#figuresOf(procedure);
+    if (figures !== null) {
+      figures.calls += 1;
+      if (!answer.ok) figures.failures += 1;
+      figures.totalMs += ms;
+      figures.maxMs = Math.max(figures.maxMs, ms);
+    }
+    if (answer.ok && answer.logs.length === 0) return;
+    const timeMs = this.#clock.wallMs();
+    for (const line of answer.logs) this.#add({ timeMs, procedure, line, isError: false });
+    if (answer.ok) return;
+    const { code, message } = answer.error;
+    this.#add({ timeMs, procedure, line: `${code}: ${message}`, isError: true });
+  }
+
+  #figuresOf(procedure: string): Figures | null {
+    const known = this.#figures.get(procedure);
+    if (known !== undefined) return known;
+    if (this.#figures.size >= PROCEDURES_MAX) return null;
+    const figures = { calls: 0, failures: 0, totalMs: 0, maxMs: 0 };
+    this.#figures.set(procedure, figures);
+    return figures;
+  }
+
+  #add(line: LogLine): void {
+    this.#lines.push(line);
+    if (this.#lines.length >= 2 * LINES_MAX) this.#lines = this.#lines.slice(-LINES_MAX);
+  }
+}

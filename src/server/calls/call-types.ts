@@ -1,0 +1,33 @@
+import type { BalsaError } from '../../base/errors.js';
+
+/** A call as its caller asks for it. */
+export interface CallRequest {
+  /** `transfer`, `transfer@prod`, `transfer@<hash>`. */
+  readonly procedure: string;
+  /** JSON. */
+  readonly args: string;
+  readonly key: Uint8Array;
+  readonly isNamed: boolean;
+  readonly bornIndex: number;
+}
+
+/** What a call is answered. `logs`: what its code logged, as far as it ran here. */
+export type CallAnswer = { readonly logs: readonly string[] } & (
+  | {
+      readonly ok: true;
+      /** JSON. */
+      readonly result: string;
+      readonly revision: number;
+      /** Of the code that ran; empty when it had run before. */
+      readonly hash: string;
+      /** It had been applied before; this is the first outcome again. */
+      readonly repeated: boolean;
+    }
+  | { readonly ok: false; readonly error: BalsaError }
+);
+
+export type CallDone = (answer: CallAnswer) => void;
+
+export function refusedCall(error: BalsaError, logs: readonly string[] = []): CallAnswer {
+  return { ok: false, error, logs };
+}

@@ -1,0 +1,56 @@
+import { successor } from '../../base/bytes.js';
+import type { KeyValue } from '../../base/operation.js';
+import type { ScanAnswer, ScanQuery, StoredKey, StoreSource } from '../../compute/execution.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+
+/** What a call reads: the state of this replica as of one revision, whatever is applied meanwhile. */
+export class MachineSource implements StoreSource {
+  readonly #machine: () => StateMachine;
+  readonly revision: number;
+
+  /** @param machine another one when a snapshot takes its place, which goes on from the same history */
+  constructor(machine: () => StateMachine) {
+    this.#machine = machine;
+    this.revision = machine().revision;
+  }
+
+  /** @throws BalsaError `COMPACTED` */
+  get(key: Uint8Array): StoredKey | null {
+    const content = this.#machine().get(key, this.revision);
+    if (content === null) return null;
+    return { key, value: content.value, modRevision: content.modRevision };
+  }
+
+  /** @throws BalsaError `COMPACTED` */
+  async scan({ from, to, keysMax, bytesMax }: ScanQuery): Promise<ScanAnswer> {
+    let next: Uint8Array | null = from;
+    // A page may end among deleted keys.
+    while (next !== null) {
+      const page: { items: readonly KeyValue[]; continueFrom: Uint8Array | null } =
+        await this.#machine().range({
+          ...{ from: next, to, keysMax, reverse: false, revision: this.revision },
+        });
+      if (page.items.length > 0) return cut(page.items, bytesMax, page.continueFrom !== null);
+      next = page.continueFrom;
+    }
+    return { items: [], more: false };
+  }
+}
+
+/** The first key beyond `bytesMax` is the last one. */
+function cut(items: readonly KeyValue[], bytesMax: number, more: boolean): ScanAnswer {
+  const taken: StoredKey[] = [];
+  let bytes = 0;
+  for (const { key, value, modRevision } of items) {
+    taken.push({ key, value, modRevision });
+    bytes += key.byteLength + value.byteLength;
+    if (bytes >= bytesMax) break;
+  }
+  return { items: taken, more: more || taken.length < items.length };
+}
+
+/** Behind the last one of a page, or the end of what was asked for. */
+export function endOf({ items, more }: ScanAnswer, to: Uint8Array | null): Uint8Array | null {
+  const last = items.at(-1);
+  return more && last !== undefined ? successor(last.key) : to;
+}

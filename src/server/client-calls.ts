@@ -1,0 +1,146 @@
+import { unreachable } from '../base/assert.js';
+import { unpackCall } from '../base/call-codec.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { Limits } from '../base/limits.js';
+import { checkCall } from '../base/operation-check.js';
+import { CALL_LIMITS } from '../compute/execution.js';
+import type { ProcedureInfo } from '../rpc/call-protocol.js';
+import type {
+  AnswerMeta,
+  CallProcedureRequest,
+  ClientAnswer,
+  ClientRequest,
+} from '../rpc/protocol.js';
+import type { CallAnswer } from './calls/call-types.js';
+import { notLeader } from './proposals.js';
+import { metaOf } from './read-meta.js';
+import type { Replica } from './replica.js';
+
+type ProceduresRequest = Extract<ClientRequest, { type: 'procedures' }>;
+type SubmitRequest = Extract<ClientRequest, { type: 'submit' }>;
+
+export interface ClientCallsOptions {
+  readonly limits: Limits;
+  readonly answer: (answer: ClientAnswer) => void;
+  readonly refuse: (id: number, error: BalsaError) => void;
+}
+
+/** The calls of procedures of one client stream. */
+export class ClientCalls {
+  readonly #options: ClientCallsOptions;
+
+  constructor(options: ClientCallsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BalsaError `PROCEDURE_LIMIT`, `FRAME_INVALID`, `INVALID_ARGUMENT` and what a key is refused with */
+  request(
+    replica: Replica,
+    request: CallProcedureRequest | SubmitRequest | ProceduresRequest,
+  ): void {
+    switch (request.type) {
+      case 'call':
+        this.#call(replica, request);
+        break;
+      case 'submit':
+        this.#submit(replica, request);
+        break;
+      case 'procedures':
+        this.#list(replica, request);
+        break;
+      default:
+        unreachable(request);
+    }
+  }
+
+  #call(replica: Replica, request: CallProcedureRequest): void {
+    const bytes = Buffer.byteLength(request.args);
+    if (bytes > CALL_LIMITS.argsBytesMax) throw argsTooLarge(bytes);
+    const isRead =
+      request.route === 'read' || replica.calls.resolve(request.procedure)?.mode === 'read';
+    if (isRead) this.#read(replica, request);
+    else if (request.route === 'any') this.#execute(replica, request);
+    else if (replica.node.role === 'leader') this.#run(replica, request);
+    else throw notLeader(replica.leader, 'not-applied');
+  }
+
+  /** It is served from the state as it is when its level is kept, however long it runs. */
+  #read(replica: Replica, request: CallProcedureRequest): void {
+    if (request.consistency === 'at') {
+      throw new BalsaError('INVALID_ARGUMENT', 'a procedure reads the latest state of a replica');
+    }
+    replica.read(request, (error) => {
+      if (error !== null) {
+        this.#options.refuse(request.id, error);
+        return;
+      }
+      const meta = metaOf(replica, request);
+      void replica.calls.read(request, (answer) => this.#answer(request.id, meta, answer));
+    });
+  }
+
+  #run(replica: Replica, request: CallProcedureRequest): void {
+    replica.calls.call(request, (answer) => this.#answer(request.id, replica.meta(), answer));
+  }
+
+  #execute(replica: Replica, request: CallProcedureRequest): void {
+    const { id } = request;
+    const meta = replica.meta();
+    void replica.calls.execute(request, (executed) => {
+      if (executed instanceof BalsaError) this.#options.refuse(id, executed);
+      else this.#options.answer({ type: 'executed', id, meta, ...executed });
+    });
+  }
+
+  #submit(replica: Replica, { id, record }: SubmitRequest): void {
+    const { limits } = this.#options;
+    if (record.byteLength > limits.batchBytesMax) {
+      throw new BalsaError('FRAME_INVALID', `submit record: ${record.byteLength} bytes`);
+    }
+    checkCall(unpackCall(record), limits);
+    if (replica.node.role !== 'leader') throw notLeader(replica.leader, 'not-applied');
+    replica.calls.submit(record, (answer) => this.#answer(id, replica.meta(), answer));
+  }
+
+  #list(replica: Replica, request: ProceduresRequest): void {
+    const { id, about } = request;
+    replica.read(request, (error) => {
+      if (error !== null) this.#options.refuse(id, error);
+      else {
+        const info = JSON.stringify(
+          about === 'list' ? listOf(replica) : replica.calls.log.about(about),
+        );
+        this.#options.answer({ type: 'procedures', id, meta: metaOf(replica, request), info });
+      }
+    });
+  }
+
+  #answer(id: number, meta: AnswerMeta, answer: CallAnswer): void {
+    if (!answer.ok) {
+      this.#options.refuse(id, withLogs(answer.error, answer.logs));
+      return;
+    }
+    const { result, revision, hash, repeated, logs } = answer;
+    this.#options.answer({ type: 'call', id, meta, result, revision, hash, repeated, logs });
+  }
+}
+
+function listOf(replica: Replica): readonly ProcedureInfo[] {
+  return replica.machine.procedures();
+}
+
+/** What a call had logged before it failed is often why. */
+function withLogs(cause: BalsaError, logs: readonly string[]): BalsaError {
+  const { code, message, outcome, details } = asBalsaError(cause);
+  if (logs.length === 0) return cause;
+  return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause });
+}
+
+function argsTooLarge(bytes: number): BalsaError {
+  const { argsBytesMax } = CALL_LIMITS;
+  return new BalsaError(
+    'PROCEDURE_LIMIT',
+    `the arguments have ${bytes} bytes; the limit is ${argsBytesMax} (argsBytesMax)`,
+    { outcome: 'not-applied', details: { limit: 'argsBytesMax', max: argsBytesMax } },
+  );
+}
