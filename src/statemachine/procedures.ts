@@ -101,7 +101,10 @@ export class Procedures {
       const [name, alias] = splitReference(reference);
       return { name, alias, mode: this.#modeOf(versions[0]?.hash ?? '', name) ?? 'cp', versions };
     });
-    return states.sort((a, b) => (a.name + a.alias < b.name + b.alias ? -1 : 1));
+    return states.sort((a, b) => {
+      if (a.name === b.name) return a.alias < b.alias ? -1 : 1;
+      return a.name < b.name ? -1 : 1;
+    });
   }
 
   /**
