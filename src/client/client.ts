@@ -12,6 +12,7 @@ import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js'
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
 export type { StoreSettings } from '../base/operation.js';
 export type { SnapshotPart } from '../base/snapshot-codec.js';
+export type { ProcedureInfo } from '../rpc/call-protocol.js';
 export type {
   AdminResult,
   Consistency,
@@ -77,6 +78,15 @@ export type {
   SortField,
 } from './options.js';
 export type { Meta } from './pending.js';
+export {
+  type CallResult,
+  type Deployable,
+  type LogLine,
+  type ProcedureCallOptions,
+  type ProcedureReference,
+  type ProcedureStats,
+  Procedures,
+} from './procedures.js';
 export type { TurnOptions } from './queue-place.js';
 export type {
   CasResult,

@@ -25,6 +25,13 @@ import {
 } from './options.js';
 import type { Meta } from './pending.js';
 import { type Page, type PageQuery, PendingRead } from './pending-read.js';
+import {
+  Caller,
+  type CallResult,
+  type ProcedureCallOptions,
+  type ProcedureReference,
+  Procedures,
+} from './procedures.js';
 import type { Coordination } from './queue-place.js';
 import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
@@ -108,10 +115,13 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   readonly namespaces: Namespaces;
   /** Settings of the whole store. */
   readonly settings: Settings;
+  /** The procedures that are deployed. */
+  readonly procedures: Procedures;
   readonly #engine: Engine;
   readonly #scope: Scope<In, Out, Keys>;
   readonly #reads: ReadRouter;
   readonly #shared: Shared;
+  readonly #caller: Caller;
 
   /** @internal */
   constructor(scope: Scope<In, Out, Keys>, shared: Shared) {
@@ -126,6 +136,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     this.leases = new Leases(scope);
     this.namespaces = new Namespaces(store);
     this.settings = new Settings(store);
+    this.procedures = new Procedures(store);
+    this.#caller = new Caller(engine, shared.reads);
   }
 
   /**
@@ -235,6 +247,42 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
         taken: (subscription) => engine.watchTaken(subscription),
       },
     });
+  }
+
+  /**
+   * Calls a stored procedure: its code runs at the cluster, over one state, and its writes come into being together or not
+   * at all. A call is tried again until it is answered or its time is up, and counts once.
+   *
+   * Keys in a procedure are those of the whole store, also when it is called by the client of a namespace.
+   *
+   * @param procedure a reference with types (see `references` of `balsa/procedures`), or a name: `transfer`,
+   *   `transfer@staging`, `transfer@<hash>`
+   * @param args what its handler gets; JSON
+   * @throws BalsaError `PROCEDURE_NOT_FOUND`, `PROCEDURE_ABORTED`, `PROCEDURE_FAILED`, `PROCEDURE_LIMIT`,
+   *   `PROCEDURE_READ_ONLY`, `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, `COMPACTED` (it reads for longer than its
+   *   revision is kept), what its puts are refused with (`NO_SPACE`, `QUOTA_EXCEEDED`), `UPGRADE_PENDING`, and see {@link Client}
+   * @example
+   * ```ts
+   * const { result } = await db.call('transfer', { from: 'ada', to: 'bob', amount: 5 });
+   * const { result: now } = await db.call('balance', { of: 'ada' }, { consistency: 'any' });
+   * ```
+   */
+  call<Result = unknown>(
+    procedure: string,
+    args?: unknown,
+    options?: ProcedureCallOptions,
+  ): Promise<CallResult<Result>>;
+  call<Args, Result>(
+    procedure: ProcedureReference<Args, Result>,
+    args: Args,
+    options?: ProcedureCallOptions,
+  ): Promise<CallResult<Result>>;
+  call(
+    procedure: string | ProcedureReference<unknown, unknown>,
+    args?: unknown,
+    options: ProcedureCallOptions = NO_OPTIONS,
+  ): Promise<unknown> {
+    return this.#caller.call(procedure, args, options);
   }
 
   /**

@@ -83,6 +83,14 @@ export function operationBytes(operation: WriteOperation): number {
       return txnBytes(operation);
     case 'namespace-set':
       return operation.prefix.byteLength + 3 * operation.name.length + OPERATION_OVERHEAD_BYTES;
+    case 'deploy':
+      return operation.procedures.reduce(
+        (sum, { name }) => sum + name.length + PLAIN_OVERHEAD_BYTES,
+        operation.code.byteLength + 4 * OPERATION_OVERHEAD_BYTES,
+      );
+    case 'alias-set':
+    case 'alias-remove':
+      return 8 * OPERATION_OVERHEAD_BYTES;
     case 'namespace-remove':
       return 3 * operation.name.length + OPERATION_OVERHEAD_BYTES;
     default:

@@ -41,6 +41,17 @@ export abstract class ReadRequest {
     for (const call of this.calls) call.fail(error);
   }
 
+  /** The link was lost before its answer came. */
+  lost(): void {}
+
+  /**
+   * It is not asked again. What is sent once is not sent again. A revision that does not exist at a linearizable read
+   * does not exist; another replica may lag.
+   */
+  isFinal(error: BalsaError): boolean {
+    return this.once || !error.retryable || (error.code === 'FUTURE_REVISION' && this.needsLeader);
+  }
+
   abstract encode(id: number): ClientRequest;
 
   /**

@@ -11,12 +11,19 @@ import {
   PendingGet,
   PendingRead,
 } from './pending-read.js';
-import { PageRequest } from './read-request.js';
+import { PageRequest, type ReadRequest } from './read-request.js';
 
 /** A member that is silent for so long is left, and the read asked elsewhere. */
 const PATIENCE_MS = 1000;
 
 type Reject = (error: BalsaError) => void;
+
+/** Who is told, and until when. */
+interface Asked<Answer> {
+  readonly limits: CallLimits;
+  readonly deliver: (answer: Answer, meta: Meta) => void;
+  readonly reject: Reject;
+}
 
 /** A read that may be asked at several replicas, one after the other. */
 interface Routed {
@@ -76,6 +83,25 @@ export class ReadRouter {
           failed,
         );
         engine.ask(new PageRequest(query, call), call, { ...within, unwanted });
+      },
+    });
+  }
+
+  /**
+   * Any other request that several replicas may serve.
+   * @throws BalsaError `OVERLOADED`
+   */
+  ask<Answer>(
+    consistency: Consistency,
+    toRequest: (call: PendingRead<Answer>) => ReadRequest,
+    { limits, deliver, reject }: Asked<Answer>,
+  ): void {
+    this.#route(consistency, {
+      limits,
+      reject,
+      ask: (engine, within, failed) => {
+        const call = new PendingRead<Answer>(within, deliver, failed);
+        engine.ask(toRequest(call), call, within);
       },
     });
   }

@@ -84,6 +84,7 @@ export class Reads {
   linkLost(): void {
     const asked = [...this.#asked.values()].filter((request) => !request.once);
     for (const request of this.#asked.values()) {
+      request.lost();
       if (request.once) request.fail(answerLost());
     }
     this.#asked.clear();
@@ -113,7 +114,7 @@ export class Reads {
       for (const part of parts) this.#askAgain(part);
       return;
     }
-    if (this.#context.settings.pinned || isFinal(request, error)) {
+    if (request.isFinal(error) || this.#context.settings.pinned) {
       request.fail(error);
       this.#context.planSend();
       return;
@@ -274,13 +275,6 @@ const sameLevel = ({ query: first }: PendingGet, { query: next }: PendingGet): b
   first.revision === next.revision &&
   first.consistency === next.consistency &&
   (first.bound === next.bound || first.consistency === 'session');
-
-/** What is sent once is not sent again. A revision that does not exist at a linearizable read does not exist; another replica may lag. */
-function isFinal(request: ReadRequest, error: BalsaError): boolean {
-  return (
-    request.once || !error.retryable || (error.code === 'FUTURE_REVISION' && request.needsLeader)
-  );
-}
 
 function overloaded(calls: number, limit: string): BalsaError {
   return new BalsaError('OVERLOADED', `${calls} reads wait to be sent; the limit is ${limit}`, {

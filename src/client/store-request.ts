@@ -1,4 +1,5 @@
 import { BalsaError } from '../base/errors.js';
+import type { ProceduresTopic } from '../rpc/call-protocol.js';
 import type {
   ClientAnswer,
   ClientRequest,
@@ -53,6 +54,27 @@ export class LeasesRequest extends StoreQuestion<readonly LeaseInfo[]> {
   answer(answer: ClientAnswer, meta: Meta): null {
     if (answer.type !== 'leases') throw mismatch(answer);
     this.calls[0].succeed(answer.leases, meta);
+    return null;
+  }
+}
+
+/** What is known of procedures: a list. */
+export class ProceduresRequest extends StoreQuestion<object> {
+  readonly #about: ProceduresTopic;
+
+  constructor(about: ProceduresTopic, call: PendingRead<object>) {
+    super(call);
+    this.#about = about;
+  }
+
+  encode(id: number): ClientRequest {
+    const { consistency } = this;
+    return { type: 'procedures', id, consistency, bound: 0, about: this.#about };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    if (answer.type !== 'procedures') throw mismatch(answer);
+    this.calls[0].succeed(parseInfo(answer.info), meta);
     return null;
   }
 }

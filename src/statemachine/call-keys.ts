@@ -104,7 +104,7 @@ export class CallKeys {
     }
     // As with sessions: a key that was forgotten was born before the last entry that is. See `Sessions`.
     const mayBeForgotten = !isNamed && bornIndex < this.#forgottenThrough;
-    if (mayBeForgotten || bornIndex >= index) return refuse(expired());
+    if (mayBeForgotten || bornIndex >= index) return refuse(expired(index));
     if (isNamed && this.#kinds[NAMED].isFull) return refuse(full(this.#kinds[NAMED].max));
     return { type: 'apply' };
   }
@@ -264,12 +264,12 @@ function refuse(error: BalsaError): CallVerdict {
   return { type: 'refuse', error };
 }
 
-/** Not applied by this attempt; whether an earlier one was is not known any more. */
-function expired(): BalsaError {
+/** Not applied by this attempt; whether an earlier one was is not known any more. @param index that of the entry */
+function expired(index: number): BalsaError {
   return new BalsaError(
     'CALL_EXPIRED',
     'calls as old as this one are no longer remembered: it was not applied by this attempt, but may have been before',
-    { outcome: 'unknown' },
+    { outcome: 'unknown', details: { index } },
   );
 }
 

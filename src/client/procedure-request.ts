@@ -1,0 +1,204 @@
+import { BalsaError } from '../base/errors.js';
+import type { Route } from '../rpc/call-protocol.js';
+import type { ClientAnswer, ClientRequest, Consistency, ReadLevel } from '../rpc/protocol.js';
+import type { Meta } from './pending.js';
+import type { PendingRead } from './pending-read.js';
+import { ReadRequest } from './read-request.js';
+
+/** What a call was answered. */
+export interface CallAnswered {
+  /** JSON. */
+  readonly result: string;
+  readonly revision: number;
+  readonly hash: string;
+  readonly repeated: boolean;
+  readonly logs: readonly string[];
+}
+
+export interface CallFields {
+  readonly procedure: string;
+  /** JSON. */
+  readonly args: string;
+  readonly key: Uint8Array;
+  readonly isNamed: boolean;
+}
+
+/** An index that was applied somewhere, as late as possible. */
+type SeenIndex = () => number;
+
+/**
+ * A call of a procedure that may write, or what came of one for the leader. It is sent again under the same idempotency
+ * key until it is answered: that is why it counts once.
+ */
+export abstract class WritingRequest<Answer> extends ReadRequest {
+  readonly consistency: Consistency = 'linearizable';
+  abstract override readonly calls: readonly [PendingRead<Answer>];
+  /** An earlier attempt of which nobody knows what became. */
+  #isUnsure = false;
+
+  override lost(): void {
+    this.#isUnsure = true;
+  }
+
+  override isFinal(error: BalsaError): boolean {
+    if (error.outcome === 'unknown' && error.code !== 'CALL_EXPIRED') this.#isUnsure = true;
+    if (error.code === 'CALL_EXPIRED' && !this.#isUnsure) return !this.renew(error);
+    return super.isFinal(error);
+  }
+
+  /** Nothing was sent under its key before: it may have been born later. @returns whether it was */
+  protected renew(_error: BalsaError): boolean {
+    return false;
+  }
+
+  /** The error with what is known of the call: whoever asked is told this. */
+  outcomeOf(error: BalsaError): BalsaError {
+    if (!this.sent) return error.withOutcome('not-applied');
+    const isOpen = this.#isUnsure || error.outcome === undefined;
+    const isUndecided = UNDECIDED.has(error.code) || error.details.limit === 'batchBytesMax';
+    return isOpen && isUndecided ? error.withOutcome('unknown') : error;
+  }
+}
+
+/** In the leader's lane. */
+export class LaneRequest extends WritingRequest<CallAnswered> {
+  readonly calls: readonly [PendingRead<CallAnswered>];
+  readonly #fields: CallFields;
+  #bornIndex: number | null = null;
+  readonly #seen: SeenIndex;
+
+  constructor(fields: CallFields, seen: SeenIndex, call: PendingRead<CallAnswered>) {
+    super();
+    this.calls = [call];
+    this.#fields = fields;
+    this.#seen = seen;
+  }
+
+  encode(id: number): ClientRequest {
+    this.#bornIndex ??= this.#seen();
+    const bornIndex = this.#bornIndex;
+    const level = { consistency: this.consistency, bound: 0 };
+    return { type: 'call', id, route: 'lane', ...level, ...this.#fields, bornIndex };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    return give(this.calls[0], answer, meta);
+  }
+
+  protected override renew({ details }: BalsaError): boolean {
+    const { index } = details;
+    if (typeof index !== 'number' || this.#bornIndex === null) return false;
+    if (index - 1 <= this.#bornIndex) return false;
+    this.#bornIndex = index - 1;
+    return true;
+  }
+}
+
+/** What a call that was run at some replica came to, for the leader. */
+export class SubmitRequest extends WritingRequest<CallAnswered> {
+  readonly calls: readonly [PendingRead<CallAnswered>];
+  readonly #record: Uint8Array;
+
+  constructor(record: Uint8Array, call: PendingRead<CallAnswered>) {
+    super();
+    this.calls = [call];
+    this.#record = record;
+  }
+
+  encode(id: number): ClientRequest {
+    return { type: 'submit', id, record: this.#record };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    return give(this.calls[0], answer, meta);
+  }
+
+  /** It says what the code that ran has read: only to run it again can help. */
+  override isFinal(error: BalsaError): boolean {
+    return super.isFinal(error) || error.code === 'TXN_CONFLICT';
+  }
+}
+
+export interface Executed {
+  readonly record: Uint8Array;
+  readonly logs: readonly string[];
+}
+
+/** Runs a call where it is asked, whoever leads. */
+export class ExecuteRequest extends ReadRequest {
+  readonly consistency = 'any';
+  readonly calls: readonly [PendingRead<Executed | CallAnswered>];
+  readonly #fields: CallFields & { readonly bornIndex: number };
+
+  constructor(
+    fields: CallFields & { readonly bornIndex: number },
+    call: PendingRead<Executed | CallAnswered>,
+  ) {
+    super();
+    this.calls = [call];
+    this.#fields = fields;
+  }
+
+  encode(id: number): ClientRequest {
+    return {
+      ...{ type: 'call', id, route: 'any', consistency: 'linearizable', bound: 0 },
+      ...this.#fields,
+    };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    // One that only reads is answered at once.
+    if (answer.type === 'call') return give(this.calls[0], answer, meta);
+    if (answer.type !== 'executed') throw mismatch(answer);
+    this.calls[0].succeed({ record: answer.record, logs: answer.logs }, meta);
+    return null;
+  }
+}
+
+/** A procedure that only reads, at one level. */
+export class ReadCallRequest extends ReadRequest {
+  readonly consistency: Consistency;
+  readonly calls: readonly [PendingRead<CallAnswered>];
+  readonly #fields: CallFields;
+  readonly #bound: number;
+
+  constructor(
+    fields: CallFields,
+    { consistency, bound }: ReadLevel,
+    call: PendingRead<CallAnswered>,
+  ) {
+    super();
+    this.calls = [call];
+    this.consistency = consistency;
+    this.#fields = fields;
+    this.#bound = bound;
+  }
+
+  encode(id: number): ClientRequest {
+    const route: Route = 'read';
+    const level = { consistency: this.consistency, bound: this.#bound };
+    return { type: 'call', id, route, ...level, ...this.#fields, bornIndex: 0 };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    return give(this.calls[0], answer, meta);
+  }
+}
+
+function give(call: PendingRead<CallAnswered>, answer: ClientAnswer, meta: Meta): null {
+  if (answer.type !== 'call') throw mismatch(answer);
+  const { result, revision, hash, repeated, logs } = answer;
+  call.succeed({ result, revision, hash, repeated, logs }, meta);
+  return null;
+}
+
+/** Refusals that came before anything was looked up in the log: an earlier attempt may have got there. */
+const UNDECIDED: ReadonlySet<string> = new Set([
+  ...['NOT_LEADER', 'SHUTTING_DOWN', 'OVERLOADED', 'PROCEDURE_NOT_FOUND', 'UPGRADE_PENDING'],
+  ...['COMPACTED', 'NO_QUORUM', 'REPLICA_BEHIND', 'TXN_CONFLICT', 'TIMEOUT', 'UNREACHABLE'],
+  ...['CANCELLED', 'CLIENT_CLOSED', 'CALL_EXPIRED'],
+]);
+
+function mismatch(answer: ClientAnswer): BalsaError {
+  return new BalsaError('FRAME_INVALID', `an answer of type ${answer.type} to a call`);
+}
