@@ -52,8 +52,8 @@ export const LIMITS = {
   aliasesMax: 10_000,
   /** What an alias stood for before, to go back to: so many. */
   aliasHistoryMax: 16,
-  /** Threads in which a replica runs procedures: one for the leader's lane, the others for what only reads. */
-  procedureThreadsMax: 2,
+  /** Threads in which a replica runs procedures: one for the leader's lane, the others for all else. */
+  procedureThreadsMax: 3,
   /** Calls that wait for a thread of a replica (`OVERLOADED`). */
   procedureCallsWaitingMax: 10_000,
   /** How long the outcome of a call is kept, in log time, for whoever asks again: its key was made by a client. */

@@ -1,4 +1,4 @@
-import type { CallReads, Effects } from '../base/call.js';
+import type { CallReads, CallRecord, Effects } from '../base/call.js';
 import type { BalsaError } from '../base/errors.js';
 import type { Mode } from '../base/operation.js';
 
@@ -105,9 +105,55 @@ export interface ProcedureCall {
   readonly limits: CallLimits;
 }
 
+/** What tells one call from others, for the log. */
+export type CallIdentity = Pick<
+  CallRecord,
+  'key' | 'isNamed' | 'bornIndex' | 'procedure' | 'fingerprint'
+>;
+
+/** A call that goes into the log with others. */
+export interface GroupCall {
+  readonly call: ProcedureCall;
+  readonly identity: CallIdentity;
+}
+
+/** What came of a call of a group. */
+export type GroupMember = { readonly logs: readonly string[] } & (
+  | {
+      readonly ok: true;
+      /** For the log, as `packCall` makes it: also of a call whose code has failed. */
+      readonly record: Uint8Array;
+    }
+  /** Its code has no part in it: there is nothing for the log. */
+  | { readonly ok: false; readonly error: BalsaError }
+);
+
+/** Bounds of one group. */
+export interface GroupBounds {
+  /** What was run so long ago is given back before more is run, in milliseconds. */
+  readonly msMax: number;
+  /** Bytes of records, beyond which no further call is run. */
+  readonly bytesMax: number;
+  /** Of one record. */
+  readonly recordBytesMax: number;
+}
+
 /** Runs procedures. */
 export interface Executor {
   /** Never rejects: what goes wrong is in the {@link Execution}. */
   run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution>;
+  /**
+   * Runs calls that may write one after the other, each over `source` and what those before it would have written, for one
+   * log entry. Never rejects.
+   *
+   * @param calls at least one
+   * @returns one for each call that was run, from the first on. Those behind are for the next group: the bounds were reached, or
+   *   one needs what will be known only when this group is applied
+   */
+  runGroup(
+    calls: readonly GroupCall[],
+    source: StoreSource,
+    bounds: GroupBounds,
+  ): Promise<readonly GroupMember[]>;
   close(): Promise<void>;
 }

@@ -17,7 +17,7 @@ let pool: WorkerPool;
 beforeAll(() => {
   pool = new WorkerPool({
     clock: systemClock,
-    workers: 2,
+    workers: 3,
     callsWaitingMax: 100,
     workerFile: WORKER_FILE,
   });

@@ -4,7 +4,11 @@ import type { Mode } from '../../base/operation.js';
 import { toDetails } from '../../base/operation-codec.js';
 import type {
   Bundle,
+  CallLimits,
   Execution,
+  GroupBounds,
+  GroupCall,
+  GroupMember,
   ProcedureCall,
   ScanAnswer,
   ScanQuery,
@@ -15,7 +19,14 @@ import type {
 export type ToWorker =
   | { readonly type: 'load'; readonly bundle: Bundle }
   | { readonly type: 'drop'; readonly hash: string }
-  | { readonly type: 'run'; readonly call: CallOfBundle; readonly mode: Mode };
+  | { readonly type: 'run'; readonly call: CallOfBundle; readonly mode: Mode }
+  | {
+      readonly type: 'run-group';
+      /** See {@link packGroup}. */
+      readonly group: Uint8Array;
+      readonly limits: CallLimits;
+      readonly bounds: GroupBounds;
+    };
 
 /** A call of a bundle that the worker has. */
 export type CallOfBundle = Omit<ProcedureCall, 'bundle'> & { readonly hash: string };
@@ -29,7 +40,9 @@ export type FromWorker =
   | { readonly type: 'ask'; readonly question: Question }
   /** The rest of an answer that was too long. */
   | { readonly type: 'go-on' }
-  | { readonly type: 'ran'; readonly execution: PlainExecution };
+  | { readonly type: 'ran'; readonly execution: PlainExecution }
+  /** See {@link packMembers}. */
+  | { readonly type: 'ran-group'; readonly members: Uint8Array };
 
 export type Question =
   | { readonly type: 'get'; readonly key: Uint8Array }
@@ -57,6 +70,75 @@ export function fromPlain(execution: PlainExecution): Execution {
   if (execution.ok) return execution;
   const { code, message, ...facts } = execution.error;
   return { ...execution, error: new BalsaError(code, message, facts) };
+}
+
+// Groups as bytes: views of larger buffers would be copied with all that they are views of.
+
+export function packGroup(calls: readonly GroupCall[]): Uint8Array {
+  return packToSend(
+    calls.map(({ call, identity }) => [
+      ...[call.bundle.hash, call.name, call.args, call.nowMs, call.seed],
+      ...[identity.key, identity.isNamed, identity.bornIndex],
+      ...[identity.procedure, identity.fingerprint],
+    ]),
+  );
+}
+
+/** @param bundleOf by its hash */
+export function unpackGroup(
+  bytes: Uint8Array,
+  limits: CallLimits,
+  bundleOf: (hash: string) => Bundle,
+): GroupCall[] {
+  return check.list(unpack(bytes), 'group').map((value) => {
+    const t = check.tuple(value, 'group call', 10);
+    return {
+      call: {
+        bundle: bundleOf(check.text(t[0], 'hash')),
+        name: check.text(t[1], 'name'),
+        args: check.text(t[2], 'args'),
+        nowMs: check.count(t[3], 'nowMs'),
+        seed: check.count(t[4], 'seed'),
+        limits,
+      },
+      identity: {
+        key: check.bytes(t[5], 'key'),
+        isNamed: check.flag(t[6], 'isNamed'),
+        bornIndex: check.count(t[7], 'bornIndex'),
+        procedure: check.text(t[8], 'procedure'),
+        fingerprint: check.bytes(t[9], 'fingerprint'),
+      },
+    };
+  });
+}
+
+export function packMembers(members: readonly GroupMember[]): Uint8Array {
+  return packToSend(
+    members.map((member) => {
+      if (member.ok) return [member.logs, member.record];
+      const { code, message, outcome, details } = member.error;
+      return [member.logs, null, code, message, outcome ?? null, JSON.stringify(details)];
+    }),
+  );
+}
+
+export function unpackMembers(bytes: Uint8Array): GroupMember[] {
+  return check.list(unpack(bytes), 'members').map((value) => {
+    const t = check.tuple(value, 'member', 2);
+    const logs = check.list(t[0], 'logs').map((line) => check.text(line, 'log'));
+    if (t[1] !== null) return { ok: true, logs, record: check.bytes(t[1], 'record') };
+    const facts = {
+      outcome: (t[4] ?? undefined) as WriteOutcome | undefined,
+      details: toDetails(t[5]),
+    };
+    const error = new BalsaError(t[2] as ErrorCode, check.text(t[3], 'message'), facts);
+    return { ok: false, logs, error };
+  });
+}
+
+/** Nothing else lies in its memory. */
+function packToSend(value: unknown): Uint8Array {
+  return new Uint8Array(pack(value));
 }
 
 // What the store answers, as bytes: they pass through memory that both threads have.

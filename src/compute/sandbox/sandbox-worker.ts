@@ -1,12 +1,17 @@
 import { Worker } from 'node:worker_threads';
-import { unreachable } from '../../base/assert.js';
+import { assert, unreachable } from '../../base/assert.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Mode } from '../../base/operation.js';
 import { limitReached } from '../call-view.js';
 import {
+  type Bundle,
+  type CallLimits,
   type Execution,
   failedExecution,
+  type GroupBounds,
+  type GroupCall,
+  type GroupMember,
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
@@ -15,9 +20,11 @@ import {
   fromPlain,
   packFailure,
   packFound,
+  packGroup,
   packScan,
   type Question,
   type ToWorker,
+  unpackMembers,
 } from './messages.js';
 import { AnswerWriter, newSharedAnswer } from './shared-answer.js';
 
@@ -34,10 +41,21 @@ const LOAD_MS_MAX = 10_000;
 const RESOURCES = { maxOldGenerationSizeMb: 128, stackSizeMb: 8 };
 
 interface Running {
-  readonly call: ProcedureCall;
+  readonly limits: CallLimits;
   readonly source: StoreSource;
   watchdog: Timer;
-  resolve(execution: Execution): void;
+  /** The call that was under way when the watchdog was set. */
+  progress: number;
+  /** It has ended in order. */
+  ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
+  /** The n-th of its calls broke the thread, or it was closed. */
+  broke(error: BalsaError, n: number): void;
+}
+
+/** A group that broke the thread, with its n-th call. */
+export interface BrokenGroup {
+  readonly error: BalsaError;
+  readonly n: number;
 }
 
 /** A thread that runs one call at a time. It ends with the call that breaks it. */
@@ -81,23 +99,61 @@ export class SandboxWorker {
   /** Only when it is free. */
   run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
     const { bundle, ...rest } = call;
-    this.#bring(call);
+    this.#bring(bundle);
     return new Promise((resolve) => {
-      this.#running = { call, source, watchdog: this.#watch(call, LOAD_MS_MAX), resolve };
+      this.#begin(call.limits, source, {
+        ran: (message) => {
+          if (message.type === 'ran') resolve(fromPlain(message.execution));
+        },
+        broke: (error) => resolve(failedExecution(error)),
+      });
       this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode });
+    });
+  }
+
+  /** Only when it is free. All calls have the same limits. */
+  runGroup(
+    calls: readonly GroupCall[],
+    source: StoreSource,
+    bounds: GroupBounds,
+  ): Promise<readonly GroupMember[] | BrokenGroup> {
+    const [first] = calls;
+    assert(first !== undefined, 'a group has calls');
+    const { limits } = first.call;
+    // No more bundles than the thread keeps: the rest is for the next group.
+    const hashes = new Set<string>();
+    const end = calls.findIndex(({ call }) => hashes.add(call.bundle.hash).size > BUNDLES_MAX);
+    const own = end < 0 ? calls : calls.slice(0, end);
+    for (const { call } of own) this.#bring(call.bundle);
+    return new Promise((resolve) => {
+      this.#begin(limits, source, {
+        ran: (message) => {
+          if (message.type === 'ran-group') resolve(unpackMembers(message.members));
+        },
+        broke: (error, n) => resolve({ error, n }),
+      });
+      this.#say({ type: 'run-group', group: packGroup(own), limits, bounds });
     });
   }
 
   /** What it runs ends with `error`. */
   async close(error: BalsaError): Promise<void> {
     this.#isEnded = true;
-    this.#settle(failedExecution(error));
+    this.#break(error);
     await this.#worker.terminate();
   }
 
   // -------------------------------------------------------------------------------------------
 
-  #bring({ bundle }: ProcedureCall): void {
+  #begin(limits: CallLimits, source: StoreSource, ends: Pick<Running, 'ran' | 'broke'>): void {
+    this.#answers.resetProgress();
+    this.#running = {
+      ...{ limits, source, ...ends, progress: 0 },
+      watchdog: this.#watch(limits, LOAD_MS_MAX),
+    };
+  }
+
+  #bring(bundle: Bundle): void {
     const isThere = this.#bundles.delete(bundle.hash);
     this.#bundles.add(bundle.hash);
     if (isThere) return;
@@ -109,8 +165,14 @@ export class SandboxWorker {
     this.#say({ type: 'load', bundle });
   }
 
-  #watch({ limits: { computeMsMax } }: ProcedureCall, ms: number): Timer {
-    return this.#clock.setTimer(ms, () => this.#fail(limitReached('computeMsMax', computeMsMax)));
+  #watch(limits: CallLimits, ms: number): Timer {
+    return this.#clock.setTimer(ms, () => this.#expired(limits));
+  }
+
+  #expired({ computeMsMax }: CallLimits): void {
+    const { progress } = this.#answers;
+    if (this.#running !== null && progress !== this.#running.progress) this.#watchAgain();
+    else this.#fail(limitReached('computeMsMax', computeMsMax));
   }
 
   /** What was waited for until now was not the procedure. */
@@ -118,7 +180,8 @@ export class SandboxWorker {
     const running = this.#running;
     if (running === null) return;
     running.watchdog.cancel();
-    running.watchdog = this.#watch(running.call, running.call.limits.computeMsMax + GRACE_MS);
+    running.progress = this.#answers.progress;
+    running.watchdog = this.#watch(running.limits, running.limits.computeMsMax + GRACE_MS);
   }
 
   #heard(message: Exclude<FromWorker, { type: 'ready' }>): void {
@@ -133,7 +196,8 @@ export class SandboxWorker {
         this.#answers.goOn();
         break;
       case 'ran':
-        this.#settle(fromPlain(message.execution));
+      case 'ran-group':
+        this.#end()?.ran(message);
         break;
       default:
         unreachable(message);
@@ -170,7 +234,7 @@ export class SandboxWorker {
 
   /** The thread is of no more use. */
   #broken(error: Error): void {
-    const limits = this.#running?.call.limits;
+    const limits = this.#running?.limits;
     const isMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
     this.#fail(
       isMemory && limits !== undefined
@@ -185,16 +249,21 @@ export class SandboxWorker {
   #fail(error: BalsaError): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#settle(failedExecution(error));
+    this.#break(error);
     this.#worker.terminate().catch(() => {});
     this.#onEnd();
   }
 
-  #settle(execution: Execution): void {
+  #break(error: BalsaError): void {
+    this.#end()?.broke(error, this.#answers.progress);
+  }
+
+  /** Nothing is under way any more. @returns what was */
+  #end(): Running | null {
     const running = this.#running;
     this.#running = null;
     running?.watchdog.cancel();
-    running?.resolve(execution);
+    return running;
   }
 
   #say(message: ToWorker): void {

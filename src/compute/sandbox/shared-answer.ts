@@ -2,12 +2,14 @@
  * Memory that a worker and the thread that it asks have in common. The worker stands still until the answer is
  * there: to a procedure reading a key is an ordinary call. An answer that is too long comes in pieces.
  */
-const HEAD_BYTES = 12;
+const HEAD_BYTES = 16;
 const PIECE_BYTES = 256 * 1024;
 
 const STATE = 0;
 const TOTAL = 1;
 const PIECE = 2;
+/** Which of the calls of a group is under way. */
+const PROGRESS = 3;
 const WAITING = 0;
 const ANSWERED = 1;
 
@@ -24,6 +26,15 @@ export class AnswerWriter {
   constructor(shared: SharedArrayBuffer) {
     this.#head = new Int32Array(shared, 0, HEAD_BYTES / 4);
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
+  }
+
+  resetProgress(): void {
+    Atomics.store(this.#head, PROGRESS, 0);
+  }
+
+  /** Which of the calls of a group is under way. */
+  get progress(): number {
+    return Atomics.load(this.#head, PROGRESS);
   }
 
   write(answer: Uint8Array): void {
@@ -51,6 +62,10 @@ export class AnswerReader {
   constructor(shared: SharedArrayBuffer) {
     this.#head = new Int32Array(shared, 0, HEAD_BYTES / 4);
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
+  }
+
+  begin(n: number): void {
+    Atomics.store(this.#head, PROGRESS, n);
   }
 
   /** @param ask sends the question; `goOn`: asks for the next piece of the answer */

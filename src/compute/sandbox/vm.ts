@@ -70,7 +70,8 @@ export class Vm {
   #loadError = 'the code is not there';
   #view: CallView | null = null;
   #ending: Ending | null = null;
-  #untilMs = 0;
+  /** At first there is only code of our own. */
+  #untilMs = Number.POSITIVE_INFINITY;
   /** The deadline has stopped the interpreter. */
   #isStopped = false;
   #isSpent = false;
@@ -140,7 +141,6 @@ export class Vm {
 
   /** The guest's code comes first: no other code sees anything that is not frozen. */
   #load({ code }: Bundle): void {
-    this.#startClock(LOADING);
     const context = this.#context;
     const guestCode = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
     const host = hostFunctions(context, this.#memory, {
@@ -149,6 +149,7 @@ export class Vm {
     });
     const guest = context.unwrapResult(context.callFunction(guestCode, context.undefined, host));
     const functions = GUEST_FUNCTIONS.map((name) => [name, context.getProp(guest, name)] as const);
+    this.#startClock(LOADING);
     const text = `function (globalThis) { 'use strict';\n${code}\n}`;
     const made = context.evalCode(`(${text})`, 'procedures.js');
     for (const handle of [guestCode, host, guest]) handle.dispose();

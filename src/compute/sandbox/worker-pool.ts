@@ -1,18 +1,23 @@
-import type { Clock, Timer } from '../../base/clock.js';
-import { BalsaError } from '../../base/errors.js';
+import { packCall } from '../../base/call-codec.js';
+import type { Clock } from '../../base/clock.js';
 import type { Mode } from '../../base/operation.js';
+import { isVerdict, recordOf } from '../call-record.js';
 import {
   type Execution,
   type Executor,
   failedExecution,
+  type GroupBounds,
+  type GroupCall,
+  type GroupMember,
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
-import { SandboxWorker } from './sandbox-worker.js';
+import type { BrokenGroup } from './sandbox-worker.js';
+import { ThreadTeam } from './thread-team.js';
 
 export interface WorkerPoolOptions {
   readonly clock: Clock;
-  /** Threads, each of which runs one call at a time. */
+  /** Threads, each of which runs one call at a time. With more than one, one of them is for groups alone. */
   readonly workers: number;
   /** Calls that wait for a thread. */
   readonly callsWaitingMax: number;
@@ -20,119 +25,57 @@ export interface WorkerPoolOptions {
   readonly workerFile?: URL;
 }
 
-interface WaitingCall {
-  readonly call: ProcedureCall;
-  readonly mode: Mode;
-  readonly source: StoreSource;
-  resolve(execution: Execution): void;
-}
-
-/** When a thread could not be started, another one is tried so long after. Calls that come meanwhile are refused. */
-const RESTART_MS = 1000;
-
-/** Runs procedures in threads of their own, as many at one time as there are threads, in the order of the calls. */
+/**
+ * Runs procedures in threads of their own, as many at one time as there are threads, in the order of the calls. A group
+ * never waits for a call that takes long, nor the other way round.
+ */
 export class WorkerPool implements Executor {
-  readonly #options: Required<WorkerPoolOptions>;
-  readonly #workers = new Set<SandboxWorker>();
-  #waiting: WaitingCall[] = [];
-  readonly #restarts = new Set<Timer>();
-  #isClosed = false;
+  readonly #calls: ThreadTeam;
+  readonly #groups: ThreadTeam;
 
-  constructor(options: WorkerPoolOptions) {
-    this.#options = { workerFile: new URL('./worker.js', import.meta.url), ...options };
-    for (let i = 0; i < options.workers; i += 1) this.#start();
+  constructor({ clock, workers, callsWaitingMax, workerFile }: WorkerPoolOptions) {
+    const team = (threadsMax: number): ThreadTeam =>
+      new ThreadTeam({
+        ...{ clock, threadsMax, jobsWaitingMax: callsWaitingMax },
+        workerFile: workerFile ?? new URL('./worker.js', import.meta.url),
+      });
+    this.#groups = team(1);
+    this.#calls = workers > 1 ? team(workers - 1) : this.#groups;
   }
 
   run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
-    const { callsWaitingMax } = this.#options;
-    if (this.#isClosed) return failedWith(closedError());
-    if (this.#workers.size === 0) return failedWith(brokenError());
-    if (this.#waiting.length >= callsWaitingMax) return failedWith(fullError(callsWaitingMax));
     return new Promise((resolve) => {
-      this.#waiting.push({ call, mode, source, resolve });
-      this.#serve();
+      this.#calls.add({
+        begin: async (worker) => resolve(await worker.run(call, mode, source)),
+        fail: (error) => resolve(failedExecution(error)),
+      });
+    });
+  }
+
+  async runGroup(
+    calls: readonly GroupCall[],
+    source: StoreSource,
+    bounds: GroupBounds,
+  ): Promise<readonly GroupMember[]> {
+    const ran = await new Promise<readonly GroupMember[] | BrokenGroup>((resolve) => {
+      this.#groups.add({
+        begin: async (worker) => resolve(await worker.runGroup(calls, source, bounds)),
+        fail: (error) => resolve(calls.map(() => ({ ok: false, error, logs: [] }))),
+      });
+    });
+    if (!('n' in ran)) return ran;
+    // What those before it came to went down with the thread; it itself is the first one of the next group.
+    if (ran.n > 0) return this.runGroup(calls.slice(0, ran.n), source, bounds);
+    return calls.slice(0, 1).map(({ call, identity }) => {
+      const failed = failedExecution(ran.error);
+      if (!isVerdict(failed)) return { ok: false, error: ran.error, logs: [] };
+      const record = packCall(recordOf(identity, call.bundle.hash, failed, []));
+      return { ok: true, logs: [], record };
     });
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    for (const timer of this.#restarts) timer.cancel();
-    this.#failWaiting(closedError());
-    await Promise.all([...this.#workers].map((worker) => worker.close(closedError())));
+    await this.#calls.close();
+    await this.#groups.close();
   }
-
-  // -------------------------------------------------------------------------------------------
-
-  #start(): void {
-    const { workerFile, clock } = this.#options;
-    let hasStarted = false;
-    try {
-      const worker: SandboxWorker = new SandboxWorker(workerFile, clock, {
-        ready: () => {
-          hasStarted = true;
-          this.#serve();
-        },
-        end: () => {
-          this.#workers.delete(worker);
-          if (!hasStarted) this.#startLater();
-          else if (!this.#isClosed) this.#start();
-        },
-      });
-      this.#workers.add(worker);
-    } catch {
-      // No more threads can be had now.
-      this.#startLater();
-    }
-  }
-
-  #startLater(): void {
-    if (this.#isClosed) return;
-    if (this.#workers.size === 0) this.#failWaiting(brokenError());
-    const timer = this.#options.clock.setTimer(RESTART_MS, () => {
-      this.#restarts.delete(timer);
-      this.#start();
-    });
-    this.#restarts.add(timer);
-  }
-
-  #serve(): void {
-    for (const worker of this.#workers) {
-      if (!worker.isFree) continue;
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
-      const { call, mode, source, resolve } = next;
-      void worker.run(call, mode, source).then((execution) => {
-        resolve(execution);
-        this.#serve();
-      });
-    }
-  }
-
-  #failWaiting(error: BalsaError): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { resolve } of waiting) resolve(failedExecution(error));
-  }
-}
-
-function failedWith(error: BalsaError): Promise<Execution> {
-  return Promise.resolve(failedExecution(error));
-}
-
-function closedError(): BalsaError {
-  return new BalsaError('SHUTTING_DOWN', 'the replica is stopping', { outcome: 'not-applied' });
-}
-
-function brokenError(): BalsaError {
-  return new BalsaError('OVERLOADED', 'no thread for procedures can be started at present', {
-    outcome: 'not-applied',
-    details: { retryAfterMs: RESTART_MS },
-  });
-}
-
-function fullError(limit: number): BalsaError {
-  return new BalsaError('OVERLOADED', `${limit} calls wait already (callsWaitingMax)`, {
-    outcome: 'not-applied',
-    details: { retryAfterMs: 50 },
-  });
 }

@@ -2,14 +2,17 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../../base/assert.js';
 import { systemClock } from '../../base/clock.js';
 import type { Mode } from '../../base/operation.js';
-import type { Bundle, Execution, Source } from '../execution.js';
+import type { Bundle, Execution, ProcedureCall, Source } from '../execution.js';
+import { runGroup } from '../group-runner.js';
 import {
   type CallOfBundle,
   type FromWorker,
+  packMembers,
   type Question,
   type ToWorker,
   toPlain,
   unpackFound,
+  unpackGroup,
   unpackScan,
 } from './messages.js';
 import { AnswerReader } from './shared-answer.js';
@@ -18,6 +21,8 @@ import { Vm } from './vm.js';
 /** A thread of its own for procedures, whose code never runs beside that of the replica. */
 
 assert(parentPort !== null, 'this file is the code of a worker thread');
+type RunGroup = Extract<ToWorker, { type: 'run-group' }>;
+
 const port = parentPort;
 const answers = new AnswerReader(workerData as SharedArrayBuffer);
 const bundles = new Map<string, Bundle>();
@@ -37,15 +42,46 @@ const source: Source = {
   scan: (query) => unpackScan(ask({ type: 'scan', ...query })),
 };
 
-async function run({ hash, ...call }: CallOfBundle, mode: Mode): Promise<Execution> {
+function bundleOf(hash: string): Bundle {
   const bundle = bundles.get(hash);
   assert(bundle !== undefined, 'a worker has the code that it is asked to run');
-  const vm = vms.get(hash) ?? (await Vm.make(bundle, call.limits, systemClock));
-  vms.set(hash, vm);
-  say({ type: 'begun' });
-  const execution = vm.run({ ...call, bundle }, mode, source);
+  return bundle;
+}
+
+async function vmOf({ bundle, limits }: ProcedureCall): Promise<Vm> {
+  const known = vms.get(bundle.hash);
+  if (known !== undefined) return known;
+  const vm = await Vm.make(bundle, limits, systemClock);
+  vms.set(bundle.hash, vm);
+  return vm;
+}
+
+async function run(call: ProcedureCall, mode: Mode, from: Source): Promise<Execution> {
+  const { hash } = call.bundle;
+  const vm = await vmOf(call);
+  const execution = vm.run(call, mode, from);
   if (vm.isSpent) vms.delete(hash);
   return execution;
+}
+
+async function runOne({ hash, ...call }: CallOfBundle, mode: Mode): Promise<void> {
+  const whole = { ...call, bundle: bundleOf(hash) };
+  await vmOf(whole);
+  say({ type: 'begun' });
+  say({ type: 'ran', execution: toPlain(await run(whole, mode, source)) });
+}
+
+async function runMany({ group, limits, bounds }: RunGroup): Promise<void> {
+  const calls = unpackGroup(group, limits, bundleOf);
+  const members = await runGroup(calls, source, bounds, {
+    monotonicMs: () => systemClock.monotonicMs(),
+    run: (call, seen) => run(call, 'cp', seen),
+    onBegin: (n) => answers.begin(n),
+  });
+  const bytes = packMembers(members);
+  port.postMessage({ type: 'ran-group', members: bytes } satisfies FromWorker, [
+    bytes.buffer as ArrayBuffer,
+  ]);
 }
 
 port.on('message', (message: ToWorker) => {
@@ -59,9 +95,10 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'run':
       // What fails here is no matter of the procedure: it ends the thread, and is told there.
-      void run(message.call, message.mode).then((execution) =>
-        say({ type: 'ran', execution: toPlain(execution) }),
-      );
+      void runOne(message.call, message.mode);
+      break;
+    case 'run-group':
+      void runMany(message);
       break;
     default:
       unreachable(message);

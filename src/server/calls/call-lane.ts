@@ -1,15 +1,13 @@
-import { unpackCall, unpackCallOutcome } from '../../base/call-codec.js';
+import { unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
-import { asBalsaError, BalsaError } from '../../base/errors.js';
+import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
-import type { Execution } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
-import { GroupOverlay, OverlaySource } from './group-overlay.js';
 import { MachineSource } from './machine-source.js';
-import { isVerdict, packRecord, type Runner, recordOf } from './runner.js';
+import type { Runner } from './runner.js';
 
 /** The leader around the lane. */
 export interface LaneHost {
@@ -46,6 +44,12 @@ interface Member {
   readonly record: Uint8Array;
   readonly hash: string;
   readonly logs: readonly string[];
+}
+
+interface Taken {
+  readonly waiting: Waiting;
+  readonly request: CallRequest;
+  readonly resolved: ResolvedProcedure;
 }
 
 /** Calls that wait for their turn. */
@@ -161,7 +165,7 @@ export class CallLane {
 
   async #runGroup(callsMax: number): Promise<void> {
     const epoch = this.#epoch;
-    const group = await this.#execute(callsMax, epoch);
+    const group = this.#takeSubmitted() ?? (await this.#execute(callsMax, epoch));
     if (group.length === 0) return;
     const answers = await new Promise<readonly BatchAnswer[]>((resolve) => {
       this.#host.propose(
@@ -179,83 +183,84 @@ export class CallLane {
         settle(member, answer);
       }
     });
-    if (epoch === this.#epoch) this.#queue.unshift(...again);
-    else for (const { done } of again) done(refusedCall(lost()));
+    this.#backToQueue(again, epoch);
+  }
+
+  /** Those at the head of the queue that were run elsewhere; `null`: there are none. */
+  #takeSubmitted(): Member[] | null {
+    const members: Member[] = [];
+    let bytes = 0;
+    for (const waiting of this.#queue) {
+      const isFull =
+        members.length === GROUP_CALLS_MAX || bytes > this.#host.limits.entryBytesMax / 2;
+      if (waiting.record === null || isFull) break;
+      members.push({ waiting, record: waiting.record, hash: '', logs: [] });
+      bytes += waiting.record.byteLength;
+    }
+    this.#queue.splice(0, members.length);
+    return members.length === 0 ? null : members;
   }
 
   /** Runs calls until the group is full, or none waits. */
   async #execute(callsMax: number, epoch: number): Promise<Member[]> {
-    const { clock, limits } = this.#host;
-    const group: Member[] = [];
-    const overlay = new GroupOverlay();
-    const untilMs = clock.monotonicMs() + GROUP_MS_MAX;
-    let bytes = 0;
-    while (group.length < callsMax && bytes < limits.entryBytesMax / 2) {
-      if (group.length > 0 && clock.monotonicMs() >= untilMs) break;
-      const waiting = this.#queue.shift();
-      if (waiting === undefined) break;
-      const member = await this.#executeOne(waiting, overlay, group.length);
-      if (epoch !== this.#epoch) {
-        if (member !== null) waiting.done(refusedCall(lost()));
-        for (const one of group) one.waiting.done(refusedCall(lost()));
-        return [];
-      }
-      if (member === 'blocked') {
-        this.#queue.unshift(waiting);
-        break;
-      }
-      if (member === null) continue;
-      group.push(member);
-      bytes += member.record.byteLength;
+    const taken = await this.#take(callsMax);
+    if (taken.length === 0) return [];
+    const { runner, machine, limits } = this.#host;
+    const ran = await runner.runGroup(taken, new MachineSource(machine), {
+      msMax: GROUP_MS_MAX,
+      bytesMax: limits.entryBytesMax / 2,
+      recordBytesMax: limits.batchBytesMax,
+    });
+    if (epoch !== this.#epoch) {
+      for (const { waiting } of taken) waiting.done(refusedCall(lost()));
+      return [];
     }
+    const group: Member[] = [];
+    const again: Waiting[] = [];
+    taken.forEach(({ waiting, resolved }, n) => {
+      const one = ran[n];
+      if (one === undefined) again.push(waiting);
+      else if (one.ok) {
+        const { record, logs } = one;
+        group.push({ waiting, record, logs, hash: resolved.hash });
+      } else if (!this.#mayGoOn(waiting, one.error)) {
+        waiting.done(refusedCall(one.error, one.logs));
+      } else {
+        again.push(waiting);
+      }
+    });
+    this.#backToQueue(again, epoch);
     return group;
   }
 
-  /** `null`: it was answered. `blocked`: it needs what the group will have done. */
-  async #executeOne(
-    waiting: Waiting,
-    overlay: GroupOverlay,
-    place: number,
-  ): Promise<Member | 'blocked' | null> {
-    const { request, record, done } = waiting;
-    if (request === null) {
-      // What it has read says nothing of this group: whoever comes behind it sees what it writes.
-      const submitted = record as Uint8Array;
-      overlay.add(unpackCall(submitted), place);
-      return { waiting, record: submitted, hash: '', logs: [] };
+  /** Calls that can be run, in the order of the queue. Those of procedures that there are not are answered. */
+  async #take(callsMax: number): Promise<Taken[]> {
+    const taken: Taken[] = [];
+    while (taken.length < callsMax) {
+      const [waiting] = this.#queue;
+      if (waiting === undefined || waiting.request === null) break;
+      // One that has to run alone is not taken with others.
+      if (waiting.conflicts >= CONFLICTS_MAX && taken.length > 0) break;
+      this.#queue.shift();
+      const { request } = waiting;
+      const resolved =
+        this.#host.runner.resolve(request.procedure) ?? (await this.#confirmed(request.procedure));
+      if (resolved instanceof BalsaError) waiting.done(refusedCall(resolved));
+      else if (resolved.mode !== 'cp') waiting.done(refusedCall(notOfLane(request, resolved)));
+      else taken.push({ waiting, request, resolved });
     }
-    const { runner, machine, limits } = this.#host;
-    const resolved =
-      runner.resolve(request.procedure) ?? (await this.#confirmed(request.procedure));
-    if (resolved instanceof BalsaError) {
-      done(refusedCall(resolved));
-      return null;
-    }
-    const source = new OverlaySource(new MachineSource(machine), overlay);
-    const execution = await runner.run(resolved, request.args, source);
-    if (source.isBlocked) return 'blocked';
-    if (!execution.ok && !isVerdict(execution)) return this.#unfinished(waiting, execution);
-    try {
-      const made = recordOf(request, resolved.hash, execution, source.dependsOn);
-      const packed = packRecord(made, limits.batchBytesMax);
-      overlay.add(made, place);
-      return { waiting, record: packed, hash: resolved.hash, logs: execution.logs };
-    } catch (cause) {
-      done(refusedCall(asBalsaError(cause), execution.logs));
-      return null;
-    }
+    return taken;
   }
 
-  /** Of which the code has no part: the state it read is gone, or there was no thread for it. */
-  #unfinished(waiting: Waiting, execution: Execution & { readonly ok: false }): null {
-    const { error, logs } = execution;
+  /** The state that it read is gone: there is a later one. */
+  #mayGoOn(waiting: Waiting, { code }: BalsaError): boolean {
     waiting.conflicts += 1;
-    if (error.code === 'COMPACTED' && waiting.conflicts <= CONFLICTS_MAX) {
-      this.#queue.unshift(waiting);
-    } else {
-      waiting.done(refusedCall(error, logs));
-    }
-    return null;
+    return code === 'COMPACTED' && waiting.conflicts <= CONFLICTS_MAX;
+  }
+
+  #backToQueue(again: readonly Waiting[], epoch: number): void {
+    if (epoch === this.#epoch) this.#queue = [...again, ...this.#queue];
+    else for (const { done } of again) done(refusedCall(lost()));
   }
 
   /** What the reference stands for, as no other leader knows better. */
@@ -274,6 +279,11 @@ function settle({ waiting, hash, logs }: Member, answer: BatchAnswer): void {
   const { repeated } = answer;
   const { result, revision } = unpackCallOutcome(answer.results);
   waiting.done({ ok: true, result, revision, logs, repeated, hash: repeated ? '' : hash });
+}
+
+function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): BalsaError {
+  const message = `${procedure} is declared as ${mode}: the lane is for those that write`;
+  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
 }
 
 function isConflict(error: BalsaError): boolean {

@@ -1,10 +1,11 @@
 import { BalsaError } from '../../base/errors.js';
+import { isVerdict, packRecord, recordOf } from '../../compute/call-record.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import { CallLane, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { MachineSource } from './machine-source.js';
-import { isVerdict, packRecord, recordOf } from './runner.js';
+import { identityOf } from './runner.js';
 
 /** What a call comes to that was run here, and not applied yet. */
 export type ExecutedDone = (
@@ -81,7 +82,7 @@ export class Calls {
       return;
     }
     try {
-      const record = recordOf(request, resolved.hash, execution, []);
+      const record = recordOf(identityOf(request), resolved.hash, execution, []);
       done({
         record: packRecord(record, this.#host.limits.batchBytesMax),
         logs: execution.logs,

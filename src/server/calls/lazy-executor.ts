@@ -1,5 +1,13 @@
 import type { Mode } from '../../base/operation.js';
-import type { Execution, Executor, ProcedureCall, StoreSource } from '../../compute/execution.js';
+import type {
+  Execution,
+  Executor,
+  GroupBounds,
+  GroupCall,
+  GroupMember,
+  ProcedureCall,
+  StoreSource,
+} from '../../compute/execution.js';
 
 /** An executor that is made when the first call comes: a replica without procedures has no threads for them. */
 export class LazyExecutor implements Executor {
@@ -11,8 +19,20 @@ export class LazyExecutor implements Executor {
   }
 
   run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
+    return this.#executor.run(call, mode, source);
+  }
+
+  runGroup(
+    calls: readonly GroupCall[],
+    source: StoreSource,
+    bounds: GroupBounds,
+  ): Promise<readonly GroupMember[]> {
+    return this.#executor.runGroup(calls, source, bounds);
+  }
+
+  get #executor(): Executor {
     this.#made ??= this.#make();
-    return this.#made.run(call, mode, source);
+    return this.#made;
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,3 @@
-import { successor } from '../../base/bytes.js';
 import type { KeyValue } from '../../base/operation.js';
 import type { ScanAnswer, ScanQuery, StoredKey, StoreSource } from '../../compute/execution.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
@@ -47,10 +46,4 @@ function cut(items: readonly KeyValue[], bytesMax: number, more: boolean): ScanA
     if (bytes >= bytesMax) break;
   }
   return { items: taken, more: more || taken.length < items.length };
-}
-
-/** Behind the last one of a page, or the end of what was asked for. */
-export function endOf({ items, more }: ScanAnswer, to: Uint8Array | null): Uint8Array | null {
-  const last = items.at(-1);
-  return more && last !== undefined ? successor(last.key) : to;
 }

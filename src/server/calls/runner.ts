@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
-import { type CallRecord, type Effects, FINGERPRINT_BYTES } from '../../base/call.js';
-import { packCall } from '../../base/call-codec.js';
+import { FINGERPRINT_BYTES } from '../../base/call.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Random } from '../../base/random.js';
 import {
   type Bundle,
   CALL_LIMITS,
+  type CallIdentity,
   type Execution,
   type Executor,
   failedExecution,
+  type GroupBounds,
+  type GroupMember,
+  type ProcedureCall,
   type StoreSource,
 } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
@@ -51,17 +54,35 @@ export class Runner {
     args: string,
     source: StoreSource,
   ): Promise<Execution> {
-    const { executor, random, nowMs } = this.#options;
+    const { executor } = this.#options;
     const bundle = this.#bundle(hash);
-    if (executor === null || bundle === null) {
-      const error = new BalsaError('SHUTTING_DOWN', 'this replica runs no procedures now', {
-        outcome: 'not-applied',
-      });
-      return Promise.resolve(failedExecution(error));
+    if (executor === null || bundle === null) return Promise.resolve(failedExecution(noExecutor()));
+    return executor.run(this.#callOf(bundle, name, args), mode, source);
+  }
+
+  /** As `Executor.runGroup`. */
+  runGroup(
+    requests: readonly { readonly request: CallRequest; readonly resolved: ResolvedProcedure }[],
+    source: StoreSource,
+    bounds: GroupBounds,
+  ): Promise<readonly GroupMember[]> {
+    const { executor } = this.#options;
+    const calls = requests.map(({ request, resolved: { name, hash } }) => {
+      const bundle = this.#bundle(hash);
+      const call = bundle === null ? null : this.#callOf(bundle, name, request.args);
+      return call === null ? null : { call, identity: identityOf(request) };
+    });
+    const known = calls.filter((call) => call !== null);
+    if (executor === null || known.length < calls.length) {
+      return Promise.resolve(calls.map(() => ({ ok: false, error: noExecutor(), logs: [] })));
     }
+    return executor.runGroup(known, source, bounds);
+  }
+
+  #callOf(bundle: Bundle, name: string, args: string): ProcedureCall {
+    const { random, nowMs } = this.#options;
     const seed = random.int(SEED_MAX);
-    const call = { bundle, name, args, nowMs: nowMs(), seed, limits: CALL_LIMITS };
-    return executor.run(call, mode, source);
+    return { bundle, name, args, nowMs: Math.floor(nowMs()), seed, limits: CALL_LIMITS };
   }
 
   #bundle(hash: string): Bundle | null {
@@ -81,39 +102,16 @@ export class Runner {
   }
 }
 
-const NOTHING_WRITTEN = { writes: [], updates: [], events: [] };
-
-/** What a call would do, for the log. */
-export function recordOf(
-  request: CallRequest,
-  hash: string,
-  execution: Execution,
-  dependsOn: readonly number[],
-): CallRecord & Effects {
+/** What tells the call from others. */
+export function identityOf(request: CallRequest): CallIdentity {
   const { key, isNamed, bornIndex, procedure } = request;
-  const identity = { key, isNamed, bornIndex, procedure, hash, dependsOn };
-  const fingerprint = fingerprintOf(request);
-  if (execution.ok) {
-    const end = { ok: true, result: execution.result } as const;
-    return { ...execution.effects, ...identity, fingerprint, end };
-  }
-  const { code, message, details } = execution.error;
-  const end = { ok: false, code, message, details } as const;
-  return { ...execution.reads, ...NOTHING_WRITTEN, ...identity, fingerprint, end };
+  return { key, isNamed, bornIndex, procedure, fingerprint: fingerprintOf(request) };
 }
 
-/**
- * @param bytesMax of a record: what the log takes
- * @throws BalsaError `PROCEDURE_LIMIT`
- */
-export function packRecord(record: CallRecord, bytesMax: number): Buffer {
-  const bytes = packCall(record);
-  if (bytes.byteLength <= bytesMax) return bytes;
-  throw new BalsaError(
-    'PROCEDURE_LIMIT',
-    `what the call has read and written takes ${bytes.byteLength} bytes; the limit is ${bytesMax} (batchBytesMax)`,
-    { outcome: 'not-applied', details: { limit: 'batchBytesMax', max: bytesMax } },
-  );
+function noExecutor(): BalsaError {
+  return new BalsaError('SHUTTING_DOWN', 'this replica runs no procedures now', {
+    outcome: 'not-applied',
+  });
 }
 
 /** Of what is called: neither the alias nor the code, which may change between two attempts. */
@@ -122,13 +120,3 @@ function fingerprintOf({ procedure, args }: CallRequest): Uint8Array {
   const digest = createHash('sha256').update(name).update('\0').update(args).digest();
   return digest.subarray(0, FINGERPRINT_BYTES);
 }
-
-/** How the code itself ended: all else has nothing to do with it, and may end otherwise the next time. */
-export function isVerdict(execution: Execution): boolean {
-  return execution.ok || CODE_ERRORS.has(execution.error.code);
-}
-
-const CODE_ERRORS: ReadonlySet<string> = new Set([
-  ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'PROCEDURE_READ_ONLY'],
-  ...['INVALID_ARGUMENT', 'KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
-]);

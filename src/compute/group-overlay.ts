@@ -1,8 +1,7 @@
-import { compareBytes, toMapKey } from '../../base/bytes.js';
-import { type Effects, eventWrites, type KeyWrite, pendingRevision } from '../../base/call.js';
-import { BalsaError } from '../../base/errors.js';
-import type { ScanAnswer, ScanQuery, StoredKey, StoreSource } from '../../compute/execution.js';
-import { endOf } from './machine-source.js';
+import { compareBytes, successor, toMapKey } from '../base/bytes.js';
+import { type Effects, eventWrites, type KeyWrite, pendingRevision } from '../base/call.js';
+import { BalsaError } from '../base/errors.js';
+import type { ScanAnswer, ScanQuery, Source, StoredKey } from './execution.js';
 
 interface PendingWrite extends KeyWrite {
   /** Of the call in its group. */
@@ -48,13 +47,13 @@ export class GroupOverlay {
 }
 
 /** The store with what is pending over it, as one call of a group sees it. */
-export class OverlaySource implements StoreSource {
-  readonly #base: StoreSource;
+export class OverlaySource implements Source {
+  readonly #base: Source;
   readonly #overlay: GroupOverlay;
   readonly #dependsOn = new Set<number>();
   #isBlocked = false;
 
-  constructor(base: StoreSource, overlay: GroupOverlay) {
+  constructor(base: Source, overlay: GroupOverlay) {
     this.#base = base;
     this.#overlay = overlay;
   }
@@ -76,11 +75,11 @@ export class OverlaySource implements StoreSource {
     return write === undefined ? this.#base.get(key) : this.#seen(write);
   }
 
-  async scan(query: ScanQuery): Promise<ScanAnswer> {
+  scan(query: ScanQuery): ScanAnswer {
     const { to } = query;
     let { from } = query;
     for (;;) {
-      const page = await this.#base.scan({ ...query, from });
+      const page = this.#base.scan({ ...query, from });
       const end = endOf(page, to);
       if (this.#overlay.isUpdatedBetween(from, end)) throw this.#block();
       const items = this.#merge(page.items, from, end);
@@ -112,6 +111,12 @@ export class OverlaySource implements StoreSource {
       outcome: 'not-applied',
     });
   }
+}
+
+/** Behind the last one of a page, or the end of what was asked for. */
+function endOf({ items, more }: ScanAnswer, to: Uint8Array | null): Uint8Array | null {
+  const last = items.at(-1);
+  return more && last !== undefined ? successor(last.key) : to;
 }
 
 function isBetween(key: Uint8Array, from: Uint8Array, to: Uint8Array | null): boolean {

@@ -1,0 +1,46 @@
+import type { CallRecord } from '../base/call.js';
+import { packCall } from '../base/call-codec.js';
+import { BalsaError } from '../base/errors.js';
+import type { CallIdentity, Execution } from './execution.js';
+
+const NOTHING_WRITTEN = { writes: [], updates: [], events: [] };
+
+/** What a call that was run would do, for the log. */
+export function recordOf(
+  identity: CallIdentity,
+  hash: string,
+  execution: Execution,
+  dependsOn: readonly number[],
+): CallRecord {
+  if (execution.ok) {
+    const end = { ok: true, result: execution.result } as const;
+    return { ...execution.effects, ...identity, hash, dependsOn, end };
+  }
+  const { code, message, details } = execution.error;
+  const end = { ok: false, code, message, details } as const;
+  return { ...execution.reads, ...NOTHING_WRITTEN, ...identity, hash, dependsOn, end };
+}
+
+/**
+ * @param bytesMax of a record: what the log takes
+ * @throws BalsaError `PROCEDURE_LIMIT`
+ */
+export function packRecord(record: CallRecord, bytesMax: number): Buffer {
+  const bytes = packCall(record);
+  if (bytes.byteLength <= bytesMax) return bytes;
+  throw new BalsaError(
+    'PROCEDURE_LIMIT',
+    `what the call has read and written takes ${bytes.byteLength} bytes; the limit is ${bytesMax} (batchBytesMax)`,
+    { outcome: 'not-applied', details: { limit: 'batchBytesMax', max: bytesMax } },
+  );
+}
+
+/** The code itself ended so: all else has nothing to do with it, and may end otherwise the next time. */
+export function isVerdict(execution: Execution): boolean {
+  return execution.ok || CODE_ERRORS.has(execution.error.code);
+}
+
+const CODE_ERRORS: ReadonlySet<string> = new Set([
+  ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'PROCEDURE_READ_ONLY'],
+  ...['INVALID_ARGUMENT', 'KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
+]);

@@ -1,0 +1,56 @@
+import { asBalsaError } from '../base/errors.js';
+import { isVerdict, packRecord, recordOf } from './call-record.js';
+import type {
+  Execution,
+  GroupBounds,
+  GroupCall,
+  GroupMember,
+  ProcedureCall,
+  Source,
+} from './execution.js';
+import { GroupOverlay, OverlaySource } from './group-overlay.js';
+
+export interface GroupHost {
+  readonly monotonicMs: () => number;
+  /** Runs one call that may write. */
+  readonly run: (call: ProcedureCall, source: Source) => Promise<Execution>;
+  /** The n-th of the calls is begun, from 0. */
+  readonly onBegin?: (n: number) => void;
+}
+
+/** Runs the calls of one group, see `Executor.runGroup`: wherever the code runs. */
+export async function runGroup(
+  calls: readonly GroupCall[],
+  source: Source,
+  { msMax, bytesMax, recordBytesMax }: GroupBounds,
+  { monotonicMs, run, onBegin }: GroupHost,
+): Promise<readonly GroupMember[]> {
+  const overlay = new GroupOverlay();
+  const members: GroupMember[] = [];
+  const untilMs = monotonicMs() + msMax;
+  let bytes = 0;
+  let place = 0;
+  for (const { call, identity } of calls) {
+    if (members.length > 0 && (bytes >= bytesMax || monotonicMs() >= untilMs)) break;
+    onBegin?.(members.length);
+    const seen = new OverlaySource(source, overlay);
+    const execution = await run(call, seen);
+    if (seen.isBlocked) break;
+    const { logs } = execution;
+    if (!execution.ok && !isVerdict(execution)) {
+      members.push({ ok: false, error: execution.error, logs });
+      continue;
+    }
+    try {
+      const made = recordOf(identity, call.bundle.hash, execution, seen.dependsOn);
+      const record = packRecord(made, recordBytesMax);
+      overlay.add(made, place);
+      place += 1;
+      bytes += record.byteLength;
+      members.push({ ok: true, record, logs });
+    } catch (cause) {
+      members.push({ ok: false, error: asBalsaError(cause), logs });
+    }
+  }
+  return members;
+}

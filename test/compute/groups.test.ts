@@ -1,0 +1,216 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { pendingRevision } from '../../src/base/call.js';
+import { unpackCall } from '../../src/base/call-codec.js';
+import { type Clock, systemClock } from '../../src/base/clock.js';
+import {
+  CALL_LIMITS,
+  type CallLimits,
+  type GroupBounds,
+  type GroupCall,
+  type GroupMember,
+} from '../../src/compute/execution.js';
+import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
+import { oneProcedure, WORKER_FILE } from './calls.js';
+import { HandClock } from './hand-clock.js';
+import { MemorySource } from './memory-source.js';
+
+/** The calls of one log entry: each sees what those before it would write. */
+
+const pools: WorkerPool[] = [];
+const BOUNDS: GroupBounds = { msMax: 60_000, bytesMax: 1e6, recordBytesMax: 1e6 };
+
+function poolOf(workers = 2, clock: Clock = systemClock): WorkerPool {
+  const pool = new WorkerPool({
+    clock,
+    workers,
+    callsWaitingMax: 100,
+    workerFile: WORKER_FILE,
+  });
+  pools.push(pool);
+  return pool;
+}
+
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close()));
+});
+
+function groupOf(bodies: readonly string[], limits: Partial<CallLimits> = {}): GroupCall[] {
+  return bodies.map((body, n) => ({
+    call: {
+      bundle: {
+        hash: Buffer.from(body).toString('hex').padEnd(64, '0').slice(-64),
+        code: oneProcedure(body),
+      },
+      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1 },
+      limits: { ...CALL_LIMITS, ...limits },
+    },
+    identity: {
+      key: Buffer.from([n + 1]),
+      ...{ isNamed: false, bornIndex: 0, procedure: 'p' },
+      fingerprint: Buffer.alloc(8),
+    },
+  }));
+}
+
+/** What came of each, in short. */
+function shown(members: readonly GroupMember[]): unknown[] {
+  return members.map((member) => {
+    if (!member.ok) return member.error.code;
+    const { end, reads, ranges, dependsOn, writes } = unpackCall(member.record);
+    return {
+      end: end.ok ? JSON.parse(end.result) : end.code,
+      reads: Object.fromEntries(reads.map((r) => [Buffer.from(r.key).toString(), r.modRevision])),
+      ...(ranges.length > 0 && { ranges: ranges.map((r) => [r.keys, r.modRevisionMax]) }),
+      dependsOn,
+      writes: writes.map(({ key }) => Buffer.from(key).toString()),
+    };
+  });
+}
+
+const ADD = `const n = (ctx.get('n') ?? 0) + 1; ctx.put('n', n); return n;`;
+
+describe('a group of calls', { timeout: 120_000 }, () => {
+  test('each sees the writes of those before it, and says whose', async () => {
+    const members = await poolOf().runGroup(
+      groupOf([ADD, `return ctx.get('other');`, ADD, ADD]),
+      new MemorySource({ n: 41 }),
+      BOUNDS,
+    );
+
+    expect(shown(members)).toEqual([
+      { end: 42, reads: { n: 1 }, dependsOn: [], writes: ['n'] },
+      { end: null, reads: { other: 0 }, dependsOn: [], writes: [] },
+      { end: 43, reads: { n: pendingRevision(0) }, dependsOn: [0], writes: ['n'] },
+      { end: 44, reads: { n: pendingRevision(2) }, dependsOn: [2], writes: ['n'] },
+    ]);
+  });
+
+  test('a deletion is seen, too, also in a range', async () => {
+    const scan = `return (await ctx.scan({ prefix: 'k' })).map(({ key }) => key);`;
+    const members = await poolOf().runGroup(
+      groupOf([
+        `ctx.delete('k2');`,
+        `return ctx.get('k2');`,
+        `ctx.put('k3', 1);`,
+        `return (async () => { ${scan} })();`,
+      ]),
+      new MemorySource({ k1: 1, k2: 2 }),
+      BOUNDS,
+    );
+
+    expect(shown(members).slice(1)).toEqual([
+      { end: null, reads: { k2: 0 }, dependsOn: [0], writes: [] },
+      { end: null, reads: {}, dependsOn: [], writes: ['k3'] },
+      {
+        end: ['k1', 'k3'],
+        reads: {},
+        ranges: [[2, pendingRevision(2)]],
+        dependsOn: [0, 2],
+        writes: [],
+      },
+    ]);
+  });
+
+  test('a call that has failed is for the log, and its writes are not seen', async () => {
+    const members = await poolOf().runGroup(
+      groupOf([`ctx.put('n', 7); ctx.abort(String(ctx.get('m')));`, `return ctx.get('n');`]),
+      new MemorySource({ n: 1, m: 2 }),
+      BOUNDS,
+    );
+
+    expect(shown(members)).toEqual([
+      { end: 'PROCEDURE_ABORTED', reads: { m: 2 }, dependsOn: [], writes: [] },
+      { end: 1, reads: { n: 1 }, dependsOn: [], writes: [] },
+    ]);
+  });
+
+  test('ends before a call that reads what one before it has changed without reading', async () => {
+    const members = await poolOf().runGroup(
+      groupOf([`ctx.add('n', 1);`, `ctx.add('n', 1);`, `return ctx.get('n');`, ADD]),
+      new MemorySource({ n: 1 }),
+      BOUNDS,
+    );
+
+    expect(members).toHaveLength(2);
+  });
+
+  test('an event is seen as the key that it will be', async () => {
+    const members = await poolOf().runGroup(
+      groupOf([`ctx.emit('sold', { of: 'tea' });`, `return ctx.get('_events/sold/0');`]),
+      new MemorySource(),
+      BOUNDS,
+    );
+
+    expect(shown(members)[1]).toMatchObject({ end: { of: 'tea' }, dependsOn: [0] });
+  });
+
+  test('ends when it has as many bytes, or has taken as long, as it may', async () => {
+    const many = groupOf([ADD, ADD, ADD]);
+    const pool = poolOf();
+
+    expect(await pool.runGroup(many, new MemorySource(), { ...BOUNDS, bytesMax: 1 })).toHaveLength(
+      1,
+    );
+    expect(await pool.runGroup(many, new MemorySource(), { ...BOUNDS, msMax: 0 })).toHaveLength(1);
+  });
+
+  test('a record that is too large is refused, and the others go on', async () => {
+    const large = `ctx.put('large', 'x'.repeat(5000));`;
+    const bounds = { ...BOUNDS, recordBytesMax: 1000 };
+
+    const members = await poolOf().runGroup(groupOf([ADD, large, ADD]), new MemorySource(), bounds);
+
+    expect(shown(members)).toEqual([
+      expect.objectContaining({ end: 1 }),
+      'PROCEDURE_LIMIT',
+      // Places are those of the log entry.
+      expect.objectContaining({ end: 2, dependsOn: [0] }),
+    ]);
+  });
+
+  test('what the store cannot answer fails the call that asked, and no other', async () => {
+    const source = new MemorySource({ n: 1 });
+    const get = source.get.bind(source);
+    source.get = (key) => {
+      if (Buffer.from(key).toString() === 'bad') throw new TypeError('as if memory were short');
+      return get(key);
+    };
+
+    const members = await poolOf().runGroup(
+      groupOf([ADD, `return ctx.get('bad');`, ADD]),
+      source,
+      BOUNDS,
+    );
+
+    expect(shown(members)).toEqual([
+      expect.objectContaining({ end: 2 }),
+      'INTERNAL',
+      expect.objectContaining({ end: 3, dependsOn: [0] }),
+    ]);
+  });
+
+  test('one that breaks the thread fails alone: those before it are run again, those behind it later', async () => {
+    const clock = new HandClock();
+    const pool = poolOf(1, clock);
+    const source = new MemorySource({ n: 1 });
+    const get = source.get.bind(source);
+    source.get = (key) => {
+      // The watchdog looks twice: the first time it sees that another call is under way than before.
+      if (Buffer.from(key).toString() === 'bad') {
+        clock.fire();
+        setImmediate(() => clock.fire());
+      }
+      return get(key);
+    };
+    const calls = groupOf([ADD, `ctx.get('bad'); for (;;) {}`, ADD], { computeMsMax: 60_000 });
+
+    const first = await pool.runGroup(calls, source, BOUNDS);
+    const second = await pool.runGroup(calls.slice(1), source, BOUNDS);
+
+    expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
+    expect(shown(second)).toEqual([expect.objectContaining({ end: 'PROCEDURE_LIMIT' })]);
+    expect(shown(await pool.runGroup(calls.slice(2), source, BOUNDS))).toEqual([
+      expect.objectContaining({ end: 2 }),
+    ]);
+  });
+});
