@@ -42,5 +42,12 @@ export function isVerdict(execution: Execution): boolean {
 
 const CODE_ERRORS: ReadonlySet<string> = new Set([
   ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'PROCEDURE_READ_ONLY'],
-  ...['INVALID_ARGUMENT', 'KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
+  ...[
+    'PROCEDURE_NOT_FOUND',
+    'INVALID_ARGUMENT',
+    'KEY_EMPTY',
+    'KEY_TOO_LARGE',
+    'VALUE_TOO_LARGE',
+    'VALUE_NOT_DECODABLE',
+  ],
 ]);

@@ -58,6 +58,16 @@ export interface ReadContext {
   get<Value extends Json = Json>(key: string): Value | null;
   /** Keys in order, with the own writes among them. */
   scan(options?: ScanOptions): Promise<ScannedItem[]>;
+  /**
+   * Another procedure of the same file, in the same transaction: it sees what this one wrote, and what it writes comes into
+   * being with the rest. In one that only reads it cannot write.
+   * @param procedure itself, or the name that it is exported under
+   */
+  call<Args, Result>(
+    procedure: Procedure<Args, Result, 'cp' | 'read'>,
+    args: Args,
+  ): Promise<Result>;
+  call(procedure: string, args?: Json): Promise<unknown>;
   /** A line for `balsa proc logs`. */
   log(...values: unknown[]): void;
   /** Ends the call: its caller is told `PROCEDURE_ABORTED` with the reason, and nothing is written. */

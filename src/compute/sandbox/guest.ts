@@ -169,8 +169,21 @@ const ctx = {
     const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
     return pairs.map(([key, stored]) => ({ key, value: valueOf(key, stored) }));
   },
+  call: async (target, args = null) => {
+    const definition = typeof target === 'string' ? current.definitions[target] : target;
+    if (!isProcedure(definition)) {
+      host.unknown(json(typeof target === 'string' ? target : 'what was given to ctx.call'));
+      return undefined;
+    }
+    // What a call may do depends on how it was called, and is seen to where it does it. As over the wire: the two have nothing in common but the store.
+    const result = await handled(definition, parse(jsonOf('the arguments of ctx.call', args)));
+    return parse(stringify(result) ?? 'null');
+  },
 };
 harden([ctx]);
+
+/** Of the call under way. */
+let current = { definitions: create(null), mode: '' };
 
 const validated = (definition, value) => {
   const schema = definition.args;
@@ -223,8 +236,15 @@ const forget = () => {
   done(null);
 };
 
+const handled = (definition, args) => {
+  const handle = (value) => definition.handler(ctx, value);
+  const valid = validated(definition, args);
+  return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
+};
+
 const run = (name, mode, args, nowMs, seedOfCall) => {
-  const definition = definitions()[name];
+  current = { definitions: definitions(), mode };
+  const definition = current.definitions[name];
   now = nowMs;
   seed = seedOfCall;
   if (!isProcedure(definition)) {
@@ -232,9 +252,7 @@ const run = (name, mode, args, nowMs, seedOfCall) => {
     return undefined;
   }
   if (definition.mode !== mode) host.unexpected(json(definition.mode));
-  const handle = (value) => definition.handler(ctx, value);
-  const valid = validated(definition, args);
-  return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
+  return handled(definition, args);
 };
 
 const done = (value) => {
