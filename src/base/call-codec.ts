@@ -40,9 +40,7 @@ export function packCall(call: CallRecord): Buffer {
     call.fingerprint,
     call.dependsOn,
     call.reads.flatMap(({ key, modRevision }) => [key, fromRevision(modRevision)]),
-    call.ranges.map(({ from, to, keys, modRevisionMax }) => [
-      ...[from, to, keys, fromRevision(modRevisionMax)],
-    ]),
+    call.ranges.map(({ from, to, keys, modRevisionMax }) => [...[from, to, keys, modRevisionMax]]),
     call.writes.flatMap(({ key, value }) => [key, value]),
     call.updates.map(fromUpdate),
     call.events.flatMap(({ name, payload }) => [name, payload]),
@@ -124,7 +122,7 @@ function toRange(value: unknown): RangeRead {
     from: check.bytes(t[0], 'call range from'),
     to: check.optional(t[1], (v) => check.bytes(v, 'call range to')),
     keys: check.count(t[2], 'call range keys'),
-    modRevisionMax: toRevision(t[3], 'call range'),
+    modRevisionMax: check.count(t[3], 'call range revision'),
   };
 }
 

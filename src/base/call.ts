@@ -11,12 +11,12 @@ export interface KeyRead {
   readonly modRevision: number;
 }
 
-/** A range as far as it was really read: so many keys, none of them written later than `modRevisionMax`. */
+/** A range as far as it was really read: so many keys. */
 export interface RangeRead {
   readonly from: Uint8Array;
   readonly to: Uint8Array | null;
   readonly keys: number;
-  /** As {@link KeyRead}. */
+  /** None was written later, but for those that other calls of the same log entry write ({@link CallRecord.dependsOn}). */
   readonly modRevisionMax: number;
 }
 

@@ -179,11 +179,9 @@ function checkProcedureOperation(operation: ProcedureOperation): void {
  * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `INVALID_ARGUMENT`
  */
 export function checkCall(call: CallRecord, limits: Limits): void {
-  const { reads, ranges, writes, updates, events, dependsOn } = call;
+  const { reads, writes, updates, events, dependsOn } = call;
   const isOfGroup =
-    dependsOn.length > 0 ||
-    reads.some(({ modRevision }) => pendingPlace(modRevision) !== null) ||
-    ranges.some(({ modRevisionMax }) => pendingPlace(modRevisionMax) !== null);
+    dependsOn.length > 0 || reads.some(({ modRevision }) => pendingPlace(modRevision) !== null);
   if (isOfGroup) throw invalid('the call has read what others of its entry wrote, and has none');
   for (const { key } of reads) checkKey(key, limits);
   const values = [...writes, ...updates, ...eventWrites(events)];

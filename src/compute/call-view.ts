@@ -7,6 +7,7 @@ import {
   type KeyRead,
   type KeyUpdate,
   type KeyWrite,
+  pendingPlace,
   type RangeRead,
 } from '../base/call.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
@@ -317,6 +318,8 @@ class RangeReader {
     if (stored === undefined) return;
     this.#at += 1;
     this.#keys += 1;
+    // Whose writes of the same entry it has seen is noted elsewhere.
+    if (pendingPlace(stored.modRevision) !== null) return;
     this.#modRevisionMax = Math.max(this.#modRevisionMax, stored.modRevision);
   }
 

@@ -1,12 +1,12 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import {
-  type CallReads,
   type CallRecord,
   eventWrites,
   type KeyDefault,
   type KeyUpdate,
   pendingPlace,
+  type RangeRead,
 } from '../base/call.js';
 import { packCallOutcome } from '../base/call-codec.js';
 import { BalsaError, isErrorCode } from '../base/errors.js';
@@ -37,6 +37,8 @@ export class CallExecutor {
   readonly #parts: CallExecutorParts;
   /** Of each call of the entry so far: the revision of its writes, or that it was not applied here. */
   #revisions: number[] = [];
+  /** Which call of the entry has written at a revision. */
+  readonly #writers = new Map<number, number>();
 
   constructor(parts: CallExecutorParts) {
     this.#parts = parts;
@@ -44,6 +46,7 @@ export class CallExecutor {
 
   beginEntry(): void {
     this.#revisions = [];
+    this.#writers.clear();
   }
 
   apply(call: CallRecord | BalsaError, index: number): BatchAnswer {
@@ -55,7 +58,9 @@ export class CallExecutor {
     if (verdict.type === 'refuse') return { ok: false, error: verdict.error };
     if (verdict.type === 'repeat') return { ok: true, results: verdict.outcome, repeated: true };
     try {
+      const before = this.#parts.keyspace.revision;
       const revision = this.#applyNew(call);
+      if (revision > before) this.#writers.set(revision, place);
       if (call.end.ok) {
         const { result } = call.end;
         const results = packCallOutcome({ result, revision });
@@ -93,24 +98,33 @@ export class CallExecutor {
     if (this.#parts.procedures.resolve(procedure)?.hash !== hash) return false;
     // What it saw of a call that was not applied has never been.
     const isFounded = dependsOn.every((place) => (this.#revisions[place] ?? NOT_APPLIED) >= 0);
-    return isFounded && this.#areAsRead({ reads, ranges });
+    if (!isFounded) return false;
+    const { keyspace } = this.#parts;
+    const isAsRead = reads.every(
+      ({ key, modRevision }) =>
+        revisionOf(keyspace.find(toMapKey(key), key)) === this.#revision(modRevision),
+    );
+    return isAsRead && ranges.every((range) => this.#isRangeAsRead(range, dependsOn));
   }
 
-  #areAsRead({ reads, ranges }: CallReads): boolean {
-    const { keyspace, executor } = this.#parts;
-    for (const { key, modRevision } of reads) {
-      if (revisionOf(keyspace.find(toMapKey(key), key)) !== this.#revision(modRevision)) {
-        return false;
-      }
+  /**
+   * A put has a higher revision than all before it; without one, a deletion leaves fewer keys. Those of other calls of the
+   * entry are looked at one by one: behind their revisions older ones that nobody has seen would hide.
+   */
+  #isRangeAsRead(
+    { from, to, keys, modRevisionMax }: RangeRead,
+    dependsOn: readonly number[],
+  ): boolean {
+    const targets = this.#parts.executor.liveKeys(from, to);
+    if (targets.length !== keys) return false;
+    let newest = 0;
+    for (const { record } of targets) {
+      const { revision } = record.modified;
+      const writer = this.#writers.get(revision);
+      if (writer === undefined) newest = Math.max(newest, revision);
+      else if (!dependsOn.includes(writer)) return false;
     }
-    for (const { from, to, keys, modRevisionMax } of ranges) {
-      const targets = executor.liveKeys(from, to);
-      // A put has a higher revision than all before it; without one, a deletion leaves fewer keys.
-      if (targets.length !== keys || newest(targets) !== this.#revision(modRevisionMax)) {
-        return false;
-      }
-    }
-    return true;
+    return newest === modRevisionMax;
   }
 
   #revision(read: number): number {
@@ -155,10 +169,6 @@ export class CallExecutor {
 
 function revisionOf(record: LiveTarget['record'] | null): number {
   return record === null || record.version === 0 ? 0 : record.modified.revision;
-}
-
-function newest(targets: readonly LiveTarget[]): number {
-  return targets.reduce((max, { record }) => Math.max(max, record.modified.revision), 0);
 }
 
 /** @throws Refusal `PROCEDURE_FAILED` when there is something else than a number */

@@ -104,7 +104,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       {
         end: ['k1', 'k3'],
         reads: {},
-        ranges: [[2, pendingRevision(2)]],
+        ranges: [[2, 1]],
         dependsOn: [0, 2],
         writes: [],
       },

@@ -1,0 +1,151 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { bundleProcedures } from '../src/compute/bundle.js';
+import { forEach, forSeconds } from './closed-loop.js';
+import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:calls`: calls of stored procedures through the public client, three replicas, in turn (A B C A B C): a
+ * transfer that reads two keys and writes two, between accounts all over; the same with 80 of 100 calls on one pair of accounts; the same
+ * through optimistic transactions of the client, both ways (what a store without procedures would have them do); and a
+ * procedure that reads two keys, at the leader and spread over the replicas, with the CPU time that each replica spent.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    accounts: { type: 'string', default: '10000' },
+    outstanding: { type: 'string', default: '256' },
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    json: { type: 'string' },
+  },
+});
+const accounts = Number(flags.accounts);
+const outstanding = Number(flags.outstanding);
+
+const CODE = `
+import { procedure, read } from 'balsa/procedures';
+export const transfer = procedure({
+  handler: (ctx, { from, to, amount }: { from: string; to: string; amount: number }) => {
+    const left = (ctx.get<number>(from) ?? 0) - amount;
+    const right = (ctx.get<number>(to) ?? 0) + amount;
+    ctx.put(from, left);
+    ctx.put(to, right);
+    return [left, right];
+  },
+});
+export const both = read({
+  handler: (ctx, { from, to }: { from: string; to: string }) =>
+    (ctx.get<number>(from) ?? 0) + (ctx.get<number>(to) ?? 0),
+});
+`;
+
+const account = (i: number): string => `account/${String(i % accounts).padStart(8, '0')}`;
+
+/** Two different accounts; `hot`: 80 of 100 times the same two. */
+function pair(i: number, isHot: boolean): { readonly from: string; readonly to: string } {
+  if (isHot && (i * 37) % 100 < 80) return { from: account(0), to: account(1) };
+  const n = (i * 7919) % accounts;
+  return { from: account(n), to: account(n + 1 + ((i * 104_729) % (accounts - 1))) };
+}
+
+/** What a client does that has no procedures: reads, and writes if nothing has changed; again until it is so. */
+async function optimistic(db: Client, { from, to }: ReturnType<typeof pair>): Promise<void> {
+  await db.transaction(
+    async (tx) => {
+      const left = Number((await tx.get(from)) ?? 0);
+      const right = Number((await tx.get(to)) ?? 0);
+      tx.put(from, String(left - 1));
+      tx.put(to, String(right + 1));
+    },
+    { timeoutMs: 60_000 },
+  );
+}
+
+await using cluster = await LocalCluster.start({ logLevel: 'warn' });
+await using leader = await cluster.connect({ timeoutMs: 60_000 });
+await using spread = await cluster.connect({ timeoutMs: 60_000, readFrom: 'spread' });
+const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
+writeFileSync(join(folder, 'bank.ts'), CODE);
+await leader.procedures.deploy(await bundleProcedures(join(folder, 'bank.ts')));
+rmSync(folder, { recursive: true });
+await forEach(accounts, 1024, (i) => leader.put(account(i), '1000'));
+const { appliedIndex } = await cluster.waitForLeader();
+await cluster.waitForApplied(appliedIndex);
+
+interface Case {
+  readonly name: string;
+  readonly call: (i: number) => Promise<unknown>;
+}
+
+const cases: readonly Case[] = [
+  { name: 'cp, all over', call: (i) => leader.call('transfer', { ...pair(i, false), amount: 1 }) },
+  {
+    name: 'cp, 80% on one pair',
+    call: (i) => leader.call('transfer', { ...pair(i, true), amount: 1 }),
+  },
+  { name: 'client transactions, all over', call: (i) => optimistic(leader, pair(i, false)) },
+  { name: 'client transactions, 80% on one pair', call: (i) => optimistic(leader, pair(i, true)) },
+  {
+    name: 'read, leader',
+    call: (i) => leader.call('both', pair(i, false), { consistency: 'any' }),
+  },
+  {
+    name: 'read, spread',
+    call: (i) => spread.call('both', pair(i, false), { consistency: 'any' }),
+  },
+];
+
+interface Sums {
+  calls: number;
+  seconds: number;
+  replicas: number;
+  client: number;
+  /** CPU seconds of each replica. */
+  each: number[];
+}
+
+const pids = cluster.running.flatMap(({ pid }) => pid ?? []);
+
+async function measure({ call }: Case, seconds: number): Promise<Sums> {
+  const cpu = new CpuMeter(cluster);
+  const before = pids.map(cpuSeconds);
+  const { calls, perSecond } = await forSeconds(seconds, outstanding, call);
+  const each = pids.map((pid, i) => cpuSeconds(pid) - (before[i] ?? 0));
+  return { calls, seconds: calls / perSecond, ...cpu.read(), each };
+}
+
+const sums = new Map<Case, Sums>();
+for (const one of cases) await measure(one, 2); // warm: production is
+for (let round = 0; round < Number(flags.rounds); round += 1) {
+  for (const one of cases) {
+    const found = await measure(one, Number(flags.seconds));
+    const sum = sums.get(one) ?? {
+      calls: 0,
+      seconds: 0,
+      replicas: 0,
+      client: 0,
+      each: pids.map(() => 0),
+    };
+    for (const field of ['calls', 'seconds', 'replicas', 'client'] as const)
+      sum[field] += found[field];
+    sum.each = sum.each.map((cpu, i) => cpu + (found.each[i] ?? 0));
+    sums.set(one, sum);
+    console.log(JSON.stringify({ round, name: one.name, perSecond: found.calls / found.seconds }));
+  }
+}
+const perSecond = (sum: Sums): number => sum.calls / sum.seconds;
+const [first] = [...sums.values()];
+const rows = [...sums].map(([{ name }, sum]) => ({
+  calls: name,
+  outstanding,
+  'per second': rounded(perSecond(sum)),
+  'to the first': first ? rounded(perSecond(sum) / perSecond(first), 2) : 1,
+  'per CPU second of the replicas': rounded(sum.calls / sum.replicas),
+  'CPU of each replica, %': sum.each.map((cpu) => rounded((100 * cpu) / sum.seconds)).join(' '),
+  'CPU of the client, %': rounded((100 * sum.client) / sum.seconds),
+}));
+report('bench:calls', rows, flags.json);
