@@ -173,6 +173,10 @@ describe('what a call may not write', () => {
     expect(said).toEqual([full, full, full, 'TXN_CONFLICT not-applied', '"5"@3', '"6"@3']);
     expect(await replica.items()).toEqual(['a=1234']);
     expect(replica.machine.info().spaceBytes).toBe(8);
+    const [refused] = await submitAt(replica, 0, [write]);
+    expect(refused).toMatchObject({
+      error: { retryable: false, details: { spaceBytes: 8, spaceQuotaBytes: 7 } },
+    });
     await replica.do(settings(0));
     expect(await submit(replica, write)).toEqual(['"1"@4']);
   });

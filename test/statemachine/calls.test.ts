@@ -269,8 +269,14 @@ describe('the calls of one entry', () => {
       }),
       call('of those', { reads: { y1: seen(1) }, dependsOn: [1], writes: { y6: '' } }),
       call('no matter', { reads: { b: 2, c: 3 }, writes: { z: '' } }),
+      call('of one of two', { dependsOn: [7, 0], writes: { y7: '' } }),
+      call('of the other', { dependsOn: [0, 7], writes: { y8: '' } }),
+      call('of one that goes', { dependsOn: [7, 7] }),
     );
-    expect(said).toEqual([...Array(7).fill(CONFLICT), '"no matter"@8']);
+    expect(said).toEqual([
+      ...Array(7).fill(CONFLICT),
+      ...['"no matter"@8', CONFLICT, CONFLICT, '"of one that goes"@8'],
+    ]);
     expect(await replica.items()).toEqual(['a=0', 'b=0', 'c=0', 'd=0', 'e=0', 'z=']);
   });
 
