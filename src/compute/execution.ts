@@ -128,6 +128,14 @@ export type GroupMember = { readonly logs: readonly string[] } & (
   | { readonly ok: false; readonly error: BalsaError }
 );
 
+/** What has happened since the last group: an executor may keep what it has read. */
+export interface GroupNews {
+  /** Of each record of the last group: the revision that it was applied at; `null`: it was not. All `null`: it is not known. */
+  readonly revisions: readonly (number | null)[] | null;
+  /** Keys that others have written; `null`: any. */
+  readonly changed: readonly Uint8Array[] | null;
+}
+
 /** Bounds of one group. */
 export interface GroupBounds {
   /** What was run so long ago is given back before more is run, in milliseconds. */
@@ -137,6 +145,9 @@ export interface GroupBounds {
   /** Of one record. */
   readonly recordBytesMax: number;
 }
+
+/** Nothing is known: what was kept counts no more. */
+export const NO_NEWS: GroupNews = { revisions: null, changed: null };
 
 /** Runs procedures. */
 export interface Executor {
@@ -154,6 +165,7 @@ export interface Executor {
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[]>;
   close(): Promise<void>;
 }

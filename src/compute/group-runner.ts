@@ -1,3 +1,4 @@
+import type { CallRecord } from '../base/call.js';
 import { asBalsaError } from '../base/errors.js';
 import { isVerdict, packRecord, recordOf } from './call-record.js';
 import type {
@@ -16,6 +17,8 @@ export interface GroupHost {
   readonly run: (call: ProcedureCall, source: Source) => Promise<Execution>;
   /** The n-th of the calls is begun, from 0. */
   readonly onBegin?: (n: number) => void;
+  /** What goes into the log. */
+  readonly onRecord?: (record: CallRecord) => void;
 }
 
 /** Runs the calls of one group, see `Executor.runGroup`: wherever the code runs. */
@@ -23,7 +26,7 @@ export async function runGroup(
   calls: readonly GroupCall[],
   source: Source,
   { msMax, bytesMax, recordBytesMax }: GroupBounds,
-  { monotonicMs, run, onBegin }: GroupHost,
+  { monotonicMs, run, onBegin, onRecord }: GroupHost,
 ): Promise<readonly GroupMember[]> {
   const overlay = new GroupOverlay();
   const members: GroupMember[] = [];
@@ -46,6 +49,7 @@ export async function runGroup(
       const record = packRecord(made, recordBytesMax);
       overlay.add(made, place);
       place += 1;
+      onRecord?.(made);
       bytes += record.byteLength;
       members.push({ ok: true, record, logs });
     } catch (cause) {

@@ -282,7 +282,7 @@ export class Keyspace {
 
   /** From now on the writes of each entry are kept for {@link Keyspace.takeEvents}. */
   collectEvents(isWanted: boolean): void {
-    this.#events = isWanted ? [] : null;
+    if (isWanted !== (this.#events !== null)) this.#events = isWanted ? [] : null;
   }
 
   /** What was written since the last call; `null`: nothing. */

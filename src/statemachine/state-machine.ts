@@ -67,6 +67,7 @@ export class StateMachine implements StoreObservation {
     ahead: ReadAhead | null;
   } | null = null;
   #listener: WritesListener | null = null;
+  #observer: WritesListener | null = null;
 
   private constructor(parts: MachineParts, commandVersionMax: number) {
     this.#parts = parts;
@@ -164,8 +165,11 @@ export class StateMachine implements StoreObservation {
     assert(entry.index === this.#appliedIndex + 1, 'entries are applied in order, each once');
     const answers = this.#answer(entry);
     this.#commit(entry.index);
-    const events = this.#listener === null ? null : this.#parts.keyspace.takeEvents();
-    if (events !== null) this.#listener?.(events);
+    const events = this.#isHeard ? this.#parts.keyspace.takeEvents() : null;
+    if (events !== null) {
+      this.#observer?.(events);
+      this.#listener?.(events);
+    }
     return answers;
   }
 
@@ -370,7 +374,17 @@ export class StateMachine implements StoreObservation {
 
   onWrites(listener: WritesListener | null): void {
     this.#listener = listener;
-    this.#parts.keyspace.collectEvents(listener !== null);
+    this.#parts.keyspace.collectEvents(this.#isHeard);
+  }
+
+  /** As {@link onWrites}, for another one, who hears it first. */
+  observeWrites(observer: WritesListener | null): void {
+    this.#observer = observer;
+    this.#parts.keyspace.collectEvents(this.#isHeard);
+  }
+
+  get #isHeard(): boolean {
+    return this.#listener !== null || this.#observer !== null;
   }
 
   history(query: HistoryQuery): Promise<HistoryPage> {

@@ -8,7 +8,10 @@ import {
   type GroupBounds,
   type GroupCall,
   type GroupMember,
+  type GroupNews,
+  NO_NEWS,
 } from '../../src/compute/execution.js';
+import { LaneCache } from '../../src/compute/lane-cache.js';
 import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
 import { oneProcedure, WORKER_FILE } from './calls.js';
 import { HandClock } from './hand-clock.js';
@@ -75,6 +78,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       groupOf([ADD, `return ctx.get('other');`, ADD, ADD]),
       new MemorySource({ n: 41 }),
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(shown(members)).toEqual([
@@ -96,6 +100,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       ]),
       new MemorySource({ k1: 1, k2: 2 }),
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(shown(members).slice(1)).toEqual([
@@ -116,6 +121,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       groupOf([`ctx.put('n', 7); ctx.abort(String(ctx.get('m')));`, `return ctx.get('n');`]),
       new MemorySource({ n: 1, m: 2 }),
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(shown(members)).toEqual([
@@ -129,6 +135,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       groupOf([`ctx.add('n', 1);`, `ctx.add('n', 1);`, `return ctx.get('n');`, ADD]),
       new MemorySource({ n: 1 }),
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(members).toHaveLength(2);
@@ -139,6 +146,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       groupOf([`ctx.emit('sold', { of: 'tea' });`, `return ctx.get('_events/sold/0');`]),
       new MemorySource(),
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(shown(members)[1]).toMatchObject({ end: { of: 'tea' }, dependsOn: [0] });
@@ -148,17 +156,24 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     const many = groupOf([ADD, ADD, ADD]);
     const pool = poolOf();
 
-    expect(await pool.runGroup(many, new MemorySource(), { ...BOUNDS, bytesMax: 1 })).toHaveLength(
-      1,
-    );
-    expect(await pool.runGroup(many, new MemorySource(), { ...BOUNDS, msMax: 0 })).toHaveLength(1);
+    expect(
+      await pool.runGroup(many, new MemorySource(), { ...BOUNDS, bytesMax: 1 }, NO_NEWS),
+    ).toHaveLength(1);
+    expect(
+      await pool.runGroup(many, new MemorySource(), { ...BOUNDS, msMax: 0 }, NO_NEWS),
+    ).toHaveLength(1);
   });
 
   test('a record that is too large is refused, and the others go on', async () => {
     const large = `ctx.put('large', 'x'.repeat(5000));`;
     const bounds = { ...BOUNDS, recordBytesMax: 1000 };
 
-    const members = await poolOf().runGroup(groupOf([ADD, large, ADD]), new MemorySource(), bounds);
+    const members = await poolOf().runGroup(
+      groupOf([ADD, large, ADD]),
+      new MemorySource(),
+      bounds,
+      NO_NEWS,
+    );
 
     expect(shown(members)).toEqual([
       expect.objectContaining({ end: 1 }),
@@ -180,6 +195,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
       groupOf([ADD, `return ctx.get('bad');`, ADD]),
       source,
       BOUNDS,
+      NO_NEWS,
     );
 
     expect(shown(members)).toEqual([
@@ -204,13 +220,82 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     };
     const calls = groupOf([ADD, `ctx.get('bad'); for (;;) {}`, ADD], { computeMsMax: 60_000 });
 
-    const first = await pool.runGroup(calls, source, BOUNDS);
-    const second = await pool.runGroup(calls.slice(1), source, BOUNDS);
+    const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
+    const second = await pool.runGroup(calls.slice(1), source, BOUNDS, NO_NEWS);
 
     expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
     expect(shown(second)).toEqual([expect.objectContaining({ end: 'PROCEDURE_LIMIT' })]);
-    expect(shown(await pool.runGroup(calls.slice(2), source, BOUNDS))).toEqual([
+    expect(shown(await pool.runGroup(calls.slice(2), source, BOUNDS, NO_NEWS))).toEqual([
       expect.objectContaining({ end: 2 }),
     ]);
+  });
+});
+
+describe('what the thread of groups has read', { timeout: 120_000 }, () => {
+  /** A pool with a store that counts what it is asked. */
+  function counted(values: Record<string, unknown>) {
+    const pool = poolOf();
+    const source = new MemorySource(values);
+    const run = async (bodies: readonly string[], news: GroupNews): Promise<unknown[]> =>
+      shown(await pool.runGroup(groupOf(bodies), source, BOUNDS, news));
+    return { source, run };
+  }
+  const GET = `return ctx.get('n');`;
+
+  test('is not asked for again, nor what it has written', async () => {
+    const { source, run } = counted({ n: 1 });
+    await run([ADD], NO_NEWS);
+    const [again] = await run([ADD], { revisions: [77], changed: [] });
+
+    expect(again).toMatchObject({ end: 3, reads: { n: 77 }, dependsOn: [] });
+    expect(source.gets).toBe(1);
+  });
+
+  test.each<[string, GroupNews]>([
+    ['when others wrote it', { revisions: [77], changed: [Buffer.from('n')] }],
+    ['when anything may have been written', { revisions: [77], changed: null }],
+    ['when the call was not applied', { revisions: [null], changed: [] }],
+    ['when it is not known what became of the group', { revisions: null, changed: [] }],
+  ])('is asked for again %s', async (_when, news) => {
+    const { source, run } = counted({ n: 1 });
+    await run([ADD], NO_NEWS);
+
+    expect(await run([GET], news)).toMatchObject([{ end: 1, reads: { n: 1 } }]);
+    expect(source.gets).toBe(2);
+  });
+
+  test('is asked for again when it was changed without having been read', async () => {
+    const { source, run } = counted({ n: 1 });
+    await run([GET], NO_NEWS);
+    await run([`ctx.add('n', 1);`], { revisions: [0], changed: [] });
+    await run([GET], { revisions: [5], changed: [] });
+
+    expect(source.gets).toBe(2);
+  });
+
+  test('keeps that there is nothing, and forgets what it deleted', async () => {
+    const { source, run } = counted({ n: 1 });
+    expect(await run([`ctx.get('m'); ctx.delete('n');`], NO_NEWS)).toHaveLength(1);
+    const news = { revisions: [9], changed: [] };
+
+    expect(await run([`return [ctx.get('m'), ctx.get('n')];`], news)).toMatchObject([
+      { end: [null, null], reads: { m: 0, n: 0 } },
+    ]);
+    expect(source.gets).toBe(1);
+  });
+
+  test('is kept up to a bound, the oldest goes first', () => {
+    const keys = Array.from({ length: 20 }, (_, i) => `k${String(i).padStart(2, '0')}`);
+    const source = new MemorySource(Object.fromEntries(keys.map((key) => [key, 'x'.repeat(1e6)])));
+    const kept = new LaneCache().over(source);
+    const asked = (key: string | undefined): number => {
+      const { gets } = source;
+      kept.get(Buffer.from(key ?? ''));
+      return source.gets - gets;
+    };
+
+    for (const key of keys) expect(asked(key)).toBe(1);
+    expect(asked(keys.at(-1))).toBe(0);
+    expect(asked(keys[0])).toBe(1);
   });
 });

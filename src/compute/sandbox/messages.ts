@@ -9,6 +9,7 @@ import type {
   GroupBounds,
   GroupCall,
   GroupMember,
+  GroupNews,
   ProcedureCall,
   ScanAnswer,
   ScanQuery,
@@ -26,6 +27,8 @@ export type ToWorker =
       readonly group: Uint8Array;
       readonly limits: CallLimits;
       readonly bounds: GroupBounds;
+      /** See {@link packNews}. */
+      readonly news: Uint8Array;
     };
 
 /** A call of a bundle that the worker has. */
@@ -110,6 +113,24 @@ export function unpackGroup(
       },
     };
   });
+}
+
+export function packNews({ revisions, changed }: GroupNews): Uint8Array {
+  return packToSend([revisions, changed]);
+}
+
+export function unpackNews(bytes: Uint8Array): GroupNews {
+  const [revisions, changed] = check.tuple(unpack(bytes), 'news', 2);
+  return {
+    revisions: check.optional(revisions, (list) =>
+      check
+        .list(list, 'revisions')
+        .map((v) => check.optional(v, (r) => check.count(r, 'revision'))),
+    ),
+    changed: check.optional(changed, (list) =>
+      check.list(list, 'changed').map((key) => check.bytes(key, 'changed')),
+    ),
+  };
 }
 
 export function packMembers(members: readonly GroupMember[]): Uint8Array {

@@ -12,6 +12,7 @@ import {
   type GroupBounds,
   type GroupCall,
   type GroupMember,
+  type GroupNews,
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
@@ -21,6 +22,7 @@ import {
   packFailure,
   packFound,
   packGroup,
+  packNews,
   packScan,
   type Question,
   type ToWorker,
@@ -116,6 +118,7 @@ export class SandboxWorker {
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[] | BrokenGroup> {
     const [first] = calls;
     assert(first !== undefined, 'a group has calls');
@@ -132,7 +135,8 @@ export class SandboxWorker {
         },
         broke: (error, n) => resolve({ error, n }),
       });
-      this.#say({ type: 'run-group', group: packGroup(own), limits, bounds });
+      const group = packGroup(own);
+      this.#say({ type: 'run-group', group, limits, bounds, news: packNews(news) });
     });
   }
 

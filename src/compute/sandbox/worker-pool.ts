@@ -9,10 +9,12 @@ import {
   type GroupBounds,
   type GroupCall,
   type GroupMember,
+  type GroupNews,
+  NO_NEWS,
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
-import type { BrokenGroup } from './sandbox-worker.js';
+import type { BrokenGroup, SandboxWorker } from './sandbox-worker.js';
 import { ThreadTeam } from './thread-team.js';
 
 export interface WorkerPoolOptions {
@@ -32,6 +34,8 @@ export interface WorkerPoolOptions {
 export class WorkerPool implements Executor {
   readonly #calls: ThreadTeam;
   readonly #groups: ThreadTeam;
+  /** The thread that ran the last group. */
+  #lastRan: SandboxWorker | null = null;
 
   constructor({ clock, workers, callsWaitingMax, workerFile }: WorkerPoolOptions) {
     const team = (threadsMax: number): ThreadTeam =>
@@ -56,16 +60,22 @@ export class WorkerPool implements Executor {
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[]> {
     const ran = await new Promise<readonly GroupMember[] | BrokenGroup>((resolve) => {
       this.#groups.add({
-        begin: async (worker) => resolve(await worker.runGroup(calls, source, bounds)),
+        begin: async (worker) => {
+          // Another thread knows nothing of what the last group was.
+          const heard = worker === this.#lastRan ? news : NO_NEWS;
+          this.#lastRan = worker;
+          resolve(await worker.runGroup(calls, source, bounds, heard));
+        },
         fail: (error) => resolve(calls.map(() => ({ ok: false, error, logs: [] }))),
       });
     });
     if (!('n' in ran)) return ran;
     // What those before it came to went down with the thread; it itself is the first one of the next group.
-    if (ran.n > 0) return this.runGroup(calls.slice(0, ran.n), source, bounds);
+    if (ran.n > 0) return this.runGroup(calls.slice(0, ran.n), source, bounds, NO_NEWS);
     return calls.slice(0, 1).map(({ call, identity }) => {
       const failed = failedExecution(ran.error);
       if (!isVerdict(failed)) return { ok: false, error: ran.error, logs: [] };

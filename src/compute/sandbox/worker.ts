@@ -1,9 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../../base/assert.js';
+import type { CallRecord } from '../../base/call.js';
 import { systemClock } from '../../base/clock.js';
 import type { Mode } from '../../base/operation.js';
 import type { Bundle, Execution, ProcedureCall, Source } from '../execution.js';
 import { runGroup } from '../group-runner.js';
+import { LaneCache } from '../lane-cache.js';
 import {
   type CallOfBundle,
   type FromWorker,
@@ -13,6 +15,7 @@ import {
   toPlain,
   unpackFound,
   unpackGroup,
+  unpackNews,
   unpackScan,
 } from './messages.js';
 import { AnswerReader } from './shared-answer.js';
@@ -27,6 +30,7 @@ const port = parentPort;
 const answers = new AnswerReader(workerData as SharedArrayBuffer);
 const bundles = new Map<string, Bundle>();
 const vms = new Map<string, Vm>();
+const cache = new LaneCache();
 
 const say = (message: FromWorker): void => port.postMessage(message);
 
@@ -71,13 +75,17 @@ async function runOne({ hash, ...call }: CallOfBundle, mode: Mode): Promise<void
   say({ type: 'ran', execution: toPlain(await run(whole, mode, source)) });
 }
 
-async function runMany({ group, limits, bounds }: RunGroup): Promise<void> {
+async function runMany({ group, limits, bounds, news }: RunGroup): Promise<void> {
+  cache.heed(unpackNews(news));
+  const records: CallRecord[] = [];
   const calls = unpackGroup(group, limits, bundleOf);
-  const members = await runGroup(calls, source, bounds, {
+  const members = await runGroup(calls, cache.over(source), bounds, {
     monotonicMs: () => systemClock.monotonicMs(),
     run: (call, seen) => run(call, 'cp', seen),
     onBegin: (n) => answers.begin(n),
+    onRecord: (record) => void records.push(record),
   });
+  cache.ran(records);
   const bytes = packMembers(members);
   port.postMessage({ type: 'ran-group', members: bytes } satisfies FromWorker, [
     bytes.buffer as ArrayBuffer,

@@ -6,6 +6,7 @@ import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
+import { LaneNews } from './lane-news.js';
 import { MachineSource } from './machine-source.js';
 import type { Runner } from './runner.js';
 
@@ -70,6 +71,7 @@ const CONFLICTS_MAX = 2;
 export class CallLane {
   readonly #host: LaneHost;
   #queue: Waiting[] = [];
+  readonly #news = new LaneNews();
   #isRunning = false;
   /** Grows when leadership is lost, or the replica stops: what was begun before counts no more. */
   #epoch = 0;
@@ -104,6 +106,7 @@ export class CallLane {
   /** @param error `NOT_LEADER`, `SHUTTING_DOWN`: of calls that have not got into the log */
   abandon(error: BalsaError): void {
     this.#epoch += 1;
+    this.#news.stop();
     const queue = this.#queue;
     this.#queue = [];
     this.#onQuiet?.();
@@ -165,14 +168,20 @@ export class CallLane {
 
   async #runGroup(callsMax: number): Promise<void> {
     const epoch = this.#epoch;
-    const group = this.#takeSubmitted() ?? (await this.#execute(callsMax, epoch));
-    if (group.length === 0) return;
+    const submitted = this.#takeSubmitted();
+    const group = submitted ?? (await this.#execute(callsMax, epoch));
+    if (group.length === 0) {
+      this.#news.ended([]);
+      return;
+    }
     const answers = await new Promise<readonly BatchAnswer[]>((resolve) => {
       this.#host.propose(
         group.map(({ record }) => record),
         resolve,
       );
     });
+    // What was run elsewhere was written by others, as far as the thread of the lane is concerned.
+    if (submitted === null) this.#news.ended(answers.map(revisionOf));
     const again: Waiting[] = [];
     group.forEach((member, place) => {
       const answer = answers[place] as BatchAnswer;
@@ -206,11 +215,14 @@ export class CallLane {
     const taken = await this.#take(callsMax);
     if (taken.length === 0) return [];
     const { runner, machine, limits } = this.#host;
-    const ran = await runner.runGroup(taken, new MachineSource(machine), {
+    this.#news.follow(machine());
+    const bounds = {
       msMax: GROUP_MS_MAX,
       bytesMax: limits.entryBytesMax / 2,
       recordBytesMax: limits.batchBytesMax,
-    });
+    };
+    const source = new MachineSource(machine);
+    const ran = await runner.runGroup(taken, source, bounds, this.#news.take());
     if (epoch !== this.#epoch) {
       for (const { waiting } of taken) waiting.done(refusedCall(lost()));
       return [];
@@ -284,6 +296,10 @@ function settle({ waiting, hash, logs }: Member, answer: BatchAnswer): void {
 function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): BalsaError {
   const message = `${procedure} is declared as ${mode}: the lane is for those that write`;
   return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
+}
+
+function revisionOf(answer: BatchAnswer): number | null {
+  return answer.ok && !answer.repeated ? unpackCallOutcome(answer.results).revision : null;
 }
 
 function isConflict(error: BalsaError): boolean {

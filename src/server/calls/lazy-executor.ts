@@ -5,6 +5,7 @@ import type {
   GroupBounds,
   GroupCall,
   GroupMember,
+  GroupNews,
   ProcedureCall,
   StoreSource,
 } from '../../compute/execution.js';
@@ -26,8 +27,9 @@ export class LazyExecutor implements Executor {
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[]> {
-    return this.#executor.runGroup(calls, source, bounds);
+    return this.#executor.runGroup(calls, source, bounds, news);
   }
 
   get #executor(): Executor {

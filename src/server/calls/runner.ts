@@ -11,6 +11,7 @@ import {
   failedExecution,
   type GroupBounds,
   type GroupMember,
+  type GroupNews,
   type ProcedureCall,
   type StoreSource,
 } from '../../compute/execution.js';
@@ -65,6 +66,7 @@ export class Runner {
     requests: readonly { readonly request: CallRequest; readonly resolved: ResolvedProcedure }[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[]> {
     const { executor } = this.#options;
     const calls = requests.map(({ request, resolved: { name, hash } }) => {
@@ -76,7 +78,7 @@ export class Runner {
     if (executor === null || known.length < calls.length) {
       return Promise.resolve(calls.map(() => ({ ok: false, error: noExecutor(), logs: [] })));
     }
-    return executor.runGroup(known, source, bounds);
+    return executor.runGroup(known, source, bounds, news);
   }
 
   #callOf(bundle: Bundle, name: string, args: string): ProcedureCall {
