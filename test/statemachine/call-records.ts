@@ -3,7 +3,7 @@ import { packCall, unpackCallOutcome } from '../../src/base/call-codec.js';
 import type { DeployOperation, WriteOperation } from '../../src/base/operation.js';
 import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
-import { batch, bytes, Replica, session } from './replica.js';
+import { batch, bytes, del, put, Replica, session } from './replica.js';
 
 /** Calls and what becomes of them in few words, for tests that need many. */
 
@@ -85,6 +85,13 @@ export function failed(code: string, message = 'no', details: object = {}): Call
 export async function startWithProcedure(options: StateMachineOptions = {}): Promise<Replica> {
   const replica = await Replica.start(options);
   await replica.do(deploy(HASH, ['p']));
+  return replica;
+}
+
+/** With keys a to e at revisions 1 to 5; `f` was there until revision 7. */
+export async function filled(): Promise<Replica> {
+  const replica = await startWithProcedure();
+  await replica.do(...['a', 'b', 'c', 'd', 'e', 'f'].map((key) => put(key, '0')), del('f'));
   return replica;
 }
 

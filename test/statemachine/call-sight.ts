@@ -2,6 +2,7 @@ import {
   type CallRecord,
   eventWrites,
   type KeyRead,
+  pendingPlace,
   pendingRevision,
   type RangeRead,
 } from '../../src/base/call.js';
@@ -43,10 +44,13 @@ export class StateView implements NaiveView {
 export class Sight implements NaiveView {
   readonly #base: State;
   readonly #overlay: ReadonlyMap<string, Pending>;
+  readonly #updated: readonly string[];
 
-  constructor(base: State, overlay: ReadonlyMap<string, Pending>) {
+  /** @param updated keys that those calls have changed, nobody knows to what */
+  constructor(base: State, overlay: ReadonlyMap<string, Pending>, updated: readonly string[]) {
     this.#base = base;
     this.#overlay = overlay;
+    this.#updated = updated;
   }
 
   get(key: string): string | null {
@@ -67,40 +71,27 @@ export class Sight implements NaiveView {
     return pending.value === null ? 0 : ofPlace(pending.place);
   }
 
+  /** It has asked for what nobody knows yet. */
+  isBlocked(run: NaiveRun): boolean {
+    return this.#updated.some((key) => hasRead(run, key));
+  }
+
   /** Calls of which `run` has seen what they wrote or deleted. */
-  dependsOn({ reads, ranges }: NaiveRun): number[] {
-    const seen = [...this.#overlay].filter(
-      ([key]) => reads.includes(key) || ranges.some((range) => isWithin(key, range)),
-    );
+  dependsOn(run: NaiveRun): number[] {
+    const seen = [...this.#overlay].filter(([key]) => hasRead(run, key));
     return [...new Set(seen.map(([, { place }]) => place))].sort((a, b) => a - b);
   }
 
   hasPendingRange({ ranges }: NaiveRun): boolean {
-    return ranges.some((range) => this.#pendingIn(range).length > 0);
+    const pending = this.keys().filter((key) => this.#overlay.has(key));
+    return pending.some((key) => ranges.some((range) => isWithin(key, range)));
   }
 
-  /** Keys that calls before it wrote, and that are there. */
-  #pendingIn(range: NaiveRange): string[] {
-    return this.keys().filter((key) => isWithin(key, range) && this.#overlay.has(key));
-  }
-
-  /** @param seesAll what was written before it is all in sight, so that nothing can hide behind a pending write */
-  record(name: string, run: NaiveRun, seesAll: boolean): CallRecord {
-    const reads: KeyRead[] = run.reads.map((key) => this.#read(key));
-    const ranges: RangeRead[] = [];
-    for (const range of run.ranges) {
-      let { from } = range;
-      for (const key of seesAll ? [] : this.#pendingIn(range)) {
-        ranges.push(this.#range({ from, to: key }));
-        reads.push(this.#read(key));
-        from = `${key}\0`;
-      }
-      ranges.push(this.#range({ from, to: range.to }));
-    }
+  record(name: string, run: NaiveRun): CallRecord {
     return {
       ...call(name, { dependsOn: this.dependsOn(run), end: run.end }),
-      reads,
-      ranges,
+      reads: run.reads.map((key) => this.#read(key)),
+      ranges: run.ranges.map((range) => this.#range(range)),
       writes: [...run.writes].map(([key, value]) => ({
         key: bytes(key),
         value: value === null ? null : bytes(value),
@@ -116,7 +107,8 @@ export class Sight implements NaiveView {
 
   #range({ from, to }: NaiveRange): RangeRead {
     const keys = this.keys().filter((key) => isWithin(key, { from, to }));
-    const modRevisionMax = Math.max(0, ...keys.map((key) => this.revisionOf(key)));
+    const revisions = keys.map((key) => this.revisionOf(key));
+    const modRevisionMax = Math.max(0, ...revisions.filter((one) => pendingPlace(one) === null));
     return {
       from: bytes(from),
       to: to === null ? null : bytes(to),
@@ -124,6 +116,10 @@ export class Sight implements NaiveView {
       modRevisionMax,
     };
   }
+}
+
+function hasRead({ reads, ranges }: NaiveRun, key: string): boolean {
+  return reads.includes(key) || ranges.some((range) => isWithin(key, range));
 }
 
 /** What others see of what it would write: not its updates. */

@@ -33,8 +33,8 @@ interface Executed {
   readonly actions: readonly Action[];
   readonly run: NaiveRun;
   readonly sight: Sight;
-  /** All that was written before it is in its sight. */
-  readonly seesAll: boolean;
+  /** It has read a state that is not the latest. */
+  readonly isLate: boolean;
 }
 
 /** The revision of what each call of the entry in hand wrote; `null`: it was not applied. */
@@ -80,15 +80,14 @@ export class CallWorld {
   async #entry({ writes, calls }: PlannedEntry): Promise<void> {
     const executed: Executed[] = [];
     for (const planned of calls) {
-      executed.push(this.#execute(planned, executed, writes.length > 0));
+      const call = this.#execute(planned, executed);
+      if (!call.sight.isBlocked(call.run)) executed.push(call);
+      else this.#note('blocked');
     }
     const operations = writes.map(
       ([key, value]): WriteOperation => (value === null ? del(key) : put(key, value)),
     );
-    const records = executed.map(({ name, run, sight, seesAll }) => {
-      if (sight.hasPendingRange(run)) this.#note(seesAll ? 'range with pending' : 'range divided');
-      return sight.record(name, run, seesAll);
-    });
+    const records = executed.map(({ name, run, sight }) => sight.record(name, run));
     const answers = await submitAt(this.#replica, 0, records, operations);
     for (const [key, value] of writes) this.#write(new Map([[key, value]]));
     const revisions: (number | null)[] = [];
@@ -99,8 +98,10 @@ export class CallWorld {
     await this.#compareStates();
   }
 
-  #execute(planned: PlannedCall, before: readonly Executed[], hasWrites: boolean): Executed {
-    const { behind, sees, retryOf } = planned;
+  #execute(
+    { behind, sees, retryOf, ...planned }: PlannedCall,
+    before: readonly Executed[],
+  ): Executed {
     const known = retryOf === null ? undefined : this.#actions[retryOf];
     const number = known === undefined ? this.#actions.length : retryOf;
     const actions = known ?? planned.actions;
@@ -108,15 +109,15 @@ export class CallWorld {
     const latest = this.#states.length - 1;
     const base = this.#states[Math.max(0, latest - behind)] as State;
     const overlay = new Map<string, Pending>();
+    const updated: string[] = [];
     for (const [place, { run }] of before.entries()) {
       if (sees[place] !== true) continue;
       for (const [key, value] of writesOf(run)) overlay.set(key, { value, place });
+      updated.push(...run.updates.map(({ key }) => text(key)));
     }
-    const isLatest = behind === 0 && !hasWrites;
-    const seesAll =
-      isLatest && before.every(({ run }, n) => sees[n] === true && run.updates.length === 0);
-    const sight = new Sight(base, overlay);
-    return { name: `${number}`, actions, run: runProcedure(actions, sight), sight, seesAll };
+    const sight = new Sight(base, overlay, updated);
+    const run = runProcedure(actions, sight);
+    return { name: `${number}`, actions, run, sight, isLate: behind > 0 };
   }
 
   /** @returns the revision of what it wrote; `null`: it was not applied */
@@ -148,7 +149,8 @@ export class CallWorld {
     }
     this.#applied.set(name, expected);
     this.#note(sight.dependsOn(run).length > 0 ? 'applied on pending' : 'applied');
-    if (run.ranges.length > 0 && call.seesAll === false) this.#note('applied with an old range');
+    if (sight.hasPendingRange(run)) this.#note('applied on a pending range');
+    if (run.ranges.length > 0 && call.isLate) this.#note('applied with an old range');
     return this.#revision;
   }
 

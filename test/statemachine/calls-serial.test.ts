@@ -32,7 +32,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('delete' as const), key }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       type: fc.constant('update' as const),
       how: fc.constantFrom('add' as const, 'max' as const, 'absent' as const),
@@ -74,7 +74,7 @@ const entries = fc.array(entry, { minLength: 1, maxLength: 8, size: 'max' });
 const REACHED = [
   ...['applied', 'applied on pending', 'applied with an old range', 'rejected'],
   ...['rejected with one before', 'rejected with the same values', 'repeated'],
-  ...['range with pending', 'range divided', 'PROCEDURE_ABORTED', 'PROCEDURE_FAILED'],
+  ...['applied on a pending range', 'blocked', 'PROCEDURE_ABORTED', 'PROCEDURE_FAILED'],
 ];
 
 describe('calls of any procedures', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type CallRecord, EVENT_PREFIX, pendingRevision } from '../../src/base/call.js';
+import { type CallRecord, EVENT_PREFIX } from '../../src/base/call.js';
 import { packCall } from '../../src/base/call-codec.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { WriteOperation } from '../../src/base/operation.js';
@@ -9,6 +9,7 @@ import {
   call,
   deploy,
   failed,
+  filled,
   HASH,
   hashOf,
   sayCall,
@@ -18,13 +19,6 @@ import {
 } from './call-records.js';
 import { delRange, grant, putWith } from './operations.js';
 import { bytes, del, put, Replica } from './replica.js';
-
-/** Keys a to e at revisions 1 to 5; `f` was there until revision 7. */
-async function filled(): Promise<Replica> {
-  const replica = await startWithProcedure();
-  await replica.do(...['a', 'b', 'c', 'd', 'e', 'f'].map((key) => put(key, '0')), del('f'));
-  return replica;
-}
 
 /** What a call writes that must not be there when it is rejected. */
 const MARK = { writes: { mark: 'x', a: 'y' }, events: [['marked', '1']] as const };
@@ -234,168 +228,6 @@ describe('a call', () => {
   );
 });
 
-describe('the calls of one entry', () => {
-  const seen = pendingRevision;
-
-  test('stand on what those before them have written', async () => {
-    const replica = await filled();
-    const said = await submit(
-      replica,
-      call('0', { reads: { a: 1 }, writes: { a: '1', x: '1' } }),
-      call('1', { reads: { a: seen(0), b: 2 }, dependsOn: [0], writes: { a: '2', b: null } }),
-      call('2', { reads: { a: seen(1), b: 0, x: seen(0) }, dependsOn: [0, 1], writes: { y: '' } }),
-      call('3', { ranges: [['a', 'd', 2, seen(1)]], dependsOn: [1], writes: { z: '' } }),
-      call('4', { ranges: [['x', null, 3, seen(3)]], dependsOn: [0, 2, 3] }),
-    );
-    expect(said).toEqual(['"0"@8', '"1"@9', '"2"@10', '"3"@11', '"4"@11']);
-    const items = ['a=2', 'c=0', 'd=0', 'e=0', 'x=1', 'y=', 'z='];
-    expect(await replica.items()).toEqual(items);
-  });
-
-  test('fall with those that they have seen, whatever it was, and those that saw them', async () => {
-    const replica = await filled();
-    const said = await submit(
-      replica,
-      call('0', { reads: { a: 7 }, writes: { a: '1', x: '1', b: null, c: '1' } }),
-      call('key', { reads: { a: seen(0) }, dependsOn: [0], writes: { y1: '' } }),
-      call('new key', { reads: { x: seen(0) }, dependsOn: [0], writes: { y2: '' } }),
-      // As if b had been deleted: nothing of a revision says so.
-      call('deletion', { reads: { never: 0 }, dependsOn: [0], writes: { y3: '' } }),
-      call('range', { ranges: [['c', 'd', 1, seen(0)]], dependsOn: [0], writes: { y4: '' } }),
-      call('range with a deletion', {
-        ranges: [['f', 'g', 0, 0]],
-        dependsOn: [0],
-        writes: { y5: '' },
-      }),
-      call('of those', { reads: { y1: seen(1) }, dependsOn: [1], writes: { y6: '' } }),
-      call('no matter', { reads: { b: 2, c: 3 }, writes: { z: '' } }),
-      call('of one of two', { dependsOn: [7, 0], writes: { y7: '' } }),
-      call('of the other', { dependsOn: [0, 7], writes: { y8: '' } }),
-      call('of one that goes', { dependsOn: [7, 7] }),
-    );
-    expect(said).toEqual([
-      ...Array(7).fill(CONFLICT),
-      ...['"no matter"@8', CONFLICT, CONFLICT, '"of one that goes"@8'],
-    ]);
-    expect(await replica.items()).toEqual(['a=0', 'b=0', 'c=0', 'd=0', 'e=0', 'z=']);
-  });
-
-  test('that have seen a write are rejected when it is not the last of its key any more', async () => {
-    const replica = await filled();
-    const said = await submit(
-      replica,
-      call('0', { writes: { a: '1', b: '1' } }),
-      call('1', { writes: { a: '2', bb: '' } }),
-      call('2', { reads: { a: seen(0) }, dependsOn: [0] }),
-      call('3', { ranges: [['b', 'c', 1, seen(0)]], dependsOn: [0] }),
-      call('4', { reads: { a: 1 } }),
-      call('5', { reads: { a: seen(1), b: seen(0) }, dependsOn: [0, 1] }),
-    );
-    expect(said).toEqual(['"0"@8', '"1"@9', CONFLICT, CONFLICT, CONFLICT, '"5"@9']);
-  });
-
-  test('cannot have seen themselves, one behind them or one that is not there', async () => {
-    const replica = await filled();
-    const said = await submit(
-      replica,
-      call('0', { dependsOn: [0], writes: { x: '' } }),
-      call('1', { dependsOn: [2], writes: { x: '' } }),
-      call('2', { dependsOn: [99], writes: { x: '' } }),
-      call('3', { reads: { x: seen(3) }, writes: { x: '' } }),
-      call('4', { reads: { x: seen(99) }, writes: { x: '' } }),
-      call('5', { ranges: [['x', null, 0, seen(99)]], writes: { x: '' } }),
-      call('6', { ranges: [['a', null, 5, seen(0)]], writes: { x: '' } }),
-    );
-    expect(said).toEqual(Array(7).fill(CONFLICT));
-  });
-
-  test('do not stand on one that was applied before, or whose code has failed', async () => {
-    const replica = await filled();
-    const first = call('0', { writes: { x: '1' } });
-    await submit(replica, first);
-    const said = await submit(
-      replica,
-      first,
-      call('1', { reads: { x: seen(0) }, dependsOn: [0] }),
-      call('2', { end: failed('PROCEDURE_FAILED') }),
-      call('3', { dependsOn: [2] }),
-    );
-    expect(said).toEqual(['again "0"@8', CONFLICT, 'PROCEDURE_FAILED not-applied', CONFLICT]);
-  });
-
-  test('know nothing of the places in another entry', async () => {
-    const replica = await filled();
-    await submit(replica, call('0', { writes: { x: '1' } }));
-    const said = await submit(
-      replica,
-      call('1', { reads: { x: seen(0) } }),
-      call('2', { dependsOn: [1] }),
-    );
-    expect(said).toEqual([CONFLICT, CONFLICT]);
-    expect(await submit(replica, call('3'), call('4', { dependsOn: [0] }))).toEqual([
-      '"3"@8',
-      '"4"@8',
-    ]);
-  });
-
-  test('that cannot be read are answered, and the others go on', async () => {
-    const replica = await filled();
-    const said = await submit(
-      replica,
-      Buffer.of(0xc1),
-      call('1', { writes: { x: '1' } }),
-      packCall(call('2')).subarray(0, 20),
-      call('3', { reads: { x: seen(1) }, dependsOn: [1], writes: { x: '2' } }),
-      call('4', { dependsOn: [2] }),
-      call('5', { ranges: [['x', null, 1, seen(3)]], dependsOn: [3] }),
-    );
-    const unreadable = 'FRAME_INVALID not-applied';
-    expect(said).toEqual([unreadable, '"1"@8', unreadable, '"3"@9', CONFLICT, '"5"@9']);
-  });
-
-  test('come behind its batches, and are answered behind them', async () => {
-    const replica = await filled();
-    const record = call('c', { reads: { a: 8 }, writes: { a: '2' } });
-    const answers = await submitAt(replica, 0, [record], [put('a', '1')]);
-    expect(answers.map(sayCall)).toEqual(['"c"@9']);
-    expect(replica.machine.get(bytes('a'), null)?.value).toEqual(bytes('2'));
-  });
-});
-
-describe('what was written unseen beside a write that was seen, in a range', () => {
-  /** A call that saw the write of the first in its range, and nothing of what else there is. */
-  const reader = call('reader', {
-    ranges: [['a', 'd', 3, pendingRevision(0)]],
-    dependsOn: [0],
-    writes: { sum: '0' },
-  });
-  const writer = call('writer', { writes: { b: '1' } });
-
-  // A later revision in the range hides them: the greatest revision and the number of keys are as they were.
-  test.fails('by an entry before: rejects', async () => {
-    const replica = await filled();
-    await replica.do(put('a', 'unseen'));
-    expect(await submit(replica, writer, reader)).toEqual(['"writer"@9', CONFLICT]);
-  });
-
-  test.fails('by a batch of the entry: rejects', async () => {
-    const replica = await filled();
-    const answers = await submitAt(replica, 0, [writer, reader], [del('a'), put('aa', 'unseen')]);
-    expect(answers.map(sayCall)).toEqual(['"writer"@10', CONFLICT]);
-  });
-
-  test.fails('by a call before: rejects', async () => {
-    const replica = await filled();
-    const unseen = call('unseen', { writes: { c: 'unseen' } });
-    const late = { ...reader, ...call('late', { ranges: [['a', 'd', 3, pendingRevision(1)]] }) };
-    expect(await submit(replica, unseen, writer, { ...late, dependsOn: [1] })).toEqual([
-      '"unseen"@8',
-      '"writer"@9',
-      CONFLICT,
-    ]);
-  });
-});
-
 describe('the code that ran', () => {
   const other = hashOf('beef');
 
@@ -481,7 +313,8 @@ describe('replicas', () => {
     const one = await filled();
     const fill = (n: number) => [
       call(`a${n}`, { reads: { n: 0 }, writes: { [`x${n}`]: '1' } }),
-      call(`b${n}`, { ranges: [['x', 'y', n + 1, pendingRevision(0)]], dependsOn: [0] }),
+      // Of the revisions of those before it.
+      call(`b${n}`, { ranges: [['x', 'y', n + 1, [0, 8, 10][n] ?? 0]], dependsOn: [0] }),
       call(`c${n}`, { reads: { a: 1 }, writes: { a: null }, events: [['done', '{}']] }),
     ];
     const said: string[][] = [];
