@@ -135,12 +135,15 @@ export class CallLane {
     this.#start();
   }
 
+  /** Behind all that has arrived in this turn: it goes together. */
   #start(): void {
     if (this.#isRunning || this.#queue.length === 0 || !this.#host.canRun()) return;
     this.#isRunning = true;
-    void this.#run().then(() => {
-      this.#isRunning = false;
-      this.#start();
+    this.#host.clock.defer(() => {
+      void this.#run().then(() => {
+        this.#isRunning = false;
+        this.#start();
+      });
     });
   }
 

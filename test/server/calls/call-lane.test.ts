@@ -1,0 +1,245 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { BalsaError } from '../../../src/base/errors.js';
+import { packRecord, recordOf } from '../../../src/compute/call-record.js';
+import type { CallAnswer } from '../../../src/server/calls/call-types.js';
+import { identityOf } from '../../../src/server/calls/runner.js';
+import { COUNT, HASH, LaneWorld } from './lane-world.js';
+
+/** Its result, or its error code with what became of the call. */
+function said({ answer }: { answer: CallAnswer | null }): unknown {
+  if (answer === null) return 'no answer yet';
+  if (answer.ok) return JSON.parse(answer.result);
+  return `${answer.error.code} ${answer.error.outcome}`;
+}
+
+let world: LaneWorld;
+beforeEach(async () => {
+  world = await LaneWorld.start();
+  world.bodies.set('p', COUNT);
+});
+
+describe('the lane', () => {
+  test('puts the calls that wait into one entry, in their order, each over those before it', async () => {
+    const first = world.call('p', 'n');
+    await world.proposal();
+    const later = [world.call('p', 'n'), world.call('p', 'other'), world.call('p', 'n')];
+
+    expect(await world.commit()).toBe(1);
+    expect(said(first)).toBe(0);
+    expect(later.map(said)).toEqual(['no answer yet', 'no answer yet', 'no answer yet']);
+    expect(await world.commit()).toBe(3);
+    expect(later.map(said)).toEqual([1, 0, 2]);
+    expect(world.get('n')).toBe(3);
+  });
+
+  test('runs a call again whose reads were overtaken by another write, with those that saw it', async () => {
+    await world.put('n', 10);
+    const calls = [world.call('p', 'n'), world.call('p', 'm'), world.call('p', 'n')];
+    await world.proposal();
+    await world.put('n', 20);
+
+    await world.commit();
+    expect(calls.map(said)).toEqual(['no answer yet', 0, 'no answer yet']);
+    expect(await world.commit()).toBe(2);
+    expect(calls.map(said)).toEqual([20, 0, 21]);
+    expect(world.ran).toHaveLength(5);
+    expect(world.heldTimes).toBe(0);
+  });
+
+  test('holds other writes back for a call that was overtaken twice, until it is applied', async () => {
+    const call = world.call('p', 'n');
+    for (const value of [1, 2]) {
+      await world.proposal();
+      await world.put('n', value);
+      if (value === 2) world.isQuiet = false;
+      await world.commit();
+    }
+    expect(world.isHeld).toBe(true);
+    expect(world.proposed).toHaveLength(0);
+    // What was in the log before is applied, and nothing more gets in.
+    await world.put('n', 3);
+    world.isQuiet = true;
+    world.lane.wake();
+
+    await world.commit();
+    expect(said(call)).toBe(3);
+    expect(world.isHeld).toBe(false);
+  });
+
+  test('runs one that was overtaken twice alone', async () => {
+    const calls = [world.call('p', 'n'), world.call('p', 'm')];
+    for (const value of [1, 2]) {
+      await world.proposal();
+      await world.put('n', value);
+      await world.commit();
+    }
+    const behind = world.call('p', 'm');
+
+    expect(await world.commit()).toBe(1);
+    expect(calls.map(said)).toEqual([2, 0]);
+    await world.commit();
+    expect(said(behind)).toBe(1);
+  });
+
+  test('answers a call that failed only when what it had read holds', async () => {
+    await world.put('n', 1);
+    world.bodies.set('q', (view) => (view.get('n') === '1' ? view.abort('one') : 'went on'));
+    const calls = [world.call('q'), world.call('q')];
+    await world.proposal();
+    await world.put('n', 2);
+
+    await world.commit();
+    await world.commit();
+    expect(calls.map(said)).toEqual(['went on', 'went on']);
+
+    await world.put('n', 1);
+    const aborted = world.call('q');
+    await world.proposal();
+    expect(said(aborted)).toBe('no answer yet');
+    await world.commit();
+    expect(said(aborted)).toBe('PROCEDURE_ABORTED not-applied');
+  });
+
+  test('runs a call that reads what one before it only added to behind that', async () => {
+    world.bodies.set('q', (view) => view.add('add', 'n', 5));
+    const calls = [world.call('q'), world.call('q'), world.call('p', 'n'), world.call('q')];
+
+    expect(await world.commit()).toBe(2);
+    expect(await world.commit()).toBe(2);
+    expect(calls.map(said)).toEqual([null, null, 10, null]);
+    expect(world.get('n')).toBe(16);
+  });
+
+  test('tells the thread what became of its calls, and which keys others wrote', async () => {
+    world.call('p', 'n');
+    await world.proposal();
+    await world.put('other', 1);
+    await world.commit();
+    world.call('p', 'n');
+    await world.commit();
+
+    const revision = world.replica.machine.get(Buffer.from('n'), null)?.modRevision ?? 0;
+    expect(world.news[0]).toEqual({ revisions: null, changed: [] });
+    expect(world.news[1]?.revisions).toEqual([revision - 1]);
+    expect(world.news[1]?.changed?.map((key) => Buffer.from(key).toString())).toEqual(['other']);
+  });
+
+  test('that it cannot run is told after the leader has made sure', async () => {
+    const gone = world.call('gone');
+    await world.settled();
+    expect(said(gone)).toBe('PROCEDURE_NOT_FOUND not-applied');
+    expect(world.confirmed).toBe(1);
+
+    world.confirmation = new BalsaError('NO_QUORUM', 'nobody is there');
+    const unsure = world.call('gone');
+    await world.settled();
+    expect(said(unsure)).toBe('NO_QUORUM not-applied');
+  });
+
+  test('refuses calls beyond its bound', async () => {
+    world.leads = false;
+    const calls = Array.from({ length: 10_001 }, () => world.call('p', 'n'));
+
+    expect(calls.filter(({ answer }) => answer !== null).map(said)).toEqual([
+      'OVERLOADED not-applied',
+    ]);
+  });
+});
+
+describe('a call that was run elsewhere', () => {
+  function submit(record: Uint8Array): { answer: CallAnswer | null } {
+    const told: { answer: CallAnswer | null } = { answer: null };
+    world.lane.submit(record, (answer) => {
+      told.answer = answer;
+    });
+    return told;
+  }
+
+  function counted(modRevision: number): Uint8Array {
+    const key = Buffer.from('n');
+    const effects = {
+      reads: [{ key, modRevision }],
+      ...{ ranges: [], updates: [], events: [], writes: [{ key, value: Buffer.from('100') }] },
+    };
+    const execution = { ok: true, logs: [], result: '"there"', effects } as const;
+    return packRecord(recordOf(identityOf(world.request('p')), HASH, execution, []), 1e6);
+  }
+
+  test('is applied when what it has read holds, and seen by the calls behind it', async () => {
+    const told = submit(counted(0));
+    const behind = world.call('p', 'n');
+    await world.commit();
+    await world.commit();
+
+    expect([told, behind].map(said)).toEqual(['there', 100]);
+  });
+
+  test('is refused when it does not: only to run it again can help', async () => {
+    await world.put('n', 1);
+    const told = submit(counted(0));
+    await world.commit();
+
+    expect(said(told)).toBe('TXN_CONFLICT not-applied');
+    expect(world.get('n')).toBe(1);
+  });
+});
+
+describe('when leadership is lost', () => {
+  const lost = new BalsaError('NOT_LEADER', 'another one leads');
+
+  test('calls that wait were not applied', async () => {
+    world.leads = false;
+    const waiting = world.call('p', 'n');
+    world.lane.abandon(lost);
+
+    expect(said(waiting)).toBe('NOT_LEADER not-applied');
+  });
+
+  test('calls that are being run are not proposed', async () => {
+    let goOn: (value: number) => void = () => {};
+    world.bodies.set(
+      'q',
+      () =>
+        new Promise((resolve) => {
+          goOn = resolve;
+        }),
+    );
+    const calls = [world.call('p', 'n'), world.call('q')];
+    await world.settled();
+    world.leads = false;
+    world.lane.abandon(lost);
+    goOn(1);
+    await world.settled();
+
+    expect(calls.map(said)).toEqual(['NOT_LEADER not-applied', 'NOT_LEADER not-applied']);
+    expect(world.proposed).toHaveLength(0);
+  });
+
+  test('of calls in the log nobody knows, and one that would have to run again does not', async () => {
+    const call = world.call('p', 'n');
+    const { done } = await world.proposal();
+    world.leads = false;
+    world.lane.abandon(lost);
+    done([{ ok: false, error: lost.withOutcome('unknown') }]);
+    await world.settled();
+    expect(said(call)).toBe('NOT_LEADER unknown');
+  });
+
+  test('it goes on when it leads again', async () => {
+    world.leads = false;
+    world.lane.abandon(lost);
+    const call = world.call('p', 'n');
+    await world.settled();
+    expect(said(call)).toBe('no answer yet');
+    world.leads = true;
+    world.lane.wake();
+    await world.commit();
+
+    expect(said(call)).toBe(0);
+  });
+
+  test('closed: calls are refused from now on', async () => {
+    world.lane.close(new BalsaError('SHUTTING_DOWN', 'the replica is stopping'));
+    expect(said(world.call('p', 'n'))).toBe('SHUTTING_DOWN not-applied');
+  });
+});
