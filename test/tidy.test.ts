@@ -19,7 +19,7 @@ const LAYERS: Record<string, { layers: readonly string[]; packages: readonly str
     layers: ['base', 'raft', 'statemachine', 'storage', 'compute', 'rpc'],
     packages: 'any',
   },
-  cluster: { layers: ['base', 'rpc', 'client'], packages: 'any' },
+  cluster: { layers: ['base', 'compute', 'rpc', 'client'], packages: 'any' },
   client: { layers: ['base', 'rpc'], packages: 'any' },
   cli: { layers: ['base', 'compute', 'rpc', 'client', 'cluster', 'server'], packages: 'any' },
 };

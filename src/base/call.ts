@@ -2,7 +2,7 @@
  * A call of a stored procedure as the log knows it: not the code that ran, but what it read and what it writes if all of
  * that still holds. How it travels: `call-codec`.
  */
-import { toBytes } from './bytes.js';
+import { toBuffer, toBytes } from './bytes.js';
 
 /** A key that was read, and what was there; 0: nothing. */
 export interface KeyRead {
@@ -132,4 +132,28 @@ export function pendingRevision(place: number): number {
 /** The place of the call whose writes it stands for; `null`: it is a revision. */
 export function pendingPlace(revision: number): number | null {
   return revision >= PENDING_FROM ? revision - PENDING_FROM : null;
+}
+
+/**
+ * What an update makes of what is there, JSON.
+ * @param current `null`: nothing
+ * @returns the number, or why there is none
+ */
+export function updatedNumber(
+  { type, by }: KeyUpdate,
+  current: Uint8Array | null,
+): number | string {
+  const before = current === null ? null : numberIn(current);
+  if (Number.isNaN(before)) return 'what is there is not a number';
+  const after = type === 'add' ? (before ?? 0) + by : Math.max(before ?? by, by);
+  return Number.isFinite(after) ? after : 'the result is no finite number';
+}
+
+function numberIn(bytes: Uint8Array): number {
+  try {
+    const value: unknown = JSON.parse(toBuffer(bytes).toString('utf8'));
+    return typeof value === 'number' ? value : Number.NaN;
+  } catch {
+    return Number.NaN;
+  }
 }

@@ -7,6 +7,7 @@ import {
   type KeyUpdate,
   pendingPlace,
   type RangeRead,
+  updatedNumber,
 } from '../base/call.js';
 import { packCallOutcome } from '../base/call-codec.js';
 import { BalsaError, isErrorCode } from '../base/errors.js';
@@ -147,14 +148,14 @@ export class CallExecutor {
   /** What the updates make of what is there now, each key once. */
   #updated(updates: readonly (KeyUpdate | KeyDefault)[]): TxnStep[] {
     const values = new Map<string, { readonly key: Uint8Array; value: Uint8Array }>();
-    for (const update of updates) {
-      const { key } = update;
+    for (const change of updates) {
+      const { key } = change;
       const mapKey = toMapKey(key);
       const current = values.get(mapKey)?.value ?? this.#valueOf(key);
-      if (update.type !== 'set-if-absent') {
-        values.set(mapKey, { key, value: updatedNumber(update, current) });
+      if (change.type !== 'set-if-absent') {
+        values.set(mapKey, { key, value: update(change, current) });
       } else if (current === null) {
-        values.set(mapKey, { key, value: update.value });
+        values.set(mapKey, { key, value: change.value });
       }
     }
     return [...values.values()].map(({ key, value }) => ({ type: 'put', key, value }));
@@ -172,26 +173,11 @@ function revisionOf(record: LiveTarget['record'] | null): number {
 }
 
 /** @throws Refusal `PROCEDURE_FAILED` when there is something else than a number */
-function updatedNumber({ type, key, by }: KeyUpdate, current: Uint8Array | null): Uint8Array {
-  const before = current === null ? null : numberIn(current);
-  if (Number.isNaN(before)) throw notANumber(type, key, 'what is there is not a number');
-  const after = type === 'add' ? (before ?? 0) + by : Math.max(before ?? by, by);
-  if (!Number.isFinite(after)) throw notANumber(type, key, 'the result is no finite number');
-  return Buffer.from(JSON.stringify(after));
-}
-
-function numberIn(bytes: Uint8Array): number {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
-    return typeof value === 'number' ? value : Number.NaN;
-  } catch {
-    return Number.NaN;
-  }
-}
-
-function notANumber(type: string, key: Uint8Array, why: string): Refusal {
-  const shown = JSON.stringify(Buffer.from(key).toString());
-  return new Refusal('PROCEDURE_FAILED', `ctx.${type} of ${shown}: ${why}`);
+function update(change: KeyUpdate, current: Uint8Array | null): Uint8Array {
+  const after = updatedNumber(change, current);
+  if (typeof after === 'number') return Buffer.from(JSON.stringify(after));
+  const shown = JSON.stringify(Buffer.from(change.key).toString());
+  throw new Refusal('PROCEDURE_FAILED', `ctx.${change.type} of ${shown}: ${after}`);
 }
 
 function conflict(): Refusal {

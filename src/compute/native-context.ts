@@ -1,0 +1,64 @@
+import { prefixEnd } from '../base/bytes.js';
+import type { Random } from '../base/random.js';
+import type { CallView } from './call-view.js';
+import type { CpContext, Json, Procedure, ScanOptions } from './procedures.js';
+
+export interface NativeHost {
+  readonly nowMs: number;
+  readonly random: Random;
+  /** Runs another procedure with the same `ctx`. */
+  readonly run: (
+    ctx: object,
+    procedure: Procedure<unknown, unknown, 'cp' | 'read'>,
+    args: unknown,
+  ) => Promise<unknown>;
+}
+
+/** The `ctx` of a procedure that runs in this process, without a sandbox. */
+export function nativeContext(view: CallView, { nowMs, random, run }: NativeHost): CpContext {
+  const ctx: CpContext = {
+    now: nowMs,
+    random: () => random.next(),
+    get: <Value extends Json>(key: string) => {
+      const found = view.get(key);
+      return found === null ? null : (JSON.parse(found) as Value);
+    },
+    put: (key, value) => view.put(key, JSON.stringify(value)),
+    delete: (key) => view.delete(key),
+    add: (key, by) => view.add('add', key, by),
+    max: (key, by) => view.add('max', key, by),
+    setIfAbsent: (key, value) => view.setIfAbsent(key, JSON.stringify(value)),
+    emit: (name, payload = null) => view.emit(name, JSON.stringify(payload)),
+    log: (...values) => view.log(values.map(shown).join(' ')),
+    abort: (reason = 'aborted') => view.abort(reason),
+    scan: (options = {}) => {
+      const pairs = view.scan(toRange(options));
+      return Promise.resolve(
+        pairs.map(([key, value]) => ({ key, value: JSON.parse(value) as Json })),
+      );
+    },
+    call: (procedure: unknown, args?: unknown) => {
+      if (typeof procedure === 'string') {
+        throw new TypeError(
+          'without a bundle there are no names: give ctx.call the procedure itself',
+        );
+      }
+      return run(
+        ctx,
+        procedure as Procedure<unknown, unknown, 'cp' | 'read'>,
+        args,
+      ) as Promise<never>;
+    },
+  };
+  return ctx;
+}
+
+function toRange({ prefix, from, to, limit = Number.POSITIVE_INFINITY }: ScanOptions) {
+  const begin = Buffer.from(prefix ?? from ?? '');
+  if (prefix !== undefined) return { from: begin, to: prefixEnd(begin), limit };
+  return { from: begin, to: to === undefined ? null : Buffer.from(to), limit };
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+}
