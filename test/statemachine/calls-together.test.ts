@@ -181,6 +181,17 @@ describe('a range with what calls of its entry wrote', () => {
     }
   });
 
+  test('does not take one that wrote nothing for the writer of what was there', async () => {
+    const replica = await filled();
+    await replica.do(put('z', ''));
+    const said = await submit(
+      replica,
+      call('nothing', { writes: { never: null } }),
+      call('range', { ranges: [['z', null, 1, 8]] }),
+    );
+    expect(said).toEqual(['"nothing"@8', '"range"@8']);
+  });
+
   test('does not when another call has written behind the writer', async () => {
     for (const fields of [
       { writes: { c: 'unseen' } },
