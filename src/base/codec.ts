@@ -72,6 +72,81 @@ export function unpack(bytes: Uint8Array): unknown {
   }
 }
 
+/** Deeper than any tuple of ours. */
+const NESTING_MAX = 32;
+
+/**
+ * Refuses bytes whose lists are nested deeper than any of ours: how deep they can be read depends on the stack of the moment, and
+ * what gets into the log must be read alike everywhere. Bytes that are no msgpack at all are for {@link unpack} to refuse.
+ *
+ * @throws BalsaError `FRAME_INVALID`
+ */
+export function checkNesting(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** Of each list that is open: how many values are still to come. */
+  const open: number[] = [];
+  let at = 0;
+  while (at < bytes.byteLength) {
+    const { bytes: size, values } = headOf(view, at);
+    at += size;
+    while (open.length > 0 && open[open.length - 1] === 0) open.pop();
+    if (open.length > 0) open[open.length - 1] = (open[open.length - 1] as number) - 1;
+    if (values === 0) continue;
+    if (open.length >= NESTING_MAX)
+      throw new BalsaError('FRAME_INVALID', `lists nested more than ${NESTING_MAX} deep`);
+    open.push(values);
+  }
+}
+
+/** Of the value that begins at `at`: its own bytes, and how many values it is made of. */
+function headOf(view: DataView, at: number): { readonly bytes: number; readonly values: number } {
+  const type = view.getUint8(at);
+  const size = (bytes: 1 | 2 | 4): number => {
+    if (at + bytes >= view.byteLength) return 0;
+    if (bytes === 1) return view.getUint8(at + 1);
+    return bytes === 2 ? view.getUint16(at + 1) : view.getUint32(at + 1);
+  };
+  if (type <= 0x7f || type >= 0xe0) return { bytes: 1, values: 0 };
+  if (type <= 0x8f) return { bytes: 1, values: 2 * (type & 0x0f) };
+  if (type <= 0x9f) return { bytes: 1, values: type & 0x0f };
+  if (type <= 0xbf) return { bytes: 1 + (type & 0x1f), values: 0 };
+  const width =
+    type === 0xc4 || type === 0xc7 || type === 0xd9
+      ? 1
+      : type === 0xc5 || type === 0xc8 || type === 0xda || type === 0xdc || type === 0xde
+        ? 2
+        : 4;
+  switch (type) {
+    // bin, str
+    case 0xc4:
+    case 0xc5:
+    case 0xc6:
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
+      return { bytes: 1 + width + size(width), values: 0 };
+    // ext
+    case 0xc7:
+    case 0xc8:
+    case 0xc9:
+      return { bytes: 2 + width + size(width), values: 0 };
+    case 0xdc:
+    case 0xdd:
+      return { bytes: 1 + width, values: size(width) };
+    case 0xde:
+    case 0xdf:
+      return { bytes: 1 + width, values: 2 * size(width) };
+    default:
+      return { bytes: 1 + (FIXED_BYTES[type - 0xc0] ?? 0), values: 0 };
+  }
+}
+
+/** Of 0xc0 to 0xd8, those that have a size of their own. */
+const FIXED_BYTES: readonly number[] = [
+  ...[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8],
+  ...[2, 3, 5, 9, 17],
+];
+
 /** Checks for values that came from outside. Each names what it found and where. */
 export const check = {
   tuple(value: unknown, what: string, lengthMin: number): readonly unknown[] {

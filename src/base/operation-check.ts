@@ -152,6 +152,7 @@ function checkName(name: string): void {
 
 /** Names of procedures and aliases: they stand in references, `transfer@prod`, and in commands of a shell. */
 const PROCEDURE_NAME = /^[A-Za-z_$][\w$-]{0,99}$/;
+const TRIGGER_LENGTH_MAX = 1000;
 const HASH = /^[0-9a-f]{64}$/;
 
 function checkProcedureOperation(operation: ProcedureOperation): void {
@@ -161,7 +162,11 @@ function checkProcedureOperation(operation: ProcedureOperation): void {
   if (!HASH.test(operation.hash)) throw invalid('the hash of a bundle is not SHA-256 in hex');
   if (operation.type === 'alias-set') return;
   if (operation.procedures.length === 0) throw invalid('a bundle without procedures');
-  for (const { name } of operation.procedures) checkProcedureName('name', name);
+  for (const { name, trigger } of operation.procedures) {
+    checkProcedureName('name', name);
+    if (trigger !== null && trigger.length > TRIGGER_LENGTH_MAX)
+      throw invalid('a trigger with a prefix that is too long');
+  }
   const bytes = operation.code.byteLength;
   if (bytes <= BUNDLE_BYTES_MAX) return;
   throw new BalsaError(

@@ -139,7 +139,7 @@ function fromStep(step: WriteOperation | ReadOperation): unknown[] {
     case 'deploy':
       return [
         ...[DEPLOY, step.hash, step.code, step.alias],
-        step.procedures.map(({ name, mode }) => [name, mode]),
+        step.procedures.map(({ name, mode, trigger }) => [name, mode, trigger]),
       ];
     case 'alias-set':
       return [ALIAS_SET, step.name, step.alias, step.hash, step.expected];
@@ -297,10 +297,13 @@ function toProcedureOperation(t: readonly unknown[]): ProcedureOperation {
 }
 
 function toDeclared(value: unknown): DeclaredProcedure {
-  const [name, mode] = check.tuple(value, 'deploy procedure', 2);
+  const [name, mode, trigger] = check.tuple(value, 'deploy procedure', 3);
   const isKnown = mode === 'cp' || mode === 'read' || mode === 'ap';
   if (!isKnown) throw invalid(`deploy procedure: unknown mode ${String(mode)}`);
-  return { name: check.text(name, 'deploy procedure'), mode };
+  return {
+    ...{ name: check.text(name, 'deploy procedure'), mode },
+    trigger: check.optional(trigger, (v) => check.text(v, 'deploy trigger')),
+  };
 }
 
 function toPut(t: readonly unknown[]): PutOperation {

@@ -150,6 +150,8 @@ export type Mode = 'cp' | 'read' | 'ap';
 export interface DeclaredProcedure {
   readonly name: string;
   readonly mode: Mode;
+  /** It is called with what is written to keys with this prefix; `null`: by callers. */
+  readonly trigger: string | null;
 }
 
 /** Brings code, and lets the alias of each procedure that it defines stand for it. */

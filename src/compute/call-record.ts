@@ -1,7 +1,7 @@
-import type { CallRecord } from '../base/call.js';
+import type { CallRecord, Effects } from '../base/call.js';
 import { packCall } from '../base/call-codec.js';
 import { BalsaError } from '../base/errors.js';
-import type { CallIdentity, Execution } from './execution.js';
+import type { CallIdentity, CallSupplement, Execution } from './execution.js';
 
 const NOTHING_WRITTEN = { writes: [], updates: [], events: [] };
 
@@ -11,14 +11,22 @@ export function recordOf(
   hash: string,
   execution: Execution,
   dependsOn: readonly number[],
+  supplement: CallSupplement | null = null,
 ): CallRecord {
-  if (execution.ok) {
-    const end = { ok: true, result: execution.result } as const;
-    return { ...execution.effects, ...identity, hash, dependsOn, end };
-  }
+  const record = { ...outcomeOf(execution), ...identity, hash, dependsOn };
+  if (supplement === null || (!record.end.ok && !supplement.evenIfFailed)) return record;
+  return {
+    ...record,
+    reads: [...record.reads, ...supplement.reads],
+    writes: [...record.writes, ...supplement.writes],
+    end: record.end.ok ? record.end : { ok: true, result: 'null' },
+  };
+}
+
+function outcomeOf(execution: Execution): Effects & Pick<CallRecord, 'end'> {
+  if (execution.ok) return { ...execution.effects, end: { ok: true, result: execution.result } };
   const { code, message, details } = execution.error;
-  const end = { ok: false, code, message, details } as const;
-  return { ...execution.reads, ...NOTHING_WRITTEN, ...identity, hash, dependsOn, end };
+  return { ...execution.reads, ...NOTHING_WRITTEN, end: { ok: false, code, message, details } };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { CallReads, CallRecord, Effects } from '../base/call.js';
+import type { CallReads, CallRecord, Effects, KeyRead, KeyWrite } from '../base/call.js';
 import type { BalsaError } from '../base/errors.js';
 import type { Mode } from '../base/operation.js';
 
@@ -111,10 +111,19 @@ export type CallIdentity = Pick<
   'key' | 'isNamed' | 'bornIndex' | 'procedure' | 'fingerprint'
 >;
 
+/** What comes into being with a call that the leader makes by itself. */
+export interface CallSupplement {
+  readonly reads: readonly KeyRead[];
+  readonly writes: readonly KeyWrite[];
+  /** It does so also when the code of the call fails: then without what that wrote. */
+  readonly evenIfFailed: boolean;
+}
+
 /** A call that goes into the log with others. */
 export interface GroupCall {
   readonly call: ProcedureCall;
   readonly identity: CallIdentity;
+  readonly supplement: CallSupplement | null;
 }
 
 /** What came of a call of a group. */

@@ -33,7 +33,7 @@ export async function runGroup(
   const untilMs = monotonicMs() + msMax;
   let bytes = 0;
   let place = 0;
-  for (const { call, identity } of calls) {
+  for (const { call, identity, supplement } of calls) {
     if (members.length > 0 && (bytes >= bytesMax || monotonicMs() >= untilMs)) break;
     onBegin?.(members.length);
     const seen = new OverlaySource(source, overlay);
@@ -45,16 +45,27 @@ export async function runGroup(
       continue;
     }
     try {
-      const made = recordOf(identity, call.bundle.hash, execution, seen.dependsOn);
+      const { hash } = call.bundle;
+      const made = recordOf(identity, hash, execution, seen.dependsOn, supplement);
       const record = packRecord(made, recordBytesMax);
       overlay.add(made, place);
       place += 1;
       onRecord?.(made);
       bytes += record.byteLength;
-      members.push({ ok: true, record, logs });
+      members.push({
+        ok: true,
+        record,
+        logs: supplement?.evenIfFailed ? withFailure(execution) : logs,
+      });
     } catch (cause) {
       members.push({ ok: false, error: asBalsaError(cause), logs });
     }
   }
   return members;
+}
+
+/** What it ended with, if its record does not say so. */
+function withFailure(execution: Execution): readonly string[] {
+  if (execution.ok) return execution.logs;
+  return [...execution.logs, `${execution.error.code}: ${execution.error.message}`];
 }

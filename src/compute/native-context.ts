@@ -1,6 +1,7 @@
 import { prefixEnd } from '../base/bytes.js';
 import type { Random } from '../base/random.js';
 import type { CallView } from './call-view.js';
+import { dueOf } from './cron.js';
 import type { CpContext, Json, Procedure, ScanOptions } from './procedures.js';
 
 export interface NativeHost {
@@ -31,6 +32,23 @@ export function nativeContext(view: CallView, { nowMs, random, run }: NativeHost
     emit: (name, payload = null) => view.emit(name, JSON.stringify(payload)),
     log: (...values) => view.log(values.map(shown).join(' ')),
     abort: (reason = 'aborted') => view.abort(reason),
+    schedule: (when, procedure, args) => {
+      const name = typeof procedure === 'string' ? procedure : 'procedure';
+      const due = dueOf({ ...when, name, now: nowMs });
+      const id = when.id ?? random.int(2 ** 31).toString(36);
+      const key = `_schedules/${String(due).padStart(15, '0')}/${id}`;
+      ctx.cancel(id);
+      ctx.put(key, { procedure: name, args: args as Json, cron: when.cron ?? null });
+      ctx.put(`_schedule-ids/${id}`, key);
+      return id;
+    },
+    cancel: (id) => {
+      const key = ctx.get<string>(`_schedule-ids/${id}`);
+      if (key === null) return false;
+      ctx.delete(key);
+      ctx.delete(`_schedule-ids/${id}`);
+      return true;
+    },
     scan: (options = {}) => {
       const pairs = view.scan(toRange(options));
       return Promise.resolve(

@@ -86,6 +86,40 @@ export interface CpContext extends ReadContext {
   setIfAbsent(key: string, value: Json): void;
   /** An event that comes into being with the writes. */
   emit(name: string, payload?: Json): void;
+  /**
+   * Has a procedure called later, once, or again and again, whoever leads then. It comes into being with the writes, and the
+   * call that is made together with what removes it: so it is made once.
+   * @param procedure as it is exported, or of the same file; the code that its name stands for by then
+   * @returns its id, for {@link CpContext.cancel}
+   */
+  schedule<Args>(
+    when: Schedule,
+    procedure: Procedure<Args, unknown, 'cp'> | string,
+    args: Args,
+  ): string;
+  /** Takes back what was scheduled. @returns whether it was still to come */
+  cancel(id: string): boolean;
+}
+
+/** When a call is due: one of `atMs`, `inMs` and `cron`. */
+export interface Schedule {
+  /** Milliseconds since 1970. */
+  readonly atMs?: number | undefined;
+  /** Milliseconds from `ctx.now` on. */
+  readonly inMs?: number | undefined;
+  /** Again and again: a cron expression of five fields, UTC. */
+  readonly cron?: string | undefined;
+  /** Takes the place of what was scheduled under it before. Default: one of its own. */
+  readonly id?: string | undefined;
+}
+
+/** What was written to a key, for a {@link trigger}. */
+export interface TriggerEvent {
+  readonly type: 'put' | 'delete';
+  readonly key: string;
+  /** `null` in a deletion. */
+  readonly value: Json;
+  readonly revision: number;
 }
 
 /** A procedure as it is exported, deployed, and called. */
@@ -93,6 +127,8 @@ export interface Procedure<Args, Result, Mode extends 'cp' | 'read'> {
   readonly mode: Mode;
   readonly args: Schema | null;
   readonly handler: (ctx: never, args: never) => unknown;
+  /** Keys with this prefix are those whose writes it is called with. */
+  readonly trigger?: string;
   /** Of types alone; never there. */
   readonly types?: { readonly args: Args; readonly result: Result };
 }
@@ -139,4 +175,18 @@ export function read(
     | WithoutSchema<ReadContext, unknown, unknown>,
 ): Procedure<unknown, unknown, 'read'> {
   return { mode: 'read', args: definition.args ?? null, handler: definition.handler };
+}
+
+/**
+ * A procedure that is called with what is written to keys with a prefix, by whoever: each write once, in order, some at a time.
+ * What it writes comes into being together with the note of how far it has come. It begins with the writes behind its
+ * deployment. When it fails it is called again, with pauses; a write with which it fails again and again is skipped, and told by
+ * `balsa proc logs`. What it writes to keys with its own prefix calls it again.
+ */
+export function trigger<Result>(definition: {
+  readonly prefix: string;
+  readonly handler: Handler<CpContext, readonly TriggerEvent[], Result>;
+}): Procedure<readonly TriggerEvent[], Result, 'cp'> {
+  const { prefix, handler } = definition;
+  return { mode: 'cp', args: null, handler, trigger: prefix };
 }

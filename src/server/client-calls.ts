@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { unpackCall } from '../base/call-codec.js';
+import { checkNesting } from '../base/codec.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { checkCall } from '../base/operation-check.js';
@@ -97,6 +98,7 @@ export class ClientCalls {
     if (record.byteLength > limits.batchBytesMax) {
       throw new BalsaError('FRAME_INVALID', `submit record: ${record.byteLength} bytes`);
     }
+    checkNesting(record);
     checkCall(unpackCall(record), limits);
     if (replica.node.role !== 'leader') throw notLeader(replica.leader, 'not-applied');
     replica.calls.submit(record, (answer) => this.#answer(id, replica.meta(), answer));

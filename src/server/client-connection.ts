@@ -1,4 +1,5 @@
 import { unreachable } from '../base/assert.js';
+import { checkNesting } from '../base/codec.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import { contentsBytes } from '../base/item-block.js';
@@ -264,6 +265,7 @@ export class ClientConnection {
     if (bytes > limits.batchBytesMax) {
       throw tooLarge(`${bytes} bytes`, 'batchBytesMax', limits.batchBytesMax);
     }
+    checkNesting(request.operations);
     const operations = unpackOperations(request.operations);
     if (operations.length > limits.operationsPerBatchMax) {
       throw tooLarge(

@@ -6,8 +6,7 @@ import type { Configuration, LogIndex, MemberId, RaftEvent } from '../raft/types
 import type { FormatVersions } from '../rpc/peer-protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
-import type { LaneHost } from './calls/call-lane.js';
-import { Calls } from './calls/calls.js';
+import { Calls, type CallsHost } from './calls/calls.js';
 import { Runner } from './calls/runner.js';
 import { Compaction } from './compaction.js';
 import { LogMeter } from './log-meter.js';
@@ -150,16 +149,16 @@ export function makeCompaction(
 
 export function makeCalls(
   options: ReplicaOptions,
-  parts: Pick<LaneHost, 'machine' | 'canRun' | 'isQuiet' | 'confirm'> & {
+  parts: Pick<CallsHost, 'machine' | 'canRun' | 'isQuiet' | 'confirm' | 'watches'> & {
     readonly logTimeMs: () => number;
     readonly proposals: Proposals;
     readonly planTurn: () => void;
   },
 ): Calls {
   const { clock, limits, random, executor = null } = options;
-  const { machine, canRun, isQuiet, confirm, logTimeMs, proposals, planTurn } = parts;
+  const { machine, canRun, isQuiet, confirm, watches, logTimeMs, proposals, planTurn } = parts;
   return new Calls({
-    ...{ clock, limits, machine, canRun, isQuiet, confirm },
+    ...{ clock, limits, random, machine, canRun, isQuiet, confirm, watches, nowMs: logTimeMs },
     runner: new Runner({ executor, random, machine, nowMs: logTimeMs }),
     propose: (records, done) => {
       proposals.addCalls(records, done);

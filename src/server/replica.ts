@@ -119,7 +119,7 @@ export class Replica {
       onFailure: (error) => this.#fail(error),
     });
     this.calls = makeCalls(options, {
-      machine: () => this.#machine,
+      ...{ machine: () => this.#machine, watches: () => this.watches },
       logTimeMs: () => this.#duties.storeFacts.logTimeMs,
       canRun: () => node.role === 'leader' && this.#duties.logTimeMs !== null && !this.#stopped,
       isQuiet: () => this.appliedIndex >= node.lastIndex,
@@ -289,8 +289,7 @@ export class Replica {
 
   /** Answers all that waits with `SHUTTING_DOWN` and does no more. The stores stay open. */
   stop(): void {
-    if (this.#stopped) return;
-    this.#halt(stopping());
+    if (!this.#stopped) this.#halt(stopping());
   }
 
   /** After it has stopped: nothing uses the stores any more, they may be closed. */
@@ -308,6 +307,7 @@ export class Replica {
 
   #ticked(): void {
     this.#duties.tick();
+    this.calls.tick();
     this.#enqueue({ type: 'tick' });
     this.#reads.ticked(this.appliedIndex);
   }

@@ -105,7 +105,8 @@ export class CallExecutor {
       ({ key, modRevision }) =>
         revisionOf(keyspace.find(toMapKey(key), key)) === this.#revision(modRevision),
     );
-    return isAsRead && ranges.every((range) => this.#isRangeAsRead(range, dependsOn));
+    const seen = new Set(dependsOn);
+    return isAsRead && ranges.every((range) => this.#isRangeAsRead(range, seen));
   }
 
   /**
@@ -114,18 +115,28 @@ export class CallExecutor {
    */
   #isRangeAsRead(
     { from, to, keys, modRevisionMax }: RangeRead,
-    dependsOn: readonly number[],
+    seen: ReadonlySet<number>,
   ): boolean {
-    const targets = this.#parts.executor.liveKeys(from, to);
-    if (targets.length !== keys) return false;
+    const targets = this.#liveKeys(from, to);
+    if (targets?.length !== keys) return false;
     let newest = 0;
     for (const { record } of targets) {
       const { revision } = record.modified;
       const writer = this.#writers.get(revision);
       if (writer === undefined) newest = Math.max(newest, revision);
-      else if (!dependsOn.includes(writer)) return false;
+      else if (!seen.has(writer)) return false;
     }
     return newest === modRevisionMax;
+  }
+
+  /** `null`: there are more than one operation may look at, and no call has read as many. */
+  #liveKeys(from: Uint8Array, to: Uint8Array | null): readonly LiveTarget[] | null {
+    try {
+      return this.#parts.executor.liveKeys(from, to);
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'RANGE_TOO_LARGE') return null;
+      throw error;
+    }
   }
 
   #revision(read: number): number {

@@ -174,7 +174,7 @@ export class Executor {
         this.#settings.change(operation.change);
         return this.#done();
       default:
-        this.#procedures.write(operation, this.#timeMs);
+        this.#procedures.write(operation, this.#timeMs, this.#keyspace.revision);
         return this.#done();
     }
   }

@@ -15,12 +15,14 @@ export interface BundleRecord {
 export interface AliasVersion {
   readonly hash: string;
   readonly sinceMs: number;
+  /** Revision of the store then. */
+  readonly sinceRevision: number;
 }
 
 const FORMAT = 1;
 
 export function encodeBundleRecord({ procedures, code, deployedMs }: BundleRecord): Buffer {
-  const declared = procedures.flatMap(({ name, mode }) => [name, mode]);
+  const declared = procedures.map(({ name, mode, trigger }) => [name, mode, trigger]);
   return packToKeep([FORMAT, deployedMs, declared, code]);
 }
 
@@ -29,11 +31,14 @@ export function decodeBundleRecord(bytes: Uint8Array): BundleRecord {
   return orCorrupt('bundle', () => {
     const [format, deployedMs, declared, code] = check.tuple(unpack(bytes), 'bundle', 4);
     if (format !== FORMAT) throw corrupt(`a bundle of format ${String(format)}`);
-    const texts = check.list(declared, 'procedures').map((v) => check.text(v, 'procedure'));
-    const procedures: DeclaredProcedure[] = [];
-    for (let i = 0; i + 1 < texts.length; i += 2) {
-      procedures.push({ name: texts[i] as string, mode: texts[i + 1] as Mode });
-    }
+    const procedures = check.list(declared, 'procedures').map((value): DeclaredProcedure => {
+      const [name, mode, trigger] = check.tuple(value, 'procedure', 3);
+      return {
+        name: check.text(name, 'procedure'),
+        mode: check.text(mode, 'mode') as Mode,
+        trigger: check.optional(trigger, (v) => check.text(v, 'trigger')),
+      };
+    });
     return {
       deployedMs: check.count(deployedMs, 'deployedMs'),
       procedures,
@@ -44,7 +49,10 @@ export function decodeBundleRecord(bytes: Uint8Array): BundleRecord {
 
 /** @param versions the present one first */
 export function encodeAliasRecord(versions: readonly AliasVersion[]): Buffer {
-  return packToKeep([FORMAT, versions.flatMap(({ hash, sinceMs }) => [hash, sinceMs])]);
+  return packToKeep([
+    FORMAT,
+    versions.map(({ hash, sinceMs, sinceRevision }) => [hash, sinceMs, sinceRevision]),
+  ]);
 }
 
 /** @throws BalsaError `STATE_CORRUPT` */
@@ -52,12 +60,14 @@ export function decodeAliasRecord(bytes: Uint8Array): readonly AliasVersion[] {
   return orCorrupt('alias', () => {
     const [format, flat] = check.tuple(unpack(bytes), 'alias', 2);
     if (format !== FORMAT) throw corrupt(`an alias of format ${String(format)}`);
-    const fields = check.list(flat, 'versions');
-    const versions: AliasVersion[] = [];
-    for (let i = 0; i + 1 < fields.length; i += 2) {
-      const hash = check.text(fields[i], 'hash');
-      versions.push({ hash, sinceMs: check.count(fields[i + 1], 'sinceMs') });
-    }
+    const versions = check.list(flat, 'versions').map((value): AliasVersion => {
+      const [hash, sinceMs, sinceRevision] = check.tuple(value, 'version', 3);
+      return {
+        hash: check.text(hash, 'hash'),
+        sinceMs: check.count(sinceMs, 'sinceMs'),
+        sinceRevision: check.count(sinceRevision, 'sinceRevision'),
+      };
+    });
     if (versions.length === 0) throw corrupt('an alias that stands for nothing');
     return versions;
   });

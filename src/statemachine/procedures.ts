@@ -47,12 +47,24 @@ export interface AliasState {
   readonly alias: string;
   readonly mode: Mode;
   /** The present one first; of each since when, in log time. */
-  readonly versions: readonly AliasVersion[];
+  readonly versions: readonly Pick<AliasVersion, 'hash' | 'sinceMs'>[];
 }
 
 interface Bundle {
   readonly procedures: readonly DeclaredProcedure[];
   readonly bytes: number;
+}
+
+/** When something was changed. */
+type Since = Pick<AliasVersion, 'sinceMs' | 'sinceRevision'>;
+
+/** A procedure that is called with what is written. */
+export interface TriggerState {
+  readonly name: string;
+  readonly prefix: string;
+  readonly hash: string;
+  /** It is for writes behind this revision. */
+  readonly sinceRevision: number;
 }
 
 /** Hexadecimal digits that may stand for a whole hash. */
@@ -99,11 +111,24 @@ export class Procedures {
   states(): AliasState[] {
     const states = [...this.#aliases].map(([reference, versions]) => {
       const [name, alias] = splitReference(reference);
-      return { name, alias, mode: this.#modeOf(versions[0]?.hash ?? '', name) ?? 'cp', versions };
+      const mode = this.#modeOf(versions[0]?.hash ?? '', name) ?? 'cp';
+      const shown = versions.map(({ hash, sinceMs }) => ({ hash, sinceMs }));
+      return { name, alias, mode, versions: shown };
     });
     return states.sort((a, b) => {
       if (a.name === b.name) return a.alias < b.alias ? -1 : 1;
       return a.name < b.name ? -1 : 1;
+    });
+  }
+
+  /** Those that the default alias stands for now: others are there to be tried. */
+  triggers(): TriggerState[] {
+    return [...this.#aliases].flatMap(([reference, versions]) => {
+      const [name, alias] = splitReference(reference);
+      const hash = versions[0]?.hash ?? '';
+      const prefix = this.#declared(hash, name)?.trigger ?? null;
+      if (prefix === null || alias !== DEFAULT_ALIAS) return [];
+      return [{ name, prefix, hash, sinceRevision: versions.at(-1)?.sinceRevision ?? 0 }];
     });
   }
 
@@ -125,28 +150,30 @@ export class Procedures {
   }
 
   /** @throws Refusal `PROCEDURES_TOO_MANY`, `PROCEDURE_NOT_FOUND`, `CONDITION_FAILED` */
-  write(operation: ProcedureOperation, timeMs: number): void {
+  write(operation: ProcedureOperation, sinceMs: number, sinceRevision: number): void {
+    const now = { sinceMs, sinceRevision };
     switch (operation.type) {
       case 'deploy':
-        this.#deploy(operation, timeMs);
+        this.#deploy(operation, now);
         break;
       case 'alias-set':
-        this.#move(operation, timeMs);
+        this.#move(operation, now);
         break;
       default:
         this.#remove(operation);
     }
   }
 
-  #deploy({ hash, code, alias, procedures }: DeployOperation, timeMs: number): void {
-    const references = procedures.map(({ name }) => `${name}@${alias}`);
+  #deploy({ hash, code, alias, procedures }: DeployOperation, now: Since): void {
+    const declared = this.#bundles.get(hash)?.procedures ?? procedures;
+    const references = declared.map(({ name }) => `${name}@${alias}`);
     this.#checkRoom(hash, code.byteLength, references);
     if (!this.#bundles.has(hash)) {
       this.#addBundle(hash, { procedures, bytes: code.byteLength });
-      const record = encodeBundleRecord({ procedures, code, deployedMs: timeMs });
+      const record = encodeBundleRecord({ procedures, code, deployedMs: now.sinceMs });
       this.#stage(toBundleKey(hash), record);
     }
-    for (const reference of references) this.#point(reference, { hash, sinceMs: timeMs });
+    for (const reference of references) this.#point(reference, { hash, ...now });
   }
 
   #checkRoom(hash: string, bytes: number, references: readonly string[]): void {
@@ -160,7 +187,7 @@ export class Procedures {
     if (this.#aliases.size + added > aliasesMax) throw tooMany('aliases', aliasesMax);
   }
 
-  #move({ name, alias, hash, expected }: AliasSetOperation, timeMs: number): void {
+  #move({ name, alias, hash, expected }: AliasSetOperation, now: Since): void {
     const reference = `${name}@${alias}`;
     if (this.#modeOf(hash, name) === null) throw notFound(`${name}@${hash.slice(0, 12)}`);
     const current = this.#aliases.get(reference)?.[0]?.hash ?? null;
@@ -172,7 +199,7 @@ export class Procedures {
       );
     }
     if (current === null) this.#checkRoom(hash, 0, [reference]);
-    this.#point(reference, { hash, sinceMs: timeMs });
+    this.#point(reference, { hash, ...now });
   }
 
   #remove({ name, alias }: AliasRemoveOperation): void {
@@ -218,8 +245,11 @@ export class Procedures {
   }
 
   #modeOf(hash: string, name: string): Mode | null {
-    const declared = this.#bundles.get(hash)?.procedures.find((one) => one.name === name);
-    return declared?.mode ?? null;
+    return this.#declared(hash, name)?.mode ?? null;
+  }
+
+  #declared(hash: string, name: string): DeclaredProcedure | undefined {
+    return this.#bundles.get(hash)?.procedures.find((one) => one.name === name);
   }
 
   #hashFrom(prefix: string): string | null {

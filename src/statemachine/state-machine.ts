@@ -14,7 +14,7 @@ import { type AppliedBounds, loadParts, type MachineParts } from './machine-part
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
-import type { AliasState, ResolvedProcedure } from './procedures.js';
+import type { AliasState, ResolvedProcedure, TriggerState } from './procedures.js';
 import { type RangeLimits, readRange } from './range.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Moment } from './session-record.js';
@@ -370,6 +370,10 @@ export class StateMachine implements StoreObservation {
 
   procedures(): AliasState[] {
     return this.#parts.procedures.states();
+  }
+
+  triggers(): TriggerState[] {
+    return this.#parts.procedures.triggers();
   }
 
   onWrites(listener: WritesListener | null): void {

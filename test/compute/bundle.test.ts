@@ -90,8 +90,8 @@ describe('a bundle', () => {
     const { procedures, hash } = await bundle(BANK, { 'keys.ts': KEYS });
 
     expect(procedures).toEqual([
-      { name: 'total', mode: 'read' },
-      { name: 'transfer', mode: 'cp' },
+      { name: 'total', mode: 'read', trigger: null },
+      { name: 'transfer', mode: 'cp', trigger: null },
     ]);
     expect(hash).toMatch(/^[0-9a-f]{64}$/);
   });

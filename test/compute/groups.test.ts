@@ -52,6 +52,7 @@ function groupOf(bodies: readonly string[], limits: Partial<CallLimits> = {}): G
       ...{ isNamed: false, bornIndex: 0, procedure: 'p' },
       fingerprint: Buffer.alloc(8),
     },
+    supplement: null,
   }));
 }
 

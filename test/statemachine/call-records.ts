@@ -23,7 +23,7 @@ export function deploy(
 ): DeployOperation {
   const declared = procedures.map((one) => {
     const [name = '', mode = 'cp'] = one.split(':');
-    return { name, mode: mode as 'cp' | 'read' | 'ap' };
+    return { name, mode: mode as 'cp' | 'read' | 'ap', trigger: null };
   });
   const { alias = 'prod', code = `code of ${hash}` } = more;
   return { type: 'deploy', hash, code: bytes(code), alias, procedures: declared };

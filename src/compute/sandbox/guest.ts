@@ -169,6 +169,25 @@ const ctx = {
     const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
     return pairs.map(([key, stored]) => ({ key, value: valueOf(key, stored) }));
   },
+  schedule: (when, target, args = null) => {
+    const { atMs, inMs, cron, id } = when ?? {};
+    const name = typeof target === 'string' ? target : nameOf(target);
+    const due = host.due(stringify({ atMs, inMs, cron, id, name, now }));
+    const chosen = id ?? Math.floor(random() * 2 ** 32).toString(36) + Math.floor(random() * 2 ** 32).toString(36);
+    const key = '_schedules/' + textOf(due).padStart(15, '0') + '/' + chosen;
+    ctx.cancel(chosen);
+    ctx.put(key, { procedure: name, args, cron: cron ?? null });
+    ctx.put('_schedule-ids/' + chosen, key);
+    return chosen;
+  },
+  cancel: (id) => {
+    const pointer = '_schedule-ids/' + id;
+    const key = ctx.get(pointer);
+    if (key === null) return false;
+    ctx.delete(key);
+    ctx.delete(pointer);
+    return true;
+  },
   call: async (target, args = null) => {
     const definition = typeof target === 'string' ? current.definitions[target] : target;
     if (!isProcedure(definition)) {
@@ -181,6 +200,12 @@ const ctx = {
   },
 };
 harden([ctx]);
+
+/** Under which it is exported. */
+const nameOf = (target) => {
+  const found = Object.entries(current.definitions).find(([, value]) => value === target);
+  return found === undefined ? '' : found[0];
+};
 
 /** Of the call under way. */
 let current = { definitions: create(null), mode: '' };
@@ -267,7 +292,7 @@ const failed = (thrown) => {
 const list = () => {
   try {
     const found = Object.entries(definitions()).filter(([, value]) => isProcedure(value));
-    done(found.map(([name, { mode }]) => ({ name, mode: textOf(mode) })));
+    done(found.map(([name, { mode, trigger }]) => ({ name, mode: textOf(mode), trigger: typeof trigger === 'string' ? trigger : null })));
   } catch (thrown) {
     failed(thrown);
   }

@@ -2,6 +2,7 @@ import type { QuickJSContext, QuickJSHandle } from 'quickjs-emscripten-core';
 import { prefixEnd } from '../../base/bytes.js';
 import { asBalsaError, BalsaError, type ErrorCode } from '../../base/errors.js';
 import { type CallView, checkText, type ScanOptions } from '../call-view.js';
+import { dueOf, type ScheduleRequest } from '../cron.js';
 import type { Memory } from './quick-js.js';
 import type { Ending } from './vm.js';
 
@@ -42,6 +43,7 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
     emit: (name, payload) => void host.view().emit(text(name), json(payload)),
     log: (line) => void host.view().log(text(line)),
     abort: (reason) => host.view().abort(text(reason)),
+    due: (request) => context.newNumber(dueOf(JSON.parse(json(request)) as ScheduleRequest)),
     scan: (options) => {
       const pairs = host.view().scan(toScan(JSON.parse(json(options))));
       return context.newString(JSON.stringify(pairs));

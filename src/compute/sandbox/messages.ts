@@ -5,6 +5,7 @@ import { toDetails } from '../../base/operation-codec.js';
 import type {
   Bundle,
   CallLimits,
+  CallSupplement,
   Execution,
   GroupBounds,
   GroupCall,
@@ -79,10 +80,11 @@ export function fromPlain(execution: PlainExecution): Execution {
 
 export function packGroup(calls: readonly GroupCall[]): Uint8Array {
   return packToSend(
-    calls.map(({ call, identity }) => [
+    calls.map(({ call, identity, supplement }) => [
       ...[call.bundle.hash, call.name, call.args, call.nowMs, call.seed],
       ...[identity.key, identity.isNamed, identity.bornIndex],
       ...[identity.procedure, identity.fingerprint],
+      supplement && fromSupplement(supplement),
     ]),
   );
 }
@@ -94,7 +96,7 @@ export function unpackGroup(
   bundleOf: (hash: string) => Bundle,
 ): GroupCall[] {
   return check.list(unpack(bytes), 'group').map((value) => {
-    const t = check.tuple(value, 'group call', 10);
+    const t = check.tuple(value, 'group call', 11);
     return {
       call: {
         bundle: bundleOf(check.text(t[0], 'hash')),
@@ -111,6 +113,7 @@ export function unpackGroup(
         procedure: check.text(t[8], 'procedure'),
         fingerprint: check.bytes(t[9], 'fingerprint'),
       },
+      supplement: check.optional(t[10], toSupplement),
     };
   });
 }
@@ -130,6 +133,31 @@ export function unpackNews(bytes: Uint8Array): GroupNews {
     changed: check.optional(changed, (list) =>
       check.list(list, 'changed').map((key) => check.bytes(key, 'changed')),
     ),
+  };
+}
+
+function fromSupplement({ reads, writes, evenIfFailed }: CallSupplement): unknown[] {
+  return [
+    reads.map(({ key, modRevision }) => [key, modRevision]),
+    writes.map(({ key, value }) => [key, value]),
+    evenIfFailed,
+  ];
+}
+
+function toSupplement(value: unknown): CallSupplement {
+  const [reads, writes, evenIfFailed] = check.tuple(value, 'supplement', 3);
+  const pairs = (list: unknown): (readonly unknown[])[] =>
+    check.list(list, 'supplement').map((pair) => check.tuple(pair, 'supplement', 2));
+  return {
+    reads: pairs(reads).map(([key, revision]) => ({
+      key: check.bytes(key, 'supplement read'),
+      modRevision: check.count(revision, 'supplement read'),
+    })),
+    writes: pairs(writes).map(([key, written]) => ({
+      key: check.bytes(key, 'supplement write'),
+      value: check.optional(written, (v) => check.bytes(v, 'supplement write')),
+    })),
+    evenIfFailed: check.flag(evenIfFailed, 'supplement evenIfFailed'),
   };
 }
 

@@ -188,7 +188,7 @@ export class CallLane {
     const again: Waiting[] = [];
     group.forEach((member, place) => {
       const answer = answers[place] as BatchAnswer;
-      if (!answer.ok && isConflict(answer.error) && member.waiting.request !== null) {
+      if (!answer.ok && isConflict(answer.error) && isRunAgain(member.waiting)) {
         member.waiting.conflicts += 1;
         again.push(member.waiting);
       } else {
@@ -303,6 +303,11 @@ function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): Bal
 
 function revisionOf(answer: BatchAnswer): number | null {
   return answer.ok && !answer.repeated ? unpackCallOutcome(answer.results).revision : null;
+}
+
+/** One of which only the code decides: run again, it may come to something else. */
+function isRunAgain({ request }: Waiting): boolean {
+  return request !== null && request.supplement === undefined;
 }
 
 function isConflict(error: BalsaError): boolean {

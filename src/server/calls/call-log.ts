@@ -54,6 +54,11 @@ export class CallLog {
     }));
   }
 
+  /** What went wrong with a call that nobody waits for. */
+  note(procedure: string, line: string): void {
+    this.#add({ timeMs: this.#clock.wallMs(), procedure, line, isError: true });
+  }
+
   /** `done`, with a note of the answer that it is given. */
   noting(procedure: string, done: CallDone): CallDone {
     const startedMs = this.#clock.monotonicMs();

@@ -1,4 +1,5 @@
 import type { BalsaError } from '../../base/errors.js';
+import type { CallSupplement } from '../../compute/execution.js';
 
 /** A call as its caller asks for it. */
 export interface CallRequest {
@@ -9,6 +10,8 @@ export interface CallRequest {
   readonly key: Uint8Array;
   readonly isNamed: boolean;
   readonly bornIndex: number;
+  /** Of a call that the leader makes by itself: it is told of a conflict, and decides anew. */
+  readonly supplement?: CallSupplement | undefined;
 }
 
 /** What a call is answered. `logs`: what its code logged, as far as it ran here. */

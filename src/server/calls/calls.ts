@@ -6,23 +6,42 @@ import { CallLog } from './call-log.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { MachineSource } from './machine-source.js';
 import { identityOf } from './runner.js';
+import { Schedules } from './schedules.js';
+import { type TriggerHost, Triggers } from './triggers.js';
 
 /** What a call comes to that was run here, and not applied yet. */
 export type ExecutedDone = (
   executed: { readonly record: Uint8Array; readonly logs: readonly string[] } | BalsaError,
 ) => void;
 
+export type CallsHost = LaneHost & Omit<TriggerHost, 'call' | 'note'>;
+
 /** The calls of one replica: those of its lane when it leads, those that only read, and those run for another's log. */
 export class Calls {
-  readonly #host: LaneHost;
+  readonly #host: CallsHost;
   readonly #lane: CallLane;
+  readonly #schedules: Schedules;
+  readonly #triggers: Triggers;
   /** What was called lately, and how it went. */
   readonly log: CallLog;
 
-  constructor(host: LaneHost) {
+  constructor(host: CallsHost) {
     this.#host = host;
     this.#lane = new CallLane(host);
     this.log = new CallLog(host.clock);
+    const followUps = {
+      ...host,
+      call: (request: CallRequest, done: CallDone): void => this.call(request, done),
+      note: (procedure: string, line: string): void => this.log.note(procedure, line),
+    };
+    this.#schedules = new Schedules(followUps);
+    this.#triggers = new Triggers(followUps);
+  }
+
+  /** What the leader does by itself: calls that are due, and those for what was written. */
+  tick(): void {
+    this.#schedules.tick();
+    this.#triggers.tick();
   }
 
   /** What a reference stands for in the state as it is here; `null`: nothing. */
@@ -98,11 +117,13 @@ export class Calls {
 
   /** Calls that are not in the log yet are answered with `error`. */
   abandon(error: BalsaError): void {
+    this.#triggers.stop();
     this.#lane.abandon(error);
   }
 
   /** As {@link abandon}, and those that come from now on. */
   close(error: BalsaError): void {
+    this.#triggers.stop();
     this.#lane.close(error);
   }
 }

@@ -72,7 +72,8 @@ export class Runner {
     const calls = requests.map(({ request, resolved: { name, hash } }) => {
       const bundle = this.#bundle(hash);
       const call = bundle === null ? null : this.#callOf(bundle, name, request.args);
-      return call === null ? null : { call, identity: identityOf(request) };
+      const { supplement = null } = request;
+      return call === null ? null : { call, identity: identityOf(request), supplement };
     });
     const known = calls.filter((call) => call !== null);
     if (executor === null || known.length < calls.length) {

@@ -78,7 +78,7 @@ export class LaneWorld {
   }
 
   async deploy(...names: readonly string[]): Promise<void> {
-    const procedures = names.map((name) => ({ name, mode: 'cp' as const }));
+    const procedures = names.map((name) => ({ name, mode: 'cp' as const, trigger: null }));
     const code = Buffer.from('code');
     await this.replica.do({ type: 'deploy', hash: HASH, code, alias: 'prod', procedures });
   }

@@ -1,0 +1,58 @@
+import { Cron } from 'croner';
+import { BalsaError } from '../base/errors.js';
+
+/**
+ * When a cron expression is due next, behind `nowMs`: five fields (or six, with seconds first), UTC.
+ * @throws BalsaError `INVALID_ARGUMENT`: it is none, or is never due again
+ */
+export function nextDueMs(expression: string, nowMs: number): number {
+  let next: Date | null;
+  try {
+    next = new Cron(expression, { timezone: 'UTC', paused: true }).nextRun(new Date(nowMs));
+  } catch (cause) {
+    throw invalid(
+      `${JSON.stringify(expression)} is no cron expression: ${(cause as Error).message}`,
+    );
+  }
+  if (next === null) throw invalid(`${JSON.stringify(expression)} is never due again`);
+  return next.getTime();
+}
+
+/** What `ctx.schedule` is given. */
+export interface ScheduleRequest {
+  readonly atMs?: unknown;
+  readonly inMs?: unknown;
+  readonly cron?: unknown;
+  readonly id?: unknown;
+  readonly name?: unknown;
+  readonly now: number;
+}
+
+const ID = /^[\w.:@-]{1,100}$/;
+/** Fifteen digits. */
+const DUE_MAX = 10 ** 15 - 1;
+
+/**
+ * When it is due first.
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function dueOf({ atMs, inMs, cron, id, name, now }: ScheduleRequest): number {
+  if (typeof name !== 'string' || name === '') {
+    throw invalid(
+      'ctx.schedule: name the procedure as it is exported, or give one of the same file',
+    );
+  }
+  if (id !== undefined && (typeof id !== 'string' || !ID.test(id))) {
+    throw invalid('ctx.schedule: an id has 1 to 100 letters, digits, or one of _ . : @ -');
+  }
+  const given = [atMs, inMs, cron].filter((value) => value !== undefined);
+  if (given.length !== 1) throw invalid('ctx.schedule: one of atMs, inMs and cron');
+  if (cron !== undefined) return nextDueMs(String(cron), now);
+  const due = Math.ceil(Number(atMs ?? now + Number(inMs)));
+  if (Number.isFinite(due) && due >= 0 && due <= DUE_MAX) return due;
+  throw invalid('ctx.schedule: atMs and inMs are milliseconds');
+}
+
+function invalid(message: string): BalsaError {
+  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
+}

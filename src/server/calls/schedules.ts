@@ -1,0 +1,138 @@
+import type { KeyWrite } from '../../base/call.js';
+import type { Clock } from '../../base/clock.js';
+import { check } from '../../base/codec.js';
+import type { KeyValue } from '../../base/operation.js';
+import type { Random } from '../../base/random.js';
+import { nextDueMs } from '../../compute/cron.js';
+import type { CallSupplement } from '../../compute/execution.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { CallDone, CallRequest } from './call-types.js';
+
+/** The leader, for calls that it makes by itself. */
+export interface FollowUpHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly machine: () => StateMachine;
+  readonly canRun: () => boolean;
+  /** Log time as it is now, in milliseconds. */
+  readonly nowMs: () => number;
+  readonly call: (request: CallRequest, done: CallDone) => void;
+  /** For `balsa proc logs`. */
+  readonly note: (procedure: string, line: string) => void;
+}
+
+const SCHEDULES = '_schedules/';
+const IDS = '_schedule-ids/';
+const DUE_DIGITS = 15;
+/** How often it is looked for what is due. */
+const INTERVAL_MS = 250;
+/** Calls under way at one time. */
+const AT_ONCE_MAX = 64;
+/** What could not be called is tried again so long after. */
+const RETRY_MS = 5000;
+
+interface Scheduled {
+  readonly procedure: string;
+  readonly args: unknown;
+  readonly cron: string | null;
+}
+
+/**
+ * Makes the calls that `ctx.schedule` has asked for, when they are due. Each is a key, which is deleted by the call itself: so a
+ * call is made once, whoever leads, and comes again from its cron expression in the same moment.
+ */
+export class Schedules {
+  readonly #host: FollowUpHost;
+  /** By key. */
+  readonly #underWay = new Set<string>();
+  readonly #notBeforeMs = new Map<string, number>();
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #isLooking = false;
+
+  constructor(host: FollowUpHost) {
+    this.#host = host;
+  }
+
+  tick(): void {
+    const { clock, canRun } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (this.#isLooking || nowMs - this.#lookedMs < INTERVAL_MS || !canRun()) return;
+    this.#lookedMs = nowMs;
+    this.#isLooking = true;
+    this.#look().then(
+      () => {
+        this.#isLooking = false;
+      },
+      () => {
+        // The state was replaced, or the replica stops: the next look will see.
+        this.#isLooking = false;
+      },
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { machine, nowMs } = this.#host;
+    const due = String(nowMs() + 1).padStart(DUE_DIGITS, '0');
+    const { items } = await machine().range({
+      ...{ from: Buffer.from(SCHEDULES), to: Buffer.from(`${SCHEDULES}${due}`) },
+      ...{ keysMax: 2 * AT_ONCE_MAX, reverse: false, revision: null },
+    });
+    for (const item of items) this.#call(item);
+  }
+
+  #call(item: KeyValue): void {
+    const { clock, random, machine, call, note, canRun } = this.#host;
+    const key = Buffer.from(item.key).toString();
+    if (this.#underWay.has(key) || this.#underWay.size >= AT_ONCE_MAX || !canRun()) return;
+    if ((this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
+    this.#notBeforeMs.delete(key);
+    this.#underWay.add(key);
+    const scheduled = read(item);
+    const request: CallRequest = {
+      procedure: scheduled?.procedure ?? '',
+      args: JSON.stringify(scheduled?.args ?? null),
+      key: Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+      ...{ isNamed: false, bornIndex: machine().appliedIndex },
+      supplement: this.#supplement(item, key, scheduled),
+    };
+    call(request, (answer) => {
+      this.#underWay.delete(key);
+      if (answer.ok || answer.error.code === 'TXN_CONFLICT') return;
+      note(
+        request.procedure,
+        `scheduled call ${key}: ${answer.error.code}: ${answer.error.message}`,
+      );
+      this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
+    });
+  }
+
+  #supplement(item: KeyValue, key: string, scheduled: Scheduled | null): CallSupplement {
+    const { modRevision } = item;
+    const id = key.slice(SCHEDULES.length + DUE_DIGITS + 1);
+    const pointer = Buffer.from(`${IDS}${id}`);
+    const writes: KeyWrite[] = [{ key: item.key, value: null }];
+    if (scheduled === null || scheduled.cron === null) writes.push({ key: pointer, value: null });
+    else {
+      const next = nextDueMs(scheduled.cron, this.#host.nowMs());
+      const nextKey = `${SCHEDULES}${String(next).padStart(DUE_DIGITS, '0')}/${id}`;
+      writes.push({ key: Buffer.from(nextKey), value: item.value });
+      writes.push({ key: pointer, value: Buffer.from(JSON.stringify(nextKey)) });
+    }
+    return { reads: [{ key: item.key, modRevision }], writes, evenIfFailed: true };
+  }
+}
+
+/** `null`: somebody else has put there what is no schedule. */
+function read({ value }: KeyValue): Scheduled | null {
+  try {
+    const found = JSON.parse(Buffer.from(value).toString('utf8')) as Record<string, unknown>;
+    if (typeof found.cron === 'string') nextDueMs(found.cron, 0);
+    return {
+      procedure: check.text(found.procedure, 'schedule procedure'),
+      args: found.args ?? null,
+      cron: check.optional(found.cron, (v) => check.text(v, 'schedule cron')),
+    };
+  } catch {
+    return null;
+  }
+}

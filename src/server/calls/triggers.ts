@@ -1,0 +1,284 @@
+import { prefixEnd } from '../../base/bytes.js';
+import { asBalsaError } from '../../base/errors.js';
+import type { ClientAnswer, WatchEvent } from '../../rpc/protocol.js';
+import type { TriggerState } from '../../statemachine/procedures.js';
+import type { WatchHub } from '../watch-hub.js';
+import type { Watcher, WatchSink } from '../watcher.js';
+import type { FollowUpHost } from './schedules.js';
+
+export interface TriggerHost extends FollowUpHost {
+  readonly watches: () => WatchHub;
+}
+
+const CURSORS = '_triggers/';
+/** How often it is looked for triggers that have come or gone. */
+const INTERVAL_MS = 500;
+/** Writes that one call is given. */
+const EVENTS_MAX = 100;
+/** So often a call with one write alone may fail before that is skipped. */
+const FAILURES_MAX = 5;
+const PAUSE_MS = 100;
+const PAUSE_MS_MAX = 10_000;
+
+const CODE_FAILED: ReadonlySet<string> = new Set([
+  ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'INVALID_ARGUMENT'],
+  ...['KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
+]);
+
+/** How far a trigger has come: it has been called with all writes through this place. */
+interface Cursor {
+  readonly revision: number;
+  /** How many of the writes of the revision behind it. */
+  readonly sub: number;
+}
+
+/**
+ * Calls procedures with what is written. How far each has come is a key, which the call itself writes: so each write is told
+ * once, whoever leads. Only the leader runs them.
+ */
+export class Triggers {
+  readonly #host: TriggerHost;
+  readonly #running = new Map<string, RunningTrigger>();
+  #lookedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(host: TriggerHost) {
+    this.#host = host;
+  }
+
+  tick(): void {
+    const { clock, canRun, machine } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (!canRun()) return;
+    for (const trigger of this.#running.values()) trigger.goOn();
+    if (nowMs - this.#lookedMs < INTERVAL_MS) return;
+    this.#lookedMs = nowMs;
+    const wanted = new Map(
+      machine()
+        .triggers()
+        .map((trigger) => [trigger.name, trigger]),
+    );
+    for (const [name, running] of this.#running) {
+      if (wanted.get(name)?.prefix === running.prefix && !running.hasEnded) continue;
+      running.stop();
+      this.#running.delete(name);
+    }
+    for (const [name, trigger] of wanted) {
+      if (!this.#running.has(name))
+        this.#running.set(name, new RunningTrigger(this.#host, trigger));
+    }
+  }
+
+  /** It does not lead any more. */
+  stop(): void {
+    for (const running of this.#running.values()) running.stop();
+    this.#running.clear();
+    this.#lookedMs = Number.NEGATIVE_INFINITY;
+  }
+}
+
+/** One trigger, as long as this replica leads. */
+class RunningTrigger implements WatchSink {
+  readonly prefix: string;
+  readonly #host: TriggerHost;
+  readonly #name: string;
+  readonly #key: Buffer;
+  #watcher: Watcher | null = null;
+  #events: WatchEvent[] = [];
+  #cursor: Cursor;
+  #cursorRevision: number;
+  readonly #beganAt: Cursor;
+  #toSkip: number;
+  /** The revision of which more is to come; `null`: all that was heard is whole. */
+  #openRevision: number | null = null;
+  #isCalling = false;
+  #isStopped = false;
+  #failures = 0;
+  /** Since it was called last. */
+  #pauses = 0;
+  #notBeforeMs = 0;
+  /** The next call gets so many writes at most: after a failure it is one. */
+  #eventsMax = EVENTS_MAX;
+
+  constructor(host: TriggerHost, { name, prefix, sinceRevision }: TriggerState) {
+    this.#host = host;
+    this.#name = name;
+    this.prefix = prefix;
+    this.#key = Buffer.from(`${CURSORS}${name}`);
+    const stored = host.machine().get(this.#key, null);
+    this.#cursorRevision = stored?.modRevision ?? 0;
+    this.#cursor = (stored === null ? null : readCursor(stored.value)) ?? {
+      revision: sinceRevision,
+      sub: 0,
+    };
+    this.#beganAt = this.#cursor;
+    this.#toSkip = this.#cursor.sub;
+    this.#watch();
+  }
+
+  /** It has to be begun anew. */
+  get hasEnded(): boolean {
+    return this.#watcher === null;
+  }
+
+  goOn(): void {
+    if (this.#isCalling || this.#isStopped || this.#events.length === 0) return;
+    if (this.#host.clock.monotonicMs() < this.#notBeforeMs) return;
+    this.#call(this.#events.slice(0, this.#eventsMax));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    if (this.#watcher !== null) this.#host.watches().cancel(this.#watcher);
+    this.#watcher = null;
+  }
+
+  // ---------------------------------------------------------------- as a sink of the watch
+
+  get waitingBytes(): number {
+    return this.#events.reduce(
+      (sum, { item }) => sum + item.key.byteLength + item.value.byteLength + 100,
+      0,
+    );
+  }
+
+  send(answer: ClientAnswer): void {
+    if (answer.type === 'watch-events') {
+      for (const event of answer.events) this.#heard(event);
+      this.#openRevision = answer.more ? answer.revision : null;
+      this.goOn();
+    } else if (answer.type === 'error') {
+      // Compacted: what it has not been told is gone.
+      this.#host.note(this.#name, `trigger: ${answer.error.code}: ${answer.error.message}`);
+      this.#watcher = null;
+    }
+  }
+
+  #heard(event: WatchEvent): void {
+    // Of the revision behind the cursor some had been told before.
+    if (event.item.modRevision === this.#beganAt.revision + 1 && this.#toSkip > 0) {
+      this.#toSkip -= 1;
+      return;
+    }
+    this.#events.push({
+      ...event,
+      item: {
+        ...event.item,
+        key: Buffer.from(event.item.key),
+        value: Buffer.from(event.item.value),
+      },
+    });
+  }
+
+  // ----------------------------------------------------------------
+
+  #watch(): void {
+    const { watches, machine } = this.#host;
+    const from = Buffer.from(this.prefix);
+    const compacted = machine().compactedRevision;
+    const startRevision = Math.max(this.#cursor.revision + 1, compacted);
+    try {
+      this.#watcher = watches().watch(
+        {
+          ...{ type: 'watch', id: 0, consistency: 'any', bound: 0, startRevision },
+          ...{ from, to: prefixEnd(from), withPrevious: false, noPuts: false, noDeletes: false },
+        },
+        this,
+      );
+    } catch (cause) {
+      this.#host.note(this.#name, `trigger: ${asBalsaError(cause).message}`);
+    }
+  }
+
+  #call(events: readonly WatchEvent[]): void {
+    const { machine, random, call } = this.#host;
+    const last = events.at(-1);
+    if (last === undefined) return;
+    this.#isCalling = true;
+    const cursor = this.#cursorBehind(events, last);
+    const isLastTry = events.length === 1 && this.#failures >= FAILURES_MAX - 1;
+    call(
+      {
+        procedure: this.#name,
+        args: JSON.stringify(events.map(toArgument)),
+        key: Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+        ...{ isNamed: false, bornIndex: machine().appliedIndex },
+        supplement: {
+          reads: [{ key: this.#key, modRevision: this.#cursorRevision }],
+          writes: [{ key: this.#key, value: Buffer.from(JSON.stringify(cursor)) }],
+          evenIfFailed: isLastTry,
+        },
+      },
+      (answer) => {
+        this.#isCalling = false;
+        if (this.#isStopped) return;
+        if (answer.ok) this.#called(events.length, cursor, answer.revision);
+        else this.#failed(answer.error.code);
+      },
+    );
+  }
+
+  /** Several writes of one revision may be told in two calls. */
+  #cursorBehind(events: readonly WatchEvent[], last: WatchEvent): Cursor {
+    const revision = last.item.modRevision;
+    const next = this.#events[events.length]?.item.modRevision ?? this.#openRevision;
+    if (next !== revision) return { revision, sub: 0 };
+    const told = events.filter(({ item }) => item.modRevision === revision).length;
+    const before = this.#cursor.revision === revision - 1 ? this.#cursor.sub : 0;
+    return { revision: revision - 1, sub: before + told };
+  }
+
+  #called(count: number, cursor: Cursor, revision: number): void {
+    this.#events.splice(0, count);
+    this.#cursor = cursor;
+    this.#cursorRevision = revision;
+    this.#failures = 0;
+    this.#pauses = 0;
+    this.#eventsMax = Math.min(EVENTS_MAX, this.#eventsMax * 2);
+    this.goOn();
+  }
+
+  #failed(code: string): void {
+    if (code === 'TXN_CONFLICT') {
+      const stored = this.#host.machine().get(this.#key, null);
+      // Somebody else has moved it on, or has removed it: begin anew from there.
+      if ((stored?.modRevision ?? 0) !== this.#cursorRevision) this.stop();
+      return;
+    }
+    this.#pauses += 1;
+    // Whether it fails with these writes only its code can say.
+    if (CODE_FAILED.has(code)) {
+      this.#failures += 1;
+      this.#eventsMax = 1;
+    }
+    const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS * 2 ** Math.min(this.#pauses, 10));
+    this.#notBeforeMs = this.#host.clock.monotonicMs() + pauseMs;
+  }
+}
+
+function toArgument({ type, item }: WatchEvent): object {
+  const value = type === 'delete' ? null : jsonOf(item.value);
+  return { type, key: Buffer.from(item.key).toString(), value, revision: item.modRevision };
+}
+
+/** What is no JSON was put by others than procedures: it is given as text. */
+function jsonOf(bytes: Uint8Array): unknown {
+  const text = Buffer.from(bytes).toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function readCursor(bytes: Uint8Array): Cursor | null {
+  try {
+    const { revision, sub } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<
+      string,
+      unknown
+    >;
+    if (!Number.isSafeInteger(revision) || !Number.isSafeInteger(sub)) return null;
+    return { revision: Number(revision), sub: Number(sub) };
+  } catch {
+    return null;
+  }
+}

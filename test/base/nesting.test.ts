@@ -1,0 +1,77 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { checkNesting, pack, unpack } from '../../src/base/codec.js';
+
+function nested(depth: number, inner: unknown = 1): unknown {
+  let value = inner;
+  for (let i = 0; i < depth; i += 1) value = [value];
+  return value;
+}
+
+test.each([
+  ['lists', (depth: number) => pack(nested(depth))],
+  ['lists of many', (depth: number) => pack([1, 'a', Buffer.alloc(300), nested(depth - 1), 2])],
+  [
+    'maps',
+    (depth: number) =>
+      Buffer.concat([...Array(depth).fill(Buffer.from([0x81, 0x01])), Buffer.from([1])]),
+  ],
+  [
+    'long lists',
+    (depth: number) =>
+      Buffer.concat([...Array(depth).fill(Buffer.from([0xdd, 0, 0, 0, 1])), Buffer.from([1])]),
+  ],
+])('%s may be nested 32 deep and not deeper', (_what, packed) => {
+  expect(() => checkNesting(packed(32))).not.toThrow();
+  for (const depth of [33, 100, 500]) {
+    expect(() => checkNesting(packed(depth))).toThrow(/nested/);
+  }
+});
+
+test('what a list holds behind a nested one is not nested', () => {
+  expect(() =>
+    checkNesting(pack(Array.from({ length: 1000 }, () => [[1], [[2]], 'x']))),
+  ).not.toThrow();
+});
+
+test('all that can be packed is walked to its end', () => {
+  const value = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { depthSize: 'small' },
+      fc.integer(),
+      fc.double(),
+      fc.string({ maxLength: 400 }),
+      fc.boolean(),
+      fc.constant(null),
+      fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
+      fc.maxSafeInteger(),
+      fc.array(tie('value'), { maxLength: 40 }),
+    ),
+  })).value;
+  fc.assert(
+    fc.property(value, (given) => {
+      const bytes = pack(given);
+      expect(() => checkNesting(bytes)).not.toThrow();
+      // Put in a list that is too deep it is seen, whatever comes before: its end was found.
+      const behind = Buffer.concat([Buffer.from([0x92]), bytes, pack(nested(33))]);
+      expect(() => checkNesting(behind)).toThrow(/nested/);
+    }),
+  );
+});
+
+test('any bytes are walked, to whatever they are', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      try {
+        checkNesting(bytes);
+      } catch (error) {
+        expect((error as Error).message).toMatch(/nested/);
+      }
+      try {
+        unpack(bytes);
+      } catch {
+        // Most are nothing.
+      }
+    }),
+  );
+});
