@@ -165,8 +165,7 @@ export class Procedures {
   }
 
   #deploy({ hash, code, alias, procedures }: DeployOperation, now: Since): void {
-    const declared = this.#bundles.get(hash)?.procedures ?? procedures;
-    const references = declared.map(({ name }) => `${name}@${alias}`);
+    const references = procedures.map(({ name }) => `${name}@${alias}`);
     this.#checkRoom(hash, code.byteLength, references);
     if (!this.#bundles.has(hash)) {
       this.#addBundle(hash, { procedures, bytes: code.byteLength });
