@@ -60,8 +60,8 @@ export const usersByCity = read({
   handler: async (ctx, query: { city: string; limit?: number; after?: string }) => {
     const { city, limit = 100, after } = query;
     const prefix = cityKey(city, '');
-    // The first key behind another one is that key with a zero byte.
-    const from = after === undefined ? prefix : `${cityKey(city, after)}\0`;
+    // A blank comes before all that an id of this form may go on with.
+    const from = after === undefined ? prefix : `${cityKey(city, after)} `;
     const entries = await ctx.scan({ from, to: `${prefix}\u{10ffff}`, limit });
     return entries.map(({ key }) => found(ctx, decodeURIComponent(key.slice(prefix.length))));
   },

@@ -63,9 +63,10 @@ export interface ReadContext {
    * being with the rest. In one that only reads it cannot write.
    * @param procedure itself, or the name that it is exported under
    */
+  call<Result>(procedure: Procedure<void, Result, 'cp' | 'read'>): Promise<Result>;
   call<Args, Result>(
     procedure: Procedure<Args, Result, 'cp' | 'read'>,
-    args: Args,
+    args: NoInfer<Args>,
   ): Promise<Result>;
   call(procedure: string, args?: Json): Promise<unknown>;
   /** A line for `balsa proc logs`. */

@@ -6,6 +6,7 @@ import type { ProcedureReference as ClientReference } from '../../src/client/pro
 import {
   type ProcedureReference,
   procedure,
+  type ReadContext,
   type References,
   read,
   references,
@@ -73,6 +74,18 @@ async function calls(db: Client): Promise<void> {
   refs.buy.name = 'sell';
 }
 
+/** As {@link calls}: within the sandbox. */
+async function callsWithin(ctx: ReadContext): Promise<void> {
+  expectTypeOf(await ctx.call(shop.count)).toBeNumber();
+  expectTypeOf(await ctx.call(shop.buy, { item: 'apple', count: '3' })).toEqualTypeOf<{
+    left: number;
+  }>();
+  // @ts-expect-error: one too few
+  await ctx.call(shop.buy, { item: 'apple' });
+  // @ts-expect-error: none at all
+  await ctx.call(shop.buy);
+}
+
 async function callsOfBank(db: Client): Promise<void> {
   const bank = references<typeof bankModule>();
   const { result } = await db.call(bank.transfer, { from: 'ada', to: 'bob', amount: 1 });
@@ -103,7 +116,7 @@ describe('references', () => {
 
   test('are what the client takes', () => {
     // Only their types count: they are never called.
-    expect([calls, callsOfBank]).toHaveLength(2);
+    expect([calls, callsWithin, callsOfBank]).toHaveLength(3);
     expectTypeOf<ProcedureReference<1, 2>>().toEqualTypeOf<ClientReference<1, 2>>();
   });
 
