@@ -7,6 +7,7 @@ import { addGlobalOptions } from './context.js';
 import { countCommand } from './count.js';
 import { delCommand } from './del.js';
 import { deployCommand } from './deploy.js';
+import { devCommand } from './dev.js';
 import { reportError } from './errors-to-exit.js';
 import { EXIT, type ExitCode, exitCodesHelp } from './exit-codes.js';
 import { applyEnvironment } from './flags.js';
@@ -89,6 +90,7 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
 const OFFLINE = [
   'start',
   'demo',
+  'dev',
   'wal inspect',
   'wal verify',
   'recover',
@@ -130,6 +132,7 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     namespaceCommand(runtime),
     deployCommand(runtime),
     procCommand(runtime),
+    devCommand(runtime),
     statusCommand(runtime),
     clusterCommand(runtime),
     snapshotCommand(runtime),

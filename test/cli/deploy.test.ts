@@ -39,19 +39,8 @@ export const open = procedure({
 export const balance = read({ handler: (ctx, { name }: { name: string }) => ctx.get(name) });
 `;
 
-/** A real clock: the bundler and the compiler take their time. */
-async function deploy(file: string, args: readonly string[] = [], options: RunOptions = {}) {
-  const running = store.begin(['deploy', file, ...args], options);
-  let isOver = false;
-  const over = (): void => {
-    isOver = true;
-  };
-  running.then(over, over);
-  while (!isOver) {
-    await new Promise((next) => setTimeout(next, 1));
-    await store.h.clock.advance(1);
-  }
-  return await running;
+function deploy(file: string, args: readonly string[] = [], options: RunOptions = {}) {
+  return store.alongside(store.begin(['deploy', file, ...args], options));
 }
 
 const deployed = async () =>

@@ -59,6 +59,20 @@ export class MachineStore {
     return run(args, { connect: this.connect, sleep: (ms) => this.sleep(ms), ...options });
   }
 
+  /** Lets virtual time pass as real time does, for what waits for both. */
+  async alongside<T>(running: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
+    running.then(over, over);
+    while (!isOver) {
+      await new Promise((next) => setTimeout(next, 1));
+      await this.h.clock.advance(1);
+    }
+    return await running;
+  }
+
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => void this.h.clock.setTimer(ms, resolve));
   }

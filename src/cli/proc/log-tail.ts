@@ -140,12 +140,17 @@ export function tellFailures(output: Output, failures: readonly string[]): void 
   for (const failure of failures) output.say(output.styleTalk('yellow', failure));
 }
 
-export async function printLines(output: Output, lines: readonly PlacedLine[]): Promise<void> {
+/** @param more fields of their objects with `-o json` */
+export async function printLines(
+  output: Output,
+  lines: readonly PlacedLine[],
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   for (const line of lines) {
     const { timeMs, replica, procedure, line: text, isError } = line;
     const shown = printable(Buffer.from(text), 'one-line');
     if (output.format === 'json') {
-      await output.json({ timeMs, replica, procedure, line: text, isError });
+      await output.json({ ...more, timeMs, replica, procedure, line: text, isError });
     } else if (output.format === 'raw') {
       const kind = isError ? 'error' : 'log';
       const cells = [new Date(timeMs).toISOString(), replica, procedure, kind, shown];
@@ -159,7 +164,7 @@ export async function printLines(output: Output, lines: readonly PlacedLine[]): 
 }
 
 /** `09:30:01.250`, by the clock of this machine. */
-function clockText(timeMs: number): string {
+export function clockText(timeMs: number): string {
   const date = new Date(timeMs);
   const two = (value: number): string => String(value).padStart(2, '0');
   const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
