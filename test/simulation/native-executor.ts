@@ -1,3 +1,4 @@
+import type { CallRecord } from '../../src/base/call.js';
 import { BalsaError } from '../../src/base/errors.js';
 import type { Mode } from '../../src/base/operation.js';
 import type { Random } from '../../src/base/random.js';
@@ -11,11 +12,13 @@ import {
   type GroupBounds,
   type GroupCall,
   type GroupMember,
+  type GroupNews,
   type ProcedureCall,
   type Source,
   type StoreSource,
 } from '../../src/compute/execution.js';
 import { runGroup } from '../../src/compute/group-runner.js';
+import { LaneCache } from '../../src/compute/lane-cache.js';
 import { ReplaySource, runNative } from './calls/native-run.js';
 import type { MachineTime } from './machine-time.js';
 import { KIND, type Scheduler } from './scheduler.js';
@@ -48,6 +51,8 @@ const TROUBLE_CHANCE = 0.01;
 export class NativeExecutor implements Executor {
   readonly #options: NativeExecutorOptions;
   readonly #life: number;
+  /** Of the thread that runs groups; `null`: it is to be started anew. */
+  #cache: LaneCache | null = null;
   #isClosed = false;
 
   constructor(options: NativeExecutorOptions) {
@@ -68,21 +73,30 @@ export class NativeExecutor implements Executor {
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
+    news: GroupNews,
   ): Promise<readonly GroupMember[]> {
-    const replay = new ReplaySource(source);
     const broken = this.#brokenGroup(calls);
     if (broken !== null) {
+      this.#cache = null;
       await this.#wait();
       return broken;
     }
-    const members = await runGroup(calls, replay, bounds, {
+    const cache = this.#cache ?? new LaneCache();
+    // A thread that was just started knows nothing of the last group.
+    if (this.#cache !== null) cache.heed(news);
+    this.#cache = cache;
+    const replay = new ReplaySource(source);
+    const records: CallRecord[] = [];
+    const members = await runGroup(calls, cache.over(replay), bounds, {
       monotonicMs: () => this.#options.time.localMs,
       run: async (call, seen) => {
         const execution = await this.#execute(call, 'cp', seen, replay);
         await this.#wait();
         return execution;
       },
+      onRecord: (record) => void records.push(record),
     });
+    cache.ran(records);
     this.#options.onGroup(calls, members.length);
     return this.#isClosed ? calls.map(() => ({ ok: false, error: closed(), logs: [] })) : members;
   }
