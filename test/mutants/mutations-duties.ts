@@ -65,8 +65,8 @@ export const DUTY_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/proposals.ts',
-        find: 'return [...this.#takeBatches(timeMs), ...this.#takeSystem(timeMs)];',
-        replace: 'return [...this.#takeSystem(timeMs), ...this.#takeBatches(timeMs)];',
+        find: 'return [...this.#takeBatches(timeMs), ...calls, ...this.#takeSystem(timeMs)];',
+        replace: 'return [...this.#takeSystem(timeMs), ...this.#takeBatches(timeMs), ...calls];',
       },
     ],
     rules: ['test/server/proposals.test.ts'],
@@ -83,9 +83,9 @@ export const DUTY_MUTATIONS: readonly Mutation[] = [
         replace: 'this.#apply(rest);',
       },
       {
-        file: 'src/server/replica.ts',
-        find: '      appliedIndex: () => node.appliedIndex,',
-        replace: '      appliedIndex: () => this.appliedIndex,',
+        file: 'src/server/replica-parts.ts',
+        find: 'appliedIndex: () => node.appliedIndex,',
+        replace: 'appliedIndex: () => Math.max(node.appliedIndex, options.machine.appliedIndex),',
       },
     ],
     rules: ['test/server/applier.test.ts'],

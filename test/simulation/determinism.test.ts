@@ -4,7 +4,7 @@ import { simulate } from './simulate.js';
 import { drawOptions } from './swarm.js';
 
 describe('a simulated run', () => {
-  test.each([3, 10, 12])('goes the same way twice with the same seed (%i)', async (seed) => {
+  test.each([7, 10, 12])('goes the same way twice with the same seed (%i)', async (seed) => {
     const first = await simulate({ seed });
     const second = await simulate({ seed });
     expect(second.hash).toBe(first.hash);

@@ -4,6 +4,7 @@ import type { CoreEvent, MemberId } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
 import type { CrashChoice } from '../../src/storage/memory-files.js';
 import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
+import type { CallObserver } from './calls/call-observer.js';
 import type { Coverage } from './coverage.js';
 import { SimulatedFailpoints } from './failpoints.js';
 import type { FreshnessOracle } from './freshness-oracle.js';
@@ -24,6 +25,7 @@ export interface Surroundings {
   readonly invariants: Invariants;
   readonly freshness: FreshnessOracle;
   readonly history: WatchHistory;
+  readonly calls: CallObserver | null;
   readonly coverage: Coverage;
   /** The members that the cluster was formed with. */
   readonly formed: readonly MemberId[];

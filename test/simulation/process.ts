@@ -1,8 +1,8 @@
 import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { seededRandom } from '../../src/base/random.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
 import { formedWith } from '../../src/raft/configuration.js';
-import type { LogPosition, MemberId, Message } from '../../src/raft/types.js';
+import type { Entry, LogPosition, MemberId, Message } from '../../src/raft/types.js';
 import type { ChannelHandlers } from '../../src/rpc/channel.js';
 import {
   type MemberAddress,
@@ -22,6 +22,7 @@ import type { LogStore, RestoredLog } from '../../src/storage/log-store.js';
 import type { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { Wal } from '../../src/storage/wal/wal.js';
 import type { Machine, Surroundings } from './machine.js';
+import { NativeExecutor } from './native-executor.js';
 import type { StreamHandlers } from './network.js';
 import { isQuorum } from './quorums.js';
 import { LEASE_DRIFT_MARGIN } from './swarm.js';
@@ -44,7 +45,7 @@ export async function startProcess(
   vault: MemoryStateVault,
   world: Surroundings,
 ): Promise<Process> {
-  const { scheduler, options, invariants, coverage } = world;
+  const { scheduler, options, invariants, coverage, calls } = world;
   const clock = machine.time.clock();
   const wal = Wal.open({
     folder: 'wal',
@@ -63,9 +64,15 @@ export async function startProcess(
   const restoredLog = await finishInstall(vault, logStore);
   if (restoredLog !== wal.restored) coverage.count('restart: installation of a snapshot finished');
   const { sessionIdleMsMax = LIMITS.sessionIdleMsMax } = options;
-  const openMachine = async (store: StateStore): Promise<StateMachine> =>
-    watchedMachine(await StateMachine.open(store, { sessionIdleMsMax }), machine, world);
+  let how: 'restart' | 'snapshot' = 'restart';
+  const openMachine = async (store: StateStore): Promise<StateMachine> => {
+    const bounds = { sessionIdleMsMax, ...options.calls?.bounds };
+    const opened = watchedMachine(await StateMachine.open(store, bounds), machine, world);
+    await calls?.opened(store, opened, how);
+    return opened;
+  };
   const stateMachine = await openMachine(vault.current);
+  how = 'snapshot';
   const parts = { machine, world, clock, wal, logStore, restoredLog, vault };
   return new RunningReplica({ ...parts, stateMachine, openMachine });
 }
@@ -94,6 +101,7 @@ class RunningReplica implements Process {
     const { machine, world } = parts;
     this.#life = machine.time.life;
     this.replica = this.#replica();
+    this.#watchSubmitted();
     const only = new Set([machine.id]);
     const isAlone = (): boolean =>
       world.invariants.activeConfigurations.some((active) => isQuorum(active, only));
@@ -184,6 +192,7 @@ class RunningReplica implements Process {
       vault,
       machine: stateMachine,
       openMachine: this.#parts.openMachine,
+      executor: this.#executor(),
       transport: {
         send: (to, messages) => this.#send(to, messages),
         sendStateHash: (to, checkpoint) => {
@@ -212,6 +221,35 @@ class RunningReplica implements Process {
         if (this.#isAlive) machine.failed(error);
       },
     });
+  }
+
+  #executor(): NativeExecutor | undefined {
+    const { machine, world } = this.#parts;
+    const { scheduler, options, calls } = world;
+    if (options.calls === undefined) return undefined;
+    const { place, time } = machine;
+    return new NativeExecutor({
+      ...{ scheduler, time, place, speed: options.calls.speed, random: this.#ownRandom() },
+      onGroup: (group, ran) => calls?.groupRan(group, ran, this.replica.node.role === 'leader'),
+    });
+  }
+
+  /** Of this life of the machine: the stream of the run is not drawn from. */
+  #ownRandom(): Random {
+    const { machine, world } = this.#parts;
+    return seededRandom(world.options.seed * 1024 + machine.place * 64 + (this.#life % 64));
+  }
+
+  #watchSubmitted(): void {
+    const { calls } = this.#parts.world;
+    if (calls === null) return;
+    const lane = this.replica.calls;
+    const submit = lane.submit.bind(lane);
+    lane.submit = (record, done) =>
+      submit(record, (answer) => {
+        calls.submitted(answer.ok ? null : answer.error);
+        done(answer);
+      });
   }
 
   #dialSnapshot(member: MemberId, handlers: ChannelHandlers) {
@@ -352,7 +390,7 @@ function watchedLog(wal: Wal, machine: Machine, { invariants, coverage }: Surrou
 function watchedMachine(
   stateMachine: StateMachine,
   machine: Machine,
-  { invariants, freshness, history }: Surroundings,
+  { invariants, freshness, history, calls }: Surroundings,
 ): StateMachine {
   const { id, time } = machine;
   const { life } = time;
@@ -362,8 +400,12 @@ function watchedMachine(
     invariants.applied(id, stateMachine.appliedIndex, stateMachine.stateHash);
   }
   stateMachine.apply = (entry) => {
+    const revisionBefore = stateMachine.revision;
     const answers = apply(entry);
     if (time.life === life) {
+      const { term = 0 } = entry as Partial<Entry>;
+      const isOfEarlierTerm = term < (machine.replica?.node.term ?? 0);
+      calls?.applied(entry, { answers, revisionBefore, machine: stateMachine, isOfEarlierTerm });
       invariants.applied(id, entry.index, stateMachine.stateHash);
       freshness.applied(entry.index);
       const { compactedRevision } = stateMachine;

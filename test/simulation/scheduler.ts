@@ -12,6 +12,7 @@ export const KIND = {
   message: 6,
   stream: 7,
   client: 8,
+  compute: 9,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 

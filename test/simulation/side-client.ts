@@ -2,6 +2,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
+import type { ReadFrom } from '../../src/client/options.js';
 import { MachineTime } from './machine-time.js';
 import { UNAVAILABLE } from './ordinary-errors.js';
 import type { World } from './world.js';
@@ -29,16 +30,26 @@ export class SideClient {
   readonly time: MachineTime;
   readonly #name: string;
   readonly #place: number;
+  readonly #readFrom: ReadFrom | undefined;
   #db: TextClient | null = null;
   #isStopped = false;
   #underWay = 0;
 
   /** @param place which of the clients' machines it runs at */
-  constructor(world: World, who: { readonly name: string; readonly place: number; seed: number }) {
+  constructor(
+    world: World,
+    who: {
+      readonly name: string;
+      readonly place: number;
+      readonly seed: number;
+      readonly readFrom?: ReadFrom | undefined;
+    },
+  ) {
     this.world = world;
     this.random = seededRandom(world.options.seed * 3 + who.seed);
     this.#name = who.name;
     this.#place = world.clientPlace(who.place);
+    this.#readFrom = who.readFrom;
     this.time = new MachineTime(world.scheduler, this.#place);
   }
 
@@ -117,6 +128,7 @@ export class SideClient {
         timeoutMs: options.clientTimeoutMs,
         connectTimeoutMs: 60_000,
         clientName: this.#name,
+        readFrom: this.#readFrom,
       },
       {
         clock: this.time.clock(),

@@ -1,4 +1,5 @@
 import { BankWorkload } from './bank-workload.js';
+import { CallsWorkload } from './calls-workload.js';
 import { LockWorkload } from './lock-workload.js';
 import { StoreWorkload } from './store-workload.js';
 import type { World } from './world.js';
@@ -7,16 +8,21 @@ import type { World } from './world.js';
 export class SideWorkloads {
   readonly #store: StoreWorkload;
   readonly #locks: LockWorkload | null;
-  readonly #all: readonly (StoreWorkload | LockWorkload | BankWorkload)[];
+  readonly #calls: CallsWorkload | null;
+  readonly #all: readonly (StoreWorkload | LockWorkload | BankWorkload | CallsWorkload)[];
 
   constructor(world: World) {
-    const { locks, bank } = world.options;
+    const { locks, bank, calls } = world.options;
     this.#store = new StoreWorkload(world);
     this.#locks = locks === true ? new LockWorkload(world) : null;
+    const { calls: observer } = world;
+    this.#calls =
+      calls === undefined || observer === null ? null : new CallsWorkload(world, calls, observer);
     this.#all = [
       this.#store,
       ...(this.#locks === null ? [] : [this.#locks]),
       ...(bank === true ? [new BankWorkload(world)] : []),
+      ...(this.#calls === null ? [] : [this.#calls]),
     ];
   }
 
@@ -39,6 +45,11 @@ export class SideWorkloads {
     for (const side of this.#all) side.start();
   }
 
+  /** Something happens to the cluster. */
+  hurry(): void {
+    this.#calls?.hurry();
+  }
+
   stop(): void {
     for (const side of this.#all) side.stop();
   }
@@ -51,5 +62,10 @@ export class SideWorkloads {
   check(): void {
     this.#store.checkGone();
     this.#locks?.check();
+  }
+
+  /** When nothing is under way any more, and all replicas hold the same. @throws Violation */
+  checkAtEnd(): void {
+    this.#calls?.check();
   }
 }

@@ -64,7 +64,10 @@ async function bothPhases(world: World, workload: Workload, schedule: Schedule):
   watchers.start();
   const sides = new SideWorkloads(world);
   sides.start();
-  world.hurry = (forMs, pauseMs, callsMax) => workload.hurry(forMs, pauseMs, callsMax);
+  world.hurry = (forMs, pauseMs, callsMax) => {
+    workload.hurry(forMs, pauseMs, callsMax);
+    sides.hurry();
+  };
   world.disturb(schedule);
   await scheduler.run(scheduler.nowMs + options.disturbedMs);
   await world.calm();
@@ -100,6 +103,7 @@ async function liveness(world: World, workload: Workload, sides: SideWorkloads):
     if (replica !== null) workload.checkState(replica.machine);
   }
   workload.checkLinearizable();
+  sides.checkAtEnd();
 }
 
 function check(condition: boolean, violation: () => string): void {

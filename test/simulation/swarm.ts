@@ -1,5 +1,6 @@
 import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import { type CallsOptions, drawCalls, drawEventWatcher, hasCalls } from './calls/calls-options.js';
 import { FAULT_NAMES, type FaultName } from './faults/fault-kinds.js';
 import type { Weather } from './network.js';
 import { drawWatchers, type WatcherOptions } from './watcher-options.js';
@@ -48,6 +49,8 @@ export interface SimulationOptions {
   readonly locks?: boolean;
   /** Clients that move money in transactions. Default: none. */
   readonly bank?: boolean;
+  /** Clients that call stored procedures. Default: none. */
+  readonly calls?: CallsOptions;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -122,11 +125,15 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     faultsMax: pick(random, [10, 30, 60, 90]),
     disturbedMs,
     levels: drawLevels(seed, replicas),
-    watchers: drawWatchers(watching, disturbedMs),
+    watchers: [
+      ...drawWatchers(watching, disturbedMs),
+      ...(hasCalls(seed) ? [drawEventWatcher(seed, disturbedMs)] : []),
+    ],
     // So short that a client's session is forgotten while it cannot be heard.
     ...(seed % 8 === 5 ? { sessionIdleMsMax: 1000 } : {}),
     locks: seed % 4 === 0,
     bank: seed % 4 === 2,
+    ...(hasCalls(seed) ? { calls: drawCalls(seed) } : {}),
   };
 }
 

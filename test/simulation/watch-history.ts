@@ -6,6 +6,8 @@ export class WatchHistory {
   readonly #scheduler: Scheduler;
   /** By revision; in short, as {@link describeEvent} says it. */
   readonly #revisions: (readonly WrittenEvent[])[] = [];
+  /** When the first replica had applied each of them. */
+  readonly #appliedMs: number[] = [];
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
@@ -29,11 +31,34 @@ export class WatchHistory {
     for (const [revision, group] of byRevision) {
       const known = this.#revisions[revision - 1];
       const written = group.map(toWritten);
-      if (known === undefined) this.#revisions[revision - 1] = written;
-      else if (known.join() !== written.join()) {
+      if (known === undefined) {
+        this.#revisions[revision - 1] = written;
+        this.#appliedMs[revision - 1] = this.#scheduler.nowMs;
+      } else if (known.join() !== written.join()) {
         this.#scheduler.fail(new Violation(`two replicas tell different events of ${revision}`));
       }
     }
+  }
+
+  at(revision: number): readonly WrittenEvent[] {
+    return this.#revisions[revision - 1] ?? [];
+  }
+
+  /** When the first replica had applied it. */
+  appliedMs(revision: number): number {
+    return this.#appliedMs[revision - 1] ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The highest one that some replica had applied before this time. */
+  revisionBefore(ms: number): number {
+    let low = 0;
+    let high = this.#appliedMs.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#appliedMs[middle] ?? Number.POSITIVE_INFINITY) < ms) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Events from `fromRevision` on that are in the range and of the kind. */

@@ -1,6 +1,7 @@
 import { formedWith } from '../../src/raft/configuration.js';
 import type { MemberId } from '../../src/raft/types.js';
 import { tearUnsynced } from '../../src/storage/memory-files.js';
+import { CallObserver } from './calls/call-observer.js';
 import { Coverage } from './coverage.js';
 import { LEADER, type Who } from './faults/fault.js';
 import { kindOf } from './faults/fault-kinds.js';
@@ -37,6 +38,8 @@ export class World {
   readonly machines: readonly Machine[];
   readonly operator: Operator;
   readonly freshness: FreshnessOracle;
+  /** `null`: nobody calls procedures. */
+  readonly calls: CallObserver | null;
   #isDisturbed = false;
   /** Ends of faults that are not due yet. */
   readonly #ends = new Map<Planned, () => void>();
@@ -57,8 +60,9 @@ export class World {
     const { leaseMs } = options;
     this.freshness = new FreshnessOracle({ scheduler, coverage, electionMs, leaseMs });
     this.history = new WatchHistory(scheduler);
-    const { network, invariants, freshness, history } = this;
-    const watched = { invariants, freshness, history };
+    this.calls = options.calls === undefined ? null : new CallObserver(coverage);
+    const { network, invariants, freshness, history, calls } = this;
+    const watched = { invariants, freshness, history, calls };
     const surroundings = { options, scheduler, network, ...watched, coverage, formed };
     this.machines = Array.from(
       { length: replicas + spares },

@@ -1,0 +1,284 @@
+import { DependencyGraph, type Why } from './dependency-graph.js';
+
+/**
+ * Were the transactions on some lists strictly serializable? Each appends values that nobody else appends, and reads whole
+ * lists: so a list tells in which order its values came, and who had seen which of them. Kingsbury and Alvaro, "Elle:
+ * Inferring Isolation Anomalies from Experimental Observations" (2020).
+ */
+
+export type ListOperation =
+  | { readonly type: 'append'; readonly key: string; readonly value: string }
+  /** Only of a transaction whose answer is known. */
+  | { readonly type: 'read'; readonly key: string; readonly values: readonly string[] };
+
+export interface ListTransaction {
+  readonly name: string;
+  /** `unknown`: it may have been applied, or not. `failed`: its caller was told that it was not. */
+  readonly status: 'applied' | 'failed' | 'unknown';
+  /** In the order in which it did them. */
+  readonly operations: readonly ListOperation[];
+  readonly beginMs: number;
+  /** Infinity: its caller was not told. */
+  readonly endMs: number;
+  /** It is promised to have happened between its begin and its end. */
+  readonly isStrict: boolean;
+}
+
+/** As Adya calls them, and three that can be seen of lists alone. */
+export type AnomalyName =
+  | 'duplicate value'
+  | 'value of nobody'
+  | 'incompatible order'
+  | 'internal'
+  | 'G1a'
+  | 'G1b'
+  | 'G0'
+  | 'G1c'
+  | 'G-single'
+  | 'G2'
+  | 'G0 in real time'
+  | 'G1c in real time'
+  | 'G-single in real time'
+  | 'G2 in real time';
+
+export interface Anomaly {
+  readonly name: AnomalyName;
+  readonly description: string;
+}
+
+/** What is wrong with them; the first one is the plainest. Empty: nothing that can be seen. */
+export function findAnomalies(transactions: readonly ListTransaction[]): readonly Anomaly[] {
+  const observed = new Observed(transactions);
+  if (observed.anomalies.length > 0) return observed.anomalies;
+  const cycle = findCycle(observed);
+  return cycle === null ? [] : [cycle];
+}
+
+interface Writer {
+  readonly transaction: ListTransaction;
+  readonly key: string;
+  /** The last value that it appended to this key. */
+  readonly isLast: boolean;
+}
+
+interface Read {
+  readonly transaction: ListTransaction;
+  readonly key: string;
+  /** Without what it had appended itself. */
+  readonly values: readonly string[];
+}
+
+/** The lists as all reads together tell of them. */
+class Observed {
+  readonly anomalies: Anomaly[] = [];
+  readonly transactions: readonly ListTransaction[];
+  readonly reads: readonly Read[];
+  /** By value. */
+  readonly writers: ReadonlyMap<string, Writer>;
+  /** By key: the values in their order, as far as they were read. */
+  readonly orders: ReadonlyMap<string, readonly string[]>;
+
+  constructor(transactions: readonly ListTransaction[]) {
+    this.transactions = transactions;
+    this.writers = writersOf(transactions);
+    this.reads = transactions
+      .filter(({ status }) => status === 'applied')
+      .flatMap((transaction) => this.#readsOf(transaction));
+    for (const read of this.reads) this.#checkValues(read);
+    this.orders = this.#order();
+  }
+
+  #note(name: AnomalyName, description: string): void {
+    this.anomalies.push({ name, description });
+  }
+
+  #readsOf(transaction: ListTransaction): Read[] {
+    const own = new Map<string, string[]>();
+    const reads: Read[] = [];
+    for (const operation of transaction.operations) {
+      const { key } = operation;
+      const appended = own.get(key) ?? [];
+      if (operation.type === 'append') {
+        own.set(key, [...appended, operation.value]);
+        continue;
+      }
+      const { values } = operation;
+      const length = values.length - appended.length;
+      if (values.slice(Math.max(0, length)).join() !== appended.join()) {
+        const told = `${transaction.name} read ${key} as ${show(values)}`;
+        this.#note('internal', `${told} when it had itself appended ${show(appended)}`);
+      } else {
+        reads.push({ transaction, key, values: values.slice(0, length) });
+      }
+    }
+    return reads;
+  }
+
+  #checkValues({ transaction: { name }, key, values }: Read): void {
+    if (new Set(values).size < values.length) {
+      this.#note('duplicate value', `${name} read ${key} as ${show(values)}`);
+    }
+    for (const [at, value] of values.entries()) {
+      const writer = this.writers.get(value);
+      if (writer === undefined || writer.key !== key) {
+        this.#note('value of nobody', `${name} read ${value} in ${key}, where nobody appended it`);
+      } else if (writer.transaction.status === 'failed') {
+        const who = writer.transaction.name;
+        this.#note('G1a', `${name} read ${value} in ${key}, of ${who}, which was not applied`);
+      } else if (at === values.length - 1 && !writer.isLast && writer.transaction.name !== name) {
+        const who = writer.transaction.name;
+        this.#note('G1b', `${name} read ${key} through ${value}, in the middle of ${who}`);
+      }
+    }
+  }
+
+  #order(): Map<string, readonly string[]> {
+    const longest = new Map<string, Read>();
+    for (const read of this.reads) {
+      const known = longest.get(read.key);
+      if (known === undefined || known.values.length < read.values.length) {
+        longest.set(read.key, read);
+      }
+    }
+    for (const { transaction, key, values } of this.reads) {
+      const whole = longest.get(key)?.values ?? [];
+      const wrong = values.findIndex((value, at) => value !== whole[at]);
+      if (wrong < 0) continue;
+      const other = longest.get(key)?.transaction.name;
+      this.#note(
+        'incompatible order',
+        `${transaction.name} read ${values[wrong]} at place ${wrong} of ${key}, and ${other} read ${whole[wrong]}`,
+      );
+    }
+    return new Map([...longest].map(([key, { values }]) => [key, values]));
+  }
+}
+
+function writersOf(transactions: readonly ListTransaction[]): Map<string, Writer> {
+  const writers = new Map<string, Writer>();
+  for (const transaction of transactions) {
+    const last = new Map<string, string>();
+    for (const operation of transaction.operations) {
+      if (operation.type === 'append') last.set(operation.key, operation.value);
+    }
+    for (const operation of transaction.operations) {
+      if (operation.type !== 'append') continue;
+      const { key, value } = operation;
+      writers.set(value, { transaction, key, isLast: last.get(key) === value });
+    }
+  }
+  return writers;
+}
+
+// -------------------------------------------------------------------------------------------
+
+/** From the worst to the least. */
+const CYCLES: readonly { readonly name: AnomalyName; readonly kinds: readonly Why[] }[] = [
+  { name: 'G0', kinds: ['ww'] },
+  { name: 'G1c', kinds: ['ww', 'wr'] },
+  { name: 'G-single', kinds: ['ww', 'wr', 'rw'] },
+  { name: 'G2', kinds: ['ww', 'wr', 'rw'] },
+  { name: 'G0 in real time', kinds: ['ww', 'rt'] },
+  { name: 'G1c in real time', kinds: ['ww', 'wr', 'rt'] },
+  { name: 'G-single in real time', kinds: ['ww', 'wr', 'rw', 'rt'] },
+  { name: 'G2 in real time', kinds: ['ww', 'wr', 'rw', 'rt'] },
+];
+
+const ALL: ReadonlySet<Why> = new Set(['ww', 'wr', 'rw', 'rt']);
+
+function findCycle(observed: Observed): Anomaly | null {
+  const graph = new DependencyGraph();
+  const names: string[] = [];
+  const nodes = new Map<ListTransaction, number>();
+  for (const transaction of observed.transactions) {
+    if (!hasHappened(transaction, observed)) continue;
+    nodes.set(transaction, graph.addNode());
+    names.push(transaction.name);
+  }
+  addDependencies(graph, observed, (transaction) => nodes.get(transaction) as number);
+  addRealTime(graph, [...nodes]);
+  if (graph.cycle(ALL) === null) return null;
+  for (const { name, kinds } of CYCLES) {
+    const others = new Set(kinds.filter((kind) => kind !== 'rw'));
+    const cycle = name.startsWith('G-single')
+      ? graph.cycleWithOneRw(others)
+      : graph.cycle(new Set(kinds));
+    if (cycle === null) continue;
+    const steps = cycle.map(({ to, why, what }) =>
+      names[to] === undefined ? '' : ` -${why}${what}-> ${names[to]}`,
+    );
+    const first = names[cycle[0]?.from ?? 0] ?? 'some time';
+    return { name, description: `${first}${steps.join('')}` };
+  }
+  throw new Error('a cycle is one of these');
+}
+
+/** One that nobody was told of, and of which nothing was seen, has no place in the order. */
+function hasHappened(
+  { status, operations }: ListTransaction,
+  { orders }: Pick<Observed, 'orders'>,
+): boolean {
+  if (status !== 'unknown') return status === 'applied';
+  return operations.some(
+    ({ type, key, ...rest }) =>
+      type === 'append' && (orders.get(key) ?? []).includes((rest as { value: string }).value),
+  );
+}
+
+function addDependencies(
+  graph: DependencyGraph,
+  { orders, writers, reads }: Observed,
+  nodeOf: (transaction: ListTransaction) => number,
+): void {
+  const writerAt = (key: string, at: number): ListTransaction | undefined => {
+    const value = orders.get(key)?.[at];
+    return value === undefined ? undefined : writers.get(value)?.transaction;
+  };
+  for (const [key, values] of orders) {
+    for (let at = 1; at < values.length; at += 1) {
+      const before = writerAt(key, at - 1);
+      const after = writerAt(key, at);
+      if (before === undefined || after === undefined) continue;
+      graph.addEdge(nodeOf(before), nodeOf(after), 'ww', ` ${key}[${at}]`);
+    }
+  }
+  for (const { transaction, key, values } of reads) {
+    const reader = nodeOf(transaction);
+    const seen = writerAt(key, values.length - 1);
+    const next = writerAt(key, values.length);
+    const what = ` ${key}[${values.length}]`;
+    if (seen !== undefined) graph.addEdge(nodeOf(seen), reader, 'wr', what);
+    if (next !== undefined) graph.addEdge(reader, nodeOf(next), 'rw', what);
+  }
+}
+
+/** One node for each end, in their order: as many edges as there are transactions, and not as many as there are pairs. */
+function addRealTime(
+  graph: DependencyGraph,
+  nodes: readonly (readonly [ListTransaction, number])[],
+): void {
+  const ends = nodes
+    .filter(([{ isStrict, endMs }]) => isStrict && endMs < Number.POSITIVE_INFINITY)
+    .sort(([a], [b]) => a.endMs - b.endMs);
+  const moments: { readonly atMs: number; readonly node: number }[] = [];
+  for (const [{ endMs }, node] of ends) {
+    const moment = graph.addNode();
+    const before = moments.at(-1);
+    if (before !== undefined) graph.addEdge(before.node, moment, 'rt', '');
+    graph.addEdge(node, moment, 'rt', '');
+    moments.push({ atMs: endMs, node: moment });
+  }
+  const begins = nodes
+    .filter(([{ isStrict }]) => isStrict)
+    .sort(([a], [b]) => a.beginMs - b.beginMs);
+  let at = 0;
+  for (const [{ beginMs }, node] of begins) {
+    while ((moments[at]?.atMs ?? Number.POSITIVE_INFINITY) < beginMs) at += 1;
+    const last = moments[at - 1];
+    if (last !== undefined) graph.addEdge(last.node, node, 'rt', '');
+  }
+}
+
+function show(values: readonly string[]): string {
+  return `[${values.join(' ')}]`;
+}
