@@ -60,9 +60,13 @@ export class CallQueue<Call extends Queued> {
     this.#head = 0;
   }
 
-  /** There is enough for a whole batch. */
-  fills(bounds: BatchBounds): boolean {
-    return this.#live >= bounds.operationsMax || this.#bytes >= bounds.bytesMax;
+  /** There is enough for a whole batch, or what comes now cannot go with the first ones: see {@link take}. */
+  fills(bounds: BatchBounds, together?: (first: Call, next: Call) => boolean): boolean {
+    if (this.#live >= bounds.operationsMax || this.#bytes >= bounds.bytesMax) return true;
+    const first = this.#calls[this.#head];
+    const last = this.#calls.at(-1);
+    if (together === undefined || first === undefined || last === undefined) return false;
+    return !together(first, last);
   }
 
   /**

@@ -225,7 +225,7 @@ export class Reads {
     };
     let asked = this.#askedAt(level);
     while (queue.length > 0 && asked < OUTSTANDING_MAX) {
-      if (asked >= EAGER_MAX && !queue.fills(bounds)) return;
+      if (asked >= EAGER_MAX && !queue.fills(bounds, sameLevel)) return;
       const [first, ...others] = queue.take(bounds, sameLevel);
       if (first === undefined) return;
       requests.push(this.#encode(new GetRequest([first, ...others])));

@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BalsaError } from '../base/errors.js';
 
+const INTERVAL_MS_MIN = 20;
+const INTERVAL_MS_MAX = 100;
+
 export interface WaitOptions {
   /** Default 30,000. */
   readonly timeoutMs?: number | undefined;
-  /** Pause between two looks. Default 20. */
+  /** Pause between two looks. Default: 20, and longer when it has taken long: a look costs something, too. */
   readonly intervalMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -21,15 +24,16 @@ export async function waitUntil<T>(
   look: () => Promise<T | undefined>,
   options: WaitOptions = {},
 ): Promise<T> {
-  const { timeoutMs = 30_000, intervalMs = 20, signal } = options;
-  const deadline = performance.now() + timeoutMs;
+  const { timeoutMs = 30_000, intervalMs, signal } = options;
+  const startedMs = performance.now();
   for (;;) {
     if (signal?.aborted === true) throw new BalsaError('CANCELLED', `interrupted: ${what}`);
     const found = await look();
     if (found !== undefined) return found;
-    if (performance.now() > deadline) {
+    const waitedMs = performance.now() - startedMs;
+    if (waitedMs > timeoutMs) {
       throw new BalsaError('TIMEOUT', `waited ${timeoutMs} ms in vain for ${what}`);
     }
-    await delay(intervalMs);
+    await delay(intervalMs ?? Math.min(INTERVAL_MS_MAX, INTERVAL_MS_MIN + waitedMs / 20));
   }
 }

@@ -3,8 +3,8 @@ import { runWith } from './crash-points.js';
 import { planAll, sample } from './plan.js';
 
 /** In a test run; `npm run crash-points` tries all. */
-const OUTCOMES_MAX = 16;
-const RUNS = 12;
+const OUTCOMES_MAX = 6;
+const RUNS = 6;
 
 // Much of one core's time, which others may want too.
 vi.setConfig({ testTimeout: 600_000 });
@@ -13,7 +13,7 @@ describe('a power failure at any step of any replica', () => {
   test('leaves a log that opens and holds all that was promised; the cluster goes on and loses nothing', async () => {
     const plan = await planAll(OUTCOMES_MAX);
     expect(plan.places).toBeGreaterThan(2500);
-    expect(plan.logsOpened).toBeGreaterThan(20_000);
+    expect(plan.logsOpened).toBeGreaterThan(10_000);
     const broken: string[] = [];
     // All of those that come during an installation.
     const chosen = [...plan.installing, ...sample(plan.crashes, RUNS, 1)];

@@ -3,10 +3,14 @@ import { drawSchedule } from './schedule.js';
 import { simulate } from './simulate.js';
 import { drawOptions } from './swarm.js';
 
+/** Long enough for some faults; seed 7 has procedures, too. */
+const DISTURBED_MS = 30_000;
+
 describe('a simulated run', () => {
-  test.each([7, 10, 12])('goes the same way twice with the same seed (%i)', async (seed) => {
-    const first = await simulate({ seed });
-    const second = await simulate({ seed });
+  test.each([7, 10])('goes the same way twice with the same seed (%i)', async (seed) => {
+    const options = drawOptions(seed, DISTURBED_MS);
+    const first = await simulate({ seed, options });
+    const second = await simulate({ seed, options });
     expect(second.hash).toBe(first.hash);
     expect(second).toEqual(first);
   });

@@ -57,7 +57,7 @@ describe('a cluster of real processes under load', () => {
       await cluster.start(name, { env: { BALSA_UNSAFE_FAILPOINTS: '' } });
       return exit.signal;
     });
-    const load = new Load(db);
+    const load = new Load(db, { rests: false });
 
     expect(await Promise.all(deaths)).toEqual(['SIGKILL', 'SIGKILL', 'SIGKILL']);
     await load.acknowledgedMore(300);

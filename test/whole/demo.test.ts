@@ -4,6 +4,11 @@ import { findEntry } from '../../src/cluster/entry.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { balsa, hasTerminal, lives, Talker, temporaryFolder } from './support.js';
 
+/** Bound of a whole story, on a machine that does much else. */
+const STORY = { timeoutMs: 300_000 };
+/** The story, and what is done behind it. */
+const TERMINAL_MS = 400_000;
+
 const folderIn = (text: string): string => /processes in (\S+):/.exec(text)?.[1] ?? '';
 
 describe('balsa demo', () => {
@@ -70,35 +75,43 @@ describe('balsa demo', () => {
 });
 
 describe('balsa demo at a terminal (skipped where there is no command `script`)', () => {
-  test.skipIf(!hasTerminal)('stays, obeys single keys, and ends at q', async () => {
-    const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
-    const demo = new Talker('script', ['-qfec', command, '/dev/null']);
-    await demo.says(/Keys: 1-3 kill or restart/);
+  test.skipIf(!hasTerminal)(
+    'stays, obeys single keys, and ends at q',
+    async () => {
+      const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
+      const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+      await demo.says(/Keys: 1-3 kill or restart/, STORY);
 
-    demo.child.stdin.write('2');
-    await demo.says(/killed n2/);
-    demo.child.stdin.write('l');
-    await demo.says(/load: [1-9]\d* puts acknowledged/);
-    demo.child.stdin.write('s');
-    await demo.says(/n2 is down/);
-    demo.child.stdin.write('2');
-    await demo.says(/started n2/);
-    demo.child.stdin.write('q');
+      demo.child.stdin.write('2');
+      await demo.says(/killed n2/);
+      demo.child.stdin.write('l');
+      await demo.says(/load: [1-9]\d* puts acknowledged/);
+      demo.child.stdin.write('s');
+      await demo.says(/n2 is down/);
+      demo.child.stdin.write('2');
+      await demo.says(/started n2/);
+      demo.child.stdin.write('q');
 
-    expect(await demo.ends()).toBe(0);
-    expect(demo.said).toMatch(/npx balsa --endpoints \S+ get greeting/);
-    expect(demo.said).toMatch(/\d+\/s/);
-    expect(demo.pids.filter(lives)).toEqual([]);
-  });
+      expect(await demo.ends()).toBe(0);
+      expect(demo.said).toMatch(/npx balsa --endpoints \S+ get greeting/);
+      expect(demo.said).toMatch(/\d+\/s/);
+      expect(demo.pids.filter(lives)).toEqual([]);
+    },
+    TERMINAL_MS,
+  );
 
-  test.skipIf(!hasTerminal)('ends at Ctrl-C', async () => {
-    const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
-    const demo = new Talker('script', ['-qfec', command, '/dev/null']);
-    await demo.says(/Keys: 1-3 kill or restart/);
+  test.skipIf(!hasTerminal)(
+    'ends at Ctrl-C',
+    async () => {
+      const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
+      const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+      await demo.says(/Keys: 1-3 kill or restart/, STORY);
 
-    demo.child.stdin.write('\u0003');
+      demo.child.stdin.write('\u0003');
 
-    expect(await demo.ends()).toBe(0);
-    expect(demo.pids.filter(lives)).toEqual([]);
-  });
+      expect(await demo.ends()).toBe(0);
+      expect(demo.pids.filter(lives)).toEqual([]);
+    },
+    TERMINAL_MS,
+  );
 });

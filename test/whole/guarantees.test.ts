@@ -133,9 +133,20 @@ function expectStaleness(row: Guarantee, place: Place, phase: Phase, staleMs: nu
   if (phase === 'parted' && place === 'minority') expect(ms).toBeGreaterThan(BOUND_SHORT_MS);
 }
 
+let shared: PartedCluster | null = null;
+afterAll(() => shared?.[Symbol.asyncDispose]());
+
+/** One cluster for all below, whole at the beginning of each. */
+async function partedAgain(leaderSide: Place): Promise<PartedCluster> {
+  shared ??= await PartedCluster.start(leaderSide);
+  await shared.heal();
+  await shared.takeSides(leaderSide);
+  return shared;
+}
+
 describe('a watch that is on the side of the minority', () => {
   test('is silent while it is cut off, and then told everything once', async () => {
-    await using parted = await PartedCluster.start('majority');
+    const parted = await partedAgain('majority');
     const { minority, majority } = parted.clients;
     const heard: string[] = [];
     const watch = minority.watch({ prefix: 'news/' });
@@ -166,7 +177,7 @@ describe('a watch that is on the side of the minority', () => {
 
 describe('a lock whose holder is cut off', () => {
   test('is lost by the clock of its holder before another one has it, with a higher fencing token', async () => {
-    await using parted = await PartedCluster.start('minority');
+    const parted = await partedAgain('minority');
     const { minority, majority } = parted.clients;
     const events: string[] = [];
     const old = await minority.lock('ledger', { ttlMs: LOCK_MS });
@@ -191,7 +202,7 @@ describe('a lock whose holder is cut off', () => {
   });
 
   test('keeps its lock when the cable is mended in time', async () => {
-    await using parted = await PartedCluster.start('majority');
+    const parted = await partedAgain('majority');
     await using lock = await parted.clients.minority.lock('ledger', { ttlMs: 60_000 });
     parted.cut();
     await parted.untilNoticed(BOUND_SHORT_MS);

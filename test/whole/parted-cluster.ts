@@ -29,22 +29,20 @@ export type LeaderSide = Place;
  */
 export class PartedCluster implements AsyncDisposable {
   readonly cluster: LocalCluster;
-  readonly members: Readonly<Record<Place, readonly string[]>>;
   readonly clients: Readonly<Record<Place, Client>>;
   readonly load: Load;
   readonly #loader: Client;
   readonly #given: Given;
+  #members: Readonly<Record<Place, readonly string[]>> = { minority: [], majority: [] };
   #calls = 0;
 
   private constructor(parts: {
     readonly cluster: LocalCluster;
-    readonly members: Readonly<Record<Place, readonly string[]>>;
     readonly clients: Readonly<Record<Place, Client>>;
     readonly loader: Client;
     readonly given: Given;
   }) {
     this.cluster = parts.cluster;
-    this.members = parts.members;
     this.clients = parts.clients;
     this.#loader = parts.loader;
     this.#given = parts.given;
@@ -53,11 +51,6 @@ export class PartedCluster implements AsyncDisposable {
 
   static async start(leaderSide: LeaderSide): Promise<PartedCluster> {
     const cluster = await LocalCluster.start({ replicas: 5, network: 'switched' });
-    const leader = await cluster.leader();
-    const others = cluster.replicas.map(({ name }) => name).filter((name) => name !== leader);
-    const minority =
-      leaderSide === 'minority' ? [leader, ...others.slice(0, 1)] : others.slice(0, 2);
-    const majority = cluster.replicas.map(({ name }) => name).filter((n) => !minority.includes(n));
     const clients = {
       minority: await cluster.connectFrom('minority', { timeoutMs: TIMEOUT_MS }),
       majority: await cluster.connectFrom('majority', { timeoutMs: TIMEOUT_MS }),
@@ -68,11 +61,26 @@ export class PartedCluster implements AsyncDisposable {
     await clients.majority.compact(revision);
     const { id } = await clients.majority.lease({ ttlMs: LEASE_MS, keepAlive: false });
     await cluster.waitForEqual();
-    return new PartedCluster({
+    const parted = new PartedCluster({
       ...{ cluster, clients, loader },
       given: { key: KEY, revision, compacted, lease: id },
-      members: { minority, majority },
     });
+    await parted.takeSides(leaderSide);
+    return parted;
+  }
+
+  get members(): Readonly<Record<Place, readonly string[]>> {
+    return this.#members;
+  }
+
+  /** Says who will be where, by who leads now. */
+  async takeSides(leaderSide: LeaderSide): Promise<void> {
+    const names = this.cluster.replicas.map(({ name }) => name);
+    const leader = await this.cluster.leader();
+    const others = names.filter((name) => name !== leader);
+    const minority =
+      leaderSide === 'minority' ? [leader, ...others.slice(0, 1)] : others.slice(0, 2);
+    this.#members = { minority, majority: names.filter((name) => !minority.includes(name)) };
   }
 
   cut(): void {

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:c
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { seededRandom } from '../../src/base/random.js';
 import { Ledger } from '../../src/cli/demo/ledger.js';
@@ -10,7 +11,7 @@ import { judgeOrder } from '../../src/cli/demo/verdict.js';
 import { verifyReplica } from '../../src/cli/demo/verify.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import type { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { waitUntil } from '../../src/cluster/wait-until.js';
+import { type WaitOptions, waitUntil } from '../../src/cluster/wait-until.js';
 
 /** What a run of the `balsa` command did. */
 export interface Run {
@@ -67,12 +68,13 @@ export class Talker {
     });
   }
 
-  async says(pattern: RegExp): Promise<void> {
-    await waitUntil(`${pattern} in what is said`, async () => {
+  async says(pattern: RegExp, options: WaitOptions = {}): Promise<void> {
+    const heard = async (): Promise<true | undefined> => {
       if (pattern.test(this.said)) return true;
       if (this.#code !== undefined) throw new Error(`ended with ${this.#code}: ${this.said}`);
       return undefined;
-    });
+    };
+    await waitUntil(`${pattern} in what is said`, heard, options);
   }
 
   async ends(): Promise<number | null> {
@@ -130,14 +132,28 @@ const RECORDS = Array.from({ length: 300 }, (_, i) => ({
   content: 'x'.repeat(i === 0 ? 400_000 : 100 + i),
 }));
 
-/** Puts from a client that never rests, with what it was told. */
+/** So many puts of each lane go on at full speed behind those that were asked for: something is in flight then. */
+const LANE_AHEAD = 10;
+/** Then each lane rests as long between two puts, so that there are never none. */
+const LANE_REST_MS = 100;
+
+/**
+ * Puts from a client that never stops, with what it was told. Far ahead of what a test waits for it is slow:
+ * more writes, each of which is read back from each replica, would show nothing more.
+ */
 export class Load {
   readonly ledger = new Ledger();
   readonly #done: Promise<number>;
+  #goal = 0;
   #stopping = false;
 
-  constructor(db: Writer, options: { putTimeoutMs?: number; outstanding?: number } = {}) {
-    const { putTimeoutMs = 30_000, outstanding = 32 } = options;
+  /** `rests: false`: always as fast as it can be. */
+  constructor(
+    db: Writer,
+    options: { putTimeoutMs?: number; outstanding?: number; rests?: boolean } = {},
+  ) {
+    const { putTimeoutMs = 30_000, outstanding = 32, rests = true } = options;
+    const ahead = rests ? LANE_AHEAD * outstanding : Number.POSITIVE_INFINITY;
     this.#done = runLoad(db, {
       records: RECORDS,
       ledger: this.ledger,
@@ -145,6 +161,10 @@ export class Load {
       outstanding,
       putTimeoutMs,
       more: () => !this.#stopping,
+      pace: () =>
+        this.ledger.counts.acknowledged < this.#goal + ahead || this.#stopping
+          ? null
+          : delay(LANE_REST_MS),
     });
     // Reported by `stop`; until then a failure must not count as unhandled.
     this.#done.catch(() => {});
@@ -153,6 +173,7 @@ export class Load {
   /** Waits until so many more writes were acknowledged. */
   async acknowledgedMore(count: number): Promise<void> {
     const goal = this.ledger.counts.acknowledged + count;
+    this.#goal = goal;
     await waitUntil(`${count} more acknowledged writes`, async () =>
       this.ledger.counts.acknowledged >= goal ? true : undefined,
     );

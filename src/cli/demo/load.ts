@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly putTimeoutMs?: number;
   /** Asked before each round, which are counted from 1: shall there be one more? */
   readonly more: (round: number) => boolean;
+  /** Awaited before each put: a load can be slower than it could be. */
+  readonly pace?: () => Promise<void> | null;
   readonly onAcknowledged?: (write: Write, term: number) => void;
   readonly onFailed?: (error: BalsaError) => void;
   readonly signal?: AbortSignal;
@@ -50,6 +52,7 @@ async function runRound(db: Writer, round: number, options: LoadOptions): Promis
   const lane = async (): Promise<void> => {
     for (const record of records) {
       options.signal?.throwIfAborted();
+      await options.pace?.();
       await putOne(db, record, round, options);
     }
   };
