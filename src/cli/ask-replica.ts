@@ -1,6 +1,7 @@
 import { asBalsaError, type BalsaError } from '../base/errors.js';
 import type { ReplicaStatus } from '../rpc/protocol.js';
 import type { Context } from './context.js';
+import type { StoreClient, StoreOptions } from './store-client.js';
 
 /** What one address answered when it was asked for its status. */
 export type Answer =
@@ -11,13 +12,16 @@ export type Answer =
 const CONNECT_MS_MAX = 2000;
 
 /** Each replica is asked through a connection of its own, so that none speaks for another. */
+export function ownConnection({ options }: Context, address: string): Partial<StoreOptions> {
+  const connectTimeoutMs = Math.min(options.timeout || CONNECT_MS_MAX, CONNECT_MS_MAX);
+  return { endpoints: [address], followLeader: false, connectTimeoutMs };
+}
+
 export async function askReplica(context: Context, address: string): Promise<Answer> {
   try {
-    const status = await context.withClient((client) => client.status({ signal: context.signal }), {
-      endpoints: [address],
-      followLeader: false,
-      connectTimeoutMs: Math.min(context.options.timeout || CONNECT_MS_MAX, CONNECT_MS_MAX),
-    });
+    const { signal } = context;
+    const ask = (client: StoreClient) => client.status({ signal });
+    const status = await context.withClient(ask, ownConnection(context, address));
     return { address, status };
   } catch (error) {
     context.signal.throwIfAborted();

@@ -2,6 +2,7 @@ import { asBalsaError, type BalsaError, type ErrorCode } from '../base/errors.js
 import { EXIT, EXIT_OF_CODE, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { paint } from './output.js';
+import { printable } from './printable.js';
 
 /** The exit code of the error that ended a command. */
 export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
@@ -53,10 +54,10 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   UPGRADE_PENDING: 'balsa status shows the versions',
   FUTURE_REVISION: 'the same command again in a moment',
   VALUE_NOT_DECODABLE: null,
-  PROCEDURE_NOT_FOUND: 'see what there is: balsa proc list',
+  PROCEDURE_NOT_FOUND: 'balsa proc list shows those that there are',
   PROCEDURES_TOO_MANY: 'remove what nobody calls: balsa proc remove <name>',
-  CALL_EXPIRED: null,
-  CALL_KEY_REUSED: null,
+  CALL_EXPIRED: 'read what it would have written; if that is not there, the same call again',
+  CALL_KEY_REUSED: 'another --key: this one stands for another call',
   CALL_KEYS_FULL: null,
   PROCEDURE_FAILED: null,
   PROCEDURE_ABORTED: null,
@@ -108,6 +109,7 @@ export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCod
   const style = (name: 'red' | 'dim', text: string) => paint(name, text, io.stderr, io.env);
   if (exit !== EXIT.interrupted) {
     say(`${style('red', `error ${known.code}`)}: ${known.message}`);
+    for (const frame of framesOf(known)) say(style('dim', frame));
   }
   if (known.outcome === 'unknown') {
     say(
@@ -116,10 +118,22 @@ export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCod
   } else if (exit === EXIT.interrupted) {
     say('interrupted');
   }
-  const hint = exit === EXIT.interrupted ? null : HINTS[known.code];
+  const hint = exit === EXIT.interrupted ? null : hintOf(known);
   if (hint !== null) say(style('dim', `try: ${hint.replace('COMMAND', command)}`));
   if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
   return exit;
+}
+
+/** Where in its own code a procedure failed. */
+function framesOf({ code, details }: BalsaError): readonly string[] {
+  if (code !== 'PROCEDURE_FAILED' || typeof details.stack !== 'string') return [];
+  const frames = details.stack.split('\n').filter((line) => line.includes('(procedures.js:'));
+  return frames.map((line) => printable(Buffer.from(line), 'one-line'));
+}
+
+/** Whoever made the error may know better what to try than its code tells. */
+function hintOf({ code, details }: BalsaError): string | null {
+  return typeof details.hint === 'string' ? details.hint : HINTS[code];
 }
 
 function stackOf(error: unknown): string {

@@ -6,6 +6,8 @@ import { compactCommand } from './compact.js';
 import { addGlobalOptions } from './context.js';
 import { countCommand } from './count.js';
 import { delCommand } from './del.js';
+import { deployCommand } from './deploy.js';
+import { devCommand } from './dev.js';
 import { reportError } from './errors-to-exit.js';
 import { EXIT, type ExitCode, exitCodesHelp } from './exit-codes.js';
 import { applyEnvironment } from './flags.js';
@@ -17,6 +19,7 @@ import { leaseCommand } from './lease.js';
 import { electCommand, lockCommand } from './lock.js';
 import { namespaceCommand } from './namespace.js';
 import { hasColors } from './output.js';
+import { procCommand } from './proc.js';
 import { putCommand } from './put.js';
 import { rangeCommand } from './range.js';
 import { recoverCommand } from './recover.js';
@@ -87,6 +90,7 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
 const OFFLINE = [
   'start',
   'demo',
+  'dev',
   'wal inspect',
   'wal verify',
   'recover',
@@ -126,6 +130,9 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     infoCommand(runtime),
     settingsCommand(runtime),
     namespaceCommand(runtime),
+    deployCommand(runtime),
+    procCommand(runtime),
+    devCommand(runtime),
     statusCommand(runtime),
     clusterCommand(runtime),
     snapshotCommand(runtime),

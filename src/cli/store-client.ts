@@ -23,6 +23,8 @@ export type StoreClient = Pick<
   | 'settings'
   | 'namespaces'
   | 'namespace'
+  | 'procedures'
+  | 'call'
   | 'status'
   | 'snapshot'
   | 'close'

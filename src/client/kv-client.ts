@@ -263,7 +263,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    *   revision is kept), what its puts are refused with (`NO_SPACE`, `QUOTA_EXCEEDED`), `UPGRADE_PENDING`, and see {@link Client}
    * @example
    * ```ts
-   * const { result } = await db.call('transfer', { from: 'ada', to: 'bob', amount: 5 });
+   * const bank = references<typeof import('./bank.js')>(); // of balsa/procedures
+   * const { result } = await db.call(bank.transfer, { from: 'ada', to: 'bob', amount: 5 });
    * const { result: now } = await db.call('balance', { of: 'ada' }, { consistency: 'any' });
    * ```
    */
@@ -272,9 +273,15 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     args?: unknown,
     options?: ProcedureCallOptions,
   ): Promise<CallResult<Result>>;
+  call<Result>(
+    procedure: ProcedureReference<void, Result>,
+    args?: null | undefined,
+    options?: ProcedureCallOptions,
+  ): Promise<CallResult<Result>>;
   call<Args, Result>(
     procedure: ProcedureReference<Args, Result>,
-    args: Args,
+    // The reference alone says what they are: else too few would be taken for all that is needed.
+    args: NoInfer<Args>,
     options?: ProcedureCallOptions,
   ): Promise<CallResult<Result>>;
   call(

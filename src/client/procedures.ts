@@ -25,7 +25,7 @@ import type { ReadRouter } from './read-router.js';
 import type { Scope } from './scope.js';
 import { askStore, ProceduresRequest } from './store-request.js';
 
-/** A procedure with the types of its arguments and of its result; see `references` of `balsa/procedures`. */
+/** A procedure with the types of its arguments and of its result; `references` of `balsa/procedures` makes them. */
 export interface ProcedureReference<Args, Result> {
   /** As it was deployed; `transfer@staging` for another alias than `prod`. */
   readonly name: string;

@@ -15,12 +15,13 @@ import { ReadRequest } from './read-request.js';
 
 /** Questions about the store as a whole; asked at the leader, so that what was just written is seen. */
 abstract class StoreQuestion<Answer> extends ReadRequest {
-  readonly consistency: Consistency = 'linearizable';
+  readonly consistency: Consistency;
   readonly calls: readonly [PendingRead<Answer>];
 
-  constructor(call: PendingRead<Answer>) {
+  constructor(call: PendingRead<Answer>, consistency: Consistency = 'linearizable') {
     super();
     this.calls = [call];
+    this.consistency = consistency;
   }
 }
 
@@ -58,12 +59,12 @@ export class LeasesRequest extends StoreQuestion<readonly LeaseInfo[]> {
   }
 }
 
-/** What is known of procedures: a list. */
+/** What is known of procedures: a list. Of its own calls a replica tells also when it is cut off: that may be why. */
 export class ProceduresRequest extends StoreQuestion<object> {
   readonly #about: ProceduresTopic;
 
   constructor(about: ProceduresTopic, call: PendingRead<object>) {
-    super(call);
+    super(call, about === 'list' ? 'linearizable' : 'any');
     this.#about = about;
   }
 

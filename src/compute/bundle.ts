@@ -1,18 +1,20 @@
 import { createHash } from 'node:crypto';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import { systemClock } from '../base/clock.js';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure, Mode } from '../base/operation.js';
 import { BUNDLE_BYTES_MAX } from '../base/operation-check.js';
 import { type Bundle, CALL_LIMITS } from './execution.js';
 import { Vm } from './sandbox/vm.js';
+import { isOfPackage, placeText, type Replacement, thrownAt } from './source-place.js';
 
 const MODES: ReadonlySet<string> = new Set<Mode>(['cp', 'read']);
 
 /** The bundler gives modules of the older kind the name of the file in which they were found. */
 const MODULE_PATH = /__commonJS\(\{"[^"]*"\(/g;
+const NO_MODULE_PATH = '__commonJS({"module"(';
 
 /** Messages of the bundler that are shown. */
 const SHOWN_MAX = 5;
@@ -22,6 +24,14 @@ export interface ProcedureBundle extends Bundle {
   readonly procedures: readonly DeclaredProcedure[];
 }
 
+export interface BundleOptions {
+  /**
+   * Told of each file that the code is made of before it is read, the packages of others left out; and when something is
+   * not there, of what would be another file or folder if it were. So whoever looks at all of these knows when to try again.
+   */
+  readonly onFile?: (path: string) => void;
+}
+
 /**
  * Makes one piece of code of a TypeScript or JavaScript module and all that it imports, and looks what procedures it
  * exports. The same sources give the same code, wherever they lie.
@@ -29,8 +39,13 @@ export interface ProcedureBundle extends Bundle {
  * @throws BalsaError `FILE_INVALID`: it cannot be compiled, imports what the sandbox does not have, or exports no
  *   procedure; `PROCEDURE_LIMIT` (`bundleBytesMax`)
  */
-export async function bundleProcedures(file: string): Promise<ProcedureBundle> {
-  const code = await compile(resolve(file));
+export async function bundleProcedures(
+  file: string,
+  { onFile = () => {} }: BundleOptions = {},
+): Promise<ProcedureBundle> {
+  const path = resolve(file);
+  const compiled = await compile(path, onFile);
+  const code = `${compiled.code}return procedures;`;
   const bytes = Buffer.byteLength(code);
   if (bytes > BUNDLE_BYTES_MAX) {
     throw new BalsaError(
@@ -40,16 +55,30 @@ export async function bundleProcedures(file: string): Promise<ProcedureBundle> {
     );
   }
   const hash = createHash('sha256').update(code).digest('hex');
-  return { hash, code, procedures: await declaredIn({ hash, code }, file) };
+  return { hash, code, procedures: await declaredIn({ hash, code }, file, compiled) };
 }
 
-async function compile(file: string): Promise<string> {
+interface Compiled {
+  readonly code: string;
+  /** Where each part of the code is from, before anything was replaced in it. */
+  readonly sourceMap: string;
+  readonly replaced: readonly Replacement[];
+  /** Names of files in the map begin here. */
+  readonly folder: string;
+}
+
+async function compile(file: string, onFile: (path: string) => void): Promise<Compiled> {
+  const folder = dirname(file);
+  onFile(file);
   try {
     const { outputFiles } = await build({
       entryPoints: [`./${basename(file)}`],
-      absWorkingDir: dirname(file),
+      absWorkingDir: folder,
       bundle: true,
       write: false,
+      outfile: 'procedures.js',
+      sourcemap: 'external',
+      sourcesContent: false,
       format: 'iife',
       globalName: 'procedures',
       platform: 'neutral',
@@ -59,43 +88,92 @@ async function compile(file: string): Promise<string> {
       minifyWhitespace: true,
       legalComments: 'none',
       logLevel: 'silent',
-      plugins: [authoring],
+      plugins: [authoring, filesTold(onFile)],
     });
-    const code = (outputFiles[0]?.text ?? '').replaceAll(MODULE_PATH, '__commonJS({"module"(');
-    return `${code}return procedures;`;
+    const textOf = (name: string): string =>
+      outputFiles.find(({ path }) => path.endsWith(name))?.text ?? '';
+    const made = textOf('.js');
+    const replaced = [...made.matchAll(MODULE_PATH)].map(({ 0: { length }, index }) => ({
+      index,
+      grownBy: NO_MODULE_PATH.length - length,
+    }));
+    const code = made.replaceAll(MODULE_PATH, NO_MODULE_PATH);
+    return { code, sourceMap: textOf('.js.map'), replaced, folder };
   } catch (cause) {
     const { errors } = cause as Partial<BuildFailure>;
     if (errors === undefined) throw cause;
-    throw new BalsaError('FILE_INVALID', errors.slice(0, SHOWN_MAX).map(textOf).join('\n'), {
-      cause,
-    });
+    for (const error of errors) for (const path of missingFor(error, folder)) onFile(path);
+    const shown = errors.slice(0, SHOWN_MAX).map((error) => textOfError(error, file));
+    throw new BalsaError('FILE_INVALID', shown.join('\n'), { cause });
   }
 }
+
+const AUTHORING = fileURLToPath(
+  new URL(`./procedures.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
+);
 
 /** `balsa/procedures` is part of this package, wherever the user's code lies. */
 const authoring: Plugin = {
   name: 'balsa-procedures',
   setup({ onResolve }) {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const path = fileURLToPath(new URL(`./procedures.${extension}`, import.meta.url));
-    onResolve({ filter: /^balsa\/procedures$/ }, () => ({ path }));
+    onResolve({ filter: /^balsa\/procedures$/ }, () => ({ path: AUTHORING }));
   },
 };
 
-function textOf({ text, location }: Message): string {
-  const where =
-    location === null ? '' : `${location.file}:${location.line}:${location.column + 1}: `;
-  const isForeign = /Could not resolve "(?:node:)?[a-z_/]+"/.test(text);
-  return `${where}${text}${isForeign ? '; procedures have nothing of Node.js' : ''}`;
+function filesTold(onFile: (path: string) => void): Plugin {
+  return {
+    name: 'balsa-files',
+    setup({ onLoad }) {
+      onLoad({ filter: /./, namespace: 'file' }, ({ path }) => {
+        if (path !== AUTHORING && !isOfPackage(path)) onFile(path);
+        return undefined;
+      });
+    },
+  };
 }
 
-async function declaredIn(bundle: Bundle, file: string): Promise<readonly DeclaredProcedure[]> {
+/** Where there would be something new if what could not be found were there. */
+function missingFor({ text, location }: Message, folder: string): readonly string[] {
+  const [, wanted] = /^Could not resolve "([^"]+)"/.exec(text) ?? [];
+  if (wanted === undefined || location === null) return [];
+  const importer = dirname(resolve(folder, location.file));
+  if (/^\.{0,2}\//.test(wanted)) return [dirname(resolve(importer, wanted))];
+  const [name = '', part] = wanted.split('/');
+  const found = name.startsWith('@') && part !== undefined ? join(name, part) : name;
+  return [...ancestors(importer)].map((each) => join(each, 'node_modules', found));
+}
+
+function* ancestors(folder: string): Generator<string> {
+  yield folder;
+  const parent = dirname(folder);
+  if (parent !== folder) yield* ancestors(parent);
+}
+
+function textOfError({ text, location }: Message, file: string): string {
+  const isForeign = /Could not resolve "(?:node:)?[a-z_/]+"/.test(text);
+  const said = `${text}${isForeign ? '; procedures have nothing of Node.js' : ''}`;
+  // What nobody imports is the module itself.
+  if (location === null) return `${file}: ${said}`;
+  const { line, column } = location;
+  const path = resolve(dirname(file), location.file);
+  return `${placeText({ path, line, column: column + 1 })}: ${said}`;
+}
+
+async function declaredIn(
+  bundle: Bundle,
+  file: string,
+  compiled: Compiled,
+): Promise<readonly DeclaredProcedure[]> {
   const vm = await Vm.make(bundle, CALL_LIMITS, systemClock);
   let procedures: readonly DeclaredProcedure[];
   try {
     procedures = vm.list({ ...CALL_LIMITS, computeMsMax: 5000 });
   } catch (cause) {
-    throw new BalsaError('FILE_INVALID', `${file}: ${(cause as Error).message}`, { cause });
+    const { message, details } = asBalsaError(cause);
+    const place = thrownAt(String(details.stack ?? ''), compiled);
+    const where = place === null ? file : placeText(place);
+    const said = message.replace(/^the procedure threw /, 'the module throws ');
+    throw new BalsaError('FILE_INVALID', `${where}: ${said}`, { cause });
   }
   if (procedures.length === 0) {
     throw new BalsaError('FILE_INVALID', `${file} exports no procedure; see balsa/procedures`);

@@ -1,6 +1,6 @@
 /**
  * For the authors of stored procedures: `import { procedure, read } from 'balsa/procedures'`. It runs in the sandbox, beside
- * their code, and imports nothing.
+ * their code, and imports nothing. For those who call them: `references`.
  */
 
 /** What goes in and out of a procedure, and into keys: what JSON can say. */
@@ -63,9 +63,10 @@ export interface ReadContext {
    * being with the rest. In one that only reads it cannot write.
    * @param procedure itself, or the name that it is exported under
    */
+  call<Result>(procedure: Procedure<void, Result, 'cp' | 'read'>): Promise<Result>;
   call<Args, Result>(
     procedure: Procedure<Args, Result, 'cp' | 'read'>,
-    args: Args,
+    args: NoInfer<Args>,
   ): Promise<Result>;
   call(procedure: string, args?: Json): Promise<unknown>;
   /** A line for `balsa proc logs`. */
@@ -133,29 +134,30 @@ export interface Procedure<Args, Result, Mode extends 'cp' | 'read'> {
   readonly types?: { readonly args: Args; readonly result: Result };
 }
 
-type Handler<Context, Args, Result> = (ctx: Context, args: Args) => Result | Promise<Result>;
+/** What it returns may be a promise, or be one now and then. */
+type Handler<Context, Args, Returned> = (ctx: Context, args: Args) => Returned;
 
-interface WithSchema<Context, S extends Schema, Result> {
+interface WithSchema<Context, S extends Schema, Returned> {
   /** Checks the arguments before the handler has them. */
   readonly args: S;
-  readonly handler: Handler<Context, OutputOf<S>, Result>;
+  readonly handler: Handler<Context, OutputOf<S>, Returned>;
 }
 
-interface WithoutSchema<Context, Args, Result> {
+interface WithoutSchema<Context, Args, Returned> {
   readonly args?: undefined;
-  readonly handler: Handler<Context, Args, Result>;
+  readonly handler: Handler<Context, Args, Returned>;
 }
 
 /**
  * A strictly serializable transaction: it sees one revision and its own writes, and they come into being together or not at
  * all.
  */
-export function procedure<S extends Schema, Result>(
-  definition: WithSchema<CpContext, S, Result>,
-): Procedure<InputOf<S>, Result, 'cp'>;
-export function procedure<Args = void, Result = unknown>(
-  definition: WithoutSchema<CpContext, Args, Result>,
-): Procedure<Args, Result, 'cp'>;
+export function procedure<S extends Schema, Returned>(
+  definition: WithSchema<CpContext, S, Returned>,
+): Procedure<InputOf<S>, Awaited<Returned>, 'cp'>;
+export function procedure<Args = void, Returned = unknown>(
+  definition: WithoutSchema<CpContext, Args, Returned>,
+): Procedure<Args, Awaited<Returned>, 'cp'>;
 export function procedure(
   definition: WithSchema<CpContext, Schema, unknown> | WithoutSchema<CpContext, unknown, unknown>,
 ): Procedure<unknown, unknown, 'cp'> {
@@ -163,12 +165,12 @@ export function procedure(
 }
 
 /** Reads only, at one revision, at any replica. */
-export function read<S extends Schema, Result>(
-  definition: WithSchema<ReadContext, S, Result>,
-): Procedure<InputOf<S>, Result, 'read'>;
-export function read<Args = void, Result = unknown>(
-  definition: WithoutSchema<ReadContext, Args, Result>,
-): Procedure<Args, Result, 'read'>;
+export function read<S extends Schema, Returned>(
+  definition: WithSchema<ReadContext, S, Returned>,
+): Procedure<InputOf<S>, Awaited<Returned>, 'read'>;
+export function read<Args = void, Returned = unknown>(
+  definition: WithoutSchema<ReadContext, Args, Returned>,
+): Procedure<Args, Awaited<Returned>, 'read'>;
 export function read(
   definition:
     | WithSchema<ReadContext, Schema, unknown>
@@ -183,10 +185,70 @@ export function read(
  * deployment. When it fails it is called again, with pauses; a write with which it fails again and again is skipped, and told by
  * `balsa proc logs`. What it writes to keys with its own prefix calls it again.
  */
-export function trigger<Result>(definition: {
+export function trigger<Returned>(definition: {
   readonly prefix: string;
-  readonly handler: Handler<CpContext, readonly TriggerEvent[], Result>;
-}): Procedure<readonly TriggerEvent[], Result, 'cp'> {
+  readonly handler: Handler<CpContext, readonly TriggerEvent[], Returned>;
+}): Procedure<readonly TriggerEvent[], Awaited<Returned>, 'cp'> {
   const { prefix, handler } = definition;
   return { mode: 'cp', args: null, handler, trigger: prefix };
+}
+
+// ---------------------------------------------------------------------------------------------
+// For callers
+
+/** A procedure by its name, with the types of its arguments and of its result: what `db.call` of the client takes. */
+export interface ProcedureReference<Args, Result> {
+  readonly name: string;
+  /** Of types alone; never there. */
+  readonly types?: { readonly args: Args; readonly result: Result };
+}
+
+/** What an export is to its callers; `never`: it is no procedure. */
+type ReferenceTo<Export> = Export extends {
+  readonly mode: 'cp' | 'read';
+  readonly handler: (ctx: never, args: never) => unknown;
+  readonly types?: { readonly args: infer Args; readonly result: infer Result };
+}
+  ? ProcedureReference<Args, Result>
+  : never;
+
+/** The procedures that a module exports, each as a reference. */
+export type References<Module> = {
+  readonly [Name in keyof Module as [ReferenceTo<Module[Name]>] extends [never]
+    ? never
+    : Name]: ReferenceTo<Module[Name]>;
+};
+
+export interface ReferencesOptions {
+  /** Under which they were deployed. Default `prod`. */
+  readonly alias?: string | undefined;
+}
+
+/**
+ * The procedures of a module for `db.call`, with their types. Of the module only the types are used: its code is where it
+ * was deployed to.
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'balsa';
+ * import { references } from 'balsa/procedures';
+ *
+ * const bank = references<typeof import('./bank.js')>();
+ * await using db = await connect('127.0.0.1:7001');
+ * const { result } = await db.call(bank.transfer, { from: 'ada', to: 'bob', amount: 5 });
+ * console.log(result.left);
+ * ```
+ */
+export function references<Module>({ alias }: ReferencesOptions = {}): References<Module> {
+  const made = new Map<string, ProcedureReference<unknown, unknown>>();
+  const get = (_target: object, name: string | symbol): unknown => {
+    // Whoever gets one from an async function looks whether it is a promise.
+    if (typeof name === 'symbol' || name === 'then') return undefined;
+    const reference = made.get(name) ?? {
+      name: alias === undefined ? name : `${name}@${alias}`,
+    };
+    made.set(name, Object.freeze(reference));
+    return reference;
+  };
+  return new Proxy(Object.freeze({}), { get }) as References<Module>;
 }

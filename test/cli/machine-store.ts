@@ -14,26 +14,37 @@ import { type RunOptions, type RunResult, run } from './fakes.js';
 export class MachineStore {
   readonly h: Harness;
   readonly db: Client;
+  readonly #real: RealMachine | null;
 
-  private constructor(h: Harness, db: Client) {
+  private constructor(h: Harness, db: Client, real: RealMachine | null) {
     this.h = h;
     this.db = db;
+    this.#real = real;
+  }
+
+  /** Of {@link open}. */
+  get real(): RealMachine {
+    if (this.#real === null) throw new Error('only a model is behind it');
+    return this.#real;
   }
 
   static async open(): Promise<MachineStore> {
     const h = new Harness();
-    await RealMachine.behind(h);
-    return new MachineStore(h, await h.connect());
+    const real = await RealMachine.behind(h);
+    return new MachineStore(h, await h.connect(), real);
   }
 
   /** Over the plain model of the client's tests, which has a status. */
   static async model(): Promise<MachineStore> {
     const h = new Harness();
-    return new MachineStore(h, await h.connect());
+    return new MachineStore(h, await h.connect(), null);
   }
 
+  /** To the replicas that are named, or to all if these are others. */
   connect: CliIo['connect'] = async (options) => {
-    const endpoints = this.h.cluster.endpoints;
+    const { endpoints: all } = this.h.cluster;
+    const named = options.endpoints.filter((endpoint) => all.includes(endpoint));
+    const endpoints = named.length === 0 ? all : named;
     const given = { ...options, endpoints, codec: bytes, keys: 'bytes' } as const;
     return await openClient(given, this.h.environment);
   };
@@ -46,6 +57,20 @@ export class MachineStore {
   /** The same, without letting time pass. */
   begin(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return run(args, { connect: this.connect, sleep: (ms) => this.sleep(ms), ...options });
+  }
+
+  /** Lets virtual time pass as real time does, for what waits for both. */
+  async alongside<T>(running: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
+    running.then(over, over);
+    while (!isOver) {
+      await new Promise((next) => setTimeout(next, 1));
+      await this.h.clock.advance(1);
+    }
+    return await running;
   }
 
   sleep(ms: number): Promise<void> {

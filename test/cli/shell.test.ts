@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { complete, hintFor } from '../../src/cli/shell/completion.js';
 import { input } from './fakes.js';
@@ -191,6 +191,31 @@ describe('a shell on a terminal', () => {
     expect(await store.h.until(running)).toMatchObject({ exit: 0 });
   });
 
+  test('completes the names of procedures', async () => {
+    store = await MachineStore.open();
+    const procedures = [{ name: 'transfer', mode: 'cp' as const, trigger: null }];
+    const bundle = { hash: 'ab'.repeat(32), code: 'return {};', procedures };
+    await store.h.until(store.db.procedures.deploy(bundle));
+
+    const stdin = Object.assign(new PassThrough(), { isTTY: true });
+    let shown = '';
+    const running = store.begin(['shell', '--history', 'off'], {
+      ...{ stdin, isTerminal: true, env: { NO_COLOR: '1' } },
+      onStdout: (text) => {
+        shown += text;
+      },
+    });
+    stdin.write('proc remove tr');
+    await store.waitUntil('the line', () => shown.includes('remove tr'));
+    // Alone: what is pasted is not completed.
+    stdin.write('\t');
+    await store.waitUntil('the whole name', () => shown.includes('ansfer'));
+    stdin.write('\r');
+    await store.waitUntil('what was done', () => shown.includes('removed transfer@prod\n'));
+    stdin.write('\u0004');
+    expect(await store.h.until(running)).toMatchObject({ exit: 0 });
+  });
+
   test('keeps its lines in a file that only its owner can read', async () => {
     const history = join(mkdtempSync(join(tmpdir(), 'balsa-cli-')), 'state', 'history');
     await typing(['put a 1', ' put secret 1', 'get a'], { history });
@@ -216,6 +241,12 @@ describe('completion', () => {
   program.command('get <key>').option('--rev <n>');
   program.command('put <key> [value]').option('--lease <id>');
   program.command('lease').command('grant <ttl>');
+  const proc = program.command('proc');
+  const route = new Option('--route <where>').choices(['lane', 'any']);
+  proc.command('call <ref> [json]').addOption(route);
+  proc.command('rollback <ref>').option('--to <hash>');
+  proc.command('list');
+  const procedures = async (): Promise<string[]> => ['open', 'transfer', 'transfer@staging'];
   const keys = async (prefix: string): Promise<string[]> =>
     ['user/ada', 'user/bob', 'a key', 'zoo'].filter((key) => key.startsWith(prefix));
 
@@ -227,6 +258,7 @@ describe('completion', () => {
         'get',
         'put',
         'lease',
+        'proc',
         '.consistency',
         '.timing',
         '.output',
@@ -246,9 +278,15 @@ describe('completion', () => {
     ['lease ', ['grant']],
     ['get --prefix user/a', ['user/ada']],
     ['get -o j', ['json']],
+    ['proc call tra', ['transfer', 'transfer@staging']],
+    ['proc call transfer ', []],
+    ['proc call transfer --route ', ['lane', 'any']],
+    ['proc rollback ', ['open', 'transfer', 'transfer@staging']],
+    ['proc rollback open --to ', []],
+    ['proc list ', []],
     ['nothing here', []],
   ])('of %j', async (line, expected) => {
-    const [hits] = await complete(line, program, keys);
+    const [hits] = await complete(line, program, { keys, procedures });
     expect(hits).toEqual(expected);
   });
 

@@ -6,12 +6,13 @@ import { FakeStore, run } from './fakes.js';
 
 const COMMANDS = [
   ...['start', 'put', 'get', 'del', 'range', 'count', 'txn', 'watch', 'lock', 'elect', 'import'],
-  ...['compact', 'info', 'status', 'recover', 'shell'],
+  ...['compact', 'info', 'status', 'recover', 'shell', 'deploy', 'dev'],
 ];
 const GROUPS = {
   cluster: ['members', 'add', 'remove', 'promote', 'demote', 'replace', 'transfer'],
   lease: ['grant', 'keep-alive', 'revoke', 'show', 'list'],
   namespace: ['set', 'list', 'remove'],
+  proc: ['list', 'show', 'call', 'rollback', 'remove', 'logs', 'stats'],
   settings: ['get', 'set'],
   snapshot: ['save', 'inspect', 'restore'],
   wal: ['inspect', 'verify'],
@@ -80,6 +81,9 @@ describe('usage', () => {
     [['compact', '0'], 'It must be a whole number from 1.'],
     [['get', 'a', '--consistency', 'bounded:5'], 'It must be a number and its unit'],
     [['put', 'a', 'b', '--ignore-value'], '--ignore-value takes no VALUE'],
+    [['deploy'], "missing required argument 'file'"],
+    [['proc', 'call'], "missing required argument 'ref'"],
+    [['proc', 'logs', '7up'], '"7up" is no name of a procedure'],
     [['get', 'a', 'b'], 'too many arguments'],
     [['get', 'a', '-o', 'yaml'], 'Allowed choices are table, json, raw'],
     [['get', 'a', '--endpoints', 'x'], '"x" is not host:port'],

@@ -1,8 +1,9 @@
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
+import type { BalsaError } from '../../src/base/errors.js';
 import type { Mode } from '../../src/base/operation.js';
 import { bundleProcedures } from '../../src/compute/bundle.js';
 import { CALL_LIMITS, type Execution } from '../../src/compute/execution.js';
@@ -143,7 +144,7 @@ describe('a bundle', () => {
 
 describe('what cannot be bundled is refused', () => {
   test.each([
-    ['export const = 1;', /^FILE_INVALID procedures\.ts:1:14: /],
+    ['export const = 1;', /^FILE_INVALID \S+\/procedures\.ts:1:14: /],
     [`import { readFileSync } from 'node:fs'; export default readFileSync;`, /nothing of Node\.js/],
     [`import x from './nowhere.js'; export default x;`, /^FILE_INVALID .*nowhere/],
     ['export const x = 1;', /exports no procedure/],
@@ -152,6 +153,24 @@ describe('what cannot be bundled is refused', () => {
     [`export const p = { mode: 'xp', handler() {} };`, /p is declared as xp; known are cp, read/],
   ])('%s', { timeout: TIMEOUT_MS }, async (text, message) => {
     expect(await refusalOf(text)).toMatch(message);
+  });
+
+  test.each([
+    ['at once', "const nl = `a\nb`;\n  throw new RangeError('no');\nexport default nl;", '3:13'],
+    ['in a function', "const f = () => {\n  JSON.parse('{');\n};\nf();\nexport {};", '2:8'],
+    [
+      'behind a module of the older kind',
+      "import old from './old.cjs';\nif (old.n > 0) throw new Error(`a\nb`);\nexport {};",
+      '2:26',
+    ],
+  ])('code that throws %s, with the place in the source', async (_what, text, place) => {
+    const folder = project({ 'procedures.ts': text, 'old.cjs': 'exports.n = 1;' });
+    const file = join(folder, 'procedures.ts');
+
+    const error: BalsaError = await bundleProcedures(file).catch((cause) => cause);
+
+    expect(error.code).toBe('FILE_INVALID');
+    expect(error.message.split(': ')[0]).toBe(`${file}:${place}`);
   });
 
   test('a file that is not there', async () => {
@@ -167,5 +186,46 @@ describe('what cannot be bundled is refused', () => {
       code: 'PROCEDURE_LIMIT',
       details: { limit: 'bundleBytesMax' },
     });
+  });
+});
+
+describe('whoever waits for a change is told the files that', () => {
+  async function filesOf(files: Record<string, string>): Promise<readonly string[]> {
+    const folder = project(files);
+    const told = new Set<string>();
+    const onFile = (path: string): void => void told.add(path);
+    await bundleProcedures(join(folder, 'procedures.ts'), { onFile }).catch(() => {});
+    const below = [...told].filter((path) => path.startsWith(folder));
+    // Packages may lie in any folder above.
+    const elsewhere = [...told].filter((path) => !below.includes(path));
+    expect(elsewhere.filter((path) => !path.includes('node_modules'))).toEqual([]);
+    return below.map((path) => relative(folder, path)).sort();
+  }
+
+  test('a bundle is made of, its packages left out', async () => {
+    expect(await filesOf({ 'procedures.ts': BANK, 'keys.ts': KEYS })).toEqual([
+      'keys.ts',
+      'procedures.ts',
+    ]);
+  });
+
+  test('are in the way of one, also in what it imports', async () => {
+    const text = "import { accountKey } from './keys.js'; export default accountKey;";
+    expect(await filesOf({ 'procedures.ts': text, 'keys.ts': 'export const = 1;' })).toEqual([
+      'keys.ts',
+      'procedures.ts',
+    ]);
+  });
+
+  test('may come to be where they are missing', async () => {
+    const text = `
+      import a from './lib/a.js'; import b from '@scope/b/c'; import d from 'd';
+      export default [a, b, d];`;
+    expect(await filesOf({ 'procedures.ts': text })).toEqual([
+      'lib',
+      'node_modules/@scope/b',
+      'node_modules/d',
+      'procedures.ts',
+    ]);
   });
 });

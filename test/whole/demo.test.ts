@@ -1,57 +1,8 @@
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { findEntry } from '../../src/cluster/entry.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import { balsa, temporaryFolder } from './support.js';
-
-/** A process under way, with what it has said so far. */
-class Talker {
-  readonly child: ChildProcessWithoutNullStreams;
-  said = '';
-  #code: number | null | undefined;
-
-  constructor(command: string, args: readonly string[]) {
-    this.child = spawn(command, args, { env: { ...process.env, NO_COLOR: '1', TERM: 'xterm' } });
-    const hear = (chunk: Buffer): void => {
-      this.said += chunk.toString();
-    };
-    this.child.stdout.on('data', hear);
-    this.child.stderr.on('data', hear);
-    this.child.once('close', (code) => {
-      this.#code = code;
-    });
-  }
-
-  async says(pattern: RegExp): Promise<void> {
-    await waitUntil(`${pattern} in what is said`, async () => {
-      if (pattern.test(this.said)) return true;
-      if (this.#code !== undefined) throw new Error(`ended with ${this.#code}: ${this.said}`);
-      return undefined;
-    });
-  }
-
-  async ends(): Promise<number | null> {
-    return (
-      await waitUntil('the end', async () =>
-        this.#code === undefined ? undefined : { code: this.#code },
-      )
-    ).code;
-  }
-
-  get pids(): number[] {
-    return [...this.said.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { balsa, hasTerminal, lives, Talker, temporaryFolder } from './support.js';
 
 const folderIn = (text: string): string => /processes in (\S+):/.exec(text)?.[1] ?? '';
 
@@ -117,15 +68,6 @@ describe('balsa demo', () => {
     rmSync(folderIn(demo.said), { recursive: true });
   });
 });
-
-const hasTerminal = ((): boolean => {
-  try {
-    execFileSync('script', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
 
 describe('balsa demo at a terminal (skipped where there is no command `script`)', () => {
   test.skipIf(!hasTerminal)('stays, obeys single keys, and ends at q', async () => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +42,70 @@ export function balsa(args: readonly string[], input = ''): Promise<Run> {
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
 }
+
+/** A process under way, with what it has said so far. */
+export class Talker {
+  readonly child: ChildProcessWithoutNullStreams;
+  /** On both streams. */
+  said = '';
+  stdout = '';
+  #code: number | null | undefined;
+
+  constructor(command: string, args: readonly string[], cwd?: string) {
+    const env = { ...process.env, NO_COLOR: '1', TERM: 'xterm' };
+    this.child = spawn(command, args, { env, ...(cwd === undefined ? {} : { cwd }) });
+    const hear = (chunk: Buffer): void => {
+      this.said += chunk.toString();
+    };
+    this.child.stdout.on('data', (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+      hear(chunk);
+    });
+    this.child.stderr.on('data', hear);
+    this.child.once('close', (code) => {
+      this.#code = code;
+    });
+  }
+
+  async says(pattern: RegExp): Promise<void> {
+    await waitUntil(`${pattern} in what is said`, async () => {
+      if (pattern.test(this.said)) return true;
+      if (this.#code !== undefined) throw new Error(`ended with ${this.#code}: ${this.said}`);
+      return undefined;
+    });
+  }
+
+  async ends(): Promise<number | null> {
+    return (
+      await waitUntil('the end', async () =>
+        this.#code === undefined ? undefined : { code: this.#code },
+      )
+    ).code;
+  }
+
+  get pids(): number[] {
+    return [...this.said.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+  }
+}
+
+export function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** There is the command `script`, which makes terminals. */
+export const hasTerminal = ((): boolean => {
+  try {
+    execFileSync('script', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
 
 /** An error as the command tells it: the code, words, what to try, and no stack. */
 export function expectRefusal(

@@ -8,6 +8,7 @@ import { EXIT } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
 import { hasColors } from '../output.js';
 import { utf8OrNull } from '../printable.js';
+import { DEFAULT_ALIAS } from '../proc/reference.js';
 import type { ShellHost } from '../shell.js';
 import { splitWords } from '../words.js';
 import { ShellClients } from './clients.js';
@@ -21,7 +22,7 @@ const ASIDE_MS = 1000;
 const KEYS_SHOWN = 100;
 
 /** Commands that want a process of their own. */
-const ELSEWHERE = ['shell', 'start', 'demo'];
+const ELSEWHERE = ['shell', 'start', 'demo', 'dev'];
 
 /** Runs lines as commands, one after the other, over connections that stay open. */
 export class Shell {
@@ -154,13 +155,18 @@ export class Shell {
       history: await history.load(),
       historySize: 1000,
       removeHistoryDuplicates: true,
-      completer: (line: string) => complete(line, program, (prefix) => this.#keysAt(prefix)),
+      completer: (line: string) =>
+        complete(line, program, {
+          keys: (prefix) => this.#keysAt(prefix),
+          procedures: () => this.#procedures(),
+        }),
     });
     rl.on('SIGINT', () => this.#interrupt(rl));
     const hints = hasColors(screen, io.env) ? this.#hints(rl, program) : null;
     const ask = async (prompt: string): Promise<void> => {
       rl.setPrompt(prompt);
-      rl.prompt();
+      // Whoever types ahead finds the cursor where it was.
+      rl.prompt(true);
     };
     return { rl, history, hints, ask };
   }
@@ -208,6 +214,18 @@ export class Shell {
         if (text !== null) keys.push(text);
       }
       return keys;
+    } catch (error) {
+      if (error instanceof BalsaError) return [];
+      throw error;
+    }
+  }
+
+  /** As keys: for completion. */
+  async #procedures(): Promise<string[]> {
+    try {
+      const client = await this.#aside().connect();
+      const all = await client.procedures.list({ timeoutMs: ASIDE_MS });
+      return all.map(({ name, alias }) => (alias === DEFAULT_ALIAS ? name : `${name}@${alias}`));
     } catch (error) {
       if (error instanceof BalsaError) return [];
       throw error;

@@ -418,6 +418,7 @@ export class FakeStream {
           cluster: 'test',
           term: 7,
           clusterId: cluster.clusterId,
+          members: cluster.members.addresses(),
           ...replica.status,
           revision: cluster.revision,
           leader: replica.leader,

@@ -1,6 +1,13 @@
 import { compareBytes } from '../../../src/base/bytes.js';
 import { asBalsaError } from '../../../src/base/errors.js';
-import type { AnswerMeta, ClientAnswer, ClientRequest } from '../../../src/rpc/protocol.js';
+import { CALL_COMMANDS } from '../../../src/base/operation-codec.js';
+import type { LogLine, ProcedureStats } from '../../../src/client/procedures.js';
+import type {
+  AnswerMeta,
+  CallProcedureRequest,
+  ClientAnswer,
+  ClientRequest,
+} from '../../../src/rpc/protocol.js';
 import { packCommand } from '../../../src/statemachine/command.js';
 import { type AppliedEntry, StateMachine } from '../../../src/statemachine/state-machine.js';
 import type { Command, WriteEvent } from '../../../src/statemachine/types.js';
@@ -13,6 +20,9 @@ const TICK_MS = 50;
 /** The index that the replicas of the fake cluster name to new clients. */
 const BORN = 100;
 
+/** What a call is answered, as far as a test cares. */
+export type FakeAnswer = Partial<Omit<Extract<ClientAnswer, { type: 'call' }>, 'type' | 'id'>>;
+
 interface LiveWatch {
   readonly stream: FakeStream;
   readonly request: Extract<ClientRequest, { type: 'watch' }>;
@@ -24,6 +34,11 @@ interface LiveWatch {
  */
 export class RealMachine {
   readonly machine: StateMachine;
+  /** No code is run here: what calls are answered. May throw. */
+  onCall: (request: CallProcedureRequest) => FakeAnswer = () => ({});
+  /** What each replica says of its calls. */
+  readonly logs = new Map<string, readonly LogLine[]>();
+  readonly stats = new Map<string, readonly ProcedureStats[]>();
   readonly #h: Harness;
   #queue: Promise<void> = Promise.resolve();
   #watches: LiveWatch[] = [];
@@ -33,6 +48,7 @@ export class RealMachine {
     this.machine = machine;
     machine.onWrites((events) => this.#tell(events));
     h.cluster.fate = (request, stream) => {
+      if (request.type === 'status') return undefined;
       this.#queue = this.#queue.then(() => this.#handle(request, stream));
       return 'ignore';
     };
@@ -66,7 +82,7 @@ export class RealMachine {
 
   #command(fields: Partial<Command>) {
     const timeMs = this.#h.clock.monotonicMs();
-    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, 3));
+    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, CALL_COMMANDS));
   }
 
   async #handle(request: ClientRequest, stream: FakeStream): Promise<void> {
@@ -114,6 +130,19 @@ export class RealMachine {
         }));
         const info = JSON.stringify({ ...state, namespaces: named, diskBytes: 0 });
         return { type: 'store', id, meta: this.#meta, info };
+      }
+      case 'procedures': {
+        const name = stream.replica?.name ?? '';
+        const { logs, stats } = this;
+        const about = { list: () => machine.procedures(), logs: () => logs.get(name) ?? [] };
+        const said = { ...about, stats: () => stats.get(name) ?? [] }[request.about]();
+        return { type: 'procedures', id, meta: this.#meta, info: JSON.stringify(said) };
+      }
+      case 'call': {
+        const usual = { result: 'null', hash: 'ab'.repeat(32), repeated: false, logs: [] };
+        const { revision } = machine;
+        const made = { ...usual, revision, ...this.onCall(request) };
+        return { type: 'call', id, meta: this.#meta, ...made };
       }
       case 'watch': {
         await this.#past({ stream, request });

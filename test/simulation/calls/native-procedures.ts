@@ -186,7 +186,8 @@ export function bundleOf(version: number): {
   const code = `${CODE}${version}`;
   const hash = createHash('sha256').update(code).digest('hex');
   const procedures = Object.entries(NATIVE_PROCEDURES).map(([name, { mode }]) => ({
-    ...{ name, mode, trigger: null },
+    ...{ name, mode },
+    trigger: null,
   }));
   return { hash, code, procedures };
 }

@@ -1,0 +1,109 @@
+import type { Command } from 'commander';
+import { newCommand, onRun, type Runtime } from './command.js';
+import type { Context } from './context.js';
+import { type Change, changesOf, hasChanges } from './deploy/changes.js';
+import { prepare } from './deploy/prepare.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { printTable } from './print-table.js';
+import { DEFAULT_ALIAS, parseAlias, shortHash } from './proc/reference.js';
+import { bytesText } from './snapshot/bytes-text.js';
+
+export interface DeployFlags {
+  readonly alias: string;
+  readonly dryRun?: boolean;
+  readonly typecheck: boolean;
+}
+
+export function deployCommand(runtime: Runtime): Command {
+  const command = newCommand({
+    name: 'deploy',
+    summary: 'Bring stored procedures to the cluster: those that a file of TypeScript exports',
+    details: DEPLOY_HELP,
+    examples: [
+      'balsa deploy bank.ts                   and then: balsa proc call transfer \'{"from":"ada",...}\'',
+      'balsa deploy bank.ts --dry-run         what would change; nothing is written',
+      'balsa deploy bank.ts --alias staging   called as transfer@staging; prod stays as it is',
+    ],
+  })
+    .argument('<file>', 'a module of TypeScript or JavaScript; see balsa/procedures')
+    .option('--alias <name>', 'the name under which they are called', parseAlias, DEFAULT_ALIAS)
+    .option('--dry-run', 'say what would change, and change nothing')
+    .option('--no-typecheck', 'do not look whether the types are right');
+  return onRun<DeployFlags>(command, runtime, (context, [file = ''], flags) =>
+    runDeploy(context, file, flags),
+  );
+}
+
+const DEPLOY_HELP = `
+The file and all that it imports become one piece of code, which is known by the hash of its content.
+Each procedure that it exports stands for that code from now on; what it stood for before stays, to go
+back to (balsa proc rollback). Procedures of the alias that the file does not define stay as they are.
+Types are checked with the TypeScript that is installed beside the file, and with the tsconfig.json that
+holds for it, but without what the sandbox does not have.`;
+
+async function runDeploy(context: Context, file: string, flags: DeployFlags): Promise<ExitCode> {
+  const { output, signal } = context;
+  const bundle = await prepare(file, {
+    types: flags.typecheck,
+    signal,
+    onUnchecked: (why) => output.say(uncheckedText(why)),
+  });
+  const { alias, dryRun = false } = flags;
+  return await context.withClient(async (client) => {
+    const deployed = await client.procedures.list({ signal });
+    const changes = changesOf(bundle, alias, deployed);
+    const isNeeded = hasChanges(changes);
+    if (output.format !== 'json') await printChanges(context, changes);
+    if (isNeeded && !dryRun) await client.procedures.deploy(bundle, { alias, signal });
+    const { hash } = bundle;
+    const bytes = Buffer.byteLength(bundle.code);
+    if (output.format === 'json') {
+      const about = { file, alias, hash, bytes, dryRun, deployed: isNeeded && !dryRun };
+      await output.json({ ...about, procedures: changes });
+    }
+    const what = `${file} as ${alias}, ${shortHash(hash)} (${bytesText(bytes)})`;
+    if (!isNeeded) output.say(`nothing has changed: ${what}, is deployed already`);
+    else if (dryRun) output.say(`nothing was written; without --dry-run it deploys ${what}`);
+    else output.say(`${output.styleTalk('green', 'deployed')} ${what}`);
+    return EXIT.done;
+  });
+}
+
+export function uncheckedText(why: string): string {
+  return `types are not checked: ${why}`;
+}
+
+const COLUMNS = [
+  { title: 'PROCEDURE' },
+  { title: 'MODE' },
+  { title: 'CHANGE' },
+  { title: 'CODE' },
+] as const;
+
+async function printChanges({ output }: Context, changes: readonly Change[]): Promise<void> {
+  const isTable = output.format === 'table';
+  const hash = (text: string | null): string =>
+    text === null ? '-' : isTable ? shortHash(text) : text;
+  if (!isTable) {
+    const columns = [...COLUMNS.slice(0, 3), { title: 'BEFORE' }, { title: 'CODE' }];
+    const rows = changes.map(({ name, mode, kind, from, to }) => [
+      ...[name, mode, kind, hash(from), hash(to)],
+    ]);
+    return await printTable(output, columns, rows);
+  }
+  const rows = changes.map((change) => [
+    ...[change.name, modeText(change), change.kind, codeText(change)],
+  ]);
+  await printTable(output, COLUMNS, rows);
+}
+
+/** `cp, was read` */
+function modeText({ mode, modeBefore }: Change): string {
+  return modeBefore === undefined ? mode : `${mode}, was ${modeBefore}`;
+}
+
+/** `c763c1d23e24 → 9f31aa02b7d4` */
+export function codeText({ kind, from, to }: Change): string {
+  if (kind !== 'changed' || from === null) return shortHash(to);
+  return `${shortHash(from)} → ${shortHash(to)}`;
+}
