@@ -26,6 +26,16 @@ export interface CallFields {
 /** An index that was applied somewhere, as late as possible. */
 type SeenIndex = () => number;
 
+/** What was tried before under the same key. */
+export interface Earlier {
+  /** Of the first attempt; `null`: there was none. */
+  readonly bornIndex: number | null;
+  /** One of which nobody knows what became. */
+  readonly isUnsure: boolean;
+}
+
+export const NOTHING_EARLIER: Earlier = { bornIndex: null, isUnsure: false };
+
 /**
  * A call of a procedure that may write, or what came of one for the leader. It is sent again under the same idempotency
  * key until it is answered: that is why it counts once.
@@ -34,7 +44,12 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
   readonly consistency: Consistency = 'linearizable';
   abstract override readonly calls: readonly [PendingRead<Answer>];
   /** An earlier attempt of which nobody knows what became. */
-  #isUnsure = false;
+  #isUnsure: boolean;
+
+  constructor({ isUnsure }: Pick<Earlier, 'isUnsure'>) {
+    super();
+    this.#isUnsure = isUnsure;
+  }
 
   override lost(): void {
     this.#isUnsure = true;
@@ -51,12 +66,15 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
     return false;
   }
 
-  /** The error with what is known of the call: whoever asked is told this. */
+  /**
+   * The error with what is known of the call: whoever asked is told this. Behind an attempt of which nobody knows nothing is
+   * sure any more, also not when the code has failed now: that one may still be on its way, and is run anew when it arrives.
+   */
   outcomeOf(error: BalsaError): BalsaError {
+    if (this.#isUnsure) return error.withOutcome('unknown');
     if (!this.sent) return error.withOutcome('not-applied');
-    const isOpen = this.#isUnsure || error.outcome === undefined;
     const isUndecided = UNDECIDED.has(error.code) || error.details.limit === 'batchBytesMax';
-    return isOpen && isUndecided ? error.withOutcome('unknown') : error;
+    return error.outcome === undefined && isUndecided ? error.withOutcome('unknown') : error;
   }
 }
 
@@ -64,14 +82,20 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
 export class LaneRequest extends WritingRequest<CallAnswered> {
   readonly calls: readonly [PendingRead<CallAnswered>];
   readonly #fields: CallFields;
-  #bornIndex: number | null = null;
+  #bornIndex: number | null;
   readonly #seen: SeenIndex;
 
-  constructor(fields: CallFields, seen: SeenIndex, call: PendingRead<CallAnswered>) {
-    super();
+  constructor(
+    fields: CallFields,
+    seen: SeenIndex,
+    call: PendingRead<CallAnswered>,
+    earlier = NOTHING_EARLIER,
+  ) {
+    super(earlier);
     this.calls = [call];
     this.#fields = fields;
     this.#seen = seen;
+    this.#bornIndex = earlier.bornIndex;
   }
 
   encode(id: number): ClientRequest {
@@ -99,8 +123,12 @@ export class SubmitRequest extends WritingRequest<CallAnswered> {
   readonly calls: readonly [PendingRead<CallAnswered>];
   readonly #record: Uint8Array;
 
-  constructor(record: Uint8Array, call: PendingRead<CallAnswered>) {
-    super();
+  constructor(
+    record: Uint8Array,
+    call: PendingRead<CallAnswered>,
+    earlier: Pick<Earlier, 'isUnsure'> = NOTHING_EARLIER,
+  ) {
+    super(earlier);
     this.calls = [call];
     this.#record = record;
   }

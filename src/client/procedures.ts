@@ -13,6 +13,7 @@ import { PendingRead } from './pending-read.js';
 import {
   type CallAnswered,
   type CallFields,
+  type Earlier,
   type Executed,
   ExecuteRequest,
   LaneRequest,
@@ -252,9 +253,9 @@ export class Caller {
     });
   }
 
-  #inLane(fields: CallFields, options: CallOptions): Promise<Answered> {
+  #inLane(fields: CallFields, options: CallOptions, earlier?: Earlier): Promise<Answered> {
     const seen = (): number => this.#engine.seen.index;
-    return this.#write(options, (call) => new LaneRequest(fields, seen, call));
+    return this.#write(options, (call) => new LaneRequest(fields, seen, call, earlier));
   }
 
   async #anywhere(fields: CallFields, options: CallOptions): Promise<Answered> {
@@ -263,35 +264,39 @@ export class Caller {
     const untilMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs() + timeoutMs;
     // One born index for all attempts: an earlier one may have been applied.
     const bornIndex = this.#engine.seen.index;
+    let isUnsure = false;
     for (let attempt = 0; attempt < ANY_ATTEMPTS; attempt += 1) {
       const left = leftOf(options, untilMs, clock.monotonicMs());
-      const { answer, meta } = await this.#execute({ ...fields, bornIndex }, left);
+      const { answer, meta } = await this.#execute({ ...fields, bornIndex }, left, isUnsure);
       if (!('record' in answer)) return { answer, meta };
       try {
         const within = leftOf(options, untilMs, clock.monotonicMs());
         const submitted = await this.#write(
           within,
-          (call) => new SubmitRequest(answer.record, call),
+          (call) => new SubmitRequest(answer.record, call, { isUnsure }),
         );
         return { ...submitted, answer: { ...submitted.answer, logs: answer.logs } };
       } catch (cause) {
         const isOvertaken = cause instanceof BalsaError && cause.code === 'TXN_CONFLICT';
         if (!isOvertaken) throw cause;
+        isUnsure ||= cause.outcome === 'unknown';
       }
     }
-    return this.#inLane(fields, leftOf(options, untilMs, clock.monotonicMs()));
+    const left = leftOf(options, untilMs, clock.monotonicMs());
+    return this.#inLane(fields, left, { bornIndex, isUnsure });
   }
 
   #execute(
     fields: CallFields & { readonly bornIndex: number },
     options: CallOptions,
+    isUnsure: boolean,
   ): Promise<{ readonly answer: Executed | CallAnswered; readonly meta: Meta }> {
     return new Promise((resolve, reject) => {
       const limits = this.#engine.callLimits(options);
       this.#reads.ask<Executed | CallAnswered>('any', (call) => new ExecuteRequest(fields, call), {
         limits,
         deliver: (answer, meta) => resolve({ answer, meta }),
-        reject: (error) => reject(error.withOutcome('not-applied')),
+        reject: (error) => reject(error.withOutcome(isUnsure ? 'unknown' : 'not-applied')),
       });
     });
   }

@@ -11,6 +11,8 @@ export interface Mutation {
   readonly rules: readonly string[];
   /** Seeds that the simulator may need; 0: it cannot see this bug, `rules` must. */
   readonly seedsMax: number;
+  /** Which they are, when the bug needs what only some of them have. Default: all, from 1. */
+  readonly seeds?: { readonly from: number; readonly step: number };
 }
 
 export interface Edit {

@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.js';
+import { CALL_MUTATIONS } from './mutations-calls.js';
 import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
 import { COORDINATION_MUTATIONS } from './mutations-coordination.js';
@@ -19,4 +20,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...STORE_MUTATIONS,
   ...WATCH_MUTATIONS,
   ...COORDINATION_MUTATIONS,
+  ...CALL_MUTATIONS,
 ];

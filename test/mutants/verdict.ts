@@ -20,7 +20,7 @@ const SIMULATOR_TIMEOUT_MS = 15 * 60_000;
 export function examine(workshop: Workshop, mutation: Mutation): Promise<Verdict> {
   return workshop.with(mutation.edits, async () => {
     const rule = await askRules(workshop, mutation.rules);
-    const found = await askSimulator(workshop, mutation.seedsMax);
+    const found = await askSimulator(workshop, mutation);
     return {
       mutation,
       caught: rule !== null || found !== null,
@@ -45,17 +45,17 @@ async function askRules(workshop: Workshop, files: readonly string[]): Promise<s
 
 async function askSimulator(
   workshop: Workshop,
-  seedsMax: number,
+  { seedsMax, seeds = { from: 1, step: 1 } }: Mutation,
 ): Promise<{ readonly violation: string; readonly schedules: number } | null> {
   if (seedsMax === 0) return null;
   const { code, output, timedOut } = await workshop.runCompiled(
     'test/mutants/hunt.js',
-    [String(seedsMax)],
+    [seedsMax, seeds.from, seeds.step].map(String),
     SIMULATOR_TIMEOUT_MS,
   );
   if (code === 0) return null;
   if (timedOut) throw new Error(`the simulator ran for ${SIMULATOR_TIMEOUT_MS / 60_000} min`);
-  const found = /^found at seed (\d+): (.*)$/m.exec(output);
+  const found = /^found at seed \d+, run (\d+): (.*)$/m.exec(output);
   if (found === null) throw new Error(`the simulator failed without naming a seed:\n${output}`);
   return { violation: `simulator: ${found[2]}`, schedules: Number(found[1]) };
 }

@@ -155,6 +155,46 @@ function commands(events: readonly RaftEvent[]): ReturnType<typeof unpackCommand
   });
 }
 
+describe('calls of procedures', () => {
+  /** What each entry is made of. */
+  function made(events: readonly RaftEvent[]): string[] {
+    return events.map((event) => {
+      if (event.type !== 'propose') throw new Error('a proposal');
+      const { batches, calls = [], system = [] } = unpackCommand(event.payload);
+      return `${batches.length} batches, ${calls.length} calls, ${system.length} of the leader`;
+    });
+  }
+
+  function all(p: Proposals): void {
+    p.add(batch(1), ONE, () => {});
+    p.addSystem([{ type: 'expire', leases: [1] }], () => {});
+    p.addCalls([Buffer.from('a'), Buffer.from('b')], () => {});
+  }
+
+  test('go into an entry of their own, behind the batches of the turn', () => {
+    const p = proposals({}, { commandVersion: () => 4 });
+    all(p);
+    expect(made(p.take())).toEqual([
+      '1 batches, 0 calls, 0 of the leader',
+      '0 batches, 2 calls, 0 of the leader',
+      '0 batches, 0 calls, 1 of the leader',
+    ]);
+  });
+
+  test('get into the log alone while all else is held, which follows later', () => {
+    const p = proposals({}, { commandVersion: () => 4 });
+    p.hold(true);
+    all(p);
+    expect(made(p.take())).toEqual(['0 batches, 2 calls, 0 of the leader']);
+    expect(p.take()).toEqual([]);
+    p.hold(false);
+    expect(made(p.take())).toEqual([
+      '1 batches, 0 calls, 0 of the leader',
+      '0 batches, 0 calls, 1 of the leader',
+    ]);
+  });
+});
+
 describe('operations that older versions do not know', () => {
   const EXTENDED = { operations: 1, version: 3 };
 

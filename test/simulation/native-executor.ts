@@ -40,7 +40,7 @@ export interface NativeExecutorOptions {
   readonly onGroup: (calls: readonly GroupCall[], ran: number) => void;
 }
 
-const LONG_CHANCE = 0.08;
+const LONG_CHANCE = 0.05;
 /** A thread cannot be had, or breaks. */
 const TROUBLE_CHANCE = 0.01;
 

@@ -1,3 +1,4 @@
+import { toMapKey } from '../../base/bytes.js';
 import { unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
@@ -5,7 +6,7 @@ import type { Limits } from '../../base/limits.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
-import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
+import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { LaneNews } from './lane-news.js';
 import { MachineSource } from './machine-source.js';
 import type { Runner } from './runner.js';
@@ -47,6 +48,12 @@ interface Member {
   readonly logs: readonly string[];
 }
 
+/** A call that waits or runs, and those who have asked for it again meanwhile. */
+interface Asked {
+  readonly request: CallRequest;
+  readonly others: CallDone[];
+}
+
 interface Taken {
   readonly waiting: Waiting;
   readonly request: CallRequest;
@@ -71,6 +78,8 @@ const CONFLICTS_MAX = 2;
 export class CallLane {
   readonly #host: LaneHost;
   #queue: Waiting[] = [];
+  /** By idempotency key. */
+  readonly #asked = new Map<string, Asked>();
   readonly #news = new LaneNews();
   #isRunning = false;
   /** Grows when leadership is lost, or the replica stops: what was begun before counts no more. */
@@ -83,9 +92,25 @@ export class CallLane {
     this.#host = host;
   }
 
-  /** Runs a call. */
+  /**
+   * Runs a call. Who asks again for one that waits or runs is told what it comes to: a client that has come back over another
+   * connection must not make the queue longer, the less so the longer it is.
+   */
   add(request: CallRequest, done: CallDone): void {
-    this.#enqueue({ request, record: null, done, conflicts: 0 });
+    const name = toMapKey(request.key);
+    const known = this.#asked.get(name);
+    if (known !== undefined && isSame(known.request, request)) {
+      known.others.push(done);
+      return;
+    }
+    const asked: Asked = { request, others: [] };
+    if (known === undefined) this.#asked.set(name, asked);
+    const answered: CallDone = (answer) => {
+      if (this.#asked.get(name) === asked) this.#asked.delete(name);
+      done(answer);
+      for (const other of asked.others) other(toldAgain(answer));
+    };
+    this.#enqueue({ request, record: null, done: answered, conflicts: 0 });
   }
 
   /** A call that was run elsewhere: it is applied, or conflicts. */
@@ -259,7 +284,8 @@ export class CallLane {
       this.#queue.shift();
       const { request } = waiting;
       const resolved =
-        this.#host.runner.resolve(request.procedure) ?? (await this.#confirmed(request.procedure));
+        this.#host.runner.resolve(request.procedure) ??
+        (await confirmed(this.#host, request.procedure));
       if (resolved instanceof BalsaError) waiting.done(refusedCall(resolved));
       else if (resolved.mode !== 'cp') waiting.done(refusedCall(notOfLane(request, resolved)));
       else taken.push({ waiting, request, resolved });
@@ -277,13 +303,26 @@ export class CallLane {
     if (epoch === this.#epoch) this.#queue = [...again, ...this.#queue];
     else for (const { done } of again) done(refusedCall(lost()));
   }
+}
 
-  /** What the reference stands for, as no other leader knows better. */
-  async #confirmed(reference: string): Promise<ResolvedProcedure | BalsaError> {
-    const error = await new Promise<BalsaError | null>((resolve) => this.#host.confirm(resolve));
-    if (error !== null) return error.withOutcome('not-applied');
-    return this.#host.runner.resolve(reference) ?? procedureNotFound(reference);
-  }
+/** What a reference stands for that is not known here, when all that was deployed before is. */
+export async function confirmed(
+  { confirm, runner }: Pick<LaneHost, 'confirm' | 'runner'>,
+  reference: string,
+): Promise<ResolvedProcedure | BalsaError> {
+  const error = await new Promise<BalsaError | null>((resolve) => confirm(resolve));
+  if (error !== null) return error.withOutcome('not-applied');
+  return runner.resolve(reference) ?? procedureNotFound(reference);
+}
+
+/** The same call, asked for twice. */
+function isSame(a: CallRequest, b: CallRequest): boolean {
+  const isAsOld = a.isNamed ? b.isNamed : !b.isNamed && a.bornIndex === b.bornIndex;
+  return isAsOld && a.procedure === b.procedure && a.args === b.args;
+}
+
+function toldAgain(answer: CallAnswer): CallAnswer {
+  return answer.ok ? { ...answer, repeated: true, hash: '', logs: [] } : answer;
 }
 
 function settle({ waiting, hash, logs }: Member, answer: BatchAnswer): void {

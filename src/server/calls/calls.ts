@@ -1,7 +1,7 @@
 import { BalsaError } from '../../base/errors.js';
 import { isVerdict, packRecord, recordOf } from '../../compute/call-record.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
-import { CallLane, type LaneHost, procedureNotFound } from './call-lane.js';
+import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { MachineSource } from './machine-source.js';
@@ -89,9 +89,11 @@ export class Calls {
 
   /** Runs a call over the state as it is here, whoever leads: what comes of it is for the leader to {@link submit}. */
   async execute(request: CallRequest, done: ExecutedDone): Promise<void> {
-    const resolved = this.resolve(request.procedure);
-    if (resolved === null) {
-      done(procedureNotFound(request.procedure));
+    // It may have been deployed, and this replica has not heard of it.
+    const resolved =
+      this.resolve(request.procedure) ?? (await confirmed(this.#host, request.procedure));
+    if (resolved instanceof BalsaError) {
+      done(resolved);
       return;
     }
     const source = new MachineSource(this.#host.machine);

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
 import { packRecord, recordOf } from '../../../src/compute/call-record.js';
-import type { CallAnswer } from '../../../src/server/calls/call-types.js';
+import type { CallAnswer, CallRequest } from '../../../src/server/calls/call-types.js';
 import { identityOf } from '../../../src/server/calls/runner.js';
 import { COUNT, HASH, LaneWorld } from './lane-world.js';
 
@@ -10,6 +10,10 @@ function said({ answer }: { answer: CallAnswer | null }): unknown {
   if (answer === null) return 'no answer yet';
   if (answer.ok) return JSON.parse(answer.result);
   return `${answer.error.code} ${answer.error.outcome}`;
+}
+
+function saidOf(answer: CallAnswer): unknown {
+  return answer.ok && answer.repeated ? `${answer.result} again` : said({ answer });
 }
 
 let world: LaneWorld;
@@ -134,6 +138,39 @@ describe('the lane', () => {
     const unsure = world.call('gone');
     await world.settled();
     expect(said(unsure)).toBe('NO_QUORUM not-applied');
+  });
+
+  test('runs a call that is asked for again while it waits or runs once, and tells all who asked', async () => {
+    const request = { ...world.request('p', 'n'), isNamed: true };
+    const told: CallAnswer[] = [];
+    const ask = (asked: CallRequest): void => world.lane.add(asked, (answer) => told.push(answer));
+    ask(request);
+    ask(request);
+    const { records } = await world.proposal();
+    ask({ ...request, bornIndex: 3 });
+    ask({ ...request, args: '"other"' });
+    await world.commit();
+    await world.commit();
+
+    expect(records).toHaveLength(1);
+    expect(world.ran).toEqual(['p', 'p']);
+    expect(told.map(saidOf)).toEqual([0, '0 again', '0 again', 'CALL_KEY_REUSED not-applied']);
+    expect(world.get('n')).toBe(1);
+
+    ask(request);
+    await world.commit();
+    expect(told.map(saidOf).at(-1)).toBe('0 again');
+  });
+
+  test('a call whose key is made by a client is told again only if it is as old', async () => {
+    const request = world.request('p', 'n');
+    const told: CallAnswer[] = [];
+    for (const bornIndex of [0, 0, 1]) {
+      world.lane.add({ ...request, bornIndex }, (answer) => told.push(answer));
+    }
+    expect((await world.proposal()).records).toHaveLength(2);
+    await world.commit();
+    expect(told.map(saidOf)).toEqual([0, '0 again', '0 again']);
   });
 
   test('refuses calls beyond its bound', async () => {

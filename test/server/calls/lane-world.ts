@@ -11,7 +11,7 @@ import {
   type Source,
 } from '../../../src/compute/execution.js';
 import { runGroup } from '../../../src/compute/group-runner.js';
-import { CallLane } from '../../../src/server/calls/call-lane.js';
+import { CallLane, type LaneHost } from '../../../src/server/calls/call-lane.js';
 import type { CallAnswer, CallRequest } from '../../../src/server/calls/call-types.js';
 import { Runner } from '../../../src/server/calls/runner.js';
 import type { BatchAnswer } from '../../../src/statemachine/types.js';
@@ -29,6 +29,7 @@ export const HASH = 'ab'.repeat(32);
 /** The lane of a leader over a state machine; what it proposes is applied when the test says so. */
 export class LaneWorld {
   readonly replica: Replica;
+  readonly host: LaneHost;
   readonly lane: CallLane;
   readonly proposed: Proposed[] = [];
   readonly news: GroupNews[] = [];
@@ -41,6 +42,8 @@ export class LaneWorld {
   heldTimes = 0;
   confirmation: BalsaError | null = null;
   confirmed = 0;
+  /** What comes to be known here before it is confirmed. */
+  beforeConfirmed: () => Promise<void> = () => Promise.resolve();
   #nowMs = 0;
   #keys = 0;
 
@@ -55,7 +58,7 @@ export class LaneWorld {
     const machine = () => replica.machine;
     const random = seededRandom(1);
     const runner = new Runner({ executor: this.#executor(), random, machine, nowMs: () => 7 });
-    this.lane = new CallLane({
+    this.host = {
       ...{ limits: LIMITS, runner, machine },
       clock: {
         monotonicMs: () => this.#nowMs,
@@ -72,9 +75,10 @@ export class LaneWorld {
       },
       confirm: (done) => {
         this.confirmed += 1;
-        done(this.confirmation);
+        void this.beforeConfirmed().then(() => done(this.confirmation));
       },
-    });
+    };
+    this.lane = new CallLane(this.host);
   }
 
   async deploy(...names: readonly string[]): Promise<void> {
@@ -148,7 +152,7 @@ export class LaneWorld {
       }
     };
     return {
-      run: () => Promise.reject(new Error('the lane runs groups')),
+      run: (call, _mode, source) => run(call, source as Source),
       runGroup: (calls, source, bounds, news) => {
         this.news.push(news);
         return runGroup(calls, source as Source, bounds, { monotonicMs: () => this.#nowMs, run });

@@ -38,7 +38,7 @@ export function drawCalls(seed: number): CallsOptions {
     },
     speed: {
       usualMs: pick(random, [2, 6, 25]),
-      longMs: pick(random, [60, 300, 1500]),
+      longMs: pick(random, [60, 300, 1000]),
     },
     pauseMs: pick(random, [4000, 6000, 9000]),
     burst: pick(random, [2, 3, 6]),
