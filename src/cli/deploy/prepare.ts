@@ -47,7 +47,8 @@ export async function prepare(file: string, options: PrepareOptions): Promise<Pr
 /** JavaScript has no types that could be wrong. */
 const TYPED = /\.[cm]?tsx?$/;
 
-async function refuseMissing(file: string): Promise<void> {
+/** @throws BalsaError `FILE_UNREADABLE` */
+export async function refuseMissing(file: string): Promise<void> {
   const found = await stat(file).catch((cause: unknown) => {
     throw fileUnreadable(file, cause);
   });

@@ -2,6 +2,7 @@ import { relative, resolve } from 'node:path';
 import { LocalCluster } from '../../cluster/local-cluster.js';
 import type { ProcedureBundle } from '../../compute/bundle.js';
 import { Context } from '../context.js';
+import { refuseMissing } from '../deploy/prepare.js';
 import type { DevFlags } from '../dev.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { LogTail, printLines } from '../proc/log-tail.js';
@@ -32,6 +33,8 @@ export async function runDev(given: Context, file: string, flags: DevFlags): Pro
 
 async function dev(context: Context, file: string, flags: DevFlags): Promise<void> {
   const { io, signal } = context;
+  // A wrong name is no file that is being written.
+  await refuseMissing(file);
   const teller = new DevTeller(context.output, { file, alias: flags.alias });
   const deployer = new Deployer({
     ...{ file, alias: flags.alias, types: flags.typecheck, signal },
