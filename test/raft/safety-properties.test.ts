@@ -9,8 +9,8 @@ import { clockActions, snapshotActions } from './snapshot-actions.js';
  */
 describe('safety and liveness (paper §5, Figure 3)', () => {
   for (const [memberCount, numRuns] of [
-    [3, 1000],
-    [5, 600],
+    [3, 700],
+    [5, 400],
   ] as const) {
     test(`${memberCount} members keep all five properties, and converge when faults stop`, () => {
       let committed = 0;
@@ -38,7 +38,7 @@ describe('safety and liveness (paper §5, Figure 3)', () => {
   test('members come and go, leadership is handed over, and all properties hold', () => {
     let configurations = 0;
     let transfers = 0;
-    const numRuns = 750;
+    const numRuns = 500;
     fc.assert(
       fc.property(fc.nat(1_000_000), schedules(6, 2), (seed, schedule) => {
         const cluster = run(6, seed, schedule, 3);
@@ -55,7 +55,7 @@ describe('safety and liveness (paper §5, Figure 3)', () => {
   }, 60_000);
 
   test('logs are given up, snapshots take their place, and all properties hold', () => {
-    const numRuns = 750;
+    const numRuns = 500;
     const counts = { sent: 0, installed: 0, resumed: 0, compacted: 0 };
     const schedule = schedules(5, 1, snapshotActions(5));
     fc.assert(
@@ -75,7 +75,7 @@ describe('safety and liveness (paper §5, Figure 3)', () => {
   }, 60_000);
 
   test('leaders read by leases, on clocks that run apart, and all properties hold', () => {
-    const numRuns = 750;
+    const numRuns = 500;
     let leaseReads = 0;
     const more = [...clockActions(4), ...snapshotActions(4)];
     fc.assert(
