@@ -1,4 +1,5 @@
 import { FAILPOINTS } from '../../src/base/failpoints.js';
+import { NATIVE_PROCEDURES } from './calls/native-procedures.js';
 import { FAULT_NAMES } from './faults/fault-kinds.js';
 
 /** What a campaign must see; what it never sees is a hole in the simulator. */
@@ -117,4 +118,34 @@ export const EXPECTED: readonly string[] = [
   'bank: transfer done',
   'bank: one of the pair taken',
   'bank: looked at',
+
+  ...Object.keys(NATIVE_PROCEDURES).map((name) => `calls: ${name} answered`),
+  ...['route lane', 'route any'].map((route) => `calls: ${route} answered`),
+  ...['any', 'session', 'bounded', 'linearizable'].map((level) => `calls: read ${level} answered`),
+  'calls: a client moved money itself',
+  'calls: a client appended itself',
+  'calls: several in a group',
+  'calls: left for the next group',
+  'calls: applied over one seen',
+  'calls: conflict in the log',
+  'calls: rejected with one that it had seen',
+  'calls: run again after a conflict',
+  'calls: run alone',
+  'calls: submitted, applied',
+  'calls: submitted, TXN_CONFLICT',
+  'calls: known key answered again',
+  'calls: asked again by 2',
+  'calls: CALL_EXPIRED in the log',
+  'calls: CALL_KEYS_FULL in the log',
+  'calls: PROCEDURE_ABORTED in the log',
+  'calls: told TIMEOUT (unknown)',
+  'calls: leadership lost while a group ran',
+  'calls: leadership lost with a group in the log',
+  'calls: applied under a later leader',
+  'calls: restart with procedures and keys of calls',
+  'calls: snapshot with procedures and keys of calls',
+  'calls: deployed',
+  'calls: rolled back',
+  'calls: removed',
+  'calls: versions of a name, linearizable',
 ];

@@ -255,6 +255,7 @@ export class Machine {
         coverage.count(`role: ${event.role} (${event.reason})`);
         scheduler.hash.text(event.role);
         scheduler.hash.add(event.term);
+        if (event.role !== 'leader') this.#world.calls?.leadershipLost(this.place);
         break;
       case 'configuration':
         coverage.count(`event: configuration ${event.committed ? 'committed' : 'in effect'}`);

@@ -230,7 +230,8 @@ class RunningReplica implements Process {
     const { place, time } = machine;
     return new NativeExecutor({
       ...{ scheduler, time, place, speed: options.calls.speed, random: this.#ownRandom() },
-      onGroup: (group, ran) => calls?.groupRan(group, ran, this.replica.node.role === 'leader'),
+      onGroup: (group, ran) =>
+        calls?.groupRan(group, ran, { place, leads: this.replica.node.role === 'leader' }),
     });
   }
 
@@ -405,7 +406,10 @@ function watchedMachine(
     if (time.life === life) {
       const { term = 0 } = entry as Partial<Entry>;
       const isOfEarlierTerm = term < (machine.replica?.node.term ?? 0);
-      calls?.applied(entry, { answers, revisionBefore, machine: stateMachine, isOfEarlierTerm });
+      calls?.applied(entry, {
+        ...{ answers, revisionBefore, machine: stateMachine, place: machine.place },
+        isOfEarlierTerm,
+      });
       invariants.applied(id, entry.index, stateMachine.stateHash);
       freshness.applied(entry.index);
       const { compactedRevision } = stateMachine;

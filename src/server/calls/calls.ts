@@ -1,5 +1,6 @@
 import { BalsaError } from '../../base/errors.js';
 import { isVerdict, packRecord, recordOf } from '../../compute/call-record.js';
+import type { Execution } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
@@ -13,6 +14,15 @@ import { type TriggerHost, Triggers } from './triggers.js';
 export type ExecutedDone = (
   executed: { readonly record: Uint8Array; readonly logs: readonly string[] } | BalsaError,
 ) => void;
+
+interface Ran {
+  readonly execution: Execution;
+  /** Of the state that it was run over. */
+  readonly revision: number;
+}
+
+/** Of a call whose state is no longer kept before it ends. */
+const ATTEMPTS_MAX = 3;
 
 export type CallsHost = LaneHost & Omit<TriggerHost, 'call' | 'note'>;
 
@@ -75,14 +85,12 @@ export class Calls {
       noting(refusedCall(new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' })));
       return;
     }
-    const source = new MachineSource(this.#host.machine);
-    const execution = await this.#host.runner.run(resolved, request.args, source);
+    const { execution, revision } = await this.#run(resolved, request.args);
     const { logs } = execution;
     if (!execution.ok) {
       noting(refusedCall(execution.error, logs));
       return;
     }
-    const { revision } = source;
     const { hash } = resolved;
     noting({ ok: true, result: execution.result, revision, hash, logs, repeated: false });
   }
@@ -96,8 +104,7 @@ export class Calls {
       done(resolved);
       return;
     }
-    const source = new MachineSource(this.#host.machine);
-    const execution = await this.#host.runner.run(resolved, request.args, source);
+    const { execution } = await this.#run(resolved, request.args);
     if (!execution.ok && !isVerdict(execution)) {
       done(execution.error);
       return;
@@ -110,6 +117,16 @@ export class Calls {
       });
     } catch (cause) {
       done(cause as BalsaError);
+    }
+  }
+
+  /** Over the state as it is now; if that is no longer kept before all of it was read, over that which is then. */
+  async #run(resolved: ResolvedProcedure, args: string): Promise<Ran> {
+    for (let attempt = 1; ; attempt += 1) {
+      const source = new MachineSource(this.#host.machine);
+      const execution = await this.#host.runner.run(resolved, args, source);
+      const isOvertaken = !execution.ok && execution.error.code === 'COMPACTED';
+      if (!isOvertaken || attempt === ATTEMPTS_MAX) return { execution, revision: source.revision };
     }
   }
 

@@ -16,16 +16,44 @@ beforeEach(async () => {
   });
 });
 
-/** What a call of `late` comes to that is run here. */
-async function execute(): Promise<string> {
+/** What a call comes to that is run here. */
+async function execute(procedure = 'late'): Promise<string> {
   return new Promise((resolve) => {
-    void calls.execute(world.request('late'), (executed) =>
+    void calls.execute(world.request(procedure), (executed) =>
       resolve(
         executed instanceof BalsaError ? `${executed.code} ${executed.outcome}` : 'it was run',
       ),
     );
   });
 }
+
+describe('a call that takes so long that what it reads is no longer kept', () => {
+  /** Others write, and compact, while it runs, so many times. */
+  async function overtake(times: number): Promise<void> {
+    await world.put('n', 0);
+    let left = times;
+    world.bodies.set('p', async (view) => {
+      if (left > 0) {
+        left -= 1;
+        await world.put('n', left);
+        await world.put('other', left);
+        await world.replica.do({ type: 'compact', revision: world.replica.machine.revision });
+      }
+      return view.get('n');
+    });
+  }
+
+  test('is run again over the state as it is then', async () => {
+    await overtake(2);
+    expect(await execute('p')).toBe('it was run');
+    expect(world.ran).toEqual(['p', 'p', 'p']);
+  });
+
+  test('ends when that happens again and again', async () => {
+    await overtake(3);
+    expect(await execute('p')).toMatch(/^COMPACTED/);
+  });
+});
 
 describe('a call that is run where it is asked', () => {
   test('waits for what was deployed before, when its procedure is not known here', async () => {

@@ -15,6 +15,8 @@ export interface AppliedFacts {
   /** What the entry had written, as revisions. */
   readonly revisionBefore: number;
   readonly machine: StateMachine;
+  /** Number of the machine. */
+  readonly place: number;
   /** The replica is in a later term than that of the entry. */
   readonly isOfEarlierTerm: boolean;
 }
@@ -25,6 +27,8 @@ export class CallObserver {
   #index = 0;
   /** Of calls that are not applied yet, by key. */
   readonly #conflicts = new Map<string, number>();
+  /** Places of leaders that have run a group which they have not applied yet. */
+  readonly #inLog = new Set<number>();
   /** By revision. */
   readonly #logTimesMs: number[] = [];
 
@@ -39,9 +43,10 @@ export class CallObserver {
 
   /** A replica has applied an entry; the first one to do so counts. */
   applied({ index, type, payload }: AppliedEntry, facts: AppliedFacts): void {
+    const { revisionBefore, machine, answers, place, isOfEarlierTerm } = facts;
+    if (facts.answers.length > 0) this.#inLog.delete(place);
     if (index <= this.#index) return;
     this.#index = index;
-    const { revisionBefore, machine, answers, isOfEarlierTerm } = facts;
     for (let revision = revisionBefore + 1; revision <= machine.revision; revision += 1) {
       this.#logTimesMs[revision - 1] = machine.logTimeMs;
     }
@@ -75,8 +80,13 @@ export class CallObserver {
   }
 
   /** A leader has run a group, or as much as was to be run of it. */
-  groupRan(calls: readonly GroupCall[], ran: number, leads: boolean): void {
-    if (!leads) this.#coverage.count('calls: leadership lost while a group ran');
+  groupRan(
+    calls: readonly GroupCall[],
+    ran: number,
+    { leads, place }: { readonly leads: boolean; readonly place: number },
+  ): void {
+    if (leads) this.#inLog.add(place);
+    else this.#coverage.count('calls: leadership lost while a group ran');
     if (ran > 1) this.#coverage.count('calls: several in a group');
     if (ran < calls.length) this.#coverage.count('calls: left for the next group');
     for (const { identity } of calls.slice(0, ran)) {
@@ -84,6 +94,11 @@ export class CallObserver {
       if (conflicts > 0) this.#coverage.count('calls: run again after a conflict');
       if (conflicts > 1 && calls.length === 1) this.#coverage.count('calls: run alone');
     }
+  }
+
+  leadershipLost(place: number): void {
+    if (!this.#inLog.delete(place)) return;
+    this.#coverage.count('calls: leadership lost with a group in the log');
   }
 
   /** What was run elsewhere comes to the leader. */
