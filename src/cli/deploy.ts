@@ -5,7 +5,7 @@ import { type Change, changesOf, hasChanges } from './deploy/changes.js';
 import { prepare } from './deploy/prepare.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { printTable } from './print-table.js';
-import { DEFAULT_ALIAS, parseAlias, shortHash } from './proc/reference.js';
+import { DEFAULT_ALIAS, parseAlias, shortHash, triggerText } from './proc/reference.js';
 import { bytesText } from './snapshot/bytes-text.js';
 
 export interface DeployFlags {
@@ -85,9 +85,11 @@ async function printChanges({ output }: Context, changes: readonly Change[]): Pr
   const hash = (text: string | null): string =>
     text === null ? '-' : isTable ? shortHash(text) : text;
   if (!isTable) {
-    const columns = [...COLUMNS.slice(0, 3), { title: 'BEFORE' }, { title: 'CODE' }];
-    const rows = changes.map(({ name, mode, kind, from, to }) => [
+    const titles = ['PROCEDURE', 'MODE', 'CHANGE', 'BEFORE', 'CODE', 'TRIGGER'];
+    const columns = titles.map((title) => ({ title }));
+    const rows = changes.map(({ name, mode, kind, from, to, trigger }) => [
       ...[name, mode, kind, hash(from), hash(to)],
+      trigger === null ? '-' : triggerText(trigger),
     ]);
     return await printTable(output, columns, rows);
   }
@@ -97,9 +99,10 @@ async function printChanges({ output }: Context, changes: readonly Change[]): Pr
   await printTable(output, COLUMNS, rows);
 }
 
-/** `cp, was read` */
-function modeText({ mode, modeBefore }: Change): string {
-  return modeBefore === undefined ? mode : `${mode}, was ${modeBefore}`;
+/** `cp, was read`; `cp, on orders/` */
+function modeText({ mode, modeBefore, trigger }: Change): string {
+  const before = modeBefore === undefined ? '' : `, was ${modeBefore}`;
+  return `${mode}${before}${trigger === null ? '' : `, on ${triggerText(trigger)}`}`;
 }
 
 /** `c763c1d23e24 → 9f31aa02b7d4` */

@@ -20,9 +20,9 @@ export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
   done: 'done',
   failed: 'failed',
   usage: 'wrong usage: an unknown flag, a bad argument, a bad configuration; nothing was done',
-  notFound: 'not found: no such key, lease or namespace',
+  notFound: 'not found: no such key, lease, namespace or procedure',
   conditionFailed:
-    'a condition did not hold: --if-... or txn; lock --try; members that have changed, or too few alive',
+    'a condition did not hold: --if-... or txn; lock --try; a procedure that aborts; members that have changed, or too few alive',
   unavailable:
     'unavailable: unreachable, no leader, no quorum, too slow; nothing was done, try again',
   outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',

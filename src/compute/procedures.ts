@@ -96,7 +96,7 @@ export interface CpContext extends ReadContext {
   schedule<Args>(
     when: Schedule,
     procedure: Procedure<Args, unknown, 'cp'> | string,
-    args: Args,
+    args: NoInfer<Args>,
   ): string;
   /** Takes back what was scheduled. @returns whether it was still to come */
   cancel(id: string): boolean;

@@ -17,6 +17,8 @@ export interface ProcedureInfo {
   readonly name: string;
   readonly alias: string;
   readonly mode: string;
+  /** It is called with what is written to keys with this prefix; absent or `null`: by callers. */
+  readonly trigger?: string | null;
   /** The present one first; since when, in log time. */
   readonly versions: readonly { readonly hash: string; readonly sinceMs: number }[];
 }

@@ -46,6 +46,8 @@ export interface AliasState {
   readonly name: string;
   readonly alias: string;
   readonly mode: Mode;
+  /** See `DeclaredProcedure`. */
+  readonly trigger: string | null;
   /** The present one first; of each since when, in log time. */
   readonly versions: readonly Pick<AliasVersion, 'hash' | 'sinceMs'>[];
 }
@@ -111,9 +113,9 @@ export class Procedures {
   states(): AliasState[] {
     const states = [...this.#aliases].map(([reference, versions]) => {
       const [name, alias] = splitReference(reference);
-      const mode = this.#modeOf(versions[0]?.hash ?? '', name) ?? 'cp';
+      const { mode = 'cp', trigger = null } = this.#declared(versions[0]?.hash ?? '', name) ?? {};
       const shown = versions.map(({ hash, sinceMs }) => ({ hash, sinceMs }));
-      return { name, alias, mode, versions: shown };
+      return { name, alias, mode, trigger, versions: shown };
     });
     return states.sort((a, b) => {
       if (a.name === b.name) return a.alias < b.alias ? -1 : 1;

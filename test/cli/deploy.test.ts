@@ -96,7 +96,7 @@ describe('deploy', () => {
     const { stdout, stderr, exit } = await deploy(project({ 'bank.ts': BANK }), ['--dry-run']);
 
     expect(exit).toBe(0);
-    expect(stdout).toMatch(/\nopen\tcp\tnew\t-\t[0-9a-f]{64}\n$/);
+    expect(stdout).toMatch(/\nopen\tcp\tnew\t-\t[0-9a-f]{64}\t-\n$/);
     expect(stderr).toContain('nothing was written');
     expect(await deployed()).toEqual([]);
   });
@@ -111,8 +111,22 @@ describe('deploy', () => {
       hash: expect.stringMatching(/^[0-9a-f]{64}$/),
       bytes: expect.any(Number),
       procedures: [
-        { name: 'balance', mode: 'read', kind: 'new', from: null, to: expect.any(String) },
-        { name: 'open', mode: 'cp', kind: 'new', from: null, to: expect.any(String) },
+        {
+          name: 'balance',
+          mode: 'read',
+          trigger: null,
+          kind: 'new',
+          from: null,
+          to: expect.any(String),
+        },
+        {
+          name: 'open',
+          mode: 'cp',
+          trigger: null,
+          kind: 'new',
+          from: null,
+          to: expect.any(String),
+        },
       ],
     });
     expect(await deployed()).toEqual([
@@ -123,6 +137,13 @@ describe('deploy', () => {
       exit: 2,
       stderr: expect.stringContaining('It must be of letters'),
     });
+  });
+
+  test('says what calls a procedure, when it is what is written', async () => {
+    const text =
+      "import { trigger } from 'balsa/procedures';\nexport const onOrder = trigger({ prefix: 'orders/', handler: (ctx, events) => ctx.add('orders', events.length) });\n";
+    const { stdout } = await deploy(project({ 'orders.ts': text }), [], PEOPLE);
+    expect(stdout).toMatch(/\nonOrder {4}cp, on orders\/ {2}new {5}\w{12}\n$/);
   });
 
   test('takes JavaScript as it is', async () => {
@@ -313,11 +334,19 @@ describe('what a deployment changes', () => {
       info('d', 'new', 'cp', 'staging'),
     ];
     expect(changesOf(code('d', 'c', 'b', 'a'), 'prod', before)).toEqual([
-      { name: 'a', mode: 'cp', kind: 'changed', from: 'old', to: 'new' },
-      { name: 'b', mode: 'cp', kind: 'unchanged', from: 'new', to: 'new' },
-      { name: 'c', mode: 'cp', kind: 'changed', from: 'old', to: 'new', modeBefore: 'read' },
-      { name: 'd', mode: 'cp', kind: 'new', from: null, to: 'new' },
-      { name: 'e', mode: 'cp', kind: 'stays', from: 'old', to: 'old' },
+      { name: 'a', mode: 'cp', trigger: null, kind: 'changed', from: 'old', to: 'new' },
+      { name: 'b', mode: 'cp', trigger: null, kind: 'unchanged', from: 'new', to: 'new' },
+      {
+        name: 'c',
+        mode: 'cp',
+        trigger: null,
+        kind: 'changed',
+        from: 'old',
+        to: 'new',
+        modeBefore: 'read',
+      },
+      { name: 'd', mode: 'cp', trigger: null, kind: 'new', from: null, to: 'new' },
+      { name: 'e', mode: 'cp', trigger: null, kind: 'stays', from: 'old', to: 'old' },
     ]);
   });
 });

@@ -220,7 +220,8 @@ describe('what is deployed', () => {
 });
 
 describe('the example of a call', () => {
-  const HEAD = "import { procedure, read } from 'balsa/procedures'; import * as z from './z.js';\n";
+  const HEAD =
+    "import { procedure, read, trigger } from 'balsa/procedures'; import * as z from './z.js';\n";
   const Z =
     "export const schema: any = { '~standard': { version: 1, vendor: 'x', validate: (value: unknown) => ({ value }) } };\n";
 
@@ -239,6 +240,11 @@ describe('the example of a call', () => {
     ],
     ['export const p = procedure({ handler: (ctx, args: any) => {} });', `p '{ … }'`],
     ['export const p = procedure({ handler(ctx, { id }: any) {} });', `p '{ … }'`],
+    [
+      "export const t = trigger({ prefix: 'a/', handler: (ctx, events) => {} });\nexport const p = procedure({ handler: (ctx, x: any) => {} });",
+      `p '{ … }'`,
+    ],
+    ["export const t = trigger({ prefix: 'a/', handler: (ctx, events) => {} });", null],
     [
       'export const p = procedure({ handler: (ctx, { id }: any) => {} });\nexport const all = read({ handler: async (ctx) => 1 });',
       'all',

@@ -17,8 +17,13 @@ const SECOND = `aabb${'0'.repeat(60)}`;
 const THIRD = `cccc${'0'.repeat(60)}`;
 
 /** Deploys code of which nothing is run. */
-async function deploy(hash: string, names: readonly string[], alias = 'prod'): Promise<void> {
-  const procedures = names.map((name) => ({ name, mode: 'cp' as const, trigger: null }));
+async function deploy(
+  hash: string,
+  names: readonly string[],
+  alias = 'prod',
+  trigger: string | null = null,
+): Promise<void> {
+  const procedures = names.map((name) => ({ name, mode: 'cp' as const, trigger }));
   await store.h.until(
     store.db.procedures.deploy({ hash, code: 'return {};', procedures }, { alias }),
   );
@@ -48,8 +53,8 @@ describe('proc list', () => {
     ]);
     const some = await store.run(['proc', 'list', '--alias', 'staging']);
     expect(some.stdout.split('\n')).toEqual([
-      'PROCEDURE\tALIAS\tMODE\tCODE\tSINCE\tVERSIONS',
-      expect.stringMatching(`^transfer\tstaging\tcp\t${SECOND}\t1970-01-01T00:00:\\d\\dZ\t1$`),
+      'PROCEDURE\tALIAS\tMODE\tCODE\tSINCE\tVERSIONS\tTRIGGER',
+      expect.stringMatching(`^transfer\tstaging\tcp\t${SECOND}\t1970-01-01T00:00:\\d\\dZ\t1\t-$`),
       '',
     ]);
   });
@@ -64,8 +69,10 @@ describe('proc list', () => {
       env: { NO_COLOR: '1' },
     });
 
-    expect(stdout).toMatch(/^PROCEDURE {2}ALIAS {2}MODE {2}CODE {10}SINCE {17}VERSIONS\n/);
-    expect(stdout).toMatch(/\ntransfer {3}prod {3}cp {4}aaaa00000000 {2}1970-\S+Z {9}1\n$/);
+    expect(stdout).toMatch(
+      /^PROCEDURE {2}ALIAS {2}MODE {2}CODE {10}SINCE {17}VERSIONS {2}TRIGGER\n/,
+    );
+    expect(stdout).toMatch(/\ntransfer {3}prod {3}cp {4}aaaa00000000 {2}1970-\S+Z {9}1 {2}-\n$/);
   });
 });
 
@@ -89,6 +96,15 @@ describe('proc show', () => {
     });
     expect(stdout).toMatch(/^procedure {2}transfer\nalias {6}prod\nmode {7}cp: a transaction\n/);
     expect(stdout).toMatch(/\naabb00000000 {2}\S+ {2}current\naaaa00000000 {2}\S+\n$/);
+  });
+
+  test('says what calls it, when it is what is written', async () => {
+    await deploy(FIRST, ['onOrder'], 'prod', 'orders/');
+
+    expect(await store.json(['proc', 'show', 'onOrder'])).toMatchObject({ trigger: 'orders/' });
+    const { stdout } = await store.run(['proc', 'show', 'onOrder'], { isTerminal: true });
+    expect(stdout).toContain('writes to orders/\n');
+    expect((await store.run(['proc', 'list'])).stdout).toMatch(/\nonOrder\t.*\torders\/\n$/);
   });
 
   test.each([

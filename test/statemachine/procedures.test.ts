@@ -376,7 +376,7 @@ describe('the registry', () => {
     const [done] = await replica.doAt(9, deploy(A, ['p:ap']));
     expect(say(done)).toBe('done@0');
     expect(replica.machine.procedures()).toEqual([
-      { name: 'p', alias: 'prod', mode: 'ap', versions: [{ hash: A, sinceMs: 9 }] },
+      { name: 'p', alias: 'prod', mode: 'ap', trigger: null, versions: [{ hash: A, sinceMs: 9 }] },
     ]);
   });
 });

@@ -6,6 +6,8 @@ export type ChangeKind = 'new' | 'changed' | 'unchanged' | 'stays';
 export interface Change {
   readonly name: string;
   readonly mode: string;
+  /** It is called with what is written to keys with this prefix; `null`: by callers. */
+  readonly trigger: string | null;
   readonly kind: ChangeKind;
   /** Hash of the code that it stands for before; `null`: none. */
   readonly from: string | null;
@@ -21,17 +23,17 @@ export function changesOf(
   deployed: readonly ProcedureInfo[],
 ): readonly Change[] {
   const before = new Map(deployed.filter((one) => one.alias === alias).map((p) => [p.name, p]));
-  const changes = procedures.map(({ name, mode }): Change => {
+  const changes = procedures.map(({ name, mode, trigger }): Change => {
     const known = before.get(name);
     before.delete(name);
     const from = known?.versions[0]?.hash ?? null;
     const kind = from === null ? 'new' : from === hash ? 'unchanged' : 'changed';
     const modeBefore = known === undefined || known.mode === mode ? {} : { modeBefore: known.mode };
-    return { name, mode, kind, from, to: hash, ...modeBefore };
+    return { name, mode, trigger, kind, from, to: hash, ...modeBefore };
   });
-  const others = [...before.values()].map(({ name, mode, versions }): Change => {
+  const others = [...before.values()].map(({ name, mode, trigger = null, versions }): Change => {
     const stands = versions[0]?.hash ?? '';
-    return { name, mode, kind: 'stays', from: stands, to: stands };
+    return { name, mode, trigger, kind: 'stays', from: stands, to: stands };
   });
   return [...changes.sort(byName), ...others.sort(byName)];
 }

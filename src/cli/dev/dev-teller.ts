@@ -95,11 +95,11 @@ export class DevTeller {
 
   #help(bundle: Parameters<typeof exampleCall>[0], others: readonly string[]): void {
     const at = this.#alias === 'prod' ? '' : `@${this.#alias}`;
-    const call = exampleCall(bundle).replace(/^[\w$-]+/, (name) => `${name}${at}`);
+    const call = exampleCall(bundle)?.replace(/^[\w$-]+/, (name) => `${name}${at}`);
     const few = others.length <= 3 ? others.join(', ') : `${others.length} files that it needs`;
     this.#say('In another terminal:');
     this.#say(`  export BALSA_ENDPOINTS=${this.#endpoints}`);
-    this.#say(`  npx balsa proc call ${call}`);
+    this.#say(`  npx balsa proc ${call === undefined ? 'list' : `call ${call}`}`);
     this.#dim(`watching ${this.#file}${few === '' ? '' : ` and ${few}`}; Ctrl-C ends it`);
   }
 

@@ -3,15 +3,18 @@ import type { ProcedureBundle } from '../../compute/bundle.js';
 /** Names that the second parameter of a handler takes apart; `null`: it has none. */
 type Fields = readonly string[] | null;
 
-/** How a procedure may be called on the command line: `transfer '{"from": …, "to": …}'`. */
-export function exampleCall({ code, procedures }: ProcedureBundle): string {
-  const known = procedures.map(({ name }) => ({ name, fields: fieldsOf(code, name) }));
+/** How a procedure may be called on the command line: `transfer '{"from": …, "to": …}'`; `null`: none is. */
+export function exampleCall({ code, procedures }: ProcedureBundle): string | null {
+  // What is called with writes is not called by people.
+  const called = procedures.filter(({ trigger }) => trigger === null);
+  const known = called.map(({ name }) => ({ name, fields: fieldsOf(code, name) }));
   // What can be called as it stands is the best example, and else what shows how arguments look.
   const best =
     known.find(({ fields }) => fields === null) ??
     known.find(({ fields }) => fields !== undefined) ??
     known[0];
-  const { name, fields } = best ?? { name: 'NAME', fields: undefined };
+  if (best === undefined) return null;
+  const { name, fields } = best;
   if (fields === null) return name;
   const inside = (fields ?? []).map((field) => `"${field}": …`).join(', ');
   return `${name} '{ ${inside === '' ? '…' : inside} }'`;

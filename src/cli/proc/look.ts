@@ -4,7 +4,7 @@ import { EXIT } from '../exit-codes.js';
 import { printFacts } from '../facts.js';
 import type { Output } from '../output.js';
 import { printTable } from '../print-table.js';
-import { find, parseAlias, parseReference, shortHash } from './reference.js';
+import { find, parseAlias, parseReference, shortHash, triggerText } from './reference.js';
 
 export function listCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -17,17 +17,18 @@ export function listCommand(runtime: Runtime): Command {
     const all = await context.withClient((client) => client.procedures.list({ signal }));
     const { alias: wanted } = flags;
     const listed = all.filter(({ alias }) => wanted === undefined || alias === wanted);
-    const rows = listed.map(({ name, alias, mode, versions }) => {
+    const rows = listed.map(({ name, alias, mode, trigger = null, versions }) => {
       const { hash = '', sinceMs = 0 } = versions[0] ?? {};
-      return { name, alias, mode, hash, sinceMs, versions: versions.length };
+      return { name, alias, mode, trigger, hash, sinceMs, versions: versions.length };
     });
     if (output.format === 'json') {
       for (const row of rows) await output.json(row);
       return EXIT.done;
     }
     if (rows.length === 0) output.say('no procedures');
-    const cells = rows.map(({ name, alias, mode, hash, sinceMs, versions }) => [
+    const cells = rows.map(({ name, alias, mode, trigger, hash, sinceMs, versions }) => [
       ...[name, alias, mode, hashText(output, hash), timeText(sinceMs), String(versions)],
+      trigger === null ? '-' : triggerText(trigger),
     ]);
     if (cells.length > 0) await printTable(output, LIST_COLUMNS, cells);
     return EXIT.done;
@@ -41,6 +42,7 @@ const LIST_COLUMNS = [
   { title: 'CODE' },
   { title: 'SINCE' },
   { title: 'VERSIONS', align: 'right' },
+  { title: 'TRIGGER' },
 ] as const;
 
 export function showCommand(runtime: Runtime): Command {
@@ -53,10 +55,10 @@ export function showCommand(runtime: Runtime): Command {
     const { output, signal } = context;
     const reference = parseReference(text);
     const all = await context.withClient((client) => client.procedures.list({ signal }));
-    const { name, alias, mode, versions } = find(reference, all);
+    const { name, alias, mode, trigger = null, versions } = find(reference, all);
     const rows = versions.map((version, i) => ({ ...version, current: i === 0 }));
     if (output.format === 'json') {
-      await output.json({ name, alias, mode, versions: rows });
+      await output.json({ name, alias, mode, trigger, versions: rows });
       return EXIT.done;
     }
     if (output.format === 'table') {
@@ -64,6 +66,7 @@ export function showCommand(runtime: Runtime): Command {
         ['procedure', name],
         ['alias', alias],
         ['mode', MODES[mode] ?? mode],
+        ...(trigger === null ? [] : [['trigger', `writes to ${triggerText(trigger)}`] as const]),
       ]);
     }
     const cells = rows.map(({ hash, sinceMs, current }) => [

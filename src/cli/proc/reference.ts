@@ -3,6 +3,7 @@ import { BalsaError } from '../../base/errors.js';
 import { checkProcedureName } from '../../base/operation-check.js';
 import { nearest } from '../../base/suggest.js';
 import type { ProcedureInfo } from '../../client/client.js';
+import { printable } from '../printable.js';
 
 export const DEFAULT_ALIAS = 'prod';
 
@@ -12,6 +13,11 @@ const SHOWN_DIGITS = 12;
 /** Enough of a hash to know it again. */
 export function shortHash(hash: string): string {
   return hash.slice(0, SHOWN_DIGITS);
+}
+
+/** The prefix whose writes a procedure is called with, for people. */
+export function triggerText(prefix: string): string {
+  return printable(Buffer.from(prefix), 'one-line');
 }
 
 /** `transfer@staging`, taken apart. */
