@@ -48,7 +48,7 @@ describe('balsa demo', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)(
     'stops its replicas at %s, removes their data and ends with code 130',
     async (signal) => {
-      const demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
+      await using demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
       await demo.says(/Loading/);
 
       demo.child.kill(signal);
@@ -60,7 +60,7 @@ describe('balsa demo', () => {
   );
 
   test('leaves no replica behind when it is killed', async () => {
-    const demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
+    await using demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
     await demo.says(/Loading/);
 
     demo.child.kill('SIGKILL');
@@ -79,7 +79,7 @@ describe('balsa demo at a terminal (skipped where there is no command `script`)'
     'stays, obeys single keys, and ends at q',
     async () => {
       const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
-      const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+      await using demo = new Talker('script', ['-qfec', command, '/dev/null']);
       await demo.says(/Keys: 1-3 kill or restart/, STORY);
 
       demo.child.stdin.write('2');
@@ -104,7 +104,7 @@ describe('balsa demo at a terminal (skipped where there is no command `script`)'
     'ends at Ctrl-C',
     async () => {
       const command = `${process.execPath} ${findEntry()} demo --rounds 1`;
-      const demo = new Talker('script', ['-qfec', command, '/dev/null']);
+      await using demo = new Talker('script', ['-qfec', command, '/dev/null']);
       await demo.says(/Keys: 1-3 kill or restart/, STORY);
 
       demo.child.stdin.write('\u0003');

@@ -7,6 +7,11 @@ import { balsa, hasTerminal, lives, Talker, temporaryFolder } from './support.js
 
 /** `balsa dev`: what its user saves is what is called a moment later. */
 
+/** Bound of a start, on a machine that does much else. */
+const START = { timeoutMs: 120_000 };
+/** It, and what is done behind it. */
+const DEV_MS = 300_000;
+
 let folder: ReturnType<typeof temporaryFolder>;
 beforeEach(() => {
   folder = temporaryFolder();
@@ -39,12 +44,12 @@ function call(endpoints: string, args: readonly string[]) {
   return balsa(['proc', 'call', ...args, '--endpoints', endpoints, '--timeout', '30s']);
 }
 
-describe('balsa dev without a terminal', () => {
+describe('balsa dev without a terminal', { timeout: DEV_MS }, () => {
   test('deploys what is saved, says what is wrong with it, and leaves nothing behind', async () => {
     save('counter.ts', counter("'counted to'"));
     save('step.ts', 'export const STEP = 1;\n');
-    const dev = new Talker(process.execPath, [findEntry(), 'dev', 'counter.ts'], folder.path);
-    await dev.says(/deployed counter\.ts in \S+: new count, look \([0-9a-f]{12}\)\n/);
+    await using dev = new Talker(process.execPath, [findEntry(), 'dev', 'counter.ts'], folder.path);
+    await dev.says(/deployed counter\.ts in \S+: new count, look \([0-9a-f]{12}\)\n/, START);
     await dev.says(/watching counter\.ts and step\.ts; Ctrl-C ends it\n/);
     expect(dev.said).toContain('  npx balsa proc call look\n');
     const endpoints = endpointsIn(dev.said);
@@ -92,8 +97,8 @@ describe('balsa dev without a terminal', () => {
     save('counter.ts', 'export const = 1;\n');
     const data = join(folder.path, 'data');
     const args = ['dev', 'counter.ts', '-o', 'json', '--no-typecheck', '--folder', data];
-    const dev = new Talker(process.execPath, [findEntry(), ...args], folder.path);
-    await dev.says(/"event":"failed"/);
+    await using dev = new Talker(process.execPath, [findEntry(), ...args], folder.path);
+    await dev.says(/"event":"failed"/, START);
 
     save('step.ts', "export const STEP: number = '3';\n");
     save('counter.ts', counter("'counted to'"));
@@ -130,7 +135,9 @@ describe('balsa dev without a terminal', () => {
   });
 });
 
-describe('balsa dev at a terminal (skipped where there is no command `script`)', () => {
+describe('balsa dev at a terminal (skipped where there is no command `script`)', {
+  timeout: DEV_MS,
+}, () => {
   test.skipIf(!hasTerminal)(
     'shows where it is, and what is logged, and ends at Ctrl-C',
     async () => {
@@ -141,8 +148,8 @@ describe('balsa dev at a terminal (skipped where there is no command `script`)',
       const begin = (): Talker =>
         new Talker('script', ['-qfec', command, '/dev/null'], folder.path);
 
-      const first = begin();
-      await first.says(/Ctrl-C ends it/);
+      await using first = begin();
+      await first.says(/Ctrl-C ends it/, START);
       expect(first.said).toContain('npx balsa proc call look@me\r\n');
       const args = ['count@me', '{"by":2}'];
       expect((await call(endpointsIn(first.said), args)).stdout).toBe('2\n');
@@ -153,8 +160,8 @@ describe('balsa dev at a terminal (skipped where there is no command `script`)',
       expect(first.pids.filter(lives)).toEqual([]);
 
       // The next time all is there.
-      const second = begin();
-      await second.says(/counter\.ts is what is deployed, [0-9a-f]{12}\r\n/);
+      await using second = begin();
+      await second.says(/counter\.ts is what is deployed, [0-9a-f]{12}\r\n/, START);
       await second.says(/Ctrl-C ends it/);
       expect((await call(endpointsIn(second.said), ['look@me'])).stdout).toBe('2\n');
       second.child.stdin.write('\u0003');

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -21,7 +22,14 @@ import { balsa, expectRefusal, type Run, Talker, temporaryFolder } from './suppo
 /** Procedures from the file of their author to the end of their days, by the commands as processes. */
 
 const ROOT = resolve(import.meta.dirname, '../..');
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const GUIDE = readFileSync(join(ROOT, 'docs/procedures.md'), 'utf8');
 const execute = promisify(execFile);
+
+/** Blocks of TypeScript of a document, as they stand there. */
+function blocks(document: string): string[] {
+  return [...document.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+}
 
 let cluster: LocalCluster;
 const folder = temporaryFolder();
@@ -97,7 +105,7 @@ describe('procedures by the command line', () => {
     const called = await cli(['proc', 'call', 'count', '{ "times": 2 }']);
     expect(called).toEqual({ code: 0, stdout: '{"now":2}\n', stderr: 'counted to 2\n' });
     expect(await done(['proc', 'call', 'look', '--consistency', 'linearizable'])).toBe('2\n');
-    expect(await done(['proc', 'list'])).toMatch(/\ncount\tprod\tcp\t[0-9a-f]{64}\t\S+Z\t1\n/);
+    expect(await done(['proc', 'list'])).toMatch(/\ncount\tprod\tcp\t[0-9a-f]{64}\t\S+Z\t1\t-\n/);
   });
 
   test('count once under a key, run at any replica, and read at any', async () => {
@@ -195,7 +203,7 @@ describe('procedures by the command line', () => {
     expect(logs).toEqual([...logs].sort((a, b) => a.timeMs - b.timeMs));
 
     const entry = ['--endpoints', cluster.endpoints[0] ?? '', 'proc', 'logs', 'count', '-f'];
-    const following = new Talker(process.execPath, [findEntry(), ...entry, '--limit', '1']);
+    await using following = new Talker(process.execPath, [findEntry(), ...entry, '--limit', '1']);
     await following.says(/\n/);
     await done(['proc', 'call', 'count', '{"times":1}']);
     await following.says(/\tcount\tlog\tcounted to 45\n/);
@@ -238,10 +246,17 @@ describe('procedures by the command line', () => {
 describe('the examples', () => {
   test('a bank keeps what it has, however many move it', async () => {
     await done(['deploy', 'examples/bank.ts']);
+    const shown = [...README.matchAll(/^ {4}npx balsa (proc call .*)$/gm)];
+    const outputs: string[] = [];
+    for (const [, line] of shown) {
+      const command = `"${process.execPath}" "${findEntry()}" --timeout 30s ${line}`;
+      const env = { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() };
+      outputs.push((await execute('sh', ['-c', command], { env })).stdout);
+    }
+    expect(outputs).toEqual(['{"account":"ada","balance":100}\n', '100\n']);
     await using db = await cluster.connect({ timeoutMs: 30_000 });
     const bank = references<typeof bankModule>();
-    for (const account of ['ada', 'bob', 'cleo'])
-      await db.call(bank.open, { account, amount: 100 });
+    for (const account of ['bob', 'cleo']) await db.call(bank.open, { account, amount: 100 });
     await expect(db.call(bank.open, { account: 'ada' })).rejects.toMatchObject({
       code: 'PROCEDURE_ABORTED',
     });
@@ -347,6 +362,33 @@ if (now < 0) await db.call(counter.count, { times: '3' });
     });
 
     expect(stdout).toBe('true\n');
+  });
+
+  test('is written as the documents show it', async () => {
+    const [, inReadme = ''] = blocks(README);
+    const [bank = '', client = '', unitTest = ''] = blocks(GUIDE);
+    expect([inReadme, client].map((text) => text.includes('references<'))).toEqual([true, true]);
+    for (const name of ['examples', 'docs']) mkdirSync(join(project, name));
+    cpSync(join(ROOT, 'examples/bank.ts'), join(project, 'examples/bank.ts'));
+    writeFileSync(join(project, 'readme.ts'), inReadme);
+    writeFileSync(join(project, 'docs/bank.ts'), bank);
+    writeFileSync(join(project, 'docs/client.ts'), client);
+    writeFileSync(join(project, 'docs/unit-test.ts'), unitTest);
+    // Examples end where what they show is there.
+    const compilerOptions = { paths: {}, noUnusedLocals: false };
+    const include = ['*.ts', 'docs/*.ts'];
+    const settings = { extends: '../tsconfig.json', compilerOptions, include };
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(settings));
+
+    await execute('npx', ['tsc', '-p', project], { cwd: ROOT });
+    const planned = await json<Deployed>([
+      ...['deploy', join(project, 'docs/bank.ts'), '--alias', 'docs', '--dry-run'],
+    ]);
+
+    expect(planned.procedures).toMatchObject([
+      { name: 'total', mode: 'read' },
+      { name: 'transfer', mode: 'cp' },
+    ]);
   });
 
   test('without TypeScript anywhere is deployed, and that is said', async () => {

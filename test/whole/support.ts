@@ -44,8 +44,8 @@ export function balsa(args: readonly string[], input = ''): Promise<Run> {
   });
 }
 
-/** A process under way, with what it has said so far. */
-export class Talker {
+/** A process under way, with what it has said so far. One that is still there in the end is asked to go. */
+export class Talker implements AsyncDisposable {
   readonly child: ChildProcessWithoutNullStreams;
   /** On both streams. */
   said = '';
@@ -83,6 +83,12 @@ export class Talker {
         this.#code === undefined ? undefined : { code: this.#code },
       )
     ).code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#code !== undefined) return;
+    this.child.kill('SIGTERM');
+    await this.ends().catch(() => this.child.kill('SIGKILL'));
   }
 
   get pids(): number[] {
