@@ -29,6 +29,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // For two cores: more processes that compute only fight each other, and many of these tests wait.
     maxWorkers: 3,
+    // One process for many files: to start one for each, and to load the same modules in it, costs as much as the tests.
+    isolate: false,
     sequence: { sequencer: LongFirst },
   },
 });

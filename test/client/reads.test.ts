@@ -61,6 +61,19 @@ describe('get', () => {
     expect(h.cluster.received('get').map((r) => r.revision)).toEqual([1, 2, null]);
   });
 
+  test('gets at many different revisions do not wait for each other', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const revisions = Array.from({ length: 20 }, (_, i) => i + 1);
+    for (const revision of revisions) await h.until(db.put('k', `at ${revision}`));
+    h.cluster.frames.length = 0;
+    const gets = revisions.map((revision) => db.get('k', { revision }));
+    const values = (await h.until(Promise.all(gets))).map((r) => r.value?.toString());
+    expect(values).toEqual(revisions.map((revision) => `at ${revision}`));
+    expect(h.cluster.frames).toHaveLength(1);
+    expect(h.cluster.received('get').map((r) => r.revision)).toEqual(revisions);
+  });
+
   test('what a replica leaves out of a large answer is asked again', async () => {
     const { h, db, keys } = await filled(10);
     const stream = [...h.cluster.replica('n1').streams][0];

@@ -10,8 +10,12 @@ const HELP = `Lets the power fail at every single step of every replica in a fix
   npm run crash-points                     every place, every log that can be found, one crash each
   npm run crash-points -- --twice          each with a second crash while the replica starts again
   npm run crash-points -- --every N        only each N-th
+  npm run crash-points -- --from N         goes on where another run of the same options was ended
   npm run crash-points -- --cores N        default: all
   npm run crash-points -- --crash JSON     one of them, as a failure prints it`;
+
+const TTY_MS = 200;
+const LINE_MS = 60_000;
 
 /** More than any place has. */
 const OUTCOMES_MAX = 1 << 12;
@@ -20,6 +24,7 @@ const { values } = parseArgs({
   options: {
     twice: { type: 'boolean', default: false },
     every: { type: 'string', default: '1' },
+    from: { type: 'string', default: '0' },
     cores: { type: 'string', default: String(availableParallelism()) },
     crash: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -49,9 +54,12 @@ async function all(): Promise<number> {
     .filter((_, i) => i % Number(values.every) === 0)
     .map((crash) => (values.twice ? twice(crash, random) : crash));
   const total = queue.length;
+  const from = Number(values.from);
+  queue.splice(0, from);
   console.log(`${plan.places} places, ${plan.logsOpened} logs opened, ${total} whole runs`);
   let failed = 0;
-  let done = 0;
+  let done = from;
+  const progress = new Progress(from, total);
   const work = (): Promise<void> =>
     new Promise((resolve) => {
       const child = fork(import.meta.filename);
@@ -68,7 +76,7 @@ async function all(): Promise<number> {
             `\n${violation}\nto repeat it: npm run crash-points -- --crash '${JSON.stringify(crash)}'`,
           );
         }
-        if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total}, ${failed} failed `);
+        progress.tell(done, failed);
         next();
       });
       child.on('exit', () => resolve());
@@ -76,6 +84,33 @@ async function all(): Promise<number> {
     });
   await Promise.all(Array.from({ length: Number(values.cores) }, work));
   const minutes = ((Date.now() - startedMs) / 60_000).toFixed(1);
-  console.log(`\n${done} of ${total} runs in ${minutes} minutes, ${failed} broke a promise`);
+  console.log(
+    `\n${done - from} of ${total - from} runs in ${minutes} minutes, ${failed} broke a promise`,
+  );
   return failed === 0 && done === total ? 0 : 1;
+}
+
+/** At a terminal a line that changes; else a line now and then. `--from` may go on a few runs before what was done. */
+class Progress {
+  readonly #from: number;
+  readonly #total: number;
+  readonly #startedMs = performance.now();
+  #toldMs = 0;
+
+  constructor(from: number, total: number) {
+    this.#from = from;
+    this.#total = total;
+  }
+
+  tell(done: number, failed: number): void {
+    const tookMs = performance.now() - this.#startedMs;
+    const { isTTY } = process.stderr;
+    if (tookMs - this.#toldMs < (isTTY ? TTY_MS : LINE_MS)) return;
+    this.#toldMs = tookMs;
+    const perMs = (done - this.#from) / tookMs;
+    const leftMinutes = ((this.#total - done) / perMs / 60_000).toFixed(0);
+    const rate = (perMs * 1000).toFixed(1);
+    const line = `${done} of ${this.#total}, ${failed} failed, ${rate}/s, about ${leftMinutes} min left`;
+    process.stderr.write(isTTY ? `\r${line}  ` : `${line}\n`);
+  }
 }

@@ -6,7 +6,7 @@ import { makeWorld, runScript } from '../crash/script.js';
 import type { World } from '../simulation/world.js';
 
 /** `DAMAGES=all` tries each frame with several flips. */
-const FLIPS = process.env.DAMAGES === 'all' ? 1000 : 20;
+const FLIPS = process.env.DAMAGES === 'all' ? 1000 : 12;
 
 /** Frames of snapshots that members send each other are handed to `touch` on their way. */
 function watchSnapshots(world: World, touch: (frame: Buffer) => Buffer): void {

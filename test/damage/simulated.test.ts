@@ -6,7 +6,7 @@ import { makeWorld, runScript } from '../crash/script.js';
 import type { Machine } from '../simulation/machine.js';
 
 /** `DAMAGES=all` makes many more runs. */
-const RUNS = process.env.DAMAGES === 'all' ? 1500 : 30;
+const RUNS = process.env.DAMAGES === 'all' ? 1500 : 20;
 
 const DOWN_MS = 100;
 /** The last frames are left alone: without what follows them they cannot be told from a torn write. */

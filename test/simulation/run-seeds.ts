@@ -1,14 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { compileTools } from '../compile-tools.js';
 import type { RunReport } from './simulate.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
 /** Far beyond what all seeds of a file take. */
 const SEEDS_TIMEOUT_MS = 20 * 60_000;
+
+/** Room for its garbage, most of which is old at once, and no threads for it that other tests want to have. */
+const GARBAGE_COLLECTION = ['--max-semi-space-size=64', '--single-threaded-gc'];
 
 /** Two files, for two processors; a process gets fast only after some seeds. */
 export const SEEDS_PER_FILE = 150;
@@ -22,10 +25,8 @@ export function testSeeds(from: number, count: number): void {
   const compiled = new Compiled();
   const reports = new Reports();
   beforeAll(async () => {
-    await compiled.make();
-    reports.follow(
-      fork(compiled.pathOf('test/simulation/seeds-worker.js'), [`${from}`, `${count}`]),
-    );
+    const worker = await compiled.make('test/simulation/seeds-worker.ts');
+    reports.follow(fork(worker, [`${from}`, `${count}`], { execArgv: GARBAGE_COLLECTION }));
   });
   afterAll(() => {
     reports.end();
@@ -53,12 +54,14 @@ class Compiled {
     this.#folder = mkdtempSync(join(cache, 'balsa-simulator-'));
   }
 
-  async make(): Promise<void> {
-    await compileTools(ROOT, this.#folder);
-  }
-
-  pathOf(file: string): string {
-    return join(this.#folder, file);
+  /** One file, with all that the module imports from this project. @returns where it is */
+  async make(module: string): Promise<string> {
+    const outfile = join(this.#folder, 'compiled.mjs');
+    await build({
+      ...{ absWorkingDir: ROOT, entryPoints: [module], outfile, logLevel: 'error' },
+      ...{ bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20' },
+    });
+    return outfile;
   }
 
   remove(): void {

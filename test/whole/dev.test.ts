@@ -144,7 +144,8 @@ describe('balsa dev at a terminal (skipped where there is no command `script`)',
       save('counter.ts', counter("'counted to'"));
       save('step.ts', 'export const STEP = 1;\n');
       const data = join(folder.path, 'data');
-      const command = `${process.execPath} ${findEntry()} dev counter.ts --folder ${data} --alias me`;
+      // `exec`: some shells stay, and are killed by the Ctrl-C.
+      const command = `exec ${process.execPath} ${findEntry()} dev counter.ts --folder ${data} --alias me`;
       const begin = (): Talker =>
         new Talker('script', ['-qfec', command, '/dev/null'], folder.path);
 

@@ -3,19 +3,26 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Client } from '../../src/client/kv-client.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { balsa, type Run, temporaryFolder } from './support.js';
 
-/** Every command of the store, as a process, against real replicas. */
+/**
+ * Every command of the store, as a process, against real replicas. What only prepares a test is done without a
+ * process of its own.
+ */
 
 let cluster: LocalCluster;
+let db: Client;
 const folder = temporaryFolder();
 beforeAll(async () => {
   cluster = await LocalCluster.start();
+  db = await cluster.connect({ timeoutMs: 20_000 });
 });
 afterAll(async () => {
+  await db.close();
   await cluster.close();
   folder[Symbol.dispose]();
 });
@@ -102,7 +109,7 @@ describe('the commands of the store', () => {
   });
 
   test('range in a pipe, count, and del of a prefix', async () => {
-    for (const n of [3, 1, 2]) await done(['put', `r/${n}`, `v${n}`]);
+    for (const n of [3, 1, 2]) await db.put(`r/${n}`, `v${n}`);
     expect(await done(['range', 'r/'])).toBe('r/1\tv1\nr/2\tv2\nr/3\tv3\n');
     const sorted = ['range', 'r/', '--sort-by', 'createRevision', '--limit', '2', '--keys-only'];
     expect(await done(sorted)).toBe('r/3\nr/1\n');
@@ -132,12 +139,12 @@ describe('the commands of the store', () => {
   });
 
   test('watch prints events with what was there before, filters, and ends with 130', async () => {
-    const put = await json(['put', 'w/a', 'one']);
+    const put = await db.put('w/a', 'one');
     const watch = new Running(['watch', '--prefix', 'w/', '--rev', String(put.revision), '--prev']);
     const deletes = new Running(['watch', 'w/a', '--only', 'deletes', '-o', 'json', '--prev']);
     await deletes.says('watching from');
-    await done(['put', 'w/a', 'two']);
-    await done(['del', 'w/a']);
+    await db.put('w/a', 'two');
+    await db.delete('w/a');
     await watch.says('delete\tw/a\ttwo\n');
     await deletes.says('\n');
     await deletes.says('"delete"');
@@ -155,14 +162,14 @@ describe('the commands of the store', () => {
     const script = 'echo "$BALSA_EVENT_TYPE $BALSA_KEY $BALSA_VALUE at $BALSA_REVISION: $(cat)"';
     const watch = new Running(['watch', '--prefix', 'wc/', '--', 'sh', '-c', script]);
     await watch.says('watching from');
-    const first = await json(['put', 'wc/a', 'one']);
+    const first = await db.put('wc/a', 'one');
     await watch.says(`put wc/a one at ${first.revision}: one\n`);
     const leader = await cluster.leader();
     await cluster.kill(leader);
-    const second = await json(['--timeout', '20s', 'put', 'wc/a', 'two']);
+    const second = await db.put('wc/a', 'two');
     await watch.says(`put wc/a two at ${second.revision}: two\n`);
     await cluster.start(leader);
-    await done(['--timeout', '20s', 'del', 'wc/a']);
+    await db.delete('wc/a');
     await watch.says('delete wc/a  at ');
     expect(watch.stdout.trimEnd().split('\n')).toHaveLength(3);
     expect(await watch.interrupt()).toBe(130);
@@ -182,8 +189,9 @@ describe('the commands of the store', () => {
     const short = (await done(['lease', 'grant', '1s'])).trim();
     await cli(['put', 'l/s', 'v', '--lease', short]);
     await waitUntil('the lease to end', async () =>
-      (await cli(['get', 'l/s'])).code === 3 ? true : undefined,
+      (await db.get('l/s')).value === undefined ? true : undefined,
     );
+    expect((await cli(['get', 'l/s'])).code).toBe(3);
   });
 
   test('lock runs a command, and its exit code is that of the command', async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
 import { seededRandom } from '../../../src/base/random.js';
@@ -86,6 +87,23 @@ describe('the load of the demo', () => {
     });
 
     await expect(load).rejects.toMatchObject({ code: 'CLUSTER_MISMATCH' });
+  });
+
+  test('puts nothing before its pace lets it', async () => {
+    const store = new FakeStore();
+    const seen: number[] = [];
+    await runLoad(store, {
+      records: RECORDS,
+      ledger: new Ledger(),
+      random: seededRandom(3),
+      outstanding: 1,
+      more: (round) => round === 1,
+      pace: async () => {
+        await nextTurn();
+        seen.push(store.revision);
+      },
+    });
+    expect(seen).toEqual(RECORDS.map((_, i) => i));
   });
 
   test('stops at the signal', async () => {
