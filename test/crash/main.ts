@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { seededRandom } from '../../src/base/random.js';
 import { type Crash, runWith } from './crash-points.js';
 import { planAll, twice } from './plan.js';
+import { Progress } from './progress.js';
 
 const HELP = `Lets the power fail at every single step of every replica in a fixed script.
 
@@ -13,9 +14,6 @@ const HELP = `Lets the power fail at every single step of every replica in a fix
   npm run crash-points -- --from N         goes on where another run of the same options was ended
   npm run crash-points -- --cores N        default: all
   npm run crash-points -- --crash JSON     one of them, as a failure prints it`;
-
-const TTY_MS = 200;
-const LINE_MS = 60_000;
 
 /** More than any place has. */
 const OUTCOMES_MAX = 1 << 12;
@@ -88,29 +86,4 @@ async function all(): Promise<number> {
     `\n${done - from} of ${total - from} runs in ${minutes} minutes, ${failed} broke a promise`,
   );
   return failed === 0 && done === total ? 0 : 1;
-}
-
-/** At a terminal a line that changes; else a line now and then. `--from` may go on a few runs before what was done. */
-class Progress {
-  readonly #from: number;
-  readonly #total: number;
-  readonly #startedMs = performance.now();
-  #toldMs = 0;
-
-  constructor(from: number, total: number) {
-    this.#from = from;
-    this.#total = total;
-  }
-
-  tell(done: number, failed: number): void {
-    const tookMs = performance.now() - this.#startedMs;
-    const { isTTY } = process.stderr;
-    if (tookMs - this.#toldMs < (isTTY ? TTY_MS : LINE_MS)) return;
-    this.#toldMs = tookMs;
-    const perMs = (done - this.#from) / tookMs;
-    const leftMinutes = ((this.#total - done) / perMs / 60_000).toFixed(0);
-    const rate = (perMs * 1000).toFixed(1);
-    const line = `${done} of ${this.#total}, ${failed} failed, ${rate}/s, about ${leftMinutes} min left`;
-    process.stderr.write(isTTY ? `\r${line}  ` : `${line}\n`);
-  }
 }
