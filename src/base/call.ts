@@ -3,6 +3,7 @@
  * that still holds. How it travels: `call-codec`.
  */
 import { toBuffer, toBytes } from './bytes.js';
+import type { CellWrite } from './delta.js';
 
 /** A key that was read, and what was there; 0: nothing. */
 export interface KeyRead {
@@ -52,12 +53,18 @@ export interface CallReads {
   readonly ranges: readonly RangeRead[];
 }
 
-/** What a call has read and would write. Nothing of it has happened yet. */
-export interface Effects extends CallReads {
+/** What a call that goes into the log has read and would write. Nothing of it has happened yet. */
+export interface RecordedEffects extends CallReads {
   /** Each key once, in the order of the first write. */
   readonly writes: readonly KeyWrite[];
   readonly updates: readonly (KeyUpdate | KeyDefault)[];
   readonly events: readonly EmittedEvent[];
+}
+
+/** As {@link RecordedEffects}, of a call of any mode. */
+export interface Effects extends RecordedEffects {
+  /** In order: of calls of `ap` procedures, which write nothing else and never become a {@link CallRecord}. */
+  readonly cells: readonly CellWrite[];
 }
 
 /** How the code ended. */
@@ -73,7 +80,7 @@ export type CallEnd =
     };
 
 /** One call in a log entry. */
-export interface CallRecord extends Effects {
+export interface CallRecord extends RecordedEffects {
   /** The idempotency key: of all calls with the same one, one is applied. */
   readonly key: Uint8Array;
   /** The key was chosen by the caller, and is kept for longer. */

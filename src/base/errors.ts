@@ -143,7 +143,11 @@ export const ERROR_CODES = {
   },
   PROCEDURE_READ_ONLY: {
     retryable: false,
-    meaning: 'A procedure that was declared with read() has tried to write.',
+    meaning: 'The procedure has tried to write what one of its mode does not write.',
+  },
+  CELL_FULL: {
+    retryable: false,
+    meaning: 'The mergeable cell would be larger than cellBytesMax. Nothing was written.',
   },
   PROCEDURES_TOO_MANY: {
     retryable: false,
@@ -162,6 +166,20 @@ export const ERROR_CODES = {
   CALL_KEYS_FULL: {
     retryable: false,
     meaning: 'As many idempotency keys are remembered as namedCallsMax allows; let some grow old.',
+  },
+  AP_QUEUE_FULL: {
+    retryable: true,
+    meaning:
+      'So many changes of ap procedures wait here to be merged as apQueueBytesMax allows; nothing was changed.',
+  },
+  MERGED_KEYS_FULL: {
+    retryable: true,
+    meaning:
+      'The log remembers as many merged calls as mergedKeysMax allows, while a member is away.',
+  },
+  KEY_RESERVED: {
+    retryable: false,
+    meaning: 'Keys with this prefix are written by ap procedures alone.',
   },
   // Wire
   FRAME_INVALID: {
@@ -198,6 +216,11 @@ export const ERROR_CODES = {
   WAL_CORRUPT: {
     retryable: false,
     meaning: 'The log is damaged inside; the replica refuses to vote.',
+  },
+  DELTAS_CORRUPT: {
+    retryable: false,
+    meaning:
+      'The queue of deltas, which holds what `ap` calls have left and is not in the log yet, is damaged inside.',
   },
   STATE_CORRUPT: {
     retryable: false,

@@ -38,4 +38,12 @@ export const FAILPOINTS = [
   'compaction.before-sync',
   'compaction.before-log',
   'compaction.after-log',
+  'deltas.before-append',
+  'deltas.after-append',
+  'deltas.before-sync',
+  'deltas.after-sync',
+  'deltas.before-segment-create',
+  'deltas.after-segment-create',
+  'deltas.before-remove',
+  'deltas.after-remove',
 ] as const;

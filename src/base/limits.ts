@@ -52,6 +52,8 @@ export const LIMITS = {
   aliasesMax: 10_000,
   /** What an alias stood for before, to go back to: so many. */
   aliasHistoryMax: 16,
+  /** Bytes of a mergeable cell, beyond which a call can add nothing more to it (`CELL_FULL`). */
+  cellBytesMax: 256 * KiB,
   /** Threads in which a replica runs procedures: one for the leader's lane, the others for all else. */
   procedureThreadsMax: 3,
   /** Calls that wait for a thread of a replica (`OVERLOADED`). */
@@ -64,6 +66,14 @@ export const LIMITS = {
   namedCallKeptMs: 24 * 3_600_000,
   /** Outcomes of such calls that are kept (`CALL_KEYS_FULL`). */
   namedCallsMax: 1_000_000,
+  /** Calls of `ap` procedures that are remembered behind their merge, until no member can have made the same one (`MERGED_KEYS_FULL`). */
+  mergedKeysMax: 4_000_000,
+  /** The clocks of two replicas differ by less, in milliseconds. */
+  clockSkewMsMax: 300_000,
+  /** What ap calls made at a replica may wait there to be merged, in bytes (`AP_QUEUE_FULL`). */
+  apQueueBytesMax: 64 * 1024 * 1024,
+  /** As `apQueueBytesMax`, of what a replica keeps for all others: beyond it, it takes no more. */
+  apCopiesBytesMax: 256 * 1024 * 1024,
   /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */

@@ -1,6 +1,7 @@
 import { unreachable } from './assert.js';
 import { compareBytes } from './bytes.js';
 import { type CallRecord, eventWrites, pendingPlace } from './call.js';
+import { CELL_PREFIX } from './delta.js';
 import { BalsaError } from './errors.js';
 import type { Limits } from './limits.js';
 import type {
@@ -26,11 +27,30 @@ export function checkKey(key: Uint8Array, limits: Limits): void {
   checkSize('KEY_TOO_LARGE', 'key', key.byteLength, limits.keyBytesMax);
 }
 
-/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `TXN_TOO_LARGE`, `INVALID_ARGUMENT` */
+/**
+ * Cells are put by merges alone; anybody may delete them.
+ * @throws BalsaError `KEY_RESERVED`
+ */
+export function checkNotReserved(key: Uint8Array): void {
+  const isCell = CELL_BYTES.every((byte, i) => key[i] === byte);
+  if (!isCell) return;
+  throw new BalsaError(
+    'KEY_RESERVED',
+    `keys that begin with ${CELL_PREFIX} are cells, which ap procedures write`,
+    {
+      outcome: 'not-applied',
+    },
+  );
+}
+
+const CELL_BYTES = [...CELL_PREFIX].map((character) => character.charCodeAt(0));
+
+/** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED`, `VALUE_TOO_LARGE`, `TXN_TOO_LARGE`, `INVALID_ARGUMENT` */
 export function checkOperation(operation: WriteOperation, limits: Limits): void {
   switch (operation.type) {
     case 'put':
       checkKey(operation.key, limits);
+      checkNotReserved(operation.key);
       if (operation.value === null) break;
       checkSize('VALUE_TOO_LARGE', 'value', operation.value.byteLength, limits.valueBytesMax);
       break;
@@ -162,8 +182,9 @@ function checkProcedureOperation(operation: ProcedureOperation): void {
   if (!HASH.test(operation.hash)) throw invalid('the hash of a bundle is not SHA-256 in hex');
   if (operation.type === 'alias-set') return;
   if (operation.procedures.length === 0) throw invalid('a bundle without procedures');
-  for (const { name, trigger } of operation.procedures) {
+  for (const { name, mode, trigger } of operation.procedures) {
     checkProcedureName('name', name);
+    if (trigger !== null && mode === 'ap') throw invalid('a trigger cannot be an ap procedure');
     if (trigger !== null && trigger.length > TRIGGER_LENGTH_MAX)
       throw invalid('a trigger with a prefix that is too long');
   }
@@ -181,7 +202,7 @@ function checkProcedureOperation(operation: ProcedureOperation): void {
 
 /**
  * What a call that was run elsewhere would write.
- * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `INVALID_ARGUMENT`
+ * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED`, `VALUE_TOO_LARGE`, `INVALID_ARGUMENT`
  */
 export function checkCall(call: CallRecord, limits: Limits): void {
   const { reads, writes, updates, events, dependsOn } = call;
@@ -192,6 +213,7 @@ export function checkCall(call: CallRecord, limits: Limits): void {
   const values = [...writes, ...updates, ...eventWrites(events)];
   for (const write of values) {
     checkKey(write.key, limits);
+    if (!('value' in write) || write.value !== null) checkNotReserved(write.key);
     const bytes = 'value' in write ? (write.value?.byteLength ?? 0) : 0;
     checkSize('VALUE_TOO_LARGE', 'value', bytes, limits.valueBytesMax);
   }

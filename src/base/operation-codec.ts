@@ -1,4 +1,5 @@
 import { check, LARGE_BYTES, pack, packLarge, packToKeep, unpack } from './codec.js';
+import { isPlainPut } from './command-versions.js';
 import { BalsaError } from './errors.js';
 import type {
   Compare,
@@ -59,32 +60,6 @@ const TARGETS: readonly Compare['target'][] = [
   'lease',
   'count',
 ];
-
-/** The first version of the log's commands that knows the operation. */
-export function versionOf(operation: WriteOperation): number {
-  switch (operation.type) {
-    case 'put':
-      return isPlainPut(operation) ? 1 : EXTENDED_COMMANDS;
-    case 'delete':
-      return operation.returnPrevious === true ? EXTENDED_COMMANDS : 1;
-    case 'deploy':
-    case 'alias-set':
-    case 'alias-remove':
-      return CALL_COMMANDS;
-    default:
-      return EXTENDED_COMMANDS;
-  }
-}
-
-/** The version of commands from which on all kinds of writes, leases and settings are known. */
-export const EXTENDED_COMMANDS = 3;
-
-/** From here on there are procedures and their calls. */
-export const CALL_COMMANDS = 4;
-
-function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
-  return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;
-}
 
 export function packOperations(operations: readonly WriteOperation[]): Buffer {
   const tuples = operations.map(fromStep);

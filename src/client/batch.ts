@@ -1,10 +1,6 @@
+import { EXTENDED_COMMANDS, versionOf } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
-import {
-  EXTENDED_COMMANDS,
-  packOperations,
-  unpackResults,
-  versionOf,
-} from '../base/operation-codec.js';
+import { packOperations, unpackResults } from '../base/operation-codec.js';
 import type { Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
 

@@ -13,6 +13,7 @@ export interface CallAnswered {
   readonly hash: string;
   readonly repeated: boolean;
   readonly logs: readonly string[];
+  readonly pending: boolean;
 }
 
 export interface CallFields {
@@ -21,6 +22,8 @@ export interface CallFields {
   readonly args: string;
   readonly key: Uint8Array;
   readonly isNamed: boolean;
+  /** Of an `ap` procedure: other replicas that have it on their disks first. */
+  readonly peers: number;
 }
 
 /** An index that was applied somewhere, as late as possible. */
@@ -115,6 +118,28 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
     if (index - 1 <= this.#bornIndex) return false;
     this.#bornIndex = index - 1;
     return true;
+  }
+}
+
+/** Of an `ap` procedure (or of one that only reads), at whichever replica can be reached. */
+export class ApRequest extends WritingRequest<CallAnswered> {
+  override readonly consistency: Consistency = 'ap-local';
+  readonly calls: readonly [PendingRead<CallAnswered>];
+  readonly #fields: CallFields;
+
+  constructor(fields: CallFields, call: PendingRead<CallAnswered>) {
+    super(NOTHING_EARLIER);
+    this.calls = [call];
+    this.#fields = fields;
+  }
+
+  encode(id: number): ClientRequest {
+    const level = { consistency: this.consistency, bound: 0 };
+    return { type: 'call', id, route: 'read', ...level, ...this.#fields, bornIndex: 0 };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    return give(this.calls[0], answer, meta);
   }
 }
 
@@ -215,8 +240,10 @@ export class ReadCallRequest extends ReadRequest {
 
 function give(call: PendingRead<CallAnswered>, answer: ClientAnswer, meta: Meta): null {
   if (answer.type !== 'call') throw mismatch(answer);
-  const { result, revision, hash, repeated, logs } = answer;
-  call.succeed({ result, revision, hash, repeated, logs }, meta);
+  const { result, revision, hash, repeated, logs, pending } = answer;
+  // An `ap` procedure is one whoever was asked to call it, and however.
+  const given: Meta = pending === null ? meta : { ...meta, level: 'ap-local' };
+  call.succeed({ result, revision, hash, repeated, logs, pending: pending === true }, given);
   return null;
 }
 

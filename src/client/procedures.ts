@@ -11,6 +11,7 @@ import type { CallOptions } from './options.js';
 import type { Meta } from './pending.js';
 import { PendingRead } from './pending-read.js';
 import {
+  ApRequest,
   type CallAnswered,
   type CallFields,
   type Earlier,
@@ -46,7 +47,16 @@ export interface ProcedureCallOptions extends CallOptions {
    * read was changed meanwhile, after two times in the lane.
    */
   readonly route?: 'lane' | 'any' | undefined;
-  /** For a procedure that only reads: how fresh, see {@link ConsistencyOption}. It is served by the replica that reads are. */
+  /**
+   * For an `ap` procedure: where what it has changed must lie before it is answered. `local` (default): on the disk of the replica
+   * that ran it. `{ peers: k }`: on those of so many others, too; when they cannot be reached in time, the call fails with
+   * `TIMEOUT`, and counts all the same: asked again under its key it is answered as soon as they have it.
+   */
+  readonly durability?: 'local' | { readonly peers: number } | undefined;
+  /**
+   * `ap-local`: at whichever replica can be reached, also cut off from the others: for `ap` procedures, and for those that only
+   * read to see what those have changed there. For a procedure that only reads: how fresh, see {@link ConsistencyOption}. It is served by the replica that reads are.
+   */
   readonly consistency?: ConsistencyOption | undefined;
 }
 
@@ -58,6 +68,8 @@ export interface CallResult<Result> {
   readonly repeated: boolean;
   /** Hash of the code that ran; empty when it had run before. */
   readonly hash: string;
+  /** Of an `ap` procedure: it is durable, and not merged into the log yet. */
+  readonly pending: boolean;
   /** What it logged. */
   readonly logs: readonly string[];
   readonly meta: Meta;
@@ -217,8 +229,11 @@ export class Caller {
     if (typeof reference !== 'string' || reference === '') {
       throw invalid('a procedure is called by its name, or by a reference that has one');
     }
-    const fields = { procedure: reference, args: toJson(args), ...this.#keyOf(options) };
+    const peers = peersOf(options);
+    const fields = { procedure: reference, args: toJson(args), ...this.#keyOf(options), peers };
     const { consistency } = options;
+    if (consistency === 'ap-local')
+      return toResult(await this.#write(options, (call) => new ApRequest(fields, call)));
     if (consistency !== undefined)
       return toResult(await this.#read(fields, { ...options, consistency }));
     if (options.route === 'any') return toResult(await this.#anywhere(fields, options));
@@ -324,8 +339,20 @@ interface Answered {
 }
 
 function toResult({ answer, meta }: Answered): CallResult<unknown> {
-  const { result, revision, repeated, hash, logs } = answer;
-  return { result: JSON.parse(result) as unknown, revision, repeated, hash, logs, meta };
+  const { result, ...rest } = answer;
+  return { result: JSON.parse(result) as unknown, ...rest, meta };
+}
+
+const PEERS_MAX = 100;
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+function peersOf({ durability = 'local' }: ProcedureCallOptions): number {
+  if (durability === 'local') return 0;
+  const { peers } = durability;
+  if (Number.isInteger(peers) && peers >= 0 && peers <= PEERS_MAX) return peers;
+  throw invalid(
+    `durability is 'local' or { peers: 0 to ${PEERS_MAX} }, found ${JSON.stringify(durability)}`,
+  );
 }
 
 function leftOf(options: CallOptions, untilMs: number, nowMs: number): CallOptions {

@@ -10,7 +10,7 @@ import { type Bundle, CALL_LIMITS } from './execution.js';
 import { Vm } from './sandbox/vm.js';
 import { isOfPackage, placeText, type Replacement, thrownAt } from './source-place.js';
 
-const MODES: ReadonlySet<string> = new Set<Mode>(['cp', 'read']);
+const MODES: ReadonlySet<string> = new Set<Mode>(['cp', 'read', 'ap']);
 
 /** The bundler gives modules of the older kind the name of the file in which they were found. */
 const MODULE_PATH = /__commonJS\(\{"[^"]*"\(/g;
@@ -181,6 +181,11 @@ async function declaredIn(
   const unknown = procedures.find(({ mode }) => !MODES.has(mode));
   if (unknown !== undefined) {
     const message = `${file}: ${unknown.name} is declared as ${unknown.mode}; known are ${[...MODES].join(', ')}`;
+    throw new BalsaError('FILE_INVALID', message);
+  }
+  const called = procedures.find(({ mode, trigger }) => trigger !== null && mode !== 'cp');
+  if (called !== undefined) {
+    const message = `${file}: ${called.name} is declared as ${called.mode}, and a trigger is cp`;
     throw new BalsaError('FILE_INVALID', message);
   }
   return procedures;

@@ -1,11 +1,14 @@
-import type { CallRecord, Effects } from '../base/call.js';
+import type { CallRecord, RecordedEffects } from '../base/call.js';
 import { packCall } from '../base/call-codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { CallIdentity, CallSupplement, Execution } from './execution.js';
 
 const NOTHING_WRITTEN = { writes: [], updates: [], events: [] };
 
-/** What a call that was run would do, for the log. */
+/**
+ * What a call that was run would do, for the log.
+ * @throws BalsaError `INVALID_ARGUMENT`: it has changed cells, which are merged in another way
+ */
 export function recordOf(
   identity: CallIdentity,
   hash: string,
@@ -23,10 +26,20 @@ export function recordOf(
   };
 }
 
-function outcomeOf(execution: Execution): Effects & Pick<CallRecord, 'end'> {
-  if (execution.ok) return { ...execution.effects, end: { ok: true, result: execution.result } };
+function outcomeOf(execution: Execution): RecordedEffects & Pick<CallRecord, 'end'> {
+  if (execution.ok) {
+    const { cells, ...effects } = execution.effects;
+    if (cells.length > 0) throw changesCells();
+    return { ...effects, end: { ok: true, result: execution.result } };
+  }
+  const { reads, ranges } = execution.reads;
   const { code, message, details } = execution.error;
-  return { ...execution.reads, ...NOTHING_WRITTEN, end: { ok: false, code, message, details } };
+  return { ...{ reads, ranges }, ...NOTHING_WRITTEN, end: { ok: false, code, message, details } };
+}
+
+function changesCells(): BalsaError {
+  const message = 'a call of an ap procedure is no transaction: its changes are merged';
+  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
 }
 
 /**
@@ -50,6 +63,7 @@ export function isVerdict(execution: Execution): boolean {
 
 const CODE_ERRORS: ReadonlySet<string> = new Set([
   ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'PROCEDURE_READ_ONLY'],
+  'CELL_FULL',
   ...[
     'PROCEDURE_NOT_FOUND',
     'INVALID_ARGUMENT',

@@ -10,9 +10,13 @@ import {
   pendingPlace,
   type RangeRead,
 } from '../base/call.js';
+import { cellKey } from '../base/cell.js';
+import { CELL_PREFIX } from '../base/delta.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
+import type { Mode } from '../base/operation.js';
 import { checkKey } from '../base/operation-check.js';
+import { type CellRequest, CellView } from './cell-view.js';
 import type { CallLimits, ScanAnswer, ScanQuery, Source, StoredKey } from './execution.js';
 
 /** What a procedure reads of a key: its JSON, or nothing. */
@@ -44,7 +48,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export class CallView {
   readonly #source: Source;
   readonly #limits: CallLimits;
-  readonly #isWriter: boolean;
+  readonly #mode: Mode;
+  readonly #cells: CellView;
   readonly #reads = new Map<string, KeyRead & { readonly value: Found }>();
   readonly #ranges: RangeRead[] = [];
   readonly #writes = new Map<string, KeyWrite>();
@@ -57,11 +62,19 @@ export class CallView {
   #writeBytes = 0;
   #failure: BalsaError | null = null;
 
-  /** @param isWriter false: the mode of the procedure forbids writes */
-  constructor(source: Source, limits: CallLimits, isWriter: boolean) {
+  /**
+   * @param mode of the procedure that was called: what may be written
+   * @param origin whose escrow rights are taken
+   */
+  constructor(source: Source, limits: CallLimits, mode: Mode, origin = '') {
     this.#source = source;
     this.#limits = limits;
-    this.#isWriter = isWriter;
+    this.#mode = mode;
+    this.#cells = new CellView(origin, limits.cellBytesMax, {
+      read: (key) => this.#readCell(key),
+      countWrite: (bytes) => this.#countCellWrite(bytes),
+      fail: (error) => this.fail(error),
+    });
   }
 
   /** Why nothing can come of the call any more; `null`: it goes on. */
@@ -78,16 +91,7 @@ export class CallView {
     const written = this.#writes.get(key);
     if (written !== undefined) return this.#valueOf(written);
     this.#refuseUpdated(key);
-    let read = this.#reads.get(key);
-    if (read === undefined) {
-      const bytes = keyBytes(key);
-      const found = this.#ask(() => this.#source.get(bytes));
-      this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
-      const value = found === null ? null : this.#valueOf(found);
-      read = { key: bytes, modRevision: found?.modRevision ?? 0, value };
-      this.#reads.set(key, read);
-    }
-    return read.value;
+    return this.#read(key).value;
   }
 
   /** @throws BalsaError `PROCEDURE_LIMIT`, `PROCEDURE_READ_ONLY`, `KEY_EMPTY` */
@@ -119,6 +123,15 @@ export class CallView {
     keyBytes(`${EVENT_PREFIX}${name}/${LIMITS.keyBytesMax}`);
     this.#countWrite(Buffer.byteLength(name) + Buffer.byteLength(payload));
     this.#events.push({ name, payload });
+  }
+
+  /**
+   * What a cell holds, or a change of it.
+   * @returns JSON
+   * @throws BalsaError `PROCEDURE_LIMIT`, `PROCEDURE_READ_ONLY`, `INVALID_ARGUMENT`, `CELL_FULL`, `VALUE_NOT_DECODABLE`
+   */
+  cell(request: CellRequest): string {
+    return this.#cells.perform(request);
   }
 
   /** Beyond the limits it is dropped or cut: a log is no reason to fail. */
@@ -181,19 +194,35 @@ export class CallView {
       writes: [...this.#writes.values()],
       updates: this.#updates,
       events: this.#events,
+      cells: this.#cells.writes,
     };
   }
 
   // -------------------------------------------------------------------------------------------
 
+  #read(key: string): KeyRead & { readonly value: Found } {
+    let read = this.#reads.get(key);
+    if (read === undefined) {
+      const bytes = keyBytes(key);
+      const found = this.#ask(() => this.#source.get(bytes));
+      this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
+      const value = found === null ? null : this.#valueOf(found);
+      read = { key: bytes, modRevision: found?.modRevision ?? 0, value };
+      this.#reads.set(key, read);
+    }
+    return read;
+  }
+
   #write(key: string, value: Buffer | null): void {
     this.#refuseUpdated(key);
+    refuseCell(key);
     const bytes = keyBytes(key);
     this.#countWrite(bytes.byteLength + (value?.byteLength ?? 0));
     this.#writes.set(key, { key: bytes, value });
   }
 
   #update(update: KeyUpdate | KeyDefault, key: string, bytes: number): void {
+    refuseCell(key);
     if (this.#writes.has(key)) {
       throw invalid(`${key} was written in this call: ctx.${update.type} of it would be lost`);
     }
@@ -216,6 +245,17 @@ export class CallView {
   #writesBetween(from: Uint8Array, to: Uint8Array | null): KeyWrite[] {
     const inside = [...this.#writes.values()].filter(({ key }) => isBetween(key, from, to));
     return inside.sort((a, b) => compareBytes(a.key, b.key));
+  }
+
+  /** Where it must still hold when the call is applied, the merged cell is read as any key. */
+  #readCell(key: string): Uint8Array | null {
+    if (this.#mode !== 'ap') {
+      const { value } = this.#read(CELL_PREFIX + key);
+      return value === null ? null : Buffer.from(value);
+    }
+    const found = this.#ask(() => this.#source.cell(key));
+    this.#countReads([{ key: cellKey(key), value: found ?? NO_BYTES }]);
+    return found;
   }
 
   /** A store that cannot answer is no matter of the procedure: its caller is told. */
@@ -263,10 +303,22 @@ export class CallView {
   }
 
   #countWrite(bytes: number): void {
-    if (!this.#isWriter) {
-      const message = 'a procedure declared with read() does not write';
-      throw this.fail(new BalsaError('PROCEDURE_READ_ONLY', message, { outcome: 'not-applied' }));
-    }
+    if (this.#mode === 'ap') throw this.#readOnly('an ap procedure writes cells only');
+    if (this.#mode !== 'cp')
+      throw this.#readOnly('a procedure declared with read() does not write');
+    this.#countChange(bytes);
+  }
+
+  #countCellWrite(bytes: number): void {
+    if (this.#mode !== 'ap') throw this.#readOnly('cells are written by ap procedures');
+    this.#countChange(bytes);
+  }
+
+  #readOnly(message: string): BalsaError {
+    return this.fail(new BalsaError('PROCEDURE_READ_ONLY', message, { outcome: 'not-applied' }));
+  }
+
+  #countChange(bytes: number): void {
     this.#writeCount += 1;
     this.#writeBytes += bytes;
     const { writesMax, writeBytesMax } = this.#limits;
@@ -328,6 +380,13 @@ class RangeReader {
     const to = key === null ? this.#to : successor(key);
     return { from: this.#from, to, keys: this.#keys, modRevisionMax: this.#modRevisionMax };
   }
+}
+
+function refuseCell(key: string): void {
+  if (!key.startsWith(CELL_PREFIX)) return;
+  throw invalid(
+    `${key}: what begins with ${CELL_PREFIX} is written by ap procedures, with ctx.cell`,
+  );
 }
 
 /** Which one is first; at least one is there. */

@@ -1,5 +1,6 @@
 import type { CallReads, CallRecord, Effects, KeyRead, KeyWrite } from '../base/call.js';
 import type { BalsaError } from '../base/errors.js';
+import { LIMITS } from '../base/limits.js';
 import type { Mode } from '../base/operation.js';
 
 /** What a call may use. Reaching one is answered with `PROCEDURE_LIMIT` and its name. */
@@ -22,6 +23,8 @@ export interface CallLimits {
   readonly logLinesMax: number;
   /** A longer line is cut. */
   readonly logLineBytesMax: number;
+  /** Of a cell, beyond which nothing more is added to it: `CELL_FULL`. */
+  readonly cellBytesMax: number;
 }
 
 export const CALL_LIMITS: CallLimits = {
@@ -36,6 +39,7 @@ export const CALL_LIMITS: CallLimits = {
   resultBytesMax: 1024 * 1024,
   logLinesMax: 100,
   logLineBytesMax: 1024,
+  cellBytesMax: LIMITS.cellBytesMax,
 };
 
 /** One key as the store has it. */
@@ -65,12 +69,20 @@ export interface ScanAnswer {
 export interface Source {
   get(key: Uint8Array): StoredKey | null;
   scan(query: ScanQuery): ScanAnswer;
+  /**
+   * For an `ap` procedure: the cell as it is to be seen now, what is pending over what is merged, as `Cell.encode` gives it.
+   * Others read the merged one, as any key.
+   *
+   * @returns null: nothing is there
+   */
+  cell(key: string): Uint8Array | null;
 }
 
 /** As {@link Source}, where whoever asks can wait. */
 export interface StoreSource {
   get(key: Uint8Array): StoredKey | null;
   scan(query: ScanQuery): ScanAnswer | Promise<ScanAnswer>;
+  cell(key: string): Uint8Array | null;
 }
 
 /** How a call ended. Its log lines are there in any case. */
@@ -102,6 +114,8 @@ export interface ProcedureCall {
   readonly nowMs: number;
   /** Of `ctx.random` and `Math.random`. */
   readonly seed: number;
+  /** Of the changes that an `ap` procedure makes: whose escrow rights it takes; empty: nobody's. */
+  readonly origin: string;
   readonly limits: CallLimits;
 }
 

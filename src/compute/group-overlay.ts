@@ -1,5 +1,6 @@
 import { compareBytes, successor, toMapKey } from '../base/bytes.js';
-import { type Effects, eventWrites, type KeyWrite, pendingRevision } from '../base/call.js';
+import { eventWrites, type KeyWrite, pendingRevision, type RecordedEffects } from '../base/call.js';
+import { cellKey } from '../base/cell.js';
 import { BalsaError } from '../base/errors.js';
 import type { ScanAnswer, ScanQuery, Source, StoredKey } from './execution.js';
 
@@ -17,7 +18,7 @@ export class GroupOverlay {
   /** Keys that were changed without having been read: nobody knows to what. */
   readonly #updated = new Map<string, Uint8Array>();
 
-  add({ writes, updates, events }: Effects, place: number): void {
+  add({ writes, updates, events }: RecordedEffects, place: number): void {
     for (const { key, value } of writes) this.#writes.set(toMapKey(key), { key, value, place });
     for (const { key } of updates) this.#updated.set(toMapKey(key), key);
     for (const write of eventWrites(events)) {
@@ -73,6 +74,10 @@ export class OverlaySource implements Source {
     if (this.#overlay.isUpdated(mapKey)) throw this.#block();
     const write = this.#overlay.find(mapKey);
     return write === undefined ? this.#base.get(key) : this.#seen(write);
+  }
+
+  cell(key: string): Uint8Array | null {
+    return this.get(cellKey(key))?.value ?? null;
   }
 
   scan(query: ScanQuery): ScanAnswer {

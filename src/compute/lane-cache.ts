@@ -31,6 +31,7 @@ export class LaneCache {
         return found;
       },
       scan: (query) => source.scan(query),
+      cell: (key) => source.cell(key),
     };
   }
 

@@ -2,22 +2,24 @@ import { prefixEnd } from '../base/bytes.js';
 import type { Random } from '../base/random.js';
 import type { CallView } from './call-view.js';
 import { dueOf } from './cron.js';
-import type { CpContext, Json, Procedure, ScanOptions } from './procedures.js';
+import { nativeCell } from './native-cells.js';
+import type { ApContext, CpContext, Json, Procedure, ScanOptions } from './procedures.js';
+
+type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read' | 'ap'>;
 
 export interface NativeHost {
   readonly nowMs: number;
   readonly random: Random;
   /** Runs another procedure with the same `ctx`. */
-  readonly run: (
-    ctx: object,
-    procedure: Procedure<unknown, unknown, 'cp' | 'read'>,
-    args: unknown,
-  ) => Promise<unknown>;
+  readonly run: (ctx: object, procedure: AnyProcedure, args: unknown) => Promise<unknown>;
 }
 
-/** The `ctx` of a procedure that runs in this process, without a sandbox. */
-export function nativeContext(view: CallView, { nowMs, random, run }: NativeHost): CpContext {
-  const ctx: CpContext = {
+/** The `ctx` of a procedure of any mode that runs in this process, without a sandbox. */
+export function nativeContext(
+  view: CallView,
+  { nowMs, random, run }: NativeHost,
+): CpContext & ApContext {
+  const ctx: CpContext & ApContext = {
     now: nowMs,
     random: () => random.next(),
     get: <Value extends Json>(key: string) => {
@@ -30,6 +32,7 @@ export function nativeContext(view: CallView, { nowMs, random, run }: NativeHost
     max: (key, by) => view.add('max', key, by),
     setIfAbsent: (key, value) => view.setIfAbsent(key, JSON.stringify(value)),
     emit: (name, payload = null) => view.emit(name, JSON.stringify(payload)),
+    cell: (of) => nativeCell(view, of),
     log: (...values) => view.log(values.map(shown).join(' ')),
     abort: (reason = 'aborted') => view.abort(reason),
     schedule: (when, procedure, args) => {
@@ -61,11 +64,7 @@ export function nativeContext(view: CallView, { nowMs, random, run }: NativeHost
           'without a bundle there are no names: give ctx.call the procedure itself',
         );
       }
-      return run(
-        ctx,
-        procedure as Procedure<unknown, unknown, 'cp' | 'read'>,
-        args,
-      ) as Promise<never>;
+      return run(ctx, procedure as AnyProcedure, args) as Promise<never>;
     },
   };
   return ctx;

@@ -1,5 +1,5 @@
 /**
- * For the authors of stored procedures: `import { procedure, read } from 'balsa/procedures'`. It runs in the sandbox, beside
+ * For the authors of stored procedures: `import { ap, procedure, read } from 'balsa/procedures'`. It runs in the sandbox, beside
  * their code, and imports nothing. For those who call them: `references`.
  */
 
@@ -58,14 +58,17 @@ export interface ReadContext {
   get<Value extends Json = Json>(key: string): Value | null;
   /** Keys in order, with the own writes among them. */
   scan(options?: ScanOptions): Promise<ScannedItem[]>;
+  /** A mergeable cell: as it is merged. In an {@link ap} procedure: as it is seen at the replica. */
+  cell<Kind extends CellKind, Value>(of: CellName<Kind, Value>): CellReaders<Value>[Kind];
   /**
    * Another procedure of the same file, in the same transaction: it sees what this one wrote, and what it writes comes into
-   * being with the rest. In one that only reads it cannot write.
+   * being with the rest. What it may write depends on the procedure that was called first: one that only reads writes nothing,
+   * an {@link ap} procedure cells only.
    * @param procedure itself, or the name that it is exported under
    */
-  call<Result>(procedure: Procedure<void, Result, 'cp' | 'read'>): Promise<Result>;
+  call<Result>(procedure: Procedure<void, Result, 'cp' | 'read' | 'ap'>): Promise<Result>;
   call<Args, Result>(
-    procedure: Procedure<Args, Result, 'cp' | 'read'>,
+    procedure: Procedure<Args, Result, 'cp' | 'read' | 'ap'>,
     args: NoInfer<Args>,
   ): Promise<Result>;
   call(procedure: string, args?: Json): Promise<unknown>;
@@ -102,6 +105,12 @@ export interface CpContext extends ReadContext {
   cancel(id: string): boolean;
 }
 
+/** What a procedure that was declared with {@link ap} may do: it writes cells only. */
+export interface ApContext extends ReadContext {
+  /** A mergeable cell as it is seen at this replica, with the own changes: also those that are not merged yet. */
+  cell<Kind extends CellKind, Value>(of: CellName<Kind, Value>): Cells<Value>[Kind];
+}
+
 /** When a call is due: one of `atMs`, `inMs` and `cron`. */
 export interface Schedule {
   /** Milliseconds since 1970. */
@@ -124,7 +133,7 @@ export interface TriggerEvent {
 }
 
 /** A procedure as it is exported, deployed, and called. */
-export interface Procedure<Args, Result, Mode extends 'cp' | 'read'> {
+export interface Procedure<Args, Result, Mode extends 'cp' | 'read' | 'ap'> {
   readonly mode: Mode;
   readonly args: Schema | null;
   readonly handler: (ctx: never, args: never) => unknown;
@@ -180,6 +189,22 @@ export function read(
 }
 
 /**
+ * Stays available at any replica, also when that reaches no other one. It sees what is known there, and writes only cells
+ * ({@link counter}, {@link set}...), whose changes are merged with those that were made elsewhere at the same time, each once.
+ */
+export function ap<S extends Schema, Returned>(
+  definition: WithSchema<ApContext, S, Returned>,
+): Procedure<InputOf<S>, Awaited<Returned>, 'ap'>;
+export function ap<Args = void, Returned = unknown>(
+  definition: WithoutSchema<ApContext, Args, Returned>,
+): Procedure<Args, Awaited<Returned>, 'ap'>;
+export function ap(
+  definition: WithSchema<ApContext, Schema, unknown> | WithoutSchema<ApContext, unknown, unknown>,
+): Procedure<unknown, unknown, 'ap'> {
+  return { mode: 'ap', args: definition.args ?? null, handler: definition.handler };
+}
+
+/**
  * A procedure that is called with what is written to keys with a prefix, by whoever: each write once, in order, some at a time.
  * What it writes comes into being together with the note of how far it has come. It begins with the writes behind its
  * deployment. When it fails it is called again, with pauses; a write with which it fails again and again is skipped, and told by
@@ -194,6 +219,144 @@ export function trigger<Returned>(definition: {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Cells
+
+/** Names a cell: what `ctx.cell` takes. A key stands for a cell of one kind, the one that it was first written as. */
+export interface CellName<Kind extends CellKind, Value> {
+  readonly cell: Kind;
+  readonly key: string;
+  /** Of types alone; never there. */
+  readonly types?: Value;
+}
+
+export type CellKind = keyof CellReaders<unknown>;
+
+export interface CounterReader {
+  /** The sum: exact in the store, here beyond 2^53 the nearest number that there is. */
+  value(): number;
+}
+export interface Counter extends CounterReader {
+  /** @param by a whole number, also a negative one; default 1 */
+  add(by?: number): void;
+}
+
+export interface EscrowReader {
+  value(): number;
+  /** What can be taken here and now: the part of the value to which this replica has the rights. */
+  rights(): number;
+}
+export interface Escrow extends EscrowReader {
+  /** Raises it. Nobody has the rights to the new part before it is merged, when they are split among the replicas. */
+  add(by: number): void;
+  /** Lowers it, never below 0. @returns false: this replica has no rights for so much, and nothing is taken */
+  take(by: number): boolean;
+}
+
+export interface SetReader<Item> {
+  /** In an order of its own, which is the same at all replicas. */
+  values(): Item[];
+  has(item: NoInfer<Item>): boolean;
+}
+export interface SetCell<Item> extends SetReader<Item> {
+  /** Items that are equal as JSON are one item. What is removed elsewhere at the same time stays. */
+  add(item: NoInfer<Item>): void;
+  remove(item: NoInfer<Item>): void;
+}
+
+export interface MapReader<Value> {
+  entries(): Record<string, Value>;
+  get(field: string): Value | null;
+}
+export interface MapCell<Value> extends MapReader<Value> {
+  /** Of what is put at the same time, the latest stays; a field that is removed elsewhere at the same time stays, too. */
+  put(field: string, value: NoInfer<Value>): void;
+  remove(field: string): void;
+}
+
+export interface RegisterReader<Value> {
+  /** `null`: none was ever set. */
+  value(): Value | null;
+}
+export interface Register<Value> extends RegisterReader<Value> {
+  /** Of what is set at the same time, the latest stays. */
+  set(value: NoInfer<Value>): void;
+}
+
+export interface MultiValueReader<Value> {
+  /** Several, when they were set at the same time; in an order that is the same at all replicas. */
+  values(): Value[];
+}
+export interface MultiValue<Value> extends MultiValueReader<Value> {
+  /** Takes the place of all that are seen here. */
+  set(value: NoInfer<Value>): void;
+}
+
+export interface LogReader<Entry> {
+  /** From the first one on, in the order of time. */
+  entries(): Entry[];
+}
+export interface AppendLog<Entry> extends LogReader<Entry> {
+  append(entry: NoInfer<Entry>): void;
+}
+
+/** What can be read of a cell, by its kind. */
+export interface CellReaders<Value> {
+  readonly counter: CounterReader;
+  readonly escrow: EscrowReader;
+  readonly set: SetReader<Value>;
+  readonly map: MapReader<Value>;
+  readonly register: RegisterReader<Value>;
+  readonly 'multi-value': MultiValueReader<Value>;
+  readonly log: LogReader<Value>;
+}
+
+/** What an {@link ap} procedure can do with a cell, by its kind. */
+export interface Cells<Value> extends CellReaders<Value> {
+  readonly counter: Counter;
+  readonly escrow: Escrow;
+  readonly set: SetCell<Value>;
+  readonly map: MapCell<Value>;
+  readonly register: Register<Value>;
+  readonly 'multi-value': MultiValue<Value>;
+  readonly log: AppendLog<Value>;
+}
+
+/** A sum that can be added to at many places at once. */
+export function counter(key: string): CellName<'counter', number> {
+  return Object.freeze({ cell: 'counter', key });
+}
+
+/** A number that is taken from at many places at once, and never falls below 0: stock, seats, a budget. */
+export function escrow(key: string): CellName<'escrow', number> {
+  return Object.freeze({ cell: 'escrow', key });
+}
+
+/** A set. What is added and removed at the same time is in it. */
+export function set<Item extends Json>(key: string): CellName<'set', Item> {
+  return Object.freeze({ cell: 'set', key });
+}
+
+/** Fields with values. */
+export function map<Value extends Json>(key: string): CellName<'map', Value> {
+  return Object.freeze({ cell: 'map', key });
+}
+
+/** One value: the latest. */
+export function register<Value extends Json>(key: string): CellName<'register', Value> {
+  return Object.freeze({ cell: 'register', key });
+}
+
+/** One value, or all that were set at the same time: for those who want to decide themselves. */
+export function multiValue<Value extends Json>(key: string): CellName<'multi-value', Value> {
+  return Object.freeze({ cell: 'multi-value', key });
+}
+
+/** A list that is only ever appended to. */
+export function appendLog<Entry extends Json>(key: string): CellName<'log', Entry> {
+  return Object.freeze({ cell: 'log', key });
+}
+
+// ---------------------------------------------------------------------------------------------
 // For callers
 
 /** A procedure by its name, with the types of its arguments and of its result: what `db.call` of the client takes. */
@@ -205,7 +368,7 @@ export interface ProcedureReference<Args, Result> {
 
 /** What an export is to its callers; `never`: it is no procedure. */
 type ReferenceTo<Export> = Export extends {
-  readonly mode: 'cp' | 'read';
+  readonly mode: 'cp' | 'read' | 'ap';
   readonly handler: (ctx: never, args: never) => unknown;
   readonly types?: { readonly args: infer Args; readonly result: infer Result };
 }

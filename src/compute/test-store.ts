@@ -7,12 +7,17 @@ import {
   type KeyUpdate,
   updatedNumber,
 } from '../base/call.js';
+import { Cell, cellKey } from '../base/cell.js';
+import { type CellWrite, ORIGIN_LENGTH } from '../base/delta.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { seededRandom } from '../base/random.js';
 import { CallView } from './call-view.js';
 import { CALL_LIMITS, type ScanAnswer, type ScanQuery, type StoredKey } from './execution.js';
 import { nativeContext } from './native-context.js';
-import type { Json, Procedure, Schema } from './procedures.js';
+import type { CellKind, CellName, Json, Procedure, Schema } from './procedures.js';
+
+/** The only one whose changes are merged here. */
+const ORIGIN = '0'.repeat(ORIGIN_LENGTH);
 
 /** Of a call of a {@link TestStore}. */
 export interface TestCallOptions {
@@ -24,7 +29,7 @@ export interface TestCallOptions {
 
 /**
  * A store in memory in which a procedure runs as a function of this process: no cluster, no sandbox, microseconds. For the unit
- * tests of procedures. Reads, writes, limits and errors are as in a cluster; what is not: the limits of time and memory, and what the
+ * tests of procedures. What an `ap` procedure changes is merged at once. Reads, writes, limits and errors are as in a cluster; what is not: the limits of time and memory, and what the
  * sandbox takes away (a procedure that asks for `process` finds it here).
  *
  * @example
@@ -37,6 +42,8 @@ export interface TestCallOptions {
 export class TestStore {
   readonly #items = new Map<string, StoredKey>();
   #revision = 0;
+  /** Of the last change of a cell. */
+  #lastMs = 0;
   /** Events of calls that were applied, in order. */
   readonly events: { readonly name: string; readonly payload: Json }[] = [];
   /** What calls have logged. */
@@ -66,6 +73,15 @@ export class TestStore {
     if (this.#items.delete(toMapKey(Buffer.from(key)))) this.#revision += 1;
   }
 
+  /**
+   * What a cell shows, as its handle gives it with `value`, `values` or `entries`.
+   * @throws BalsaError `INVALID_ARGUMENT`: the key stands for one of another kind
+   */
+  cell<Kind extends CellKind, Value>(of: CellName<Kind, Value>): Json {
+    const view = new CallView(this.#source(), CALL_LIMITS, 'ap');
+    return JSON.parse(view.cell({ ...of, action: 'view', operands: [] })) as Json;
+  }
+
   /** All keys, in order. */
   entries(): readonly (readonly [key: string, value: Json])[] {
     return this.#sorted().map((item) => [Buffer.from(item.key).toString(), jsonOf(item)]);
@@ -74,19 +90,20 @@ export class TestStore {
   /**
    * Runs a procedure, and applies what it wrote.
    * @throws BalsaError `PROCEDURE_ABORTED`, `PROCEDURE_FAILED` (the code threw: `cause` is what), `PROCEDURE_LIMIT`,
-   *   `PROCEDURE_READ_ONLY`, `INVALID_ARGUMENT` (also: the arguments are not what the schema says)
+   *   `PROCEDURE_READ_ONLY`, `CELL_FULL`, `INVALID_ARGUMENT` (also: the arguments are not what the schema says)
    */
   async call<Args, Result>(
-    procedure: Procedure<Args, Result, 'cp' | 'read'>,
+    procedure: Procedure<Args, Result, 'cp' | 'read' | 'ap'>,
     args: Args,
     { nowMs = this.nowMs, seed = 1 }: TestCallOptions = {},
   ): Promise<Awaited<Result>> {
-    const view = new CallView(this.#source(), CALL_LIMITS, procedure.mode === 'cp');
+    const view = new CallView(this.#source(), CALL_LIMITS, procedure.mode, ORIGIN);
     try {
       const ctx = nativeContext(view, { nowMs, random: seededRandom(seed), run: handle });
       const result = await handle(ctx, procedure, args);
       if (view.failure !== null) throw view.failure;
       this.#apply(view.effects());
+      this.#merge(view.effects().cells, nowMs);
       return result as Awaited<Result>;
     } catch (cause) {
       throw view.failure ?? failureOf(cause);
@@ -99,6 +116,8 @@ export class TestStore {
     const items = this.#sorted();
     return {
       get: (key: Uint8Array): StoredKey | null => this.#items.get(toMapKey(key)) ?? null,
+      cell: (key: string): Uint8Array | null =>
+        this.#items.get(toMapKey(cellKey(key)))?.value ?? null,
       scan: ({ from, to, keysMax }: ScanQuery): ScanAnswer => {
         const inside = items.filter(
           ({ key }) => compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0),
@@ -106,6 +125,23 @@ export class TestStore {
         return { items: inside.slice(0, keysMax), more: inside.length > keysMax };
       },
     };
+  }
+
+  /** At once: nobody else is there. */
+  #merge(cells: readonly CellWrite[], nowMs: number): void {
+    if (cells.length === 0) return;
+    this.#revision += 1;
+    this.#lastMs = Math.max(this.#lastMs, nowMs);
+    const sequence = this.#revision;
+    const time = { timeMs: this.#lastMs, count: 0 };
+    cells.forEach(({ key, change }, place) => {
+      const bytes = cellKey(key);
+      const stored = this.#items.get(toMapKey(bytes))?.value;
+      const found = stored === undefined ? null : Cell.decode(stored);
+      const cell = found ?? Cell.empty(change.cell);
+      cell.apply(change, { ...time, origin: ORIGIN, sequence, place }, { origins: [ORIGIN] });
+      this.#set(bytes, cell.encode());
+    });
   }
 
   #apply({ writes, updates, events }: Effects): void {
@@ -146,7 +182,7 @@ export class TestStore {
   }
 }
 
-type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read'>;
+type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read' | 'ap'>;
 
 /** Checks the arguments and runs the handler, with nothing in common with the caller but JSON. */
 async function handle(ctx: object, procedure: AnyProcedure, args: unknown): Promise<unknown> {

@@ -46,6 +46,12 @@ export function otherMembers(configuration: Configuration, self: MemberId): Memb
   return without(self, [...voters, ...votersOutgoing, ...learners]);
 }
 
+/** All who are members in any way; each once. */
+export function allMembers(configuration: Configuration): MemberId[] {
+  const { voters, votersOutgoing, learners, learnersNext } = configuration;
+  return [...new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext])];
+}
+
 function without(self: MemberId, members: readonly MemberId[]): MemberId[] {
   return [...new Set(members)].filter((member) => member !== self);
 }

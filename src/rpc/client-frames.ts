@@ -101,7 +101,7 @@ function requestTuple(r: ClientRequest): unknown[] {
     case 'call':
       return [
         ...[r.id, CALL, ROUTES.indexOf(r.route), CONSISTENCY_LEVELS[r.consistency], r.bound],
-        ...[r.procedure, r.args, r.key, r.isNamed, r.bornIndex],
+        ...[r.procedure, r.args, r.key, r.isNamed, r.bornIndex, r.peers],
       ];
     case 'submit':
       return [r.id, SUBMIT, r.record];
@@ -240,6 +240,7 @@ function readCall(id: number, t: readonly unknown[]): CallProcedureRequest {
     args: check.text(t[6], 'call args'),
     isNamed: check.flag(t[8], 'call isNamed'),
     bornIndex: check.count(t[9], 'call bornIndex'),
+    peers: check.optional(t[10], (v) => check.count(v, 'call peers')) ?? 0,
   };
 }
 

@@ -3,6 +3,7 @@ import { check, LARGE_BYTES } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
 import { readVersions } from './client-frames.js';
+import { type DeltaFrame, deltaFrameTuple, isDeltaFrame, readDeltaFrame } from './delta-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
 import type { FormatVersions, FormedMember, Joining, PeerHello } from './peer-protocol.js';
 import { readWireError, wireErrorTuple } from './replica-frames.js';
@@ -15,7 +16,8 @@ export type PeerFrame =
   | { readonly type: 'hello'; readonly hello: PeerHello }
   | { readonly type: 'messages'; readonly messages: readonly Message[] }
   /** The sender's state after it had applied `index`; it is the same on all members. */
-  | { readonly type: 'state-hash'; readonly index: LogIndex; readonly hash: number };
+  | { readonly type: 'state-hash'; readonly index: LogIndex; readonly hash: number }
+  | DeltaFrame;
 
 const HELLO = 1;
 const MESSAGES = 2;
@@ -58,6 +60,10 @@ export function packPeerHello(h: PeerHello): Buffer {
 
 export function packStateHash(index: LogIndex, hash: number): Buffer {
   return packFrame([STATE_HASH, index, hash]);
+}
+
+export function packDeltaFrame(frame: DeltaFrame): Buffer {
+  return packFrame(deltaFrameTuple(frame));
 }
 
 export function packMessages(messages: readonly Message[]): Buffer {
@@ -123,6 +129,7 @@ export function unpackPeerFrame(
     const index = check.count(tuple[1], 'state hash index');
     return { type: 'state-hash', index, hash: check.count(tuple[2], 'state hash') };
   }
+  if (isDeltaFrame(tuple[0])) return readDeltaFrame(tuple);
   throw new BalsaError('FRAME_INVALID', `peer frame: unknown type ${String(tuple[0])}`);
 }
 

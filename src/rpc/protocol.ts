@@ -169,6 +169,8 @@ export interface CallProcedureRequest extends ReadLevel {
   readonly isNamed: boolean;
   /** See `CallRecord`. */
   readonly bornIndex: number;
+  /** Of an `ap` procedure: so many other replicas have it on their disks before it is answered. */
+  readonly peers: number;
 }
 
 /**
@@ -358,6 +360,8 @@ export type ClientAnswer =
       readonly hash: string;
       readonly repeated: boolean;
       readonly logs: readonly string[];
+      /** Of an `ap` procedure: it is not merged into the log yet, or it is; `null`: of another one. */
+      readonly pending: boolean | null;
     }
   /** For a `submit`. */
   | {

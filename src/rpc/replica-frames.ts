@@ -126,7 +126,17 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'store':
       return [a.id, STORE, metaTuple(a.meta), a.info];
     case 'call':
-      return [a.id, CALL, metaTuple(a.meta), a.result, a.revision, a.hash, a.repeated, a.logs];
+      return [
+        a.id,
+        CALL,
+        metaTuple(a.meta),
+        a.result,
+        a.revision,
+        a.hash,
+        a.repeated,
+        a.logs,
+        a.pending,
+      ];
     case 'executed':
       return [a.id, EXECUTED, metaTuple(a.meta), a.record, a.logs];
     case 'procedures':
@@ -295,6 +305,7 @@ function readCallAnswer(id: number, t: readonly unknown[]): ClientAnswer {
         hash: check.text(t[5], 'call hash'),
         repeated: check.flag(t[6], 'call repeated'),
         logs: logs(t[7]),
+        pending: check.optional(t[8], (v) => check.flag(v, 'call pending')),
       };
     case EXECUTED: {
       const record = check.bytes(t[3], 'executed record');

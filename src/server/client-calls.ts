@@ -57,9 +57,9 @@ export class ClientCalls {
   #call(replica: Replica, request: CallProcedureRequest): void {
     const bytes = Buffer.byteLength(request.args);
     if (bytes > CALL_LIMITS.argsBytesMax) throw argsTooLarge(bytes);
-    const isRead =
-      request.route === 'read' || replica.calls.resolve(request.procedure)?.mode === 'read';
-    if (isRead) this.#read(replica, request);
+    const mode = replica.calls.resolve(request.procedure)?.mode;
+    if (mode === 'ap') this.#callAp(replica, request);
+    else if (request.route === 'read' || mode === 'read') this.#read(replica, request);
     else if (request.route === 'any') this.#execute(replica, request);
     else if (replica.node.role === 'leader') this.#run(replica, request);
     else throw notLeader(replica.leader, 'not-applied');
@@ -76,8 +76,18 @@ export class ClientCalls {
         return;
       }
       const meta = metaOf(replica, request);
-      void replica.calls.read(request, (answer) => this.#answer(request.id, meta, answer));
+      const isLocal = request.consistency === 'ap-local';
+      void replica.calls.read({ ...request, isLocal }, (answer) =>
+        this.#answer(request.id, meta, answer),
+      );
     });
+  }
+
+  #callAp(replica: Replica, request: CallProcedureRequest): void {
+    const durability = { peers: request.peers };
+    void replica.calls.callAp(request, durability, (answer) =>
+      this.#answer(request.id, replica.meta(), answer),
+    );
   }
 
   #run(replica: Replica, request: CallProcedureRequest): void {
@@ -122,8 +132,10 @@ export class ClientCalls {
       this.#options.refuse(id, withLogs(answer.error, answer.logs));
       return;
     }
-    const { result, revision, hash, repeated, logs } = answer;
-    this.#options.answer({ type: 'call', id, meta, result, revision, hash, repeated, logs });
+    const { result, revision, hash, repeated, logs, pending = null } = answer;
+    this.#options.answer({
+      ...{ type: 'call', id, meta, result, revision, hash, repeated, logs, pending },
+    });
   }
 }
 

@@ -1,12 +1,13 @@
 import { unreachable } from '../base/assert.js';
 import { checkNesting } from '../base/codec.js';
+import { versionOf } from '../base/command-versions.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
 import { contentsBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
 import type { KeyContent, KeyValue, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
-import { unpackOperations, versionOf } from '../base/operation-codec.js';
+import { unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
 import type {
   ClientAnswer,

@@ -9,6 +9,7 @@ const FORMAT = 2;
 const META_FILE = 'meta.json';
 /** Folders of damaged data that was moved aside. */
 const ASIDE = 'damaged-';
+const DELTAS = 'ap';
 
 /**
  * Errors after which a replica must not start again on the same data as if nothing had been. (A damaged
@@ -67,6 +68,7 @@ export function newMeta(owner: { cluster: string; name: string; incarnation: str
  *     meta.json   whose it is: cluster, member, incarnation, and the members of the formed cluster
  *     wal/        the log
  *     state-N/    LevelDB (see `LevelStateVault`); its LOCK keeps a second process out
+ *     ap/         what ap calls changed here, and copies of others', until the log has it (see `DeltaQueue`)
  *     damaged-TIME/  what was moved aside (`start --reseed`); never read
  */
 export class DataFolder {
@@ -76,6 +78,11 @@ export class DataFolder {
   constructor(path: string, files: Files) {
     this.path = path;
     this.#files = files;
+  }
+
+  /** Of deltas that wait to be merged. */
+  get deltasFolder(): string {
+    return join(this.path, DELTAS);
   }
 
   get walFolder(): string {
@@ -134,18 +141,34 @@ export class DataFolder {
    * Moves all that is in the folder into a new one within it, so that the replica can begin anew; nothing
    * is deleted. The meta.json is only copied: who comes must write a new one over it, as the last step, or
    * else the folder goes on to be a damaged one.
+   * @param keeps names that stay
    * @returns the path of the new folder
    */
-  setAside(wallMs: number): string {
+  setAside(wallMs: number, keeps: readonly string[] = []): string {
     const folder = this.asideFolder(wallMs);
     this.#guard('write', () => {
       this.#files.makeFolder(folder);
       for (const name of this.#files.list(this.path)) {
         const path = join(this.path, name);
-        if (name.startsWith(ASIDE)) continue;
+        if (name.startsWith(ASIDE) || keeps.includes(name)) continue;
         if (name === META_FILE) this.#writeFile(join(folder, name), this.#files.readWhole(path));
         else this.#files.rename(path, join(folder, name));
       }
+      this.#files.syncFolder(folder);
+      this.#files.syncFolder(this.path);
+    });
+    return folder;
+  }
+
+  /**
+   * Moves the deltas into a new folder within this one; nothing is deleted.
+   * @returns the path of the new folder
+   */
+  setDeltasAside(wallMs: number): string {
+    const folder = this.asideFolder(wallMs);
+    this.#guard('write', () => {
+      this.#files.makeFolder(folder);
+      this.#files.rename(this.deltasFolder, join(folder, DELTAS));
       this.#files.syncFolder(folder);
       this.#files.syncFolder(this.path);
     });

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.js';
+import { EXTENDED_COMMANDS } from '../base/command-versions.js';
 import type { Limits } from '../base/limits.js';
-import { EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { DurableStateStore } from '../storage/snapshot.js';
 import { Housekeeping } from './housekeeping.js';

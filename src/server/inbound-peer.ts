@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
+import type { DeltaFrame } from '../rpc/delta-frames.js';
 import { type PeerFrame, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { memberId } from './member-id.js';
@@ -17,6 +18,7 @@ export interface InboundOptions {
   readonly standing: Standing;
   readonly onMessage: (message: Message) => void;
   readonly onStateHash: (from: MemberId, checkpoint: StateCheckpoint) => void;
+  readonly onDeltas: (from: MemberId, frame: DeltaFrame) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   readonly onFailure: (error: BalsaError) => void;
 }
@@ -77,6 +79,8 @@ export class InboundPeer {
     if (this.#ends === null) throw new BalsaError('FRAME_INVALID', 'messages before the hello');
     if (frame.type === 'messages') {
       for (const message of frame.messages) this.#options.onMessage(message);
+    } else if (frame.type !== 'state-hash') {
+      this.#options.onDeltas(this.#ends.from, frame);
     } else {
       this.#options.onStateHash(this.#ends.from, { index: frame.index, hash: frame.hash });
     }

@@ -411,6 +411,7 @@ export class Member implements Server {
       roster: () => this.#roster,
       onMessage: (message) => this.#serving?.replica.receive(message),
       onStateHash: (from, hash) => this.#serving?.replica.receiveStateHash(from, hash),
+      onDeltas: (from, frame) => this.#serving?.replica.calls.receiveDeltas(from, frame),
       onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
       onStep: () => {
         try {

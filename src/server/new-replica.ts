@@ -41,6 +41,7 @@ interface NewReplicaOptions extends Required<Pick<ReplicaOptions, Told>> {
 export function newReplica(options: NewReplicaOptions): Replica {
   const { config, stores, roster, clock, base, clusterId, ...rest } = options;
   const tickMs = config.heartbeatMs / TICKS_PER_HEARTBEAT;
+  stores.onDeltasFailed(rest.onFailure);
   return new Replica({
     ...rest,
     clock,
@@ -67,6 +68,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
     vault: stores.vault,
     machine: stores.machine,
     openMachine: stores.openMachine,
+    deltas: stores.deltas,
     failpoints: stores.failpoints,
     formatsOf: (member) => roster.formatsOf(member),
     nameOf,

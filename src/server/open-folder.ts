@@ -38,10 +38,30 @@ export async function openFolder(config: ServerConfig, log: Logger): Promise<Ope
     return await open(config, log, folder);
   } catch (cause) {
     const error = asBalsaError(cause);
+    if (error.code === 'DELTAS_CORRUPT') return withoutDeltas({ config, log, folder, error });
     if (!DAMAGE.has(error.code)) throw error;
     if (!config.reseed) throw withHint(error);
     return reseed({ config, log, folder, error });
   }
+}
+
+/** What waited to be merged is damaged. The log and the state are whole: with `reseed` they go on without it. */
+async function withoutDeltas(options: {
+  readonly config: ServerConfig;
+  readonly log: Logger;
+  readonly folder: DataFolder;
+  readonly error: BalsaError;
+}): Promise<OpenFolder> {
+  const { config, log, folder, error } = options;
+  if (!config.reseed) {
+    const message =
+      `${error.message}. "balsa start --reseed" moves it aside (nothing is deleted) and goes on without it:` +
+      ' what is in it alone does not count then';
+    throw new BalsaError(error.code, message, { cause: error, details: error.details });
+  }
+  const movedTo = folder.setDeltasAside(systemClock.wallMs());
+  log.warn({ code: error.code, reason: error.message, movedTo }, 'deltas are damaged: moved aside');
+  return await open(config, log, folder);
 }
 
 async function open(config: ServerConfig, log: Logger, folder: DataFolder): Promise<OpenFolder> {
@@ -165,7 +185,8 @@ async function reseed(options: {
     checkOwner(old, { cluster, name, path, members: Object.keys(config.members) });
   }
   await checkUnused(options);
-  const aside = folder.setAside(systemClock.wallMs());
+  // What was acknowledged and is not in the log yet is nowhere else: it goes on with the new data.
+  const aside = folder.setAside(systemClock.wallMs(), ['ap']);
   folder.create();
   const { cluster, name } = config;
   const wasRemoved = old?.refuses?.code === 'MEMBER_REMOVED';

@@ -4,7 +4,8 @@ import type { Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
-import { packPeerHello, packStateHash } from '../rpc/peer-frames.js';
+import type { DeltaFrame } from '../rpc/delta-frames.js';
+import { packDeltaFrame, packPeerHello, packStateHash } from '../rpc/peer-frames.js';
 import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
@@ -32,6 +33,7 @@ export interface PeersOptions {
   readonly roster: () => Roster | null;
   readonly onMessage: (message: Message) => void;
   readonly onStateHash: (from: MemberId, checkpoint: StateCheckpoint) => void;
+  readonly onDeltas: (from: MemberId, frame: DeltaFrame) => void;
   readonly onDisconnected: (member: MemberId) => void;
   /** Called when a hello made this replica's standing another; throws when that cannot be made durable. */
   readonly onStep: () => void;
@@ -106,6 +108,10 @@ export class Peers implements Transport {
 
   sendStateHash(to: MemberId, { index, hash }: StateCheckpoint): void {
     this.#linkOfMember.get(to)?.sendFrame(packStateHash(index, hash));
+  }
+
+  sendDeltas(to: MemberId, frame: DeltaFrame): void {
+    this.#linkOfMember.get(to)?.sendFrame(packDeltaFrame(frame));
   }
 
   /** Takes in a hello from either direction; throws when the two cannot belong together. */

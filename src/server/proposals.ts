@@ -1,11 +1,11 @@
 import { assert } from '../base/assert.js';
+import { CALL_COMMANDS, EXTENDED_COMMANDS, MERGE_COMMANDS } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
-import { CALL_COMMANDS, EXTENDED_COMMANDS } from '../base/operation-codec.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
 import { COMMAND_VERSION_MAX, packCommand } from '../statemachine/command.js';
-import type { BatchAnswer, Command, SystemOperation } from '../statemachine/types.js';
+import type { BatchAnswer, Command, MergeCommand, SystemOperation } from '../statemachine/types.js';
 
 /** Told once, with what became of a batch. */
 export type WriteDone = (answer: BatchAnswer) => void;
@@ -60,6 +60,14 @@ interface QueuedCalls {
   readonly done: CallsDone;
 }
 
+/** Told once: `null` when it was merged. */
+export type MergeDone = (error: BalsaError | null) => void;
+
+interface QueuedMerge {
+  readonly merge: MergeCommand;
+  readonly item: Waiting;
+}
+
 interface QueuedSystem {
   readonly operations: readonly SystemOperation[];
   readonly done: SystemDone;
@@ -81,6 +89,7 @@ export class Proposals {
   #queue: Queued[] = [];
   #systemQueue: QueuedSystem[] = [];
   #callQueue: QueuedCalls[] = [];
+  #mergeQueue: QueuedMerge[] = [];
   #isHeld = false;
   /** Handed to the core, not answered by it (only within one turn). */
   readonly #proposed = new Map<number, Proposed>();
@@ -127,6 +136,12 @@ export class Proposals {
     this.#callQueue.push({ records, done });
   }
 
+  /** Takes in deltas, for an entry of their own. Needs {@link MERGE_COMMANDS}. */
+  addMerge(merge: MergeCommand, done: MergeDone): void {
+    const told = (answer: BatchAnswer): void => done(answer.ok ? null : answer.error);
+    this.#mergeQueue.push({ merge, item: { bytes: 0, done: told } });
+  }
+
   /** While it is held nothing but calls gets into the log. */
   hold(isHeld: boolean): void {
     this.#isHeld = isHeld;
@@ -143,11 +158,13 @@ export class Proposals {
     const calls = this.#takeCalls(timeMs);
     if (this.#isHeld) return calls;
     this.#refuseUnknown();
-    return [...this.#takeBatches(timeMs), ...calls, ...this.#takeSystem(timeMs)];
+    const rest = [...this.#takeSystem(timeMs), ...this.#takeMerges(timeMs)];
+    return [...this.#takeBatches(timeMs), ...calls, ...rest];
   }
 
   get #isEmpty(): boolean {
-    return this.#queue.length + this.#systemQueue.length + this.#callQueue.length === 0;
+    const others = this.#systemQueue.length + this.#callQueue.length + this.#mergeQueue.length;
+    return this.#queue.length + others === 0;
   }
 
   get #isExtended(): boolean {
@@ -198,6 +215,18 @@ export class Proposals {
     return queued.map(({ operations, done }) =>
       this.#propose({ timeMs, batches: [], system: operations }, [], done),
     );
+  }
+
+  #takeMerges(timeMs: number): RaftEvent[] {
+    const queued = this.#mergeQueue;
+    this.#mergeQueue = [];
+    return queued.flatMap(({ merge, item }) => {
+      if (this.#options.commandVersion() >= MERGE_COMMANDS) {
+        return [this.#propose({ timeMs, batches: [], merge }, [item], null)];
+      }
+      this.#fail({ items: [item], system: null }, this.#upgradePending(MERGE_COMMANDS));
+      return [];
+    });
   }
 
   #takeBatches(timeMs: number): RaftEvent[] {
@@ -296,6 +325,9 @@ export class Proposals {
       const items = together(records, done);
       this.#fail({ items, system: null }, error.withOutcome('not-applied'));
     }
+    const merges = this.#mergeQueue.map(({ item }) => item);
+    this.#mergeQueue = [];
+    this.#fail({ items: merges, system: null }, error.withOutcome('not-applied'));
     const inLog = [...this.#proposed.values(), ...this.#appended.values()];
     this.#proposed.clear();
     this.#appended.clear();

@@ -9,6 +9,7 @@ import type { Channel, ChannelHandlers } from '../rpc/channel.js';
 import type { FormatVersions } from '../rpc/peer-protocol.js';
 import type { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
+import type { DeltaQueue } from '../storage/delta-queue.js';
 import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import type { StateVault } from '../storage/snapshot.js';
 import type { Transport } from './transport.js';
@@ -46,6 +47,9 @@ export interface ReplicaOptions {
 
   /** Runs the code of procedures; absent: this replica runs none. */
   readonly executor?: Executor | undefined;
+
+  /** Of what `ap` calls made here and others copied to here; absent: this replica runs none. */
+  readonly deltas?: DeltaQueue | undefined;
 
   readonly transport: Transport;
   /**

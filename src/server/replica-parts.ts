@@ -1,5 +1,6 @@
+import { MERGE_COMMANDS } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
-import { otherMembers } from '../raft/configuration.js';
+import { allMembers, otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import { RaftNode } from '../raft/raft-node.js';
 import type { Configuration, LogIndex, MemberId, RaftEvent } from '../raft/types.js';
@@ -147,19 +148,28 @@ export function makeCompaction(
   });
 }
 
+interface CallsProposals {
+  readonly proposals: Proposals;
+  readonly planTurn: () => void;
+}
+
 export function makeCalls(
   options: ReplicaOptions,
-  parts: Pick<CallsHost, 'machine' | 'canRun' | 'isQuiet' | 'confirm' | 'watches'> & {
-    readonly logTimeMs: () => number;
-    readonly proposals: Proposals;
-    readonly planTurn: () => void;
-  },
+  node: RaftNode,
+  parts: Pick<CallsHost, 'machine' | 'canRun' | 'isQuiet' | 'confirm' | 'watches'> &
+    CallsProposals & {
+      readonly logTimeMs: () => number;
+      readonly onFailure: (error: unknown) => void;
+    },
 ): Calls {
   const { clock, limits, random, executor = null } = options;
   const { machine, canRun, isQuiet, confirm, watches, logTimeMs, proposals, planTurn } = parts;
   return new Calls({
     ...{ clock, limits, random, machine, canRun, isQuiet, confirm, watches, nowMs: logTimeMs },
-    runner: new Runner({ executor, random, machine, nowMs: logTimeMs }),
+    runner: new Runner({
+      ...{ executor, random, machine, nowMs: logTimeMs, cellBytesMax: limits.cellBytesMax },
+    }),
+    ap: apHost(options, node, parts),
     propose: (records, done) => {
       proposals.addCalls(records, done);
       planTurn();
@@ -169,6 +179,31 @@ export function makeCalls(
       if (!isHeld) planTurn();
     },
   });
+}
+
+/** What deltas need of the replica; `null`: it has no queue for them. */
+function apHost(
+  options: ReplicaOptions,
+  node: RaftNode,
+  parts: Pick<CallsHost, 'machine' | 'canRun'> &
+    CallsProposals & { readonly onFailure: (error: unknown) => void },
+): CallsHost['ap'] {
+  const { machine, canRun, proposals, planTurn, onFailure } = parts;
+  const { id, clock, limits, random, deltas, transport, formatsOf } = options;
+  if (deltas === undefined) return null;
+  return {
+    ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
+    members: () => allMembers(node.configuration),
+    canMerge: () => canRun() && commandVersion(options, node) >= MERGE_COMMANDS,
+    propose: (merge, done) => {
+      proposals.addMerge(merge, done);
+      planTurn();
+    },
+    // Who does not know of deltas would take them for the end of the stream.
+    send: (to, frame) => {
+      if ((formatsOf(to)?.command ?? 1) >= MERGE_COMMANDS) transport.sendDeltas(to, frame);
+    },
+  };
 }
 
 export function stopping(): BalsaError {

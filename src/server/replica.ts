@@ -118,13 +118,13 @@ export class Replica {
       enqueue: (event) => this.#enqueue(event),
       onFailure: (error) => this.#fail(error),
     });
-    this.calls = makeCalls(options, {
+    this.calls = makeCalls(options, node, {
       ...{ machine: () => this.#machine, watches: () => this.watches },
       logTimeMs: () => this.#duties.storeFacts.logTimeMs,
       canRun: () => node.role === 'leader' && this.#duties.logTimeMs !== null && !this.#stopped,
       isQuiet: () => this.appliedIndex >= node.lastIndex,
       ...{ proposals: this.#proposals, planTurn: () => this.#planTurn() },
-      confirm: (done) => this.read(LINEARIZABLE, done),
+      ...{ confirm: (done) => this.read(LINEARIZABLE, done), onFailure: (e) => this.#fail(e) },
     });
     this.#disk = new DiskOrder({
       logStore: options.logStore,

@@ -4,6 +4,7 @@ import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
+import { DeltaQueue } from '../storage/delta-queue.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
 import type { Files } from '../storage/files.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
@@ -26,6 +27,10 @@ export interface Stores {
   /** Over the state that the vault held when it was opened. */
   readonly machine: StateMachine;
   readonly openMachine: (store: StateStore) => Promise<StateMachine>;
+  /** What `ap` calls made here and others copied to here. */
+  readonly deltas: DeltaQueue;
+  /** Called once, when the disk of the deltas has failed. */
+  onDeltasFailed(listener: (error: BalsaError) => void): void;
   readonly failpoints: Failpoints;
   close(): Promise<void>;
 }
@@ -172,14 +177,38 @@ async function openRest(
   const openMachine = (store: StateStore): Promise<StateMachine> =>
     StateMachine.open(store, { commandVersionMax });
   const machine = await openMachine(vault.current);
+  const { deltas, onDeltasFailed } = openDeltas(options, failpoints);
   const close = async (): Promise<void> => {
     try {
+      await deltas.close();
       await wal.close();
     } finally {
       await vault.close().finally(release);
     }
   };
-  return { logStore: wal, restoredLog, vault, machine, openMachine, failpoints, close };
+  const own = { deltas, onDeltasFailed, failpoints, close };
+  return { logStore: wal, restoredLog, vault, machine, openMachine, ...own };
+}
+
+function openDeltas(
+  { folder, log, ...options }: OpenOptions,
+  failpoints: Failpoints,
+): Pick<Stores, 'deltas' | 'onDeltasFailed'> {
+  let failed = ({ message: reason }: BalsaError): void => log.error({ reason }, 'deltas failed');
+  const deltas = DeltaQueue.open({
+    folder: folder.deltasFolder,
+    files: filesOf({ folder, log, ...options }),
+    failpoints,
+    clock: systemClock,
+    onFailure: (error) => failed(error),
+  });
+  for (const repair of deltas.repairs) {
+    log.warn({ repair }, 'cut a torn write off the end of the deltas');
+  }
+  const onDeltasFailed = (listener: (error: BalsaError) => void): void => {
+    failed = listener;
+  };
+  return { deltas, onDeltasFailed };
 }
 
 /** The state is never ahead of the log, nor is there a gap between the two, unless a part is gone. */

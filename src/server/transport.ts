@@ -1,4 +1,5 @@
 import type { LogIndex, MemberId, Message } from '../raft/types.js';
+import type { DeltaFrame } from '../rpc/delta-frames.js';
 
 /**
  * Carries messages of the consensus module to the other members. Best effort: it returns nothing,
@@ -8,6 +9,8 @@ export interface Transport {
   send(to: MemberId, messages: readonly Message[]): void;
   /** Best effort, too; arrives at `Replica.receiveStateHash`. */
   sendStateHash(to: MemberId, checkpoint: StateCheckpoint): void;
+  /** Best effort, too; arrives at `Calls.receiveDeltas`. */
+  sendDeltas(to: MemberId, frame: DeltaFrame): void;
 }
 
 /** The hash of the state exactly after entry `index`. */

@@ -2,11 +2,11 @@ import { assert, unreachable } from '../base/assert.js';
 import { check, LARGE_BYTES, packLarge, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
-import type { Command, SystemOperation } from './types.js';
+import type { Command, MergeCommand, OriginReport, SystemOperation } from './types.js';
 
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
- * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, and from version 4 on `calls` (each packed). Fields are appended, never reordered. A
+ * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), and from version 5 on `merge`. Fields are appended, never reordered. A
  * leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -15,7 +15,7 @@ import type { Command, SystemOperation } from './types.js';
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 4;
+export const COMMAND_VERSION_MAX = 5;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.
@@ -30,9 +30,11 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   if (version >= 2) fields.push(command.proposerTerm ?? 0);
   if (version >= 3) fields.push((command.system ?? []).map(fromSystem));
   if (version >= 4) fields.push(command.calls ?? []);
+  if (version >= 5) fields.push(fromMerge(command.merge ?? null));
   const isLarge =
     command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES) ||
-    (command.calls ?? []).some((call) => call.byteLength >= LARGE_BYTES);
+    (command.calls ?? []).some((call) => call.byteLength >= LARGE_BYTES) ||
+    (command.merge?.deltas ?? []).some((delta) => delta.byteLength >= LARGE_BYTES);
   return isLarge ? Buffer.concat(packLarge(fields)) : packToKeep(fields);
 }
 
@@ -62,7 +64,8 @@ export function unpackCommand(
   };
   if (version < 4) return extended;
   const calls = check.list(tuple[5], 'command calls').map((v) => check.bytes(v, 'command call'));
-  return { ...extended, calls };
+  if (version < 5) return { ...extended, calls };
+  return { ...extended, calls, merge: check.optional(tuple[6], toMerge) };
 }
 
 function checkVersion(version: number, versionMax: number): void {
@@ -101,6 +104,34 @@ function toSystem(value: unknown): SystemOperation {
   if (t[0] === COMPACT) return { type: 'compact', revision: check.count(t[1], 'compact revision') };
   if (t[0] === SWEEP) return { type: 'sweep', records: check.count(t[1], 'sweep records') };
   throw new BalsaError('FRAME_INVALID', `system operation: unknown type ${String(t[0])}`);
+}
+
+function fromMerge(merge: MergeCommand | null): unknown[] | null {
+  if (merge === null) return null;
+  const { members, reports, deltas } = merge;
+  const tuples = reports.map(({ origin, member, sequence, timeMs }) => [
+    ...[origin, member, sequence, timeMs],
+  ]);
+  return [members, tuples, deltas];
+}
+
+function toMerge(value: unknown): MergeCommand {
+  const t = check.tuple(value, 'merge', 3);
+  return {
+    members: check.list(t[0], 'merge members').map((v) => check.text(v, 'merge member')),
+    reports: check.list(t[1], 'merge reports').map(toReport),
+    deltas: check.list(t[2], 'merge deltas').map((v) => check.bytes(v, 'merge delta')),
+  };
+}
+
+function toReport(value: unknown): OriginReport {
+  const t = check.tuple(value, 'origin report', 4);
+  return {
+    origin: check.text(t[0], 'report origin'),
+    member: check.text(t[1], 'report member'),
+    sequence: check.count(t[2], 'report sequence'),
+    timeMs: check.count(t[3], 'report time'),
+  };
 }
 
 function fromBatch(batch: WriteBatch): unknown[] {

@@ -16,6 +16,9 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'p' name@alias                 what the alias stands for, and did
  *     'c' idempotency key            the outcome of a call, as long as it is remembered
  *     'C' kind(1) index(8)           which keys the calls of one entry had
+ *     'o' origin                     OriginRecord: how far a queue of deltas is merged
+ *     'd' idempotency key            the call that a delta was merged of, as long as it is remembered
+ *     'D' index(8)                   which keys the deltas of one entry had
  *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks
  */
 const PREFIX = {
@@ -31,6 +34,9 @@ const PREFIX = {
   alias: 0x70,
   call: 0x63,
   callGroup: 0x43,
+  origin: 0x6f,
+  merged: 0x64,
+  mergeGroup: 0x44,
 } as const;
 
 /** The records of all user keys lie in `[KEYS_FROM, KEYS_TO)`. */
@@ -51,6 +57,11 @@ export const ALIASES_FROM: Uint8Array = Uint8Array.of(PREFIX.alias);
 export const ALIASES_TO: Uint8Array = Uint8Array.of(PREFIX.alias + 1);
 export const CALL_GROUPS_FROM: Uint8Array = Uint8Array.of(PREFIX.callGroup);
 export const CALL_GROUPS_TO: Uint8Array = Uint8Array.of(PREFIX.callGroup + 1);
+
+export const ORIGINS_FROM: Uint8Array = Uint8Array.of(PREFIX.origin);
+export const ORIGINS_TO: Uint8Array = Uint8Array.of(PREFIX.origin + 1);
+export const MERGE_GROUPS_FROM: Uint8Array = Uint8Array.of(PREFIX.mergeGroup);
+export const MERGE_GROUPS_TO: Uint8Array = Uint8Array.of(PREFIX.mergeGroup + 1);
 
 export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
 
@@ -142,7 +153,7 @@ export function toAliasKey(reference: string): Buffer {
   return Buffer.concat([ALIASES_FROM, Buffer.from(reference, 'utf8')]);
 }
 
-/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey} or {@link toAliasKey}. */
+/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey}, {@link toAliasKey} or {@link toOriginKey}. */
 export function fromNameKey(storeKey: Uint8Array): string {
   return toBuffer(storeKey.subarray(1)).toString('utf8');
 }
@@ -168,4 +179,27 @@ export function fromCallGroupKey(storeKey: Uint8Array): {
   readonly index: number;
 } {
   return { kind: storeKey[1] ?? 0, index: readCount(toBuffer(storeKey), 2) };
+}
+
+export function toOriginKey(origin: string): Buffer {
+  return Buffer.concat([ORIGINS_FROM, Buffer.from(origin, 'utf8')]);
+}
+
+/** @param key `toMapKey` of the idempotency key */
+export function toMergedKey(key: string): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + key.length);
+  storeKey[0] = PREFIX.merged;
+  storeKey.write(key, 1, 'latin1');
+  return storeKey;
+}
+
+export function toMergeGroupKey(index: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(1 + COUNT_BYTES);
+  storeKey[0] = PREFIX.mergeGroup;
+  writeCount(storeKey, index, 1);
+  return storeKey;
+}
+
+export function fromMergeGroupKey(storeKey: Uint8Array): number {
+  return readCount(toBuffer(storeKey), 1);
 }

@@ -11,6 +11,8 @@ import { Keyspace } from './keyspace.js';
 import { MACHINE_KEY } from './layout.js';
 import { type LeaseBounds, Leases } from './leases.js';
 import { decodeMachineRecord, EMPTY_MACHINE, type MachineRecord } from './machine-record.js';
+import { MergeExecutor } from './merge-executor.js';
+import { type MergeBounds, Merges } from './merges.js';
 import { Namespaces } from './namespaces.js';
 import { type ProcedureBounds, Procedures } from './procedures.js';
 import type { RangeLimits } from './range.js';
@@ -23,6 +25,7 @@ export type AppliedBounds = SessionBounds &
   LeaseBounds &
   ProcedureBounds &
   CallKeyBounds &
+  MergeBounds &
   ExecutorBounds & { readonly namespacesMax: number };
 
 /** Of what a state machine consists. */
@@ -40,6 +43,8 @@ export interface MachineParts {
   readonly procedures: Procedures;
   readonly callKeys: CallKeys;
   readonly calls: CallExecutor;
+  readonly merges: Merges;
+  readonly mergeExecutor: MergeExecutor;
   readonly marks: HistoryMarks;
   readonly executor: Executor;
 }
@@ -64,6 +69,7 @@ export async function loadParts(
   const settings = new Settings(store);
   const procedures = await Procedures.load(store, bounds);
   const callKeys = await CallKeys.load(store, bounds);
+  const merges = await Merges.load(store, bounds);
   const shared = { keyspace, leases, namespaces, settings, procedures, compaction };
   const executor = new Executor({ ...shared, journal, bounds });
   return {
@@ -77,6 +83,8 @@ export async function loadParts(
     executor,
     callKeys,
     calls: new CallExecutor({ keyspace, executor, callKeys, procedures }),
+    merges,
+    mergeExecutor: new MergeExecutor({ keyspace, executor, merges }),
   };
 }
 

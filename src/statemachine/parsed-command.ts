@@ -1,10 +1,11 @@
 import type { CallRecord } from '../base/call.js';
 import { unpackCall } from '../base/call-codec.js';
+import { unpackDelta } from '../base/delta-codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { WriteBatch, WriteOperation } from '../base/operation.js';
 import { unpackOperations } from '../base/operation-codec.js';
 import { unpackCommand } from './command.js';
-import type { SystemOperation } from './types.js';
+import type { ParsedMerge, SystemOperation } from './types.js';
 
 /** The command of a log entry. Each batch is read once, when it is first asked for. */
 export interface ParsedCommand {
@@ -13,6 +14,7 @@ export interface ParsedCommand {
   readonly system: readonly SystemOperation[];
   readonly batches: readonly ParsedBatch[];
   readonly calls: readonly (CallRecord | BalsaError)[];
+  readonly merge: ParsedMerge | null;
 }
 
 const NO_SYSTEM: readonly SystemOperation[] = [];
@@ -21,13 +23,17 @@ const NO_CALLS: readonly Uint8Array[] = [];
 /** @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop */
 export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCommand {
   const command = unpackCommand(payload, versionMax);
-  const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS } = command;
+  const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS, merge = null } = command;
   return {
     version,
     timeMs,
     system,
     batches: batches.map((batch) => new ParsedBatch(batch)),
     calls: calls.map((call) => orInvalid(() => unpackCall(call))),
+    merge: merge && {
+      ...merge,
+      deltas: merge.deltas.map((delta) => orInvalid(() => unpackDelta(delta))),
+    },
   };
 }
 

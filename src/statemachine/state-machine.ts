@@ -1,8 +1,10 @@
 import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
+import { EXTENDED_COMMANDS, versionOf } from '../base/command-versions.js';
+import type { Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
-import { EXTENDED_COMMANDS, packResults, versionOf } from '../base/operation-codec.js';
+import { packResults } from '../base/operation-codec.js';
 import { COMMAND_VERSION_MAX } from './command.js';
 import {
   type ConfigurationRecord,
@@ -12,6 +14,7 @@ import {
 import { CONFIGURATION_KEY, MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
+import type { MergedCall, OriginState } from './merges.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
 import type { AliasState, ResolvedProcedure, TriggerState } from './procedures.js';
@@ -68,6 +71,7 @@ export class StateMachine implements StoreObservation {
   } | null = null;
   #listener: WritesListener | null = null;
   #observer: WritesListener | null = null;
+  #onMerged: ((delta: Delta) => void) | null = null;
 
   private constructor(parts: MachineParts, commandVersionMax: number) {
     this.#parts = parts;
@@ -158,13 +162,14 @@ export class StateMachine implements StoreObservation {
 
   /**
    * Applies the next entry, which was prepared if it has ranges.
-   * @returns one answer for each batch of a command, in order, and behind them for each of its calls
+   * @returns one answer for each batch of a command, in order, behind them for each of its calls, and behind these for its merge
    * @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`, `STATE_CORRUPT`: the replica must stop
    */
   apply(entry: AppliedEntry): readonly BatchAnswer[] {
     assert(entry.index === this.#appliedIndex + 1, 'entries are applied in order, each once');
     const answers = this.#answer(entry);
     this.#commit(entry.index);
+    for (const delta of this.#parts.mergeExecutor.takeMerged()) this.#onMerged?.(delta);
     const events = this.#isHeard ? this.#parts.keyspace.takeEvents() : null;
     if (events !== null) {
       this.#observer?.(events);
@@ -201,7 +206,7 @@ export class StateMachine implements StoreObservation {
     command: ParsedCommand,
     ahead: ReadAhead | null,
   ): readonly BatchAnswer[] {
-    const { sessions, executor, marks, settings, calls, callKeys } = this.#parts;
+    const { sessions, executor, marks, settings, calls, callKeys, mergeExecutor } = this.#parts;
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
     const timeMs = this.#logTimeMs;
@@ -217,6 +222,7 @@ export class StateMachine implements StoreObservation {
       calls.beginEntry();
       for (const call of command.calls) answers.push(calls.apply(call, index));
     }
+    if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge));
     marks.note(timeMs, this.revision, settings.current.historyMs);
     return answers;
   }
@@ -262,7 +268,7 @@ export class StateMachine implements StoreObservation {
   /** Gives the store all that the entry changed, and the new index, at once. */
   #commit(index: number): void {
     const { store, keyspace, leases, namespaces, settings, marks, sessions } = this.#parts;
-    const { procedures, callKeys } = this.#parts;
+    const { procedures, callKeys, merges } = this.#parts;
     const writes: StateWrite[] = [];
     keyspace.flushInto(writes);
     leases.flushInto(writes);
@@ -272,6 +278,7 @@ export class StateMachine implements StoreObservation {
     sessions.flushInto(writes);
     procedures.flushInto(writes);
     callKeys.flushInto(writes, { index, timeMs: this.#logTimeMs });
+    merges.flushInto(writes, index);
     if (this.#isConfigurationNew && this.#configuration !== null) {
       writes.push({
         key: CONFIGURATION_KEY,
@@ -370,6 +377,31 @@ export class StateMachine implements StoreObservation {
 
   procedures(): AliasState[] {
     return this.#parts.procedures.states();
+  }
+
+  /** All deltas of the queue through this one are merged. */
+  mergedThrough(origin: string): number {
+    return this.#parts.merges.through(origin);
+  }
+
+  /** A call that was merged under this idempotency key, as long as it is remembered. */
+  mergedCall(key: Uint8Array): MergedCall | null {
+    return this.#parts.merges.find(key);
+  }
+
+  /** Queues of deltas that the log knows. */
+  origins(): OriginState[] {
+    return this.#parts.merges.states();
+  }
+
+  /** Merged calls that are remembered. */
+  get mergedCallCount(): number {
+    return this.#parts.merges.size;
+  }
+
+  /** Told of each call that is merged from now on. */
+  onMerged(listener: (delta: Delta) => void): void {
+    this.#onMerged = listener;
   }
 
   triggers(): TriggerState[] {

@@ -1,3 +1,4 @@
+import type { Delta } from '../base/delta.js';
 import type { BalsaError } from '../base/errors.js';
 import type { KeyValue, RangeFilter, StoreSettings, WriteBatch } from '../base/operation.js';
 import type { Position } from './position.js';
@@ -25,14 +26,38 @@ export interface Command {
   readonly system?: readonly SystemOperation[];
   /** Behind the batches, each as `packCall` makes it. From version 4 on. */
   readonly calls?: readonly Uint8Array[];
+  /** Behind all else. From version 5 on. */
+  readonly merge?: MergeCommand | null;
 }
 
-/** The state machine's answer to one {@link WriteBatch}, or to one call. */
+/** Deltas that are to be merged, and what is known of where they come from. */
+export interface MergeCommand {
+  /** Members of the cluster, as the leader has them. */
+  readonly members: readonly string[];
+  readonly reports: readonly OriginReport[];
+  /** Each as `packDelta` makes it; those of one origin in order. */
+  readonly deltas: readonly Uint8Array[];
+}
+
+/** As {@link MergeCommand}, read. */
+export interface ParsedMerge extends Omit<MergeCommand, 'deltas'> {
+  readonly deltas: readonly (Delta | BalsaError)[];
+}
+
+/** What a member says of its queue: all that was made in it through `timeMs` has a sequence through this one. */
+export interface OriginReport {
+  readonly origin: string;
+  readonly member: string;
+  readonly sequence: number;
+  readonly timeMs: number;
+}
+
+/** The state machine's answer to one {@link WriteBatch}, to one call, or to the merge. */
 export type BatchAnswer =
   | {
       readonly ok: true;
       /**
-       * `packResults` of one result per operation; of a call: `packCallOutcome`. The same bytes for every retry.
+       * `packResults` of one result per operation; of a call: `packCallOutcome`; of a merge: empty. The same bytes for every retry.
        */
       readonly results: Uint8Array;
       /** It had been applied before; this is the first outcome again. */

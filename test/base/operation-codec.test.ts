@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { pack } from '../../src/base/codec.js';
+import { versionOf } from '../../src/base/command-versions.js';
 import type {
   Compare,
   ReadOperation,
@@ -15,7 +16,6 @@ import {
   TXN_DEPTH_MAX,
   unpackOperations,
   unpackResults,
-  versionOf,
 } from '../../src/base/operation-codec.js';
 
 const count = fc.nat({ max: 2 ** 31 - 1 });

@@ -8,7 +8,7 @@ import {
   SubmitRequest,
 } from '../../src/client/procedure-request.js';
 
-const FIELDS = { procedure: 'p', args: 'null', key: Buffer.from('key'), isNamed: false };
+const FIELDS = { procedure: 'p', args: 'null', key: Buffer.from('key'), isNamed: false, peers: 0 };
 
 function pending(): PendingRead<CallAnswered> {
   const limits = { startedMs: 0, deadlineMs: 1000, signal: undefined };

@@ -70,7 +70,8 @@ describe('get', () => {
     const gets = revisions.map((revision) => db.get('k', { revision }));
     const values = (await h.until(Promise.all(gets))).map((r) => r.value?.toString());
     expect(values).toEqual(revisions.map((revision) => `at ${revision}`));
-    expect(h.cluster.frames).toHaveLength(1);
+    // The first one goes at once, the others with each other: not one by one.
+    expect(h.cluster.frames.length).toBeLessThanOrEqual(2);
     expect(h.cluster.received('get').map((r) => r.revision)).toEqual(revisions);
   });
 

@@ -79,7 +79,7 @@ describe('a bundle', () => {
     mode: Mode,
     values: Record<string, number>,
   ): Execution {
-    const facts = { name, args: JSON.stringify(args), nowMs: 0, seed: 1 };
+    const facts = { name, args: JSON.stringify(args), nowMs: 0, seed: 1, origin: '' };
     const limits = { ...CALL_LIMITS, computeMsMax: 30_000 };
     const code = { hash: '', code: '' };
     return vm.run({ bundle: code, ...facts, limits }, mode, new MemorySource(values));
@@ -108,6 +108,28 @@ describe('a bundle', () => {
       ],
     });
     expect(parsed(call('total', null, 'read', ACCOUNTS))).toBe(15);
+  });
+
+  test('may have ap procedures, with cells', async () => {
+    const made = await bundle(`import { ap, counter, set } from 'balsa/procedures';
+      const views = (page: string) => counter('views/' + page);
+      export const view = ap({
+        handler: (ctx, page: string) => {
+          ctx.cell(views(page)).add();
+          ctx.cell(set<string>('pages')).add(page);
+          return ctx.cell(views(page)).value();
+        },
+      });`);
+    expect(made.procedures).toEqual([{ name: 'view', mode: 'ap', trigger: null }]);
+
+    const facts = { name: 'view', args: '"home"', nowMs: 0, seed: 1, origin: '' };
+    const limits = { ...CALL_LIMITS, computeMsMax: 30_000 };
+    const its = await Vm.make(made, CALL_LIMITS, systemClock);
+    const execution = its.run({ bundle: made, ...facts, limits }, 'ap', new MemorySource());
+    expect(parsed(execution)).toBe(1);
+    expect(effectsOf(execution)).toMatchObject({
+      cells: [{ key: 'views/home' }, { key: 'pages' }],
+    });
   });
 
   test('refuses arguments that its schema does not allow', () => {
@@ -150,7 +172,14 @@ describe('what cannot be bundled is refused', () => {
     ['export const x = 1;', /exports no procedure/],
     ['throw new Error("at once");', /^FILE_INVALID .*at once/],
     ['for (;;) {}', /^FILE_INVALID .*takes longer than 1000 ms to load/],
-    [`export const p = { mode: 'xp', handler() {} };`, /p is declared as xp; known are cp, read/],
+    [
+      `export const p = { mode: 'ap', trigger: 'a/', handler() {} };`,
+      /p is declared as ap, and a trigger is cp/,
+    ],
+    [
+      `export const p = { mode: 'xp', handler() {} };`,
+      /p is declared as xp; known are cp, read, ap/,
+    ],
   ])('%s', { timeout: TIMEOUT_MS }, async (text, message) => {
     expect(await refusalOf(text)).toMatch(message);
   });

@@ -44,6 +44,7 @@ export class Sandbox {
       readonly limits?: Partial<CallLimits>;
       readonly nowMs?: number;
       readonly seed?: number;
+      readonly origin?: string;
     } = {},
   ): Execution {
     const { name = 'p', args = null, mode = 'cp', source = new MemorySource() } = options;
@@ -54,6 +55,7 @@ export class Sandbox {
         args: JSON.stringify(args),
         nowMs: options.nowMs ?? 1_700_000_000_000,
         seed: options.seed ?? 1,
+        origin: options.origin ?? '',
         limits: { ...CALL_LIMITS, ...options.limits },
       },
       mode,

@@ -44,7 +44,7 @@ function groupOf(bodies: readonly string[], limits: Partial<CallLimits> = {}): G
         hash: Buffer.from(body).toString('hex').padEnd(64, '0').slice(-64),
         code: oneProcedure(body),
       },
-      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1 },
+      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1, origin: '' },
       limits: { ...CALL_LIMITS, ...limits },
     },
     identity: {

@@ -40,7 +40,7 @@ function callAgain(
   return pool.run(
     {
       bundle: { hash, code },
-      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1 },
+      ...{ name: 'p', args: 'null', nowMs: 0, seed: 1, origin: '' },
       limits: { ...CALL_LIMITS, ...limits },
     },
     'cp',

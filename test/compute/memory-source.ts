@@ -5,6 +5,9 @@ import type { ScanAnswer, ScanQuery, Source, StoredKey } from '../../src/compute
 export class MemorySource implements Source {
   readonly #items: (StoredKey & { readonly key: Buffer })[];
   gets = 0;
+  /** As an `ap` procedure sees them. */
+  readonly cells = new Map<string, Uint8Array>();
+  readonly cellsRead: string[] = [];
   scans = 0;
   keysScanned = 0;
 
@@ -26,6 +29,11 @@ export class MemorySource implements Source {
   get(key: Uint8Array): StoredKey | null {
     this.gets += 1;
     return this.#items.find((item) => compareBytes(item.key, key) === 0) ?? null;
+  }
+
+  cell(key: string): Uint8Array | null {
+    this.cellsRead.push(key);
+    return this.cells.get(key) ?? null;
   }
 
   scan({ from, to, keysMax, bytesMax }: ScanQuery): ScanAnswer {

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { Cell } from '../../src/base/cell.js';
 import { systemClock } from '../../src/base/clock.js';
 import { BalsaError } from '../../src/base/errors.js';
+import type { Mode } from '../../src/base/operation.js';
 import {
   CALL_LIMITS,
   type CallLimits,
@@ -36,16 +38,24 @@ function run(
     readonly source?: Source;
     readonly limits?: Partial<CallLimits>;
     readonly args?: unknown;
+    readonly mode?: Mode;
+    readonly origin?: string;
   } = {},
 ): Promise<Execution> {
-  const { source = new MemorySource(), limits = {}, args = null } = options;
+  const {
+    source = new MemorySource(),
+    limits = {},
+    args = null,
+    mode = 'cp',
+    origin = '',
+  } = options;
   return pool.run(
     {
-      bundle: { hash: body, code: oneProcedure(body) },
-      ...{ name: 'p', args: JSON.stringify(args), nowMs: 0, seed: 1 },
+      bundle: { hash: body, code: oneProcedure(body, mode) },
+      ...{ name: 'p', args: JSON.stringify(args), nowMs: 0, seed: 1, origin },
       limits: { ...CALL_LIMITS, computeMsMax: 30_000, ...limits },
     },
-    'cp',
+    mode,
     source,
   );
 }
@@ -106,12 +116,35 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     ]);
   });
 
+  test('has cells, their changes, and whose they are, across threads', async () => {
+    const origin = 'a'.repeat(16);
+    const source = new MemorySource();
+    const stamp = { timeMs: 1, count: 0, origin, sequence: 1, place: 0 };
+    const seats = Cell.empty('escrow');
+    seats.apply({ cell: 'escrow', type: 'add', by: 5 }, stamp, { origins: [origin] });
+    source.cells.set('seats', seats.encode());
+    const log = Cell.empty('log');
+    const value = JSON.stringify('é'.repeat(700_000));
+    log.apply({ cell: 'log', type: 'append', value }, stamp, null);
+    source.cells.set('log', log.encode());
+    const body = `const seats = ctx.cell({ cell: 'escrow', key: 'seats' });
+      return [seats.take(6), seats.take(2), seats.rights(), ctx.cell({ cell: 'log', key: 'log' }).entries()[0].length,
+        ctx.cell({ cell: 'set', key: 'none' }).values()];`;
+    const execution = await run(poolOf(), body, { source, mode: 'ap', origin });
+
+    expect(parsed(execution)).toEqual([false, true, 3, 700_000, []]);
+    expect(execution).toMatchObject({
+      effects: { cells: [{ key: 'seats', change: { cell: 'escrow', type: 'take', by: 2 } }] },
+    });
+  });
+
   test('tells the caller when the store cannot answer, whatever the procedure does', async () => {
     const source: Source = {
       get: () => {
         throw new BalsaError('COMPACTED', 'revision 5 is no longer kept');
       },
       scan: () => ({ items: [], more: false }),
+      cell: () => null,
     };
     const body = `try { ctx.get('a'); } catch {} return 1;`;
 
@@ -134,6 +167,7 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
         return memory.get(key);
       },
       scan: (query) => memory.scan(query),
+      cell: (key) => memory.cell(key),
     };
     const endless = run(pool, `ctx.get('a'); for (;;) {}`, { source });
     await isAsked;

@@ -95,6 +95,7 @@ async function node(options: NodeOptions): Promise<Node> {
     roster: () => (standing.cluster === null ? null : roster),
     onMessage: (message) => void told.received.push(message),
     onStateHash: (from, { hash }) => void told.hashes.push(`${from} ${hash}`),
+    onDeltas: () => {},
     onDisconnected: (member) => void told.lost.push(member),
     onStep: options.onStep ?? (() => {}),
     onJoining: (hello) => void told.joining.push(hello.name),

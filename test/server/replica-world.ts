@@ -5,6 +5,7 @@ import { LIMITS, type Limits } from '../../src/base/limits.js';
 import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
 import { packOperations, unpackResults } from '../../src/base/operation-codec.js';
 import { seededRandom } from '../../src/base/random.js';
+import type { Executor } from '../../src/compute/execution.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { CoreEvent, MemberId, Message } from '../../src/raft/types.js';
 import type { FormatVersions } from '../../src/rpc/peer-protocol.js';
@@ -14,6 +15,8 @@ import type { ReplicaNotice } from '../../src/server/replica-options.js';
 import type { StateCheckpoint } from '../../src/server/transport.js';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
+import { DeltaQueue } from '../../src/storage/delta-queue.js';
+import { type CrashChoice, MemoryFiles } from '../../src/storage/memory-files.js';
 import { MemoryLogStore } from '../../src/storage/memory-log-store.js';
 import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
 import { dialOver, type Fate, type Side } from './channel-pair.js';
@@ -39,6 +42,8 @@ export class ReplicaWorld {
   fate: (to: MemberId, from: Side, frame: Buffer) => Fate = () => 'pass';
   /** Of commands, that all members can read. */
   commandVersion = 2;
+  /** Runs procedures at each of them; `null`: they have none, and no queues of deltas. */
+  executor: Executor | null = null;
   formatsOf: (member: MemberId) => FormatVersions | null = () => ({
     command: this.commandVersion,
     snapshot: 1,
@@ -159,6 +164,8 @@ export class ReplicaWorld {
   }
 }
 
+const LOSE_UNSYNCED: CrashChoice = { data: () => 'lost', keepsName: () => false };
+
 export function batchOf(sequence: number, valueBytes = 100): WriteBatch {
   const key = Buffer.from(`key ${sequence}`);
   const operations = packOperations([
@@ -186,6 +193,9 @@ export class TestMachine {
   readonly sent: Message[] = [];
   logStore: MemoryLogStore;
   vault: MemoryStateVault;
+  /** Where the queue of deltas lies. */
+  files: MemoryFiles;
+  deltas: DeltaQueue | null = null;
   diskMs = 0.5;
   /** How far its wall clock is ahead. */
   wallAheadMs = 0;
@@ -200,6 +210,7 @@ export class TestMachine {
     this.#members = members;
     this.logStore = new MemoryLogStore({ schedule: this.#disk() });
     this.vault = new MemoryStateVault(this.#vaultOptions());
+    this.files = new MemoryFiles({ schedule: this.#disk() });
   }
 
   get isRunning(): boolean {
@@ -218,6 +229,7 @@ export class TestMachine {
     this.#life += 1;
     this.logStore = this.logStore.restart('lost', { schedule: this.#disk() });
     this.vault = this.vault.crash(this.#vaultOptions(), choice);
+    this.files = this.files.crash(LOSE_UNSYNCED, this.#disk());
   }
 
   async start(): Promise<void> {
@@ -225,6 +237,8 @@ export class TestMachine {
     const life = this.#life;
     const restoredLog = await finishInstall(this.vault, this.logStore);
     const machine = await StateMachine.open(this.vault.current);
+    const { executor } = this.#world;
+    if (executor !== null) this.deltas = this.#openDeltas();
     const to = (other: MemberId, deliver: (replica: Replica) => void): void => {
       scheduler.plan(1, () => {
         const receiver = machines.get(other);
@@ -247,6 +261,7 @@ export class TestMachine {
       vault: this.vault,
       machine,
       openMachine: (store) => StateMachine.open(store),
+      ...(executor === null ? {} : { executor, deltas: this.deltas ?? undefined }),
       transport: {
         send: (other, messages) => {
           this.sent.push(...messages);
@@ -256,6 +271,8 @@ export class TestMachine {
         },
         sendStateHash: (other, checkpoint: StateCheckpoint) =>
           to(other, (replica) => replica.receiveStateHash(this.id, checkpoint)),
+        sendDeltas: (other, frame) =>
+          to(other, (replica) => replica.calls.receiveDeltas(this.id, frame)),
       },
       dialSnapshot: (other, handlers) =>
         dialOver(
@@ -280,6 +297,16 @@ export class TestMachine {
       onFailure: (error) => this.failures.push(error),
     });
     this.#replica.start();
+  }
+
+  #openDeltas(): DeltaQueue {
+    return DeltaQueue.open({
+      folder: 'ap',
+      files: this.files,
+      random: this.#world.scheduler.random,
+      clock: this.#clock(this.#life),
+      onFailure: (error) => this.failures.push(error),
+    });
   }
 
   /** The process stands still (SIGSTOP): timers are late, messages wait in the sockets. */

@@ -39,7 +39,11 @@ async function replicaOf(voters: readonly string[]) {
     electionTicks: 30,
     heartbeatTicks: 4,
     ...{ priority: 100, leaseMs: 0, leaseDriftMargin: 0.1, diskStallTicks: 120 },
-    transport: { send: (_to, messages) => void sent.push(...messages), sendStateHash: () => {} },
+    transport: {
+      send: (_to, messages) => void sent.push(...messages),
+      sendStateHash: () => {},
+      sendDeltas: () => {},
+    },
     logStore,
     restoredLog: logStore.restored,
     vault,

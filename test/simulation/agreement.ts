@@ -1,3 +1,4 @@
+import type { ApStatus } from '../../src/server/ap/ap-service.js';
 import type { World } from './world.js';
 
 /** Do all members with an intact disk hold the same, with nothing left to apply? */
@@ -15,6 +16,11 @@ export function allAgree(world: World): boolean {
   });
 }
 
+function describeDeltas(ap: ApStatus | null): string {
+  if (ap === null || ap.pending === 0) return '';
+  return `, ${ap.pending} deltas not merged (${ap.refusal ?? 'not refused'})`;
+}
+
 /** For the text of a violation. */
 export function describeMembers(world: World): string {
   const members = world.machines.map(({ id, replica, isLost, isRemoved }) => {
@@ -23,7 +29,8 @@ export function describeMembers(world: World): string {
     return (
       `${id} ${node.role} of term ${node.term}, log ${node.logStart.index}..${node.lastIndex},` +
       ` committed ${node.commitIndex}, applied ${machine.appliedIndex},` +
-      ` state ${machine.stateHash.toString(16)}, leader ${node.leader}`
+      ` state ${machine.stateHash.toString(16)}, leader ${node.leader}` +
+      describeDeltas(replica.calls.apStatus)
     );
   });
   const configuration = JSON.stringify(world.invariants.committedConfiguration);

@@ -1,6 +1,7 @@
 import { BalsaError } from '../../src/base/errors.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import type { Channel, DialOptions } from '../../src/rpc/channel.js';
+import type { DeltaFrame } from '../../src/rpc/delta-frames.js';
 import { packMessages, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
 import type { StateCheckpoint } from '../../src/server/transport.js';
 import type { Coverage } from './coverage.js';
@@ -28,6 +29,7 @@ export interface MemberPort {
   readonly place: number;
   receive(message: Message): void;
   receiveStateHash(from: MemberId, checkpoint: StateCheckpoint): void;
+  receiveDeltas(from: MemberId, frame: DeltaFrame): void;
 }
 
 /** One side of an accepted stream. */

@@ -18,6 +18,7 @@ import { Replica } from '../../src/server/replica.js';
 import { StateMachine } from '../../src/statemachine/state-machine.js';
 import type { StateStore } from '../../src/statemachine/state-store.js';
 import type { WritesListener } from '../../src/statemachine/types.js';
+import { DeltaQueue } from '../../src/storage/delta-queue.js';
 import type { LogStore, RestoredLog } from '../../src/storage/log-store.js';
 import type { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import { Wal } from '../../src/storage/wal/wal.js';
@@ -66,14 +67,23 @@ export async function startProcess(
   const { sessionIdleMsMax = LIMITS.sessionIdleMsMax } = options;
   let how: 'restart' | 'snapshot' = 'restart';
   const openMachine = async (store: StateStore): Promise<StateMachine> => {
-    const bounds = { sessionIdleMsMax, ...options.calls?.bounds };
+    const bounds = { sessionIdleMsMax, ...options.calls?.bounds, ...options.ap?.bounds };
     const opened = watchedMachine(await StateMachine.open(store, bounds), machine, world);
     await calls?.opened(store, opened, how);
     return opened;
   };
+  const deltas = DeltaQueue.open({
+    folder: 'ap',
+    files: machine.disk.files,
+    failpoints: machine.failpoints,
+    random: scheduler.random,
+    clock,
+    onFailure: (error) => machine.failed(error),
+  });
+  if (deltas.repairs.length > 0) coverage.count('restart: torn tail of the deltas repaired');
   const stateMachine = await openMachine(vault.current);
   how = 'snapshot';
-  const parts = { machine, world, clock, wal, logStore, restoredLog, vault };
+  const parts = { machine, world, clock, wal, logStore, restoredLog, vault, deltas };
   return new RunningReplica({ ...parts, stateMachine, openMachine });
 }
 
@@ -82,6 +92,7 @@ interface Parts {
   readonly world: Surroundings;
   readonly clock: ReturnType<Machine['time']['clock']>;
   readonly wal: Wal;
+  readonly deltas: DeltaQueue;
   readonly logStore: LogStore;
   readonly restoredLog: RestoredLog;
   readonly vault: MemoryStateVault;
@@ -123,6 +134,8 @@ class RunningReplica implements Process {
       },
       receiveStateHash: (from, checkpoint) =>
         this.#enter(() => this.replica.receiveStateHash(from, checkpoint)),
+      receiveDeltas: (from, frame) =>
+        this.#enter(() => this.replica.calls.receiveDeltas(from, frame)),
     });
     world.network.listen(address, {
       place,
@@ -140,11 +153,12 @@ class RunningReplica implements Process {
   }
 
   async close(): Promise<void> {
-    const { wal, vault, world, machine } = this.#parts;
+    const { deltas, wal, vault, world, machine } = this.#parts;
     world.network.detach(machine.id);
     this.replica.stop();
     this.#clients.endAll(new BalsaError('SHUTTING_DOWN', `${machine.name} is stopping`));
     await this.replica.whenIdle();
+    await deltas.close();
     await wal.close();
     await vault.close();
   }
@@ -193,6 +207,7 @@ class RunningReplica implements Process {
       machine: stateMachine,
       openMachine: this.#parts.openMachine,
       executor: this.#executor(),
+      deltas: this.#parts.deltas,
       transport: {
         send: (to, messages) => this.#send(to, messages),
         sendStateHash: (to, checkpoint) => {
@@ -200,6 +215,10 @@ class RunningReplica implements Process {
           world.network.tell(machine.place, to, (port) =>
             port.receiveStateHash(machine.id, checkpoint),
           );
+        },
+        sendDeltas: (to, frame) => {
+          if (!this.#isAlive) return;
+          world.network.tell(machine.place, to, (port) => port.receiveDeltas(machine.id, frame));
         },
       },
       dialSnapshot: (member, handlers) => this.#dialSnapshot(member, handlers),
@@ -226,10 +245,11 @@ class RunningReplica implements Process {
   #executor(): NativeExecutor | undefined {
     const { machine, world } = this.#parts;
     const { scheduler, options, calls } = world;
-    if (options.calls === undefined) return undefined;
+    const speed = options.calls?.speed ?? options.ap?.speed;
+    if (speed === undefined) return undefined;
     const { place, time } = machine;
     return new NativeExecutor({
-      ...{ scheduler, time, place, speed: options.calls.speed, random: this.#ownRandom() },
+      ...{ scheduler, time, place, speed, random: this.#ownRandom() },
       onGroup: (group, ran) =>
         calls?.groupRan(group, ran, { place, leads: this.replica.node.role === 'leader' }),
     });

@@ -31,6 +31,7 @@ export class SideClient {
   readonly #name: string;
   readonly #place: number;
   readonly #readFrom: ReadFrom | undefined;
+  readonly #endpoints: readonly string[] | undefined;
   #db: TextClient | null = null;
   #isStopped = false;
   #underWay = 0;
@@ -43,6 +44,8 @@ export class SideClient {
       readonly place: number;
       readonly seed: number;
       readonly readFrom?: ReadFrom | undefined;
+      /** It begins with these, and stays there whoever leads. Default: all. */
+      readonly endpoints?: readonly string[];
     },
   ) {
     this.world = world;
@@ -50,7 +53,13 @@ export class SideClient {
     this.#name = who.name;
     this.#place = world.clientPlace(who.place);
     this.#readFrom = who.readFrom;
+    this.#endpoints = who.endpoints;
     this.time = new MachineTime(world.scheduler, this.#place);
+  }
+
+  /** `null`: it is not open yet. */
+  get db(): TextClient | null {
+    return this.#db;
   }
 
   get nowMs(): number {
@@ -123,7 +132,9 @@ export class SideClient {
     const random = seededRandom(this.random.int(2 ** 31));
     return (await openClient(
       {
-        endpoints,
+        ...(this.#endpoints === undefined
+          ? { endpoints }
+          : { endpoints: this.#endpoints, followLeader: false }),
         codec: text,
         timeoutMs: options.clientTimeoutMs,
         connectTimeoutMs: 60_000,

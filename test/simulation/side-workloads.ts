@@ -1,3 +1,4 @@
+import { ApWorkload } from './ap-workload.js';
 import { BankWorkload } from './bank-workload.js';
 import { CallsWorkload } from './calls-workload.js';
 import { LockWorkload } from './lock-workload.js';
@@ -9,10 +10,18 @@ export class SideWorkloads {
   readonly #store: StoreWorkload;
   readonly #locks: LockWorkload | null;
   readonly #calls: CallsWorkload | null;
-  readonly #all: readonly (StoreWorkload | LockWorkload | BankWorkload | CallsWorkload)[];
+  readonly #ap: ApWorkload | null;
+  readonly #all: readonly (
+    | StoreWorkload
+    | LockWorkload
+    | BankWorkload
+    | CallsWorkload
+    | ApWorkload
+  )[];
 
   constructor(world: World) {
-    const { locks, bank, calls } = world.options;
+    const { locks, bank, calls, ap } = world.options;
+    this.#ap = ap === undefined ? null : new ApWorkload(world, ap);
     this.#store = new StoreWorkload(world);
     this.#locks = locks === true ? new LockWorkload(world) : null;
     const { calls: observer } = world;
@@ -23,6 +32,7 @@ export class SideWorkloads {
       ...(this.#locks === null ? [] : [this.#locks]),
       ...(bank === true ? [new BankWorkload(world)] : []),
       ...(this.#calls === null ? [] : [this.#calls]),
+      ...(this.#ap === null ? [] : [this.#ap]),
     ];
   }
 
@@ -67,5 +77,6 @@ export class SideWorkloads {
   /** When nothing is under way any more, and all replicas hold the same. @throws Violation */
   checkAtEnd(): void {
     this.#calls?.check();
+    this.#ap?.check();
   }
 }

@@ -1,5 +1,6 @@
 import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import { type ApOptions, drawAp, drawApLimits, hasAp } from './ap/ap-options.js';
 import { type CallsOptions, drawCalls, drawEventWatcher, hasCalls } from './calls/calls-options.js';
 import { FAULT_NAMES, type FaultName } from './faults/fault-kinds.js';
 import type { Weather } from './network.js';
@@ -51,6 +52,8 @@ export interface SimulationOptions {
   readonly bank?: boolean;
   /** Clients that call stored procedures. Default: none. */
   readonly calls?: CallsOptions;
+  /** Clients that call `ap` procedures. Default: none. */
+  readonly ap?: ApOptions;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -110,6 +113,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
       // Not drawn: seeds that found something stay what they are.
       readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax,
       ...drawWatchLimits(watching),
+      ...(hasAp(seed) ? drawApLimits(seed) : {}),
     },
     usesCodec: random.int(3) === 0,
     weather: drawWeather(random),
@@ -134,6 +138,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     locks: seed % 4 === 0,
     bank: seed % 4 === 2,
     ...(hasCalls(seed) ? { calls: drawCalls(seed) } : {}),
+    ...(hasAp(seed) ? { ap: drawAp(seed) } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
+import { versionOf } from '../../src/base/command-versions.js';
 import type { Compare, ReadOperation, TxnStep, WriteOperation } from '../../src/base/operation.js';
-import { versionOf } from '../../src/base/operation-codec.js';
 import { packCommand } from '../../src/statemachine/command.js';
 import type { AppliedEntry } from '../../src/statemachine/state-machine.js';
 import type { SystemOperation } from '../../src/statemachine/types.js';

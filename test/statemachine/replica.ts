@@ -1,11 +1,6 @@
+import { CALL_COMMANDS, EXTENDED_COMMANDS, versionOf } from '../../src/base/command-versions.js';
 import type { WriteBatch, WriteOperation, WriteResult } from '../../src/base/operation.js';
-import {
-  CALL_COMMANDS,
-  EXTENDED_COMMANDS,
-  packOperations,
-  unpackResults,
-  versionOf,
-} from '../../src/base/operation-codec.js';
+import { packOperations, unpackResults } from '../../src/base/operation-codec.js';
 import { packCommand } from '../../src/statemachine/command.js';
 import {
   type AppliedEntry,
@@ -83,7 +78,7 @@ export class Replica {
 
   /** A command of version 3, or of the one that `fields` need. */
   run(
-    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system' | 'calls'>>,
+    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system' | 'calls' | 'merge'>>,
     version = fields.calls === undefined ? EXTENDED_COMMANDS : CALL_COMMANDS,
   ): Promise<readonly BatchAnswer[]> {
     return this.prepared('command', packCommand({ timeMs: 0, batches: [], ...fields }, version));

@@ -80,6 +80,7 @@ export function showCommand(runtime: Runtime): Command {
 const MODES: Readonly<Record<string, string>> = {
   cp: 'cp: a transaction',
   read: 'read: reads only, at any replica',
+  ap: 'ap: writes mergeable cells, at any replica, also alone',
 };
 
 /** Scripts want it whole. */

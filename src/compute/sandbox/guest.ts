@@ -149,6 +149,57 @@ const valueOf = (key, stored) => {
   }
 };
 
+/** What a call does with one cell: the host has it, and knows what that means. */
+const askOf = ({ cell, key }) => {
+  const [type, name] = [json(cell), keyOf(key)];
+  return (action, ...operands) => parse(host.cell(type, name, stringify(action), ...operands));
+};
+
+const cellJson = (what, value) => {
+  const text = stringify(value);
+  if (text === undefined) throw new TypeError(what + ': ' + typeof value + ' is no JSON');
+  return text;
+};
+
+/** By type of cell: what a procedure has of it. */
+const CELLS = freeze({
+  __proto__: null,
+  counter: (ask) => ({
+    value: () => ask('view'),
+    add: (by = 1) => { ask('add', cellJson('by', by)); },
+  }),
+  escrow: (ask) => ({
+    value: () => ask('view'),
+    rights: () => ask('rights'),
+    add: (by) => { ask('add', cellJson('by', by)); },
+    take: (by) => ask('take', cellJson('by', by)),
+  }),
+  set: (ask) => ({
+    values: () => ask('view'),
+    has: (item) => ask('has', cellJson('the item of a set', item)),
+    add: (item) => { ask('add', cellJson('the item of a set', item)); },
+    remove: (item) => { ask('remove', cellJson('the item of a set', item)); },
+  }),
+  map: (ask) => ({
+    entries: () => ask('view'),
+    get: (field) => ask('get', cellJson('the field of a map', field)),
+    put: (field, value) => { ask('put', cellJson('the field of a map', field), cellJson('a value', value)); },
+    remove: (field) => { ask('remove', cellJson('the field of a map', field)); },
+  }),
+  register: (ask) => ({
+    value: () => ask('view'),
+    set: (value) => { ask('set', cellJson('a value', value)); },
+  }),
+  'multi-value': (ask) => ({
+    values: () => ask('view'),
+    set: (value) => { ask('set', cellJson('a value', value)); },
+  }),
+  log: (ask) => ({
+    entries: () => ask('view'),
+    append: (value) => { ask('append', cellJson('a value', value)); },
+  }),
+});
+
 /** One for all calls: nothing of a call is left that could speak for a later one. */
 const ctx = {
   get now() { return now; },
@@ -163,6 +214,12 @@ const ctx = {
   max: (key, by) => { host.update('"max"', keyOf(key), typeof by === 'number' ? by : NaN); },
   setIfAbsent: (key, value) => { host.setIfAbsent(keyOf(key), jsonOf('ctx.setIfAbsent of ' + key, value)); },
   emit: (name, payload = null) => { host.emit(json(name), jsonOf('ctx.emit of ' + textOf(name), payload)); },
+  cell: (of) => {
+    const { cell, key } = of ?? {};
+    const handleOf = typeof cell === 'string' ? CELLS[cell] : undefined;
+    if (handleOf === undefined) throw new TypeError('ctx.cell takes what counter(), set() and the like give');
+    return freeze(handleOf(askOf({ cell, key })));
+  },
   log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, 10000))); },
   abort: (reason = 'aborted') => { host.abort(json(reason)); },
   scan: async ({ prefix, from, to, limit } = {}) => {

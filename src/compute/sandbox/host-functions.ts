@@ -48,6 +48,10 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
       const pairs = host.view().scan(toScan(JSON.parse(json(options))));
       return context.newString(JSON.stringify(pairs));
     },
+    cell: (cell, key, action, ...operands) => {
+      const request = { cell: text(cell), key: text(key), action: text(action) };
+      return context.newString(host.view().cell({ ...request, operands: operands.map(json) }));
+    },
     done: (result) => void host.end({ type: 'done', result: json(result) }),
     failed: (name, message, stack) => {
       const thrown = { name: text(name), message: text(message), stack: text(stack) };

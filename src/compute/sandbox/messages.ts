@@ -50,6 +50,7 @@ export type FromWorker =
 
 export type Question =
   | { readonly type: 'get'; readonly key: Uint8Array }
+  | { readonly type: 'cell'; readonly key: string }
   | ({ readonly type: 'scan' } & ScanQuery);
 
 /** An error as it passes from one thread to another. */
@@ -104,6 +105,8 @@ export function unpackGroup(
         args: check.text(t[2], 'args'),
         nowMs: check.count(t[3], 'nowMs'),
         seed: check.count(t[4], 'seed'),
+        // None of them is of an `ap` procedure.
+        origin: '',
         limits,
       },
       identity: {
@@ -200,6 +203,10 @@ export function packScan({ more, items }: ScanAnswer): Buffer {
   return pack([2, more, items.map(tupleOf)]);
 }
 
+export function packCell(cell: Uint8Array | null): Buffer {
+  return pack([4, cell]);
+}
+
 export function packFailure(cause: unknown): Buffer {
   const { code, message, details } = asBalsaError(cause);
   return pack([3, code, message, JSON.stringify(details)]);
@@ -208,6 +215,10 @@ export function packFailure(cause: unknown): Buffer {
 export function unpackFound(bytes: Uint8Array): StoredKey | null {
   const [type, ...rest] = checkAnswer(bytes);
   return type === 0 ? null : storedKey(rest);
+}
+
+export function unpackCell(bytes: Uint8Array): Uint8Array | null {
+  return check.optional(checkAnswer(bytes)[1], (cell) => check.bytes(cell, 'cell'));
 }
 
 export function unpackScan(bytes: Uint8Array): ScanAnswer {

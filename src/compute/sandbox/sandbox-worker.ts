@@ -19,6 +19,7 @@ import {
 import {
   type FromWorker,
   fromPlain,
+  packCell,
   packFailure,
   packFound,
   packGroup,
@@ -214,6 +215,10 @@ export class SandboxWorker {
       if (running === null) throw new BalsaError('SHUTTING_DOWN', 'the call is over');
       if (question.type === 'get') {
         this.#write(packFound(running.source.get(question.key)));
+        return;
+      }
+      if (question.type === 'cell') {
+        this.#write(packCell(running.source.cell(question.key)));
         return;
       }
       const answer = running.source.scan(question);

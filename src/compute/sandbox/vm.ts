@@ -23,7 +23,11 @@ const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 1000 };
 const JOBS_AT_ONCE = 1000;
 
 /** For code that only says what it defines. */
-const NOTHING: Source = { get: () => null, scan: () => ({ items: [], more: false }) };
+const NOTHING: Source = {
+  get: () => null,
+  scan: () => ({ items: [], more: false }),
+  cell: () => null,
+};
 
 const NEVER = 'the procedure waits for something that never comes';
 
@@ -109,8 +113,9 @@ export class Vm {
     return this.#image !== null;
   }
 
-  run({ name, args, nowMs, seed, limits }: ProcedureCall, mode: Mode, source: Source): Execution {
-    const view = new CallView(this.#timed(source), limits, mode === 'cp');
+  run(call: ProcedureCall, mode: Mode, source: Source): Execution {
+    const { name, args, nowMs, seed, origin, limits } = call;
+    const view = new CallView(this.#timed(source), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
@@ -131,7 +136,7 @@ export class Vm {
    * @throws BalsaError `PROCEDURE_FAILED`, `PROCEDURE_LIMIT` when it cannot be loaded
    */
   list(limits: CallLimits): readonly DeclaredProcedure[] {
-    const view = new CallView(NOTHING, limits, false);
+    const view = new CallView(NOTHING, limits, 'read');
     const listed = this.#outcome(this.#call('list', limits, []), view, limits);
     if (!listed.ok) throw listed.error;
     return JSON.parse(listed.result) as readonly DeclaredProcedure[];
@@ -298,6 +303,7 @@ export class Vm {
     return {
       get: (key) => timed(() => source.get(key)),
       scan: (query) => timed(() => source.scan(query)),
+      cell: (key) => timed(() => source.cell(key)),
     };
   }
 }

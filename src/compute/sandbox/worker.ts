@@ -13,6 +13,7 @@ import {
   type Question,
   type ToWorker,
   toPlain,
+  unpackCell,
   unpackFound,
   unpackGroup,
   unpackNews,
@@ -44,6 +45,7 @@ const ask = (question: Question): Buffer =>
 const source: Source = {
   get: (key) => unpackFound(ask({ type: 'get', key })),
   scan: (query) => unpackScan(ask({ type: 'scan', ...query })),
+  cell: (key) => unpackCell(ask({ type: 'cell', key })),
 };
 
 function bundleOf(hash: string): Bundle {

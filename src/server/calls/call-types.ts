@@ -25,6 +25,8 @@ export type CallAnswer = { readonly logs: readonly string[] } & (
       readonly hash: string;
       /** It had been applied before; this is the first outcome again. */
       readonly repeated: boolean;
+      /** Of an `ap` procedure: it is on the disk of this replica, and not merged into the log yet; or it is merged. */
+      readonly pending?: boolean;
     }
   | { readonly ok: false; readonly error: BalsaError }
 );

@@ -1,7 +1,11 @@
 import { BalsaError } from '../../base/errors.js';
 import { isVerdict, packRecord, recordOf } from '../../compute/call-record.js';
 import type { Execution } from '../../compute/execution.js';
+import type { MemberId } from '../../raft/types.js';
+import type { DeltaFrame } from '../../rpc/delta-frames.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
+import type { Durability } from '../ap/ap-calls.js';
+import { type ApHost, ApService, type ApStatus } from '../ap/ap-service.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
@@ -24,7 +28,11 @@ interface Ran {
 /** Of a call whose state is no longer kept before it ends. */
 const ATTEMPTS_MAX = 3;
 
-export type CallsHost = LaneHost & Omit<TriggerHost, 'call' | 'note'>;
+export type CallsHost = LaneHost &
+  Omit<TriggerHost, 'call' | 'note'> & {
+    /** `null`: there is no place for what `ap` calls leave. */
+    readonly ap: Omit<ApHost, 'runner'> | null;
+  };
 
 /** The calls of one replica: those of its lane when it leads, those that only read, and those run for another's log. */
 export class Calls {
@@ -32,12 +40,14 @@ export class Calls {
   readonly #lane: CallLane;
   readonly #schedules: Schedules;
   readonly #triggers: Triggers;
+  readonly #ap: ApService | null;
   /** What was called lately, and how it went. */
   readonly log: CallLog;
 
   constructor(host: CallsHost) {
     this.#host = host;
     this.#lane = new CallLane(host);
+    this.#ap = host.ap && new ApService({ ...host.ap, runner: host.runner });
     this.log = new CallLog(host.clock);
     const followUps = {
       ...host,
@@ -52,6 +62,16 @@ export class Calls {
   tick(): void {
     this.#schedules.tick();
     this.#triggers.tick();
+    this.#ap?.tick();
+  }
+
+  get apStatus(): ApStatus | null {
+    return this.#ap?.status ?? null;
+  }
+
+  /** From another member, about deltas that wait to be merged. */
+  receiveDeltas(from: MemberId, frame: DeltaFrame): void {
+    this.#ap?.receive(from, frame);
   }
 
   /** What a reference stands for in the state as it is here; `null`: nothing. */
@@ -69,11 +89,20 @@ export class Calls {
     this.#lane.submit(record, done);
   }
 
+  /** An `ap` procedure, here, whoever leads. */
+  async callAp(request: CallRequest, durability: Durability, done: CallDone): Promise<void> {
+    const noting = this.log.noting(request.procedure, done);
+    const resolved = this.resolve(request.procedure);
+    if (resolved === null) noting(refusedCall(procedureNotFound(request.procedure)));
+    else if (this.#ap === null) noting(refusedCall(noAp()));
+    else await this.#ap.calls.call(request, resolved, durability, noting);
+  }
+
   /**
    * A procedure that only reads, over the state as it is now: the caller has seen to the level. Its revision is that of
    * the answer.
    */
-  async read(request: CallRequest, done: CallDone): Promise<void> {
+  async read(request: CallRequest & { readonly isLocal?: boolean }, done: CallDone): Promise<void> {
     const noting = this.log.noting(request.procedure, done);
     const resolved = this.resolve(request.procedure);
     if (resolved === null) {
@@ -85,7 +114,13 @@ export class Calls {
       noting(refusedCall(new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' })));
       return;
     }
-    const { execution, revision } = await this.#run(resolved, request.args);
+    const { isLocal = false } = request;
+    const { execution, revision } = await this.#run(resolved, request.args, isLocal);
+    const lost = isLocal ? await this.#ap?.calls.settled() : null;
+    if (lost instanceof BalsaError) {
+      noting(refusedCall(lost));
+      return;
+    }
     const { logs } = execution;
     if (!execution.ok) {
       noting(refusedCall(execution.error, logs));
@@ -121,9 +156,10 @@ export class Calls {
   }
 
   /** Over the state as it is now; if that is no longer kept before all of it was read, over that which is then. */
-  async #run(resolved: ResolvedProcedure, args: string): Promise<Ran> {
+  async #run(resolved: ResolvedProcedure, args: string, isLocal = false): Promise<Ran> {
     for (let attempt = 1; ; attempt += 1) {
-      const source = new MachineSource(this.#host.machine);
+      const local = isLocal ? this.#ap?.calls.source() : undefined;
+      const source = local ?? new MachineSource(this.#host.machine);
       const execution = await this.#host.runner.run(resolved, args, source);
       const isOvertaken = !execution.ok && execution.error.code === 'COMPACTED';
       if (!isOvertaken || attempt === ATTEMPTS_MAX) return { execution, revision: source.revision };
@@ -132,6 +168,7 @@ export class Calls {
 
   wake(): void {
     this.#lane.wake();
+    this.#ap?.applied();
   }
 
   /** Calls that are not in the log yet are answered with `error`. */
@@ -144,5 +181,16 @@ export class Calls {
   close(error: BalsaError): void {
     this.#triggers.stop();
     this.#lane.close(error);
+    this.#ap?.close(error);
   }
+}
+
+function noAp(): BalsaError {
+  return new BalsaError(
+    'SHUTTING_DOWN',
+    'this replica has no queue for what ap procedures change',
+    {
+      outcome: 'not-applied',
+    },
+  );
 }

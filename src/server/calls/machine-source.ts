@@ -1,3 +1,4 @@
+import { cellKey } from '../../base/cell.js';
 import type { KeyValue } from '../../base/operation.js';
 import type { ScanAnswer, ScanQuery, StoredKey, StoreSource } from '../../compute/execution.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
@@ -18,6 +19,11 @@ export class MachineSource implements StoreSource {
     const content = this.#machine().get(key, this.revision);
     if (content === null) return null;
     return { key, value: content.value, modRevision: content.modRevision };
+  }
+
+  /** @throws BalsaError `COMPACTED` */
+  cell(key: string): Uint8Array | null {
+    return this.get(cellKey(key))?.value ?? null;
   }
 
   /** @throws BalsaError `COMPACTED` */

@@ -23,9 +23,19 @@ export interface RunnerOptions {
   /** `null`: this replica runs no procedures. */
   readonly executor: Executor | null;
   readonly random: Random;
+  /** See `Limits`. */
+  readonly cellBytesMax: number;
   readonly machine: () => StateMachine;
   /** Log time as it is now, in milliseconds: what `ctx.now` says. */
   readonly nowMs: () => number;
+}
+
+/** What a call sees of the replica that runs it. */
+export interface OwnFacts {
+  /** What `ctx.now` says. */
+  readonly nowMs: number;
+  /** Whose rights it may use. */
+  readonly origin: string;
 }
 
 /** Bundles whose code is kept at hand. */
@@ -54,11 +64,13 @@ export class Runner {
     { name, mode, hash }: ResolvedProcedure,
     args: string,
     source: StoreSource,
+    own: OwnFacts | null = null,
   ): Promise<Execution> {
     const { executor } = this.#options;
     const bundle = this.#bundle(hash);
     if (executor === null || bundle === null) return Promise.resolve(failedExecution(noExecutor()));
-    return executor.run(this.#callOf(bundle, name, args), mode, source);
+    const call = this.#callOf(bundle, name, args);
+    return executor.run(own === null ? call : { ...call, ...own }, mode, source);
   }
 
   /** As `Executor.runGroup`. */
@@ -85,7 +97,8 @@ export class Runner {
   #callOf(bundle: Bundle, name: string, args: string): ProcedureCall {
     const { random, nowMs } = this.#options;
     const seed = random.int(SEED_MAX);
-    return { bundle, name, args, nowMs: Math.floor(nowMs()), seed, limits: CALL_LIMITS };
+    const limits = { ...CALL_LIMITS, cellBytesMax: this.#options.cellBytesMax };
+    return { bundle, name, args, nowMs: Math.floor(nowMs()), seed, origin: '', limits };
   }
 
   #bundle(hash: string): Bundle | null {

@@ -16,7 +16,7 @@ export interface WalRepair {
 
 /** Part of a segment in which no frame is expected. */
 export interface TailRegion {
-  readonly segment: Segment;
+  readonly segment: Pick<Segment, 'file'>;
   /** All of the segment. */
   readonly bytes: Buffer;
   readonly from: number;

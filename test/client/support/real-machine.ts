@@ -1,6 +1,6 @@
 import { compareBytes } from '../../../src/base/bytes.js';
+import { CALL_COMMANDS } from '../../../src/base/command-versions.js';
 import { asBalsaError } from '../../../src/base/errors.js';
-import { CALL_COMMANDS } from '../../../src/base/operation-codec.js';
 import type { LogLine, ProcedureStats } from '../../../src/client/procedures.js';
 import type {
   AnswerMeta,
@@ -141,7 +141,7 @@ export class RealMachine {
       case 'call': {
         const usual = { result: 'null', hash: 'ab'.repeat(32), repeated: false, logs: [] };
         const { revision } = machine;
-        const made = { ...usual, revision, ...this.onCall(request) };
+        const made = { ...usual, revision, pending: null, ...this.onCall(request) };
         return { type: 'call', id, meta: this.#meta, ...made };
       }
       case 'watch': {

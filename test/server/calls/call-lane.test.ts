@@ -196,7 +196,13 @@ describe('a call that was run elsewhere', () => {
     const key = Buffer.from('n');
     const effects = {
       reads: [{ key, modRevision }],
-      ...{ ranges: [], updates: [], events: [], writes: [{ key, value: Buffer.from('100') }] },
+      ...{
+        ranges: [],
+        updates: [],
+        events: [],
+        cells: [],
+        writes: [{ key, value: Buffer.from('100') }],
+      },
     };
     const execution = { ok: true, logs: [], result: '"there"', effects } as const;
     return packRecord(recordOf(identityOf(world.request('p')), HASH, execution, []), 1e6);

@@ -9,7 +9,7 @@ let calls: Calls;
 beforeEach(async () => {
   world = await LaneWorld.start();
   calls = new Calls({
-    ...{ ...world.host, random: seededRandom(1), nowMs: () => 7 },
+    ...{ ...world.host, random: seededRandom(1), nowMs: () => 7, ap: null },
     watches: () => {
       throw new Error('nothing is watched here');
     },

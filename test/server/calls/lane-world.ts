@@ -57,7 +57,13 @@ export class LaneWorld {
     this.replica = replica;
     const machine = () => replica.machine;
     const random = seededRandom(1);
-    const runner = new Runner({ executor: this.#executor(), random, machine, nowMs: () => 7 });
+    const runner = new Runner({
+      executor: this.#executor(),
+      random,
+      machine,
+      cellBytesMax: 1024 * 1024,
+      nowMs: () => 7,
+    });
     this.host = {
       ...{ limits: LIMITS, runner, machine },
       clock: {
@@ -140,7 +146,7 @@ export class LaneWorld {
   #executor(): Executor {
     const run = async (call: ProcedureCall, source: Source): Promise<Execution> => {
       this.ran.push(call.name);
-      const view = new CallView(source, CALL_LIMITS, true);
+      const view = new CallView(source, CALL_LIMITS, 'cp');
       try {
         const body = this.bodies.get(call.name);
         const result = JSON.stringify((await body?.(view, JSON.parse(call.args))) ?? null);

@@ -12,6 +12,7 @@ import {
   type StoredKey,
   type StoreSource,
 } from '../../../src/compute/execution.js';
+import { runAp } from '../ap/ap-procedures.js';
 import { isNative, NATIVE_PROCEDURES, type NativeContext, versionOf } from './native-procedures.js';
 
 /** A {@link CallView} as a procedure of the simulator sees it. */
@@ -58,13 +59,15 @@ class ViewContext implements NativeContext {
 
 /** Runs a call as the sandbox would. */
 export function runNative(call: ProcedureCall, mode: Mode, source: Source): Execution {
+  const ap = runAp(call, mode, source);
+  if (ap !== null) return ap;
   const version = versionOf(call.bundle.code);
   const definition = isNative(call.name) ? NATIVE_PROCEDURES[call.name] : undefined;
   if (version === null || definition === undefined || definition.mode !== mode) {
     const message = `no procedure ${call.name} of mode ${mode} in "${call.bundle.code}"`;
     return failedExecution(new BalsaError('PROCEDURE_FAILED', message));
   }
-  const view = new CallView(source, call.limits, mode === 'cp');
+  const view = new CallView(source, call.limits, mode, call.origin);
   const failed = (error: BalsaError): Execution => ({
     ...{ ok: false, error, logs: view.logs, reads: view.effects() },
   });
@@ -87,6 +90,7 @@ export function runNative(call: ProcedureCall, mode: Mode, source: Source): Exec
 export class ReplaySource implements Source {
   readonly #store: StoreSource;
   readonly #keys = new Map<string, StoredKey | null>();
+  readonly #cells = new Map<string, Uint8Array | null>();
   readonly #scans = new Map<string, ScanAnswer | Error>();
   #missing: { readonly name: string; readonly answer: Promise<ScanAnswer> } | null = null;
 
@@ -116,6 +120,14 @@ export class ReplaySource implements Source {
     if (known !== undefined) return known;
     const found = this.#store.get(key);
     this.#keys.set(name, found);
+    return found;
+  }
+
+  cell(key: string): Uint8Array | null {
+    const known = this.#cells.get(key);
+    if (known !== undefined) return known;
+    const found = this.#store.cell(key);
+    this.#cells.set(key, found);
     return found;
   }
 

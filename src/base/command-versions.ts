@@ -1,0 +1,34 @@
+import type { PutOperation, WriteOperation } from './operation.js';
+
+/** The first version of the log's commands that knows the operation. */
+export function versionOf(operation: WriteOperation): number {
+  switch (operation.type) {
+    case 'put':
+      return isPlainPut(operation) ? 1 : EXTENDED_COMMANDS;
+    case 'delete':
+      return operation.returnPrevious === true ? EXTENDED_COMMANDS : 1;
+    case 'deploy':
+      return operation.procedures.some(({ mode }) => mode === 'ap')
+        ? MERGE_COMMANDS
+        : CALL_COMMANDS;
+    case 'alias-set':
+    case 'alias-remove':
+      return CALL_COMMANDS;
+    default:
+      return EXTENDED_COMMANDS;
+  }
+}
+
+/** The version of commands from which on all kinds of writes, leases and settings are known. */
+export const EXTENDED_COMMANDS = 3;
+
+/** From here on there are procedures and their calls. */
+export const CALL_COMMANDS = 4;
+
+/** From here on deltas are merged. */
+export const MERGE_COMMANDS = 5;
+
+/** All versions know it. */
+export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
+  return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;
+}

@@ -1,0 +1,324 @@
+import { equalBytes, toMapKey } from '../../base/bytes.js';
+import type { Clock } from '../../base/clock.js';
+import { CELL_PREFIX } from '../../base/delta.js';
+import { BalsaError } from '../../base/errors.js';
+import type { Limits } from '../../base/limits.js';
+import type { Execution, StoredKey } from '../../compute/execution.js';
+import type { ResolvedProcedure } from '../../statemachine/procedures.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { DeltaQueue } from '../../storage/delta-queue.js';
+import { type CallDone, type CallRequest, refusedCall } from '../calls/call-types.js';
+import { MachineSource } from '../calls/machine-source.js';
+import { identityOf, type Runner } from '../calls/runner.js';
+import type { HybridClock } from './hybrid-clock.js';
+import type { PendingDeltas } from './pending-deltas.js';
+
+export interface ApCallsOptions {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly runner: Runner;
+  readonly machine: () => StateMachine;
+  readonly queue: DeltaQueue;
+  readonly pending: PendingDeltas;
+  readonly hybrid: HybridClock;
+  /** A call has looked at a cell. */
+  readonly onLooked: (key: string) => void;
+  /** How many others have the own delta on their disks. */
+  readonly copies: (sequence: number) => number;
+}
+
+/** What the caller wants to be there before he is answered. */
+export interface Durability {
+  /** Others that have it on their disks; 0: it is on the disk of this replica. */
+  readonly peers: number;
+}
+
+interface Made {
+  readonly result: string;
+  readonly revision: number;
+  readonly hash: string;
+  readonly logs: readonly string[];
+  readonly repeated: boolean;
+  /** In the queue; 0: it is merged, or nothing was changed. */
+  readonly position: number;
+  /** Of the delta; 0: as above, or it is not an own one. */
+  readonly sequence: number;
+}
+
+/** Another call took what this one was about to take (rights of an escrow counter): it is run again. */
+const ATTEMPTS_MAX = 8;
+
+/** Waits for copies on other disks. */
+interface CopyWait {
+  readonly isThere: () => boolean;
+  readonly done: () => void;
+}
+
+const CELL_BYTES = Buffer.from(CELL_PREFIX);
+
+/** What a cell is read from: the state as it is here with the deltas that are held here. */
+class ApSource extends MachineSource {
+  readonly #options: Pick<ApCallsOptions, 'machine' | 'pending' | 'onLooked'>;
+
+  constructor(options: Pick<ApCallsOptions, 'machine' | 'pending' | 'onLooked'>) {
+    super(options.machine);
+    this.#options = options;
+  }
+
+  /** What only reads knows cells as keys. */
+  override get(key: Uint8Array): StoredKey | null {
+    const found = super.get(key);
+    if (!CELL_BYTES.every((byte, i) => key[i] === byte)) return found;
+    const value = this.cell(Buffer.from(key.subarray(CELL_BYTES.length)).toString());
+    return value === null ? null : { key, value, modRevision: found?.modRevision ?? 0 };
+  }
+
+  override cell(key: string): Uint8Array | null {
+    this.#options.onLooked(key);
+    return this.#options.pending.cell(key);
+  }
+}
+
+/**
+ * Calls of `ap` procedures: each runs here, over what is here, and is answered when what it changed is on the disk of this
+ * replica. Whether others can be reached does not matter.
+ */
+export class ApCalls {
+  readonly #options: ApCallsOptions;
+  /** By idempotency key: those that run, or wait for the disk. */
+  readonly #underWay = new Map<string, Promise<Made | BalsaError>>();
+  #waits: CopyWait[] = [];
+  #ending: BalsaError | null = null;
+  readonly #onEnd = new Set<(error: BalsaError) => void>();
+
+  constructor(options: ApCallsOptions) {
+    this.#options = options;
+  }
+
+  /** What a procedure reads that only reads: the state with what is held here. */
+  source(): MachineSource {
+    return new ApSource(this.#options);
+  }
+
+  /** When nothing of what was read from {@link source} can be lost any more. @returns why that will not be */
+  async settled(): Promise<BalsaError | null> {
+    const { queue } = this.#options;
+    return await this.#unlessEnded<BalsaError | null>((resolve) => {
+      queue.whenDurable(queue.position, () => resolve(null));
+    });
+  }
+
+  async call(
+    request: CallRequest,
+    resolved: ResolvedProcedure,
+    { peers }: Durability,
+    done: CallDone,
+  ): Promise<void> {
+    const made = await this.#once(request, resolved);
+    if (made instanceof BalsaError) {
+      done(refusedCall(made));
+      return;
+    }
+    if (this.#ending !== null) {
+      done(refusedCall(this.#ending.withOutcome('unknown')));
+      return;
+    }
+    const lacking = await this.#copied(made.sequence, peers);
+    if (lacking !== null) done(refusedCall(lacking, made.logs));
+    else {
+      const { result, revision, hash, logs, repeated, position } = made;
+      const { machine, queue } = this.#options;
+      const isMerged = made.sequence > 0 && machine().mergedThrough(queue.origin) >= made.sequence;
+      const isPending = position > 0 && !isMerged;
+      done({ ok: true, result, revision, hash, logs, repeated, pending: isPending });
+    }
+  }
+
+  /** Others have more on their disks. */
+  copied(): void {
+    const ready = this.#waits.filter(({ isThere }) => isThere());
+    if (ready.length === 0) return;
+    this.#waits = this.#waits.filter((wait) => !ready.includes(wait));
+    for (const { done } of ready) done();
+  }
+
+  close(error: BalsaError): void {
+    this.#ending = error;
+    for (const end of [...this.#onEnd]) end(error);
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  /** Two attempts of the same call at one time are one. */
+  async #once(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
+    const mapKey = toMapKey(request.key);
+    const same = this.#underWay.get(mapKey);
+    if (same !== undefined) {
+      const made = await same;
+      // What the other one was refused with may hold for it alone.
+      if (!(made instanceof BalsaError)) return this.#known(request) ?? { ...made, repeated: true };
+      return made;
+    }
+    const making = this.#make(request, resolved);
+    this.#underWay.set(mapKey, making);
+    try {
+      return await making;
+    } finally {
+      this.#underWay.delete(mapKey);
+    }
+  }
+
+  async #make(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
+    const known = this.#known(request);
+    if (known !== null) {
+      return known instanceof BalsaError ? known : await this.#durable(known);
+    }
+    if (this.#ending !== null) return this.#ending.withOutcome('not-applied');
+    const { queue, limits } = this.#options;
+    if (queue.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);
+    for (let attempt = 1; ; attempt += 1) {
+      const made = await this.#run(request, resolved);
+      if (made !== null) return made instanceof BalsaError ? made : await this.#durable(made);
+      if (attempt === ATTEMPTS_MAX) return contended();
+    }
+  }
+
+  /** What came of the call when it was made before, here or elsewhere. */
+  #known(request: CallRequest): Made | BalsaError | null {
+    const { pending, machine, queue } = this.#options;
+    const { key } = request;
+    const waiting = pending.call(key);
+    if (waiting !== null) {
+      const { delta, position, isOwn } = waiting;
+      if (!isSame(request, delta.fingerprint)) return reused();
+      return {
+        ...{ result: delta.result, revision: machine().revision, hash: '', logs: [] },
+        // What was there when the queue was opened is durable, and pending nonetheless.
+        ...{ repeated: true, position: Math.max(position, 1) },
+        sequence: isOwn ? delta.sequence : 0,
+      };
+    }
+    const merged = machine().mergedCall(key);
+    if (merged === null) return null;
+    if (!isSame(request, merged.fingerprint)) return reused();
+    const { result, revision, origin, sequence } = merged;
+    const made = { result, revision, hash: '', logs: [], repeated: true, position: 0 };
+    return { ...made, sequence: origin === queue.origin ? sequence : 0 };
+  }
+
+  /** `null`: others have changed what it is about; it has to run again. */
+  async #run(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError | null> {
+    const { runner, pending, hybrid, queue } = this.#options;
+    const source = this.source();
+    const execution = await runner.run(resolved, request.args, source, {
+      nowMs: hybrid.nowMs,
+      origin: queue.origin,
+    });
+    if (this.#ending !== null) return this.#ending.withOutcome('not-applied');
+    // Meanwhile others may have told that they have made it: what was run here has seen that, too.
+    const known = this.#known(request);
+    if (known !== null) return known;
+    if (!execution.ok) return withLogs(execution);
+    const { result, logs, effects } = execution;
+    const { revision } = source;
+    const made = { result, revision, hash: resolved.hash, logs, repeated: false };
+    // It has read what others changed, and what may be lost yet.
+    if (effects.cells.length === 0) return { ...made, position: 0, sequence: 0 };
+    const time = hybrid.next();
+    if (!pending.allows(effects.cells, time)) return null;
+    const { key, isNamed, procedure, fingerprint } = identityOf(request);
+    const { delta, position } = pending.make({
+      ...time,
+      ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
+      ...{ writes: effects.cells, result },
+    });
+    return { ...made, position, sequence: delta.sequence };
+  }
+
+  /** When all that it has seen and made is on the disk. */
+  #durable(made: Made): Promise<Made | BalsaError> {
+    const { queue } = this.#options;
+    return this.#unlessEnded((resolve) => {
+      queue.whenDurable(queue.position, () => resolve(made));
+    });
+  }
+
+  /** `null`: as many others as are wanted have it. */
+  async #copied(sequence: number, peers: number): Promise<BalsaError | null> {
+    const { copies, clock, limits, machine, queue } = this.#options;
+    const isThere = (): boolean =>
+      peers === 0 ||
+      sequence === 0 ||
+      copies(sequence) >= peers ||
+      machine().mergedThrough(queue.origin) >= sequence;
+    if (isThere()) return null;
+    return await this.#unlessEnded<BalsaError | null>((resolve) => {
+      const timer = clock.setTimer(limits.readWaitMsMax, () => {
+        this.#waits = this.#waits.filter((one) => one !== wait);
+        resolve(lacksCopies(copies(sequence), peers));
+      });
+      const wait: CopyWait = {
+        isThere,
+        done: () => {
+          timer.cancel();
+          resolve(null);
+        },
+      };
+      this.#waits.push(wait);
+    });
+  }
+
+  #unlessEnded<T>(wait: (resolve: (value: T) => void) => void): Promise<T | BalsaError> {
+    if (this.#ending !== null) return Promise.resolve(this.#ending.withOutcome('unknown'));
+    return new Promise((resolve) => {
+      const end = (error: BalsaError): void => resolve(error.withOutcome('unknown'));
+      this.#onEnd.add(end);
+      wait((value) => {
+        this.#onEnd.delete(end);
+        resolve(value);
+      });
+    });
+  }
+}
+
+function isSame(request: CallRequest, fingerprint: Uint8Array): boolean {
+  return equalBytes(identityOf(request).fingerprint, fingerprint);
+}
+
+function withLogs({ error, logs }: Execution & { ok: false }): BalsaError {
+  if (logs.length === 0) return error;
+  const { code, message, outcome, details } = error;
+  return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause: error });
+}
+
+function reused(): BalsaError {
+  return new BalsaError(
+    'CALL_KEY_REUSED',
+    'the idempotency key was used for a call of another procedure, or with other arguments',
+    { outcome: 'not-applied' },
+  );
+}
+
+function queueFull(limit: number): BalsaError {
+  return new BalsaError(
+    'AP_QUEUE_FULL',
+    `${limit} bytes of changes wait here to be merged (apQueueBytesMax)`,
+    { outcome: 'not-applied', details: { limit, retryAfterMs: 1000 } },
+  );
+}
+
+function contended(): BalsaError {
+  return new BalsaError(
+    'TXN_CONFLICT',
+    `in ${ATTEMPTS_MAX} attempts others took what the call was about to take`,
+    { outcome: 'not-applied' },
+  );
+}
+
+function lacksCopies(copies: number, peers: number): BalsaError {
+  return new BalsaError(
+    'TIMEOUT',
+    `the call is on the disk here and will be merged, but ${copies} other replicas have a copy, not ${peers}`,
+    { outcome: 'unknown', details: { copies, peers } },
+  );
+}

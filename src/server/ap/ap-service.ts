@@ -1,0 +1,158 @@
+import type { Clock } from '../../base/clock.js';
+import { BalsaError } from '../../base/errors.js';
+import type { Limits } from '../../base/limits.js';
+import type { Random } from '../../base/random.js';
+import type { MemberId } from '../../raft/types.js';
+import type { DeltaFrame } from '../../rpc/delta-frames.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { MergeCommand } from '../../statemachine/types.js';
+import type { DeltaQueue } from '../../storage/delta-queue.js';
+import type { Runner } from '../calls/runner.js';
+import { ApCalls } from './ap-calls.js';
+import { Exchange } from './exchange.js';
+import { HybridClock } from './hybrid-clock.js';
+import { Merger } from './merger.js';
+import { type PendingDelta, PendingDeltas } from './pending-deltas.js';
+import { Rights } from './rights.js';
+
+export interface ApHost {
+  readonly id: MemberId;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly random: Random;
+  readonly queue: DeltaQueue;
+  readonly runner: Runner;
+  readonly machine: () => StateMachine;
+  /** Members of the cluster as this one knows them; itself may be among them. */
+  readonly members: () => readonly MemberId[];
+  /** It leads, and all members know of merges. */
+  readonly canMerge: () => boolean;
+  readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
+  readonly send: (to: MemberId, frame: DeltaFrame) => void;
+  readonly onFailure: (error: BalsaError) => void;
+}
+
+/** For status and metrics. */
+export interface ApStatus {
+  /** Of the queue of this replica. */
+  readonly origin: string;
+  /** Deltas that are held here and not merged; `ownBytes` and `copiesBytes`: what they take on the disk. */
+  readonly pending: number;
+  readonly ownBytes: number;
+  readonly copiesBytes: number;
+  /** Why the leader could not merge the last time; `null`: it could, or has not tried. */
+  readonly refusal: string | null;
+}
+
+/** What a replica has to do with `ap` procedures: it runs their calls, copies deltas to and fro, and merges as the leader. */
+export class ApService {
+  readonly calls: ApCalls;
+  readonly #host: ApHost;
+  readonly #pending: PendingDeltas;
+  readonly #exchange: Exchange;
+  readonly #merger: Merger;
+  readonly #rights: Rights;
+  #machine: StateMachine | null = null;
+  #isClosed = false;
+
+  constructor(host: ApHost) {
+    this.#host = host;
+    const { clock, queue, machine, limits, members, id } = host;
+    const monotonicMs = (): number => clock.monotonicMs();
+    const hybrid = new HybridClock(() => clock.wallMs());
+    const pending = new PendingDeltas({ queue, machine, monotonicMs });
+    for (const { delta } of pending.list) hybrid.seen(delta);
+    this.#pending = pending;
+    this.#rights = new Rights({
+      ...{ pending, clock: hybrid, random: host.random, monotonicMs },
+      ask: (keys) => this.#exchange.askForRights(keys),
+    });
+    this.#exchange = new Exchange({
+      ...{ id, limits, queue, pending, clock: hybrid, monotonicMs, send: host.send },
+      others: () => members().filter((member) => member !== id),
+      onRightsWanted: (origin, keys) => this.#rights.asked(origin, keys),
+      onCopied: () => this.calls.copied(),
+    });
+    this.calls = new ApCalls({
+      ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
+      onLooked: (key) => this.#rights.looked(key),
+      copies: (sequence) => this.#exchange.copies(queue.origin, sequence),
+    });
+    this.#merger = new Merger({
+      ...{ limits, machine, monotonicMs, members, propose: host.propose },
+      canMerge: () => !this.#isClosed && host.canMerge(),
+      reports: () => this.#exchange.reports(),
+      durable: () => this.#durable(),
+    });
+    queue.onDurable = () => {
+      if (!this.#isClosed) this.#exchange.durable();
+    };
+    this.#listen();
+  }
+
+  get status(): ApStatus {
+    const { queue } = this.#host;
+    const { refusal } = this.#merger;
+    return {
+      origin: queue.origin,
+      pending: this.#pending.list.length,
+      ownBytes: queue.ownBytes,
+      copiesBytes: queue.copiedBytes,
+      refusal: refusal === null ? null : refusal.message,
+    };
+  }
+
+  /** From another member. */
+  receive(from: MemberId, frame: DeltaFrame): void {
+    if (!this.#isClosed) this.#exchange.receive(from, frame);
+  }
+
+  tick(): void {
+    if (this.#isClosed) return;
+    this.#rights.tick();
+    this.#exchange.tick();
+    this.#merger.look();
+  }
+
+  /** The state has gone on, or is another one. */
+  applied(): void {
+    this.#listen();
+    this.#checkWhole();
+    this.calls.copied();
+  }
+
+  close(error: BalsaError): void {
+    this.#isClosed = true;
+    this.calls.close(error);
+  }
+
+  /**
+   * The log has more of the queue than the queue itself, or something between the two is gone: an old copy of the folder, or a lost
+   * end. What is made from now on would be taken for what was merged.
+   */
+  #checkWhole(): void {
+    const { queue, machine, onFailure } = this.#host;
+    const merged = machine().mergedThrough(queue.origin);
+    const last = queue.lastSequence(queue.origin);
+    if (this.#isClosed || merged <= last) return;
+    const message =
+      `the log has merged ${merged} deltas of this replica, but its queue ends with ${last}: a part of it is missing.` +
+      ' Put that folder back; do not start without it';
+    onFailure(new BalsaError('DELTAS_CORRUPT', message, { details: { merged, last } }));
+  }
+
+  *#durable(): Iterable<PendingDelta> {
+    const { queue } = this.#host;
+    for (const one of this.#pending.list) {
+      if (one.position > queue.durablePosition) return;
+      yield one;
+    }
+  }
+
+  #listen(): void {
+    const machine = this.#host.machine();
+    if (machine === this.#machine) return;
+    this.#machine = machine;
+    machine.onMerged((delta) => this.#pending.merged(delta.key, delta));
+  }
+}

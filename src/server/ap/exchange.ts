@@ -1,0 +1,241 @@
+import { checkCellWrite } from '../../base/cell.js';
+import { unpackDelta } from '../../base/delta-codec.js';
+import type { Limits } from '../../base/limits.js';
+import type { MemberId } from '../../raft/types.js';
+import type { DeltaFrame, DeltasHeld } from '../../rpc/delta-frames.js';
+import type { OriginReport } from '../../statemachine/types.js';
+import type { DeltaQueue } from '../../storage/delta-queue.js';
+import type { HybridClock } from './hybrid-clock.js';
+import type { PendingDelta, PendingDeltas } from './pending-deltas.js';
+
+export interface ExchangeOptions {
+  readonly limits: Limits;
+  readonly id: MemberId;
+  readonly queue: DeltaQueue;
+  readonly pending: PendingDeltas;
+  readonly clock: HybridClock;
+  readonly monotonicMs: () => number;
+  /** All but this one. */
+  readonly others: () => readonly MemberId[];
+  readonly send: (to: MemberId, frame: DeltaFrame) => void;
+  readonly onRightsWanted: (origin: string, keys: readonly string[]) => void;
+  /** Somebody else has more on its disk than before. */
+  readonly onCopied: () => void;
+}
+
+/** How often each is told what is held here, when nothing changes, in milliseconds. */
+const TELL_MS = 1000;
+/** What was sent and is not confirmed in this time is sent again. */
+const RESEND_MS = 1000;
+/** A copy is left to its origin for so long: then whoever lacks it is sent it. */
+const FORWARD_MS = 300;
+/** What may be on its way to one member, in bytes. */
+const WINDOW_BYTES = 1024 * 1024;
+
+interface Sent {
+  readonly origin: string;
+  readonly sequence: number;
+  readonly bytes: number;
+}
+
+interface Peer {
+  /** What it has sent was not all taken in here, and it is to be told so. */
+  wasRefused: boolean;
+  /** What it was heard to have. */
+  held: DeltasHeld | null;
+  /** By origin; empty when all is sent again. */
+  readonly sent: Map<string, number>;
+  inFlight: Sent[];
+  sentBytes: number;
+  progressMs: number;
+  toldMs: number;
+}
+
+/**
+ * Members copy each other's deltas, whoever they can reach: so a minority sees what its members have done, and a lost disk
+ * need not lose anything. Each sends what it holds in its own order, in which nothing comes before what it had seen, and waits
+ * with what another one is probably sent by its origin. Nothing is sent that is not on the own disk.
+ */
+export class Exchange {
+  readonly #options: ExchangeOptions;
+  readonly #peers = new Map<MemberId, Peer>();
+  /** What others have not been told yet. */
+  #hasNews = false;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  /** What members have said of their queues. */
+  reports(): OriginReport[] {
+    const { id } = this.#options;
+    const reports: OriginReport[] = [];
+    for (const member of this.#options.others()) {
+      const held = this.#peers.get(member)?.held;
+      if (held === null || held === undefined) continue;
+      const { origin, sequence, timeMs } = held;
+      reports.push({ member, origin, sequence, timeMs });
+    }
+    const { origin, sequence, timeMs } = this.#own();
+    return [...reports, { member: id, origin, sequence, timeMs }];
+  }
+
+  askForRights(keys: readonly string[]): void {
+    const { queue, others, send } = this.#options;
+    const { origin } = queue;
+    for (const member of others()) send(member, { type: 'rights-wanted', origin, keys });
+  }
+
+  /** How many others have it on their disks. */
+  copies(origin: string, sequence: number): number {
+    let count = 0;
+    for (const member of this.#options.others()) {
+      const held = this.#peers.get(member)?.held;
+      if ((held?.through.get(origin) ?? 0) >= sequence) count += 1;
+    }
+    return count;
+  }
+
+  receive(from: MemberId, frame: DeltaFrame): void {
+    if (frame.type === 'deltas') this.#takeCopies(this.#peer(from), frame.deltas);
+    else if (frame.type === 'deltas-held') this.#heard(from, frame);
+    else this.#options.onRightsWanted(frame.origin, frame.keys);
+  }
+
+  /** What is durable now is sent, and told. */
+  durable(): void {
+    this.#hasNews = true;
+    this.push();
+  }
+
+  tick(): void {
+    const nowMs = this.#options.monotonicMs();
+    for (const member of this.#options.others()) {
+      const peer = this.#peer(member);
+      if (this.#hasNews || nowMs - peer.toldMs >= TELL_MS) this.#tell(member, peer, nowMs);
+      const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= RESEND_MS;
+      if (isStuck) restart(peer, nowMs);
+    }
+    this.#hasNews = false;
+    this.push();
+  }
+
+  /** Sends what others lack. */
+  push(): void {
+    const { list } = this.#options.pending;
+    if (list.length === 0) return;
+    for (const member of this.#options.others()) this.#pushTo(member, this.#peer(member), list);
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #pushTo(member: MemberId, peer: Peer, list: readonly PendingDelta[]): void {
+    // Who has never said what it has cannot be reached, or does not know of deltas.
+    if (peer.held === null || peer.sentBytes >= WINDOW_BYTES) return;
+    const { queue, monotonicMs } = this.#options;
+    const nowMs = monotonicMs();
+    const deltas: Uint8Array[] = [];
+    for (const pending of list) {
+      const { origin, sequence } = pending.delta;
+      if (sequence <= (peer.sent.get(origin) ?? 0)) continue;
+      if (sequence <= (peer.held.through.get(origin) ?? 0)) continue;
+      if (pending.position > queue.durablePosition) break;
+      if (!pending.isOwn && nowMs - pending.heldMs < FORWARD_MS) break;
+      if (peer.sentBytes >= WINDOW_BYTES) break;
+      if (peer.sentBytes === 0) peer.progressMs = nowMs;
+      peer.sent.set(origin, sequence);
+      const bytes = pending.bytes.byteLength;
+      peer.inFlight.push({ origin, sequence, bytes });
+      peer.sentBytes += bytes;
+      deltas.push(pending.bytes);
+    }
+    if (deltas.length > 0) this.#options.send(member, { type: 'deltas', deltas });
+  }
+
+  #tell(member: MemberId, peer: Peer, nowMs: number): void {
+    peer.toldMs = nowMs;
+    this.#options.send(member, { ...this.#own(), lacks: peer.wasRefused });
+    peer.wasRefused = false;
+  }
+
+  #own(): DeltasHeld {
+    const { queue, clock, pending } = this.#options;
+    const { origin } = queue;
+    const through = pending.vector();
+    // What is not durable may be lost yet.
+    const { list } = pending;
+    for (let i = list.length - 1; i >= 0; i -= 1) {
+      const one = list[i] as PendingDelta;
+      if (one.position <= queue.durablePosition) break;
+      through.set(one.delta.origin, one.delta.sequence - 1);
+    }
+    const sequence = queue.lastSequence(origin);
+    const timeMs = clock.nowMs - 1;
+    return { type: 'deltas-held', origin, sequence, timeMs, through, lacks: false };
+  }
+
+  #heard(from: MemberId, held: DeltasHeld): void {
+    const peer = this.#peer(from);
+    const before = peer.held;
+    peer.held = held;
+    const hasMore = [...held.through].some(([o, s]) => s > (before?.through.get(o) ?? 0));
+    // Another disk, or one that has lost what it had.
+    const isOther = before !== null && before.origin !== held.origin;
+    if (isOther || held.lacks) restart(peer, this.#options.monotonicMs());
+    if (!hasMore && !isOther && !held.lacks) return;
+    peer.inFlight = peer.inFlight.filter(
+      ({ origin, sequence }) => sequence > (held.through.get(origin) ?? 0),
+    );
+    peer.sentBytes = peer.inFlight.reduce((sum, { bytes }) => sum + bytes, 0);
+    peer.progressMs = this.#options.monotonicMs();
+    this.#options.onCopied();
+    this.push();
+  }
+
+  #takeCopies(peer: Peer, deltas: readonly Uint8Array[]): void {
+    const { queue, pending, clock, limits } = this.#options;
+    for (const bytes of deltas) {
+      const delta = unpackDelta(bytes);
+      const { origin, sequence } = delta;
+      // Own ones come back from others when they are known to be merged by nobody: they are here.
+      const next = pending.through(origin) + 1;
+      if (sequence > next) peer.wasRefused = true;
+      if (origin === queue.origin || sequence !== next) continue;
+      // One is always let in: else one that is larger would never be merged.
+      const isFull = queue.copiedBytes + bytes.byteLength > limits.apCopiesBytesMax;
+      if (isFull && queue.copiedBytes > 0) {
+        peer.wasRefused = true;
+        return;
+      }
+      for (const write of delta.writes) checkCellWrite(write);
+      clock.seen(delta);
+      // A view of a whole frame would keep that.
+      pending.add({ delta, bytes: Uint8Array.from(bytes) });
+    }
+  }
+
+  #peer(member: MemberId): Peer {
+    let peer = this.#peers.get(member);
+    if (peer === undefined) {
+      peer = {
+        wasRefused: false,
+        held: null,
+        sent: new Map(),
+        inFlight: [],
+        sentBytes: 0,
+        progressMs: 0,
+        toldMs: -TELL_MS,
+      };
+      this.#peers.set(member, peer);
+    }
+    return peer;
+  }
+}
+
+/** What was sent and is not held is sent again. */
+function restart(peer: Peer, nowMs: number): void {
+  peer.sent.clear();
+  peer.inFlight = [];
+  peer.sentBytes = 0;
+  peer.progressMs = nowMs;
+}

@@ -1,0 +1,82 @@
+import type { BalsaError } from '../../base/errors.js';
+import type { Limits } from '../../base/limits.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { MergeCommand, OriginReport } from '../../statemachine/types.js';
+import type { HeldDelta } from '../../storage/delta-queue.js';
+
+export interface MergerOptions {
+  readonly limits: Limits;
+  readonly machine: () => StateMachine;
+  readonly monotonicMs: () => number;
+  /** It leads, and all members know of merges. */
+  readonly canMerge: () => boolean;
+  /** All that there are. */
+  readonly members: () => readonly string[];
+  readonly reports: () => readonly OriginReport[];
+  /** Those that are durable and not merged, in an order in which none comes before what it had seen. */
+  readonly durable: () => Iterable<HeldDelta>;
+  /** `null`: it was merged. */
+  readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
+}
+
+/** Changes of cells in one entry, and deltas. */
+const WRITES_MAX = 20_000;
+const DELTAS_MAX = 2000;
+/** What members say is noted this often at most, unless it is the first that they say. */
+const REPORT_MS = 10_000;
+/** After a refusal (the store is full) it is tried again so much later. */
+const REFUSED_MS = 1000;
+
+/** The leader's part: what it holds goes into the log, one entry at a time. */
+export class Merger {
+  readonly #options: MergerOptions;
+  #isUnderWay = false;
+  #notBeforeMs = 0;
+  /** Why the last one was not merged. */
+  refusal: BalsaError | null = null;
+
+  constructor(options: MergerOptions) {
+    this.#options = options;
+  }
+
+  look(): void {
+    const { canMerge, members, propose, monotonicMs } = this.#options;
+    if (this.#isUnderWay || !canMerge() || monotonicMs() < this.#notBeforeMs) return;
+    const deltas = this.#deltas();
+    const reports = this.#reports();
+    if (deltas.length === 0 && reports.length === 0) return;
+    this.#isUnderWay = true;
+    propose({ members: members(), reports, deltas }, (error) => {
+      this.#isUnderWay = false;
+      this.refusal = error;
+      if (error === null) this.look();
+      else this.#notBeforeMs = monotonicMs() + REFUSED_MS;
+    });
+  }
+
+  #deltas(): Uint8Array[] {
+    const deltas: Uint8Array[] = [];
+    let bytesLeft = this.#options.limits.entryBytesMax / 2;
+    let writesLeft = WRITES_MAX;
+    for (const { bytes, delta } of this.#options.durable()) {
+      bytesLeft -= bytes.byteLength;
+      writesLeft -= delta.writes.length;
+      const isFull = bytesLeft < 0 || writesLeft < 0 || deltas.length >= DELTAS_MAX;
+      if (isFull && deltas.length > 0) break;
+      deltas.push(bytes);
+    }
+    return deltas;
+  }
+
+  /** Those that tell the log something: whose queue it is, or that calls can be forgotten. */
+  #reports(): OriginReport[] {
+    const machine = this.#options.machine();
+    const known = new Map(machine.origins().map((state) => [state.origin, state]));
+    return this.#options.reports().filter(({ origin, member, sequence, timeMs }) => {
+      const state = known.get(origin);
+      if (state === undefined || state.member !== member) return true;
+      const isCleared = sequence <= state.sequence && machine.mergedCallCount > 0;
+      return isCleared && timeMs - state.clearedMs >= REPORT_MS;
+    });
+  }
+}

@@ -1,0 +1,303 @@
+import { toMapKey } from '../../base/bytes.js';
+import { Cell, cellKey } from '../../base/cell.js';
+import type { CellChange, CellWrite, ChangeStamp, Delta, HybridTime } from '../../base/delta.js';
+import { packDelta } from '../../base/delta-codec.js';
+import { stampOf } from '../../statemachine/merge-executor.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { DeltaQueue, HeldDelta } from '../../storage/delta-queue.js';
+import { compareTimes } from './hybrid-clock.js';
+
+/** A delta that is held here and not merged in the state as it is here. */
+export interface PendingDelta extends HeldDelta {
+  /** In the queue; 0: it was there when that was opened. */
+  readonly position: number;
+  readonly isOwn: boolean;
+  /** When it came to be held here; on the monotonic clock. */
+  readonly heldMs: number;
+}
+
+/** What a cell looks like here. */
+interface View {
+  /** Of what is merged; 0: nothing. */
+  readonly modRevision: number;
+  /** With so many of the pending deltas of the cell. */
+  applied: number;
+  readonly cell: Cell;
+  bytes: Uint8Array | null;
+}
+
+/** Views that are kept; they can be made again. */
+const VIEWS_MAX = 10_000;
+
+export interface PendingDeltasOptions {
+  readonly queue: DeltaQueue;
+  /** Another one when a snapshot takes its place. */
+  readonly machine: () => StateMachine;
+  readonly monotonicMs: () => number;
+}
+
+/**
+ * The deltas that a replica holds, its own and copies of others', in an order in which each comes behind all that it had
+ * seen; and the cells as they look with those that are not merged yet. What was merged is seen in the state, and no more here.
+ */
+export class PendingDeltas {
+  readonly #options: PendingDeltasOptions;
+  #list: PendingDelta[] = [];
+  /** Those that count, by cell. */
+  readonly #byCell = new Map<string, Delta[]>();
+  /** By idempotency key (`toMapKey`): the one that counts. */
+  readonly #byCall = new Map<string, PendingDelta>();
+  /** By origin: the last one that is held, or was. */
+  readonly #held = new Map<string, number>();
+  readonly #views = new Map<string, View>();
+  /** What was merged when it was last looked. */
+  readonly #merged = new Map<string, number>();
+  #trimmedIndex = -1;
+  #machine: StateMachine | null = null;
+
+  constructor(options: PendingDeltasOptions) {
+    this.#options = options;
+    for (const held of options.queue.held) this.#take(held, 0);
+  }
+
+  get origin(): string {
+    return this.#options.queue.origin;
+  }
+
+  /** Not merged yet, in order. */
+  get list(): readonly PendingDelta[] {
+    this.#trim();
+    return this.#list;
+  }
+
+  /** Up to here all deltas of the origin are held here, or merged. */
+  through(origin: string): number {
+    return Math.max(this.#held.get(origin) ?? 0, this.#options.machine().mergedThrough(origin));
+  }
+
+  /** By origin: what others need not send. */
+  vector(): Map<string, number> {
+    const vector = new Map(
+      this.#options
+        .machine()
+        .origins()
+        .map((o) => [o.origin, o.sequence]),
+    );
+    for (const [origin, sequence] of this.#held) {
+      if (sequence > (vector.get(origin) ?? 0)) vector.set(origin, sequence);
+    }
+    return vector;
+  }
+
+  /** The call under this key that waits to be merged, if there is one. */
+  call(key: Uint8Array): PendingDelta | null {
+    this.#trim();
+    return this.#byCall.get(toMapKey(key)) ?? null;
+  }
+
+  /** Makes the next own delta. */
+  make(parts: Omit<Delta, 'origin' | 'sequence'>): PendingDelta {
+    const { queue } = this.#options;
+    const { origin } = queue;
+    const delta = { ...parts, origin, sequence: queue.lastSequence(origin) + 1 };
+    return this.add({ delta, bytes: packDelta(delta) });
+  }
+
+  /** The next one of its origin. */
+  add(held: HeldDelta): PendingDelta {
+    this.#trim();
+    return this.#take(held, this.#options.queue.append(held));
+  }
+
+  /** The cell as it looks here, as `Cell.encode` gives it; `null`: there is nothing. */
+  cell(key: string): Uint8Array | null {
+    const view = this.#view(key);
+    if (view === null) return null;
+    view.bytes ??= view.cell.encode();
+    return view.bytes;
+  }
+
+  /** All of the changes could be made here and now. */
+  allows(writes: readonly CellWrite[], time: HybridTime): boolean {
+    const cells = new Map<string, Cell>();
+    const { origin } = this;
+    return writes.every(({ key, change }, place) => {
+      const cell = cells.get(key) ?? this.#view(key)?.cell.clone() ?? Cell.empty(change.cell);
+      cells.set(key, cell);
+      const stamp: ChangeStamp = { ...time, origin, sequence: Number.MAX_SAFE_INTEGER, place };
+      return cell.apply(change, stamp, null);
+    });
+  }
+
+  /** It is an escrow counter of which this replica has less than half of its share. */
+  isShortOfRights(key: string): boolean {
+    const view = this.#view(key);
+    if (view === null || view.cell.type !== 'escrow') return false;
+    const value = Number(JSON.parse(view.cell.view()));
+    const members = this.#options
+      .machine()
+      .origins()
+      .filter(({ member }) => member !== '').length;
+    return members > 1 && view.cell.rightsOf(this.origin) * 2 * members < value;
+  }
+
+  /** Half of what this replica has more than the other one; 0 while it gives already. */
+  rightsToSpare(key: string, origin: string): number {
+    const view = this.#view(key);
+    if (view === null || view.cell.type !== 'escrow') return 0;
+    const gives = (this.#byCell.get(key) ?? []).some(
+      (delta) =>
+        delta.origin === this.origin &&
+        delta.writes.some((write) => write.key === key && isGift(write.change)),
+    );
+    const more = view.cell.rightsOf(this.origin) - view.cell.rightsOf(origin);
+    return gives ? 0 : Math.max(0, Math.floor(more / 2));
+  }
+
+  /** A call was merged: the one that waits here under the same key does not count. */
+  merged(key: Uint8Array, by: Pick<Delta, 'origin' | 'sequence'>): void {
+    const mapKey = toMapKey(key);
+    const pending = this.#byCall.get(mapKey);
+    if (pending === undefined) return;
+    const { origin, sequence } = pending.delta;
+    if (origin === by.origin && sequence === by.sequence) return;
+    this.#exclude(pending.delta);
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #take(held: HeldDelta, position: number): PendingDelta {
+    const { delta } = held;
+    const isOwn = delta.origin === this.origin;
+    const heldMs = this.#options.monotonicMs();
+    const pending: PendingDelta = { ...held, position, isOwn, heldMs };
+    this.#list.push(pending);
+    this.#held.set(delta.origin, delta.sequence);
+    this.#count(pending);
+    return pending;
+  }
+
+  /** Of those with the same key the first one counts: all who hold the same ones choose alike. */
+  #count(pending: PendingDelta): void {
+    const { delta } = pending;
+    const mapKey = toMapKey(delta.key);
+    const other = this.#byCall.get(mapKey);
+    if (other !== undefined) {
+      if (isBefore(other.delta, delta)) return;
+      this.#exclude(other.delta);
+    } else if (this.#options.machine().mergedCall(delta.key) !== null) {
+      return;
+    }
+    this.#byCall.set(mapKey, pending);
+    for (const key of new Set(delta.writes.map((write) => write.key))) {
+      const deltas = this.#byCell.get(key);
+      if (deltas === undefined) this.#byCell.set(key, [delta]);
+      else deltas.push(delta);
+      const view = this.#views.get(key);
+      if (view !== undefined) view.bytes = null;
+    }
+  }
+
+  #exclude(delta: Delta): void {
+    this.#byCall.delete(toMapKey(delta.key));
+    for (const { key } of delta.writes) {
+      const left = (this.#byCell.get(key) ?? []).filter((one) => one !== delta);
+      if (left.length === 0) this.#byCell.delete(key);
+      else this.#byCell.set(key, left);
+      this.#views.delete(key);
+    }
+  }
+
+  #view(key: string): View | null {
+    this.#trim();
+    const merged = this.#options.machine().get(cellKey(key), null);
+    const pending = this.#byCell.get(key) ?? [];
+    const modRevision = merged?.modRevision ?? 0;
+    let view = this.#views.get(key);
+    if (view === undefined || view.modRevision !== modRevision || view.applied > pending.length) {
+      const type = pending[0]?.writes.find((write) => write.key === key)?.change.cell;
+      const found = merged === null ? null : Cell.decode(merged.value);
+      const cell = found ?? (type === undefined ? null : Cell.empty(type));
+      if (cell === null) return null;
+      view = { modRevision, applied: 0, cell, bytes: null };
+      this.#keep(key, view);
+    }
+    for (const delta of pending.slice(view.applied)) applyTo(view.cell, key, delta);
+    view.applied = pending.length;
+    return view;
+  }
+
+  #keep(key: string, view: View): void {
+    if (this.#views.size >= VIEWS_MAX) this.#views.clear();
+    this.#views.set(key, view);
+  }
+
+  /** What is merged in the state as it is now is pending no more. */
+  #trim(): void {
+    const machine = this.#options.machine();
+    if (machine.appliedIndex === this.#trimmedIndex && machine === this.#machine) return;
+    // Behind a snapshot nobody has told which calls were merged.
+    const isNew = machine !== this.#machine;
+    this.#machine = machine;
+    this.#trimmedIndex = machine.appliedIndex;
+    let hasChanged = isNew;
+    for (const { origin, sequence } of machine.origins()) {
+      if (this.#merged.get(origin) === sequence) continue;
+      this.#merged.set(origin, sequence);
+      hasChanged = true;
+    }
+    if (hasChanged) this.#dropMerged(isNew);
+  }
+
+  #dropMerged(isNew: boolean): void {
+    const isMerged = ({ delta }: PendingDelta): boolean =>
+      delta.sequence <= (this.#merged.get(delta.origin) ?? 0);
+    const gone = this.#list.filter(isMerged);
+    if (gone.length > 0) this.#list = this.#list.filter((one) => !isMerged(one));
+    for (const cell of this.#forgetCalls(gone)) {
+      const left = (this.#byCell.get(cell) ?? []).filter(
+        ({ origin, sequence }) => sequence > (this.#merged.get(origin) ?? 0),
+      );
+      if (left.length === 0) this.#byCell.delete(cell);
+      else this.#byCell.set(cell, left);
+      this.#views.delete(cell);
+    }
+    if (isNew) this.#lookForMergedCalls();
+    this.#options.queue.trim((origin) => this.#merged.get(origin) ?? 0);
+  }
+
+  /** @returns the cells that they have changed */
+  #forgetCalls(gone: readonly PendingDelta[]): Set<string> {
+    const cells = new Set<string>();
+    for (const one of gone) {
+      const mapKey = toMapKey(one.delta.key);
+      if (this.#byCall.get(mapKey) === one) this.#byCall.delete(mapKey);
+      for (const { key } of one.delta.writes) cells.add(key);
+    }
+    return cells;
+  }
+
+  #lookForMergedCalls(): void {
+    this.#views.clear();
+    for (const { delta } of [...this.#byCall.values()]) {
+      if (this.#options.machine().mergedCall(delta.key) !== null) this.#exclude(delta);
+    }
+  }
+}
+
+function isGift(change: CellChange): boolean {
+  return change.cell === 'escrow' && change.type === 'give';
+}
+
+function applyTo(cell: Cell, key: string, delta: Delta): void {
+  delta.writes.forEach((write, place) => {
+    // One that has no effect here will have none when it is merged.
+    if (write.key === key) cell.apply(write.change, stampOf(delta, place), null);
+  });
+}
+
+function isBefore(a: Delta, b: Delta): boolean {
+  const order = compareTimes(a, b);
+  if (order !== 0) return order < 0;
+  return a.origin === b.origin ? a.sequence < b.sequence : a.origin < b.origin;
+}

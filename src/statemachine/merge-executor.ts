@@ -1,0 +1,144 @@
+import { assert } from '../base/assert.js';
+import { Cell, cellKey } from '../base/cell.js';
+import type { ChangeStamp, Delta } from '../base/delta.js';
+import { BalsaError, isErrorCode } from '../base/errors.js';
+import type { TxnStep, WriteResult } from '../base/operation.js';
+import type { Executor } from './executor.js';
+import { isLive, type Keyspace } from './keyspace.js';
+import type { Merges } from './merges.js';
+import { Refusal } from './refusal.js';
+import type { BatchAnswer, ParsedMerge } from './types.js';
+
+export interface MergeExecutorParts {
+  readonly keyspace: Keyspace;
+  readonly executor: Executor;
+  readonly merges: Merges;
+}
+
+const NO_RESULTS = new Uint8Array(0);
+
+/**
+ * Merges deltas into the cells: those of each origin in order, each once, and of those with the same idempotency key the first
+ * one. All that one command merges comes into being at one revision, or nothing does. What comes of it depends on the log
+ * alone.
+ */
+export class MergeExecutor {
+  readonly #parts: MergeExecutorParts;
+
+  /** Of the entry in hand: calls that count from now on. */
+  #merged: readonly Delta[] = [];
+
+  constructor(parts: MergeExecutorParts) {
+    this.#parts = parts;
+  }
+
+  apply(merge: ParsedMerge): BatchAnswer {
+    const { merges } = this.#parts;
+    for (const report of merge.reports) merges.report(report);
+    const turn = this.#turnOf(merge.deltas);
+    const members = new Set(merge.members);
+    const counted = this.#counted(turn);
+    try {
+      const revision = this.#write(counted, merges.originsOf(members));
+      for (const delta of turn) merges.advance(delta);
+      for (const delta of counted) merges.record(delta, revision);
+      this.#merged = counted;
+    } catch (error) {
+      if (error instanceof Refusal) return { ok: false, error };
+      throw error;
+    }
+    // Behind the deltas: what a member says of its queue holds once they are merged.
+    for (const report of merge.reports) merges.report(report);
+    merges.forgetOld(merge.members);
+    return { ok: true, results: NO_RESULTS, repeated: false };
+  }
+
+  /** Calls that the entry has merged. */
+  takeMerged(): readonly Delta[] {
+    const merged = this.#merged;
+    this.#merged = [];
+    return merged;
+  }
+
+  /** Those whose turn it is: others were merged before, or come too early. */
+  #turnOf(deltas: readonly (Delta | BalsaError)[]): readonly Delta[] {
+    const through = new Map<string, number>();
+    return deltas.filter((delta): delta is Delta => {
+      // The leader has read it before: nobody has made such a thing.
+      if (delta instanceof BalsaError) return false;
+      const { origin, sequence } = delta;
+      const before = through.get(origin) ?? this.#parts.merges.through(origin);
+      if (sequence !== before + 1) return false;
+      through.set(origin, sequence);
+      return true;
+    });
+  }
+
+  /** Calls that count: the same one may have been made at other replicas. */
+  #counted(deltas: readonly Delta[]): readonly Delta[] {
+    const { merges } = this.#parts;
+    const seen = new Set<string>();
+    return deltas.filter(({ key }) => {
+      const name = Buffer.from(key).toString('latin1');
+      if (seen.has(name) || merges.find(key) !== null) return false;
+      seen.add(name);
+      return true;
+    });
+  }
+
+  /**
+   * @returns the revision of the cells that have changed, or of the store when none has
+   * @throws Refusal what puts are refused with, and `MERGED_KEYS_FULL`
+   */
+  #write(deltas: readonly Delta[], origins: readonly string[]): number {
+    const { keyspace, executor, merges } = this.#parts;
+    if (deltas.length > 0 && merges.isFull) throw full();
+    const cells = this.#changed(deltas, origins);
+    if (cells.size === 0) return keyspace.revision;
+    const steps = [...cells].map(([key, cell]): TxnStep => {
+      return { type: 'put', key: cellKey(key), value: cell.encode() };
+    });
+    executor.beginBatch();
+    const result = executor.write({ type: 'txn', compares: [], success: steps, failure: [] });
+    if (result.type === 'error') throw refusalOf(result);
+    return keyspace.revision;
+  }
+
+  #changed(deltas: readonly Delta[], origins: readonly string[]): Map<string, Cell> {
+    const cells = new Map<string, Cell>();
+    const changed = new Map<string, Cell>();
+    for (const delta of deltas) {
+      delta.writes.forEach(({ key, change }, place) => {
+        const cell = cells.get(key) ?? this.#cellAt(key) ?? Cell.empty(change.cell);
+        cells.set(key, cell);
+        // One that has no effect was made where another cell was seen, or rights that were deleted with it.
+        if (cell.apply(change, stampOf(delta, place), { origins })) changed.set(key, cell);
+      });
+    }
+    return changed;
+  }
+
+  #cellAt(key: string): Cell | null {
+    const { keyspace } = this.#parts;
+    const target = keyspace.target(cellKey(key));
+    return isLive(target) ? Cell.decode(keyspace.valueOf(target)) : null;
+  }
+}
+
+export function stampOf(delta: Delta, place: number): ChangeStamp {
+  const { origin, sequence, timeMs, count } = delta;
+  return { origin, sequence, timeMs, count, place };
+}
+
+function refusalOf({ code, message, details }: WriteResult & { type: 'error' }): Refusal {
+  assert(isErrorCode(code), 'a refusal has a code that is known');
+  return new Refusal(code, message, details ?? {});
+}
+
+function full(): Refusal {
+  return new Refusal(
+    'MERGED_KEYS_FULL',
+    'too many calls that were merged are remembered (mergedKeysMax): a member that is away may still have made the same ones; ' +
+      'bring it back, or remove it',
+  );
+}

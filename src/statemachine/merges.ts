@@ -1,0 +1,278 @@
+import { assert } from '../base/assert.js';
+import { fromMapKey, toMapKey } from '../base/bytes.js';
+import { check, packToKeep, unpack } from '../base/codec.js';
+import type { Delta } from '../base/delta.js';
+import { corrupt } from './corrupt.js';
+import {
+  fromMergeGroupKey,
+  fromNameKey,
+  MERGE_GROUPS_FROM,
+  MERGE_GROUPS_TO,
+  ORIGINS_FROM,
+  ORIGINS_TO,
+  toMergedKey,
+  toMergeGroupKey,
+  toOriginKey,
+} from './layout.js';
+import { loadRecords } from './load-records.js';
+import { orCorrupt } from './procedure-record.js';
+import type { StateStore, StateWrite } from './state-store.js';
+import type { OriginReport } from './types.js';
+
+/** Part of what the log means, as `SessionBounds`. */
+export interface MergeBounds {
+  readonly callKeptMs: number;
+  readonly namedCallKeptMs: number;
+  readonly mergedKeysMax: number;
+  readonly clockSkewMsMax: number;
+}
+
+/** What the log knows of one queue of deltas. */
+export interface OriginState {
+  readonly origin: string;
+  /** Of whom it is; empty: of a member that has another queue now, or is not known. */
+  readonly member: string;
+  /** All of its deltas through this one are merged. */
+  readonly sequence: number;
+  /** All that was made in it through this time is merged, in milliseconds since 1970. */
+  readonly clearedMs: number;
+}
+
+/** A call that was merged, as long as it is remembered. */
+export interface MergedCall {
+  readonly origin: string;
+  readonly sequence: number;
+  readonly fingerprint: Uint8Array;
+  /** JSON. */
+  readonly result: string;
+  readonly revision: number;
+}
+
+/** Calls of one entry, which are forgotten together. */
+interface Group {
+  readonly index: number;
+  /** No caller asks again for one of them later, in milliseconds since 1970. */
+  readonly untilMs: number;
+  readonly count: number;
+}
+
+/** Calls forgotten with one entry: it must not take long. */
+const FORGOTTEN_PER_ENTRY_MAX = 4096;
+
+const FORMAT = 1;
+
+/**
+ * Which deltas the log has merged: how far of each queue, and under which idempotency keys. It makes each delta count once,
+ * by whom and how often it may be brought, and each call, at however many replicas it may have been made.
+ *
+ * A key is kept until no replica can have a delta of the same call: its caller has given up, and each member has said
+ * that all that it made until then is merged.
+ */
+export class Merges {
+  readonly #store: StateStore;
+  readonly #bounds: MergeBounds;
+  readonly #origins = new Map<string, OriginState>();
+  readonly #changed = new Set<string>();
+  /** By key (`toMapKey`); `null`: forgotten. */
+  readonly #staged = new Map<string, MergedCall | null>();
+  #groups: Group[] = [];
+  readonly #removed: Uint8Array[] = [];
+  #size = 0;
+  /** Of the entry in hand. */
+  #begun: { readonly keys: string[]; untilMs: number } = { keys: [], untilMs: 0 };
+
+  private constructor(store: StateStore, bounds: MergeBounds) {
+    this.#store = store;
+    this.#bounds = bounds;
+  }
+
+  static async load(store: StateStore, bounds: MergeBounds): Promise<Merges> {
+    const merges = new Merges(store, bounds);
+    await loadRecords(store, { from: ORIGINS_FROM, to: ORIGINS_TO }, (storeKey, bytes) => {
+      const state = decodeOrigin(fromNameKey(storeKey), bytes);
+      merges.#origins.set(state.origin, state);
+    });
+    const groups = { from: MERGE_GROUPS_FROM, to: MERGE_GROUPS_TO };
+    await loadRecords(store, groups, (storeKey, bytes) => {
+      const { untilMs, keys } = decodeGroup(bytes);
+      merges.#groups.push({ index: fromMergeGroupKey(storeKey), untilMs, count: keys.length });
+      merges.#size += keys.length;
+    });
+    return merges;
+  }
+
+  /** Calls that are remembered. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get isFull(): boolean {
+    return this.#size >= this.#bounds.mergedKeysMax;
+  }
+
+  /** All of its deltas through this one are merged; 0: none. */
+  through(origin: string): number {
+    return this.#origins.get(origin)?.sequence ?? 0;
+  }
+
+  /** In the order of their names. */
+  states(): OriginState[] {
+    return [...this.#origins.values()].sort((a, b) => (a.origin < b.origin ? -1 : 1));
+  }
+
+  find(key: Uint8Array): MergedCall | null {
+    const mapKey = toMapKey(key);
+    const staged = this.#staged.get(mapKey);
+    if (staged !== undefined) return staged;
+    const bytes = this.#store.get(toMergedKey(mapKey));
+    return bytes === undefined ? null : decodeMerged(bytes);
+  }
+
+  /** The queues that the members have now, in the order of their names. */
+  originsOf(members: ReadonlySet<string>): string[] {
+    const present = this.states().filter(({ member }) => members.has(member));
+    return present.map(({ origin }) => origin);
+  }
+
+  /** What a member says of its queue. A member has one queue: another one was lost. */
+  report({ origin, member, sequence, timeMs }: OriginReport): void {
+    for (const other of this.#origins.values()) {
+      if (other.member === member && other.origin !== origin) this.#set({ ...other, member: '' });
+    }
+    const known = this.#origin(origin);
+    const isCleared = sequence <= known.sequence;
+    const clearedMs = isCleared ? Math.max(known.clearedMs, timeMs) : known.clearedMs;
+    this.#set({ ...known, member, clearedMs });
+  }
+
+  /** The next one of its origin has its turn: the delta is merged, or will never be. */
+  advance({ origin, sequence }: Pick<Delta, 'origin' | 'sequence'>): void {
+    const known = this.#origin(origin);
+    assert(sequence === known.sequence + 1, 'deltas of an origin are merged in order, each once');
+    this.#set({ ...known, sequence });
+  }
+
+  /** The call counts from now on. */
+  record(delta: Delta, revision: number): void {
+    const { key, isNamed, timeMs, origin, sequence, fingerprint, result } = delta;
+    const mapKey = toMapKey(key);
+    this.#staged.set(mapKey, { origin, sequence, fingerprint, result, revision });
+    const { callKeptMs, namedCallKeptMs } = this.#bounds;
+    const untilMs = timeMs + (isNamed ? namedCallKeptMs : callKeptMs);
+    this.#begun.keys.push(mapKey);
+    this.#begun.untilMs = Math.max(this.#begun.untilMs, untilMs);
+    this.#size += 1;
+  }
+
+  /** @param members all that there are: who has not spoken may still have anything */
+  forgetOld(members: readonly string[]): void {
+    const clearedMs = Math.min(...members.map((member) => this.#clearedOf(member)));
+    let left = FORGOTTEN_PER_ENTRY_MAX;
+    while (left > 0) {
+      const [oldest] = this.#groups;
+      if (oldest === undefined) return;
+      if (oldest.untilMs + this.#bounds.clockSkewMsMax >= clearedMs) return;
+      this.#groups.shift();
+      this.#forget(oldest);
+      left -= oldest.count;
+    }
+  }
+
+  #clearedOf(member: string): number {
+    for (const state of this.#origins.values()) {
+      if (state.member === member) return state.clearedMs;
+    }
+    return 0;
+  }
+
+  #forget({ index, count }: Group): void {
+    const groupKey = toMergeGroupKey(index);
+    const bytes = this.#store.get(groupKey);
+    if (bytes === undefined) throw corrupt(`no keys of the calls that entry ${index} merged`);
+    for (const mapKey of decodeGroup(bytes).keys) this.#staged.set(mapKey, null);
+    this.#removed.push(groupKey);
+    this.#size -= count;
+  }
+
+  #origin(origin: string): OriginState {
+    return this.#origins.get(origin) ?? { origin, member: '', sequence: 0, clearedMs: 0 };
+  }
+
+  #set(state: OriginState): void {
+    this.#origins.set(state.origin, state);
+    this.#changed.add(state.origin);
+  }
+
+  /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
+  flushInto(writes: StateWrite[], index: number): void {
+    for (const origin of this.#changed) {
+      writes.push({ key: toOriginKey(origin), value: encodeOrigin(this.#origin(origin)) });
+    }
+    this.#changed.clear();
+    for (const [mapKey, call] of this.#staged) {
+      writes.push({ key: toMergedKey(mapKey), value: call === null ? null : encodeMerged(call) });
+    }
+    this.#staged.clear();
+    for (const key of this.#removed) writes.push({ key, value: null });
+    this.#removed.length = 0;
+    const { keys, untilMs } = this.#begun;
+    if (keys.length === 0) return;
+    this.#begun = { keys: [], untilMs: 0 };
+    this.#groups.push({ index, untilMs, count: keys.length });
+    const value = packToKeep([FORMAT, untilMs, keys.map(fromMapKey)]);
+    writes.push({ key: toMergeGroupKey(index), value });
+  }
+}
+
+function encodeOrigin({ member, sequence, clearedMs }: OriginState): Buffer {
+  return packToKeep([FORMAT, member, sequence, clearedMs]);
+}
+
+function decodeOrigin(origin: string, bytes: Uint8Array): OriginState {
+  return orCorrupt('an origin', () => {
+    const [format, member, sequence, clearedMs] = check.tuple(unpack(bytes), 'origin', 4);
+    checkFormat(format);
+    return {
+      origin,
+      member: check.text(member, 'member'),
+      sequence: check.count(sequence, 'sequence'),
+      clearedMs: check.count(clearedMs, 'clearedMs'),
+    };
+  });
+}
+
+function encodeMerged({ origin, sequence, fingerprint, result, revision }: MergedCall): Buffer {
+  return packToKeep([FORMAT, origin, sequence, fingerprint, result, revision]);
+}
+
+function decodeMerged(bytes: Uint8Array): MergedCall {
+  return orCorrupt('a merged call', () => {
+    const t = check.tuple(unpack(bytes), 'merged call', 6);
+    checkFormat(t[0]);
+    return {
+      origin: check.text(t[1], 'origin'),
+      sequence: check.count(t[2], 'sequence'),
+      fingerprint: check.bytes(t[3], 'fingerprint'),
+      result: check.text(t[4], 'result'),
+      revision: check.count(t[5], 'revision'),
+    };
+  });
+}
+
+function decodeGroup(bytes: Uint8Array): {
+  readonly untilMs: number;
+  readonly keys: readonly string[];
+} {
+  return orCorrupt('merged calls', () => {
+    const [format, untilMs, keys] = check.tuple(unpack(bytes), 'merged calls', 3);
+    checkFormat(format);
+    return {
+      untilMs: check.count(untilMs, 'untilMs'),
+      keys: check.list(keys, 'keys').map((key) => toMapKey(check.bytes(key, 'key'))),
+    };
+  });
+}
+
+function checkFormat(format: unknown): void {
+  if (format !== FORMAT) throw corrupt(`merged deltas of format ${String(format)}`);
+}
