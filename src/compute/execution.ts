@@ -76,6 +76,8 @@ export interface Source {
    * @returns null: nothing is there
    */
   cell(key: string): Uint8Array | null;
+  /** What the key holds if that is at hand; `undefined`: it is not known. It counts as read when it is asked for. */
+  peek?(key: Uint8Array): StoredKey | null | undefined;
 }
 
 /** As {@link Source}, where whoever asks can wait. */

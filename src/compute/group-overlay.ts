@@ -76,6 +76,16 @@ export class OverlaySource implements Source {
     return write === undefined ? this.#base.get(key) : this.#seen(write);
   }
 
+  /** Whose writes are in it is noted when it is read. */
+  peek(key: Uint8Array): StoredKey | null | undefined {
+    const mapKey = toMapKey(key);
+    if (this.#overlay.isUpdated(mapKey)) return undefined;
+    const write = this.#overlay.find(mapKey);
+    if (write === undefined) return this.#base.peek?.(key);
+    const { value, place } = write;
+    return value === null ? null : { key, value, modRevision: pendingRevision(place) };
+  }
+
   cell(key: string): Uint8Array | null {
     return this.get(cellKey(key))?.value ?? null;
   }

@@ -30,9 +30,20 @@ export class LaneCache {
         this.#keep(mapKey, found);
         return found;
       },
+      peek: (key) => this.#entries.get(toMapKey(key)),
       scan: (query) => source.scan(query),
       cell: (key) => source.cell(key),
     };
+  }
+
+  /** It need not be asked for. */
+  has(key: Uint8Array): boolean {
+    return this.#entries.has(toMapKey(key));
+  }
+
+  /** What the store was asked for ahead. */
+  take(key: Uint8Array, found: StoredKey | null): void {
+    this.#keep(toMapKey(key), found);
   }
 
   /** What the calls of a group have read and would write, those that go into the log. */

@@ -8,10 +8,10 @@
  * all memory is put back behind each call. Assigning to an own property that has the name of an inherited frozen one
  * would fail ("override mistake"): the usual ones among them are accessors that define the own property.
  */
-export const GUEST_CODE = `((host) => {
+export const GUEST_CODE = `((raw) => {
 'use strict';
 const { parse, stringify } = JSON;
-const { create, freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+const { create, freeze, defineProperty, hasOwn, getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const realGlobal = globalThis;
 const sourceOf = Function.prototype.toString;
 const { ownKeys } = Reflect;
@@ -23,6 +23,46 @@ const { toString } = RealDate.prototype;
 
 let now = 0;
 let seed = 0;
+
+/**
+ * To ask the host costs more than all else: a call that is given what it is likely to read, and only reads and writes plain
+ * keys, need not ask. What it has read and written is told at the end, or before it asks for anything.
+ */
+let known = create(null);
+let seen = [];
+let written = new Map();
+let isDirect = true;
+
+const WRITTEN_MAX = 64;
+const JSON_LENGTH_MAX = 4096;
+const KEY_LENGTH_MAX = 200;
+
+/** What the host would say of it is known. */
+const isPlain = (key) =>
+  typeof key === 'string' && key.length > 0 && key.length <= KEY_LENGTH_MAX && key[0] !== '_' && key.isWellFormed() && !key.includes('\\0');
+
+const flush = () => {
+  if (isDirect) return;
+  isDirect = true;
+  if (seen.length + written.size > 0) raw.replay(stringify([seen, [...written]]));
+};
+
+/** Asks the host, which knows all that was done before. */
+const host = create(null);
+for (const name of Object.keys(raw)) {
+  const asked = raw[name];
+  host[name] = name === 'log' ? asked : (...args) => {
+    flush();
+    return asked(...args);
+  };
+}
+
+const write = (key, json) => {
+  if (isDirect || current.mode !== 'cp' || !isPlain(key) || written.size >= WRITTEN_MAX) return false;
+  if (json !== null && json.length > JSON_LENGTH_MAX) return false;
+  written.set(key, json);
+  return true;
+};
 
 const random = () => {
   // mulberry32
@@ -205,11 +245,26 @@ const ctx = {
   get now() { return now; },
   random,
   get: (key) => {
+    if (!isDirect && isPlain(key)) {
+      const own = written.get(key);
+      if (own !== undefined) return own === null ? null : parse(own);
+      if (hasOwn(known, key)) {
+        seen.push(key);
+        const at = known[key];
+        return at === null ? null : valueOf(key, at);
+      }
+    }
     const stored = host.get(keyOf(key));
     return stored === undefined ? null : valueOf(key, stored);
   },
-  put: (key, value) => { host.put(keyOf(key), jsonOf('ctx.put of ' + key, value)); },
-  delete: (key) => { host.delete(keyOf(key)); },
+  put: (key, value) => {
+    if (typeof key !== 'string') keyOf(key);
+    const text = jsonOf('ctx.put of ' + key, value);
+    if (!write(key, text)) host.put(keyOf(key), text);
+  },
+  delete: (key) => {
+    if (!write(key, null)) host.delete(keyOf(key));
+  },
   add: (key, by) => { host.update('"add"', keyOf(key), typeof by === 'number' ? by : NaN); },
   max: (key, by) => { host.update('"max"', keyOf(key), typeof by === 'number' ? by : NaN); },
   setIfAbsent: (key, value) => { host.setIfAbsent(keyOf(key), jsonOf('ctx.setIfAbsent of ' + key, value)); },
@@ -337,8 +392,9 @@ const run = (name, mode, args, nowMs, seedOfCall) => {
   return handled(definition, args);
 };
 
+const resultOf = (value) => stringify(value) ?? 'null';
 const done = (value) => {
-  host.done(stringify(value) ?? 'null');
+  host.done(resultOf(value));
 };
 const failed = (thrown) => {
   const [name, message, stack] = describe(thrown);
@@ -355,19 +411,39 @@ const list = () => {
   }
 };
 
-/** Begins a call. It has ended when the host was told done or failed, perhaps in a later job. */
-const start = (name, mode, args, nowMs, seedOfCall) => {
+/**
+ * Begins a call. It has ended when this returns what came of it, or when the host was told done or failed, perhaps in a
+ * later job.
+ */
+const start = (text) => {
   try {
-    const outcome = run(name, mode, parse(args), nowMs, seedOfCall);
+    const [name, mode, args, nowMs, seedOfCall, forecast, invalid] = parse(text);
+    known = forecast;
+    seen = [];
+    written = new Map();
+    isDirect = false;
+    const outcome = run(name, mode, invalid === undefined ? args : parse(invalid), nowMs, seedOfCall);
     if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
       // What is awaited may throw when it is looked at.
       call(then, (async () => await outcome)(), (value) => { try { done(value); } catch (thrown) { failed(thrown); } }, failed);
-    } else {
+    } else if (isDirect) {
       done(outcome);
+    } else {
+      // What it gives is looked at first: that may read and write, too.
+      const result = resultOf(outcome);
+      if (isDirect) {
+        host.done(result);
+      } else {
+        const told = stringify([result, seen, [...written]]);
+        // What it has left to do asks the host.
+        isDirect = true;
+        return told;
+      }
     }
   } catch (thrown) {
     failed(thrown);
   }
+  return undefined;
 };
 
 return { adopt, list, start, prepare, forget };

@@ -10,6 +10,8 @@ export interface Host {
   /** Of the call under way. */
   view(): CallView;
   end(ending: Ending): void;
+  /** What the call has read of what it was given, and written: JSON. */
+  replay(done: string): void;
 }
 
 type Implementation = (...args: QuickJSHandle[]) => QuickJSHandle | undefined;
@@ -35,6 +37,7 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
       const found = host.view().get(text(key));
       return found === null ? undefined : context.newString(found);
     },
+    replay: (done) => void host.replay(json(done)),
     put: (key, value) => void host.view().put(text(key), json(value)),
     delete: (key) => void host.view().delete(text(key)),
     update: (type, key, by) =>

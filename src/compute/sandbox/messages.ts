@@ -50,6 +50,8 @@ export type FromWorker =
 
 export type Question =
   | { readonly type: 'get'; readonly key: Uint8Array }
+  /** Several at once. See {@link packKeys}. */
+  | { readonly type: 'get-many'; readonly keys: Uint8Array }
   | { readonly type: 'cell'; readonly key: string }
   | ({ readonly type: 'scan' } & ScanQuery);
 
@@ -210,6 +212,25 @@ export function packCell(cell: Uint8Array | null): Buffer {
 export function packFailure(cause: unknown): Buffer {
   const { code, message, details } = asBalsaError(cause);
   return pack([3, code, message, JSON.stringify(details)]);
+}
+
+export function packKeys(keys: readonly Uint8Array[]): Uint8Array {
+  return packToSend(keys);
+}
+
+export function unpackKeys(bytes: Uint8Array): Uint8Array[] {
+  return check.list(unpack(bytes), 'keys').map((key) => check.bytes(key, 'key'));
+}
+
+export function packAllFound(found: readonly (StoredKey | null)[]): Buffer {
+  return pack([4, found.map((one) => one && tupleOf(one))]);
+}
+
+export function unpackAllFound(bytes: Uint8Array): (StoredKey | null)[] {
+  const [, found] = checkAnswer(bytes);
+  return check
+    .list(found, 'found')
+    .map((one) => (one === null ? null : storedKey(check.list(one, 'found'))));
 }
 
 export function unpackFound(bytes: Uint8Array): StoredKey | null {

@@ -19,6 +19,7 @@ import {
 import {
   type FromWorker,
   fromPlain,
+  packAllFound,
   packCell,
   packFailure,
   packFound,
@@ -27,6 +28,7 @@ import {
   packScan,
   type Question,
   type ToWorker,
+  unpackKeys,
   unpackMembers,
 } from './messages.js';
 import { AnswerWriter, newSharedAnswer } from './shared-answer.js';
@@ -215,6 +217,11 @@ export class SandboxWorker {
       if (running === null) throw new BalsaError('SHUTTING_DOWN', 'the call is over');
       if (question.type === 'get') {
         this.#write(packFound(running.source.get(question.key)));
+        return;
+      }
+      if (question.type === 'get-many') {
+        const { source } = running;
+        this.#write(packAllFound(unpackKeys(question.keys).map((key) => source.get(key))));
         return;
       }
       if (question.type === 'cell') {

@@ -11,13 +11,14 @@ import {
   type ProcedureCall,
   type Source,
 } from '../execution.js';
+import { Forecast } from '../forecast.js';
 import { GUEST_CODE } from './guest.js';
 import { hostFunctions } from './host-functions.js';
 import { MemoryImage, type Span, stackOf } from './memory-image.js';
 import { type Memory, newQuickJs } from './quick-js.js';
 
 /** For loading: what a bundle does outside of its procedures is within the limits of a call, too. */
-const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 1000 };
+const LOADING: Pick<CallLimits, 'computeMsMax'> = { computeMsMax: 3000 };
 
 /** Jobs (continuations of promises) that run before it is seen whether there are more. */
 const JOBS_AT_ONCE = 1000;
@@ -28,6 +29,11 @@ const NOTHING: Source = {
   scan: () => ({ items: [], more: false }),
   cell: () => null,
 };
+
+/** Of how many procedures is kept what they read. */
+const FORECASTS_MAX = 100;
+/** A larger value is not given to a call that has not asked for it. */
+const FORECAST_BYTES_MAX = 4096;
 
 const NEVER = 'the procedure waits for something that never comes';
 
@@ -79,6 +85,8 @@ export class Vm {
   /** The deadline has stopped the interpreter. */
   #isStopped = false;
   #isSpent = false;
+  /** By the names of procedures. */
+  readonly #forecasts = new Map<string, Forecast>();
 
   /**
    * Never rejects for what the code does: that is told at the first call.
@@ -115,20 +123,31 @@ export class Vm {
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
     const { name, args, nowMs, seed, origin, limits } = call;
-    const view = new CallView(this.#timed(source), limits, mode, origin);
+    const timed = this.#timed(source);
+    const view = new CallView(timed, limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
     this.#view = view;
     try {
-      const ending = this.#call('start', limits, [name, mode, args, nowMs, seed]);
-      return this.#outcome(ending, view, limits);
+      const parsed = parsedArgs(args);
+      const keys = parsed === null ? [] : this.#forecastOf(name).predict(parsed.value);
+      const begin = textOf({ name, mode, args, nowMs, seed }, parsed, forecastIn(source, keys));
+      const execution = this.#outcome(this.#call('start', limits, [begin]), view, limits);
+      if (parsed !== null && execution.ok) this.#learn(name, parsed.value, execution);
+      return execution;
     } finally {
       this.#view = null;
       // With an image all that it took is free again.
       if (this.#image === null && this.#memory.isWorn) this.#isSpent = true;
       if (!this.#isSpent) this.#image?.restore();
     }
+  }
+
+  /** Keys that the call will probably read. */
+  predict({ name, args }: Pick<ProcedureCall, 'name' | 'args'>): readonly string[] {
+    const parsed = parsedArgs(args);
+    return parsed === null ? [] : this.#forecastOf(name).predict(parsed.value);
   }
 
   /**
@@ -151,6 +170,7 @@ export class Vm {
     const host = hostFunctions(context, this.#memory, {
       view: () => this.#liveView(),
       end: (ending) => this.#end(ending),
+      replay: (done) => this.#replay(done),
     });
     const guest = context.unwrapResult(context.callFunction(guestCode, context.undefined, host));
     const functions = GUEST_FUNCTIONS.map((name) => [name, context.getProp(guest, name)] as const);
@@ -193,6 +213,48 @@ export class Vm {
     }
   }
 
+  #forecastOf(name: string): Forecast {
+    let forecast = this.#forecasts.get(name);
+    if (forecast === undefined) {
+      forecast = new Forecast();
+      if (this.#forecasts.size < FORECASTS_MAX) this.#forecasts.set(name, forecast);
+    }
+    return forecast;
+  }
+
+  #learn(name: string, args: unknown, { effects }: Execution & { ok: true }): void {
+    const reads = effects.reads.map(({ key }) => Buffer.from(key).toString());
+    this.#forecastOf(name).learn(args, new Set(reads));
+  }
+
+  /** What a call has done without asking comes into its view. @param done JSON, as the guest makes it */
+  #replay(done: string): void {
+    const view = this.#liveView();
+    const [seen, written] = JSON.parse(done) as [string[], [string, string | null][]];
+    for (const key of seen) view.get(key);
+    for (const [key, value] of written) {
+      if (value === null) view.delete(key);
+      else view.put(key, value);
+    }
+  }
+
+  /** What the guest gives back at once; `undefined` in its place: it will tell, or has told. */
+  #ended(text: string): void {
+    if (text === 'undefined') return;
+    if (text === '') throw this.#memory.exhausted();
+    const [result, seen, written] = JSON.parse(text) as [
+      string,
+      string[],
+      [string, string | null][],
+    ];
+    try {
+      this.#replay(JSON.stringify([seen, written]));
+    } catch (cause) {
+      this.#liveView().fail(asBalsaError(cause));
+    }
+    this.#end({ type: 'done', result });
+  }
+
   #call(
     what: GuestFunction,
     limits: Pick<CallLimits, 'computeMsMax'>,
@@ -207,6 +269,7 @@ export class Vm {
       for (const value of values) args.push(this.#handleOf(value));
       const begun = context.callFunction(this.#guest[what], context.undefined, ...args);
       if (begun.error !== undefined) return this.#broken(begun.error);
+      if (what === 'start') this.#ended(context.getString(begun.value));
       begun.value.dispose();
       // What it has left to do belongs to it, also behind its end.
       while (this.#runtime.hasPendingJob() && !this.#isStopped) {
@@ -301,11 +364,55 @@ export class Vm {
       }
     };
     return {
-      get: (key) => timed(() => source.get(key)),
+      get: (key) => {
+        // Nothing to wait for.
+        const found = source.peek?.(key);
+        return found === undefined ? timed(() => source.get(key)) : source.get(key);
+      },
       scan: (query) => timed(() => source.scan(query)),
       cell: (key) => timed(() => source.cell(key)),
     };
   }
+}
+
+type Begin = Pick<ProcedureCall, 'name' | 'args' | 'nowMs' | 'seed'> & { readonly mode: Mode };
+
+/** `null`: they are not JSON, which the guest is to find out. */
+function parsedArgs(args: string): { readonly value: unknown } | null {
+  try {
+    return { value: JSON.parse(args) as unknown };
+  } catch {
+    return null;
+  }
+}
+
+/** What the guest begins with: one text, since each costs. Arguments that are JSON are put in as they are. */
+function textOf(
+  { name, mode, args, nowMs, seed }: Begin,
+  parsed: object | null,
+  forecast: string,
+): string {
+  const invalid = parsed === null ? `,${JSON.stringify(args)}` : '';
+  const given = parsed === null ? 'null' : args;
+  return `[${JSON.stringify(name)},"${mode}",${given},${nowMs},${seed},${forecast}${invalid}]`;
+}
+
+/** What the keys hold, as far as it is at hand: JSON of the JSON of each. */
+function forecastIn(source: Source, keys: readonly string[]): string {
+  if (keys.length === 0 || source.peek === undefined) return '{}';
+  const known: [string, string | null][] = [];
+  for (const key of keys) {
+    const found = source.peek(Buffer.from(key));
+    if (found === undefined) continue;
+    if (found === null) known.push([key, null]);
+    else if (found.value.byteLength <= FORECAST_BYTES_MAX) known.push([key, textIn(found.value)]);
+  }
+  const pairs = known.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`);
+  return `{${pairs.join()}}`;
+}
+
+function textIn(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
 }
 
 function errorOf(ending: Exclude<Ending, { type: 'done' }>): BalsaError {

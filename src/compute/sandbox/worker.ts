@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../../base/assert.js';
+import { toBytes } from '../../base/bytes.js';
 import type { CallRecord } from '../../base/call.js';
 import { systemClock } from '../../base/clock.js';
 import type { Mode } from '../../base/operation.js';
@@ -9,10 +10,12 @@ import { LaneCache } from '../lane-cache.js';
 import {
   type CallOfBundle,
   type FromWorker,
+  packKeys,
   packMembers,
   type Question,
   type ToWorker,
   toPlain,
+  unpackAllFound,
   unpackCell,
   unpackFound,
   unpackGroup,
@@ -70,17 +73,47 @@ async function run(call: ProcedureCall, mode: Mode, from: Source): Promise<Execu
   return execution;
 }
 
+/** So many keys at once: the replica does nothing else meanwhile. */
+const AHEAD_MAX = 256;
+
+/** What calls will probably read and is not at hand is asked for in one question. */
+async function fetchAhead(calls: readonly ProcedureCall[], kept: LaneCache): Promise<void> {
+  const wanted = new Map<string, Uint8Array>();
+  for (const call of calls) {
+    for (const key of (await vmOf(call)).predict(call)) {
+      const bytes = toBytes(key);
+      if (wanted.size < AHEAD_MAX && bytes.byteLength > 0 && !kept.has(bytes))
+        wanted.set(key, bytes);
+    }
+  }
+  // One is as well asked for when it is read.
+  if (wanted.size < 2) return;
+  const keys = [...wanted.values()];
+  try {
+    const found = unpackAllFound(ask({ type: 'get-many', keys: packKeys(keys) }));
+    for (const [i, key] of keys.entries()) kept.take(key, found[i] ?? null);
+  } catch {
+    // A guess: whoever does read one of them is told what is wrong.
+  }
+}
+
 async function runOne({ hash, ...call }: CallOfBundle, mode: Mode): Promise<void> {
   const whole = { ...call, bundle: bundleOf(hash) };
   await vmOf(whole);
   say({ type: 'begun' });
-  say({ type: 'ran', execution: toPlain(await run(whole, mode, source)) });
+  const own = new LaneCache();
+  await fetchAhead([whole], own);
+  say({ type: 'ran', execution: toPlain(await run(whole, mode, own.over(source))) });
 }
 
 async function runMany({ group, limits, bounds, news }: RunGroup): Promise<void> {
   cache.heed(unpackNews(news));
   const records: CallRecord[] = [];
   const calls = unpackGroup(group, limits, bundleOf);
+  await fetchAhead(
+    calls.map(({ call }) => call),
+    cache,
+  );
   const members = await runGroup(calls, cache.over(source), bounds, {
     monotonicMs: () => systemClock.monotonicMs(),
     run: (call, seen) => run(call, 'cp', seen),
