@@ -8,7 +8,7 @@ import type { Durability } from '../ap/ap-calls.js';
 import { type ApHost, ApService, type ApStatus } from '../ap/ap-service.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
-import { type CallDone, type CallRequest, refusedCall } from './call-types.js';
+import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { MachineSource } from './machine-source.js';
 import { identityOf } from './runner.js';
 import { Schedules } from './schedules.js';
@@ -132,6 +132,7 @@ export class Calls {
 
   /** Runs a call over the state as it is here, whoever leads: what comes of it is for the leader to {@link submit}. */
   async execute(request: CallRequest, done: ExecutedDone): Promise<void> {
+    const note = this.log.noting(request.procedure, () => {});
     // It may have been deployed, and this replica has not heard of it.
     const resolved =
       this.resolve(request.procedure) ?? (await confirmed(this.#host, request.procedure));
@@ -140,6 +141,8 @@ export class Calls {
       return;
     }
     const { execution } = await this.#run(resolved, request.args);
+    // What becomes of it is for the leader to say: its code was run here.
+    note(noteOf(execution, resolved.hash));
     if (!execution.ok && !isVerdict(execution)) {
       done(execution.error);
       return;
@@ -183,6 +186,12 @@ export class Calls {
     this.#lane.close(error);
     this.#ap?.close(error);
   }
+}
+
+function noteOf(execution: Execution, hash: string): CallAnswer {
+  const { logs } = execution;
+  if (!execution.ok) return refusedCall(execution.error, logs);
+  return { ok: true, result: execution.result, revision: 0, hash, logs, repeated: false };
 }
 
 function noAp(): BalsaError {

@@ -73,4 +73,14 @@ describe('a call that is run where it is asked', () => {
     world.confirmation = new BalsaError('NO_QUORUM', 'nobody is there');
     expect(await execute()).toBe('NO_QUORUM not-applied');
   });
+
+  test('is in the log and in the figures of the replica that has run it', async () => {
+    world.bodies.set('p', async (view) => {
+      view.log('so far');
+      return null;
+    });
+    await execute('p');
+    expect(calls.log.about('stats')).toMatchObject([{ procedure: 'p', calls: 1, failures: 0 }]);
+    expect(calls.log.about('logs')).toMatchObject([{ procedure: 'p', line: 'so far' }]);
+  });
 });
