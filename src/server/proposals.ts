@@ -158,8 +158,7 @@ export class Proposals {
     const calls = this.#takeCalls(timeMs);
     if (this.#isHeld) return calls;
     this.#refuseUnknown();
-    const rest = [...this.#takeSystem(timeMs), ...this.#takeMerges(timeMs)];
-    return [...this.#takeBatches(timeMs), ...calls, ...rest];
+    return [...this.#takeBatches(timeMs), ...calls, ...this.#takeSystem(timeMs)];
   }
 
   get #isEmpty(): boolean {
@@ -205,16 +204,19 @@ export class Proposals {
     });
   }
 
+  /** What the leader itself has to do, and merges. */
   #takeSystem(timeMs: number): RaftEvent[] {
     const queued = this.#systemQueue;
     this.#systemQueue = [];
+    const merges = this.#takeMerges(timeMs);
     if (!this.#isExtended) {
       for (const { done } of queued) done(false);
-      return [];
+      return merges;
     }
-    return queued.map(({ operations, done }) =>
+    const operations = queued.map(({ operations, done }) =>
       this.#propose({ timeMs, batches: [], system: operations }, [], done),
     );
+    return [...operations, ...merges];
   }
 
   #takeMerges(timeMs: number): RaftEvent[] {

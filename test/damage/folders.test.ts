@@ -70,7 +70,8 @@ async function problemWith(
     const found = await look();
     if (found.type === 'opened') return found.facts === facts ? null : 'it was not noticed';
     const { code, message, details } = found.error;
-    if (!['WAL_CORRUPT', 'STATE_CORRUPT'].includes(code)) return `it is called ${code}: ${message}`;
+    if (!['WAL_CORRUPT', 'STATE_CORRUPT', 'DELTAS_CORRUPT'].includes(code))
+      return `it is called ${code}: ${message}`;
     const place = join(work, file.split('/')[0] ?? '');
     if (!`${message} ${JSON.stringify(details)}`.includes(place)) return `no file: ${message}`;
     // Nothing was destroyed by looking: with the good file all is as it was.
