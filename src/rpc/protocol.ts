@@ -425,6 +425,20 @@ export type ReplicaFrame =
 // ---------------------------------------------------------------------------------------------
 // Status
 
+/** Changes of `ap` calls that a replica has on its disk. */
+export interface ApFigures {
+  /** Of its queue; dies with its disk. */
+  readonly origin: string;
+  /** Calls that are held here and not merged into the log: its own, and copies of those of others. */
+  readonly pending: number;
+  /** What its own take on the disk, in bytes. */
+  readonly ownBytes: number;
+  /** What copies take. */
+  readonly copiesBytes: number;
+  /** Of the leader: why it could not merge the last time; `null`: it could. */
+  readonly refusal: string | null;
+}
+
 /** What a replica says of itself (`balsa status`). Times in milliseconds. */
 export interface ReplicaStatus {
   readonly replica: string;
@@ -468,6 +482,8 @@ export interface ReplicaStatus {
   readonly watches: number;
   /** The store as this replica has applied it. */
   readonly store: StoreFigures;
+  /** What `ap` calls left here; `null`: it has no role in a cluster yet. Replicas of earlier versions do not say. */
+  readonly ap?: ApFigures | null;
   readonly uptimeMs: number;
   readonly process: ProcessFacts;
   readonly limits: Readonly<Record<string, number>>;

@@ -4,6 +4,7 @@ import type { Limits } from '../../base/limits.js';
 import type { Random } from '../../base/random.js';
 import type { MemberId } from '../../raft/types.js';
 import type { DeltaFrame } from '../../rpc/delta-frames.js';
+import type { ApFigures } from '../../rpc/protocol.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { MergeCommand } from '../../statemachine/types.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
@@ -30,18 +31,6 @@ export interface ApHost {
   readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
   readonly send: (to: MemberId, frame: DeltaFrame) => void;
   readonly onFailure: (error: BalsaError) => void;
-}
-
-/** For status and metrics. */
-export interface ApStatus {
-  /** Of the queue of this replica. */
-  readonly origin: string;
-  /** Deltas that are held here and not merged; `ownBytes` and `copiesBytes`: what they take on the disk. */
-  readonly pending: number;
-  readonly ownBytes: number;
-  readonly copiesBytes: number;
-  /** Why the leader could not merge the last time; `null`: it could, or has not tried. */
-  readonly refusal: string | null;
 }
 
 /** What a replica has to do with `ap` procedures: it runs their calls, copies deltas to and fro, and merges as the leader. */
@@ -90,7 +79,7 @@ export class ApService {
     this.#listen();
   }
 
-  get status(): ApStatus {
+  get status(): ApFigures {
     const { queue } = this.#host;
     const { refusal } = this.#merger;
     return {
