@@ -65,7 +65,7 @@ export class ApService {
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
       onLooked: (key) => this.#rights.looked(key),
-      copies: (sequence) => this.#exchange.copies(queue.origin, sequence),
+      copies: (origin, sequence) => this.#exchange.copies(origin, sequence),
     });
     this.#merger = new Merger({
       ...{ limits, machine, monotonicMs, members, propose: host.propose },
