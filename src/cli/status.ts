@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { formatDuration } from '../base/duration.js';
 import { BalsaError } from '../base/errors.js';
-import type { ApFigures, ReplicaStatus } from '../rpc/protocol.js';
+import type { ApFigures } from '../rpc/call-protocol.js';
+import type { ReplicaStatus } from '../rpc/protocol.js';
 import { type Answer, askReplica, reasonOf } from './ask-replica.js';
 import { configurationText, plansText } from './cluster/show.js';
 import { newCommand, onRun, type Runtime } from './command.js';

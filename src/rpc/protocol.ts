@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
-import type { ProceduresTopic, Route } from './call-protocol.js';
+import type { ApFigures, ProceduresTopic, Route } from './call-protocol.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -424,20 +424,6 @@ export type ReplicaFrame =
 
 // ---------------------------------------------------------------------------------------------
 // Status
-
-/** Changes of `ap` calls that a replica has on its disk. */
-export interface ApFigures {
-  /** Of its queue; dies with its disk. */
-  readonly origin: string;
-  /** Calls that are held here and not merged into the log: its own, and copies of those of others. */
-  readonly pending: number;
-  /** What its own take on the disk, in bytes. */
-  readonly ownBytes: number;
-  /** What copies take. */
-  readonly copiesBytes: number;
-  /** Of the leader: why it could not merge the last time; `null`: it could. */
-  readonly refusal: string | null;
-}
 
 /** What a replica says of itself (`balsa status`). Times in milliseconds. */
 export interface ReplicaStatus {

@@ -1,4 +1,4 @@
-import type { ApFigures } from '../../src/rpc/protocol.js';
+import type { ApFigures } from '../../src/rpc/call-protocol.js';
 import type { World } from './world.js';
 
 /** Do all members with an intact disk hold the same, with nothing left to apply? */
