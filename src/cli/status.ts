@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatDuration } from '../base/duration.js';
 import { BalsaError } from '../base/errors.js';
+import type { ApFigures } from '../rpc/call-protocol.js';
 import type { ReplicaStatus } from '../rpc/protocol.js';
 import { type Answer, askReplica, reasonOf } from './ask-replica.js';
 import { configurationText, plansText } from './cluster/show.js';
@@ -35,7 +36,7 @@ async function runStatus(context: Context): Promise<ExitCode> {
   const { output } = context;
   const view = bestView(answers);
   if (output.format === 'table' && view !== null) {
-    for (const note of notes(view)) output.say(note);
+    for (const note of [...notes(view), ...unmergedNotes(rows)]) output.say(note);
   }
   if (view?.role === 'leader') return EXIT.done;
   output.say(`${output.styleTalk('red', 'no leader')}: writes and linearizable reads wait for one`);
@@ -99,6 +100,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'WAL MiB', align: 'right' },
   { title: 'FSYNC ms', align: 'right' },
   { title: 'WATCHES', align: 'right' },
+  { title: 'UNMERGED', align: 'right' },
   { title: 'UPTIME', align: 'right' },
 ];
 
@@ -156,6 +158,7 @@ function toCells(row: MemberRow, isForPeople: boolean): string[] {
     (status.wal.bytes / 1024 / 1024).toFixed(1),
     status.wal.lastSyncMs.toFixed(1),
     number(status.watches),
+    status.ap ? number(status.ap.pending) : '-',
     isForPeople ? formatDuration(status.uptimeMs) : String(Math.round(status.uptimeMs)),
   ];
 }
@@ -184,6 +187,25 @@ function spaceAlarm({ store }: ReplicaStatus): string[] {
   if (!store.spaceAlarm) return [];
   const used = `${bytesText(store.spaceBytes)} of ${bytesText(store.spaceQuotaBytes)}`;
   return [`space alarm: ${used}; puts are refused until keys are deleted and history is compacted`];
+}
+
+/** What is on the disk of one replica, or of a few, and in no log yet. */
+function unmergedNotes(rows: readonly MemberRow[]): string[] {
+  return rows.flatMap(({ name, status }) => {
+    const { ap } = status ?? {};
+    if (!ap) return [];
+    const { ownBytes, copiesBytes, refusal } = ap;
+    const isAway = status?.leader === null;
+    const waits =
+      isAway && ownBytes + copiesBytes > 0
+        ? [`${name} keeps what ap calls changed until it hears a leader: ${keptText(ap)}`]
+        : [];
+    return refusal === null ? waits : [...waits, `${name} cannot merge ap calls: ${refusal}`];
+  });
+}
+
+function keptText({ ownBytes, copiesBytes }: ApFigures): string {
+  return `${bytesText(ownBytes)} of its own, ${bytesText(copiesBytes)} of others`;
 }
 
 function toJson({ name, address, status, error, lag, member }: MemberRow): unknown {

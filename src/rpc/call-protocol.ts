@@ -22,3 +22,17 @@ export interface ProcedureInfo {
   /** The present one first; since when, in log time. */
   readonly versions: readonly { readonly hash: string; readonly sinceMs: number }[];
 }
+
+/** Changes of `ap` calls that a replica has on its disk. */
+export interface ApFigures {
+  /** Of its queue; dies with its disk. */
+  readonly origin: string;
+  /** Calls that are held here and not merged into the log: its own, and copies of those of others. */
+  readonly pending: number;
+  /** What its own take on the disk, in bytes. */
+  readonly ownBytes: number;
+  /** What copies take. */
+  readonly copiesBytes: number;
+  /** Of the leader: why it could not merge the last time; `null`: it could. */
+  readonly refusal: string | null;
+}

@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
-import type { ProceduresTopic, Route } from './call-protocol.js';
+import type { ApFigures, ProceduresTopic, Route } from './call-protocol.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -468,6 +468,8 @@ export interface ReplicaStatus {
   readonly watches: number;
   /** The store as this replica has applied it. */
   readonly store: StoreFigures;
+  /** What `ap` calls left here; `null`: it has no role in a cluster yet. Replicas of earlier versions do not say. */
+  readonly ap?: ApFigures | null;
   readonly uptimeMs: number;
   readonly process: ProcessFacts;
   readonly limits: Readonly<Record<string, number>>;

@@ -71,6 +71,7 @@ export function replicaStatus(source: {
     clientStreams: source.clientStreams,
     watches: replica?.watches.size ?? 0,
     store: storeFigures(machine),
+    ap: replica?.calls.apStatus ?? null,
     uptimeMs: Math.round(source.uptimeMs),
     process: source.process,
     limits: { ...config.limits },

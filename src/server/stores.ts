@@ -157,17 +157,26 @@ async function logBeginsAtFirst(options: OpenOptions): Promise<boolean> {
   return wal.restored.logStart.index === 0 && wal.restored.lastIndex > 0;
 }
 
-async function openRest(
-  options: OpenOptions,
-  opened: {
-    readonly vault: LevelStateVault;
-    readonly failpoints: Failpoints;
-    readonly release: () => void;
-  },
-): Promise<Stores> {
+interface Opened {
+  readonly vault: LevelStateVault;
+  readonly failpoints: Failpoints;
+  readonly release: () => void;
+}
+
+async function openRest(options: OpenOptions, opened: Opened): Promise<Stores> {
+  const wal = openWal(options, opened.failpoints);
+  try {
+    return await openWith(wal, options, opened);
+  } catch (error) {
+    // Who opens the folder again (without damaged deltas) must be alone with it.
+    await wal.close();
+    throw error;
+  }
+}
+
+async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise<Stores> {
   const { vault, failpoints, release } = opened;
   const { config, folder, log } = options;
-  const wal = openWal(options, failpoints);
   for (const repair of wal.repairs) {
     log.warn({ repair }, 'cut a torn write off the end of the log');
   }

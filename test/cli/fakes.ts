@@ -245,6 +245,7 @@ export function fakeStatus(changes: Partial<ReplicaStatus>): ReplicaStatus {
       spaceQuotaBytes: 0,
       namespaces: 1,
     },
+    ap: { origin: 'a'.repeat(16), pending: 0, ownBytes: 0, copiesBytes: 0, refusal: null },
     uptimeMs: 61_000,
     process: { rssBytes: 100_000_000, eventLoopDelayMs: 1.5, eventLoopDelayMaxMs: 12 },
     limits: { keyBytesMax: 65_536 },

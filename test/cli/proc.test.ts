@@ -59,6 +59,18 @@ describe('proc list', () => {
     ]);
   });
 
+  test('and show say which are ap', async () => {
+    const procedures = [{ name: 'view', mode: 'ap' as const, trigger: null }];
+    await store.h.until(store.db.procedures.deploy({ hash: FIRST, code: 'x', procedures }));
+    await store.sleepFor(1000);
+
+    expect((await store.run(['proc', 'list'])).stdout).toContain(`\nview\tprod\tap\t${FIRST}`);
+    expect(await store.json(['proc', 'show', 'view'])).toMatchObject({ mode: 'ap' });
+    const terminal = { isTerminal: true, env: { NO_COLOR: '1' } };
+    const { stdout } = await store.run(['proc', 'show', 'view'], terminal);
+    expect(stdout).toMatch(/^mode +ap: writes mergeable cells, at any replica, also alone$/m);
+  });
+
   test('is a table for people, and says when there is nothing', async () => {
     const none = await store.run(['proc', 'list'], { isTerminal: true });
     expect(none).toMatchObject({ exit: 0, stdout: '', stderr: 'no procedures\n' });
@@ -304,6 +316,42 @@ describe('proc call', () => {
       exit: 2,
       stderr: expect.stringContaining('lane, any'),
     });
+  });
+
+  test('asks an ap procedure at the replica at hand, with as many copies as are wanted', async () => {
+    const local = ['proc', 'call', 'view', '--consistency', 'ap-local'];
+    for (const where of ['local', '2']) await store.run([...local, '--durability', where]);
+    await store.run(local, { env: { BALSA_DURABILITY: '1' } });
+
+    expect(calls.map(({ route, consistency, peers }) => [route, consistency, peers])).toEqual([
+      ['read', 'ap-local', 0],
+      ['read', 'ap-local', 2],
+      ['read', 'ap-local', 1],
+    ]);
+    for (const wrong of ['all', '-1', '1.5', '1000', '']) {
+      const { exit, stderr } = await store.run([...local, `--durability=${wrong}`]);
+      expect({ exit, stderr }).toEqual({
+        exit: 2,
+        stderr: expect.stringContaining('It must be local, or a number of other replicas.'),
+      });
+    }
+    expect(calls).toHaveLength(3);
+  });
+
+  test('says what is not merged yet: to people on stderr, with -o json as a field', async () => {
+    const args = ['proc', 'call', 'view', '--consistency', 'ap-local'];
+    const terminal = { isTerminal: true, env: { NO_COLOR: '1' } };
+    store.real.onCall = () => ({ pending: true });
+    expect((await store.run(args, terminal)).stderr).toMatch(
+      /^pending: not merged yet\nrevision \d+, [0-9a-f]{12}, ap-local from n1\n$/,
+    );
+    expect(await store.run(args)).toMatchObject({ stdout: 'null\n', stderr: '' });
+    const known = { pending: true, meta: { level: 'ap-local' } };
+    expect(await store.json(args)).toMatchObject(known);
+
+    store.real.onCall = () => ({ pending: false });
+    expect((await store.run(args, terminal)).stderr).not.toContain('pending');
+    expect(await store.json(args)).toMatchObject({ pending: false, meta: { level: 'ap-local' } });
   });
 
   test('says that it was applied before', async () => {

@@ -28,10 +28,10 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toBe(
       [
-        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tOLDEST\tLOG FROM\tWAL MiB\tFSYNC ms\tWATCHES\tUPTIME',
-        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t40\t1\t3.0\t1.3\t2\t61000',
-        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t61000',
-        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t61000',
+        'REPLICA\tADDRESS\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLAG\tREVISION\tOLDEST\tLOG FROM\tWAL MiB\tFSYNC ms\tWATCHES\tUNMERGED\tUPTIME',
+        'n1\th:1\tleader\t3\tn1\t100\t100\t0\t90\t40\t1\t3.0\t1.3\t2\t0\t61000',
+        'n2\th:2\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t0\t61000',
+        'n3\th:3\tfollower\t3\tn1\t97\t97\t3\t90\t40\t1\t3.0\t1.3\t2\t0\t61000',
         '',
       ].join('\n'),
     );
@@ -68,9 +68,9 @@ describe('status', () => {
     expect(result.exit).toBe(0);
     expect(result.stdout).toContain(
       [
-        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  OLDEST  LOG FROM  WAL MiB  FSYNC ms  WATCHES  UPTIME',
-        'n1       h:1      leader          3  n1         100      100    0        90      40         1      3.0       1.3        2   1m 1s',
-        'n2       h:2      unreachable     -  -            -        -    -         -       -         -        -         -        -       -',
+        'REPLICA  ADDRESS  ROLE         TERM  LEADER  COMMIT  APPLIED  LAG  REVISION  OLDEST  LOG FROM  WAL MiB  FSYNC ms  WATCHES  UNMERGED  UPTIME',
+        'n1       h:1      leader          3  n1         100      100    0        90      40         1      3.0       1.3        2         0   1m 1s',
+        'n2       h:2      unreachable     -  -            -        -    -         -       -         -        -         -        -         -       -',
       ].join('\n'),
     );
     expect(result.stderr).toBe('n2: UNREACHABLE, ECONNREFUSED\n');
@@ -173,6 +173,46 @@ describe('status', () => {
     expect(JSON.parse(json.stdout.split('\n')[0] ?? '')).toMatchObject({
       watches: 2,
       store: { leases: 4, compactedRevision: 40, spaceAlarm: true },
+    });
+  });
+
+  test('what waits to be merged is told of each, and why, where that is known', async () => {
+    const store = cluster('n1', 'n2', 'n3');
+    const change = (address: string, ap: object | null, rest = {}): void => {
+      const status = store.statuses.get(address);
+      if (status === undefined) throw new Error('a status');
+      store.statuses.set(address, {
+        ...status,
+        ...rest,
+        ap: ap && { ...status.ap, ...ap },
+      } as typeof status);
+    };
+    change('h:1', { refusal: 'the store is full' });
+    change('h:2', { pending: 1200, ownBytes: 2 * 1024 * 1024, copiesBytes: 512 }, { leader: null });
+    change('h:3', null);
+    const table = await run(['status', '--endpoints', 'h:1'], { store, isTerminal: true });
+    const column = (line: string): string => line.trim().split(/ {2,}/).at(-2) ?? '';
+    expect(table.stdout.trimEnd().split('\n').map(column)).toEqual(['UNMERGED', '0', '1,200', '-']);
+    expect(table.stderr).toBe(
+      [
+        'n1 cannot merge ap calls: the store is full',
+        'n2 keeps what ap calls changed until it hears a leader: 2.0 MiB of its own, 512 bytes of others',
+        '',
+      ].join('\n'),
+    );
+    const json = await run(['status', '--endpoints', 'h:1', '-o', 'json'], { store });
+    expect(JSON.parse(json.stdout.split('\n')[1] ?? '')).toMatchObject({
+      ap: { origin: 'aaaaaaaaaaaaaaaa', pending: 1200, refusal: null },
+    });
+  });
+
+  test('a replica of a version without ap procedures is shown', async () => {
+    const store = cluster('n1');
+    const { ap: _, ...older } = store.statuses.get('h:1') ?? fakeStatus({});
+    store.statuses.set('h:1', older);
+    const { stdout, exit } = await run(['status', '--endpoints', 'h:1'], { store });
+    expect({ exit, row: stdout.split('\n')[1] }).toEqual({
+      ...{ exit: 0, row: expect.stringMatching(/\t2\t-\t61000$/) },
     });
   });
 

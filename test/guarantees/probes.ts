@@ -1,4 +1,9 @@
-import { type ConsistencyOption, type Meta, op } from '../../src/client/client.js';
+import {
+  type ConsistencyOption,
+  type Meta,
+  op,
+  type ProcedureCallOptions,
+} from '../../src/client/client.js';
 import type { Client } from '../../src/client/kv-client.js';
 import type { Guarantee } from './types.js';
 
@@ -43,6 +48,8 @@ const NOTHING: Answer = { meta: null, value: null };
 const IN_FLIGHT_MS = 12_000;
 /** So long that none expires while a test runs. */
 export const LEASE_MS = 600_000;
+/** Noted before the cut. */
+export const NOTED = 'noted';
 export const VALUE_BEFORE = 'from before the cut';
 /** So long that no test outlasts it. */
 export const BOUND_LONG_MS = 600_000;
@@ -62,6 +69,23 @@ const LEVELS: Readonly<Record<string, (situation: Situation) => ConsistencyOptio
   any: () => 'any',
   'ap-local': () => 'ap-local',
 };
+
+/** What the rows about calls do. The key of the keys is their idempotency key, too. */
+const CALLS: Readonly<Record<string, (situation: Situation) => Promise<{ readonly meta: Meta }>>> =
+  {
+    'call-cp': ({ db, freshKey }) => db.call('note', freshKey),
+    'call-in-flight': ({ db, freshKey }) =>
+      db.call('note', freshKey, { idempotencyKey: freshKey, timeoutMs: IN_FLIGHT_MS }),
+    'call-read': ({ db }) => db.call('peek', NOTED, { consistency: 'linearizable' }),
+    'call-read-any': ({ db }) => db.call('peek', NOTED, { consistency: 'any' }),
+    'call-ap': ({ db, freshKey }) => db.call('count', freshKey, { consistency: 'ap-local' }),
+    'call-ap-copied': ({ db, freshKey }) => db.call('count', freshKey, copiedBy(1)),
+    'call-ap-copied-far': ({ db, freshKey }) => db.call('count', freshKey, copiedBy(2)),
+  };
+
+function copiedBy(peers: number): ProcedureCallOptions {
+  return { consistency: 'ap-local', durability: { peers } };
+}
 
 type Probe = (situation: Situation, row: string) => Promise<Answer>;
 
@@ -116,6 +140,12 @@ const PROBES: Readonly<Record<string, Probe>> = {
   async lock({ db, freshKey }) {
     await using _lock = await db.lock(freshKey, { ttlMs: LEASE_MS });
     return NOTHING;
+  },
+  async call(situation, row) {
+    const call = CALLS[row];
+    if (call === undefined) throw new Error(`nothing is known to call for row ${row}`);
+    const { meta } = await call(situation);
+    return { meta, value: null };
   },
   async watch({ db, key }, row) {
     await using watch = db.watch({

@@ -274,4 +274,82 @@ const WATCHES: readonly Guarantee[] = [
   },
 ];
 
-export const GUARANTEES: readonly Guarantee[] = [...WRITES, ...READ_LEVELS, ...WATCHES];
+const CALLED_ONCE = [
+  '`test/whole/procedures.test.ts` procedures on real replicas › count once while one leader after the other is killed',
+  '`test/whole/guarantees.test.ts` five replicas parted 2 | 3, with the old leader in the minority › a call that was on its way when the cable was cut counts once, asked again under its key',
+];
+
+const MERGED_ONCE = [
+  '`test/whole/ap.test.ts` ap procedures on real replicas › are served on both sides of a partition while a replica is killed, and each call counts once',
+  '`test/server/ap/ap.test.ts` a call under the same key › counts once on both sides of a partition',
+];
+
+const COPIED = [
+  '`test/whole/ap.test.ts` ap procedures on real replicas › of a replica whose disk was wiped count once by the copies of others, and it begins another queue',
+  '`test/server/ap/ap.test.ts` what was acknowledged › with peers is on so many other disks, or is not called so',
+];
+
+/** Of what only reads; the levels are those of a `get`. */
+const READ_CALL = { operations: ['call'], majority: SERVED, inReadme: false } as const;
+
+const AP_CALL = {
+  operations: ['call'],
+  level: 'ap-local',
+  majority: SERVED,
+  minority: SERVED,
+  pacelc: 'PA/EL',
+  inReadme: false,
+} as const;
+
+const CALLS: readonly Guarantee[] = [
+  {
+    ...{ ...WRITE, id: 'call-cp', operations: ['call'], when: 'a procedure of mode `cp`' },
+    promise: 'strictly serializable; counts once',
+    inReadme: true,
+    shownBy: CALLED_ONCE,
+  },
+  {
+    ...{ ...WRITE, id: 'call-in-flight', operations: ['call'] },
+    when: 'of mode `cp`; it was on its way when the cable was cut',
+    promise: 'counts once or not at all; asked again under its key, it counts once, and says so',
+    minority: UNKNOWN,
+    shownBy: CALLED_ONCE,
+  },
+  {
+    ...{ ...READ_CALL, id: 'call-read', level: 'linearizable', when: 'a procedure of mode `read`' },
+    promise: 'as a `get` of that level; all of it at one revision',
+    minority: NO_QUORUM,
+    pacelc: 'PC/EC',
+    shownBy: [
+      '`test/whole/procedures-cli.test.ts` procedures by the command line › count once under a key, run at any replica, and read at any',
+    ],
+  },
+  {
+    ...{ ...READ_CALL, id: 'call-read-any', level: 'any', when: 'a procedure of mode `read`' },
+    promise: 'the same',
+    minority: SERVED,
+    pacelc: 'PA/EL',
+    shownBy: [
+      '`test/whole/procedures.test.ts` procedures on real replicas › count once while one leader after the other is killed',
+    ],
+  },
+  {
+    ...{ ...AP_CALL, id: 'call-ap', when: 'a procedure of mode `ap`' },
+    promise: 'on the disk of the replica that answers; merged once, when that hears a leader',
+    inReadme: true,
+    shownBy: MERGED_ONCE,
+  },
+  {
+    ...{ ...AP_CALL, id: 'call-ap-copied', when: 'of mode `ap`, with `durability: { peers: 1 }`' },
+    promise: 'on the disk of another replica, too, or merged',
+    shownBy: COPIED,
+  },
+  {
+    ...{ ...AP_CALL, id: 'call-ap-copied-far', shownBy: COPIED },
+    when: 'of mode `ap`, with `durability: { peers: 2 }`: more others than the minority has',
+    promise: 'the same; when it is refused it counts all the same',
+    minority: { served: false, code: 'TIMEOUT', outcome: 'unknown' },
+  },
+];
+
+export const GUARANTEES: readonly Guarantee[] = [...WRITES, ...READ_LEVELS, ...WATCHES, ...CALLS];

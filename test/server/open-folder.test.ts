@@ -1,12 +1,15 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
 import type { BalsaError } from '../../src/base/errors.js';
 import { connect } from '../../src/client/client.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { DataFolder } from '../../src/server/data-folder.js';
+import { DeltaQueue } from '../../src/storage/delta-queue.js';
 import { NodeFiles } from '../../src/storage/node-files.js';
+import { appendNext } from '../storage/delta-queue-helpers.js';
 import { Servers } from './servers.js';
 
 const metaOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8'));
@@ -162,4 +165,112 @@ test('one that joins says who it is, is let in, and is a member also after a res
     const { value } = await reader.get('k', { consistency: 'any' });
     return value === undefined ? undefined : true;
   });
+});
+
+/** What `ap` calls would have left at a replica that stopped before anybody heard of them. @returns the name of the queue */
+async function leaveDeltas(folder: string, count: number): Promise<string> {
+  const queue = DeltaQueue.open({
+    ...{ folder: join(folder, 'ap'), files: new NodeFiles(), clock: systemClock },
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  for (let i = 0; i < count; i += 1) {
+    const position = appendNext(queue);
+    // A frame for each: damage in one with a good one behind it is no torn write.
+    await new Promise<void>((resolve) => queue.whenDurable(position, resolve));
+  }
+  await queue.close();
+  return queue.origin;
+}
+
+function damageDeltas(folder: string): { readonly file: string; readonly mend: () => void } {
+  const name = readdirSync(join(folder, 'ap')).find((one) => one.endsWith('.deltas')) ?? '';
+  const file = join(folder, 'ap', name);
+  const whole = readFileSync(file);
+  const bytes = Buffer.from(whole);
+  const at = bytes.indexOf('views/front');
+  bytes[at] = (bytes[at] as number) ^ 1;
+  writeFileSync(file, bytes);
+  return { file, mend: () => writeFileSync(file, whole) };
+}
+
+const asideIn = (folder: string): string[] =>
+  readdirSync(folder).filter((name) => name.startsWith('damaged-'));
+
+/** `undefined` until it is merged. */
+async function mergedViews(address: string): Promise<string | undefined> {
+  await using db = await connect(address);
+  return (await db.get('_cells/views/front')).value?.toString();
+}
+
+test('what waited to be merged when it stopped is merged', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const origin = await leaveDeltas(folder, 3);
+  const server = await servers.start('n1');
+  expect(await waitUntil('the merge', () => mergedViews(server.address))).toContain('3');
+  expect(server.status().ap).toMatchObject({ origin, refusal: null });
+});
+
+test('damaged deltas end the start, and nothing is changed: it is said where they are, and what can be done', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  await leaveDeltas(folder, 3);
+  const { file, mend } = damageDeltas(folder);
+  for (let attempt = 1; attempt <= 2; attempt += 1) {
+    const error = await failureOf(servers.start('n1'));
+    expect(error).toMatchObject({ code: 'DELTAS_CORRUPT', details: { file } });
+    expect(error.message).toContain(file);
+    expect(error.message).toMatch(/balsa start --reseed/);
+  }
+  expect(asideIn(folder)).toEqual([]);
+  // Nothing was left open: mended, it starts.
+  mend();
+  const server = await servers.start('n1');
+  expect(await waitUntil('the merge', () => mergedViews(server.address))).toContain('3');
+});
+
+test('damaged deltas are moved aside with reseed, also where there is nobody to ask; all else goes on', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const origin = await leaveDeltas(folder, 3);
+  damageDeltas(folder);
+  const { incarnation } = metaOf(folder);
+  const server = await servers.start('n1', { reseed: true });
+  await servers.leader();
+  await using db = await connect(server.address);
+  expect((await db.get('k')).value?.toString()).toBe('v');
+  expect(metaOf(folder)).toMatchObject({ incarnation, joining: null });
+  const [aside = ''] = asideIn(folder);
+  expect(readdirSync(join(folder, aside))).toEqual(['ap']);
+  const { ap } = server.status();
+  expect(ap).toMatchObject({ pending: 0 });
+  expect(ap?.origin).not.toBe(origin);
+  expect((await db.get('_cells/views/front')).value).toBeUndefined();
+});
+
+test('a damaged log that is begun anew leaves the deltas where they are: they count', async () => {
+  await using servers = await Servers.reserve(3);
+  const started = await servers.startAll();
+  const [one, , three] = started;
+  if (one === undefined || three === undefined) throw new Error('three servers');
+  const folder = join(servers.folder, 'n3');
+  await three.close();
+  const origin = await leaveDeltas(folder, 2);
+  rmSync(join(folder, 'wal'), { recursive: true });
+  const { incarnation } = metaOf(folder);
+
+  const again = await servers.start('n3', { reseed: true });
+
+  await using db = await connect(one.address);
+  const merged = await waitUntil('the merge', async () => {
+    return (await db.get('_cells/views/front')).value?.toString();
+  });
+  expect(merged).toContain('2');
+  expect(metaOf(folder).incarnation).not.toBe(incarnation);
+  expect(again.status().ap).toMatchObject({ origin });
+  const [aside = ''] = asideIn(folder);
+  expect(existsSync(join(folder, aside, 'meta.json'))).toBe(true);
+  expect(existsSync(join(folder, aside, 'ap'))).toBe(false);
 });

@@ -1,4 +1,4 @@
-import type { ApStatus } from '../../src/server/ap/ap-service.js';
+import type { ApFigures } from '../../src/rpc/call-protocol.js';
 import type { World } from './world.js';
 
 /** Do all members with an intact disk hold the same, with nothing left to apply? */
@@ -16,7 +16,7 @@ export function allAgree(world: World): boolean {
   });
 }
 
-function describeDeltas(ap: ApStatus | null): string {
+function describeDeltas(ap: ApFigures | null): string {
   if (ap === null || ap.pending === 0) return '';
   return `, ${ap.pending} deltas not merged (${ap.refusal ?? 'not refused'})`;
 }

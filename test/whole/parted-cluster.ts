@@ -1,10 +1,13 @@
+import { join } from 'node:path';
 import { asBalsaError } from '../../src/base/errors.js';
 import type { Client } from '../../src/client/kv-client.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { bundleProcedures } from '../../src/compute/bundle.js';
 import {
   type Answer,
   type Latest,
   LEASE_MS,
+  NOTED,
   probe,
   type Situation,
   VALUE_BEFORE,
@@ -35,6 +38,8 @@ export class PartedCluster implements AsyncDisposable {
   readonly #given: Given;
   #members: Readonly<Record<Place, readonly string[]>> = { minority: [], majority: [] };
   #calls = 0;
+  /** By row and place: the key that the last call of it was about. */
+  readonly keys = new Map<string, string>();
 
   private constructor(parts: {
     readonly cluster: LocalCluster;
@@ -56,6 +61,9 @@ export class PartedCluster implements AsyncDisposable {
       majority: await cluster.connectFrom('majority', { timeoutMs: TIMEOUT_MS }),
     };
     const loader = await cluster.connectFrom('load');
+    const procedures = join(import.meta.dirname, '../guarantees/procedures.ts');
+    await loader.procedures.deploy(await bundleProcedures(procedures));
+    await warmUp(cluster);
     const { revision: compacted } = await clients.minority.put(KEY, 'long gone');
     const { revision } = await clients.minority.put(KEY, VALUE_BEFORE);
     await clients.majority.compact(revision);
@@ -98,6 +106,8 @@ export class PartedCluster implements AsyncDisposable {
       const { meta } = await clients.majority.get(KEY, { consistency: 'any' });
       return meta.side === 'majority' && (await this.#leads('majority'));
     });
+    // A new leader has its lane to begin.
+    await clients.majority.call('note', NOTED, { timeoutMs: 60_000 });
     await cluster.waitFor('the minority to know that it is one', async () => {
       const { meta } = await clients.minority.get(KEY, { consistency: 'any' });
       return meta.side === 'isolated' && (meta.stalenessMs ?? 0) > staleMs;
@@ -117,6 +127,7 @@ export class PartedCluster implements AsyncDisposable {
       });
     }
     for (const db of Object.values(clients)) await db.get(KEY, { timeoutMs: 20_000 });
+    await clients.majority.call('note', NOTED, { timeoutMs: 60_000 });
   }
 
   /** What is told to whoever has heard of everything. */
@@ -153,14 +164,30 @@ export class PartedCluster implements AsyncDisposable {
     latest: Latest,
   ): Promise<Observation> {
     this.#calls += 1;
+    const freshKey = `probe/${this.#calls}`;
+    this.keys.set(`${row.id} ${place}`, freshKey);
     const startedMs = performance.now();
     const result = await probe(row, operation, {
       ...{ ...this.#given, db: this.clients[place], latest },
-      freshKey: `probe/${this.#calls}`,
+      freshKey,
     }).then(answered, refused);
     const tookMs = Math.round(performance.now() - startedMs);
     return { row: row.id, operation, place, ...result, tookMs };
   }
+}
+
+/** The first call of each kind compiles the interpreter at each replica: that takes its time on a busy machine. */
+async function warmUp(cluster: LocalCluster): Promise<void> {
+  const slow = { timeoutMs: 60_000 };
+  const names = cluster.replicas.map(({ name }) => name);
+  await cluster.waitForEqual();
+  for (const name of names) {
+    await using db = await cluster.connectTo(name, slow);
+    await db.call('peek', NOTED, { consistency: 'any' });
+    await db.call('count', 'warm', { consistency: 'ap-local' });
+  }
+  await using db = await cluster.connect(slow);
+  await db.call('note', NOTED);
 }
 
 type Result = Pick<Observation, 'ending' | 'meta' | 'value'>;

@@ -14,8 +14,10 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as bankModule from '../../examples/bank.js';
 import type * as indexModule from '../../examples/secondary-index.js';
+import type * as shopModule from '../../examples/shop.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
 import { references } from '../../src/compute/procedures.js';
 import { balsa, expectRefusal, type Run, Talker, temporaryFolder } from './support.js';
 
@@ -243,17 +245,24 @@ describe('procedures by the command line', () => {
   });
 });
 
+/** Runs lines of the README as they stand there. */
+async function runShown(lines: RegExp): Promise<string[]> {
+  const outputs: string[] = [];
+  for (const [, line] of README.matchAll(lines)) {
+    const command = `"${process.execPath}" "${findEntry()}" --timeout 30s ${line}`;
+    const env = { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() };
+    outputs.push((await execute('sh', ['-c', command], { env })).stdout);
+  }
+  return outputs;
+}
+
 describe('the examples', () => {
   test('a bank keeps what it has, however many move it', async () => {
     await done(['deploy', 'examples/bank.ts']);
-    const shown = [...README.matchAll(/^ {4}npx balsa (proc call .*)$/gm)];
-    const outputs: string[] = [];
-    for (const [, line] of shown) {
-      const command = `"${process.execPath}" "${findEntry()}" --timeout 30s ${line}`;
-      const env = { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() };
-      outputs.push((await execute('sh', ['-c', command], { env })).stdout);
-    }
-    expect(outputs).toEqual(['{"account":"ada","balance":100}\n', '100\n']);
+    expect(await runShown(/^ {4}npx balsa (proc call (?:open|balance) .*)$/gm)).toEqual([
+      '{"account":"ada","balance":100}\n',
+      '100\n',
+    ]);
     await using db = await cluster.connect({ timeoutMs: 30_000 });
     const bank = references<typeof bankModule>();
     for (const account of ['bob', 'cleo']) await db.call(bank.open, { account, amount: 100 });
@@ -289,6 +298,47 @@ describe('the examples', () => {
     }
     const events = await db.count({ prefix: '_events/transferred/' });
     expect(events.count).toBeGreaterThan(0);
+  });
+
+  test('a shop sells on at whichever replica is asked, and no more than it has', async () => {
+    await done(['deploy', 'examples/shop.ts']);
+    expect(await done(['proc', 'list'])).toMatch(/\nbuy\tprod\tap\t/);
+    await using db = await cluster.connect({ timeoutMs: 30_000 });
+    const shop = references<typeof shopModule>();
+    const local = { consistency: 'ap-local' } as const;
+    const first = await db.call(shop.restock, { item: 'tea', by: 12 }, local);
+    expect(first).toMatchObject({ result: null, repeated: false, meta: { level: 'ap-local' } });
+    await expect(db.call(shop.restock, { item: 'tea', by: 0 }, local)).rejects.toMatchObject({
+      ...{ code: 'PROCEDURE_ABORTED', outcome: 'not-applied' },
+    });
+    await waitUntil('the stock to be merged', async () =>
+      (await db.call(shop.stock, 'tea')).result === 12 ? true : undefined,
+    );
+
+    const sold: boolean[] = [];
+    for (const { name } of cluster.replicas) {
+      await using one = await cluster.connectTo(name, { timeoutMs: 30_000 });
+      const calls = Array.from({ length: 8 }, () => one.call(shop.buy, 'tea', local));
+      sold.push(...(await Promise.all(calls)).map(({ result }) => result));
+      await one.call(shop.view, `page of ${name}`, local);
+    }
+    const count = sold.filter(Boolean).length;
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThanOrEqual(12);
+    await waitUntil('all to be merged', async () =>
+      (await db.call(shop.bought)).result.length === count ? true : undefined,
+    );
+    expect((await db.call(shop.stock, 'tea')).result).toBe(12 - count);
+    await waitUntil('all pages', async () =>
+      (await db.call(shop.pages)).result.length === 3 ? true : undefined,
+    );
+    expect(await runShown(/^ {4}npx balsa (proc call view .*)$/gm)).toEqual(['1\n']);
+    const again = await json(['proc', 'call', 'view', '"home"', '--consistency', 'ap-local']);
+    expect(again).toMatchObject({ pending: expect.any(Boolean), meta: { level: 'ap-local' } });
+    const statuses = (await done(['status', '-o', 'json'])).trimEnd().split('\n');
+    expect(statuses.map((line) => JSON.parse(line) as unknown)).toMatchObject(
+      Array(3).fill({ ap: { origin: expect.stringMatching(/^[0-9a-f]{16}$/), refusal: null } }),
+    );
   });
 
   test('users are found by city and by e-mail address, as they are now', async () => {
@@ -366,13 +416,17 @@ if (now < 0) await db.call(counter.count, { times: '3' });
 
   test('is written as the documents show it', async () => {
     const [, inReadme = ''] = blocks(README);
-    const [bank = '', client = '', unitTest = ''] = blocks(GUIDE);
-    expect([inReadme, client].map((text) => text.includes('references<'))).toEqual([true, true]);
+    const [bank = '', client = '', shop = '', apClient = '', unitTest = ''] = blocks(GUIDE);
+    const clients = [inReadme, client, apClient];
+    expect(clients.map((text) => text.includes('references<'))).toEqual([true, true, true]);
+    expect(unitTest).toContain('new TestStore');
     for (const name of ['examples', 'docs']) mkdirSync(join(project, name));
     cpSync(join(ROOT, 'examples/bank.ts'), join(project, 'examples/bank.ts'));
     writeFileSync(join(project, 'readme.ts'), inReadme);
     writeFileSync(join(project, 'docs/bank.ts'), bank);
     writeFileSync(join(project, 'docs/client.ts'), client);
+    writeFileSync(join(project, 'docs/shop.ts'), shop);
+    writeFileSync(join(project, 'docs/ap-client.ts'), apClient);
     writeFileSync(join(project, 'docs/unit-test.ts'), unitTest);
     // Examples end where what they show is there.
     const compilerOptions = { paths: {}, noUnusedLocals: false };
@@ -389,6 +443,19 @@ if (now < 0) await db.call(counter.count, { times: '3' });
       { name: 'total', mode: 'read' },
       { name: 'transfer', mode: 'cp' },
     ]);
+    const deployed = await json<Deployed>([
+      ...['deploy', join(project, 'docs/shop.ts'), '--alias', 'docs'],
+    ]);
+    expect(deployed.procedures.map(({ name }) => name)).toEqual([
+      'buy',
+      'restock',
+      'stock',
+      'view',
+    ]);
+    const [, command = ''] = /^ {4}balsa proc call view (.*)$/m.exec(GUIDE) ?? [];
+    const [, args = '', flags = ''] = /^'(.*)' (.*)$/.exec(command) ?? [];
+    const called = await json(['proc', 'call', 'view@docs', args, ...flags.split(' ')]);
+    expect(called).toMatchObject({ result: expect.any(Number), meta: { level: 'ap-local' } });
   });
 
   test('without TypeScript anywhere is deployed, and that is said', async () => {

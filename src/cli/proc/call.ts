@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BalsaError } from '../../base/errors.js';
-import type { CallResult } from '../../client/client.js';
+import type { CallResult, ProcedureCallOptions } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
@@ -13,6 +13,7 @@ interface CallFlags {
   readonly file?: string;
   readonly idempotencyKey?: string;
   readonly route?: 'lane' | 'any';
+  readonly durability?: ProcedureCallOptions['durability'];
 }
 
 export function callCommand(runtime: Runtime): Command {
@@ -22,11 +23,15 @@ export function callCommand(runtime: Runtime): Command {
     details: `
 A call counts once. Whoever does not know what became of one asks again with the same --key, and is told
 the first result. Exit code 4: the procedure has aborted. 1: its code has failed, or has reached a limit;
-nothing is written then, either.`,
+nothing is written then, either.
+
+An ap procedure is called with --consistency ap-local at whichever replica can be reached, also without a
+majority. With --durability N it is answered when N other replicas have on their disks what it changed.`,
     examples: [
       `balsa proc call transfer '{ "from": "ada", "to": "bob", "amount": 5 }' --key order-17`,
       'balsa proc call balance - --consistency any < args.json',
       'balsa proc call transfer@staging --file args.json -o json',
+      `balsa proc call view '"home"' --consistency ap-local --durability 1`,
     ],
   })
     .argument('<ref>', 'transfer, transfer@staging, or transfer@HASH')
@@ -39,14 +44,19 @@ nothing is written then, either.`,
         '--route <where>',
         'lane: at the leader, one after the other (default); any: beside others',
       ).choices(['lane', 'any']),
+    )
+    .option(
+      '--durability <where>',
+      'of an ap procedure: local (default): on one disk; N: on those of N other replicas, too',
+      parseDurability,
     );
   return onRun<CallFlags>(command, runtime, async (context, [reference = '', json], flags) => {
     const args = await readArguments(context, json, flags.file);
     const { signal, options } = context;
-    const { idempotencyKey, route } = flags;
+    const { idempotencyKey, route, durability } = flags;
     // Those of other reads are not meant, but what was said for this one.
     const { consistency } = options;
-    const call = { idempotencyKey, route, consistency, signal };
+    const call = { idempotencyKey, route, durability, consistency, signal };
     const answer = await context.withClient((client) =>
       client.call(reference, args, call).catch((error: unknown) => {
         tellFailed(context, error);
@@ -56,6 +66,12 @@ nothing is written then, either.`,
     await print(context, answer);
     return EXIT.done;
   });
+}
+
+function parseDurability(text: string): ProcedureCallOptions['durability'] {
+  if (text === 'local') return text;
+  if (/^\d{1,3}$/.test(text)) return { peers: Number(text) };
+  throw new InvalidArgumentError('It must be local, or a number of other replicas.');
 }
 
 async function readArguments(
@@ -78,13 +94,14 @@ async function readArguments(
 }
 
 async function print({ output }: Context, answer: CallResult<unknown>): Promise<void> {
-  const { result, revision, repeated, hash, logs, meta } = answer;
+  const { result, revision, repeated, hash, logs, pending, meta } = answer;
   if (output.format === 'json') return await output.json(answer);
   tellLogs(output, logs);
   const text = JSON.stringify(result, null, output.format === 'table' ? 2 : 0);
   await output.line(printable(Buffer.from(text), 'lines'));
   if (repeated) output.say('it had been applied before, with this key: this is what it gave then');
   if (output.format !== 'table') return;
+  if (pending) output.say(output.styleTalk('dim', 'pending: not merged yet'));
   const code = hash === '' ? '' : `${shortHash(hash)}, `;
   output.say(
     output.styleTalk('dim', `revision ${revision}, ${code}${meta.level} from ${meta.replica}`),

@@ -1,6 +1,6 @@
 import { equalBytes, toMapKey } from '../../base/bytes.js';
 import type { Clock } from '../../base/clock.js';
-import { CELL_PREFIX } from '../../base/delta.js';
+import { CELL_PREFIX, type Delta } from '../../base/delta.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Execution, StoredKey } from '../../compute/execution.js';
@@ -23,8 +23,8 @@ export interface ApCallsOptions {
   readonly hybrid: HybridClock;
   /** A call has looked at a cell. */
   readonly onLooked: (key: string) => void;
-  /** How many others have the own delta on their disks. */
-  readonly copies: (sequence: number) => number;
+  /** How many others have the delta on their disks. */
+  readonly copies: (origin: string, sequence: number) => number;
 }
 
 /** What the caller wants to be there before he is answered. */
@@ -39,10 +39,8 @@ interface Made {
   readonly hash: string;
   readonly logs: readonly string[];
   readonly repeated: boolean;
-  /** In the queue; 0: it is merged, or nothing was changed. */
-  readonly position: number;
-  /** Of the delta; 0: as above, or it is not an own one. */
-  readonly sequence: number;
+  /** The delta, which may be a copy that is held here; `null`: it is merged, or nothing was changed. */
+  readonly delta: Pick<Delta, 'origin' | 'sequence'> | null;
 }
 
 /** Another call took what this one was about to take (rights of an escrow counter): it is run again. */
@@ -123,14 +121,12 @@ export class ApCalls {
       done(refusedCall(this.#ending.withOutcome('unknown')));
       return;
     }
-    const lacking = await this.#copied(made.sequence, peers);
+    const lacking = await this.#copied(made.delta, peers);
     if (lacking !== null) done(refusedCall(lacking, made.logs));
     else {
-      const { result, revision, hash, logs, repeated, position } = made;
-      const { machine, queue } = this.#options;
-      const isMerged = made.sequence > 0 && machine().mergedThrough(queue.origin) >= made.sequence;
-      const isPending = position > 0 && !isMerged;
-      done({ ok: true, result, revision, hash, logs, repeated, pending: isPending });
+      const { result, revision, hash, logs, repeated, delta } = made;
+      const pending = delta !== null && !this.#isMerged(delta);
+      done({ ok: true, result, revision, hash, logs, repeated, pending });
     }
   }
 
@@ -185,25 +181,22 @@ export class ApCalls {
 
   /** What came of the call when it was made before, here or elsewhere. */
   #known(request: CallRequest): Made | BalsaError | null {
-    const { pending, machine, queue } = this.#options;
+    const { pending, machine } = this.#options;
     const { key } = request;
     const waiting = pending.call(key);
     if (waiting !== null) {
-      const { delta, position, isOwn } = waiting;
+      const { delta } = waiting;
       if (!isSame(request, delta.fingerprint)) return reused();
       return {
         ...{ result: delta.result, revision: machine().revision, hash: '', logs: [] },
-        // What was there when the queue was opened is durable, and pending nonetheless.
-        ...{ repeated: true, position: Math.max(position, 1) },
-        sequence: isOwn ? delta.sequence : 0,
+        ...{ repeated: true, delta },
       };
     }
     const merged = machine().mergedCall(key);
     if (merged === null) return null;
     if (!isSame(request, merged.fingerprint)) return reused();
-    const { result, revision, origin, sequence } = merged;
-    const made = { result, revision, hash: '', logs: [], repeated: true, position: 0 };
-    return { ...made, sequence: origin === queue.origin ? sequence : 0 };
+    const { result, revision } = merged;
+    return { result, revision, hash: '', logs: [], repeated: true, delta: null };
   }
 
   /** `null`: others have changed what it is about; it has to run again. */
@@ -223,16 +216,16 @@ export class ApCalls {
     const { revision } = source;
     const made = { result, revision, hash: resolved.hash, logs, repeated: false };
     // It has read what others changed, and what may be lost yet.
-    if (effects.cells.length === 0) return { ...made, position: 0, sequence: 0 };
+    if (effects.cells.length === 0) return { ...made, delta: null };
     const time = hybrid.next();
     if (!pending.allows(effects.cells, time)) return null;
     const { key, isNamed, procedure, fingerprint } = identityOf(request);
-    const { delta, position } = pending.make({
+    const { delta } = pending.make({
       ...time,
       ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
       ...{ writes: effects.cells, result },
     });
-    return { ...made, position, sequence: delta.sequence };
+    return { ...made, delta };
   }
 
   /** When all that it has seen and made is on the disk. */
@@ -244,18 +237,17 @@ export class ApCalls {
   }
 
   /** `null`: as many others as are wanted have it. */
-  async #copied(sequence: number, peers: number): Promise<BalsaError | null> {
-    const { copies, clock, limits, machine, queue } = this.#options;
-    const isThere = (): boolean =>
-      peers === 0 ||
-      sequence === 0 ||
-      copies(sequence) >= peers ||
-      machine().mergedThrough(queue.origin) >= sequence;
+  async #copied(delta: Made['delta'], peers: number): Promise<BalsaError | null> {
+    if (peers === 0 || delta === null) return null;
+    const { copies, clock, limits } = this.#options;
+    // Also of a copy: whoever asks another replica under the same key wants as many disks as before.
+    const count = (): number => copies(delta.origin, delta.sequence);
+    const isThere = (): boolean => count() >= peers || this.#isMerged(delta);
     if (isThere()) return null;
     return await this.#unlessEnded<BalsaError | null>((resolve) => {
       const timer = clock.setTimer(limits.readWaitMsMax, () => {
         this.#waits = this.#waits.filter((one) => one !== wait);
-        resolve(lacksCopies(copies(sequence), peers));
+        resolve(lacksCopies(count(), peers));
       });
       const wait: CopyWait = {
         isThere,
@@ -266,6 +258,10 @@ export class ApCalls {
       };
       this.#waits.push(wait);
     });
+  }
+
+  #isMerged({ origin, sequence }: Pick<Delta, 'origin' | 'sequence'>): boolean {
+    return this.#options.machine().mergedThrough(origin) >= sequence;
   }
 
   #unlessEnded<T>(wait: (resolve: (value: T) => void) => void): Promise<T | BalsaError> {

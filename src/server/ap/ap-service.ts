@@ -3,6 +3,7 @@ import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Random } from '../../base/random.js';
 import type { MemberId } from '../../raft/types.js';
+import type { ApFigures } from '../../rpc/call-protocol.js';
 import type { DeltaFrame } from '../../rpc/delta-frames.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { MergeCommand } from '../../statemachine/types.js';
@@ -30,18 +31,6 @@ export interface ApHost {
   readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
   readonly send: (to: MemberId, frame: DeltaFrame) => void;
   readonly onFailure: (error: BalsaError) => void;
-}
-
-/** For status and metrics. */
-export interface ApStatus {
-  /** Of the queue of this replica. */
-  readonly origin: string;
-  /** Deltas that are held here and not merged; `ownBytes` and `copiesBytes`: what they take on the disk. */
-  readonly pending: number;
-  readonly ownBytes: number;
-  readonly copiesBytes: number;
-  /** Why the leader could not merge the last time; `null`: it could, or has not tried. */
-  readonly refusal: string | null;
 }
 
 /** What a replica has to do with `ap` procedures: it runs their calls, copies deltas to and fro, and merges as the leader. */
@@ -76,7 +65,7 @@ export class ApService {
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
       onLooked: (key) => this.#rights.looked(key),
-      copies: (sequence) => this.#exchange.copies(queue.origin, sequence),
+      copies: (origin, sequence) => this.#exchange.copies(origin, sequence),
     });
     this.#merger = new Merger({
       ...{ limits, machine, monotonicMs, members, propose: host.propose },
@@ -90,7 +79,7 @@ export class ApService {
     this.#listen();
   }
 
-  get status(): ApStatus {
+  get status(): ApFigures {
     const { queue } = this.#host;
     const { refusal } = this.#merger;
     return {

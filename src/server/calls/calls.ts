@@ -2,10 +2,11 @@ import { BalsaError } from '../../base/errors.js';
 import { isVerdict, packRecord, recordOf } from '../../compute/call-record.js';
 import type { Execution } from '../../compute/execution.js';
 import type { MemberId } from '../../raft/types.js';
+import type { ApFigures } from '../../rpc/call-protocol.js';
 import type { DeltaFrame } from '../../rpc/delta-frames.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { Durability } from '../ap/ap-calls.js';
-import { type ApHost, ApService, type ApStatus } from '../ap/ap-service.js';
+import { type ApHost, ApService } from '../ap/ap-service.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
@@ -65,7 +66,7 @@ export class Calls {
     this.#ap?.tick();
   }
 
-  get apStatus(): ApStatus | null {
+  get apStatus(): ApFigures | null {
     return this.#ap?.status ?? null;
   }
 

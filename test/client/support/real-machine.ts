@@ -1,5 +1,5 @@
 import { compareBytes } from '../../../src/base/bytes.js';
-import { CALL_COMMANDS } from '../../../src/base/command-versions.js';
+import { MERGE_COMMANDS } from '../../../src/base/command-versions.js';
 import { asBalsaError } from '../../../src/base/errors.js';
 import type { LogLine, ProcedureStats } from '../../../src/client/procedures.js';
 import type {
@@ -82,7 +82,7 @@ export class RealMachine {
 
   #command(fields: Partial<Command>) {
     const timeMs = this.#h.clock.monotonicMs();
-    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, CALL_COMMANDS));
+    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, MERGE_COMMANDS));
   }
 
   async #handle(request: ClientRequest, stream: FakeStream): Promise<void> {

@@ -118,6 +118,24 @@ describe('what was acknowledged', () => {
     await ap.settle();
     expect(ap.merged(1, 'n')).toBe(5);
   });
+
+  test('with peers, asked again where a copy is, is on as many other disks all the same', async () => {
+    const ap = await ApWorld.start(5, { readWaitMsMax: 1000 });
+    ap.split([
+      [1, 2],
+      [3, 4, 5],
+    ]);
+    await ap.world.run(3000);
+    expect(await ap.call(1, n(5), { peers: 2, key: 'k' })).toBe('TIMEOUT unknown');
+    expect(await ap.call(2, n(5), { peers: 2, key: 'k' })).toBe('TIMEOUT unknown');
+    expect(await ap.call(2, n(5), { peers: 1, key: 'k' })).toBe('again 5 pending');
+    const again = ap.begin(2, n(5), { peers: 2, key: 'k' });
+    ap.world.heal();
+    await ap.world.until(() => again.answer !== null);
+    expect(say(again.answer)).toMatch(/^again 5/);
+    await ap.settle();
+    expect(ap.merged(4, 'n')).toBe(5);
+  });
 });
 
 describe('a call under the same key', () => {
