@@ -1,7 +1,7 @@
 import { equalBytes, toMapKey } from '../../base/bytes.js';
 import type { Clock } from '../../base/clock.js';
-import { CELL_PREFIX } from '../../base/delta.js';
-import { BalsaError } from '../../base/errors.js';
+import { CELL_PREFIX, type Delta } from '../../base/delta.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Execution, StoredKey } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
@@ -23,8 +23,8 @@ export interface ApCallsOptions {
   readonly hybrid: HybridClock;
   /** A call has looked at a cell. */
   readonly onLooked: (key: string) => void;
-  /** How many others have the own delta on their disks. */
-  readonly copies: (sequence: number) => number;
+  /** How many others have it on their disks. */
+  readonly copies: (delta: DeltaName) => number;
 }
 
 /** What the caller wants to be there before he is answered. */
@@ -33,16 +33,22 @@ export interface Durability {
   readonly peers: number;
 }
 
+type DeltaName = Pick<Delta, 'origin' | 'sequence'>;
+
 interface Made {
   readonly result: string;
   readonly revision: number;
   readonly hash: string;
   readonly logs: readonly string[];
   readonly repeated: boolean;
-  /** In the queue; 0: it is merged, or nothing was changed. */
-  readonly position: number;
-  /** Of the delta; 0: as above, or it is not an own one. */
-  readonly sequence: number;
+  /** That waits to be merged, an own one or a copy; `null`: it is merged, or nothing was changed. */
+  readonly delta: DeltaName | null;
+}
+
+/** A call that runs, or waits for the disk. */
+interface UnderWay {
+  readonly fingerprint: Uint8Array;
+  readonly making: Promise<Made | BalsaError>;
 }
 
 /** Another call took what this one was about to take (rights of an escrow counter): it is run again. */
@@ -85,8 +91,8 @@ class ApSource extends MachineSource {
  */
 export class ApCalls {
   readonly #options: ApCallsOptions;
-  /** By idempotency key: those that run, or wait for the disk. */
-  readonly #underWay = new Map<string, Promise<Made | BalsaError>>();
+  /** By idempotency key. */
+  readonly #underWay = new Map<string, UnderWay>();
   #waits: CopyWait[] = [];
   #ending: BalsaError | null = null;
   readonly #onEnd = new Set<(error: BalsaError) => void>();
@@ -123,15 +129,10 @@ export class ApCalls {
       done(refusedCall(this.#ending.withOutcome('unknown')));
       return;
     }
-    const lacking = await this.#copied(made.sequence, peers);
+    const { delta, ...answer } = made;
+    const lacking = delta === null ? null : await this.#copied(delta, peers);
     if (lacking !== null) done(refusedCall(lacking, made.logs));
-    else {
-      const { result, revision, hash, logs, repeated, position } = made;
-      const { machine, queue } = this.#options;
-      const isMerged = made.sequence > 0 && machine().mergedThrough(queue.origin) >= made.sequence;
-      const isPending = position > 0 && !isMerged;
-      done({ ok: true, result, revision, hash, logs, repeated, pending: isPending });
-    }
+    else done({ ok: true, ...answer, pending: delta !== null && !this.#isMerged(delta) });
   }
 
   /** Others have more on their disks. */
@@ -154,13 +155,12 @@ export class ApCalls {
     const mapKey = toMapKey(request.key);
     const same = this.#underWay.get(mapKey);
     if (same !== undefined) {
-      const made = await same;
-      // What the other one was refused with may hold for it alone.
-      if (!(made instanceof BalsaError)) return this.#known(request) ?? { ...made, repeated: true };
-      return made;
+      if (!isSame(request, same.fingerprint)) return reused();
+      const made = await same.making;
+      return made instanceof BalsaError ? made : { ...made, repeated: true };
     }
     const making = this.#make(request, resolved);
-    this.#underWay.set(mapKey, making);
+    this.#underWay.set(mapKey, { fingerprint: identityOf(request).fingerprint, making });
     try {
       return await making;
     } finally {
@@ -185,25 +185,20 @@ export class ApCalls {
 
   /** What came of the call when it was made before, here or elsewhere. */
   #known(request: CallRequest): Made | BalsaError | null {
-    const { pending, machine, queue } = this.#options;
+    const { pending, machine } = this.#options;
     const { key } = request;
     const waiting = pending.call(key);
     if (waiting !== null) {
-      const { delta, position, isOwn } = waiting;
+      const { delta } = waiting;
       if (!isSame(request, delta.fingerprint)) return reused();
-      return {
-        ...{ result: delta.result, revision: machine().revision, hash: '', logs: [] },
-        // What was there when the queue was opened is durable, and pending nonetheless.
-        ...{ repeated: true, position: Math.max(position, 1) },
-        sequence: isOwn ? delta.sequence : 0,
-      };
+      const { revision } = machine();
+      return { result: delta.result, revision, hash: '', logs: [], repeated: true, delta };
     }
     const merged = machine().mergedCall(key);
     if (merged === null) return null;
     if (!isSame(request, merged.fingerprint)) return reused();
-    const { result, revision, origin, sequence } = merged;
-    const made = { result, revision, hash: '', logs: [], repeated: true, position: 0 };
-    return { ...made, sequence: origin === queue.origin ? sequence : 0 };
+    const { result, revision } = merged;
+    return { result, revision, hash: '', logs: [], repeated: true, delta: null };
   }
 
   /** `null`: others have changed what it is about; it has to run again. */
@@ -223,16 +218,21 @@ export class ApCalls {
     const { revision } = source;
     const made = { result, revision, hash: resolved.hash, logs, repeated: false };
     // It has read what others changed, and what may be lost yet.
-    if (effects.cells.length === 0) return { ...made, position: 0, sequence: 0 };
+    if (effects.cells.length === 0) return { ...made, delta: null };
     const time = hybrid.next();
     if (!pending.allows(effects.cells, time)) return null;
     const { key, isNamed, procedure, fingerprint } = identityOf(request);
-    const { delta, position } = pending.make({
-      ...time,
-      ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
-      ...{ writes: effects.cells, result },
-    });
-    return { ...made, position, sequence: delta.sequence };
+    try {
+      const { delta } = pending.make({
+        ...time,
+        ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
+        ...{ writes: effects.cells, result },
+      });
+      return { ...made, delta };
+    } catch (cause) {
+      // The disk has failed: the replica is about to stop.
+      return asBalsaError(cause).withOutcome('not-applied');
+    }
   }
 
   /** When all that it has seen and made is on the disk. */
@@ -244,18 +244,14 @@ export class ApCalls {
   }
 
   /** `null`: as many others as are wanted have it. */
-  async #copied(sequence: number, peers: number): Promise<BalsaError | null> {
-    const { copies, clock, limits, machine, queue } = this.#options;
-    const isThere = (): boolean =>
-      peers === 0 ||
-      sequence === 0 ||
-      copies(sequence) >= peers ||
-      machine().mergedThrough(queue.origin) >= sequence;
+  async #copied(delta: DeltaName, peers: number): Promise<BalsaError | null> {
+    const { copies, clock, limits } = this.#options;
+    const isThere = (): boolean => peers === 0 || copies(delta) >= peers || this.#isMerged(delta);
     if (isThere()) return null;
     return await this.#unlessEnded<BalsaError | null>((resolve) => {
       const timer = clock.setTimer(limits.readWaitMsMax, () => {
         this.#waits = this.#waits.filter((one) => one !== wait);
-        resolve(lacksCopies(copies(sequence), peers));
+        resolve(lacksCopies(copies(delta), peers));
       });
       const wait: CopyWait = {
         isThere,
@@ -266,6 +262,10 @@ export class ApCalls {
       };
       this.#waits.push(wait);
     });
+  }
+
+  #isMerged({ origin, sequence }: DeltaName): boolean {
+    return this.#options.machine().mergedThrough(origin) >= sequence;
   }
 
   #unlessEnded<T>(wait: (resolve: (value: T) => void) => void): Promise<T | BalsaError> {

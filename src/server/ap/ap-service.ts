@@ -52,7 +52,6 @@ export class ApService {
   readonly #exchange: Exchange;
   readonly #merger: Merger;
   readonly #rights: Rights;
-  #machine: StateMachine | null = null;
   #isClosed = false;
 
   constructor(host: ApHost) {
@@ -76,7 +75,7 @@ export class ApService {
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
       onLooked: (key) => this.#rights.looked(key),
-      copies: (sequence) => this.#exchange.copies(queue.origin, sequence),
+      copies: ({ origin, sequence }) => this.#exchange.copies(origin, sequence),
     });
     this.#merger = new Merger({
       ...{ limits, machine, monotonicMs, members, propose: host.propose },
@@ -87,7 +86,6 @@ export class ApService {
     queue.onDurable = () => {
       if (!this.#isClosed) this.#exchange.durable();
     };
-    this.#listen();
   }
 
   get status(): ApStatus {
@@ -116,7 +114,6 @@ export class ApService {
 
   /** The state has gone on, or is another one. */
   applied(): void {
-    this.#listen();
     this.#checkWhole();
     this.calls.copied();
   }
@@ -147,12 +144,5 @@ export class ApService {
       if (one.position > queue.durablePosition) return;
       yield one;
     }
-  }
-
-  #listen(): void {
-    const machine = this.#host.machine();
-    if (machine === this.#machine) return;
-    this.#machine = machine;
-    machine.onMerged((delta) => this.#pending.merged(delta.key, delta));
   }
 }
