@@ -48,8 +48,10 @@ describe('frames about deltas', () => {
     fc.assert(
       fc.property(fc.array(anyDelta, { maxLength: 5 }), (made) => {
         const deltas = made.map(packDelta);
-        const frame = unpackPeerFrame(packDeltaFrame({ type: 'deltas', deltas }), ENDS);
+        const behind = new Map(made.map((delta) => [delta.origin, delta.sequence]));
+        const frame = unpackPeerFrame(packDeltaFrame({ type: 'deltas', behind, deltas }), ENDS);
         if (frame.type !== 'deltas') throw new Error(`a frame of type ${frame.type}`);
+        expect(frame.behind).toEqual(behind);
         expect(frame.deltas.map((bytes) => Buffer.from(bytes))).toEqual(deltas);
         expect(frame.deltas.map(unpackDelta)).toEqual(made);
       }),
@@ -69,7 +71,9 @@ describe('frames about deltas', () => {
   test.each([
     ['deltas that are none', [DELTAS]],
     ['deltas in place of a list', [DELTAS, 'x']],
-    ['a delta that is no bytes', [DELTAS, [Buffer.from('x'), 'x']]],
+    ['a delta that is no bytes', [DELTAS, [Buffer.from('x'), 'x'], []]],
+    ['deltas behind no queue', [DELTAS, [], ['x', 1]]],
+    ['deltas behind half of a pair', [DELTAS, [], [ORIGIN]]],
     ['rights of no queue', [RIGHTS_WANTED, null, []]],
     ['rights of a queue with a short name', [RIGHTS_WANTED, 'abcdef', []]],
     ['rights of a queue with capitals', [RIGHTS_WANTED, ORIGIN.toUpperCase(), []]],
