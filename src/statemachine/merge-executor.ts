@@ -44,8 +44,10 @@ export class MergeExecutor {
       for (const delta of counted) merges.record(delta, revision);
       this.#merged = counted;
     } catch (error) {
-      if (error instanceof Refusal) return { ok: false, error };
-      throw error;
+      if (!(error instanceof Refusal)) throw error;
+      // Else there would never be room again: it is tried with what is full.
+      merges.forgetOld(merge.members);
+      return { ok: false, error };
     }
     // Behind the deltas: what a member says of its queue holds once they are merged.
     for (const report of merge.reports) merges.report(report);

@@ -8,12 +8,13 @@ import { seededRandom } from '../../src/base/random.js';
 import type { Executor } from '../../src/compute/execution.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { CoreEvent, MemberId, Message } from '../../src/raft/types.js';
+import type { DeltaFrame } from '../../src/rpc/delta-frames.js';
 import type { FormatVersions } from '../../src/rpc/peer-protocol.js';
 import { finishInstall } from '../../src/server/finish-install.js';
 import { Replica } from '../../src/server/replica.js';
 import type { ReplicaNotice } from '../../src/server/replica-options.js';
 import type { StateCheckpoint } from '../../src/server/transport.js';
-import { StateMachine } from '../../src/statemachine/state-machine.js';
+import { StateMachine, type StateMachineOptions } from '../../src/statemachine/state-machine.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
 import { DeltaQueue } from '../../src/storage/delta-queue.js';
 import { type CrashChoice, MemoryFiles } from '../../src/storage/memory-files.js';
@@ -40,6 +41,9 @@ export class ReplicaWorld {
   /** `from>to`: nothing gets through. */
   readonly cut = new Set<string>();
   fate: (to: MemberId, from: Side, frame: Buffer) => Fate = () => 'pass';
+  /** Copies of a frame about deltas that arrive, each so many milliseconds later. */
+  fateOfDeltas: (from: MemberId, to: MemberId, frame: DeltaFrame) => readonly number[] = () => [1];
+  stateOptions: StateMachineOptions = {};
   /** Of commands, that all members can read. */
   commandVersion = 2;
   /** Runs procedures at each of them; `null`: they have none, and no queues of deltas. */
@@ -232,15 +236,20 @@ export class TestMachine {
     this.files = this.files.crash(LOSE_UNSYNCED, this.#disk());
   }
 
+  /** The folder of deltas is moved away. */
+  loseDeltas(): void {
+    this.files = new MemoryFiles({ schedule: this.#disk() });
+  }
+
   async start(): Promise<void> {
     const { scheduler, limits, machines, cut } = this.#world;
     const life = this.#life;
     const restoredLog = await finishInstall(this.vault, this.logStore);
-    const machine = await StateMachine.open(this.vault.current);
+    const machine = await StateMachine.open(this.vault.current, this.#world.stateOptions);
     const { executor } = this.#world;
     if (executor !== null) this.deltas = this.#openDeltas();
-    const to = (other: MemberId, deliver: (replica: Replica) => void): void => {
-      scheduler.plan(1, () => {
+    const to = (other: MemberId, deliver: (replica: Replica) => void, ms = 1): void => {
+      scheduler.plan(ms, () => {
         const receiver = machines.get(other);
         if (receiver?.isRunning !== true || cut.has(`${this.id}>${other}`)) return;
         receiver.#happens('messages', () => deliver(receiver.replica));
@@ -260,7 +269,7 @@ export class TestMachine {
       restoredLog,
       vault: this.vault,
       machine,
-      openMachine: (store) => StateMachine.open(store),
+      openMachine: (store) => StateMachine.open(store, this.#world.stateOptions),
       ...(executor === null ? {} : { executor, deltas: this.deltas ?? undefined }),
       transport: {
         send: (other, messages) => {
@@ -271,8 +280,11 @@ export class TestMachine {
         },
         sendStateHash: (other, checkpoint: StateCheckpoint) =>
           to(other, (replica) => replica.receiveStateHash(this.id, checkpoint)),
-        sendDeltas: (other, frame) =>
-          to(other, (replica) => replica.calls.receiveDeltas(this.id, frame)),
+        sendDeltas: (other, frame) => {
+          for (const ms of this.#world.fateOfDeltas(this.id, other, frame)) {
+            to(other, (replica) => replica.calls.receiveDeltas(this.id, frame), ms);
+          }
+        },
       },
       dialSnapshot: (other, handlers) =>
         dialOver(

@@ -249,6 +249,15 @@ describe('a call that was made at several replicas', () => {
       expect(await merge(replica, [one(A, 3)])).toBe('merged');
       expect(view(replica, 'n')).toBe(3);
     });
+
+    test('and there is room again also when each entry brings more', async () => {
+      const replica = await Replica.start({ ...bounds, mergedKeysMax: 2 });
+      await merge(replica, [one(A, 1), one(A, 2)], { reports: both(0) });
+      const more = { reports: both(DAY_MS, [2, 0]) };
+      expect(await merge(replica, [one(A, 3)], more)).toBe('MERGED_KEYS_FULL not-applied');
+      expect(await merge(replica, [one(A, 3)], more)).toBe('merged');
+      expect([view(replica, 'n'), through(replica)]).toEqual([3, { a: 3, b: 0 }]);
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 import { equalBytes, toMapKey } from '../../base/bytes.js';
 import type { Clock } from '../../base/clock.js';
 import { CELL_PREFIX, type Delta } from '../../base/delta.js';
-import { BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Execution, StoredKey } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
@@ -23,8 +23,8 @@ export interface ApCallsOptions {
   readonly hybrid: HybridClock;
   /** A call has looked at a cell. */
   readonly onLooked: (key: string) => void;
-  /** How many others have the delta on their disks. */
-  readonly copies: (origin: string, sequence: number) => number;
+  /** How many others have it on their disks. */
+  readonly copies: (delta: DeltaName) => number;
 }
 
 /** What the caller wants to be there before he is answered. */
@@ -33,14 +33,22 @@ export interface Durability {
   readonly peers: number;
 }
 
+type DeltaName = Pick<Delta, 'origin' | 'sequence'>;
+
 interface Made {
   readonly result: string;
   readonly revision: number;
   readonly hash: string;
   readonly logs: readonly string[];
   readonly repeated: boolean;
-  /** The delta, which may be a copy that is held here; `null`: it is merged, or nothing was changed. */
-  readonly delta: Pick<Delta, 'origin' | 'sequence'> | null;
+  /** That waits to be merged, an own one or a copy; `null`: it is merged, or nothing was changed. */
+  readonly delta: DeltaName | null;
+}
+
+/** A call that runs, or waits for the disk. */
+interface UnderWay {
+  readonly fingerprint: Uint8Array;
+  readonly making: Promise<Made | BalsaError>;
 }
 
 /** Another call took what this one was about to take (rights of an escrow counter): it is run again. */
@@ -83,8 +91,8 @@ class ApSource extends MachineSource {
  */
 export class ApCalls {
   readonly #options: ApCallsOptions;
-  /** By idempotency key: those that run, or wait for the disk. */
-  readonly #underWay = new Map<string, Promise<Made | BalsaError>>();
+  /** By idempotency key. */
+  readonly #underWay = new Map<string, UnderWay>();
   #waits: CopyWait[] = [];
   #ending: BalsaError | null = null;
   readonly #onEnd = new Set<(error: BalsaError) => void>();
@@ -121,13 +129,10 @@ export class ApCalls {
       done(refusedCall(this.#ending.withOutcome('unknown')));
       return;
     }
-    const lacking = await this.#copied(made.delta, peers);
+    const { delta, ...answer } = made;
+    const lacking = delta === null ? null : await this.#copied(delta, peers);
     if (lacking !== null) done(refusedCall(lacking, made.logs));
-    else {
-      const { result, revision, hash, logs, repeated, delta } = made;
-      const pending = delta !== null && !this.#isMerged(delta);
-      done({ ok: true, result, revision, hash, logs, repeated, pending });
-    }
+    else done({ ok: true, ...answer, pending: delta !== null && !this.#isMerged(delta) });
   }
 
   /** Others have more on their disks. */
@@ -150,13 +155,12 @@ export class ApCalls {
     const mapKey = toMapKey(request.key);
     const same = this.#underWay.get(mapKey);
     if (same !== undefined) {
-      const made = await same;
-      // What the other one was refused with may hold for it alone.
-      if (!(made instanceof BalsaError)) return this.#known(request) ?? { ...made, repeated: true };
-      return made;
+      if (!isSame(request, same.fingerprint)) return reused();
+      const made = await same.making;
+      return made instanceof BalsaError ? made : { ...made, repeated: true };
     }
     const making = this.#make(request, resolved);
-    this.#underWay.set(mapKey, making);
+    this.#underWay.set(mapKey, { fingerprint: identityOf(request).fingerprint, making });
     try {
       return await making;
     } finally {
@@ -187,10 +191,8 @@ export class ApCalls {
     if (waiting !== null) {
       const { delta } = waiting;
       if (!isSame(request, delta.fingerprint)) return reused();
-      return {
-        ...{ result: delta.result, revision: machine().revision, hash: '', logs: [] },
-        ...{ repeated: true, delta },
-      };
+      const { revision } = machine();
+      return { result: delta.result, revision, hash: '', logs: [], repeated: true, delta };
     }
     const merged = machine().mergedCall(key);
     if (merged === null) return null;
@@ -220,12 +222,17 @@ export class ApCalls {
     const time = hybrid.next();
     if (!pending.allows(effects.cells, time)) return null;
     const { key, isNamed, procedure, fingerprint } = identityOf(request);
-    const { delta } = pending.make({
-      ...time,
-      ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
-      ...{ writes: effects.cells, result },
-    });
-    return { ...made, delta };
+    try {
+      const { delta } = pending.make({
+        ...time,
+        ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
+        ...{ writes: effects.cells, result },
+      });
+      return { ...made, delta };
+    } catch (cause) {
+      // The disk has failed: the replica is about to stop.
+      return asBalsaError(cause).withOutcome('not-applied');
+    }
   }
 
   /** When all that it has seen and made is on the disk. */
@@ -237,17 +244,14 @@ export class ApCalls {
   }
 
   /** `null`: as many others as are wanted have it. */
-  async #copied(delta: Made['delta'], peers: number): Promise<BalsaError | null> {
-    if (peers === 0 || delta === null) return null;
+  async #copied(delta: DeltaName, peers: number): Promise<BalsaError | null> {
     const { copies, clock, limits } = this.#options;
-    // Also of a copy: whoever asks another replica under the same key wants as many disks as before.
-    const count = (): number => copies(delta.origin, delta.sequence);
-    const isThere = (): boolean => count() >= peers || this.#isMerged(delta);
+    const isThere = (): boolean => peers === 0 || copies(delta) >= peers || this.#isMerged(delta);
     if (isThere()) return null;
     return await this.#unlessEnded<BalsaError | null>((resolve) => {
       const timer = clock.setTimer(limits.readWaitMsMax, () => {
         this.#waits = this.#waits.filter((one) => one !== wait);
-        resolve(lacksCopies(count(), peers));
+        resolve(lacksCopies(copies(delta), peers));
       });
       const wait: CopyWait = {
         isThere,
@@ -260,7 +264,7 @@ export class ApCalls {
     });
   }
 
-  #isMerged({ origin, sequence }: Pick<Delta, 'origin' | 'sequence'>): boolean {
+  #isMerged({ origin, sequence }: DeltaName): boolean {
     return this.#options.machine().mergedThrough(origin) >= sequence;
   }
 

@@ -41,7 +41,6 @@ export class ApService {
   readonly #exchange: Exchange;
   readonly #merger: Merger;
   readonly #rights: Rights;
-  #machine: StateMachine | null = null;
   #isClosed = false;
 
   constructor(host: ApHost) {
@@ -65,7 +64,7 @@ export class ApService {
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
       onLooked: (key) => this.#rights.looked(key),
-      copies: (origin, sequence) => this.#exchange.copies(origin, sequence),
+      copies: ({ origin, sequence }) => this.#exchange.copies(origin, sequence),
     });
     this.#merger = new Merger({
       ...{ limits, machine, monotonicMs, members, propose: host.propose },
@@ -76,7 +75,6 @@ export class ApService {
     queue.onDurable = () => {
       if (!this.#isClosed) this.#exchange.durable();
     };
-    this.#listen();
   }
 
   get status(): ApFigures {
@@ -105,7 +103,6 @@ export class ApService {
 
   /** The state has gone on, or is another one. */
   applied(): void {
-    this.#listen();
     this.#checkWhole();
     this.calls.copied();
   }
@@ -136,12 +133,5 @@ export class ApService {
       if (one.position > queue.durablePosition) return;
       yield one;
     }
-  }
-
-  #listen(): void {
-    const machine = this.#host.machine();
-    if (machine === this.#machine) return;
-    this.#machine = machine;
-    machine.onMerged((delta) => this.#pending.merged(delta.key, delta));
   }
 }

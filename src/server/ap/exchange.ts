@@ -2,7 +2,7 @@ import { checkCellWrite } from '../../base/cell.js';
 import { unpackDelta } from '../../base/delta-codec.js';
 import type { Limits } from '../../base/limits.js';
 import type { MemberId } from '../../raft/types.js';
-import type { DeltaFrame, DeltasHeld } from '../../rpc/delta-frames.js';
+import type { DeltaFrame, DeltasHeld, DeltasSent } from '../../rpc/delta-frames.js';
 import type { OriginReport } from '../../statemachine/types.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
 import type { HybridClock } from './hybrid-clock.js';
@@ -27,6 +27,8 @@ export interface ExchangeOptions {
 const TELL_MS = 1000;
 /** What was sent and is not confirmed in this time is sent again. */
 const RESEND_MS = 1000;
+/** As {@link RESEND_MS}, at the word of who lacks something: it may lack it for longer than one round. */
+const REFUSED_MS = 200;
 /** A copy is left to its origin for so long: then whoever lacks it is sent it. */
 const FORWARD_MS = 300;
 /** What may be on its way to one member, in bytes. */
@@ -48,6 +50,8 @@ interface Peer {
   inFlight: Sent[];
   sentBytes: number;
   progressMs: number;
+  /** When all was last begun anew. */
+  restartedMs: number;
   toldMs: number;
 }
 
@@ -97,7 +101,7 @@ export class Exchange {
   }
 
   receive(from: MemberId, frame: DeltaFrame): void {
-    if (frame.type === 'deltas') this.#takeCopies(this.#peer(from), frame.deltas);
+    if (frame.type === 'deltas') this.#takeCopies(this.#peer(from), frame);
     else if (frame.type === 'deltas-held') this.#heard(from, frame);
     else this.#options.onRightsWanted(frame.origin, frame.keys);
   }
@@ -110,9 +114,12 @@ export class Exchange {
 
   tick(): void {
     const nowMs = this.#options.monotonicMs();
-    for (const member of this.#options.others()) {
+    const others = this.#options.others();
+    this.#forgetAllBut(others);
+    for (const member of others) {
       const peer = this.#peer(member);
-      if (this.#hasNews || nowMs - peer.toldMs >= TELL_MS) this.#tell(member, peer, nowMs);
+      const isDue = this.#hasNews || peer.wasRefused || nowMs - peer.toldMs >= TELL_MS;
+      if (isDue) this.#tell(member, peer, nowMs);
       const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= RESEND_MS;
       if (isStuck) restart(peer, nowMs);
     }
@@ -135,10 +142,14 @@ export class Exchange {
     const { queue, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
     const deltas: Uint8Array[] = [];
+    const behind = new Map<string, number>();
     for (const pending of list) {
       const { origin, sequence } = pending.delta;
-      if (sequence <= (peer.sent.get(origin) ?? 0)) continue;
-      if (sequence <= (peer.held.through.get(origin) ?? 0)) continue;
+      const through = Math.max(peer.sent.get(origin) ?? 0, peer.held.through.get(origin) ?? 0);
+      if (sequence <= through) {
+        behind.set(origin, sequence);
+        continue;
+      }
       if (pending.position > queue.durablePosition) break;
       if (!pending.isOwn && nowMs - pending.heldMs < FORWARD_MS) break;
       if (peer.sentBytes >= WINDOW_BYTES) break;
@@ -149,7 +160,7 @@ export class Exchange {
       peer.sentBytes += bytes;
       deltas.push(pending.bytes);
     }
-    if (deltas.length > 0) this.#options.send(member, { type: 'deltas', deltas });
+    if (deltas.length > 0) this.#options.send(member, { type: 'deltas', behind, deltas });
   }
 
   #tell(member: MemberId, peer: Peer, nowMs: number): void {
@@ -170,7 +181,11 @@ export class Exchange {
       through.set(one.delta.origin, one.delta.sequence - 1);
     }
     const sequence = queue.lastSequence(origin);
-    const timeMs = clock.nowMs - 1;
+    // Of what it has a copy of the origin may be lost, and speak no more for it.
+    const timeMs = list.reduce(
+      (min, { isOwn, delta }) => (isOwn ? min : Math.min(min, delta.timeMs - 1)),
+      clock.nowMs - 1,
+    );
     return { type: 'deltas-held', origin, sequence, timeMs, through, lacks: false };
   }
 
@@ -181,26 +196,38 @@ export class Exchange {
     const hasMore = [...held.through].some(([o, s]) => s > (before?.through.get(o) ?? 0));
     // Another disk, or one that has lost what it had.
     const isOther = before !== null && before.origin !== held.origin;
-    if (isOther || held.lacks) restart(peer, this.#options.monotonicMs());
-    if (!hasMore && !isOther && !held.lacks) return;
+    const nowMs = this.#options.monotonicMs();
+    const isRefused = held.lacks && nowMs - peer.restartedMs >= REFUSED_MS;
+    if (isOther || isRefused) restart(peer, nowMs);
+    if (!hasMore && !isOther && !isRefused) return;
+    const { length } = peer.inFlight;
     peer.inFlight = peer.inFlight.filter(
       ({ origin, sequence }) => sequence > (held.through.get(origin) ?? 0),
     );
     peer.sentBytes = peer.inFlight.reduce((sum, { bytes }) => sum + bytes, 0);
-    peer.progressMs = this.#options.monotonicMs();
+    // What it has from others is no progress.
+    if (peer.inFlight.length < length) peer.progressMs = nowMs;
     this.#options.onCopied();
     this.push();
   }
 
-  #takeCopies(peer: Peer, deltas: readonly Uint8Array[]): void {
+  #takeCopies(peer: Peer, { behind, deltas }: DeltasSent): void {
     const { queue, pending, clock, limits } = this.#options;
+    // A frame was lost, or was not all taken in: these may have seen what was in it.
+    if ([...behind].some(([origin, sequence]) => pending.through(origin) < sequence)) {
+      peer.wasRefused = true;
+      return;
+    }
     for (const bytes of deltas) {
       const delta = unpackDelta(bytes);
       const { origin, sequence } = delta;
       // Own ones come back from others when they are known to be merged by nobody: they are here.
       const next = pending.through(origin) + 1;
-      if (sequence > next) peer.wasRefused = true;
-      if (origin === queue.origin || sequence !== next) continue;
+      if (origin === queue.origin || sequence < next) continue;
+      if (sequence > next) {
+        peer.wasRefused = true;
+        return;
+      }
       // One is always let in: else one that is larger would never be merged.
       const isFull = queue.copiedBytes + bytes.byteLength > limits.apCopiesBytesMax;
       if (isFull && queue.copiedBytes > 0) {
@@ -214,6 +241,13 @@ export class Exchange {
     }
   }
 
+  #forgetAllBut(members: readonly MemberId[]): void {
+    if (this.#peers.size <= members.length) return;
+    for (const member of this.#peers.keys()) {
+      if (!members.includes(member)) this.#peers.delete(member);
+    }
+  }
+
   #peer(member: MemberId): Peer {
     let peer = this.#peers.get(member);
     if (peer === undefined) {
@@ -224,6 +258,7 @@ export class Exchange {
         inFlight: [],
         sentBytes: 0,
         progressMs: 0,
+        restartedMs: -REFUSED_MS,
         toldMs: -TELL_MS,
       };
       this.#peers.set(member, peer);
@@ -238,4 +273,5 @@ function restart(peer: Peer, nowMs: number): void {
   peer.inFlight = [];
   peer.sentBytes = 0;
   peer.progressMs = nowMs;
+  peer.restartedMs = nowMs;
 }

@@ -154,17 +154,15 @@ export class PendingDeltas {
     return gives ? 0 : Math.max(0, Math.floor(more / 2));
   }
 
-  /** A call was merged: the one that waits here under the same key does not count. */
-  merged(key: Uint8Array, by: Pick<Delta, 'origin' | 'sequence'>): void {
-    const mapKey = toMapKey(key);
-    const pending = this.#byCall.get(mapKey);
-    if (pending === undefined) return;
-    const { origin, sequence } = pending.delta;
-    if (origin === by.origin && sequence === by.sequence) return;
-    this.#exclude(pending.delta);
-  }
-
   // -------------------------------------------------------------------------------------------
+
+  /** A call was merged: the one that waits here under the same key does not count. */
+  #wasMerged({ key, origin, sequence }: Delta): void {
+    const pending = this.#byCall.get(toMapKey(key));
+    if (pending === undefined) return;
+    const isSame = pending.delta.origin === origin && pending.delta.sequence === sequence;
+    if (!isSame) this.#exclude(pending.delta);
+  }
 
   #take(held: HeldDelta, position: number): PendingDelta {
     const { delta } = held;
@@ -236,9 +234,10 @@ export class PendingDeltas {
   #trim(): void {
     const machine = this.#options.machine();
     if (machine.appliedIndex === this.#trimmedIndex && machine === this.#machine) return;
-    // Behind a snapshot nobody has told which calls were merged.
+    // Behind a snapshot nobody has told which calls were merged; from now on it is heard.
     const isNew = machine !== this.#machine;
     this.#machine = machine;
+    if (isNew) machine.onMerged((delta) => this.#wasMerged(delta));
     this.#trimmedIndex = machine.appliedIndex;
     let hasChanged = isNew;
     for (const { origin, sequence } of machine.origins()) {

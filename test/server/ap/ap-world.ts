@@ -11,7 +11,9 @@ import {
   type StoreSource,
 } from '../../../src/compute/execution.js';
 import type { CallAnswer } from '../../../src/server/calls/call-types.js';
+import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
 import { ReplicaWorld, type TestMachine } from '../replica-world.js';
+import { Scheduler } from '../test-scheduler.js';
 
 /** What a call is to do, in the place of code. */
 export interface Body {
@@ -90,15 +92,20 @@ export class ApWorld {
   readonly executor = new BodyExecutor();
   #calls = 0;
 
-  private constructor(members: readonly string[], limits: Partial<Limits>) {
-    this.world = new ReplicaWorld(members, limits);
+  private constructor(members: readonly string[], limits: Partial<Limits>, seed: number) {
+    this.world = new ReplicaWorld(members, limits, new Scheduler(seed));
     this.world.commandVersion = MERGE_COMMANDS;
     this.world.executor = this.executor;
   }
 
-  static async start(count = 3, limits: Partial<Limits> = {}): Promise<ApWorld> {
+  static async start(
+    count = 3,
+    limits: Partial<Limits> = {},
+    { seed = 3, state = {} }: { readonly seed?: number; readonly state?: StateMachineOptions } = {},
+  ): Promise<ApWorld> {
     const members = Array.from({ length: count }, (_, i) => `n${i + 1}.1`);
-    const ap = new ApWorld(members, limits);
+    const ap = new ApWorld(members, limits, seed);
+    ap.world.stateOptions = state;
     await ap.world.start();
     const procedures = [
       { name: 'p', mode: 'ap' as const, trigger: null },

@@ -1,0 +1,143 @@
+import { describe, expect, test } from 'vitest';
+import type { DeltaFrame } from '../../../src/rpc/delta-frames.js';
+import { ApWorld, add, append, say, setAdd } from './ap-world.js';
+
+/** `ap` calls where frames, disks and members are lost. */
+
+const n = (by = 1) => ({ key: 'n', change: add(by) });
+
+/** Of the frames with deltas from one to another, those at these places (from 1) are lost. */
+function lose(ap: ApWorld, from: number, to: number, places: readonly number[]): () => number {
+  let count = 0;
+  ap.world.fateOfDeltas = (a: string, b: string, frame: DeltaFrame) => {
+    if (a !== `n${from}.1` || b !== `n${to}.1` || frame.type !== 'deltas') return [1];
+    count += 1;
+    return places.includes(count) ? [] : [1];
+  };
+  return () => count;
+}
+
+describe('when a frame with deltas is lost', () => {
+  test('what has seen those in it is not taken in before them', async () => {
+    const ap = await ApWorld.start(5);
+    for (const place of [4, 5]) ap.machine(place).crash();
+    ap.split([[1, 2], [3]]);
+    await ap.call(1, { key: 's', change: setAdd('x') });
+    await ap.world.until(() => ap.pending(2) === 1);
+    ap.machine(1).crash();
+    await ap.world.run(10);
+    ap.world.heal();
+    const sent = lose(ap, 2, 3, [1]);
+    await ap.world.until(() => sent() === 1);
+    expect(await ap.call(2, { key: 's', clears: true })).toBe('[] pending');
+    await ap.world.until(() => ap.pending(3) === 2);
+    expect(await ap.look(3, 's')).toEqual([]);
+  });
+
+  test('it is sent again, though others are heard there all the time', async () => {
+    const ap = await ApWorld.start(5);
+    for (const place of [4, 5]) ap.machine(place).crash();
+    // 2 leads: nobody else hears two others.
+    ap.split([[1], [3]]);
+    lose(ap, 1, 2, [1]);
+    await ap.world.until(() => ap.world.leader?.id === 'n2.1');
+    await ap.world.run(2000);
+    await ap.call(1, n(100));
+    for (let i = 0; i < 15; i += 1) {
+      await ap.call(3, n());
+      await ap.world.run(200);
+    }
+    expect(ap.pending(1)).toBe(0);
+    expect(ap.merged(2, 'n')).toBeGreaterThan(100);
+  });
+});
+
+describe('a call that was made elsewhere and is known here as a copy', () => {
+  test('is answered with peers when so many others have it, and not before', async () => {
+    const ap = await ApWorld.start(5, { readWaitMsMax: 1000 });
+    ap.split([[1, 2], [3], [4], [5]]);
+    await ap.world.run(3000);
+    await ap.call(1, n(), { key: 'k' });
+    await ap.world.until(() => ap.pending(2) === 1);
+    expect(await ap.call(2, n(), { key: 'k', peers: 2 })).toBe('TIMEOUT unknown');
+    expect(await ap.call(2, n(), { key: 'k', peers: 1 })).toBe('again 1 pending');
+  });
+
+  test('counts once though its origin is lost, and the others have forgotten its key', async () => {
+    const state = { callKeptMs: 500, namedCallKeptMs: 500, clockSkewMsMax: 500 };
+    const ap = await ApWorld.start(5, {}, { state });
+    ap.split([
+      [1, 2, 3],
+      [4, 5],
+    ]);
+    await ap.world.run(3000);
+    await ap.call(1, n(), { key: 'k' });
+    await ap.call(4, n(), { key: 'k' });
+    await ap.world.until(() => ap.pending(5) === 1);
+    ap.machine(4).crash();
+    ap.machine(4).loseDeltas();
+    await ap.world.run(15_000);
+    await ap.world.wait(ap.machine(4).start());
+    const isolated = ap.machine(5);
+    ap.world.heal();
+    ap.world.isolate(isolated.id);
+    await ap.world.run(15_000);
+    ap.world.heal();
+    await ap.world.run(15_000);
+    await ap.settle();
+    expect(ap.merged(1, 'n')).toBe(1);
+    expect(ap.machine(1).replica.machine.mergedCallCount).toBe(0);
+  });
+});
+
+test('two calls at one time under one key with other arguments are not taken for the same', async () => {
+  const ap = await ApWorld.start();
+  const both = [ap.begin(1, { key: 'n' }, { key: 'k' }), ap.begin(1, n(7), { key: 'k' })];
+  await ap.world.until(() => both.every(({ answer }) => answer !== null));
+  expect(both.map(({ answer }) => say(answer))).toEqual([...['0', 'CALL_KEY_REUSED not-applied']]);
+});
+
+test('a call is refused when the queue does not take what it leaves', async () => {
+  const ap = await ApWorld.start();
+  await ap.world.wait(ap.machine(1).deltas?.close() ?? Promise.resolve());
+  expect(await ap.call(1, n())).toBe('SHUTTING_DOWN not-applied');
+});
+
+describe('a replica that gets a snapshot', () => {
+  test('keeps what it has made meanwhile, and shows nothing twice', async () => {
+    const ap = await ApWorld.start();
+    await ap.call(1, n(100));
+    await ap.settle();
+    const follower = [1, 2, 3].find((p) => ap.machine(p) !== ap.world.leader) ?? 0;
+    const leader = [1, 2, 3].find((p) => ap.machine(p) === ap.world.leader) ?? 0;
+    ap.world.isolate(ap.machine(follower).id);
+    await ap.call(follower, n(), { key: 'k' });
+    await ap.call(leader, n(), { key: 'k' });
+    await ap.call(follower, n(10));
+    await ap.world.write(200);
+    const { node, machine: before } = ap.machine(follower).replica;
+    const logStart = (): number => ap.machine(leader).replica.node.logStart.index;
+    await ap.world.until(() => logStart() > node.lastIndex);
+    ap.world.heal();
+    await ap.world.until(() => ap.machine(follower).replica.machine !== before);
+    expect(await ap.look(follower, 'n')).toBe(111);
+    await ap.settle();
+    for (const place of [1, 2, 3]) expect(ap.merged(place, 'n')).toBe(111);
+  });
+});
+
+describe('a leader that goes while it merges', () => {
+  test('leaves what the next one brings again, and it counts once', async () => {
+    const ap = await ApWorld.start();
+    for (let i = 0; i < 6; i += 1) {
+      const leader = ap.world.leader?.replica;
+      const calls = [1, 2, 3].map((place) => ap.begin(place, { key: 'l', change: append('x') }));
+      await ap.world.until(() => calls.every(({ answer }) => answer !== null));
+      await ap.world.run(30 + i);
+      leader?.transfer(null, () => {});
+      await ap.world.run(1500);
+    }
+    await ap.settle();
+    expect(ap.merged(1, 'l', 'log')).toHaveLength(18);
+  });
+});
