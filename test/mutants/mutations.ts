@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.js';
+import { AP_MUTATIONS } from './mutations-ap.js';
 import { CALL_MUTATIONS } from './mutations-calls.js';
 import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
@@ -21,4 +22,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...WATCH_MUTATIONS,
   ...COORDINATION_MUTATIONS,
   ...CALL_MUTATIONS,
+  ...AP_MUTATIONS,
 ];

@@ -1,19 +1,18 @@
+import { FAILPOINTS } from '../../src/base/failpoints.js';
 import { NATIVE_PROCEDURES } from './calls/native-procedures.js';
 import { FAULT_NAMES } from './faults/fault-kinds.js';
-import { FAILPOINTS_PASSED } from './faults/member-faults.js';
 
 /** What a campaign must see; what it never sees is a hole in the simulator. */
 export const EXPECTED: readonly string[] = [
   ...FAULT_NAMES.map((name) => `fault: ${name}`),
   // Those of `state` are in LevelDB's store, which is not simulated.
-  ...FAILPOINTS_PASSED.filter((name) => !name.startsWith('state.')).map(
-    (name) => `failpoint: ${name}`,
-  ),
+  ...FAILPOINTS.filter((name) => !name.startsWith('state.')).map((name) => `failpoint: ${name}`),
   'crash: power',
   'crash: kill',
   'disk: a bit of the log has changed',
   'disk: wiped',
   'restart: torn tail of the log repaired',
+  'restart: torn tail of the deltas repaired',
   'restart: state behind the log',
   'restart: installation of a snapshot finished',
   'replica stops: DISK_FAILED',
@@ -120,6 +119,15 @@ export const EXPECTED: readonly string[] = [
   'bank: transfer done',
   'bank: one of the pair taken',
   'bank: looked at',
+
+  ...['count', 'stock', 'take', 'tag', 'untag'].map((action) => `ap: ${action} answered`),
+  'ap: looked',
+  'ap: answered in isolation',
+  'ap: answered with copies',
+  'ap: repeated, pending',
+  'ap: repeated, merged',
+  'ap: lost with a disk',
+  'ap: told TIMEOUT (unknown)',
 
   ...Object.keys(NATIVE_PROCEDURES).map((name) => `calls: ${name} answered`),
   ...['route lane', 'route any'].map((route) => `calls: ${route} answered`),

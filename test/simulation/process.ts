@@ -75,6 +75,8 @@ export async function startProcess(
   const deltas = DeltaQueue.open({
     folder: 'ap',
     files: machine.disk.files,
+    // So that there are many, and some of them are removed.
+    segmentBytes: 2048,
     failpoints: machine.failpoints,
     random: scheduler.random,
     clock,

@@ -90,6 +90,27 @@ describe('a call that was made elsewhere and is known here as a copy', () => {
   });
 });
 
+describe('what is not on a disk yet', () => {
+  test('is sent to nobody by whoever has made it', async () => {
+    const ap = await ApWorld.start();
+    ap.machine(1).diskMs = 10_000;
+    ap.begin(1, n());
+    await ap.world.run(3000);
+    expect([ap.pending(1), ap.pending(2), ap.pending(3)]).toEqual([1, 0, 0]);
+  });
+
+  test('is no copy', async () => {
+    const ap = await ApWorld.start(5, { readWaitMsMax: 1000 });
+    ap.split([[1, 2], [3], [4], [5]]);
+    await ap.world.run(3000);
+    ap.machine(2).diskMs = 20_000;
+    expect(await ap.call(1, n(), { key: 'k', peers: 1 })).toBe('TIMEOUT unknown');
+    expect(ap.pending(2)).toBe(1);
+    await ap.world.run(40_000);
+    expect(await ap.call(1, n(), { key: 'k', peers: 1 })).toBe('again 1 pending');
+  });
+});
+
 test('two calls at one time under one key with other arguments are not taken for the same', async () => {
   const ap = await ApWorld.start();
   const both = [ap.begin(1, { key: 'n' }, { key: 'k' }), ap.begin(1, n(7), { key: 'k' })];

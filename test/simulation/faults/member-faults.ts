@@ -3,9 +3,6 @@ import { FAILPOINTS } from '../../../src/base/failpoints.js';
 import { downMs, who } from './draw.js';
 import { faultKind } from './fault.js';
 
-/** Those that a simulated replica passes: it has no queue of deltas. */
-export const FAILPOINTS_PASSED = FAILPOINTS.filter((name) => !name.startsWith('deltas.'));
-
 /** What operators do, and disks that are lost for good. */
 export const MEMBER_FAULTS = {
   /** Leadership is handed to somebody, or to whom the leader thinks best. */
@@ -83,7 +80,7 @@ export const MEMBER_FAULTS = {
   'crash at a failpoint': faultKind({
     arbitrary: fc.record({
       who,
-      name: fc.constantFrom(...FAILPOINTS_PASSED),
+      name: fc.constantFrom(...FAILPOINTS),
       times: fc.integer({ min: 1, max: 3 }),
       how: fc.constantFrom<'power' | 'kill'>('power', 'kill'),
       downMs,
