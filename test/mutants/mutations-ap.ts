@@ -11,7 +11,10 @@ const AP_RULES = [
 /** Only in these there are `ap` calls; see `hasAp` of the simulator. */
 const WITH_AP = { from: 1, step: 4 };
 
-/** Procedures that stay available: what was acknowledged is merged, once, and behind what it has seen. */
+/** As {@link WITH_AP}, with triggers and scheduled calls; see `hasFollowUps`. */
+const WITH_FOLLOW_UPS = { from: 2, step: 4 };
+
+/** Procedures that stay available: what was acknowledged is merged, once, and behind what it has seen; and calls that follow from others. */
 export const AP_MUTATIONS: readonly Mutation[] = [
   {
     name: 'delta-merged-again-by-the-next-leader',
@@ -320,5 +323,40 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     ],
     rules: AP_RULES,
     seedsMax: 0,
+  },
+  {
+    name: 'trigger-called-again-with-the-same-writes',
+    bug: 'How far a trigger has come is not written with its call: the next leader calls it with the same writes.',
+    history: 'Debezium, Kafka Connect: offsets that are committed apart from what they stand for',
+    edits: [
+      {
+        file: 'src/server/calls/triggers.ts',
+        find: 'writes: [{ key: this.#key, value: Buffer.from(JSON.stringify(cursor)) }],',
+        replace: 'writes: this.#failures < 0 ? [{ key: this.#key, value: null }] : [],',
+      },
+      {
+        file: 'src/server/calls/triggers.ts',
+        find: 'reads: [{ key: this.#key, modRevision: this.#cursorRevision }],',
+        replace: 'reads: [],',
+      },
+    ],
+    rules: [],
+    seeds: WITH_FOLLOW_UPS,
+    seedsMax: 10,
+  },
+  {
+    name: 'scheduled-call-made-before-its-time',
+    bug: 'A scheduled call is made when it is seen, and not when it is due.',
+    history: 'a plausible slip in our own code',
+    edits: [
+      {
+        file: 'src/server/calls/schedules.ts',
+        find: 'const due = String(nowMs() + 1).padStart',
+        replace: 'const due = String(nowMs() + 3001).padStart',
+      },
+    ],
+    rules: [],
+    seeds: WITH_FOLLOW_UPS,
+    seedsMax: 10,
   },
 ];

@@ -120,6 +120,8 @@ export const EXPECTED: readonly string[] = [
   'bank: one of the pair taken',
   'bank: looked at',
 
+  ...['put', 'both', 'later'].map((what) => `follow-ups: ${what} answered`),
+  'follow-ups: told in order, each once',
   ...['count', 'stock', 'take', 'tag', 'untag'].map((action) => `ap: ${action} answered`),
   'ap: looked',
   'ap: answered in isolation',

@@ -36,6 +36,8 @@ export interface NativeExecutorOptions {
   readonly place: number;
   readonly random: Random;
   readonly speed: ExecutorSpeed;
+  /** A thread may break with the call that it runs. One that the leader makes by itself is then not made again. */
+  readonly breaksCalls: boolean;
   /** A group has been run; when leadership was lost meanwhile it is in vain. */
   readonly onGroup: (calls: readonly GroupCall[], ran: number) => void;
 }
@@ -133,11 +135,11 @@ export class NativeExecutor implements Executor {
   }
 
   #trouble(): Execution | null {
-    const { random } = this.#options;
+    const { random, breaksCalls } = this.#options;
     if (random.next() >= TROUBLE_CHANCE) return null;
     const { computeMsMax } = CALL_LIMITS;
     return failedExecution(
-      random.int(2) === 0 ? noThread() : limitReached('computeMsMax', computeMsMax),
+      random.int(2) === 0 || !breaksCalls ? noThread() : limitReached('computeMsMax', computeMsMax),
     );
   }
 

@@ -48,6 +48,7 @@ export async function startProcess(
 ): Promise<Process> {
   const { scheduler, options, invariants, coverage, calls } = world;
   const clock = machine.time.clock();
+  const { life } = machine.time;
   const wal = Wal.open({
     folder: 'wal',
     files: machine.disk.files,
@@ -80,7 +81,10 @@ export async function startProcess(
     failpoints: machine.failpoints,
     random: scheduler.random,
     clock,
-    onFailure: (error) => machine.failed(error),
+    onFailure: (error) => {
+      // Of a process that was ended within a step of the queue this is the end, and no failure.
+      if (life === machine.time.life) machine.failed(error);
+    },
   });
   if (deltas.repairs.length > 0) coverage.count('restart: torn tail of the deltas repaired');
   const stateMachine = await openMachine(vault.current);
@@ -247,11 +251,12 @@ class RunningReplica implements Process {
   #executor(): NativeExecutor | undefined {
     const { machine, world } = this.#parts;
     const { scheduler, options, calls } = world;
-    const speed = options.calls?.speed ?? options.ap?.speed;
+    const speed = options.calls?.speed ?? options.ap?.speed ?? options.followUps?.speed;
     if (speed === undefined) return undefined;
     const { place, time } = machine;
     return new NativeExecutor({
       ...{ scheduler, time, place, speed, random: this.#ownRandom() },
+      breaksCalls: options.followUps === undefined,
       onGroup: (group, ran) =>
         calls?.groupRan(group, ran, { place, leads: this.replica.node.role === 'leader' }),
     });

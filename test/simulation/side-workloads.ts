@@ -1,6 +1,7 @@
 import { ApWorkload } from './ap-workload.js';
 import { BankWorkload } from './bank-workload.js';
 import { CallsWorkload } from './calls-workload.js';
+import { FollowUpWorkload } from './follow-up-workload.js';
 import { LockWorkload } from './lock-workload.js';
 import { StoreWorkload } from './store-workload.js';
 import type { World } from './world.js';
@@ -11,16 +12,19 @@ export class SideWorkloads {
   readonly #locks: LockWorkload | null;
   readonly #calls: CallsWorkload | null;
   readonly #ap: ApWorkload | null;
+  readonly #followUps: FollowUpWorkload | null;
   readonly #all: readonly (
     | StoreWorkload
     | LockWorkload
     | BankWorkload
     | CallsWorkload
     | ApWorkload
+    | FollowUpWorkload
   )[];
 
   constructor(world: World) {
-    const { locks, bank, calls, ap } = world.options;
+    const { locks, bank, calls, ap, followUps } = world.options;
+    this.#followUps = followUps === undefined ? null : new FollowUpWorkload(world, followUps);
     this.#ap = ap === undefined ? null : new ApWorkload(world, ap);
     this.#store = new StoreWorkload(world);
     this.#locks = locks === true ? new LockWorkload(world) : null;
@@ -33,6 +37,7 @@ export class SideWorkloads {
       ...(bank === true ? [new BankWorkload(world)] : []),
       ...(this.#calls === null ? [] : [this.#calls]),
       ...(this.#ap === null ? [] : [this.#ap]),
+      ...(this.#followUps === null ? [] : [this.#followUps]),
     ];
   }
 
@@ -49,6 +54,11 @@ export class SideWorkloads {
   /** So long after they were stopped, and the cluster serves, that is so. */
   get goneMs(): number {
     return this.#store.goneMs + (this.#locks?.goneMs ?? 0);
+  }
+
+  /** What is waited for, if it can be told. */
+  get lacking(): string {
+    return this.#followUps?.lacking ?? '';
   }
 
   start(): void {
@@ -78,5 +88,6 @@ export class SideWorkloads {
   checkAtEnd(): void {
     this.#calls?.check();
     this.#ap?.check();
+    this.#followUps?.check();
   }
 }

@@ -98,7 +98,10 @@ async function liveness(world: World, workload: Workload, sides: SideWorkloads):
   sides.check();
   const agrees = (): boolean => workload.isIdle && sides.isIdle && allAgree(world);
   await scheduler.run(scheduler.nowMs + AGREE_MS, agrees);
-  check(agrees(), () => `Liveness: ${AGREE_MS} ms after the last fault: ${describeMembers(world)}`);
+  check(agrees(), () => {
+    const { lacking } = sides;
+    return `Liveness: ${AGREE_MS} ms after the last fault: ${describeMembers(world)} ${lacking}`;
+  });
   for (const { replica } of world.intact) {
     if (replica !== null) workload.checkState(replica.machine);
   }

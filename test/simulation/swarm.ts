@@ -3,6 +3,11 @@ import { type Random, seededRandom } from '../../src/base/random.js';
 import { type ApOptions, drawAp, drawApLimits, hasAp } from './ap/ap-options.js';
 import { type CallsOptions, drawCalls, drawEventWatcher, hasCalls } from './calls/calls-options.js';
 import { FAULT_NAMES, type FaultName } from './faults/fault-kinds.js';
+import {
+  drawFollowUps,
+  type FollowUpOptions,
+  hasFollowUps,
+} from './follow-ups/follow-up-options.js';
 import type { Weather } from './network.js';
 import { drawWatchers, type WatcherOptions } from './watcher-options.js';
 
@@ -54,6 +59,8 @@ export interface SimulationOptions {
   readonly calls?: CallsOptions;
   /** Clients that call `ap` procedures. Default: none. */
   readonly ap?: ApOptions;
+  /** Clients whose writes lead to calls, now or later. Default: none. */
+  readonly followUps?: FollowUpOptions;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -139,6 +146,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     bank: seed % 4 === 2,
     ...(hasCalls(seed) ? { calls: drawCalls(seed) } : {}),
     ...(hasAp(seed) ? { ap: drawAp(seed) } : {}),
+    ...(hasFollowUps(seed) ? { followUps: drawFollowUps(seed) } : {}),
   };
 }
 

@@ -184,6 +184,9 @@ describe('a call that was made at several replicas', () => {
       expect(kept(replica)).toBe(0);
       expect(replica.machine.mergedCall(bytes(`${A}:1`))).toBeNull();
       expect(replica.store.keys().filter((key) => /^[dD]/.test(key))).toEqual([]);
+      // What is forgotten is known to be merged all the same.
+      await merge(replica, [one(A, 1, { timeMs: 1000 })]);
+      expect([view(replica, 'n'), through(replica)]).toEqual([1, { a: 1, b: 0 }]);
     });
 
     test('longer under a key of its caller', async () => {

@@ -17,16 +17,29 @@ function lose(ap: ApWorld, from: number, to: number, places: readonly number[]):
   return () => count;
 }
 
+/** 1 has added an item to a set; 2 has heard of it just now, and 3 hears of it from 2 alone. Nothing is merged. */
+async function givenOneThatPassesOn(): Promise<ApWorld> {
+  const ap = await ApWorld.start(5);
+  for (const place of [4, 5]) ap.machine(place).crash();
+  ap.split([[1, 2], [3]]);
+  await ap.call(1, { key: 's', change: setAdd('x') });
+  await ap.world.until(() => ap.pending(2) === 1);
+  ap.machine(1).crash();
+  await ap.world.run(10);
+  ap.world.heal();
+  return ap;
+}
+
+test('what was made with knowledge of a copy is passed on behind that', async () => {
+  const ap = await givenOneThatPassesOn();
+  expect(await ap.call(2, { key: 's', clears: true })).toBe('[] pending');
+  await ap.world.until(() => ap.pending(3) === 2);
+  expect(await ap.look(3, 's')).toEqual([]);
+});
+
 describe('when a frame with deltas is lost', () => {
   test('what has seen those in it is not taken in before them', async () => {
-    const ap = await ApWorld.start(5);
-    for (const place of [4, 5]) ap.machine(place).crash();
-    ap.split([[1, 2], [3]]);
-    await ap.call(1, { key: 's', change: setAdd('x') });
-    await ap.world.until(() => ap.pending(2) === 1);
-    ap.machine(1).crash();
-    await ap.world.run(10);
-    ap.world.heal();
+    const ap = await givenOneThatPassesOn();
     const sent = lose(ap, 2, 3, [1]);
     await ap.world.until(() => sent() === 1);
     expect(await ap.call(2, { key: 's', clears: true })).toBe('[] pending');

@@ -190,6 +190,7 @@ describe('an escrow counter', () => {
     ap.split([[1], [2], [3]]);
     const takes = [2, 2, 2].map((take) => ap.begin(2, { key: 'stock', take }));
     await ap.world.until(() => takes.every(({ answer }) => answer !== null));
+    expect(takes.map(({ answer }) => say(answer))).toEqual(['7 pending', '6 pending', '6']);
     expect(await ap.call(2, { key: 'stock', take: 5 })).toMatch(/^6/);
     expect(await ap.call(3, { key: 'stock', take: 100 })).toBe('6 pending');
     ap.world.heal();

@@ -13,6 +13,7 @@ import {
   type StoreSource,
 } from '../../../src/compute/execution.js';
 import { runAp } from '../ap/ap-procedures.js';
+import { runFollowUp } from '../follow-ups/follow-up-procedures.js';
 import { isNative, NATIVE_PROCEDURES, type NativeContext, versionOf } from './native-procedures.js';
 
 /** A {@link CallView} as a procedure of the simulator sees it. */
@@ -59,8 +60,8 @@ class ViewContext implements NativeContext {
 
 /** Runs a call as the sandbox would. */
 export function runNative(call: ProcedureCall, mode: Mode, source: Source): Execution {
-  const ap = runAp(call, mode, source);
-  if (ap !== null) return ap;
+  const other = runAp(call, mode, source) ?? runFollowUp(call, mode, source);
+  if (other !== null) return other;
   const version = versionOf(call.bundle.code);
   const definition = isNative(call.name) ? NATIVE_PROCEDURES[call.name] : undefined;
   if (version === null || definition === undefined || definition.mode !== mode) {

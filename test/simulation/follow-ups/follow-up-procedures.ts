@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { asBalsaError, BalsaError } from '../../../src/base/errors.js';
+import type { DeclaredProcedure, Mode } from '../../../src/base/operation.js';
+import { CallView } from '../../../src/compute/call-view.js';
+import {
+  type Execution,
+  failedExecution,
+  type ProcedureCall,
+  type Source,
+} from '../../../src/compute/execution.js';
+
+/** What is put below this is told to `follow-told`. */
+export const IN = 'follow/in/';
+/** Of each put that was told: its revision, and its value. */
+export const TOLD = 'follow/told';
+/** Of each scheduled call: its name, and by how much it was late, in log time. */
+export const HAPPENED = 'follow/happened';
+
+export type Told = readonly [revision: number, value: string];
+export type Happened = readonly [id: string, lateMs: number];
+
+export interface LaterArgs {
+  readonly id: string;
+  readonly inMs: number;
+}
+
+interface HappenArgs {
+  readonly id: string;
+  readonly dueMs: number;
+}
+
+interface TriggerEvent {
+  readonly value: string;
+  readonly revision: number;
+}
+
+class Store {
+  readonly #view: CallView;
+
+  constructor(view: CallView) {
+    this.#view = view;
+  }
+
+  put(key: string, value: unknown): void {
+    this.#view.put(key, JSON.stringify(value));
+  }
+
+  append(key: string, ...entries: readonly unknown[]): void {
+    this.put(key, [...(JSON.parse(this.#view.get(key) ?? '[]') as unknown[]), ...entries]);
+  }
+}
+
+type Run = (store: Store, args: never, nowMs: number) => void;
+
+const PROCEDURES: Readonly<Record<string, { readonly trigger: string | null; readonly run: Run }>> =
+  {
+    'follow-told': {
+      trigger: IN,
+      run: (store, events: readonly TriggerEvent[]) =>
+        store.append(TOLD, ...events.map(({ revision, value }): Told => [revision, value])),
+    },
+    /** Two puts of one revision. */
+    'follow-both': {
+      trigger: null,
+      run: (store, id: string) => {
+        for (const side of ['a', 'b']) store.put(`${IN}${side}`, `${id}-${side}`);
+      },
+    },
+    'follow-later': {
+      trigger: null,
+      run: (store, { id, inMs }: LaterArgs, nowMs) => {
+        // As `ctx.schedule` does.
+        const dueMs = Math.ceil(nowMs + inMs);
+        const key = `_schedules/${String(dueMs).padStart(15, '0')}/${id}`;
+        store.put(key, { procedure: 'follow-happen', args: { id, dueMs }, cron: null });
+        store.put(`_schedule-ids/${id}`, key);
+      },
+    },
+    'follow-happen': {
+      trigger: null,
+      run: (store, { id, dueMs }: HappenArgs, nowMs) =>
+        store.append(HAPPENED, [id, nowMs - dueMs] satisfies Happened),
+    },
+  };
+
+const CODE = 'follow-up procedures';
+
+export const FOLLOW_UP_BUNDLE: {
+  readonly hash: string;
+  readonly code: string;
+  readonly procedures: readonly DeclaredProcedure[];
+} = {
+  hash: createHash('sha256').update(CODE).digest('hex'),
+  code: CODE,
+  procedures: Object.entries(PROCEDURES).map(([name, { trigger }]) => ({
+    ...{ name, mode: 'cp' as const, trigger },
+  })),
+};
+
+/** Runs a call as the sandbox would; `null`: it is of another bundle. */
+export function runFollowUp(call: ProcedureCall, mode: Mode, source: Source): Execution | null {
+  if (call.bundle.code !== CODE) return null;
+  const definition = PROCEDURES[call.name];
+  if (definition === undefined || mode !== 'cp') {
+    return failedExecution(new BalsaError('PROCEDURE_FAILED', `no ${call.name} of mode ${mode}`));
+  }
+  const view = new CallView(source, call.limits, mode, call.origin);
+  const { logs } = view;
+  try {
+    const run = definition.run as (store: Store, args: unknown, nowMs: number) => void;
+    run(new Store(view), JSON.parse(call.args), call.nowMs);
+    return { ok: true, logs, result: 'null', effects: view.effects() };
+  } catch (cause) {
+    const error = view.failure ?? asBalsaError(cause);
+    return { ok: false, error, logs, reads: view.effects() };
+  }
+}
