@@ -65,8 +65,8 @@ export const DUTY_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/proposals.ts',
-        find: 'return [...this.#takeBatches(timeMs), ...calls, ...rest];',
-        replace: 'return [...rest, ...this.#takeBatches(timeMs), ...calls];',
+        find: 'return [...this.#takeBatches(timeMs), ...calls, ...this.#takeSystem(timeMs)];',
+        replace: 'return [...this.#takeSystem(timeMs), ...this.#takeBatches(timeMs), ...calls];',
       },
     ],
     rules: ['test/server/proposals.test.ts'],

@@ -48,7 +48,10 @@ describe('frames about deltas', () => {
     fc.assert(
       fc.property(fc.array(anyDelta, { maxLength: 5 }), (made) => {
         const deltas = made.map(packDelta);
-        const frame = unpackPeerFrame(packDeltaFrame({ type: 'deltas', deltas }), ENDS);
+        const frame = unpackPeerFrame(
+          packDeltaFrame({ type: 'deltas', behind: new Map(), deltas }),
+          ENDS,
+        );
         if (frame.type !== 'deltas') throw new Error(`a frame of type ${frame.type}`);
         expect(frame.deltas.map((bytes) => Buffer.from(bytes))).toEqual(deltas);
         expect(frame.deltas.map(unpackDelta)).toEqual(made);
@@ -63,6 +66,9 @@ describe('frames about deltas', () => {
       ...{ type: 'deltas-held', origin: ORIGIN, sequence: 7, timeMs: 8, lacks: true },
       through: new Map([[ORIGIN, 7]]),
     };
+    expect(deltaFrameTuple({ type: 'deltas', behind: frame.through, deltas: [] })).toEqual([
+      ...[4, [], [ORIGIN, 7]],
+    ]);
     expect(deltaFrameTuple(frame)).toEqual([5, ORIGIN, 7, 8, [ORIGIN, 7], true]);
   });
 
@@ -70,6 +76,7 @@ describe('frames about deltas', () => {
     ['deltas that are none', [DELTAS]],
     ['deltas in place of a list', [DELTAS, 'x']],
     ['a delta that is no bytes', [DELTAS, [Buffer.from('x'), 'x']]],
+    ['deltas behind what is no list', [DELTAS, [], 'x']],
     ['rights of no queue', [RIGHTS_WANTED, null, []]],
     ['rights of a queue with a short name', [RIGHTS_WANTED, 'abcdef', []]],
     ['rights of a queue with capitals', [RIGHTS_WANTED, ORIGIN.toUpperCase(), []]],

@@ -12,7 +12,6 @@ export const EXPECTED: readonly string[] = [
   'disk: a bit of the log has changed',
   'disk: wiped',
   'restart: torn tail of the log repaired',
-  'restart: torn tail of the deltas repaired',
   'restart: state behind the log',
   'restart: installation of a snapshot finished',
   'replica stops: DISK_FAILED',
