@@ -77,7 +77,7 @@ export async function startProcess(
     folder: 'ap',
     files: machine.disk.files,
     // So that there are many, and some of them are removed.
-    segmentBytes: 2048,
+    segmentBytes: 6000,
     failpoints: machine.failpoints,
     random: scheduler.random,
     clock,

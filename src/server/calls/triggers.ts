@@ -175,7 +175,12 @@ class RunningTrigger implements WatchSink {
     const { watches, machine } = this.#host;
     const from = Buffer.from(this.prefix);
     const compacted = machine().compactedRevision;
-    const startRevision = Math.max(this.#cursor.revision + 1, compacted);
+    const next = this.#cursor.revision + 1;
+    const startRevision = Math.max(next, compacted);
+    if (startRevision > next) {
+      const what = `trigger: revisions ${next} to ${startRevision - 1} were compacted`;
+      this.#host.note(this.#name, `${what}, and it was not called with what they wrote`);
+    }
     try {
       this.#watcher = watches().watch(
         {
