@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take the longest: those that compute, and those that mostly wait for real processes. */
+/** Files that take the longest: those that compute, the longest first, and those that mostly wait for real processes. */
 const COMPUTES = ['simulation/seeds-', 'statemachine/model', 'crash/crash-points', 'raft/safety'];
 const WAITS = 'test/whole/';
 
@@ -9,8 +9,8 @@ const WAITS = 'test/whole/';
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const computing = sorted.filter(({ moduleId }) =>
-      COMPUTES.some((name) => moduleId.includes(name)),
+    const computing = COMPUTES.flatMap((name) =>
+      sorted.filter(({ moduleId }) => moduleId.includes(name)),
     );
     const waiting = sorted.filter(({ moduleId }) => moduleId.includes(WAITS));
     const long = new Set<TestSpecification>();

@@ -1,0 +1,136 @@
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { bundleProcedures } from '../src/compute/bundle.js';
+import { forSeconds } from './closed-loop.js';
+import { report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:ap`: calls of an `ap` procedure (one add to a counter) at a replica that hears no other one, and at one of a
+ * whole cluster, one at a time and many at once; in turn with what the disk alone takes to make as many bytes durable.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    calls: { type: 'string', default: '500' },
+    outstanding: { type: 'string', default: '64' },
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    json: { type: 'string' },
+  },
+});
+const calls = Number(flags.calls);
+
+/** Of a delta of this procedure, with its frame. */
+const DELTA_BYTES = 140;
+
+const CODE = `
+import { ap, counter } from 'balsa/procedures';
+export const view = ap({
+  handler: (ctx, page: number) => {
+    const views = ctx.cell(counter('views/' + page));
+    views.add();
+    return views.value();
+  },
+});
+`;
+
+interface Latencies {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+function latenciesOf(samples: number[]): Latencies {
+  samples.sort((a, b) => a - b);
+  const at = (share: number): number => samples[Math.floor(samples.length * share)] ?? Number.NaN;
+  return { p50: at(0.5), p99: at(0.99) };
+}
+
+/** To append so many bytes and sync them, in milliseconds. */
+function syncs(folder: string, count: number): number[] {
+  const file = openSync(join(folder, 'sync'), 'a');
+  const bytes = Buffer.alloc(DELTA_BYTES, 1);
+  const samples = Array.from({ length: count }, () => {
+    const startedMs = performance.now();
+    writeSync(file, bytes);
+    fdatasyncSync(file);
+    return performance.now() - startedMs;
+  });
+  closeSync(file);
+  return samples;
+}
+
+const view = (db: Client, i: number): Promise<unknown> =>
+  db.call('view', i % 100, { consistency: 'ap-local' });
+
+async function oneByOne(db: Client): Promise<number[]> {
+  const samples: number[] = [];
+  for (let i = 0; i < calls; i += 1) {
+    const startedMs = performance.now();
+    await view(db, i);
+    samples.push(performance.now() - startedMs);
+  }
+  return samples;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
+await using cluster = await LocalCluster.start({ logLevel: 'warn', network: 'switched' });
+await using leader = await cluster.connect({ timeoutMs: 60_000 });
+writeFileSync(join(folder, 'views.ts'), CODE);
+await leader.procedures.deploy(await bundleProcedures(join(folder, 'views.ts')));
+const { appliedIndex } = await cluster.waitForLeader();
+await cluster.waitForApplied(appliedIndex);
+const leading = await cluster.leader();
+const follower = cluster.replicas.find(({ name }) => name !== leading);
+if (follower === undefined) throw new Error('no follower');
+await using db = await cluster.connect({
+  ...{ endpoints: [follower.address], followLeader: false, timeoutMs: 60_000 },
+});
+
+// The interpreter is compiled while it runs.
+await forSeconds(10, 16, (i) => view(db, i));
+
+const samples = { disk: [] as number[], whole: [] as number[], isolated: [] as number[] };
+const rates = { whole: [] as number[], isolated: [] as number[] };
+const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
+for (let round = 0; round < Number(flags.rounds); round += 1) {
+  for (const where of ['whole', 'isolated'] as const) {
+    if (where === 'isolated') cluster.isolate(follower.name);
+    for (const one of syncs(folder, calls)) samples.disk.push(one);
+    for (const one of await oneByOne(db)) samples[where].push(one);
+    const { perSecond } = await forSeconds(Number(flags.seconds), Number(flags.outstanding), (i) =>
+      view(db, i),
+    );
+    rates[where].push(perSecond);
+    if (where === 'isolated') cluster.heal();
+    console.log(JSON.stringify({ round, where, perSecond }));
+  }
+}
+rmSync(folder, { recursive: true });
+const disk = latenciesOf(samples.disk);
+const row = (name: string, { p50, p99 }: Latencies, perSecond: number | null) => ({
+  what: name,
+  'p50, ms': rounded(p50, 2),
+  'p99, ms': rounded(p99, 2),
+  'p50 beyond the sync, ms': rounded(p50 - disk.p50, 2),
+  [`per second, ${flags.outstanding} outstanding`]: perSecond === null ? '' : rounded(perSecond),
+});
+report(
+  'bench:ap',
+  [
+    row('write and sync', disk, null),
+    row('ap call, whole cluster', latenciesOf(samples.whole), mean(rates.whole)),
+    row('ap call, isolated', latenciesOf(samples.isolated), mean(rates.isolated)),
+  ],
+  flags.json,
+);
