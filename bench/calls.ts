@@ -20,6 +20,7 @@ const { values: flags } = parseArgs({
     outstanding: { type: 'string', default: '256' },
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
+    warm: { type: 'string', default: '8' },
     only: { type: 'string', default: '' },
     json: { type: 'string' },
   },
@@ -125,7 +126,8 @@ async function measure({ call }: Case, seconds: number): Promise<Sums> {
 
 const chosen = cases.filter(({ name }) => name.includes(flags.only));
 const sums = new Map<Case, Sums>();
-for (const one of chosen) await measure(one, 2); // warm: production is
+// Warm, as production is: the interpreter is compiled while it runs.
+for (const one of chosen) await measure(one, Number(flags.warm));
 for (let round = 0; round < Number(flags.rounds); round += 1) {
   for (const one of chosen) {
     const found = await measure(one, Number(flags.seconds));

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { FINGERPRINT_BYTES } from '../../base/call.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Random } from '../../base/random.js';
@@ -133,6 +133,7 @@ function noExecutor(): BalsaError {
 /** Of what is called: neither the alias nor the code, which may change between two attempts. */
 function fingerprintOf({ procedure, args }: CallRequest): Uint8Array {
   const [name = ''] = procedure.split('@');
-  const digest = createHash('sha256').update(name).update('\0').update(args).digest();
+  // In one go: an object for it costs several times as much.
+  const digest = hash('sha256', `${name}\0${args}`, 'buffer');
   return digest.subarray(0, FINGERPRINT_BYTES);
 }
