@@ -3,6 +3,8 @@
  * that can be reached. How it travels: `delta-codec`.
  */
 
+import { toBuffer } from './bytes.js';
+
 export const CELL_TYPES = [
   'counter',
   'escrow',
@@ -111,6 +113,18 @@ export interface Delta extends HybridTime {
 
 /** Where merged cells lie, as JSON, for reads and watchers. Nothing else can be put there. */
 export const CELL_PREFIX = '_cells/';
+
+const CELL_PREFIX_BYTES = Buffer.from(CELL_PREFIX);
+
+/** The name of the cell that lies at a key; `null`: it is another key. */
+export function cellNameOf(key: Uint8Array): string | null {
+  if (!isCellKey(key)) return null;
+  return toBuffer(key.subarray(CELL_PREFIX_BYTES.length)).toString('utf8');
+}
+
+export function isCellKey(key: Uint8Array): boolean {
+  return CELL_PREFIX_BYTES.every((byte, i) => key[i] === byte);
+}
 
 /** Characters of an origin: 16 hexadecimal digits. */
 export const ORIGIN_LENGTH = 16;

@@ -1,7 +1,7 @@
 import { unreachable } from './assert.js';
 import { compareBytes } from './bytes.js';
 import { type CallRecord, eventWrites, pendingPlace } from './call.js';
-import { CELL_PREFIX } from './delta.js';
+import { CELL_PREFIX, isCellKey } from './delta.js';
 import { BalsaError } from './errors.js';
 import type { Limits } from './limits.js';
 import type {
@@ -32,8 +32,7 @@ export function checkKey(key: Uint8Array, limits: Limits): void {
  * @throws BalsaError `KEY_RESERVED`
  */
 export function checkNotReserved(key: Uint8Array): void {
-  const isCell = CELL_BYTES.every((byte, i) => key[i] === byte);
-  if (!isCell) return;
+  if (!isCellKey(key)) return;
   throw new BalsaError(
     'KEY_RESERVED',
     `keys that begin with ${CELL_PREFIX} are cells, which ap procedures write`,
@@ -42,8 +41,6 @@ export function checkNotReserved(key: Uint8Array): void {
     },
   );
 }
-
-const CELL_BYTES = [...CELL_PREFIX].map((character) => character.charCodeAt(0));
 
 /** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED`, `VALUE_TOO_LARGE`, `TXN_TOO_LARGE`, `INVALID_ARGUMENT` */
 export function checkOperation(operation: WriteOperation, limits: Limits): void {

@@ -6,6 +6,11 @@ export interface Random {
   int(bound: number): number;
 }
 
+/** So many bytes, for keys that nobody else makes. */
+export function randomBytes(random: Random, count: number): Buffer {
+  return Buffer.from(Array.from({ length: count }, () => random.int(256)));
+}
+
 /** The sfc32 generator (PractRand's small fast chaotic generator, 32 bits), seeded by one number. */
 export function seededRandom(seed: number): Random {
   let a = seed >>> 0;

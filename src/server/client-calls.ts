@@ -1,7 +1,7 @@
 import { unreachable } from '../base/assert.js';
 import { unpackCall } from '../base/call-codec.js';
 import { checkNesting } from '../base/codec.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { checkCall } from '../base/operation-check.js';
 import { CALL_LIMITS } from '../compute/execution.js';
@@ -12,7 +12,7 @@ import type {
   ClientAnswer,
   ClientRequest,
 } from '../rpc/protocol.js';
-import type { CallAnswer } from './calls/call-types.js';
+import { type CallAnswer, withLogs } from './calls/call-types.js';
 import { notLeader } from './proposals.js';
 import { metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
@@ -141,13 +141,6 @@ export class ClientCalls {
 
 function listOf(replica: Replica): readonly ProcedureInfo[] {
   return replica.machine.procedures();
-}
-
-/** What a call had logged before it failed is often why. */
-function withLogs(cause: BalsaError, logs: readonly string[]): BalsaError {
-  const { code, message, outcome, details } = asBalsaError(cause);
-  if (logs.length === 0) return cause;
-  return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause });
 }
 
 function argsTooLarge(bytes: number): BalsaError {

@@ -138,19 +138,18 @@ export class DataFolder {
   }
 
   /**
-   * Moves all that is in the folder into a new one within it, so that the replica can begin anew; nothing
+   * Moves all that is in the folder but the deltas into a new one within it, so that the replica can begin anew; nothing
    * is deleted. The meta.json is only copied: who comes must write a new one over it, as the last step, or
    * else the folder goes on to be a damaged one.
-   * @param keeps names that stay
    * @returns the path of the new folder
    */
-  setAside(wallMs: number, keeps: readonly string[] = []): string {
+  setAside(wallMs: number): string {
     const folder = this.asideFolder(wallMs);
     this.#guard('write', () => {
       this.#files.makeFolder(folder);
       for (const name of this.#files.list(this.path)) {
         const path = join(this.path, name);
-        if (name.startsWith(ASIDE) || keeps.includes(name)) continue;
+        if (name.startsWith(ASIDE) || name === DELTAS) continue;
         if (name === META_FILE) this.#writeFile(join(folder, name), this.#files.readWhole(path));
         else this.#files.rename(path, join(folder, name));
       }

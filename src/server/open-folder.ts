@@ -186,7 +186,7 @@ async function reseed(options: {
   }
   await checkUnused(options);
   // What was acknowledged and is not in the log yet is nowhere else: it goes on with the new data.
-  const aside = folder.setAside(systemClock.wallMs(), ['ap']);
+  const aside = folder.setAside(systemClock.wallMs());
   folder.create();
   const { cluster, name } = config;
   const wasRemoved = old?.refuses?.code === 'MEMBER_REMOVED';

@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import {
   type CallRecord,
@@ -11,7 +10,7 @@ import {
 } from '../base/call.js';
 import { packCallOutcome } from '../base/call-codec.js';
 import { BalsaError, isErrorCode } from '../base/errors.js';
-import type { TxnStep, WriteResult } from '../base/operation.js';
+import type { TxnStep } from '../base/operation.js';
 import type { CallKeys } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
@@ -88,7 +87,7 @@ export class CallExecutor {
     if (steps.length === 0) return keyspace.revision;
     executor.beginBatch();
     const result = executor.write({ type: 'txn', compares: [], success: steps, failure: [] });
-    if (result.type === 'error') throw refusalOf(result);
+    if (result.type === 'error') throw Refusal.of(result);
     return keyspace.revision;
   }
 
@@ -193,11 +192,6 @@ function update(change: KeyUpdate, current: Uint8Array | null): Uint8Array {
 
 function conflict(): Refusal {
   return new Refusal('TXN_CONFLICT', 'what the call had read was changed by others');
-}
-
-function refusalOf({ code, message, details }: WriteResult & { type: 'error' }): Refusal {
-  assert(isErrorCode(code), 'a refusal has a code that is known');
-  return new Refusal(code, message, details ?? {});
 }
 
 /** How its code has failed; what it read of the state holds. */

@@ -99,7 +99,7 @@ export class CallKeys {
   judge({ key, isNamed, bornIndex, fingerprint }: CallIdentity, index: number): CallVerdict {
     const known = this.#find(toMapKey(key));
     if (known !== null) {
-      if (!equalBytes(known.fingerprint, fingerprint)) return refuse(reused());
+      if (!equalBytes(known.fingerprint, fingerprint)) return refuse(keyReused());
       return { type: 'repeat', outcome: known.outcome };
     }
     // As with sessions: a key that was forgotten was born before the last entry that is. See `Sessions`.
@@ -273,7 +273,8 @@ function expired(index: number): BalsaError {
   );
 }
 
-function reused(): BalsaError {
+/** Nothing was applied by this attempt. */
+export function keyReused(): BalsaError {
   return new BalsaError(
     'CALL_KEY_REUSED',
     'the idempotency key was used for a call of another procedure, or with other arguments',

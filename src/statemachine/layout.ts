@@ -116,9 +116,13 @@ export function fromValueRecordKey(storeKey: Uint8Array): Position {
 }
 
 export function toLeaseKey(lease: number): Buffer {
+  return toCountedKey(PREFIX.lease, lease);
+}
+
+function toCountedKey(prefix: number, count: number): Buffer {
   const storeKey = Buffer.allocUnsafe(1 + COUNT_BYTES);
-  storeKey[0] = PREFIX.lease;
-  writeCount(storeKey, lease, 1);
+  storeKey[0] = prefix;
+  writeCount(storeKey, count, 1);
   return storeKey;
 }
 
@@ -160,10 +164,7 @@ export function fromNameKey(storeKey: Uint8Array): string {
 
 /** @param key `toMapKey` of the idempotency key */
 export function toCallKey(key: string): Buffer {
-  const storeKey = Buffer.allocUnsafe(1 + key.length);
-  storeKey[0] = PREFIX.call;
-  storeKey.write(key, 1, 'latin1');
-  return storeKey;
+  return toCallKeyIn(PREFIX.call, key);
 }
 
 export function toCallGroupKey(kind: number, index: number): Buffer {
@@ -187,17 +188,18 @@ export function toOriginKey(origin: string): Buffer {
 
 /** @param key `toMapKey` of the idempotency key */
 export function toMergedKey(key: string): Buffer {
+  return toCallKeyIn(PREFIX.merged, key);
+}
+
+function toCallKeyIn(prefix: number, key: string): Buffer {
   const storeKey = Buffer.allocUnsafe(1 + key.length);
-  storeKey[0] = PREFIX.merged;
+  storeKey[0] = prefix;
   storeKey.write(key, 1, 'latin1');
   return storeKey;
 }
 
 export function toMergeGroupKey(index: number): Buffer {
-  const storeKey = Buffer.allocUnsafe(1 + COUNT_BYTES);
-  storeKey[0] = PREFIX.mergeGroup;
-  writeCount(storeKey, index, 1);
-  return storeKey;
+  return toCountedKey(PREFIX.mergeGroup, index);
 }
 
 export function fromMergeGroupKey(storeKey: Uint8Array): number {

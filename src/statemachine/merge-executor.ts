@@ -1,8 +1,8 @@
-import { assert } from '../base/assert.js';
+import { toMapKey } from '../base/bytes.js';
 import { Cell, cellKey } from '../base/cell.js';
 import type { ChangeStamp, Delta } from '../base/delta.js';
-import { BalsaError, isErrorCode } from '../base/errors.js';
-import type { TxnStep, WriteResult } from '../base/operation.js';
+import { BalsaError } from '../base/errors.js';
+import type { TxnStep } from '../base/operation.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace } from './keyspace.js';
 import type { Merges } from './merges.js';
@@ -24,7 +24,6 @@ const NO_RESULTS = new Uint8Array(0);
  */
 export class MergeExecutor {
   readonly #parts: MergeExecutorParts;
-
   /** Of the entry in hand: calls that count from now on. */
   #merged: readonly Delta[] = [];
 
@@ -81,7 +80,7 @@ export class MergeExecutor {
     const { merges } = this.#parts;
     const seen = new Set<string>();
     return deltas.filter(({ key }) => {
-      const name = Buffer.from(key).toString('latin1');
+      const name = toMapKey(key);
       if (seen.has(name) || merges.find(key) !== null) return false;
       seen.add(name);
       return true;
@@ -102,7 +101,7 @@ export class MergeExecutor {
     });
     executor.beginBatch();
     const result = executor.write({ type: 'txn', compares: [], success: steps, failure: [] });
-    if (result.type === 'error') throw refusalOf(result);
+    if (result.type === 'error') throw Refusal.of(result);
     return keyspace.revision;
   }
 
@@ -130,11 +129,6 @@ export class MergeExecutor {
 export function stampOf(delta: Delta, place: number): ChangeStamp {
   const { origin, sequence, timeMs, count } = delta;
   return { origin, sequence, timeMs, count, place };
-}
-
-function refusalOf({ code, message, details }: WriteResult & { type: 'error' }): Refusal {
-  assert(isErrorCode(code), 'a refusal has a code that is known');
-  return new Refusal(code, message, details ?? {});
 }
 
 function full(): Refusal {

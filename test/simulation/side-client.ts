@@ -1,5 +1,5 @@
 import { BalsaError } from '../../src/base/errors.js';
-import { type Random, seededRandom } from '../../src/base/random.js';
+import { type Random, randomBytes, seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
 import type { ReadFrom } from '../../src/client/options.js';
@@ -145,7 +145,7 @@ export class SideClient {
         clock: this.time.clock(),
         random,
         dial: (dialled) => network.dial(this.#place, dialled),
-        newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+        newSessionId: () => randomBytes(random, 16),
       },
     )) as TextClient;
   }

@@ -1,5 +1,5 @@
 import { BalsaError } from '../../src/base/errors.js';
-import { seededRandom } from '../../src/base/random.js';
+import { randomBytes, seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { type Client, openClient } from '../../src/client/kv-client.js';
 import type { Watch, WatchBatch } from '../../src/client/watch.js';
@@ -262,7 +262,7 @@ class Watcher {
         clock: time.clock(),
         random,
         dial: (dialled) => network.dial(place, dialled),
-        newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+        newSessionId: () => randomBytes(random, 16),
       },
     ) as Promise<Client<string, string, 'text'>>;
   }

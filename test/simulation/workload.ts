@@ -1,5 +1,5 @@
 import type { KeyContent } from '../../src/base/operation.js';
-import { seededRandom } from '../../src/base/random.js';
+import { randomBytes, seededRandom } from '../../src/base/random.js';
 import { text } from '../../src/client/codec.js';
 import { openClient } from '../../src/client/kv-client.js';
 import type { ConnectOptions } from '../../src/client/options.js';
@@ -141,7 +141,7 @@ export class Workload {
         clock: time.clock(),
         random,
         dial: (dialled) => network.dial(place, dialled),
-        newSessionId: () => Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+        newSessionId: () => randomBytes(random, 16),
       },
     ) as Promise<TextClient>;
   }

@@ -223,7 +223,7 @@ export function unpackKeys(bytes: Uint8Array): Uint8Array[] {
 }
 
 export function packAllFound(found: readonly (StoredKey | null)[]): Buffer {
-  return pack([4, found.map((one) => one && tupleOf(one))]);
+  return pack([5, found.map((one) => one && tupleOf(one))]);
 }
 
 export function unpackAllFound(bytes: Uint8Array): (StoredKey | null)[] {

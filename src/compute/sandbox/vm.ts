@@ -46,6 +46,9 @@ const INSTANTIATE_MS_MAX = 0.5;
 const INSTANTIATED_TO_MEASURE = 3;
 const SURELY_SLOW_MS = 20;
 
+/** Keys that were read, and what was written; as the guest tells it. */
+type Replayed = [seen: string[], written: [key: string, json: string | null][]];
+
 type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
 
 /** What a call says of its end. */
@@ -123,8 +126,7 @@ export class Vm {
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
     const { name, args, nowMs, seed, origin, limits } = call;
-    const timed = this.#timed(source);
-    const view = new CallView(timed, limits, mode, origin);
+    const view = new CallView(this.#timed(source), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
@@ -170,7 +172,7 @@ export class Vm {
     const host = hostFunctions(context, this.#memory, {
       view: () => this.#liveView(),
       end: (ending) => this.#end(ending),
-      replay: (done) => this.#replay(done),
+      replay: (done) => this.#replay(JSON.parse(done) as Replayed),
     });
     const guest = context.unwrapResult(context.callFunction(guestCode, context.undefined, host));
     const functions = GUEST_FUNCTIONS.map((name) => [name, context.getProp(guest, name)] as const);
@@ -227,10 +229,9 @@ export class Vm {
     this.#forecastOf(name).learn(args, new Set(reads));
   }
 
-  /** What a call has done without asking comes into its view. @param done JSON, as the guest makes it */
-  #replay(done: string): void {
+  /** What a call has done without asking comes into its view. */
+  #replay([seen, written]: Replayed): void {
     const view = this.#liveView();
-    const [seen, written] = JSON.parse(done) as [string[], [string, string | null][]];
     for (const key of seen) view.get(key);
     for (const [key, value] of written) {
       if (value === null) view.delete(key);
@@ -242,13 +243,9 @@ export class Vm {
   #ended(text: string): void {
     if (text === 'undefined') return;
     if (text === '') throw this.#memory.exhausted();
-    const [result, seen, written] = JSON.parse(text) as [
-      string,
-      string[],
-      [string, string | null][],
-    ];
+    const [result, ...done] = JSON.parse(text) as [string, ...Replayed];
     try {
-      this.#replay(JSON.stringify([seen, written]));
+      this.#replay(done);
     } catch (cause) {
       this.#liveView().fail(asBalsaError(cause));
     }
@@ -364,11 +361,7 @@ export class Vm {
       }
     };
     return {
-      get: (key) => {
-        // Nothing to wait for.
-        const found = source.peek?.(key);
-        return found === undefined ? timed(() => source.get(key)) : source.get(key);
-      },
+      get: (key) => timed(() => source.get(key)),
       scan: (query) => timed(() => source.scan(query)),
       cell: (key) => timed(() => source.cell(key)),
     };

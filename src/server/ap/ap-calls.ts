@@ -1,13 +1,14 @@
 import { equalBytes, toMapKey } from '../../base/bytes.js';
 import type { Clock } from '../../base/clock.js';
-import { CELL_PREFIX, type Delta } from '../../base/delta.js';
+import { cellNameOf, type Delta } from '../../base/delta.js';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
-import type { Execution, StoredKey } from '../../compute/execution.js';
+import type { StoredKey } from '../../compute/execution.js';
+import { keyReused } from '../../statemachine/call-keys.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
-import { type CallDone, type CallRequest, refusedCall } from '../calls/call-types.js';
+import { type CallDone, type CallRequest, refusedCall, withLogs } from '../calls/call-types.js';
 import { MachineSource } from '../calls/machine-source.js';
 import { identityOf, type Runner } from '../calls/runner.js';
 import type { HybridClock } from './hybrid-clock.js';
@@ -60,8 +61,6 @@ interface CopyWait {
   readonly done: () => void;
 }
 
-const CELL_BYTES = Buffer.from(CELL_PREFIX);
-
 /** What a cell is read from: the state as it is here with the deltas that are held here. */
 class ApSource extends MachineSource {
   readonly #options: Pick<ApCallsOptions, 'machine' | 'pending' | 'onLooked'>;
@@ -74,8 +73,9 @@ class ApSource extends MachineSource {
   /** What only reads knows cells as keys. */
   override get(key: Uint8Array): StoredKey | null {
     const found = super.get(key);
-    if (!CELL_BYTES.every((byte, i) => key[i] === byte)) return found;
-    const value = this.cell(Buffer.from(key.subarray(CELL_BYTES.length)).toString());
+    const name = cellNameOf(key);
+    if (name === null) return found;
+    const value = this.cell(name);
     return value === null ? null : { key, value, modRevision: found?.modRevision ?? 0 };
   }
 
@@ -155,7 +155,7 @@ export class ApCalls {
     const mapKey = toMapKey(request.key);
     const same = this.#underWay.get(mapKey);
     if (same !== undefined) {
-      if (!isSame(request, same.fingerprint)) return reused();
+      if (!isSame(request, same.fingerprint)) return keyReused();
       const made = await same.making;
       return made instanceof BalsaError ? made : { ...made, repeated: true };
     }
@@ -190,13 +190,13 @@ export class ApCalls {
     const waiting = pending.call(key);
     if (waiting !== null) {
       const { delta } = waiting;
-      if (!isSame(request, delta.fingerprint)) return reused();
+      if (!isSame(request, delta.fingerprint)) return keyReused();
       const { revision } = machine();
       return { result: delta.result, revision, hash: '', logs: [], repeated: true, delta };
     }
     const merged = machine().mergedCall(key);
     if (merged === null) return null;
-    if (!isSame(request, merged.fingerprint)) return reused();
+    if (!isSame(request, merged.fingerprint)) return keyReused();
     const { result, revision } = merged;
     return { result, revision, hash: '', logs: [], repeated: true, delta: null };
   }
@@ -213,7 +213,7 @@ export class ApCalls {
     // Meanwhile others may have told that they have made it: what was run here has seen that, too.
     const known = this.#known(request);
     if (known !== null) return known;
-    if (!execution.ok) return withLogs(execution);
+    if (!execution.ok) return withLogs(execution.error, execution.logs);
     const { result, logs, effects } = execution;
     const { revision } = source;
     const made = { result, revision, hash: resolved.hash, logs, repeated: false };
@@ -283,20 +283,6 @@ export class ApCalls {
 
 function isSame(request: CallRequest, fingerprint: Uint8Array): boolean {
   return equalBytes(identityOf(request).fingerprint, fingerprint);
-}
-
-function withLogs({ error, logs }: Execution & { ok: false }): BalsaError {
-  if (logs.length === 0) return error;
-  const { code, message, outcome, details } = error;
-  return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause: error });
-}
-
-function reused(): BalsaError {
-  return new BalsaError(
-    'CALL_KEY_REUSED',
-    'the idempotency key was used for a call of another procedure, or with other arguments',
-    { outcome: 'not-applied' },
-  );
 }
 
 function queueFull(limit: number): BalsaError {

@@ -31,6 +31,6 @@ export class HybridClock {
   }
 }
 
-export function compareTimes(a: HybridTime, b: HybridTime): number {
+function compareTimes(a: HybridTime, b: HybridTime): number {
   return a.timeMs - b.timeMs || a.count - b.count;
 }

@@ -1,11 +1,11 @@
 import { toMapKey } from '../../base/bytes.js';
 import { Cell, cellKey } from '../../base/cell.js';
+import { compareStamps } from '../../base/cell-values.js';
 import type { CellChange, CellWrite, ChangeStamp, Delta, HybridTime } from '../../base/delta.js';
 import { packDelta } from '../../base/delta-codec.js';
 import { stampOf } from '../../statemachine/merge-executor.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue, HeldDelta } from '../../storage/delta-queue.js';
-import { compareTimes } from './hybrid-clock.js';
 
 /** A delta that is held here and not merged in the state as it is here. */
 export interface PendingDelta extends HeldDelta {
@@ -296,7 +296,5 @@ function applyTo(cell: Cell, key: string, delta: Delta): void {
 }
 
 function isBefore(a: Delta, b: Delta): boolean {
-  const order = compareTimes(a, b);
-  if (order !== 0) return order < 0;
-  return a.origin === b.origin ? a.sequence < b.sequence : a.origin < b.origin;
+  return compareStamps(stampOf(a, 0), stampOf(b, 0)) < 0;
 }

@@ -1,6 +1,6 @@
 import { FINGERPRINT_BYTES, HASH_BYTES } from '../../base/call.js';
 import type { CellWrite } from '../../base/delta.js';
-import type { Random } from '../../base/random.js';
+import { type Random, randomBytes } from '../../base/random.js';
 import type { HybridClock } from './hybrid-clock.js';
 import type { PendingDeltas } from './pending-deltas.js';
 
@@ -64,7 +64,7 @@ export class Rights {
     });
     if (writes.length === 0) return;
     const { clock, random } = this.#options;
-    const key = Buffer.from(Array.from({ length: KEY_BYTES }, () => random.int(256)));
+    const key = randomBytes(random, KEY_BYTES);
     pending.make({
       ...clock.next(),
       ...{ key, isNamed: false, fingerprint: Buffer.alloc(FINGERPRINT_BYTES) },

@@ -1,4 +1,4 @@
-import type { BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { CallSupplement } from '../../compute/execution.js';
 
 /** A call as its caller asks for it. */
@@ -35,4 +35,11 @@ export type CallDone = (answer: CallAnswer) => void;
 
 export function refusedCall(error: BalsaError, logs: readonly string[] = []): CallAnswer {
   return { ok: false, error, logs };
+}
+
+/** What a call had logged before it failed is often why. */
+export function withLogs(cause: BalsaError, logs: readonly string[]): BalsaError {
+  const { code, message, outcome, details } = asBalsaError(cause);
+  if (logs.length === 0) return cause;
+  return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause });
 }

@@ -2,7 +2,7 @@ import type { KeyWrite } from '../../base/call.js';
 import type { Clock } from '../../base/clock.js';
 import { check } from '../../base/codec.js';
 import type { KeyValue } from '../../base/operation.js';
-import type { Random } from '../../base/random.js';
+import { type Random, randomBytes } from '../../base/random.js';
 import { nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
@@ -91,7 +91,7 @@ export class Schedules {
     const request: CallRequest = {
       procedure: scheduled?.procedure ?? '',
       args: JSON.stringify(scheduled?.args ?? null),
-      key: Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+      key: randomBytes(random, 16),
       ...{ isNamed: false, bornIndex: machine().appliedIndex },
       supplement: this.#supplement(item, key, scheduled),
     };

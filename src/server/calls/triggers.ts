@@ -1,5 +1,6 @@
 import { prefixEnd } from '../../base/bytes.js';
 import { asBalsaError } from '../../base/errors.js';
+import { randomBytes } from '../../base/random.js';
 import type { ClientAnswer, WatchEvent } from '../../rpc/protocol.js';
 import type { TriggerState } from '../../statemachine/procedures.js';
 import type { WatchHub } from '../watch-hub.js';
@@ -205,7 +206,7 @@ class RunningTrigger implements WatchSink {
       {
         procedure: this.#name,
         args: JSON.stringify(events.map(toArgument)),
-        key: Buffer.from(Array.from({ length: 16 }, () => random.int(256))),
+        key: randomBytes(random, 16),
         ...{ isNamed: false, bornIndex: machine().appliedIndex },
         supplement: {
           reads: [{ key: this.#key, modRevision: this.#cursorRevision }],

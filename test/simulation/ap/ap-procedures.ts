@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { asBalsaError, BalsaError } from '../../../src/base/errors.js';
+import { BalsaError } from '../../../src/base/errors.js';
 import type { DeclaredProcedure, Mode } from '../../../src/base/operation.js';
-import { CallView } from '../../../src/compute/call-view.js';
 import {
   type Execution,
   failedExecution,
   type ProcedureCall,
   type Source,
 } from '../../../src/compute/execution.js';
+import { runInView } from '../calls/run-in-view.js';
 
 /** Each call does one of these; what it did is an entry of {@link LOG}, made by the same delta. */
 export type ApAction =
@@ -99,17 +99,11 @@ export function runAp(call: ProcedureCall, mode: Mode, source: Source): Executio
   if (definition?.mode !== mode) {
     return failedExecution(new BalsaError('PROCEDURE_FAILED', `no ${call.name} of mode ${mode}`));
   }
-  const view = new CallView(source, call.limits, mode, call.origin);
-  const cells: Cells = (cell, key, action, ...operands) =>
-    JSON.parse(
-      view.cell({ cell, key, action, operands: operands.map((one) => JSON.stringify(one)) }),
-    );
-  const { logs } = view;
-  try {
-    const result = JSON.stringify(definition.run(cells, JSON.parse(call.args) as ApArgs));
-    return { ok: true, logs, result, effects: view.effects() };
-  } catch (cause) {
-    const error = view.failure ?? asBalsaError(cause);
-    return { ok: false, error, logs, reads: view.effects() };
-  }
+  return runInView(call, mode, source, (view, args) => {
+    const cells: Cells = (cell, key, action, ...operands) =>
+      JSON.parse(
+        view.cell({ cell, key, action, operands: operands.map((one) => JSON.stringify(one)) }),
+      );
+    return definition.run(cells, args as ApArgs);
+  });
 }

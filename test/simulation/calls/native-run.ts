@@ -1,7 +1,7 @@
 import { prefixEnd, toBytes } from '../../../src/base/bytes.js';
-import { asBalsaError, BalsaError } from '../../../src/base/errors.js';
+import { BalsaError } from '../../../src/base/errors.js';
 import type { Mode } from '../../../src/base/operation.js';
-import { CallView } from '../../../src/compute/call-view.js';
+import type { CallView } from '../../../src/compute/call-view.js';
 import {
   type Execution,
   failedExecution,
@@ -15,6 +15,7 @@ import {
 import { runAp } from '../ap/ap-procedures.js';
 import { runFollowUp } from '../follow-ups/follow-up-procedures.js';
 import { isNative, NATIVE_PROCEDURES, type NativeContext, versionOf } from './native-procedures.js';
+import { runInView } from './run-in-view.js';
 
 /** A {@link CallView} as a procedure of the simulator sees it. */
 class ViewContext implements NativeContext {
@@ -68,20 +69,8 @@ export function runNative(call: ProcedureCall, mode: Mode, source: Source): Exec
     const message = `no procedure ${call.name} of mode ${mode} in "${call.bundle.code}"`;
     return failedExecution(new BalsaError('PROCEDURE_FAILED', message));
   }
-  const view = new CallView(source, call.limits, mode, call.origin);
-  const failed = (error: BalsaError): Execution => ({
-    ...{ ok: false, error, logs: view.logs, reads: view.effects() },
-  });
-  try {
-    const run = definition.run as (ctx: NativeContext, args: unknown) => unknown;
-    const result = run(new ViewContext(view, version), JSON.parse(call.args));
-    if (view.failure !== null) return failed(view.failure);
-    return {
-      ...{ ok: true, logs: view.logs, result: JSON.stringify(result), effects: view.effects() },
-    };
-  } catch (cause) {
-    return failed(view.failure ?? asBalsaError(cause));
-  }
+  const run = definition.run as (ctx: NativeContext, args: unknown) => unknown;
+  return runInView(call, mode, source, (view, args) => run(new ViewContext(view, version), args));
 }
 
 /**

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
-import { asBalsaError, BalsaError } from '../../../src/base/errors.js';
+import { BalsaError } from '../../../src/base/errors.js';
 import type { DeclaredProcedure, Mode } from '../../../src/base/operation.js';
-import { CallView } from '../../../src/compute/call-view.js';
+import type { CallView } from '../../../src/compute/call-view.js';
 import {
   type Execution,
   failedExecution,
   type ProcedureCall,
   type Source,
 } from '../../../src/compute/execution.js';
+import { runInView } from '../calls/run-in-view.js';
 
 /** What is put below this is told to `follow-told`. */
 export const IN = 'follow/in/';
@@ -104,14 +105,9 @@ export function runFollowUp(call: ProcedureCall, mode: Mode, source: Source): Ex
   if (definition === undefined || mode !== 'cp') {
     return failedExecution(new BalsaError('PROCEDURE_FAILED', `no ${call.name} of mode ${mode}`));
   }
-  const view = new CallView(source, call.limits, mode, call.origin);
-  const { logs } = view;
-  try {
-    const run = definition.run as (store: Store, args: unknown, nowMs: number) => void;
-    run(new Store(view), JSON.parse(call.args), call.nowMs);
-    return { ok: true, logs, result: 'null', effects: view.effects() };
-  } catch (cause) {
-    const error = view.failure ?? asBalsaError(cause);
-    return { ok: false, error, logs, reads: view.effects() };
-  }
+  const run = definition.run as (store: Store, args: unknown, nowMs: number) => void;
+  return runInView(call, mode, source, (view, args) => {
+    run(new Store(view), args, call.nowMs);
+    return null;
+  });
 }
