@@ -1,6 +1,7 @@
 import type { Keyspace } from './keyspace.js';
 import { fromValueRecordKey } from './layout.js';
 import { comparePositions, type Position } from './position.js';
+import { Refusal } from './refusal.js';
 import type { ScanPage } from './state-store.js';
 import { decodeValueRecord, type ValueRecord } from './value-record.js';
 
@@ -56,6 +57,41 @@ export class Compaction {
       sweepCursor: this.#cursor,
       sweptTo: this.#sweptTo,
     };
+  }
+
+  /**
+   * As {@link compactTo}, for somebody who asks for it.
+   * @param pinned what is older is read by somebody; `null`: nothing is
+   * @throws Refusal `FUTURE_REVISION`, `COMPACTED`, `REVISION_IN_USE`
+   */
+  compactAsAsked(
+    revision: number,
+    { current, pinned }: { readonly current: number; readonly pinned: number | null },
+  ): void {
+    if (revision > current) {
+      throw new Refusal(
+        'FUTURE_REVISION',
+        `revision ${revision} does not exist yet; the latest is ${current}`,
+        { revision, current },
+      );
+    }
+    const oldest = this.#compactedRevision;
+    // As etcd: what is compacted already is an error, also when nothing would be lost.
+    if (revision <= oldest) {
+      throw new Refusal(
+        'COMPACTED',
+        `the history before revision ${oldest} has been compacted already`,
+        { revision, oldest },
+      );
+    }
+    if (pinned !== null && revision > pinned) {
+      throw new Refusal(
+        'REVISION_IN_USE',
+        `a job that is under way reads keys as of revision ${pinned}: compact up to there, or cancel the job`,
+        { revision, pinned },
+      );
+    }
+    this.compactTo(revision);
   }
 
   /** Revisions before `revision`, which is not lower than before, are no longer kept. */

@@ -1,5 +1,6 @@
 import { assert, unreachable } from '../base/assert.js';
 import { prefixEnd } from '../base/bytes.js';
+import type { JobOperation } from '../base/job.js';
 import type {
   DeleteOperation,
   DeleteRangeOperation,
@@ -16,6 +17,7 @@ import type {
 import { AnswerBudget } from './answer-budget.js';
 import type { Compaction } from './compaction.js';
 import { holds } from './compare.js';
+import type { Jobs } from './jobs/jobs.js';
 import type { Journal } from './journal.js';
 import { sizeOf } from './key-chain.js';
 import {
@@ -49,8 +51,11 @@ export interface ExecutorParts {
   readonly settings: Settings;
   readonly procedures: Procedures;
   readonly compaction: Compaction;
+  readonly jobs: Jobs;
   readonly journal: Journal;
   readonly bounds: ExecutorBounds;
+  /** @throws Refusal */
+  readonly writeJob: (operation: JobOperation) => void;
 }
 
 /** A transaction of which is known which steps are taken. */
@@ -78,6 +83,8 @@ export class Executor {
   readonly #settings: Settings;
   readonly #procedures: Procedures;
   readonly #compaction: Compaction;
+  readonly #jobs: Jobs;
+  readonly #writeJob: ExecutorParts['writeJob'];
   readonly #journal: Journal;
   readonly #bounds: ExecutorBounds;
   #ranges: RangeView;
@@ -91,6 +98,8 @@ export class Executor {
     this.#settings = parts.settings;
     this.#procedures = parts.procedures;
     this.#compaction = parts.compaction;
+    this.#jobs = parts.jobs;
+    this.#writeJob = parts.writeJob;
     this.#journal = parts.journal;
     this.#bounds = parts.bounds;
     this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
@@ -173,8 +182,13 @@ export class Executor {
       case 'settings':
         this.#settings.change(operation.change);
         return this.#done();
-      default:
+      case 'deploy':
+      case 'alias-set':
+      case 'alias-remove':
         this.#procedures.write(operation, this.#timeMs, this.#keyspace.revision);
+        return this.#done();
+      default:
+        this.#writeJob(operation);
         return this.#done();
     }
   }
@@ -400,24 +414,8 @@ export class Executor {
   }
 
   #compact(revision: number): void {
-    const current = this.#keyspace.revision;
-    if (revision > current) {
-      throw new Refusal(
-        'FUTURE_REVISION',
-        `revision ${revision} does not exist yet; the latest is ${current}`,
-        { revision, current },
-      );
-    }
-    const oldest = this.#compaction.compactedRevision;
-    // As etcd: what is compacted already is an error, also when nothing would be lost.
-    if (revision <= oldest) {
-      throw new Refusal(
-        'COMPACTED',
-        `the history before revision ${oldest} has been compacted already`,
-        { revision, oldest },
-      );
-    }
-    this.#compaction.compactTo(revision);
+    const pinned = this.#jobs.pinnedRevision(this.#timeMs);
+    this.#compaction.compactAsAsked(revision, { current: this.#keyspace.revision, pinned });
   }
 
   #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
@@ -462,9 +460,10 @@ export class Executor {
       case 'compact': {
         const { compactedRevision } = this.#compaction;
         const isPossible = operation.revision <= this.#keyspace.revision;
-        if (isPossible && operation.revision > compactedRevision) {
-          this.#compaction.compactTo(operation.revision);
-        }
+        // Whoever proposed it may not have known of a job that reads what is older.
+        const pinned = this.#jobs.pinnedRevision(this.#timeMs) ?? operation.revision;
+        const revision = Math.min(operation.revision, pinned);
+        if (isPossible && revision > compactedRevision) this.#compaction.compactTo(revision);
         break;
       }
       case 'sweep':

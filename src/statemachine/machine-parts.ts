@@ -5,6 +5,8 @@ import { Compaction } from './compaction.js';
 import { corrupt } from './corrupt.js';
 import { Executor, type ExecutorBounds } from './executor.js';
 import { HistoryMarks } from './history-marks.js';
+import { JobExecutor } from './jobs/job-executor.js';
+import { type JobBounds, Jobs } from './jobs/jobs.js';
 import { Journal } from './journal.js';
 import { KeyChains } from './key-chain.js';
 import { Keyspace } from './keyspace.js';
@@ -26,6 +28,7 @@ export type AppliedBounds = SessionBounds &
   ProcedureBounds &
   CallKeyBounds &
   MergeBounds &
+  JobBounds &
   ExecutorBounds & { readonly namespacesMax: number };
 
 /** Of what a state machine consists. */
@@ -45,6 +48,8 @@ export interface MachineParts {
   readonly calls: CallExecutor;
   readonly merges: Merges;
   readonly mergeExecutor: MergeExecutor;
+  readonly jobs: Jobs;
+  readonly jobExecutor: JobExecutor;
   readonly marks: HistoryMarks;
   readonly executor: Executor;
 }
@@ -70,8 +75,14 @@ export async function loadParts(
   const procedures = await Procedures.load(store, bounds);
   const callKeys = await CallKeys.load(store, bounds);
   const merges = await Merges.load(store, bounds);
-  const shared = { keyspace, leases, namespaces, settings, procedures, compaction };
-  const executor = new Executor({ ...shared, journal, bounds });
+  const jobs = await Jobs.load({ store, bounds, procedures });
+  const shared = { keyspace, leases, namespaces, settings, procedures, compaction, jobs };
+  const executor: Executor = new Executor({
+    ...{ ...shared, journal, bounds },
+    writeJob: (operation) => jobExecutor.write(operation, keyspace.revision),
+  });
+  const calls = new CallExecutor({ keyspace, executor, callKeys, procedures });
+  const jobExecutor = new JobExecutor({ jobs, calls, procedures });
   return {
     ...shared,
     store,
@@ -82,7 +93,8 @@ export async function loadParts(
     marks: new HistoryMarks(store),
     executor,
     callKeys,
-    calls: new CallExecutor({ keyspace, executor, callKeys, procedures }),
+    calls,
+    jobExecutor,
     merges,
     mergeExecutor: new MergeExecutor({ keyspace, executor, merges }),
   };
