@@ -7,6 +7,7 @@ import {
   type JobOperation,
   type JobSpec,
   type JobStep,
+  RANGE_VALUES,
   STAGE_KINDS,
   type StageSpec,
   TASK_PLACES,
@@ -45,7 +46,10 @@ function fromInput(input: InputSpec): unknown[] {
     case 'upload':
       return [UPLOAD, input.upload, input.counts];
     case 'range':
-      return [RANGE, input.from, input.to, input.bytesPerTask, input.keysPerTask];
+      return [
+        ...[RANGE, input.from, input.to, input.bytesPerTask, input.keysPerTask],
+        RANGE_VALUES.indexOf(input.values),
+      ];
     case 'generator':
       return [GENERATOR, input.run];
   }
@@ -89,6 +93,7 @@ function toInput(value: unknown): InputSpec {
         to: check.optional(t[2], (v) => check.bytes(v, 'job to')),
         bytesPerTask: check.count(t[3], 'job bytesPerTask'),
         keysPerTask: check.count(t[4], 'job keysPerTask'),
+        values: oneOf(RANGE_VALUES, t[5], 'job values'),
       };
     case GENERATOR:
       return { type: 'generator', run: check.text(t[1], 'job generator') };

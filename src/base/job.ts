@@ -41,6 +41,10 @@ export interface StageSpec {
   readonly speculates: boolean;
 }
 
+/** What the values of a range are to its tasks: JSON, as procedures have them, or UTF-8 text. */
+export const RANGE_VALUES = ['json', 'text'] as const;
+export type RangeValues = (typeof RANGE_VALUES)[number];
+
 export type InputSpec =
   /** JSON of each item, in the log entry itself. */
   | { readonly type: 'list'; readonly items: readonly string[] }
@@ -54,6 +58,7 @@ export type InputSpec =
       readonly to: Uint8Array | null;
       readonly bytesPerTask: number;
       readonly keysPerTask: number;
+      readonly values: RangeValues;
     }
   /** A procedure that gives items, and where to go on. */
   | { readonly type: 'generator'; readonly run: string };

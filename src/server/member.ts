@@ -412,6 +412,7 @@ export class Member implements Server {
       onMessage: (message) => this.#serving?.replica.receive(message),
       onStateHash: (from, hash) => this.#serving?.replica.receiveStateHash(from, hash),
       onDeltas: (from, frame) => this.#serving?.replica.calls.receiveDeltas(from, frame),
+      onJobs: (from, frame) => this.#serving?.replica.calls.jobs.receive(from, frame),
       onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
       onStep: () => {
         try {

@@ -142,6 +142,8 @@ class RunningReplica implements Process {
         this.#enter(() => this.replica.receiveStateHash(from, checkpoint)),
       receiveDeltas: (from, frame) =>
         this.#enter(() => this.replica.calls.receiveDeltas(from, frame)),
+      receiveJobs: (from, frame) =>
+        this.#enter(() => this.replica.calls.jobs.receive(from, frame)),
     });
     world.network.listen(address, {
       place,
@@ -225,6 +227,10 @@ class RunningReplica implements Process {
         sendDeltas: (to, frame) => {
           if (!this.#isAlive) return;
           world.network.tell(machine.place, to, (port) => port.receiveDeltas(machine.id, frame));
+        },
+        sendJobs: (to, frame) => {
+          if (!this.#isAlive) return;
+          world.network.tell(machine.place, to, (port) => port.receiveJobs(machine.id, frame));
         },
       },
       dialSnapshot: (member, handlers) => this.#dialSnapshot(member, handlers),

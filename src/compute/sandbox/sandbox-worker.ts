@@ -202,6 +202,9 @@ export class SandboxWorker {
       case 'go-on':
         this.#answers.goOn();
         break;
+      case 'checkpoint':
+        this.#running?.source.checkpoint?.(message.json);
+        break;
       case 'ran':
       case 'ran-group':
         this.#end()?.ran(message);

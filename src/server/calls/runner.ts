@@ -6,6 +6,7 @@ import {
   type Bundle,
   CALL_LIMITS,
   type CallIdentity,
+  type CallLimits,
   type Execution,
   type Executor,
   failedExecution,
@@ -36,6 +37,9 @@ export interface OwnFacts {
   readonly nowMs: number;
   /** Whose rights it may use. */
   readonly origin: string;
+  readonly limits?: CallLimits;
+  /** See `ProcedureCall`. */
+  readonly task?: string;
 }
 
 /** Bundles whose code is kept at hand. */

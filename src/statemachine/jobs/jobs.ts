@@ -80,6 +80,7 @@ export class Jobs {
   readonly #workers = new Map<string, Worker>();
   readonly #attempts = new Map<number, Attempt>();
   readonly #changed = new Set<Job>();
+  #changes = 0;
 
   private constructor(records: StagedRecords, uploads: Uploads, parts: JobsParts) {
     this.records = records;
@@ -113,6 +114,11 @@ export class Jobs {
   }
 
   // ---------------------------------------------------------------- looking
+
+  /** Grows with each log entry that changes something of jobs. */
+  get changes(): number {
+    return this.#changes;
+  }
 
   get size(): number {
     return this.#jobs.size;
@@ -194,6 +200,11 @@ export class Jobs {
   value(place: TaskPlace): TaskValue | null {
     const bytes = this.records.get(jobKeys.value(place));
     return bytes === undefined ? null : orCorrupt('a result', () => toTaskValue(unpack(bytes)));
+  }
+
+  /** Of what was uploaded. */
+  uploadChunk(upload: string, place: number): Uint8Array | null {
+    return this.records.get(jobKeys.uploadChunk(upload, place)) ?? null;
   }
 
   /** JSON. */
@@ -341,6 +352,7 @@ export class Jobs {
 
   /** Adds all that is staged to `writes`; the caller gives them to the store before anything else. */
   flushInto(writes: Parameters<StagedRecords['flushInto']>[0]): void {
+    if (this.#changed.size > 0 || this.records.hasStaged) this.#changes += 1;
     for (const job of this.#changed) {
       this.records.set(jobKeys.state(job.id), encodeJob(job.toRecord()));
     }

@@ -10,6 +10,10 @@ export class StagedRecords {
     this.#store = store;
   }
 
+  get hasStaged(): boolean {
+    return this.#staged.size > 0;
+  }
+
   get(key: Uint8Array): Uint8Array | undefined {
     if (this.#staged.size > 0) {
       const staged = this.#staged.get(toMapKey(key));
