@@ -19,13 +19,13 @@ export interface SubmitOptions extends CallOptions {
 
 /** Options of waiting for a job: there is no time limit unless one is given. */
 export interface WaitOptions extends CallOptions {
-  /** How often it is looked, in milliseconds. Default: from 50 on, more and more rarely, up to 1000. */
+  /** How often it is looked, in milliseconds. Default: from 50 on, more and more rarely, up to 400. */
   readonly intervalMs?: number | undefined;
 }
 
 const NO_OPTIONS = {};
 const INTERVAL_MS_MIN = 50;
-const INTERVAL_MS_MAX = 1000;
+const INTERVAL_MS_MAX = 400;
 /** Chunks of an upload on their way. */
 const UPLOADS_AT_ONCE = 4;
 

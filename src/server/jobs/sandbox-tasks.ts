@@ -39,9 +39,15 @@ export const TASK_LIMITS: CallLimits = {
   resultBytesMax: INLINE_VALUE_BYTES_MAX,
 };
 
-/** What is claimed keeps the threads busy for so long, since it takes that long until more is, in milliseconds. */
-const AHEAD_MS = 30;
-const AHEAD_PER_THREAD_MAX = 64;
+/**
+ * What is claimed keeps the threads busy for so many times as long as it takes until the log has what they did, and with it what
+ * they are to do next.
+ */
+const AHEAD_FACTOR = 3;
+const AHEAD_PER_THREAD_MAX = 256;
+/** As long as nothing is known of either, in milliseconds. */
+const FIRST_CONFIRM_MS = 10;
+const FIRST_TASK_MS = 5;
 /** Tasks that take longer are not claimed ahead of a free thread: another worker may have one. */
 const LONG_MS = 2000;
 /** What a thread could not be had for is given back so much later, in milliseconds. */
@@ -59,12 +65,16 @@ export class SandboxTasks {
   /** All that were ever seen to be claimed and are under way in the log. */
   readonly #known = new Set<number>();
   /** By fence: what the leader is to put into the log. */
-  readonly #ends = new Map<number, Uint8Array>();
+  readonly #ends = new Map<number, { readonly step: Uint8Array; readonly sinceMs: number }>();
   /** By fence, JSON. */
   readonly #checkpoints = new Map<number, string>();
   #running = 0;
+  /** Of the one among them, or among those whose end the log does not have yet, that runs again since others were quicker. */
+  #contended: number | null = null;
   /** How long a task takes, in milliseconds. */
-  #usualMs = AHEAD_MS / 2;
+  #usualMs = FIRST_TASK_MS;
+  /** How long it takes until the log has an end, in milliseconds. */
+  #confirmMs = FIRST_CONFIRM_MS;
   #isClosed = false;
 
   constructor(host: SandboxTasksHost) {
@@ -78,7 +88,8 @@ export class SandboxTasks {
 
   demand(): WorkerDemand {
     const { worker, home, threads } = this.#host;
-    const ahead = Math.min(AHEAD_PER_THREAD_MAX, Math.ceil(AHEAD_MS / this.#usualMs));
+    const wanted = Math.ceil((AHEAD_FACTOR * this.#confirmMs) / this.#usualMs);
+    const ahead = Math.min(AHEAD_PER_THREAD_MAX, wanted);
     const perThread = this.#usualMs > LONG_MS ? 1 : 1 + ahead;
     const slots = this.#isClosed ? 0 : threads * perThread;
     return {
@@ -99,7 +110,8 @@ export class SandboxTasks {
       if (isThere) this.#checkpoints.delete(fence);
       else steps.push(packJobStep({ type: 'checkpoint', fence, json }));
     }
-    return [...steps, ...this.#ends.values()];
+    for (const { step } of this.#ends.values()) steps.push(step);
+    return steps;
   }
 
   /** The state has changed. */
@@ -129,6 +141,12 @@ export class SandboxTasks {
   // -------------------------------------------------------------------------------------------
 
   #forget(fence: number): void {
+    if (this.#contended === fence) this.#contended = null;
+    const end = this.#ends.get(fence);
+    if (end !== undefined) {
+      const tookMs = this.#host.clock.monotonicMs() - end.sinceMs;
+      this.#confirmMs += RECENT * (tookMs - this.#confirmMs);
+    }
     this.#known.delete(fence);
     this.#ends.delete(fence);
     this.#checkpoints.delete(fence);
@@ -137,10 +155,9 @@ export class SandboxTasks {
 
   #begin(): void {
     while (!this.#isClosed && this.#running < this.#host.threads) {
-      const fence = this.#waiting.shift();
-      if (fence === undefined) return;
-      const attempt = this.#host.machine().jobs.attempt(fence);
-      if (attempt === null) continue;
+      const attempt = this.#next();
+      if (attempt === null) return;
+      const { fence } = attempt.record;
       this.#running += 1;
       void this.#run(attempt).then((end) => {
         this.#running -= 1;
@@ -150,12 +167,31 @@ export class SandboxTasks {
     }
   }
 
+  /**
+   * Tasks that write what others of them read have their turn one after the other, each when the log has the one before: together
+   * all but one would run in vain, again and again.
+   */
+  #next(): Attempt | null {
+    const { jobs } = this.#host.machine();
+    for (const [place, fence] of this.#waiting.entries()) {
+      const attempt = jobs.attempt(fence);
+      const isContended = (attempt?.task.conflicts ?? 0) > 0;
+      if (isContended && this.#contended !== null) continue;
+      this.#waiting.splice(place, 1);
+      if (attempt === null) return this.#next();
+      if (isContended) this.#contended = fence;
+      return attempt;
+    }
+    return null;
+  }
+
   #ended(fence: number, end: TaskEnd): void {
     // Nobody waits for it any more.
     if (this.#isClosed || !this.#known.has(fence)) return;
     const tell = (): void => {
       this.#checkpoints.delete(fence);
-      this.#ends.set(fence, packJobStep({ type: 'end', fence, end }));
+      const step = packJobStep({ type: 'end', fence, end });
+      this.#ends.set(fence, { step, sinceMs: this.#host.clock.monotonicMs() });
       this.#host.onEnds();
     };
     if (end.type === 'released') this.#host.clock.setTimer(RELEASE_MS, tell);

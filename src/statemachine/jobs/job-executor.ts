@@ -37,8 +37,9 @@ const ATTEMPTS_MAX = 2;
 /** A task that has failed is tried again so much later, and twice as much each time, in milliseconds. */
 const BACKOFF_MS = 100;
 const BACKOFF_MS_MAX = 30_000;
-/** So often what a task has read may be changed by others without a pause before it is run again. */
-const CONFLICTS_AT_ONCE = 3;
+/** So often what a task has read may be changed by others without a pause before it is run again; then it waits, up to a second. */
+const CONFLICTS_AT_ONCE = 8;
+const CONFLICT_MS_MAX = 1000;
 
 /**
  * What becomes of jobs, a function of the log alone. An attempt is known by its fence, and counts as long as it is under way: of
@@ -329,7 +330,8 @@ export class JobExecutor {
     const { job, task } = attempt;
     task.conflicts += 1;
     const rounds = task.conflicts - CONFLICTS_AT_ONCE;
-    if (rounds > 0) task.notBeforeMs = this.#now.timeMs + backoffMs(rounds);
+    const waitMs = Math.min(CONFLICT_MS_MAX, 10 * 2 ** Math.min(rounds, 10));
+    if (rounds > 0) task.notBeforeMs = this.#now.timeMs + waitMs;
     jobs.endAttempt(attempt);
     jobs.changeTask(job, task);
   }

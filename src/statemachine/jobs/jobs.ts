@@ -50,6 +50,8 @@ export interface JobBounds extends UploadBounds {
   readonly jobPinMsMax: number;
 }
 
+const CHUNKS_KEPT = 8;
+
 /** An attempt that is under way, and of what. */
 export interface Attempt {
   readonly job: Job;
@@ -81,6 +83,8 @@ export class Jobs {
   readonly #attempts = new Map<number, Attempt>();
   readonly #changed = new Set<Job>();
   #changes = 0;
+  /** Chunks of inputs that were read last: their items are asked for one by one. They are never changed. */
+  readonly #chunks = new Map<string, readonly string[]>();
 
   private constructor(records: StagedRecords, uploads: Uploads, parts: JobsParts) {
     this.records = records;
@@ -187,13 +191,20 @@ export class Jobs {
       else low = middle;
     }
     const first = firsts[place] ?? 0;
+    const name = `${job.bornIndex} ${job.id} ${first}`;
+    const kept = this.#chunks.get(name);
+    if (kept !== undefined) return { first, chunk: kept };
     const key =
       input.type === 'upload'
         ? jobKeys.uploadChunk(input.upload, place)
         : jobKeys.inputChunk(job.id, first);
     const bytes = this.records.get(key);
     if (bytes === undefined) throw corrupt(`no chunk ${first} of the input of job ${job.id}`);
-    return { first, chunk: orCorrupt('a chunk of a job', () => unpackItemChunk(bytes)) };
+    const chunk = orCorrupt('a chunk of a job', () => unpackItemChunk(bytes));
+    this.#chunks.set(name, chunk);
+    const [oldest] = this.#chunks.keys();
+    if (this.#chunks.size > CHUNKS_KEPT && oldest !== undefined) this.#chunks.delete(oldest);
+    return { first, chunk };
   }
 
   /** What a task has given; `null`: it is not done. Between log entries only. */
