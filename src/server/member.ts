@@ -399,9 +399,7 @@ export class Member implements Server {
       ([name]) => name !== config.name && Object.hasOwn(config.members, name),
     );
     return new Peers({
-      clock: this.#clock,
-      random: this.#random,
-      limits: config.limits,
+      ...{ clock: this.#clock, random: this.#random, limits: config.limits },
       clusterName: config.cluster,
       self: this.#self,
       address: config.advertise,
