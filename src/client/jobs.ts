@@ -37,11 +37,12 @@ export interface JobsParts extends JobsAsker {
 
 /** The jobs of the cluster, whoever has submitted them. `db.jobs`. */
 export class Jobs {
-  readonly #parts: JobsParts;
+  /** @internal */
+  readonly parts: JobsParts;
 
   /** @internal */
   constructor(parts: JobsParts) {
-    this.#parts = parts;
+    this.parts = parts;
   }
 
   /** See {@link Client.submit}. @internal */
@@ -50,7 +51,7 @@ export class Jobs {
     args: unknown,
     options: SubmitOptions,
   ): Promise<JobHandle> {
-    const { store } = this.#parts;
+    const { store } = this.parts;
     const newId = (): string => Buffer.from(store.engine.env.newSessionId()).toString('hex');
     const { id = newId(), input = definition.input } = options;
     const upload = newId();
@@ -68,18 +69,18 @@ export class Jobs {
 
   /** The job of that id, without looking whether there is one. */
   get(id: string): JobHandle {
-    return new JobHandle(id, this.#parts);
+    return new JobHandle(id, this.parts);
   }
 
   /** Those that there are, the latest first; also those that have ended and are still kept. @throws BalsaError see {@link Client} */
   async list(options: CallOptions = NO_OPTIONS): Promise<readonly JobInfo[]> {
-    const { info } = await askJobs(this.#parts, { about: 'list' }, options);
+    const { info } = await askJobs(this.parts, { about: 'list' }, options);
     return JSON.parse(info) as JobInfo[];
   }
 
   /** Tasks that wait, and how busy workers are. @throws BalsaError see {@link Client} */
   async stats(options: CallOptions = NO_OPTIONS): Promise<JobsStats> {
-    const { info } = await askJobs(this.#parts, { about: 'stats' }, options);
+    const { info } = await askJobs(this.parts, { about: 'stats' }, options);
     return JSON.parse(info) as JobsStats;
   }
 }

@@ -142,8 +142,7 @@ class RunningReplica implements Process {
         this.#enter(() => this.replica.receiveStateHash(from, checkpoint)),
       receiveDeltas: (from, frame) =>
         this.#enter(() => this.replica.calls.receiveDeltas(from, frame)),
-      receiveJobs: (from, frame) =>
-        this.#enter(() => this.replica.calls.jobs.receive(from, frame)),
+      receiveJobs: (from, frame) => this.#enter(() => this.replica.calls.jobs.receive(from, frame)),
     });
     world.network.listen(address, {
       place,
@@ -215,6 +214,7 @@ class RunningReplica implements Process {
       machine: stateMachine,
       openMachine: this.#parts.openMachine,
       executor: this.#executor(),
+      taskExecutor: this.#taskExecutor(),
       deltas: this.#parts.deltas,
       transport: {
         send: (to, messages) => this.#send(to, messages),
@@ -265,6 +265,18 @@ class RunningReplica implements Process {
       breaksCalls: options.followUps === undefined,
       onGroup: (group, ran) =>
         calls?.groupRan(group, ran, { place, leads: this.replica.node.role === 'leader' }),
+    });
+  }
+
+  #taskExecutor(): NativeExecutor | undefined {
+    const { machine, world } = this.#parts;
+    const { scheduler, options } = world;
+    if (options.jobs === undefined) return undefined;
+    const { place, time } = machine;
+    const { speed } = options.jobs;
+    return new NativeExecutor({
+      ...{ scheduler, time, place, speed, random: this.#ownRandom() },
+      ...{ breaksCalls: true, onGroup: () => {} },
     });
   }
 
