@@ -114,6 +114,9 @@ export { Transaction, type TransactionRange } from './transaction.js';
 export { Txn, type TxnResult } from './txn.js';
 export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
 export type { LaggingNotice, WatchOptions } from './watch-options.js';
+export { Worker, type WorkerOptions } from './worker/worker.js';
+export type { WorkerTask, WorkerTaskContext } from './worker/worker-messages.js';
+export type { WorkerNotice } from './worker-loop.js';
 export type {
   CasOptions,
   DeleteOptions,

@@ -5,6 +5,7 @@ import type { Coordination } from './queue-place.js';
 import type { ReadRouter } from './read-router.js';
 import { Scope } from './scope.js';
 import { StoreCoordination } from './store-coordination.js';
+import { Worker, type WorkerOptions } from './worker/worker.js';
 
 export interface JobsShared extends Coordination {
   readonly reads: ReadRouter;
@@ -23,6 +24,21 @@ export class StoreJobs<In, Out, Keys extends KeyForm> extends StoreCoordination<
     const { engine, codec, keys } = scope;
     const store = new Scope<In, Out, Keys>({ engine, codec, keys, prefix: new Uint8Array(0) });
     this.jobs = new Jobs({ engine, reads: shared.reads, store });
+  }
+
+  /**
+   * Makes this process a worker: it runs tasks of jobs whose stages have a `task` that the module exports, each in a process of its
+   * own, until it is drained or closed. What an attempt gives counts once; what it does outside of the store it may do twice.
+   *
+   * @throws BalsaError `FILE_INVALID` (the module cannot be loaded, or has no task), `INVALID_ARGUMENT`, and see {@link Client}
+   * @example
+   * ```ts
+   * const worker = await db.worker({ tasks: './tasks.js', slots: 4, labels: ['ffmpeg'] });
+   * process.once('SIGTERM', () => worker.drain());
+   * ```
+   */
+  worker(options: WorkerOptions): Promise<Worker> {
+    return Worker.start(this.jobs.parts, options);
   }
 
   /**

@@ -15,6 +15,7 @@ const ORDINARY = new Set([
   'CLIENT_CLOSED',
   'COMPACTED',
   'LOCK_LOST',
+  'REVISION_IN_USE',
   // The later reads of a transaction show the revision of its first, at the replica that is asked then.
   'SESSION_BEHIND',
   'TXN_CONFLICT',
