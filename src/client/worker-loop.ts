@@ -61,6 +61,8 @@ export interface WorkerNotice {
 interface Active {
   readonly task: AssignedTask;
   running: RunningTask | null;
+  /** It has ended here, and the log is told. */
+  isReporting: boolean;
   isDropped: boolean;
 }
 
@@ -155,7 +157,8 @@ export class WorkerLoop {
 
   #drop(fence: number): void {
     const active = this.#active.get(fence);
-    if (active === undefined) return;
+    // What is being reported is no more under way as soon as the log has it: the answer tells.
+    if (active === undefined || active.isReporting) return;
     active.isDropped = true;
     active.running?.stop('the attempt does not count any more');
     this.#notice('dropped', active.task);
@@ -164,11 +167,12 @@ export class WorkerLoop {
 
   async #take(task: AssignedTask, meta: Meta): Promise<void> {
     if (this.#active.has(task.fence) || this.#former.has(task.fence)) return;
-    const active: Active = { task, running: null, isDropped: false };
+    const active: Active = { task, running: null, isReporting: false, isDropped: false };
     this.#active.set(task.fence, active);
     this.#notice('begun', task);
     const end = await this.#run(active, meta);
     if (active.isDropped || this.#isStopped) return;
+    active.isReporting = true;
     await this.#report(active, end);
     this.#forget(task.fence);
   }
@@ -247,7 +251,7 @@ export class WorkerLoop {
   }
 
   async #report(active: Active, report: TaskEnd): Promise<void> {
-    while (!(await this.#send(active, report)) && !this.#isStopped && !active.isDropped) {
+    while (!(await this.#send(active, report)) && !this.#isStopped) {
       await this.#sleep(RETRY_MS);
     }
   }

@@ -184,8 +184,16 @@ export const NO_NEWS: GroupNews = { revisions: null, changed: null };
 
 /** Runs procedures. */
 export interface Executor {
-  /** Never rejects: what goes wrong is in the {@link Execution}. */
-  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution>;
+  /**
+   * Never rejects: what goes wrong is in the {@link Execution}.
+   * @param signal when it is aborted nobody waits for the call any more: whatever it does, it is ended
+   */
+  run(
+    call: ProcedureCall,
+    mode: Mode,
+    source: StoreSource,
+    signal?: AbortSignal,
+  ): Promise<Execution>;
   /**
    * Runs calls that may write one after the other, each over `source` and what those before it would have written, for one
    * log entry. Never rejects.

@@ -137,14 +137,15 @@ describe('jobs in the sandbox of real replicas', () => {
     expect(await resumed.result()).toEqual([{ attempt: 2, job: resumed.id, last: { at: 7 } }]);
 
     const endless = await db.submit(
-      job({ input: { list: [1] }, stages: { forever: { run: 'forever', speculate: false } } }),
+      // As many as there are threads, and more.
+      job({ input: { list: [1, 2, 3] }, stages: { forever: { run: 'forever' } } }),
     );
     await waitUntil('the task', async () =>
-      (await endless.status()).stages[0]?.running === 1 ? true : undefined,
+      (await endless.status()).stages[0]?.running === 3 ? true : undefined,
     );
     await endless.cancel();
     await expect(endless.result()).rejects.toMatchObject({ code: 'JOB_CANCELLED' });
-    // Its thread is free again.
+    // Their threads are free again.
     const after = await db.submit(job({ stages: { s: { run: 'square' } } }), null, {
       input: { list: [1, 2, 3] },
     });
@@ -158,7 +159,10 @@ describe('jobs in the sandbox of real replicas', () => {
     const list = Array.from({ length: 3000 }, (_, i) => i);
     const handle = await db.submit(
       job({
-        stages: { square: { run: 'square', poisonAfter: 9 }, total: { kind: 'reduce', run: 'sum' } },
+        stages: {
+          square: { run: 'square', poisonAfter: 9 },
+          total: { kind: 'reduce', run: 'sum' },
+        },
       }),
       null,
       { input: { list } },

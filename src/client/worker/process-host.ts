@@ -52,6 +52,7 @@ export class ProcessHost implements TaskHost {
   run(task: AssignedTask, input: unknown, events: TaskEvents): RunningTask {
     let process: TaskProcess | null = null;
     let stopped: string | null = null;
+    let isEnded = false;
     const ended = new Promise<TaskOutcome>((resolve) => {
       this.#waiting.push({
         begin: (free) => {
@@ -63,10 +64,14 @@ export class ProcessHost implements TaskHost {
     });
     this.#serve();
     return {
-      ended: ended.finally(() => this.#serve()),
+      ended: ended.finally(() => {
+        isEnded = true;
+        this.#serve();
+      }),
       stop: (reason) => {
         stopped = reason;
-        process?.stop(reason);
+        // The process may have the next one by now.
+        if (!isEnded) process?.stop(reason);
       },
     };
   }

@@ -43,6 +43,8 @@ export class TaskProcess {
   readonly #child: ChildProcess;
   #running: Running | null = null;
   #isReady = false;
+  /** It was asked to end. */
+  #isClosing = false;
   #isGone = false;
   #killTimer: Timer | null = null;
   #memoryTimer: Timer | null = null;
@@ -69,7 +71,7 @@ export class TaskProcess {
   }
 
   get isFree(): boolean {
-    return this.#isReady && !this.#isGone && this.#running === null;
+    return this.#isReady && !this.#isClosing && !this.#isGone && this.#running === null;
   }
 
   /** Only when it is free. Never rejects. */
@@ -101,6 +103,7 @@ export class TaskProcess {
 
   /** Asks it to end, and ends it. */
   close(): void {
+    this.#isClosing = true;
     if (this.#isGone) return;
     this.#child.kill('SIGTERM');
     this.#killTimer ??= this.#options.clock.setTimer(this.#options.graceMs, () => this.kill());

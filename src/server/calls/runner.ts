@@ -69,12 +69,13 @@ export class Runner {
     args: string,
     source: StoreSource,
     own: OwnFacts | null = null,
+    signal?: AbortSignal,
   ): Promise<Execution> {
     const { executor } = this.#options;
     const bundle = this.#bundle(hash);
     if (executor === null || bundle === null) return Promise.resolve(failedExecution(noExecutor()));
     const call = this.#callOf(bundle, name, args);
-    return executor.run(own === null ? call : { ...call, ...own }, mode, source);
+    return executor.run(own === null ? call : { ...call, ...own }, mode, source, signal);
   }
 
   /** As `Executor.runGroup`. */

@@ -63,7 +63,7 @@ export class SandboxTasks {
   /** Fences of attempts that wait for a thread. */
   #waiting: number[] = [];
   /** All that were ever seen to be claimed and are under way in the log. */
-  readonly #known = new Set<number>();
+  readonly #known = new Map<number, AbortController>();
   /** By fence: what the leader is to put into the log. */
   readonly #ends = new Map<number, { readonly step: Uint8Array; readonly sinceMs: number }>();
   /** By fence, JSON. */
@@ -118,13 +118,13 @@ export class SandboxTasks {
   applied(): void {
     const { jobs } = this.#host.machine();
     const fences = jobs.worker(this.#host.worker)?.fences ?? NONE;
-    for (const fence of this.#known) {
+    for (const fence of this.#known.keys()) {
       if (!fences.has(fence)) this.#forget(fence);
     }
     let isNew = false;
     for (const fence of fences) {
       if (this.#known.has(fence)) continue;
-      this.#known.add(fence);
+      this.#known.set(fence, new AbortController());
       this.#waiting.push(fence);
       isNew = true;
     }
@@ -147,6 +147,8 @@ export class SandboxTasks {
       const tookMs = this.#host.clock.monotonicMs() - end.sinceMs;
       this.#confirmMs += RECENT * (tookMs - this.#confirmMs);
     }
+    // Its code need not go on: nothing that it gives counts.
+    this.#known.get(fence)?.abort();
     this.#known.delete(fence);
     this.#ends.delete(fence);
     this.#checkpoints.delete(fence);
@@ -242,7 +244,8 @@ export class SandboxTasks {
     const own = { nowMs: Math.floor(nowMs()), origin: '', limits, task: this.#factsOf(attempt) };
     for (let tries = 1; ; tries += 1) {
       const source = new TaskSource(machine, (json) => this.#checkpoint(attempt, json));
-      const execution = await runner.run(resolved, text, source, own);
+      const { signal } = this.#known.get(attempt.record.fence) ?? {};
+      const execution = await runner.run(resolved, text, source, own, signal);
       const isOvertaken = !execution.ok && execution.error.code === 'COMPACTED';
       if (!isOvertaken || tries === ATTEMPTS_MAX) {
         return this.#endOf(attempt, { run, resolved, execution });

@@ -366,7 +366,7 @@ export class JobExecutor {
       const said = `workers at ${task.homes.length} places were lost or broke at it (${where}): ${message}`;
       this.#giveUp(job, task, { code: 'TASK_POISONED', message: said });
     } else if (task.lost > lostRetries) {
-      const said = `its workers were lost ${task.lost} times: ${message}`;
+      const said = `its workers were lost or broke ${task.lost} times: ${message}`;
       this.#giveUp(job, task, { code: 'WORKER_LOST', message: said });
     } else jobs.changeTask(job, task);
   }
