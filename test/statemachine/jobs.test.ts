@@ -273,6 +273,7 @@ describe('stages', () => {
     const world = await JobWorld.start();
     await world.submit(three);
     await world.run('w', 1, 2, json(3));
+    expect(world.claimable()).toEqual(['1/0', '1/1', '1/3', '1/4']);
     await world.run('w', 1, 3, json(4));
     expect(world.claimable()).toEqual(['2/1', '1/0', '1/1', '1/4']);
     expect(await world.claim('w', [[2, 0]])).toEqual([]);
@@ -316,7 +317,13 @@ describe('stages', () => {
 describe('an input', () => {
   test('that is cut grows task by task, and those behind begin meanwhile', async () => {
     const world = await JobWorld.start();
-    const range = { from: bytes('a'), to: null, bytesPerTask: 10, keysPerTask: 10, values: 'json' } as const;
+    const range = {
+      from: bytes('a'),
+      to: null,
+      bytesPerTask: 10,
+      keysPerTask: 10,
+      values: 'json',
+    } as const;
     const stages = [stage('map'), stage('tree', { kind: 'reduce', fanIn: 9, after: [1] })];
     await world.submit(stages, { input: { type: 'range', ...range } });
     expect(world.claimable()).toEqual(['0/0']);
@@ -337,7 +344,13 @@ describe('an input', () => {
   test('of keys keeps its revision from being compacted while the job runs, and not for ever', async () => {
     const world = await JobWorld.start({ jobPinMsMax: 5000 });
     await world.do(put('a', '1'));
-    const range = { from: bytes(''), to: null, bytesPerTask: 10, keysPerTask: 10, values: 'json' } as const;
+    const range = {
+      from: bytes(''),
+      to: null,
+      bytesPerTask: 10,
+      keysPerTask: 10,
+      values: 'json',
+    } as const;
     await world.submit([stage('map')], { input: { type: 'range', ...range } });
     for (const value of ['2', '3']) await world.do(put('a', value));
     const compact = { type: 'compact', revision: 3 } as const;
