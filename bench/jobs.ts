@@ -139,8 +139,10 @@ async function puts(): Promise<Record<string, number>> {
     found.ratio = rounded((2 * beside) / (alone + again), 2);
     found['tasks done meanwhile'] = stages[0]?.done ?? 0;
     const { replica } = await cluster.waitForLeader();
-    const { pid = 0 } = cluster.running.find(({ name }) => name === replica) ?? {};
-    found['MiB of memory of the leader, at most'] = rounded(memoryUse(pid).residentMaxBytes / MiB);
+    const { pid = null } = cluster.running.find(({ name }) => name === replica) ?? {};
+    found['MiB of memory of the leader, at most'] = rounded(
+      memoryUse(pid ?? 0).residentMaxBytes / MiB,
+    );
   });
   return found;
 }

@@ -27,8 +27,8 @@ export type TaskOutcome =
 
 /** What an attempt may tell while it runs. */
 export interface TaskEvents {
-  /** @param json how far it is */
-  checkpoint(json: string): void;
+  /** @param json how far it is. Resolves when it is in the log, or it is known that it does not count. Never rejects */
+  checkpoint(json: string): Promise<void>;
 }
 
 export interface RunningTask {
@@ -194,7 +194,7 @@ export class WorkerLoop {
       const input = await this.#input(task, meta);
       if (active.isDropped || this.#isStopped) return { type: 'released' };
       const running = host.run(task, input, {
-        checkpoint: (json) => void this.#send(active, { type: 'checkpoint', json }),
+        checkpoint: async (json) => void (await this.#send(active, { type: 'checkpoint', json })),
       });
       active.running = running;
       const outcome = await running.ended;

@@ -16,13 +16,12 @@ const ROOT = join(import.meta.dirname, '../..');
 const TASKS = `
 import { setTimeout as delay } from 'node:timers/promises';
 export async function double({ input }) { await delay(30); return 2 * input; }
-export async function resume({ input, checkpoint, lastCheckpoint, signal }) {
+export async function resume({ input, attempt, checkpoint, lastCheckpoint }) {
   const from = lastCheckpoint ?? 0;
-  for (let at = from; at < 20; at += 1) {
-    await delay(100, undefined, { signal });
-    checkpoint(at + 1);
-  }
-  return { input, from };
+  for (let at = from; at < 3; at += 1) await checkpoint(at + 1);
+  if (attempt > 1) return { input, from };
+  console.log('got as far as three');
+  await delay(1e9);
 }
 export function large({ input }) { return Buffer.alloc(input, 'x'); }
 export function sizes({ input }) { return input.map((bytes) => bytes.length); }
@@ -78,16 +77,12 @@ describe('workers in processes of their own', () => {
     const resumed = await db.submit(
       job({ input: { list: [7] }, stages: { resume: { task: 'resume' } } }),
     );
-    await first.says(/begun \S+ resume\/0/);
-    await waitUntil('a checkpoint', async () => {
-      const info = await resumed.status();
-      return info.nowMs - (info.stages[0]?.beganMs ?? 0) > 800 ? true : undefined;
-    });
+    await first.says(/got as far as three/);
     first.child.kill('SIGKILL');
     await using second = worker(cluster, file, '--slots', '2');
     const [{ input, from }] = await resumed.result<[{ input: number; from: number }]>();
     expect(input).toBe(7);
-    expect(from).toBeGreaterThan(0);
+    expect(from).toBe(3);
 
     // One that is asked to end does first what it has.
     const list = Array.from({ length: 60 }, (_, i) => i);

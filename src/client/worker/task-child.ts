@@ -1,10 +1,13 @@
 import { asBalsaError, BalsaError } from '../../base/errors.js';
-import type { FromTaskProcess, ToTaskProcess, WorkerTask } from './worker-messages.js';
+import type { FromTaskProcess, RunTask, ToTaskProcess, WorkerTask } from './worker-messages.js';
 
 /** The process in which tasks of a worker run, one at a time. What it is to run is in the module that it is started with. */
 
 const [, , moduleUrl = ''] = process.argv;
 let running: AbortController | null = null;
+/** By their numbers. */
+const checkpoints = new Map<number, () => void>();
+let lastCheckpointNumber = 0;
 
 const say = (message: FromTaskProcess): void => {
   process.send?.(message);
@@ -36,9 +39,18 @@ async function load(): Promise<ReadonlyMap<string, WorkerTask>> {
   return tasks;
 }
 
+function checkpoint(value: unknown): Promise<void> {
+  lastCheckpointNumber += 1;
+  const n = lastCheckpointNumber;
+  return new Promise((resolve) => {
+    checkpoints.set(n, resolve);
+    say({ type: 'checkpoint', json: JSON.stringify(value), n });
+  });
+}
+
 async function run(
   tasks: ReadonlyMap<string, WorkerTask>,
-  { task, input, args, lastCheckpoint }: ToTaskProcess,
+  { task, input, args, lastCheckpoint }: RunTask,
 ): Promise<FromTaskProcess> {
   const handler = tasks.get(task.run);
   if (handler === undefined) {
@@ -51,7 +63,7 @@ async function run(
     const value = await handler({
       ...{ input, args, job, stage, task: ordinal, attempt, fence, lastCheckpoint },
       signal: controller.signal,
-      checkpoint: (value: unknown) => say({ type: 'checkpoint', json: JSON.stringify(value) }),
+      checkpoint,
       progress: (fraction: number) => say({ type: 'progress', fraction }),
     } as never);
     return { type: 'result', value };
@@ -68,7 +80,11 @@ async function run(
 load().then(
   (tasks) => {
     process.on('message', (message: ToTaskProcess) => {
-      void run(tasks, message).then(say);
+      if (message.type === 'run') void run(tasks, message).then(say);
+      else {
+        checkpoints.get(message.n)?.();
+        checkpoints.delete(message.n);
+      }
     });
     say({ type: 'ready', tasks: [...tasks.keys()] });
   },

@@ -140,7 +140,10 @@ export class TaskProcess {
         this.close();
         break;
       case 'checkpoint':
-        running?.events.checkpoint(message.json);
+        void running?.events.checkpoint(message.json).then(() => {
+          // It may be gone by then.
+          if (!this.#isGone) this.#child.send({ type: 'checkpointed', n: message.n }, () => {});
+        });
         break;
       case 'progress':
         break;

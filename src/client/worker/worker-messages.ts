@@ -2,13 +2,18 @@ import type { AssignedTask } from '../../rpc/job-protocol.js';
 
 /** What a worker and the processes that run its tasks say to each other. */
 
-export type ToTaskProcess = {
+export type ToTaskProcess =
+  | RunTask
+  /** The checkpoint of this number is in the log, or does not count. */
+  | { readonly type: 'checkpointed'; readonly n: number };
+
+export interface RunTask {
   readonly type: 'run';
   readonly task: Omit<AssignedTask, 'args' | 'checkpoint'>;
   readonly input: unknown;
   readonly args: unknown;
   readonly lastCheckpoint: unknown;
-};
+}
 
 export type FromTaskProcess =
   /** The module is loaded, and has these tasks. */
@@ -17,7 +22,7 @@ export type FromTaskProcess =
   | { readonly type: 'broken'; readonly message: string }
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
-  | { readonly type: 'checkpoint'; readonly json: string }
+  | { readonly type: 'checkpoint'; readonly json: string; readonly n: number }
   | { readonly type: 'progress'; readonly fraction: number };
 
 /** What a task of a worker is called with. */
@@ -42,8 +47,11 @@ export interface WorkerTaskContext<Input = unknown, Args = unknown> {
   readonly signal: AbortSignal;
   /** What an earlier attempt gave to {@link checkpoint}; `null`: nothing. */
   readonly lastCheckpoint: unknown;
-  /** How far it is: whoever tries it next, should this attempt be lost, is given this. JSON. */
-  checkpoint(value: unknown): void;
+  /**
+   * How far it is: whoever tries it next, should this attempt be lost, is given this. JSON. It resolves when that is sure; it
+   * need not be waited for.
+   */
+  checkpoint(value: unknown): Promise<void>;
   /** For those who look at it: from 0 to 1. */
   progress(fraction: number): void;
 }
