@@ -14,6 +14,11 @@ export function versionOf(operation: WriteOperation): number {
     case 'alias-set':
     case 'alias-remove':
       return CALL_COMMANDS;
+    case 'job-submit':
+    case 'job-control':
+    case 'job-upload':
+    case 'task-report':
+      return JOB_COMMANDS;
     default:
       return EXTENDED_COMMANDS;
   }
@@ -27,6 +32,9 @@ export const CALL_COMMANDS = 4;
 
 /** From here on deltas are merged. */
 export const MERGE_COMMANDS = 5;
+
+/** From here on there are jobs. */
+export const JOB_COMMANDS = 6;
 
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {

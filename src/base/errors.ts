@@ -58,7 +58,7 @@ export const ERROR_CODES = {
   COMPACTED: { retryable: false, meaning: 'The revision asked for is no longer kept.' },
   COMPACTION_HELD: {
     retryable: true,
-    meaning: 'A trigger has not been called yet with the oldest history that is kept.',
+    meaning: 'A trigger or a job needs the oldest history that is kept.',
   },
   SESSION_BEHIND: {
     retryable: true,
@@ -184,6 +184,36 @@ export const ERROR_CODES = {
   KEY_RESERVED: {
     retryable: false,
     meaning: 'Keys with this prefix are written by ap procedures alone.',
+  },
+  // Jobs
+  JOB_NOT_FOUND: { retryable: false, meaning: 'There is no such job (any more).' },
+  JOB_EXISTS: { retryable: false, meaning: 'There is a job of this id already.' },
+  JOBS_TOO_MANY: { retryable: false, meaning: 'There are jobsMax jobs already; remove some.' },
+  JOB_LIMIT: {
+    retryable: false,
+    meaning: 'What belongs to a job is larger than a limit, which details.limit names.',
+  },
+  JOB_STATE: {
+    retryable: false,
+    meaning: 'The job is in a phase in which this cannot be done; details.phase says which.',
+  },
+  JOB_FAILED: {
+    retryable: false,
+    meaning: 'A task of the job has failed for good; details say which one, and why.',
+  },
+  JOB_CANCELLED: { retryable: false, meaning: 'The job was cancelled.' },
+  TASK_FENCED: {
+    retryable: false,
+    meaning: 'The attempt of a task does not count any more; nothing of it was applied.',
+  },
+  TASK_POISONED: {
+    retryable: false,
+    meaning: 'Workers at several places were lost or broke at the task.',
+  },
+  WORKER_LOST: { retryable: false, meaning: 'The workers of a task were lost too often.' },
+  UPLOAD_INCOMPLETE: {
+    retryable: false,
+    meaning: 'What is referred to was not uploaded as a whole, or so long ago that it was removed.',
   },
   // Wire
   FRAME_INVALID: {

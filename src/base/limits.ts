@@ -74,6 +74,30 @@ export const LIMITS = {
   apQueueBytesMax: 64 * 1024 * 1024,
   /** As `apQueueBytesMax`, of what a replica keeps for all others: beyond it, it takes no more. */
   apCopiesBytesMax: 256 * 1024 * 1024,
+  /** Jobs that are remembered (`JOBS_TOO_MANY`). */
+  jobsMax: 1000,
+  /** Bytes of what is said of a job when it is submitted, its items apart (`JOB_LIMIT`). */
+  jobSpecBytesMax: 1 * MiB,
+  /** Stages of one job (`JOB_LIMIT`). */
+  jobStagesMax: 32,
+  /** Tasks of one job that were begun and are not done: no more are claimed meanwhile. */
+  jobOpenTasksMax: 10_000,
+  /** For so long a job over a range of keys keeps its revision from being compacted, in log time. */
+  jobPinMsMax: 24 * 3_600_000,
+  /** How long an upload to which nothing refers is kept behind its last chunk, in log time. */
+  uploadKeptMs: 3_600_000,
+  /** Such uploads at a time (`OVERLOADED`). */
+  uploadsMax: 10_000,
+  /** Bytes of one upload: the result of a task, or a list of inputs (`JOB_LIMIT`). */
+  uploadBytesMax: 1024 * MiB,
+  /** Bytes of one checkpoint of a task, JSON (`JOB_LIMIT`). */
+  checkpointBytesMax: 256 * KiB,
+  /** A worker of tasks that was not heard of for so long, in log time, is taken for lost. */
+  workerLeaseMs: 5000,
+  /** Tasks that one replica runs in its sandbox at a time; 0: none. */
+  taskThreadsMax: 2,
+  /** Workers of users that one replica serves (`OVERLOADED`). */
+  workersMax: 10_000,
   /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */

@@ -3,6 +3,7 @@ import { compareBytes } from './bytes.js';
 import { type CallRecord, eventWrites, pendingPlace } from './call.js';
 import { CELL_PREFIX, isCellKey } from './delta.js';
 import { BalsaError } from './errors.js';
+import { checkJobOperation } from './job-check.js';
 import type { Limits } from './limits.js';
 import type {
   Compare,
@@ -74,6 +75,12 @@ export function checkOperation(operation: WriteOperation, limits: Limits): void 
     case 'alias-set':
     case 'alias-remove':
       checkProcedureOperation(operation);
+      break;
+    case 'job-submit':
+    case 'job-control':
+    case 'job-upload':
+    case 'task-report':
+      checkJobOperation(operation, limits);
       break;
     case 'lease-keep-alive':
     case 'lease-revoke':

@@ -1,6 +1,8 @@
 import { check, LARGE_BYTES, pack, packLarge, packToKeep, unpack } from './codec.js';
 import { isPlainPut } from './command-versions.js';
 import { BalsaError } from './errors.js';
+import type { JobOperation } from './job.js';
+import { fromJobOperation, toJobOperation } from './job-codec.js';
 import type {
   Compare,
   CompareOperator,
@@ -120,6 +122,11 @@ function fromStep(step: WriteOperation | ReadOperation): unknown[] {
       return [ALIAS_SET, step.name, step.alias, step.hash, step.expected];
     case 'alias-remove':
       return [ALIAS_REMOVE, step.name, step.alias];
+    case 'job-submit':
+    case 'job-control':
+    case 'job-upload':
+    case 'task-report':
+      return fromJobOperation(step);
   }
 }
 
@@ -242,7 +249,7 @@ function toOther(t: readonly unknown[]): WriteOperation {
   }
 }
 
-function toProcedureOperation(t: readonly unknown[]): ProcedureOperation {
+function toProcedureOperation(t: readonly unknown[]): ProcedureOperation | JobOperation {
   switch (t[0]) {
     case DEPLOY:
       return {
@@ -267,7 +274,7 @@ function toProcedureOperation(t: readonly unknown[]): ProcedureOperation {
         alias: check.text(t[2], 'alias'),
       };
     default:
-      throw invalid(`operation: unknown type ${String(t[0])}`);
+      return toJobOperation(t);
   }
 }
 

@@ -3,6 +3,8 @@
  * Semantics follow etcd v3 wherever both have the thing.
  */
 
+import type { JobOperation } from './job.js';
+
 export interface PutOperation {
   readonly type: 'put';
   readonly key: Uint8Array;
@@ -195,7 +197,8 @@ export type WriteOperation =
   | NamespaceSetOperation
   | NamespaceRemoveOperation
   | SettingsOperation
-  | ProcedureOperation;
+  | ProcedureOperation
+  | JobOperation;
 
 /** Answers of {@link WriteOperation}s, in the same order. */
 export type WriteResult =

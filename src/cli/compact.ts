@@ -47,7 +47,7 @@ async function runCompact(
     if (revision < asked) {
       const since = formatCount(revision);
       context.output.say(
-        `triggers have not been called with all since revision ${since} yet: it stays`,
+        `what was written since revision ${since} is needed by a trigger or a job: it stays`,
       );
     }
     const after = flags.wait

@@ -30,7 +30,8 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   VALUE_TOO_LARGE: 'split the value, or set a higher valueBytesMax in the limits of the replicas',
   BATCH_TOO_LARGE: null,
   COMPACTED: null,
-  COMPACTION_HELD: 'balsa proc logs shows why a trigger does not get on',
+  COMPACTION_HELD:
+    'balsa proc logs shows why a trigger does not get on, balsa job list which jobs run',
   SESSION_BEHIND:
     'another replica may be further, or try again; --consistency any takes what is there',
   STALE_BOUND_EXCEEDED:
@@ -69,6 +70,17 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   PROCEDURE_LIMIT: null,
   PROCEDURE_READ_ONLY: null,
   CELL_FULL: null,
+  JOB_NOT_FOUND: 'balsa job list shows those that there are',
+  JOB_EXISTS: 'another --id, or none: one is made then',
+  JOBS_TOO_MANY: 'balsa job remove <id> of those that have ended',
+  JOB_LIMIT: null,
+  JOB_STATE: 'balsa job status <id> shows how it is',
+  JOB_FAILED: 'balsa job retry <id> goes on with it, when what was wrong is put right',
+  JOB_CANCELLED: null,
+  TASK_FENCED: null,
+  TASK_POISONED: null,
+  WORKER_LOST: null,
+  UPLOAD_INCOMPLETE: 'the same command again',
   FRAME_INVALID: 'is it a Balsa replica that listens there?',
   PROTOCOL_VERSION: 'the balsa command and the replicas must be of fitting versions',
   CLUSTER_MISMATCH: 'check --endpoints: not all of them belong to one cluster',

@@ -15,6 +15,7 @@ import { getCommand } from './get.js';
 import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
 import type { CliIo } from './io.js';
+import { jobCommand } from './job.js';
 import { leaseCommand } from './lease.js';
 import { electCommand, lockCommand } from './lock.js';
 import { namespaceCommand } from './namespace.js';
@@ -31,6 +32,7 @@ import { statusCommand } from './status.js';
 import { txnCommand } from './txn.js';
 import { walCommand } from './wal.js';
 import { watchCommand } from './watch.js';
+import { workerCommand } from './worker.js';
 
 /**
  * Runs one command line (`args` without node and script) in the world `io`.
@@ -132,6 +134,8 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     namespaceCommand(runtime),
     deployCommand(runtime),
     procCommand(runtime),
+    jobCommand(runtime),
+    workerCommand(runtime),
     devCommand(runtime),
     statusCommand(runtime),
     clusterCommand(runtime),

@@ -10,9 +10,17 @@ import { openClient } from './kv-client.js';
 import { type ConnectOptions, type KeyForm, splitEndpoints } from './options.js';
 
 export { BalsaError, ERROR_CODES, type ErrorCode, type WriteOutcome } from '../base/errors.js';
+export type {
+  JobDefinition,
+  JobInput,
+  RangeInput,
+  StageDefinition,
+  TaskProcedure,
+} from '../base/job-definition.js';
 export type { StoreSettings } from '../base/operation.js';
 export type { SnapshotPart } from '../base/snapshot-codec.js';
 export type { ProcedureInfo } from '../rpc/call-protocol.js';
+export type { JobInfo, JobsStats, StageInfo, WorkerInfo } from '../rpc/job-protocol.js';
 export type {
   AdminResult,
   Consistency,
@@ -32,6 +40,7 @@ export { bytes, type Codec, json, text } from './codec.js';
 export { compare, NumberComparison, type RangeComparisons, ValueComparison } from './compare.js';
 export type { ConsistencyOption } from './consistency.js';
 export { type CampaignOptions, Election, type Leader, Leadership } from './election.js';
+export { JobHandle, Jobs, type SubmitOptions, type WaitOptions } from './jobs.js';
 export {
   Client,
   type CompactResult,
@@ -105,6 +114,9 @@ export { Transaction, type TransactionRange } from './transaction.js';
 export { Txn, type TxnResult } from './txn.js';
 export { type PreviousValue, Watch, type WatchBatch, type WatchEvent } from './watch.js';
 export type { LaggingNotice, WatchOptions } from './watch-options.js';
+export { Worker, type WorkerOptions } from './worker/worker.js';
+export type { WorkerTask, WorkerTaskContext } from './worker/worker-messages.js';
+export type { WorkerNotice } from './worker-loop.js';
 export type {
   CasOptions,
   DeleteOptions,

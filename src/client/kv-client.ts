@@ -32,13 +32,12 @@ import {
   type ProcedureReference,
   Procedures,
 } from './procedures.js';
-import type { Coordination } from './queue-place.js';
 import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
 import { ReadRouter } from './read-router.js';
 import type { Item, Key } from './results.js';
 import { Scope } from './scope.js';
-import { StoreCoordination } from './store-coordination.js';
+import { type JobsShared, StoreJobs } from './store-jobs.js';
 import { askStore, StoreRequest } from './store-request.js';
 import { Settings } from './store-settings.js';
 import { ABSENT } from './txn-encode.js';
@@ -78,11 +77,6 @@ export interface CountResult {
   readonly meta: Meta;
 }
 
-/** What a client and its views of namespaces have in common. */
-interface Shared extends Coordination {
-  readonly reads: ReadRouter;
-}
-
 const NO_OPTIONS = {};
 
 /** Items of a range that are given in one turn of the event loop. */
@@ -104,7 +98,7 @@ const NO_PREFIX = new Uint8Array(0);
  * have been applied, or may yet be.
  */
 export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm = 'text'>
-  extends StoreCoordination<In, Out, Keys>
+  extends StoreJobs<In, Out, Keys>
   implements AsyncDisposable
 {
   /** The members of the cluster, and changes of them. */
@@ -120,11 +114,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   readonly #engine: Engine;
   readonly #scope: Scope<In, Out, Keys>;
   readonly #reads: ReadRouter;
-  readonly #shared: Shared;
+  readonly #shared: JobsShared;
   readonly #caller: Caller;
 
   /** @internal */
-  constructor(scope: Scope<In, Out, Keys>, shared: Shared) {
+  constructor(scope: Scope<In, Out, Keys>, shared: JobsShared) {
     super(scope, shared);
     this.#engine = scope.engine;
     this.#scope = scope;
@@ -328,11 +322,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
 
   /**
    * Gives up the history before `revision`: reads at earlier revisions fail with `COMPACTED` from now on. The space
-   * comes free in the background. What is present stays, and so does what a trigger has not been called with yet:
+   * comes free in the background. What is present stays, and so does what a trigger or a job still needs:
    * `compactedRevision` of the answer may be lower than was asked for.
    *
    * @param revision default: the latest one
-   * @throws BalsaError `COMPACTED` (it was done already, further), `COMPACTION_HELD` (a trigger needs all that is
+   * @throws BalsaError `COMPACTED` (it was done already, further), `COMPACTION_HELD` (somebody needs all that is
    *   left), `FUTURE_REVISION`, `UPGRADE_PENDING`, and see {@link Client}
    */
   async compact(revision?: number, options: CallOptions = NO_OPTIONS): Promise<CompactResult> {

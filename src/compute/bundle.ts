@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure, Mode } from '../base/operation.js';
 import { BUNDLE_BYTES_MAX } from '../base/operation-check.js';
+import { AUTHORING } from './authoring.js';
 import { type Bundle, CALL_LIMITS } from './execution.js';
 import { Vm } from './sandbox/vm.js';
 import { isOfPackage, placeText, type Replacement, thrownAt } from './source-place.js';
@@ -107,10 +107,6 @@ async function compile(file: string, onFile: (path: string) => void): Promise<Co
     throw new BalsaError('FILE_INVALID', shown.join('\n'), { cause });
   }
 }
-
-const AUTHORING = fileURLToPath(
-  new URL(`./procedures.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
-);
 
 /** `balsa/procedures` is part of this package, wherever the user's code lies. */
 const authoring: Plugin = {

@@ -134,6 +134,18 @@ export class CallView {
     return this.#cells.perform(request);
   }
 
+  /**
+   * Of a task of a job; of another call it is nobody's.
+   * @throws BalsaError `PROCEDURE_LIMIT`
+   */
+  checkpoint(json: string): void {
+    const { checkpointBytesMax } = this.#limits;
+    if (Buffer.byteLength(json) > checkpointBytesMax) {
+      throw this.fail(limitReached('checkpointBytesMax', checkpointBytesMax));
+    }
+    this.#source.checkpoint?.(json);
+  }
+
   /** Beyond the limits it is dropped or cut: a log is no reason to fail. */
   log(line: string): void {
     const { logLinesMax, logLineBytesMax } = this.#limits;

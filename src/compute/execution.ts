@@ -25,6 +25,8 @@ export interface CallLimits {
   readonly logLineBytesMax: number;
   /** Of a cell, beyond which nothing more is added to it: `CELL_FULL`. */
   readonly cellBytesMax: number;
+  /** Of a checkpoint of a task of a job, JSON. */
+  readonly checkpointBytesMax: number;
 }
 
 export const CALL_LIMITS: CallLimits = {
@@ -40,6 +42,7 @@ export const CALL_LIMITS: CallLimits = {
   logLinesMax: 100,
   logLineBytesMax: 1024,
   cellBytesMax: LIMITS.cellBytesMax,
+  checkpointBytesMax: LIMITS.checkpointBytesMax,
 };
 
 /** One key as the store has it. */
@@ -78,6 +81,8 @@ export interface Source {
   cell(key: string): Uint8Array | null;
   /** What the key holds if that is at hand; `undefined`: it is not known. It counts as read when it is asked for. */
   peek?(key: Uint8Array): StoredKey | null | undefined;
+  /** Of a task of a job: whoever runs it next is given this. JSON. */
+  checkpoint?(json: string): void;
 }
 
 /** As {@link Source}, where whoever asks can wait. */
@@ -85,6 +90,7 @@ export interface StoreSource {
   get(key: Uint8Array): StoredKey | null;
   scan(query: ScanQuery): ScanAnswer | Promise<ScanAnswer>;
   cell(key: string): Uint8Array | null;
+  checkpoint?(json: string): void;
 }
 
 /** How a call ended. Its log lines are there in any case. */
@@ -119,6 +125,8 @@ export interface ProcedureCall {
   /** Of the changes that an `ap` procedure makes: whose escrow rights it takes; empty: nobody's. */
   readonly origin: string;
   readonly limits: CallLimits;
+  /** JSON of what `ctx.task` says; absent: the call is no task of a job. */
+  readonly task?: string | undefined;
 }
 
 /** What tells one call from others, for the log. */
@@ -176,8 +184,16 @@ export const NO_NEWS: GroupNews = { revisions: null, changed: null };
 
 /** Runs procedures. */
 export interface Executor {
-  /** Never rejects: what goes wrong is in the {@link Execution}. */
-  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution>;
+  /**
+   * Never rejects: what goes wrong is in the {@link Execution}.
+   * @param signal when it is aborted nobody waits for the call any more: whatever it does, it is ended
+   */
+  run(
+    call: ProcedureCall,
+    mode: Mode,
+    source: StoreSource,
+    signal?: AbortSignal,
+  ): Promise<Execution>;
   /**
    * Runs calls that may write one after the other, each over `source` and what those before it would have written, for one
    * log entry. Never rejects.

@@ -33,6 +33,7 @@ export class LaneCache {
       peek: (key) => this.#entries.get(toMapKey(key)),
       scan: (query) => source.scan(query),
       cell: (key) => source.cell(key),
+      checkpoint: (json) => source.checkpoint?.(json),
     };
   }
 

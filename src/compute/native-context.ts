@@ -3,13 +3,22 @@ import type { Random } from '../base/random.js';
 import type { CallView } from './call-view.js';
 import { dueOf } from './cron.js';
 import { nativeCell } from './native-cells.js';
-import type { ApContext, CpContext, Json, Procedure, ScanOptions } from './procedures.js';
+import type {
+  ApContext,
+  CpContext,
+  Json,
+  Procedure,
+  ScanOptions,
+  TaskFacts,
+} from './procedures.js';
 
 type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read' | 'ap'>;
 
 export interface NativeHost {
   readonly nowMs: number;
   readonly random: Random;
+  /** Of a task of a job. */
+  readonly task?: TaskFacts | null;
   /** Runs another procedure with the same `ctx`. */
   readonly run: (ctx: object, procedure: AnyProcedure, args: unknown) => Promise<unknown>;
 }
@@ -17,7 +26,7 @@ export interface NativeHost {
 /** The `ctx` of a procedure of any mode that runs in this process, without a sandbox. */
 export function nativeContext(
   view: CallView,
-  { nowMs, random, run }: NativeHost,
+  { nowMs, random, run, task = null }: NativeHost,
 ): CpContext & ApContext {
   const ctx: CpContext & ApContext = {
     now: nowMs,
@@ -33,6 +42,9 @@ export function nativeContext(
     setIfAbsent: (key, value) => view.setIfAbsent(key, JSON.stringify(value)),
     emit: (name, payload = null) => view.emit(name, JSON.stringify(payload)),
     cell: (of) => nativeCell(view, of),
+    task,
+    lastCheckpoint: task?.lastCheckpoint ?? null,
+    checkpoint: (value) => view.checkpoint(JSON.stringify(value)),
     log: (...values) => view.log(values.map(shown).join(' ')),
     abort: (reason = 'aborted') => view.abort(reason),
     schedule: (when, procedure, args) => {

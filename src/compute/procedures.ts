@@ -1,7 +1,10 @@
 /**
  * For the authors of stored procedures: `import { ap, procedure, read } from 'balsa/procedures'`. It runs in the sandbox, beside
- * their code, and imports nothing. For those who call them: `references`.
+ * their code, and imports nothing but types. For those who call them: `references`; for jobs: `job`.
  */
+import type { JobDefinition } from '../base/job-definition.js';
+
+export type { JobDefinition, JobInput, StageDefinition } from '../base/job-definition.js';
 
 /** What goes in and out of a procedure, and into keys: what JSON can say. */
 export type Json =
@@ -74,8 +77,29 @@ export interface ReadContext {
   call(procedure: string, args?: Json): Promise<unknown>;
   /** A line for `balsa proc logs`. */
   log(...values: unknown[]): void;
+  /** Of a call that is a task of a job: which one it is; `null`: it is none. */
+  readonly task: TaskFacts | null;
+  /** What the last attempt of this task that did not come to its end has given to {@link ReadContext.checkpoint}; `null`: nothing. */
+  readonly lastCheckpoint: Json;
+  /** How far the task is: whoever tries it next, should this attempt be lost, is given this. Of another call it does nothing. */
+  checkpoint(value: Json): void;
   /** Ends the call: its caller is told `PROCEDURE_ABORTED` with the reason, and nothing is written. */
   abort(reason?: string): never;
+}
+
+/** What a procedure that is run as a task of a job is told of it. */
+export interface TaskFacts {
+  /** Id of the job. */
+  readonly job: string;
+  /** Name of the stage. */
+  readonly stage: string;
+  /** Which task of the stage, from 0. */
+  readonly ordinal: number;
+  /** From 1. */
+  readonly attempt: number;
+  /** What the job was submitted with. */
+  readonly args: Json;
+  readonly lastCheckpoint: Json;
 }
 
 /** What a procedure that was declared with {@link procedure} may do. Nothing is written before it has ended. */
@@ -355,6 +379,29 @@ export function multiValue<Value extends Json>(key: string): CellName<'multi-val
 /** A list that is only ever appended to. */
 export function appendLog<Entry extends Json>(key: string): CellName<'log', Entry> {
   return Object.freeze({ cell: 'log', key });
+}
+
+// ---------------------------------------------------------------------------------------------
+// Jobs
+
+/**
+ * Work that is split into tasks: an input, and stages that take what others give. Tasks are procedures of the cluster (`run`), or
+ * what workers of users run (`task`). `db.submit` takes it.
+ *
+ * @example
+ * ```ts
+ * export const countWords = procedure({
+ *   handler: (_ctx, texts: readonly { key: string; value: string }[]) => texts.length,
+ * });
+ * export const sum = procedure({ handler: (_ctx, counts: number[]) => counts.reduce((a, b) => a + b, 0) });
+ * export const count = job({
+ *   input: { prefix: 'text/', values: 'text' },
+ *   stages: { map: { run: 'countWords' }, total: { kind: 'reduce', run: 'sum' } },
+ * });
+ * ```
+ */
+export function job(definition: JobDefinition): JobDefinition {
+  return Object.freeze({ ...definition });
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -23,3 +23,5 @@ export const CALL = 14;
 export const SUBMIT = 15;
 export const PROCEDURES = 16;
 export const EXECUTED = 17;
+export const JOBS = 18;
+export const WORK = 19;

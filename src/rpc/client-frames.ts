@@ -10,6 +10,7 @@ import {
   CALL,
   GET,
   HELLO,
+  JOBS,
   LEASES,
   PROCEDURES,
   RANGE,
@@ -18,9 +19,11 @@ import {
   SUBMIT,
   WATCH,
   WATCH_CANCEL,
+  WORK,
   WRITE,
 } from './client-frame-types.js';
 import { packFrame, unpackFrame } from './frame.js';
+import { readWork, workTuple } from './job-protocol.js';
 import {
   type CallProcedureRequest,
   type ClientFrame,
@@ -110,6 +113,10 @@ function requestTuple(r: ClientRequest): unknown[] {
         ...[r.id, PROCEDURES, CONSISTENCY_LEVELS[r.consistency], r.bound],
         PROCEDURES_TOPICS.indexOf(r.about),
       ];
+    case 'jobs':
+      return [r.id, JOBS, CONSISTENCY_LEVELS[r.consistency], r.bound, r.query];
+    case 'work':
+      return [r.id, WORK, ...workTuple(r)];
     case 'watch':
       return watchTuple(r);
     case 'watch-cancel':
@@ -214,6 +221,12 @@ function readRequest(value: unknown): ClientRequest {
         ...{ type: 'procedures', id, ...readLevel(t[2], t[3]) },
         about: oneOf(PROCEDURES_TOPICS, t[4], 'procedures topic'),
       };
+    case JOBS: {
+      const query = check.text(t[4], 'jobs query');
+      return { type: 'jobs', id, ...readLevel(t[2], t[3]), query };
+    }
+    case WORK:
+      return { type: 'work', id, ...readWork(t[2], t[3]) };
     case WATCH:
       return readWatch(id, t);
     case WATCH_CANCEL:

@@ -5,6 +5,7 @@ import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from 
 import { readVersions } from './client-frames.js';
 import { type DeltaFrame, deltaFrameTuple, isDeltaFrame, readDeltaFrame } from './delta-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
+import { isJobFrame, type JobFrame, jobFrameTuple, readJobFrame } from './job-frames.js';
 import type { FormatVersions, FormedMember, Joining, PeerHello } from './peer-protocol.js';
 import { readWireError, wireErrorTuple } from './replica-frames.js';
 
@@ -17,7 +18,8 @@ export type PeerFrame =
   | { readonly type: 'messages'; readonly messages: readonly Message[] }
   /** The sender's state after it had applied `index`; it is the same on all members. */
   | { readonly type: 'state-hash'; readonly index: LogIndex; readonly hash: number }
-  | DeltaFrame;
+  | DeltaFrame
+  | JobFrame;
 
 const HELLO = 1;
 const MESSAGES = 2;
@@ -64,6 +66,10 @@ export function packStateHash(index: LogIndex, hash: number): Buffer {
 
 export function packDeltaFrame(frame: DeltaFrame): Buffer {
   return packFrame(deltaFrameTuple(frame));
+}
+
+export function packJobFrame(frame: JobFrame): Buffer {
+  return packFrame(jobFrameTuple(frame));
 }
 
 export function packMessages(messages: readonly Message[]): Buffer {
@@ -130,6 +136,7 @@ export function unpackPeerFrame(
     return { type: 'state-hash', index, hash: check.count(tuple[2], 'state hash') };
   }
   if (isDeltaFrame(tuple[0])) return readDeltaFrame(tuple);
+  if (isJobFrame(tuple[0])) return readJobFrame(tuple);
   throw new BalsaError('FRAME_INVALID', `peer frame: unknown type ${String(tuple[0])}`);
 }
 

@@ -1,6 +1,7 @@
 import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 import type { ApFigures, ProceduresTopic, Route } from './call-protocol.js';
+import type { JobsAnswer, WorkAnswer, WorkRequest } from './job-protocol.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -147,6 +148,9 @@ export type ClientRequest =
       readonly id: number;
       readonly about: ProceduresTopic;
     })
+  /** JSON of a `JobQuery`. */
+  | (ReadLevel & { readonly type: 'jobs'; readonly id: number; readonly query: string })
+  | (WorkRequest & { readonly type: 'work'; readonly id: number })
   | WatchRequest
   /** `watch`: the id of the {@link WatchRequest}. It has no answer of its own. */
   | { readonly type: 'watch-cancel'; readonly id: number; readonly watch: number }
@@ -378,6 +382,8 @@ export type ClientAnswer =
       readonly meta: AnswerMeta;
       readonly info: string;
     }
+  | (JobsAnswer & { readonly type: 'jobs'; readonly id: number; readonly meta: AnswerMeta })
+  | (WorkAnswer & { readonly type: 'work'; readonly id: number; readonly meta: AnswerMeta })
   /** Events behind `revision` follow, those from `startRevision` on when it was given. */
   | {
       readonly type: 'watch-created';

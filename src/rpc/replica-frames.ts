@@ -19,6 +19,7 @@ import {
   EXECUTED,
   GET,
   HELLO,
+  JOBS,
   LEADER,
   LEASES,
   MEMBERS,
@@ -30,10 +31,12 @@ import {
   WATCH_EVENTS,
   WATCH_LAGGING,
   WATCH_PROGRESS,
+  WORK,
   WRITE,
 } from './client-frame-types.js';
 import { readVersions, unknownType } from './client-frames.js';
 import { packFrame, unpackFrame } from './frame.js';
+import { assignedTuple, readAssigned } from './job-protocol.js';
 import {
   type AnswerMeta,
   type ClientAnswer,
@@ -78,6 +81,8 @@ function isLarge(answer: ClientAnswer): boolean {
       return blockBytes(answer.items) >= LARGE_BYTES;
     case 'executed':
       return answer.record.byteLength >= LARGE_BYTES;
+    case 'jobs':
+      return answer.bytes.byteLength >= LARGE_BYTES;
     case 'watch-events':
       return answer.events.some(({ item, previous }) => hasLarge(item) || hasLarge(previous));
     default:
@@ -141,6 +146,10 @@ function answerTuple(a: ClientAnswer): unknown[] {
       return [a.id, EXECUTED, metaTuple(a.meta), a.record, a.logs];
     case 'procedures':
       return [a.id, PROCEDURES, metaTuple(a.meta), a.info];
+    case 'jobs':
+      return [a.id, JOBS, metaTuple(a.meta), a.info, a.bytes];
+    case 'work':
+      return [a.id, WORK, metaTuple(a.meta), a.assigned.map(assignedTuple), a.dropped];
     case 'watch-created':
       return [a.id, WATCH_CREATED, metaTuple(a.meta), a.revision];
     case 'watch-events':
@@ -279,6 +288,17 @@ function readAnswer(value: unknown): ClientAnswer {
     case EXECUTED:
     case PROCEDURES:
       return readCallAnswer(id, t);
+    case JOBS:
+      return {
+        ...{ type: 'jobs', id, meta: readMeta(t[2]), info: check.text(t[3], 'jobs info') },
+        bytes: check.bytes(t[4], 'jobs bytes'),
+      };
+    case WORK:
+      return {
+        ...{ type: 'work', id, meta: readMeta(t[2]) },
+        assigned: check.list(t[3], 'work assigned').map(readAssigned),
+        dropped: check.list(t[4], 'work dropped').map((v) => check.count(v, 'work dropped')),
+      };
     case WATCH_CREATED:
     case WATCH_EVENTS:
     case WATCH_PROGRESS:

@@ -20,6 +20,7 @@ import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import { ClientCalls } from './client-calls.js';
+import { ClientJobs } from './client-jobs.js';
 import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
 import { checkLevel, metaOf } from './read-meta.js';
@@ -77,6 +78,7 @@ export class ClientConnection {
   readonly #onAnswers: () => void;
   readonly #watches: ClientWatches;
   readonly #calls: ClientCalls;
+  readonly #jobs: ClientJobs;
 
   /** `onAnswers` is called when the first answer since the last {@link flush} is there. */
   constructor(options: { host: ClientHost; stream: ClientStream; onAnswers: () => void }) {
@@ -87,6 +89,10 @@ export class ClientConnection {
       limits: options.host.limits,
       answer: (answer) => this.#answer(answer),
       waitingBytes: () => this.#stream.pendingBytes + this.#answerBytes,
+    });
+    this.#jobs = new ClientJobs({
+      answer: (answer) => this.#answer(answer),
+      refuse: (id, error) => this.#refuse(id, error),
     });
     this.#calls = new ClientCalls({
       limits: options.host.limits,
@@ -224,6 +230,10 @@ export class ClientConnection {
       case 'submit':
       case 'procedures':
         this.#calls.request(this.#replica(), request);
+        break;
+      case 'jobs':
+      case 'work':
+        this.#jobs.request(this.#replica(), request);
         break;
       case 'status':
         this.#answer({ type: 'status', id: request.id, status: this.#host.status() });
@@ -435,6 +445,10 @@ function answerBytes(answer: ClientAnswer): number {
       return ANSWER_BYTES + answer.result.length + logBytes(answer.logs);
     case 'executed':
       return ANSWER_BYTES + answer.record.byteLength + logBytes(answer.logs);
+    case 'jobs':
+      return ANSWER_BYTES + answer.info.length + answer.bytes.byteLength;
+    case 'work':
+      return answer.assigned.reduce((sum, { args }) => sum + ANSWER_BYTES + args.length, 0);
     case 'watch-events':
       return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
     case 'watch-progress':

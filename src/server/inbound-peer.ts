@@ -3,6 +3,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import type { DeltaFrame } from '../rpc/delta-frames.js';
+import type { JobFrame } from '../rpc/job-frames.js';
 import { type PeerFrame, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { memberId } from './member-id.js';
@@ -19,6 +20,7 @@ export interface InboundOptions {
   readonly onMessage: (message: Message) => void;
   readonly onStateHash: (from: MemberId, checkpoint: StateCheckpoint) => void;
   readonly onDeltas: (from: MemberId, frame: DeltaFrame) => void;
+  readonly onJobs: (from: MemberId, frame: JobFrame) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   readonly onFailure: (error: BalsaError) => void;
 }
@@ -79,10 +81,12 @@ export class InboundPeer {
     if (this.#ends === null) throw new BalsaError('FRAME_INVALID', 'messages before the hello');
     if (frame.type === 'messages') {
       for (const message of frame.messages) this.#options.onMessage(message);
-    } else if (frame.type !== 'state-hash') {
-      this.#options.onDeltas(this.#ends.from, frame);
-    } else {
+    } else if (frame.type === 'state-hash') {
       this.#options.onStateHash(this.#ends.from, { index: frame.index, hash: frame.hash });
+    } else if (frame.type === 'task-demand' || frame.type === 'task-ends') {
+      this.#options.onJobs(this.#ends.from, frame);
+    } else {
+      this.#options.onDeltas(this.#ends.from, frame);
     }
   }
 

@@ -399,9 +399,7 @@ export class Member implements Server {
       ([name]) => name !== config.name && Object.hasOwn(config.members, name),
     );
     return new Peers({
-      clock: this.#clock,
-      random: this.#random,
-      limits: config.limits,
+      ...{ clock: this.#clock, random: this.#random, limits: config.limits },
       clusterName: config.cluster,
       self: this.#self,
       address: config.advertise,
@@ -412,6 +410,7 @@ export class Member implements Server {
       onMessage: (message) => this.#serving?.replica.receive(message),
       onStateHash: (from, hash) => this.#serving?.replica.receiveStateHash(from, hash),
       onDeltas: (from, frame) => this.#serving?.replica.calls.receiveDeltas(from, frame),
+      onJobs: (from, frame) => this.#serving?.replica.calls.jobs.receive(from, frame),
       onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
       onStep: () => {
         try {

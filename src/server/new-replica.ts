@@ -53,6 +53,15 @@ export function newReplica(options: NewReplicaOptions): Replica {
           callsWaitingMax: config.limits.procedureCallsWaitingMax,
         }),
     ),
+    taskExecutor: new LazyExecutor(
+      () =>
+        new WorkerPool({
+          clock,
+          // One more for groups of calls, of which tasks have none: it is never started.
+          workers: config.limits.taskThreadsMax + 1,
+          callsWaitingMax: config.limits.procedureCallsWaitingMax,
+        }),
+    ),
     cluster: { name: config.cluster, id: clusterId },
     configuration: base,
     limits: config.limits,

@@ -5,7 +5,8 @@ import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import type { DeltaFrame } from '../rpc/delta-frames.js';
-import { packDeltaFrame, packPeerHello, packStateHash } from '../rpc/peer-frames.js';
+import type { JobFrame } from '../rpc/job-frames.js';
+import { packDeltaFrame, packJobFrame, packPeerHello, packStateHash } from '../rpc/peer-frames.js';
 import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
@@ -34,6 +35,7 @@ export interface PeersOptions {
   readonly onMessage: (message: Message) => void;
   readonly onStateHash: (from: MemberId, checkpoint: StateCheckpoint) => void;
   readonly onDeltas: (from: MemberId, frame: DeltaFrame) => void;
+  readonly onJobs: (from: MemberId, frame: JobFrame) => void;
   readonly onDisconnected: (member: MemberId) => void;
   /** Called when a hello made this replica's standing another; throws when that cannot be made durable. */
   readonly onStep: () => void;
@@ -112,6 +114,10 @@ export class Peers implements Transport {
 
   sendDeltas(to: MemberId, frame: DeltaFrame): void {
     this.#linkOfMember.get(to)?.sendFrame(packDeltaFrame(frame));
+  }
+
+  sendJobs(to: MemberId, frame: JobFrame): void {
+    this.#linkOfMember.get(to)?.sendFrame(packJobFrame(frame));
   }
 
   /** Takes in a hello from either direction; throws when the two cannot belong together. */

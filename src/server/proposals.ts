@@ -1,6 +1,12 @@
 import { assert } from '../base/assert.js';
-import { CALL_COMMANDS, EXTENDED_COMMANDS, MERGE_COMMANDS } from '../base/command-versions.js';
+import {
+  CALL_COMMANDS,
+  EXTENDED_COMMANDS,
+  JOB_COMMANDS,
+  MERGE_COMMANDS,
+} from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
+import type { JobStep } from '../base/job.js';
 import type { Limits } from '../base/limits.js';
 import type { WriteBatch } from '../base/operation.js';
 import type { LogPosition, MemberId, ProposalAnswer, RaftEvent, Term } from '../raft/types.js';
@@ -69,7 +75,8 @@ interface QueuedMerge {
 }
 
 interface QueuedSystem {
-  readonly operations: readonly SystemOperation[];
+  readonly fields: Pick<Command, 'system' | 'jobs'>;
+  readonly version: number;
   readonly done: SystemDone;
 }
 
@@ -128,7 +135,7 @@ export class Proposals {
    * a keep-alive that has come by now counts before the expiry of its lease. Needs {@link EXTENDED_COMMANDS}.
    */
   addSystem(operations: readonly SystemOperation[], done: SystemDone): void {
-    this.#systemQueue.push({ operations, done });
+    this.#systemQueue.push({ fields: { system: operations }, version: EXTENDED_COMMANDS, done });
   }
 
   /** Takes in calls of procedures, as `packCall` makes them, for an entry of their own. Needs {@link CALL_COMMANDS}. */
@@ -140,6 +147,11 @@ export class Proposals {
   addMerge(merge: MergeCommand, done: MergeDone): void {
     const told = (answer: BatchAnswer): void => done(answer.ok ? null : answer.error);
     this.#mergeQueue.push({ merge, item: { bytes: 0, done: told } });
+  }
+
+  /** As {@link addSystem}, of jobs. Needs {@link JOB_COMMANDS}. */
+  addJobs(jobs: readonly JobStep[], done: SystemDone): void {
+    this.#systemQueue.push({ fields: { jobs }, version: JOB_COMMANDS, done });
   }
 
   /** While it is held nothing but calls gets into the log. */
@@ -164,10 +176,6 @@ export class Proposals {
   get #isEmpty(): boolean {
     const others = this.#systemQueue.length + this.#callQueue.length + this.#mergeQueue.length;
     return this.#queue.length + others === 0;
-  }
-
-  get #isExtended(): boolean {
-    return this.#options.commandVersion() >= EXTENDED_COMMANDS;
   }
 
   /** A member may have joined since they were taken in. */
@@ -209,13 +217,13 @@ export class Proposals {
     const queued = this.#systemQueue;
     this.#systemQueue = [];
     const merges = this.#takeMerges(timeMs);
-    if (!this.#isExtended) {
-      for (const { done } of queued) done(false);
-      return merges;
-    }
-    const operations = queued.map(({ operations, done }) =>
-      this.#propose({ timeMs, batches: [], system: operations }, [], done),
-    );
+    const operations = queued.flatMap(({ fields, version, done }) => {
+      if (this.#options.commandVersion() >= version) {
+        return [this.#propose({ timeMs, batches: [], ...fields }, [], done)];
+      }
+      done(false);
+      return [];
+    });
     return [...operations, ...merges];
   }
 

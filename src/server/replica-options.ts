@@ -48,6 +48,9 @@ export interface ReplicaOptions {
   /** Runs the code of procedures; absent: this replica runs none. */
   readonly executor?: Executor | undefined;
 
+  /** Runs tasks of jobs, so many at a time as `taskThreadsMax` says; absent: this replica runs none. */
+  readonly taskExecutor?: Executor | undefined;
+
   /** Of what `ap` calls made here and others copied to here; absent: this replica runs none. */
   readonly deltas?: DeltaQueue | undefined;
 

@@ -1,4 +1,4 @@
-import { MERGE_COMMANDS } from '../base/command-versions.js';
+import { JOB_COMMANDS, MERGE_COMMANDS } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import { allMembers, otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
@@ -170,6 +170,7 @@ export function makeCalls(
       ...{ executor, random, machine, nowMs: logTimeMs, cellBytesMax: limits.cellBytesMax },
     }),
     ap: apHost(options, node, parts),
+    jobs: jobHost(options, node, parts),
     propose: (records, done) => {
       proposals.addCalls(records, done);
       planTurn();
@@ -202,6 +203,30 @@ function apHost(
     // Who does not know of deltas would take them for the end of the stream.
     send: (to, frame) => {
       if ((formatsOf(to)?.command ?? 1) >= MERGE_COMMANDS) transport.sendDeltas(to, frame);
+    },
+  };
+}
+
+function jobHost(
+  options: ReplicaOptions,
+  node: RaftNode,
+  parts: Pick<CallsHost, 'machine' | 'canRun'> &
+    CallsProposals & { readonly logTimeMs: () => number },
+): CallsHost['jobs'] {
+  const { machine, canRun, proposals, planTurn, logTimeMs } = parts;
+  const { id, clock, limits, random, transport, formatsOf, nameOf, taskExecutor = null } = options;
+  return {
+    ...{ id, name: nameOf(id), clock, limits, random, machine, executor: taskExecutor },
+    nowMs: logTimeMs,
+    leader: () => node.leader,
+    canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
+    propose: (steps, done) => {
+      proposals.addJobs(steps, done);
+      planTurn();
+    },
+    // Who does not know of jobs would take it for the end of the stream.
+    send: (to, frame) => {
+      if ((formatsOf(to)?.command ?? 1) >= JOB_COMMANDS) transport.sendJobs(to, frame);
     },
   };
 }

@@ -193,7 +193,6 @@ export class Replica {
     return this.#snapshots.status;
   }
 
-  /** For requests that are about the store itself. */
   get storeFacts(): StoreFacts {
     return this.#duties.storeFacts;
   }
@@ -211,7 +210,6 @@ export class Replica {
     return { term: this.#node.term, revision, appliedIndex, stalenessMs, side };
   }
 
-  /** From another member. */
   receive(message: Message): void {
     this.#enqueue({ type: 'message', message });
   }
@@ -294,7 +292,8 @@ export class Replica {
 
   /** After it has stopped: nothing uses the stores any more, they may be closed. */
   async whenIdle(): Promise<void> {
-    await this.#options.executor?.close();
+    const { executor, taskExecutor } = this.#options;
+    await Promise.all([executor?.close(), taskExecutor?.close()]);
     await this.#snapshots.whenIdle();
     await new Promise<void>((resolve) => this.#compaction.suspend(resolve));
   }

@@ -1,5 +1,6 @@
 import type { LogIndex, MemberId, Message } from '../raft/types.js';
 import type { DeltaFrame } from '../rpc/delta-frames.js';
+import type { JobFrame } from '../rpc/job-frames.js';
 
 /**
  * Carries messages of the consensus module to the other members. Best effort: it returns nothing,
@@ -11,6 +12,8 @@ export interface Transport {
   sendStateHash(to: MemberId, checkpoint: StateCheckpoint): void;
   /** Best effort, too; arrives at `Calls.receiveDeltas`. */
   sendDeltas(to: MemberId, frame: DeltaFrame): void;
+  /** Best effort, too; arrives at `Jobs.receive`. */
+  sendJobs(to: MemberId, frame: JobFrame): void;
 }
 
 /** The hash of the state exactly after entry `index`. */

@@ -76,6 +76,14 @@ export class CallExecutor {
   }
 
   /**
+   * Of a call that is known by something else than its key, which is not looked at: the writes, if all that was read is as it was.
+   * @throws Refusal `TXN_CONFLICT`, and what puts are refused with
+   */
+  commit(call: CallRecord): void {
+    this.#applyNew(call);
+  }
+
+  /**
    * @returns the revision of its writes, or of the store when there are none
    * @throws Refusal `TXN_CONFLICT`, and what puts are refused with
    */

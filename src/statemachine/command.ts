@@ -1,12 +1,14 @@
 import { assert, unreachable } from '../base/assert.js';
 import { check, LARGE_BYTES, packLarge, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
+import { fromJobStep, toJobStep } from '../base/job-codec.js';
 import type { WriteBatch } from '../base/operation.js';
 import type { Command, MergeCommand, OriginReport, SystemOperation } from './types.js';
 
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
- * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), and from version 5 on `merge`. Fields are appended, never reordered. A
+ * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), from version 5 on `merge`, and from version 6 on
+ * `jobs`. Fields are appended, never reordered. A
  * leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -15,7 +17,7 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 5;
+export const COMMAND_VERSION_MAX = 6;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.
@@ -31,6 +33,7 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   if (version >= 3) fields.push((command.system ?? []).map(fromSystem));
   if (version >= 4) fields.push(command.calls ?? []);
   if (version >= 5) fields.push(fromMerge(command.merge ?? null));
+  if (version >= 6) fields.push((command.jobs ?? []).map(fromJobStep));
   const isLarge =
     command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES) ||
     (command.calls ?? []).some((call) => call.byteLength >= LARGE_BYTES) ||
@@ -65,7 +68,9 @@ export function unpackCommand(
   if (version < 4) return extended;
   const calls = check.list(tuple[5], 'command calls').map((v) => check.bytes(v, 'command call'));
   if (version < 5) return { ...extended, calls };
-  return { ...extended, calls, merge: check.optional(tuple[6], toMerge) };
+  const merging = { ...extended, calls, merge: check.optional(tuple[6], toMerge) };
+  if (version < 6) return merging;
+  return { ...merging, jobs: check.list(tuple[7], 'command jobs').map(toJobStep) };
 }
 
 function checkVersion(version: number, versionMax: number): void {

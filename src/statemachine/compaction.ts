@@ -1,6 +1,8 @@
+import type { HistoryHold } from './history-holds.js';
 import type { Keyspace } from './keyspace.js';
 import { fromValueRecordKey } from './layout.js';
 import { comparePositions, type Position } from './position.js';
+import { Refusal } from './refusal.js';
 import type { ScanPage } from './state-store.js';
 import { decodeValueRecord, type ValueRecord } from './value-record.js';
 
@@ -8,6 +10,12 @@ export interface CompactionRecord {
   readonly compactedRevision: number;
   readonly sweepCursor: Position;
   readonly sweptTo: Position;
+}
+
+/** What a compaction must leave alone. */
+export interface KeptRevisions {
+  readonly current: number;
+  readonly hold: HistoryHold | null;
 }
 
 /**
@@ -56,6 +64,39 @@ export class Compaction {
       sweepCursor: this.#cursor,
       sweptTo: this.#sweptTo,
     };
+  }
+
+  /**
+   * As {@link compactTo}, for somebody who asks for it: as far as what others need is left.
+   * @throws Refusal `FUTURE_REVISION`, `COMPACTED`, `COMPACTION_HELD` when that is not any farther
+   */
+  compactAsAsked(revision: number, { current, hold }: KeptRevisions): void {
+    if (revision > current) {
+      throw new Refusal(
+        'FUTURE_REVISION',
+        `revision ${revision} does not exist yet; the latest is ${current}`,
+        { revision, current },
+      );
+    }
+    const oldest = this.#compactedRevision;
+    // As etcd: what is compacted already is an error, also when nothing would be lost.
+    if (revision <= oldest) {
+      throw new Refusal(
+        'COMPACTED',
+        `the history before revision ${oldest} has been compacted already`,
+        { revision, oldest },
+      );
+    }
+    if (hold !== null && hold.revision <= oldest) {
+      throw new Refusal('COMPACTION_HELD', hold.reason, { revision: hold.revision });
+    }
+    this.compactTo(Math.min(revision, hold?.revision ?? revision));
+  }
+
+  /** As {@link compactAsAsked}, for a leader, which may not have known of all that was in the log. */
+  compactAsAble(revision: number, { current, hold }: KeptRevisions): void {
+    const able = Math.min(revision, hold?.revision ?? revision);
+    if (revision <= current && able > this.#compactedRevision) this.compactTo(able);
   }
 
   /** Revisions before `revision`, which is not lower than before, are no longer kept. */

@@ -1,5 +1,6 @@
 import { assert, unreachable } from '../base/assert.js';
 import { prefixEnd } from '../base/bytes.js';
+import type { JobOperation } from '../base/job.js';
 import type {
   DeleteOperation,
   DeleteRangeOperation,
@@ -14,8 +15,9 @@ import type {
   WriteResult,
 } from '../base/operation.js';
 import { AnswerBudget } from './answer-budget.js';
-import type { Compaction } from './compaction.js';
+import type { Compaction, KeptRevisions } from './compaction.js';
 import { holds } from './compare.js';
+import type { HistoryHolds } from './history-holds.js';
 import type { Journal } from './journal.js';
 import { sizeOf } from './key-chain.js';
 import {
@@ -34,7 +36,6 @@ import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
-import { type HeldHistory, heldHistory } from './trigger-cursors.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -50,8 +51,11 @@ export interface ExecutorParts {
   readonly settings: Settings;
   readonly procedures: Procedures;
   readonly compaction: Compaction;
+  readonly holds: HistoryHolds;
   readonly journal: Journal;
   readonly bounds: ExecutorBounds;
+  /** @throws Refusal */
+  readonly writeJob: (operation: JobOperation) => void;
 }
 
 /** A transaction of which is known which steps are taken. */
@@ -79,6 +83,8 @@ export class Executor {
   readonly #settings: Settings;
   readonly #procedures: Procedures;
   readonly #compaction: Compaction;
+  readonly #holds: HistoryHolds;
+  readonly #writeJob: ExecutorParts['writeJob'];
   readonly #journal: Journal;
   readonly #bounds: ExecutorBounds;
   #ranges: RangeView;
@@ -92,6 +98,8 @@ export class Executor {
     this.#settings = parts.settings;
     this.#procedures = parts.procedures;
     this.#compaction = parts.compaction;
+    this.#holds = parts.holds;
+    this.#writeJob = parts.writeJob;
     this.#journal = parts.journal;
     this.#bounds = parts.bounds;
     this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
@@ -163,7 +171,7 @@ export class Executor {
         this.#endLease(operation.lease);
         return this.#done();
       case 'compact':
-        this.#compact(operation.revision);
+        this.#compaction.compactAsAsked(operation.revision, this.#keptRevisions());
         return {
           type: 'done',
           revision: this.#keyspace.revision,
@@ -178,8 +186,13 @@ export class Executor {
       case 'settings':
         this.#settings.change(operation.change);
         return this.#done();
-      default:
+      case 'deploy':
+      case 'alias-set':
+      case 'alias-remove':
         this.#procedures.write(operation, this.#timeMs, this.#keyspace.revision);
+        return this.#done();
+      default:
+        this.#writeJob(operation);
         return this.#done();
     }
   }
@@ -214,7 +227,7 @@ export class Executor {
   }
 
   #checkSpace(target: Target, value: Uint8Array): void {
-    if (this.#isFull) {
+    if (this.#settings.isFull(this.#keyspace.spaceBytes)) {
       const { spaceQuotaBytes } = this.#settings.current;
       throw new Refusal(
         'NO_SPACE',
@@ -404,44 +417,8 @@ export class Executor {
     this.#leases.remove(lease);
   }
 
-  #compact(revision: number): void {
-    const current = this.#keyspace.revision;
-    if (revision > current) {
-      throw new Refusal(
-        'FUTURE_REVISION',
-        `revision ${revision} does not exist yet; the latest is ${current}`,
-        { revision, current },
-      );
-    }
-    const oldest = this.#compaction.compactedRevision;
-    // As etcd: what is compacted already is an error, also when nothing would be lost.
-    if (revision <= oldest) {
-      throw new Refusal(
-        'COMPACTED',
-        `the history before revision ${oldest} has been compacted already`,
-        { revision, oldest },
-      );
-    }
-    const held = this.#heldHistory();
-    if (held !== null && held.revision <= oldest) {
-      throw new Refusal(
-        'COMPACTION_HELD',
-        `the trigger ${held.trigger} has not been called with what was written at revision ${held.revision} yet: ` +
-          'compact when it has, or remove it',
-        { trigger: held.trigger, revision: held.revision },
-      );
-    }
-    this.#compaction.compactTo(Math.min(revision, held?.revision ?? revision));
-  }
-
-  /** A store that is full is not kept so by a trigger that never gets on. */
-  #heldHistory(): HeldHistory | null {
-    return this.#isFull ? null : heldHistory(this.#procedures, this.#keyspace);
-  }
-
-  get #isFull(): boolean {
-    const { spaceQuotaBytes } = this.#settings.current;
-    return spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes;
+  #keptRevisions(): KeptRevisions {
+    return { current: this.#keyspace.revision, hold: this.#holds.oldest(this.#timeMs) };
   }
 
   #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
@@ -483,16 +460,9 @@ export class Executor {
       case 'expire':
         this.#expire(operation.leases);
         break;
-      case 'compact': {
-        const { compactedRevision } = this.#compaction;
-        const isPossible = operation.revision <= this.#keyspace.revision;
-        if (!isPossible || operation.revision <= compactedRevision) break;
-        const held = this.#heldHistory()?.revision ?? operation.revision;
-        if (held > compactedRevision) {
-          this.#compaction.compactTo(Math.min(operation.revision, held));
-        }
+      case 'compact':
+        this.#compaction.compactAsAble(operation.revision, this.#keptRevisions());
         break;
-      }
       case 'sweep':
         this.#compaction.sweep(this.#ranges.ahead.sweep, storedRevision, this.#keyspace);
         break;

@@ -19,6 +19,16 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'o' origin                     OriginRecord: how far a queue of deltas is merged
  *     'd' idempotency key            the call that a delta was merged of, as long as it is remembered
  *     'D' index(8)                   which keys the deltas of one entry had
+ *     'j' job                        JobSpec
+ *     'J' job                        how far it is: JobRecord
+ *     'g' job                        where the chunks of its input begin
+ *     'i' job 00 first(8)            a chunk of its input: items
+ *     't' job 00 stage(1) ordinal(8) a task that has begun and is not done: TaskRecord
+ *     'x' job 00 stage(1) ordinal(8) the last checkpoint of such a task
+ *     'T' job 00 stage(1) ordinal(8) what a task has given
+ *     'w' worker                     WorkerRecord: who has attempts under way
+ *     'u' upload                     UploadRecord: chunks to which nothing refers yet
+ *     'U' upload 00 place(8)         a chunk
  *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks
  */
 const PREFIX = {
@@ -37,6 +47,16 @@ const PREFIX = {
   origin: 0x6f,
   merged: 0x64,
   mergeGroup: 0x44,
+  job: 0x6a,
+  jobState: 0x4a,
+  jobChunks: 0x67,
+  inputChunk: 0x69,
+  task: 0x74,
+  checkpoint: 0x78,
+  taskValue: 0x54,
+  worker: 0x77,
+  upload: 0x75,
+  uploadChunk: 0x55,
 } as const;
 
 /** The records of all user keys lie in `[KEYS_FROM, KEYS_TO)`. */
@@ -62,6 +82,15 @@ export const ORIGINS_FROM: Uint8Array = Uint8Array.of(PREFIX.origin);
 export const ORIGINS_TO: Uint8Array = Uint8Array.of(PREFIX.origin + 1);
 export const MERGE_GROUPS_FROM: Uint8Array = Uint8Array.of(PREFIX.mergeGroup);
 export const MERGE_GROUPS_TO: Uint8Array = Uint8Array.of(PREFIX.mergeGroup + 1);
+
+export const JOBS_FROM: Uint8Array = Uint8Array.of(PREFIX.job);
+export const JOBS_TO: Uint8Array = Uint8Array.of(PREFIX.job + 1);
+export const TASKS_FROM: Uint8Array = Uint8Array.of(PREFIX.task);
+export const TASKS_TO: Uint8Array = Uint8Array.of(PREFIX.task + 1);
+export const WORKERS_FROM: Uint8Array = Uint8Array.of(PREFIX.worker);
+export const WORKERS_TO: Uint8Array = Uint8Array.of(PREFIX.worker + 1);
+export const UPLOADS_FROM: Uint8Array = Uint8Array.of(PREFIX.upload);
+export const UPLOADS_TO: Uint8Array = Uint8Array.of(PREFIX.upload + 1);
 
 export const MACHINE_KEY: Uint8Array = Buffer.from('mstate', 'latin1');
 
@@ -157,9 +186,65 @@ export function toAliasKey(reference: string): Buffer {
   return Buffer.concat([ALIASES_FROM, Buffer.from(reference, 'utf8')]);
 }
 
-/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey}, {@link toAliasKey} or {@link toOriginKey}. */
+/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey}, {@link toAliasKey}, {@link toOriginKey} or `jobKeys`, if there is nothing behind it. */
 export function fromNameKey(storeKey: Uint8Array): string {
   return toBuffer(storeKey.subarray(1)).toString('utf8');
+}
+
+/** Keys of records that are known by one name. */
+export const jobKeys = {
+  spec: (job: string): Buffer => toNamedKey(PREFIX.job, job),
+  state: (job: string): Buffer => toNamedKey(PREFIX.jobState, job),
+  chunks: (job: string): Buffer => toNamedKey(PREFIX.jobChunks, job),
+  worker: (worker: string): Buffer => toNamedKey(PREFIX.worker, worker),
+  upload: (upload: string): Buffer => toNamedKey(PREFIX.upload, upload),
+  inputChunk: (job: string, first: number): Buffer => toPlaceKey(PREFIX.inputChunk, job, first),
+  uploadChunk: (upload: string, place: number): Buffer =>
+    toPlaceKey(PREFIX.uploadChunk, upload, place),
+  task: (place: TaskPlace): Buffer => toTaskKey(PREFIX.task, place),
+  checkpoint: (place: TaskPlace): Buffer => toTaskKey(PREFIX.checkpoint, place),
+  value: (place: TaskPlace): Buffer => toTaskKey(PREFIX.taskValue, place),
+};
+
+/** One task of one job. */
+export interface TaskPlace {
+  readonly job: string;
+  /** From 1; 0: what cuts the input. */
+  readonly stage: number;
+  readonly ordinal: number;
+}
+
+function toNamedKey(prefix: number, name: string): Buffer {
+  return Buffer.concat([Uint8Array.of(prefix), Buffer.from(name, 'utf8')]);
+}
+
+/** Names have no byte 0. */
+function toPlaceKey(prefix: number, name: string, place: number): Buffer {
+  const named = toNamedKey(prefix, name);
+  const storeKey = Buffer.alloc(named.byteLength + 1 + COUNT_BYTES);
+  storeKey.set(named);
+  writeCount(storeKey, place, named.byteLength + 1);
+  return storeKey;
+}
+
+function toTaskKey(prefix: number, { job, stage, ordinal }: TaskPlace): Buffer {
+  const named = toNamedKey(prefix, job);
+  const storeKey = Buffer.alloc(named.byteLength + 2 + COUNT_BYTES);
+  storeKey.set(named);
+  storeKey[named.byteLength + 1] = stage;
+  writeCount(storeKey, ordinal, named.byteLength + 2);
+  return storeKey;
+}
+
+/** Of a key made by `jobKeys.task`. */
+export function fromTaskKey(storeKey: Uint8Array): TaskPlace {
+  const bytes = toBuffer(storeKey);
+  const end = bytes.byteLength - 2 - COUNT_BYTES;
+  return {
+    job: bytes.toString('utf8', 1, end),
+    stage: bytes[end + 1] ?? 0,
+    ordinal: readCount(bytes, end + 2),
+  };
 }
 
 /** @param key `toMapKey` of the idempotency key */

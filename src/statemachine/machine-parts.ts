@@ -4,7 +4,10 @@ import { type CallKeyBounds, CallKeys } from './call-keys.js';
 import { Compaction } from './compaction.js';
 import { corrupt } from './corrupt.js';
 import { Executor, type ExecutorBounds } from './executor.js';
+import { HistoryHolds } from './history-holds.js';
 import { HistoryMarks } from './history-marks.js';
+import { JobExecutor } from './jobs/job-executor.js';
+import { type JobBounds, Jobs } from './jobs/jobs.js';
 import { Journal } from './journal.js';
 import { KeyChains } from './key-chain.js';
 import { Keyspace } from './keyspace.js';
@@ -26,6 +29,7 @@ export type AppliedBounds = SessionBounds &
   ProcedureBounds &
   CallKeyBounds &
   MergeBounds &
+  JobBounds &
   ExecutorBounds & { readonly namespacesMax: number };
 
 /** Of what a state machine consists. */
@@ -35,6 +39,7 @@ export interface MachineParts {
   readonly machine: MachineRecord;
   readonly sessions: Sessions;
   readonly compaction: Compaction;
+  readonly holds: HistoryHolds;
   readonly chains: KeyChains;
   readonly keyspace: Keyspace;
   readonly leases: Leases;
@@ -45,6 +50,8 @@ export interface MachineParts {
   readonly calls: CallExecutor;
   readonly merges: Merges;
   readonly mergeExecutor: MergeExecutor;
+  readonly jobs: Jobs;
+  readonly jobExecutor: JobExecutor;
   readonly marks: HistoryMarks;
   readonly executor: Executor;
 }
@@ -70,8 +77,15 @@ export async function loadParts(
   const procedures = await Procedures.load(store, bounds);
   const callKeys = await CallKeys.load(store, bounds);
   const merges = await Merges.load(store, bounds);
-  const shared = { keyspace, leases, namespaces, settings, procedures, compaction };
-  const executor = new Executor({ ...shared, journal, bounds });
+  const jobs = await Jobs.load({ store, bounds, procedures });
+  const holds = new HistoryHolds({ keyspace, procedures, settings, jobs });
+  const shared = { keyspace, leases, namespaces, settings, procedures, compaction, jobs, holds };
+  const executor: Executor = new Executor({
+    ...{ ...shared, journal, bounds },
+    writeJob: (operation) => jobExecutor.write(operation, keyspace.revision),
+  });
+  const calls = new CallExecutor({ keyspace, executor, callKeys, procedures });
+  const jobExecutor = new JobExecutor({ jobs, calls, procedures });
   return {
     ...shared,
     store,
@@ -82,7 +96,8 @@ export async function loadParts(
     marks: new HistoryMarks(store),
     executor,
     callKeys,
-    calls: new CallExecutor({ keyspace, executor, callKeys, procedures }),
+    calls,
+    jobExecutor,
     merges,
     mergeExecutor: new MergeExecutor({ keyspace, executor, merges }),
   };

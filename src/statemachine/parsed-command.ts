@@ -2,10 +2,11 @@ import type { CallRecord } from '../base/call.js';
 import { unpackCall } from '../base/call-codec.js';
 import { unpackDelta } from '../base/delta-codec.js';
 import { BalsaError } from '../base/errors.js';
+import type { JobStep } from '../base/job.js';
 import type { WriteBatch, WriteOperation } from '../base/operation.js';
 import { unpackOperations } from '../base/operation-codec.js';
 import { unpackCommand } from './command.js';
-import type { ParsedMerge, SystemOperation } from './types.js';
+import type { ParsedJobStep, ParsedMerge, SystemOperation } from './types.js';
 
 /** The command of a log entry. Each batch is read once, when it is first asked for. */
 export interface ParsedCommand {
@@ -15,15 +16,18 @@ export interface ParsedCommand {
   readonly batches: readonly ParsedBatch[];
   readonly calls: readonly (CallRecord | BalsaError)[];
   readonly merge: ParsedMerge | null;
+  readonly jobs: readonly ParsedJobStep[];
 }
 
 const NO_SYSTEM: readonly SystemOperation[] = [];
 const NO_CALLS: readonly Uint8Array[] = [];
+const NO_STEPS: readonly JobStep[] = [];
 
 /** @throws BalsaError `VERSION_UNSUPPORTED`, `FRAME_INVALID`: the replica must stop */
 export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCommand {
   const command = unpackCommand(payload, versionMax);
-  const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS, merge = null } = command;
+  const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS } = command;
+  const { merge = null, jobs = NO_STEPS } = command;
   return {
     version,
     timeMs,
@@ -34,7 +38,14 @@ export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCom
       ...merge,
       deltas: merge.deltas.map((delta) => orInvalid(() => unpackDelta(delta))),
     },
+    jobs: jobs.map((step) => ({ step, call: callOf(step) })),
   };
+}
+
+function callOf(step: JobStep): CallRecord | BalsaError | null {
+  if (step.type !== 'end' || (step.end.type !== 'result' && step.end.type !== 'cut')) return null;
+  const { call } = step.end;
+  return call && orInvalid(() => unpackCall(call));
 }
 
 export class ParsedBatch {

@@ -240,6 +240,15 @@ export class Procedures {
     this.#stage(toBundleKey(hash), null);
   }
 
+  /** Somebody needs the code for as long as it is not {@link release}d, whatever becomes of the aliases. */
+  retain(hash: string): void {
+    this.#use(hash, 1);
+  }
+
+  release(hash: string): void {
+    this.#use(hash, -1);
+  }
+
   #addBundle(hash: string, bundle: Bundle): void {
     this.#bundles.set(hash, bundle);
     this.#bytes += bundle.bytes;

@@ -25,6 +25,12 @@ export class Settings {
     return this.#current;
   }
 
+  /** Puts are refused with `NO_SPACE`. */
+  isFull(spaceBytes: number): boolean {
+    const { spaceQuotaBytes } = this.#current;
+    return spaceQuotaBytes > 0 && spaceBytes >= spaceQuotaBytes;
+  }
+
   change(change: Partial<StoreSettings>): void {
     this.#current = { ...this.#current, ...change };
     this.#isChanged = true;

@@ -11,6 +11,7 @@ import {
   decodeConfigurationRecord,
   encodeConfigurationRecord,
 } from './configuration-record.js';
+import type { Jobs } from './jobs/jobs.js';
 import { CONFIGURATION_KEY, MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
@@ -149,8 +150,8 @@ export class StateMachine implements StoreObservation {
     for (const { operations } of command.batches) {
       if (!(operations instanceof BalsaError)) builder.addOperations(operations);
     }
-    for (const call of command.calls) {
-      if (!(call instanceof BalsaError)) builder.addCall(call);
+    for (const call of [...command.calls, ...command.jobs.map(({ call }) => call)]) {
+      if (call !== null && !(call instanceof BalsaError)) builder.addCall(call);
     }
     const needs = builder.build();
     if (needs === null) return null;
@@ -206,7 +207,8 @@ export class StateMachine implements StoreObservation {
     command: ParsedCommand,
     ahead: ReadAhead | null,
   ): readonly BatchAnswer[] {
-    const { sessions, executor, marks, settings, calls, callKeys, mergeExecutor } = this.#parts;
+    const { sessions, executor, marks, settings, calls, callKeys } = this.#parts;
+    const { mergeExecutor, jobExecutor } = this.#parts;
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
     const timeMs = this.#logTimeMs;
@@ -214,6 +216,7 @@ export class StateMachine implements StoreObservation {
     sessions.forgetIdle(timeMs);
     callKeys.forgetOld(timeMs);
     executor.beginEntry(timeMs, ahead);
+    jobExecutor.beginEntry({ index, timeMs, revision: storedRevision });
     for (const operation of command.system) executor.applySystem(operation, storedRevision);
     const answers = command.batches.map((parsed, ordinal) =>
       this.#applyBatch(parsed, command.version, { index, ordinal, timeMs }),
@@ -223,6 +226,10 @@ export class StateMachine implements StoreObservation {
       for (const call of command.calls) answers.push(calls.apply(call, index));
     }
     if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge));
+    if (command.jobs.length > 0) {
+      calls.beginEntry();
+      for (const step of command.jobs) jobExecutor.apply(step);
+    }
     marks.note(timeMs, this.revision, settings.current.historyMs);
     return answers;
   }
@@ -268,7 +275,7 @@ export class StateMachine implements StoreObservation {
   /** Gives the store all that the entry changed, and the new index, at once. */
   #commit(index: number): void {
     const { store, keyspace, leases, namespaces, settings, marks, sessions } = this.#parts;
-    const { procedures, callKeys, merges } = this.#parts;
+    const { procedures, callKeys, merges, jobs } = this.#parts;
     const writes: StateWrite[] = [];
     keyspace.flushInto(writes);
     leases.flushInto(writes);
@@ -279,6 +286,7 @@ export class StateMachine implements StoreObservation {
     procedures.flushInto(writes);
     callKeys.flushInto(writes, { index, timeMs: this.#logTimeMs });
     merges.flushInto(writes, index);
+    jobs.flushInto(writes);
     if (this.#isConfigurationNew && this.#configuration !== null) {
       writes.push({
         key: CONFIGURATION_KEY,
@@ -404,6 +412,11 @@ export class StateMachine implements StoreObservation {
     this.#onMerged = listener;
   }
 
+  /** To be looked at between log entries. */
+  get jobs(): Jobs {
+    return this.#parts.jobs;
+  }
+
   triggers(): TriggerState[] {
     return this.#parts.procedures.triggers();
   }
@@ -435,14 +448,13 @@ export class StateMachine implements StoreObservation {
   info(): StoreState {
     const { keyspace, settings, leases, namespaces } = this.#parts;
     const { spaceBytes } = keyspace;
-    const { spaceQuotaBytes } = settings.current;
     return {
       revision: this.revision,
       compactedRevision: this.compactedRevision,
       sweptRevision: this.sweptRevision,
       settings: settings.current,
       spaceBytes,
-      spaceAlarm: spaceQuotaBytes > 0 && spaceBytes >= spaceQuotaBytes,
+      spaceAlarm: settings.isFull(spaceBytes),
       leases: leases.size,
       logTimeMs: this.#logTimeMs,
       namespaces: namespaces.states(),
@@ -471,7 +483,9 @@ export class StateMachine implements StoreObservation {
     const byAge = historyMs === 0 ? 0 : marks.revisionAt(logNowMs - historyMs);
     const byNumber = historyRevisions === 0 ? 0 : this.revision - historyRevisions;
     const wanted = Math.max(byAge, byNumber);
-    return wanted > this.compactedRevision ? wanted : null;
+    if (wanted <= this.compactedRevision) return null;
+    const held = this.#parts.holds.oldest(logNowMs)?.revision ?? wanted;
+    return held > this.compactedRevision ? Math.min(wanted, held) : null;
   }
 }
 

@@ -9,13 +9,6 @@ export interface TriggerCursor {
   readonly sub: number;
 }
 
-/** A trigger that has not been called with all that was written. */
-export interface HeldHistory {
-  readonly trigger: string;
-  /** The oldest revision that it still needs. */
-  readonly revision: number;
-}
-
 /** The key that holds how far a trigger has come; its calls write it. */
 export function triggerCursorKey(name: string): Buffer {
   return Buffer.from(`_triggers/${name}`);
@@ -37,21 +30,21 @@ export function readTriggerCursor(bytes: Uint8Array): TriggerCursor | null {
   }
 }
 
-/**
- * The history that triggers still need. It is not compacted: what was written while nobody could call them is theirs to
- * see, however long that takes. `null`: there is none.
- */
-export function heldHistory(procedures: Procedures, keyspace: Keyspace): HeldHistory | null {
-  let held: HeldHistory | null = null;
+/** The trigger that is farthest behind, and the oldest revision that it has not been called with. `null`: there are none. */
+export function neededByTriggers(
+  procedures: Procedures,
+  keyspace: Keyspace,
+): { readonly name: string; readonly revision: number } | null {
+  let oldest: { readonly name: string; readonly revision: number } | null = null;
   for (const { name, sinceRevision } of procedures.triggers()) {
     const key = triggerCursorKey(name);
-    const target = { key, mapKey: toMapKey(key), record: keyspace.find(toMapKey(key), key) };
-    const { record } = target;
-    const stored =
-      record === null || record.version === 0 ? null : keyspace.valueOf({ ...target, record });
+    const mapKey = toMapKey(key);
+    const record = keyspace.find(mapKey, key);
+    const isThere = record !== null && record.version > 0;
+    const stored = isThere ? keyspace.valueOf({ key, mapKey, record }) : null;
     const cursor = stored === null ? null : readTriggerCursor(stored);
     const revision = (cursor?.revision ?? sinceRevision) + 1;
-    if (held === null || revision < held.revision) held = { trigger: name, revision };
+    if (oldest === null || revision < oldest.revision) oldest = { name, revision };
   }
-  return held;
+  return oldest;
 }

@@ -1,5 +1,7 @@
+import type { CallRecord } from '../base/call.js';
 import type { Delta } from '../base/delta.js';
 import type { BalsaError } from '../base/errors.js';
+import type { JobStep } from '../base/job.js';
 import type { KeyValue, RangeFilter, StoreSettings, WriteBatch } from '../base/operation.js';
 import type { Position } from './position.js';
 
@@ -28,6 +30,15 @@ export interface Command {
   readonly calls?: readonly Uint8Array[];
   /** Behind all else. From version 5 on. */
   readonly merge?: MergeCommand | null;
+  /** Behind the merge. From version 6 on. */
+  readonly jobs?: readonly JobStep[];
+}
+
+/** A step of jobs, read. */
+export interface ParsedJobStep {
+  readonly step: JobStep;
+  /** Of an attempt that ends well: what it has read and would write. */
+  readonly call: CallRecord | BalsaError | null;
 }
 
 /** Deltas that are to be merged, and what is known of where they come from. */

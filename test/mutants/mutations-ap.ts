@@ -331,13 +331,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/calls/triggers.ts',
-        find: 'writes: [{ key: this.#key, value: Buffer.from(JSON.stringify(cursor)) }],',
-        replace: 'writes: this.#failures < 0 ? [{ key: this.#key, value: null }] : [],',
-      },
-      {
-        file: 'src/server/calls/triggers.ts',
-        find: 'reads: [{ key: this.#key, modRevision: this.#cursorRevision }],',
-        replace: 'reads: [],',
+        find: 'supplement: { ...this.#moveTo(cursor), evenIfFailed: isLastTry },',
+        replace: 'supplement: { reads: [], writes: [], evenIfFailed: isLastTry },',
       },
     ],
     rules: [],

@@ -333,9 +333,9 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     history: 'seed 2066 of our own simulator',
     edits: [
       {
-        file: 'src/statemachine/executor.ts',
-        find: 'return this.#isFull ? null : heldHistory(',
-        replace: 'return this.#isFull || Date.now() > 0 ? null : heldHistory(',
+        file: 'src/statemachine/history-holds.ts',
+        find: 'settings.isFull(keyspace.spaceBytes)',
+        replace: 'keyspace.spaceBytes >= 0',
       },
     ],
     rules: ['test/statemachine/held-history.test.ts', 'test/server/calls/triggers.test.ts'],

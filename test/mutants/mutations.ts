@@ -5,6 +5,7 @@ import { CLIENT_MUTATIONS } from './mutations-clients.js';
 import { CONSENSUS_MUTATIONS } from './mutations-consensus.js';
 import { COORDINATION_MUTATIONS } from './mutations-coordination.js';
 import { DUTY_MUTATIONS } from './mutations-duties.js';
+import { JOB_MUTATIONS } from './mutations-jobs.js';
 import { LEVEL_MUTATIONS } from './mutations-levels.js';
 import { MEMBERSHIP_MUTATIONS } from './mutations-membership.js';
 import { STORAGE_MUTATIONS } from './mutations-storage.js';
@@ -23,4 +24,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...COORDINATION_MUTATIONS,
   ...CALL_MUTATIONS,
   ...AP_MUTATIONS,
+  ...JOB_MUTATIONS,
 ];

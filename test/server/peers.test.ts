@@ -96,6 +96,7 @@ async function node(options: NodeOptions): Promise<Node> {
     onMessage: (message) => void told.received.push(message),
     onStateHash: (from, { hash }) => void told.hashes.push(`${from} ${hash}`),
     onDeltas: () => {},
+    onJobs: () => {},
     onDisconnected: (member) => void told.lost.push(member),
     onStep: options.onStep ?? (() => {}),
     onJoining: (hello) => void told.joining.push(hello.name),

@@ -285,6 +285,8 @@ export class TestMachine {
             to(other, (replica) => replica.calls.receiveDeltas(this.id, frame), ms);
           }
         },
+        sendJobs: (other, frame) =>
+          to(other, (replica) => replica.calls.jobs.receive(this.id, frame)),
       },
       dialSnapshot: (other, handlers) =>
         dialOver(

@@ -43,6 +43,7 @@ async function replicaOf(voters: readonly string[]) {
       send: (_to, messages) => void sent.push(...messages),
       sendStateHash: () => {},
       sendDeltas: () => {},
+      sendJobs: () => {},
     },
     logStore,
     restoredLog: logStore.restored,

@@ -2,6 +2,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import type { Channel, DialOptions } from '../../src/rpc/channel.js';
 import type { DeltaFrame } from '../../src/rpc/delta-frames.js';
+import type { JobFrame } from '../../src/rpc/job-frames.js';
 import { packMessages, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
 import type { StateCheckpoint } from '../../src/server/transport.js';
 import type { Coverage } from './coverage.js';
@@ -30,6 +31,7 @@ export interface MemberPort {
   receive(message: Message): void;
   receiveStateHash(from: MemberId, checkpoint: StateCheckpoint): void;
   receiveDeltas(from: MemberId, frame: DeltaFrame): void;
+  receiveJobs(from: MemberId, frame: JobFrame): void;
 }
 
 /** One side of an accepted stream. */

@@ -142,6 +142,7 @@ class RunningReplica implements Process {
         this.#enter(() => this.replica.receiveStateHash(from, checkpoint)),
       receiveDeltas: (from, frame) =>
         this.#enter(() => this.replica.calls.receiveDeltas(from, frame)),
+      receiveJobs: (from, frame) => this.#enter(() => this.replica.calls.jobs.receive(from, frame)),
     });
     world.network.listen(address, {
       place,
@@ -213,6 +214,7 @@ class RunningReplica implements Process {
       machine: stateMachine,
       openMachine: this.#parts.openMachine,
       executor: this.#executor(),
+      taskExecutor: this.#taskExecutor(),
       deltas: this.#parts.deltas,
       transport: {
         send: (to, messages) => this.#send(to, messages),
@@ -225,6 +227,10 @@ class RunningReplica implements Process {
         sendDeltas: (to, frame) => {
           if (!this.#isAlive) return;
           world.network.tell(machine.place, to, (port) => port.receiveDeltas(machine.id, frame));
+        },
+        sendJobs: (to, frame) => {
+          if (!this.#isAlive) return;
+          world.network.tell(machine.place, to, (port) => port.receiveJobs(machine.id, frame));
         },
       },
       dialSnapshot: (member, handlers) => this.#dialSnapshot(member, handlers),
@@ -259,6 +265,18 @@ class RunningReplica implements Process {
       breaksCalls: options.followUps === undefined,
       onGroup: (group, ran) =>
         calls?.groupRan(group, ran, { place, leads: this.replica.node.role === 'leader' }),
+    });
+  }
+
+  #taskExecutor(): NativeExecutor | undefined {
+    const { machine, world } = this.#parts;
+    const { scheduler, options } = world;
+    if (options.jobs === undefined) return undefined;
+    const { place, time } = machine;
+    const { speed } = options.jobs;
+    return new NativeExecutor({
+      ...{ scheduler, time, place, speed, random: this.#ownRandom() },
+      ...{ breaksCalls: true, onGroup: () => {} },
     });
   }
 

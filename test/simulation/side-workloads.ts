@@ -2,6 +2,7 @@ import { ApWorkload } from './ap-workload.js';
 import { BankWorkload } from './bank-workload.js';
 import { CallsWorkload } from './calls-workload.js';
 import { FollowUpWorkload } from './follow-up-workload.js';
+import { JobsWorkload } from './jobs-workload.js';
 import { LockWorkload } from './lock-workload.js';
 import { StoreWorkload } from './store-workload.js';
 import type { World } from './world.js';
@@ -13,6 +14,7 @@ export class SideWorkloads {
   readonly #calls: CallsWorkload | null;
   readonly #ap: ApWorkload | null;
   readonly #followUps: FollowUpWorkload | null;
+  readonly #jobs: JobsWorkload | null;
   readonly #all: readonly (
     | StoreWorkload
     | LockWorkload
@@ -20,10 +22,12 @@ export class SideWorkloads {
     | CallsWorkload
     | ApWorkload
     | FollowUpWorkload
+    | JobsWorkload
   )[];
 
   constructor(world: World) {
-    const { locks, bank, calls, ap, followUps } = world.options;
+    const { locks, bank, calls, ap, followUps, jobs } = world.options;
+    this.#jobs = jobs === undefined ? null : new JobsWorkload(world, jobs);
     this.#followUps = followUps === undefined ? null : new FollowUpWorkload(world, followUps);
     this.#ap = ap === undefined ? null : new ApWorkload(world, ap);
     this.#store = new StoreWorkload(world);
@@ -38,6 +42,7 @@ export class SideWorkloads {
       ...(this.#calls === null ? [] : [this.#calls]),
       ...(this.#ap === null ? [] : [this.#ap]),
       ...(this.#followUps === null ? [] : [this.#followUps]),
+      ...(this.#jobs === null ? [] : [this.#jobs]),
     ];
   }
 
@@ -58,7 +63,7 @@ export class SideWorkloads {
 
   /** What is waited for, if it can be told. */
   get lacking(): string {
-    return this.#followUps?.lacking ?? '';
+    return this.#followUps?.lacking ?? this.#jobs?.lacking ?? '';
   }
 
   start(): void {
@@ -68,6 +73,7 @@ export class SideWorkloads {
   /** Something happens to the cluster. */
   hurry(): void {
     this.#calls?.hurry();
+    this.#jobs?.hurry();
   }
 
   stop(): void {
@@ -89,5 +95,6 @@ export class SideWorkloads {
     this.#calls?.check();
     this.#ap?.check();
     this.#followUps?.check();
+    this.#jobs?.check();
   }
 }

@@ -8,6 +8,7 @@ import {
   type FollowUpOptions,
   hasFollowUps,
 } from './follow-ups/follow-up-options.js';
+import { drawJobLimits, drawJobs, hasJobs, type JobOptions } from './jobs/job-options.js';
 import type { Weather } from './network.js';
 import { drawWatchers, type WatcherOptions } from './watcher-options.js';
 
@@ -61,6 +62,8 @@ export interface SimulationOptions {
   readonly ap?: ApOptions;
   /** Clients whose writes lead to calls, now or later. Default: none. */
   readonly followUps?: FollowUpOptions;
+  /** Clients that submit jobs, and workers. Default: none. */
+  readonly jobs?: JobOptions;
   readonly faults: readonly FaultName[];
   readonly faultsMax: number;
   /** For how long there are faults. */
@@ -121,6 +124,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
       readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax,
       ...drawWatchLimits(watching),
       ...(hasAp(seed) ? drawApLimits(seed) : {}),
+      ...(hasJobs(seed) ? drawJobLimits(seed) : {}),
     },
     usesCodec: random.int(3) === 0,
     weather: drawWeather(random),
@@ -148,6 +152,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     ...(hasCalls(seed) ? { calls: drawCalls(seed) } : {}),
     ...(hasAp(seed) ? { ap: drawAp(seed) } : {}),
     ...(hasFollowUps(seed) ? { followUps: drawFollowUps(seed) } : {}),
+    ...(hasJobs(seed) ? { jobs: drawJobs(seed) } : {}),
   };
 }
 

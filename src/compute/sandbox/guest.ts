@@ -276,6 +276,9 @@ const ctx = {
     return freeze(handleOf(askOf({ cell, key })));
   },
   log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, 10000))); },
+  get task() { return current.task; },
+  get lastCheckpoint() { return current.task === null ? null : current.task.lastCheckpoint; },
+  checkpoint: (value) => { host.checkpoint(jsonOf('ctx.checkpoint', value)); },
   abort: (reason = 'aborted') => { host.abort(json(reason)); },
   scan: async ({ prefix, from, to, limit } = {}) => {
     const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
@@ -320,7 +323,7 @@ const nameOf = (target) => {
 };
 
 /** Of the call under way. */
-let current = { definitions: create(null), mode: '' };
+let current = { definitions: create(null), mode: '', task: null };
 
 const validated = (definition, value) => {
   const schema = definition.args;
@@ -379,8 +382,8 @@ const handled = (definition, args) => {
   return valid instanceof RealPromise ? call(then, valid, handle) : handle(valid);
 };
 
-const run = (name, mode, args, nowMs, seedOfCall) => {
-  current = { definitions: definitions(), mode };
+const run = (name, mode, args, nowMs, seedOfCall, task) => {
+  current = { definitions: definitions(), mode, task };
   const definition = current.definitions[name];
   now = nowMs;
   seed = seedOfCall;
@@ -417,12 +420,12 @@ const list = () => {
  */
 const start = (text) => {
   try {
-    const [name, mode, args, nowMs, seedOfCall, forecast, invalid] = parse(text);
+    const [name, mode, args, nowMs, seedOfCall, forecast, invalid = null, task = null] = parse(text);
     known = forecast;
     seen = [];
     written = new Map();
     isDirect = false;
-    const outcome = run(name, mode, invalid === undefined ? args : parse(invalid), nowMs, seedOfCall);
+    const outcome = run(name, mode, invalid === null ? args : parse(invalid), nowMs, seedOfCall, task);
     if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
       // What is awaited may throw when it is looked at.
       call(then, (async () => await outcome)(), (value) => { try { done(value); } catch (thrown) { failed(thrown); } }, failed);

@@ -45,6 +45,7 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
     setIfAbsent: (key, value) => void host.view().setIfAbsent(text(key), json(value)),
     emit: (name, payload) => void host.view().emit(text(name), json(payload)),
     log: (line) => void host.view().log(text(line)),
+    checkpoint: (value) => void host.view().checkpoint(json(value)),
     abort: (reason) => host.view().abort(text(reason)),
     due: (request) => context.newNumber(dueOf(JSON.parse(json(request)) as ScheduleRequest)),
     scan: (options) => {

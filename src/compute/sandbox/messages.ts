@@ -44,6 +44,8 @@ export type FromWorker =
   | { readonly type: 'ask'; readonly question: Question }
   /** The rest of an answer that was too long. */
   | { readonly type: 'go-on' }
+  /** Of a task, which goes on. */
+  | { readonly type: 'checkpoint'; readonly json: string }
   | { readonly type: 'ran'; readonly execution: PlainExecution }
   /** See {@link packMembers}. */
   | { readonly type: 'ran-group'; readonly members: Uint8Array };

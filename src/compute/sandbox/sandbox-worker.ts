@@ -102,15 +102,28 @@ export class SandboxWorker {
   }
 
   /** Only when it is free. */
-  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
+  run(
+    call: ProcedureCall,
+    mode: Mode,
+    source: StoreSource,
+    signal?: AbortSignal,
+  ): Promise<Execution> {
+    if (signal?.aborted === true) return Promise.resolve(failedExecution(abortedError()));
     const { bundle, ...rest } = call;
     this.#bring(bundle);
     return new Promise((resolve) => {
+      // Code that is under way can only be ended with its thread.
+      const onAbort = (): void => this.#fail(abortedError());
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const ended = (execution: Execution): void => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve(execution);
+      };
       this.#begin(call.limits, source, {
         ran: (message) => {
-          if (message.type === 'ran') resolve(fromPlain(message.execution));
+          if (message.type === 'ran') ended(fromPlain(message.execution));
         },
-        broke: (error) => resolve(failedExecution(error)),
+        broke: (error) => ended(failedExecution(error)),
       });
       this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode });
     });
@@ -202,6 +215,9 @@ export class SandboxWorker {
       case 'go-on':
         this.#answers.goOn();
         break;
+      case 'checkpoint':
+        this.#running?.source.checkpoint?.(message.json);
+        break;
       case 'ran':
       case 'ran-group':
         this.#end()?.ran(message);
@@ -285,4 +301,10 @@ export class SandboxWorker {
   #say(message: ToWorker): void {
     this.#worker.postMessage(message);
   }
+}
+
+function abortedError(): BalsaError {
+  return new BalsaError('CANCELLED', 'nobody waits for the call any more', {
+    outcome: 'not-applied',
+  });
 }

@@ -125,7 +125,7 @@ export class Vm {
   }
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
-    const { name, args, nowMs, seed, origin, limits } = call;
+    const { name, args, nowMs, seed, origin, limits, task } = call;
     const view = new CallView(this.#timed(source), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
@@ -134,7 +134,11 @@ export class Vm {
     try {
       const parsed = parsedArgs(args);
       const keys = parsed === null ? [] : this.#forecastOf(name).predict(parsed.value);
-      const begin = textOf({ name, mode, args, nowMs, seed }, parsed, forecastIn(source, keys));
+      const begin = textOf(
+        { name, mode, args, nowMs, seed, task },
+        parsed,
+        forecastIn(source, keys),
+      );
       const execution = this.#outcome(this.#call('start', limits, [begin]), view, limits);
       if (parsed !== null && execution.ok) this.#learn(name, parsed.value, execution);
       return execution;
@@ -364,11 +368,14 @@ export class Vm {
       get: (key) => timed(() => source.get(key)),
       scan: (query) => timed(() => source.scan(query)),
       cell: (key) => timed(() => source.cell(key)),
+      checkpoint: (json) => source.checkpoint?.(json),
     };
   }
 }
 
-type Begin = Pick<ProcedureCall, 'name' | 'args' | 'nowMs' | 'seed'> & { readonly mode: Mode };
+type Begin = Pick<ProcedureCall, 'name' | 'args' | 'nowMs' | 'seed' | 'task'> & {
+  readonly mode: Mode;
+};
 
 /** `null`: they are not JSON, which the guest is to find out. */
 function parsedArgs(args: string): { readonly value: unknown } | null {
@@ -381,13 +388,14 @@ function parsedArgs(args: string): { readonly value: unknown } | null {
 
 /** What the guest begins with: one text, since each costs. Arguments that are JSON are put in as they are. */
 function textOf(
-  { name, mode, args, nowMs, seed }: Begin,
+  { name, mode, args, nowMs, seed, task }: Begin,
   parsed: object | null,
   forecast: string,
 ): string {
-  const invalid = parsed === null ? `,${JSON.stringify(args)}` : '';
+  const invalid = parsed === null ? `,${JSON.stringify(args)}` : task === undefined ? '' : ',null';
+  const ofJob = task === undefined ? '' : `,${task}`;
   const given = parsed === null ? 'null' : args;
-  return `[${JSON.stringify(name)},"${mode}",${given},${nowMs},${seed},${forecast}${invalid}]`;
+  return `[${JSON.stringify(name)},"${mode}",${given},${nowMs},${seed},${forecast}${invalid}${ofJob}]`;
 }
 
 /** What the keys hold, as far as it is at hand: JSON of the JSON of each. */

@@ -47,10 +47,15 @@ export class WorkerPool implements Executor {
     this.#calls = workers > 1 ? team(workers - 1) : this.#groups;
   }
 
-  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
+  run(
+    call: ProcedureCall,
+    mode: Mode,
+    source: StoreSource,
+    signal?: AbortSignal,
+  ): Promise<Execution> {
     return new Promise((resolve) => {
       this.#calls.add({
-        begin: async (worker) => resolve(await worker.run(call, mode, source)),
+        begin: async (worker) => resolve(await worker.run(call, mode, source, signal)),
         fail: (error) => resolve(failedExecution(error)),
       });
     });

@@ -49,6 +49,7 @@ const source: Source = {
   get: (key) => unpackFound(ask({ type: 'get', key })),
   scan: (query) => unpackScan(ask({ type: 'scan', ...query })),
   cell: (key) => unpackCell(ask({ type: 'cell', key })),
+  checkpoint: (json) => say({ type: 'checkpoint', json }),
 };
 
 function bundleOf(hash: string): Bundle {

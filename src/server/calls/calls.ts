@@ -7,6 +7,7 @@ import type { DeltaFrame } from '../../rpc/delta-frames.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { Durability } from '../ap/ap-calls.js';
 import { type ApHost, ApService } from '../ap/ap-service.js';
+import { type JobHost, JobService } from '../jobs/job-service.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
@@ -33,6 +34,7 @@ export type CallsHost = LaneHost &
   Omit<TriggerHost, 'call' | 'note' | 'submit'> & {
     /** `null`: there is no place for what `ap` calls leave. */
     readonly ap: Omit<ApHost, 'runner'> | null;
+    readonly jobs: JobHost;
   };
 
 /** The calls of one replica: those of its lane when it leads, those that only read, and those run for another's log. */
@@ -42,12 +44,15 @@ export class Calls {
   readonly #schedules: Schedules;
   readonly #triggers: Triggers;
   readonly #ap: ApService | null;
+  /** Jobs, whose tasks are calls as well. */
+  readonly jobs: JobService;
   /** What was called lately, and how it went. */
   readonly log: CallLog;
 
   constructor(host: CallsHost) {
     this.#host = host;
     this.#lane = new CallLane(host);
+    this.jobs = new JobService(host.jobs);
     this.#ap = host.ap && new ApService({ ...host.ap, runner: host.runner });
     this.log = new CallLog(host.clock);
     const followUps = {
@@ -65,6 +70,7 @@ export class Calls {
     this.#schedules.tick();
     this.#triggers.tick();
     this.#ap?.tick();
+    this.jobs.tick();
   }
 
   get apStatus(): ApFigures | null {
@@ -174,12 +180,14 @@ export class Calls {
   wake(): void {
     this.#lane.wake();
     this.#ap?.applied();
+    this.jobs.applied();
   }
 
   /** Calls that are not in the log yet are answered with `error`. */
   abandon(error: BalsaError): void {
     this.#triggers.stop();
     this.#lane.abandon(error);
+    this.jobs.leadershipLost();
   }
 
   /** As {@link abandon}, and those that come from now on. */
@@ -187,6 +195,7 @@ export class Calls {
     this.#triggers.stop();
     this.#lane.close(error);
     this.#ap?.close(error);
+    this.jobs.close(error);
   }
 }
 

@@ -19,8 +19,13 @@ export class LazyExecutor implements Executor {
     this.#make = make;
   }
 
-  run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
-    return this.#executor.run(call, mode, source);
+  run(
+    call: ProcedureCall,
+    mode: Mode,
+    source: StoreSource,
+    signal?: AbortSignal,
+  ): Promise<Execution> {
+    return this.#executor.run(call, mode, source, signal);
   }
 
   runGroup(

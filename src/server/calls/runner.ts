@@ -6,6 +6,7 @@ import {
   type Bundle,
   CALL_LIMITS,
   type CallIdentity,
+  type CallLimits,
   type Execution,
   type Executor,
   failedExecution,
@@ -36,6 +37,9 @@ export interface OwnFacts {
   readonly nowMs: number;
   /** Whose rights it may use. */
   readonly origin: string;
+  readonly limits?: CallLimits;
+  /** See `ProcedureCall`. */
+  readonly task?: string;
 }
 
 /** Bundles whose code is kept at hand. */
@@ -65,12 +69,13 @@ export class Runner {
     args: string,
     source: StoreSource,
     own: OwnFacts | null = null,
+    signal?: AbortSignal,
   ): Promise<Execution> {
     const { executor } = this.#options;
     const bundle = this.#bundle(hash);
     if (executor === null || bundle === null) return Promise.resolve(failedExecution(noExecutor()));
     const call = this.#callOf(bundle, name, args);
-    return executor.run(own === null ? call : { ...call, ...own }, mode, source);
+    return executor.run(own === null ? call : { ...call, ...own }, mode, source, signal);
   }
 
   /** As `Executor.runGroup`. */

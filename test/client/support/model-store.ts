@@ -170,7 +170,11 @@ export class ModelStore {
       case 'deploy':
       case 'alias-set':
       case 'alias-remove':
-        throw new Error('the model knows no procedures');
+      case 'job-submit':
+      case 'job-control':
+      case 'job-upload':
+      case 'task-report':
+        throw new Error('the model knows no procedures and no jobs');
       default:
         return this.#administer(operation);
     }

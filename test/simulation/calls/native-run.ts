@@ -14,6 +14,7 @@ import {
 } from '../../../src/compute/execution.js';
 import { runAp } from '../ap/ap-procedures.js';
 import { runFollowUp } from '../follow-ups/follow-up-procedures.js';
+import { runJobTask } from '../jobs/job-procedures.js';
 import { isNative, NATIVE_PROCEDURES, type NativeContext, versionOf } from './native-procedures.js';
 import { runInView } from './run-in-view.js';
 
@@ -61,7 +62,8 @@ class ViewContext implements NativeContext {
 
 /** Runs a call as the sandbox would. */
 export function runNative(call: ProcedureCall, mode: Mode, source: Source): Execution {
-  const other = runAp(call, mode, source) ?? runFollowUp(call, mode, source);
+  const other =
+    runAp(call, mode, source) ?? runFollowUp(call, mode, source) ?? runJobTask(call, mode, source);
   if (other !== null) return other;
   const version = versionOf(call.bundle.code);
   const definition = isNative(call.name) ? NATIVE_PROCEDURES[call.name] : undefined;
@@ -102,6 +104,10 @@ export class ReplaySource implements Source {
     } catch (cause) {
       this.#scans.set(missing.name, cause as Error);
     }
+  }
+
+  checkpoint(json: string): void {
+    this.#store.checkpoint?.(json);
   }
 
   get(key: Uint8Array): StoredKey | null {

@@ -1,0 +1,322 @@
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import {
+  CLAIMS_PER_ENTRY_MAX,
+  INLINE_VALUE_BYTES_MAX,
+  type TaskEnd,
+  type TaskReportOperation,
+  type TaskValue,
+  UPLOAD_CHUNK_BYTES_MAX,
+} from '../base/job.js';
+import type { WorkerDemand } from '../rpc/job-frames.js';
+import type { AssignedTask, InputInfo, WorkAnswer } from '../rpc/job-protocol.js';
+import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
+import { askJobs, readValues } from './job-request.js';
+import { toJson } from './job-spec.js';
+import { type JobsParts, uploadChunks } from './jobs.js';
+import type { Meta } from './pending.js';
+import type { PendingRead } from './pending-read.js';
+import { ReadRequest } from './read-request.js';
+
+/** How one attempt has ended where it was run. */
+export type TaskOutcome =
+  /** JSON, or bytes. */
+  | { readonly type: 'result'; readonly value: unknown }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  /** What ran it is gone. */
+  | { readonly type: 'crashed'; readonly message: string };
+
+/** What an attempt may tell while it runs. */
+export interface TaskEvents {
+  /** @param json how far it is. Resolves when it is in the log, or it is known that it does not count. Never rejects */
+  checkpoint(json: string): Promise<void>;
+}
+
+export interface RunningTask {
+  /** Never rejects. */
+  readonly ended: Promise<TaskOutcome>;
+  /** It does not count any more: what it comes to is nobody's concern. */
+  stop(reason: string): void;
+}
+
+/** What runs tasks: processes, or the simulator. */
+export interface TaskHost {
+  run(task: AssignedTask, input: unknown, events: TaskEvents): RunningTask;
+}
+
+export interface WorkerLoopOptions {
+  readonly parts: JobsParts;
+  readonly host: TaskHost;
+  readonly demand: WorkerDemand;
+  /** Told once, of an error that no other attempt to ask could put right. */
+  readonly onFailure: (error: BalsaError) => void;
+  readonly onNotice?: ((notice: WorkerNotice) => void) | undefined;
+}
+
+export interface WorkerNotice {
+  readonly type: 'begun' | 'done' | 'failed' | 'crashed' | 'fenced' | 'dropped';
+  readonly task: AssignedTask;
+  readonly message: string;
+}
+
+interface Active {
+  readonly task: AssignedTask;
+  running: RunningTask | null;
+  /** It has ended here, and the log is told. */
+  isReporting: boolean;
+  isDropped: boolean;
+}
+
+/** After a failure to ask, in milliseconds. */
+const RETRY_MS = 200;
+const FORMER_MAX = 1000;
+/** Longer than a replica lets it wait. */
+const ASK_TIMEOUT_MS = 2500;
+
+/**
+ * A worker's dealings with the cluster: it asks for work again and again, which is also how it is known to live, has what it is
+ * given run, and reports how that went until it is answered. What it has it keeps as long as the cluster takes it for alive; what
+ * comes of it is decided by the fence.
+ */
+export class WorkerLoop {
+  readonly #options: WorkerLoopOptions;
+  readonly #active = new Map<number, Active>();
+  /** Those that it had last: a replica that is behind may give it one again. */
+  readonly #former = new Set<number>();
+  #slots: number;
+  #isStopped = false;
+  #drained: () => void = () => {};
+
+  constructor(options: WorkerLoopOptions) {
+    this.#options = options;
+    this.#slots = options.demand.slots;
+  }
+
+  /** Attempts that it has. */
+  get active(): number {
+    return this.#active.size;
+  }
+
+  start(): void {
+    void this.#ask();
+  }
+
+  /** It takes nothing more, and resolves when all that it has is reported. */
+  drain(): Promise<void> {
+    this.#slots = 0;
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+      this.#endIfDrained();
+    });
+  }
+
+  /** At once: what it has is run by others when its lease is over. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { running } of this.#active.values()) running?.stop('the worker stops');
+    this.#active.clear();
+    this.#drained();
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  async #ask(): Promise<void> {
+    while (!this.#isStopped) {
+      try {
+        const { answer, meta } = await this.#work();
+        if (this.#isStopped) return;
+        for (const fence of answer.dropped) this.#drop(fence);
+        for (const task of answer.assigned) void this.#take(task, meta);
+      } catch (cause) {
+        if (this.#isStopped) return;
+        const error = asBalsaError(cause);
+        if (error.code === 'CLIENT_CLOSED' || error.code === 'INVALID_ARGUMENT') {
+          this.stop();
+          this.#options.onFailure(error);
+          return;
+        }
+        await this.#sleep(RETRY_MS);
+      }
+    }
+  }
+
+  #work(): Promise<{ readonly answer: WorkAnswer; readonly meta: Meta }> {
+    const { parts, demand } = this.#options;
+    const request = {
+      demand: { ...demand, slots: this.#slots },
+      fences: [...this.#active.keys()],
+    };
+    return new Promise((resolve, reject) => {
+      const limits = parts.engine.callLimits({ timeoutMs: ASK_TIMEOUT_MS });
+      parts.reads.ask<WorkAnswer>('any', (call) => new AskForWork(request, call), {
+        limits,
+        deliver: (answer: WorkAnswer, meta: Meta) => resolve({ answer, meta }),
+        reject,
+      });
+    });
+  }
+
+  #drop(fence: number): void {
+    const active = this.#active.get(fence);
+    // What is being reported is no more under way as soon as the log has it: the answer tells.
+    if (active === undefined || active.isReporting) return;
+    active.isDropped = true;
+    active.running?.stop('the attempt does not count any more');
+    this.#notice('dropped', active.task);
+    this.#forget(fence);
+  }
+
+  async #take(task: AssignedTask, meta: Meta): Promise<void> {
+    if (this.#active.has(task.fence) || this.#former.has(task.fence)) return;
+    const active: Active = { task, running: null, isReporting: false, isDropped: false };
+    this.#active.set(task.fence, active);
+    this.#notice('begun', task);
+    const end = await this.#run(active, meta);
+    if (active.isDropped || this.#isStopped) return;
+    active.isReporting = true;
+    await this.#report(active, end);
+    this.#forget(task.fence);
+  }
+
+  /** It has it no more. */
+  #forget(fence: number): void {
+    this.#active.delete(fence);
+    this.#former.add(fence);
+    const [oldest] = this.#former;
+    if (this.#former.size > FORMER_MAX && oldest !== undefined) this.#former.delete(oldest);
+    this.#endIfDrained();
+  }
+
+  /** Never rejects. */
+  async #run(active: Active, meta: Meta): Promise<TaskEnd> {
+    const { host } = this.#options;
+    const { task } = active;
+    try {
+      const input = await this.#input(task, meta);
+      if (active.isDropped || this.#isStopped) return { type: 'released' };
+      const running = host.run(task, input, {
+        checkpoint: async (json) => void (await this.#send(active, { type: 'checkpoint', json })),
+      });
+      active.running = running;
+      const outcome = await running.ended;
+      if (outcome.type !== 'result') {
+        this.#notice(outcome.type, task, outcome.message);
+        return outcome;
+      }
+      const value = await this.#value(outcome.value, active);
+      this.#notice('done', task);
+      return { type: 'result', value, call: null };
+    } catch (cause) {
+      const { code, message, retryable } = asBalsaError(cause);
+      // What could not be asked says nothing of the task.
+      if (retryable) {
+        await this.#sleep(RETRY_MS);
+        return { type: 'released' };
+      }
+      this.#notice('failed', task, message);
+      return { type: 'failed', code, message };
+    }
+  }
+
+  async #input(task: AssignedTask, meta: Meta): Promise<unknown> {
+    const { parts } = this.#options;
+    const index = Math.floor(task.fence / CLAIMS_PER_ENTRY_MAX);
+    const level = { consistency: 'session', bound: Math.max(index, meta.appliedIndex) } as const;
+    const query = { about: 'input', fence: task.fence } as const;
+    const { info, bytes } = await askJobs(parts, query, {}, level);
+    const { isList, values } = JSON.parse(info) as InputInfo;
+    const read = await readValues(parts, values, bytes, {});
+    return isList ? read : read[0];
+  }
+
+  /** What is too large to go with the report is brought before it. */
+  async #value(value: unknown, active: Active): Promise<TaskValue> {
+    const isBytes = value instanceof Uint8Array;
+    const json = isBytes ? '' : toJson('the result of the task', value ?? null);
+    const size = isBytes ? value.byteLength : json.length;
+    if (size <= INLINE_VALUE_BYTES_MAX) {
+      return isBytes ? { type: 'bytes', bytes: value } : { type: 'json', json };
+    }
+    const whole = isBytes ? value : Buffer.from(json);
+    const { engine, store } = this.#options.parts;
+    const upload = Buffer.from(engine.env.newSessionId()).toString('hex');
+    const chunks = Array.from(
+      { length: Math.ceil(whole.byteLength / UPLOAD_CHUNK_BYTES_MAX) },
+      (_, i) => whole.subarray(i * UPLOAD_CHUNK_BYTES_MAX, (i + 1) * UPLOAD_CHUNK_BYTES_MAX),
+    );
+    if (!active.isDropped) await uploadChunks(store, upload, chunks, {});
+    return {
+      ...{ type: 'upload', upload, chunks: chunks.length, bytes: whole.byteLength },
+      isJson: !isBytes,
+    };
+  }
+
+  async #report(active: Active, report: TaskEnd): Promise<void> {
+    while (!(await this.#send(active, report)) && !this.#isStopped) {
+      await this.#sleep(RETRY_MS);
+    }
+  }
+
+  /** @returns whether there is no more to be said of it */
+  async #send(
+    { task, isDropped }: Active,
+    report: TaskReportOperation['report'],
+  ): Promise<boolean> {
+    const { fence } = task;
+    try {
+      await this.#options.parts.store.write(
+        {},
+        'done',
+        () => ({ type: 'task-report', fence, report }),
+        () => null,
+      );
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof BalsaError)) throw cause;
+      if (cause.code === 'TASK_FENCED' && !isDropped) this.#notice('fenced', task, cause.message);
+      // An upload that was removed meanwhile: the lease tells the others, and they run it again.
+      return !cause.retryable || cause.code === 'UPLOAD_INCOMPLETE';
+    }
+  }
+
+  #notice(type: WorkerNotice['type'], task: AssignedTask, message = ''): void {
+    this.#options.onNotice?.({ type, task, message });
+  }
+
+  #endIfDrained(): void {
+    if (this.#slots > 0 || this.#active.size > 0 || this.#isStopped) return;
+    this.#isStopped = true;
+    this.#drained();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    const { clock } = this.#options.parts.engine.env;
+    return new Promise((resolve) => clock.setTimer(ms, resolve));
+  }
+}
+
+class AskForWork extends ReadRequest {
+  readonly consistency = 'any';
+  readonly calls: readonly [PendingRead<WorkAnswer>];
+  readonly #request: { readonly demand: WorkerDemand; readonly fences: readonly number[] };
+
+  constructor(
+    request: { readonly demand: WorkerDemand; readonly fences: readonly number[] },
+    call: PendingRead<WorkAnswer>,
+  ) {
+    super();
+    this.calls = [call];
+    this.#request = request;
+  }
+
+  encode(id: number): ClientRequest {
+    return { type: 'work', id, ...this.#request };
+  }
+
+  answer(answer: ClientAnswer, meta: Meta): null {
+    if (answer.type !== 'work') {
+      throw new BalsaError('FRAME_INVALID', `an answer of type ${answer.type} to a worker`);
+    }
+    this.calls[0].succeed({ assigned: answer.assigned, dropped: answer.dropped }, meta);
+    return null;
+  }
+}

@@ -1,0 +1,118 @@
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { BalsaError } from '../../base/errors.js';
+import { invalid } from '../invalid.js';
+import type { JobsParts } from '../jobs.js';
+import { WorkerLoop, type WorkerNotice } from '../worker-loop.js';
+import { ProcessHost } from './process-host.js';
+
+/** Options of {@link Client.worker}. */
+export interface WorkerOptions {
+  /** A module of JavaScript, by its path or URL: each function that it exports is a task of that name. See {@link WorkerTaskContext}. */
+  readonly tasks: string | URL;
+  /** Tasks at one time, each in a process of its own. Default 1. */
+  readonly slots?: number | undefined;
+  /** What stages may ask for: `gpu`, `ffmpeg`. */
+  readonly labels?: readonly string[] | undefined;
+  /** For all tasks together: those that say what they need get no more. Default: it is not bounded. */
+  readonly memoryBytes?: number | undefined;
+  /** Where it is: when workers at several places are lost at one task it is run no more. Default: the name of the host. */
+  readonly home?: string | undefined;
+  /** How long a task that is told to end is waited for before its process is killed, in milliseconds. Default 5000. */
+  readonly graceMs?: number | undefined;
+  /** For the processes of its tasks. Default: that of this one. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly onNotice?: ((notice: WorkerNotice) => void) | undefined;
+}
+
+const SLOTS_MAX = 1000;
+const GRACE_MS = 5000;
+
+/** A worker that runs tasks of jobs, made by {@link Client.worker}. It lives as long as this process, and its client. */
+export class Worker implements AsyncDisposable {
+  readonly id: string;
+  /** What its module has. */
+  readonly tasks: readonly string[];
+  readonly #loop: WorkerLoop;
+  readonly #host: ProcessHost;
+  /** Resolves when it has ended: with why, if something was wrong. */
+  readonly ended: Promise<BalsaError | null>;
+
+  private constructor(parts: {
+    readonly id: string;
+    readonly tasks: readonly string[];
+    readonly loop: WorkerLoop;
+    readonly host: ProcessHost;
+    readonly ended: Promise<BalsaError | null>;
+  }) {
+    this.id = parts.id;
+    this.tasks = parts.tasks;
+    this.#loop = parts.loop;
+    this.#host = parts.host;
+    this.ended = parts.ended;
+  }
+
+  /** @internal */
+  static async start(parts: JobsParts, options: WorkerOptions): Promise<Worker> {
+    const { slots = 1, labels = [], memoryBytes = 0, home = hostname(), onNotice } = options;
+    const { graceMs = GRACE_MS, env = process.env } = options;
+    if (!Number.isInteger(slots) || slots < 1 || slots > SLOTS_MAX) {
+      throw invalid(`slots of a worker: 1 to ${SLOTS_MAX}, found ${slots}`);
+    }
+    const { clock, newSessionId } = parts.engine.env;
+    const host = new ProcessHost({ clock, module: urlOf(options.tasks), slots, graceMs, env });
+    const tasks = await host.tasks();
+    if (tasks.length === 0) {
+      host.close();
+      throw new BalsaError('FILE_INVALID', `${options.tasks} exports no function: it has no task`);
+    }
+    const id = `w-${Buffer.from(newSessionId()).toString('hex').slice(0, 12)}`;
+    let end: (error: BalsaError | null) => void = () => {};
+    const ended = new Promise<BalsaError | null>((resolve) => {
+      end = resolve;
+    });
+    const loop = new WorkerLoop({
+      ...{ parts, host, onNotice },
+      demand: {
+        ...{ worker: id, home, where: 'worker', slots, threads: slots },
+        ...{ tasks, labels, memoryBytes },
+      },
+      onFailure: (error) => end(error),
+    });
+    loop.start();
+    return new Worker({ id, tasks, loop, host, ended: ended.finally(() => host.close()) });
+  }
+
+  /** Tasks that it has. */
+  get active(): number {
+    return this.#loop.active;
+  }
+
+  /** Processes of its tasks. */
+  get pids(): readonly number[] {
+    return this.#host.pids;
+  }
+
+  /** It takes nothing more, and resolves when all that it has is done and reported. */
+  async drain(): Promise<void> {
+    await this.#loop.drain();
+    this.#host.close();
+  }
+
+  /** At once: its tasks are ended, and others run them when its lease is over. */
+  close(): Promise<void> {
+    this.#loop.stop();
+    this.#host.close();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function urlOf(module: string | URL): string {
+  if (module instanceof URL) return module.href;
+  return module.startsWith('file:') ? module : pathToFileURL(resolve(module)).href;
+}

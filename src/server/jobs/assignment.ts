@@ -1,0 +1,172 @@
+import type { StageSpec, TaskClaim } from '../../base/job.js';
+import type { WorkerDemand } from '../../rpc/job-frames.js';
+import type { Job, Task } from '../../statemachine/jobs/job.js';
+
+/** A worker that may be given something. */
+export interface FreeWorker {
+  readonly demand: WorkerDemand;
+  /** Attempts that it has, or will have. */
+  load: number;
+  /** Declared memory of these. */
+  memoryBytes: number;
+  readonly claims: TaskClaim[];
+}
+
+export interface AssignmentOptions {
+  /** Those that run. */
+  readonly jobs: readonly Job[];
+  readonly workers: readonly FreeWorker[];
+  readonly nowMs: number;
+  /** Attempts at most. */
+  readonly max: number;
+  /** Attempts of each job that are under way. */
+  readonly running: ReadonlyMap<string, number>;
+  /** What takes much longer than others is looked for, too. */
+  readonly speculates: boolean;
+}
+
+/** A second attempt of what takes so many times as long as nine of ten others did, and so long at least. */
+const SLOW_FACTOR = 2;
+const SLOW_MS = 1000;
+const QUANTILE = 0.9;
+/** So many attempts have to have ended. */
+const ENDED_MIN = 3;
+
+/** Of a stage that cuts the input. */
+const CUT = { where: 'sandbox', run: '', labels: [], memoryBytes: 0 } as const;
+type Needs = Pick<StageSpec, 'where' | 'run' | 'labels' | 'memoryBytes'>;
+
+interface Candidates {
+  readonly job: Job;
+  readonly tasks: { readonly stage: number; readonly ordinal: number }[];
+  running: number;
+}
+
+/**
+ * Decides which tasks free workers get. Jobs of a higher priority come first; among those of one priority the next task is one of
+ * the job that has the fewest attempts under way for its weight: so shares are fair in time that workers spend, whatever a task
+ * takes (weighted max-min; a round robin by number would give most to who has the longest tasks), and nothing need be remembered
+ * from one decision to the next, nor from one leader to the next. The worker with the least to do for its threads has it.
+ *
+ * @returns how many attempts were given; they are in `claims` of the workers
+ */
+export function assign(options: AssignmentOptions): number {
+  let left = options.max;
+  const priorities = [...new Set(options.jobs.map(({ spec }) => spec.priority))];
+  for (const priority of priorities.sort((a, b) => b - a)) {
+    const jobs = options.jobs.filter(({ spec }) => spec.priority === priority);
+    left -= assignFresh(options, jobs, left);
+  }
+  if (options.speculates) left -= speculate(options, left);
+  return options.max - left;
+}
+
+function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: number): number {
+  const { workers, nowMs, running } = options;
+  const free = workers.reduce((sum, worker) => sum + Math.max(0, freeSlots(worker)), 0);
+  const room = Math.min(max, free);
+  if (room === 0) return 0;
+  const all = jobs.map((job): Candidates => {
+    return { job, tasks: job.claimable(nowMs, room), running: running.get(job.id) ?? 0 };
+  });
+  let waiting = all.filter(({ tasks }) => tasks.length > 0);
+  let given = 0;
+  while (given < room && waiting.length > 0) {
+    const next = neediest(waiting);
+    if (giveNext(next, workers)) {
+      next.running += 1;
+      given += 1;
+    } else waiting = waiting.filter((one) => one !== next);
+  }
+  return given;
+}
+
+function neediest(waiting: readonly Candidates[]): Candidates {
+  const shareOf = ({ job, running }: Candidates): number => (running + 1) / job.spec.weight;
+  return waiting.reduce((best, one) => {
+    const difference = shareOf(one) - shareOf(best);
+    if (difference !== 0) return difference < 0 ? one : best;
+    return one.job.bornIndex < best.job.bornIndex ? one : best;
+  });
+}
+
+/** The first of its tasks for which there is a worker. @returns whether there was one */
+function giveNext({ job, tasks }: Candidates, workers: readonly FreeWorker[]): boolean {
+  const unfit = new Set<number>();
+  for (let i = 0; i < tasks.length; i += 1) {
+    const task = tasks[i] as { stage: number; ordinal: number };
+    if (unfit.has(task.stage)) continue;
+    const worker = idlest(workers, job.stageSpec(task.stage) ?? CUT);
+    if (worker === null) unfit.add(task.stage);
+    else {
+      give(worker, job, { ...task, speculative: false });
+      // From the front nearly always: the others are for another kind of worker.
+      if (i === 0) tasks.shift();
+      else tasks.splice(i, 1);
+      return true;
+    }
+  }
+  return false;
+}
+
+function idlest(
+  workers: readonly FreeWorker[],
+  needs: Needs,
+  isAllowed: (worker: FreeWorker) => boolean = () => true,
+): FreeWorker | null {
+  let best: FreeWorker | null = null;
+  for (const worker of workers) {
+    if (freeSlots(worker) <= 0 || !fits(worker, needs) || !isAllowed(worker)) continue;
+    if (best === null || fullness(worker) < fullness(best)) best = worker;
+  }
+  return best;
+}
+
+const freeSlots = ({ demand, load }: FreeWorker): number => demand.slots - load;
+const fullness = ({ demand, load }: FreeWorker): number => load / Math.max(1, demand.threads);
+
+function fits({ demand, memoryBytes }: FreeWorker, needs: Needs): boolean {
+  if (demand.where !== needs.where) return false;
+  if (needs.where === 'worker' && !demand.tasks.includes(needs.run)) return false;
+  if (!needs.labels.every((label) => demand.labels.includes(label))) return false;
+  return demand.memoryBytes === 0 || memoryBytes + needs.memoryBytes <= demand.memoryBytes;
+}
+
+function give(
+  worker: FreeWorker,
+  job: Job,
+  task: { readonly stage: number; readonly ordinal: number; readonly speculative: boolean },
+): void {
+  const { stage, ordinal, speculative } = task;
+  worker.claims.push({ job: job.id, stage, ordinal, speculative });
+  worker.load += 1;
+  worker.memoryBytes += job.stageSpec(stage)?.memoryBytes ?? 0;
+}
+
+/** Second attempts beside what takes too long, at workers that have nothing else to do. */
+function speculate({ jobs, workers, nowMs }: AssignmentOptions, max: number): number {
+  let given = 0;
+  for (const job of jobs) {
+    for (const task of job.tasks) {
+      if (given >= max) return given;
+      if (!isSlow(job, task, nowMs)) continue;
+      const [first] = task.attempts;
+      const needs = job.stageSpec(task.stage) ?? CUT;
+      const elsewhere = (worker: FreeWorker): boolean =>
+        worker.demand.worker !== first?.worker && worker.load < worker.demand.threads;
+      const worker = idlest(workers, needs, elsewhere);
+      if (worker === null) continue;
+      give(worker, job, { stage: task.stage, ordinal: task.ordinal, speculative: true });
+      given += 1;
+    }
+  }
+  return given;
+}
+
+function isSlow(job: Job, { stage, attempts }: Task, nowMs: number): boolean {
+  const [first] = attempts;
+  if (first === undefined || attempts.length > 1) return false;
+  if (job.stageSpec(stage)?.speculates === false) return false;
+  const usualMs = job.usualMs(stage, QUANTILE, ENDED_MIN);
+  return usualMs !== null && nowMs - first.sinceMs > Math.max(SLOW_MS, SLOW_FACTOR * usualMs);
+}

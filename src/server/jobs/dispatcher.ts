@@ -1,0 +1,267 @@
+import { unpackCall } from '../../base/call-codec.js';
+import type { Clock } from '../../base/clock.js';
+import { asBalsaError } from '../../base/errors.js';
+import type { JobStep } from '../../base/job.js';
+import { unpackJobStep } from '../../base/job-codec.js';
+import type { Limits } from '../../base/limits.js';
+import type { WorkerDemand } from '../../rpc/job-frames.js';
+import type { Job } from '../../statemachine/jobs/job.js';
+import type { WorkerState } from '../../statemachine/jobs/jobs.js';
+import { firstOverdue } from '../../statemachine/jobs/tidying.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import { assign, type FreeWorker } from './assignment.js';
+
+export interface DispatcherHost {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly machine: () => StateMachine;
+  /** It leads, log time is known, and all members know of jobs. */
+  readonly canPropose: () => boolean;
+  /** Log time, in milliseconds. */
+  readonly nowMs: () => number;
+  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+}
+
+interface Heard {
+  readonly demand: WorkerDemand;
+  /** On the monotonic clock. */
+  readonly heardMs: number;
+}
+
+interface PendingStep {
+  readonly step: JobStep & { readonly fence: number };
+  readonly bytes: number;
+}
+
+/** Who was not heard of for so long gets nothing, and its lease runs out. */
+const HEARD_MS = 1500;
+/** Attempts that begin or end with one entry. */
+const CLAIMS_MAX = 1024;
+const ENDS_MAX = 1024;
+/** What waits to get into the log beyond this is sent again by those who have it. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+/** Second attempts are looked for this often. */
+const SPECULATE_MS = 500;
+/** What is removed of jobs that have ended: so much at a time, and so long a pause. */
+const TIDY_RECORDS = 500;
+const TIDY_MS = 100;
+/** When what was proposed was not applied. */
+const RETRY_MS = 100;
+
+/**
+ * The leader's part in jobs. It decides who gets what, and puts that into the log together with how attempts have ended, one entry
+ * at a time. All that it knows beside the log is what workers have said lately: the next leader hears it, too. What comes of a step
+ * is decided when it is applied: a leader that has been replaced without knowing it can do nothing.
+ */
+export class Dispatcher {
+  readonly #host: DispatcherHost;
+  readonly #heard = new Map<string, Heard>();
+  /** By fence and kind: what is to get into the log. */
+  readonly #waiting = new Map<string, PendingStep>();
+  #waitingBytes = 0;
+  #isUnderWay = false;
+  #isPlanned = false;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #speculatedMs = Number.NEGATIVE_INFINITY;
+  #tidiedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(host: DispatcherHost) {
+    this.#host = host;
+  }
+
+  /** Workers that were heard of lately. */
+  get workers(): WorkerDemand[] {
+    const nowMs = this.#host.clock.monotonicMs();
+    return [...this.#heard.values()]
+      .filter(({ heardMs }) => nowMs - heardMs < HEARD_MS)
+      .map(({ demand }) => demand);
+  }
+
+  hear(demands: readonly WorkerDemand[]): void {
+    const heardMs = this.#host.clock.monotonicMs();
+    for (const demand of demands) {
+      this.#heard.delete(demand.worker);
+      this.#heard.set(demand.worker, { demand, heardMs });
+    }
+    this.plan();
+  }
+
+  /** Ends and checkpoints, as `packJobStep` makes them. Those that nobody can have made are dropped. */
+  take(steps: readonly Uint8Array[]): void {
+    for (const bytes of steps) {
+      if (this.#waitingBytes + bytes.byteLength > WAITING_BYTES_MAX) break;
+      const step = readStep(bytes);
+      if (step === null) continue;
+      const name = `${step.type} ${step.fence}`;
+      const before = this.#waiting.get(name);
+      this.#waitingBytes += bytes.byteLength - (before?.bytes ?? 0);
+      this.#waiting.set(name, { step, bytes: bytes.byteLength });
+    }
+    this.plan();
+  }
+
+  /** Looks behind this turn of the event loop, so that what comes together goes together. */
+  plan(): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    this.#host.clock.defer(() => {
+      this.#isPlanned = false;
+      this.look();
+    });
+  }
+
+  tick(): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    for (const [worker, { heardMs }] of this.#heard) {
+      if (nowMs - heardMs > 2 * HEARD_MS) this.#heard.delete(worker);
+    }
+    this.look();
+  }
+
+  /** It leads no longer. */
+  forget(): void {
+    this.#waiting.clear();
+    this.#waitingBytes = 0;
+  }
+
+  look(): void {
+    const { clock, canPropose, propose } = this.#host;
+    if (this.#isUnderWay || !canPropose() || clock.monotonicMs() < this.#notBeforeMs) return;
+    const steps = this.#steps();
+    if (steps.length === 0) return;
+    this.#isUnderWay = true;
+    propose(steps, (applied) => {
+      this.#isUnderWay = false;
+      if (applied) this.plan();
+      else this.#notBeforeMs = clock.monotonicMs() + RETRY_MS;
+    });
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #steps(): JobStep[] {
+    const { machine, nowMs } = this.#host;
+    const { jobs } = machine();
+    if (jobs.size === 0 && jobs.uploads.size === 0) {
+      this.forget();
+      return [];
+    }
+    const now = nowMs();
+    const ends = this.#takeWaiting();
+    const ending = new Set(ends.flatMap((step) => (step.type === 'end' ? [step.fence] : [])));
+    const { steps, lost } = this.#leases(jobs.workers, now);
+    const claims = this.#claims(ending, lost, now);
+    return [...ends, ...steps, ...claims, ...this.#tidying(now)];
+  }
+
+  #takeWaiting(): (JobStep & { readonly fence: number })[] {
+    const { limits, machine } = this.#host;
+    const taken: (JobStep & { readonly fence: number })[] = [];
+    let bytesLeft = limits.entryBytesMax / 2;
+    for (const [name, { step, bytes }] of this.#waiting) {
+      if (taken.length > 0 && (taken.length >= ENDS_MAX || bytes > bytesLeft)) break;
+      this.#waiting.delete(name);
+      this.#waitingBytes -= bytes;
+      // One that does not count any more.
+      if (machine().jobs.attempt(step.fence) === null) continue;
+      bytesLeft -= bytes;
+      taken.push(step);
+    }
+    return taken;
+  }
+
+  /** Of workers that have something: who was heard of keeps it. */
+  #leases(workers: readonly WorkerState[], now: number): { steps: JobStep[]; lost: Set<string> } {
+    const steps: JobStep[] = [];
+    const lost = new Set<string>();
+    const extended: string[] = [];
+    const homes = new Map(
+      this.workers.map(({ worker, home, where }) => [`${where} ${home}`, worker]),
+    );
+    for (const { worker, home, leaseMs, deadlineMs } of workers) {
+      const isHeard = this.#isHeard(worker);
+      // A member has one sandbox: another one of its died with the process.
+      const present = homes.get(`sandbox ${home}`);
+      const isReplaced =
+        worker.startsWith(`${home}.`) && present !== undefined && present !== worker;
+      if (isReplaced || deadlineMs <= now) {
+        lost.add(worker);
+        steps.push({ type: 'lost', worker, isGone: isReplaced });
+      } else if (isHeard && deadlineMs - now < (2 * leaseMs) / 3) extended.push(worker);
+    }
+    if (extended.length > 0) steps.push({ type: 'extend', workers: extended });
+    return { steps, lost };
+  }
+
+  #isHeard(worker: string): boolean {
+    const heard = this.#heard.get(worker);
+    return heard !== undefined && this.#host.clock.monotonicMs() - heard.heardMs < HEARD_MS;
+  }
+
+  #claims(ending: ReadonlySet<number>, lost: ReadonlySet<string>, now: number): JobStep[] {
+    const { machine, limits, clock } = this.#host;
+    const { jobs } = machine();
+    const running: Job[] = [...jobs.all].filter(({ phase }) => phase === 'running');
+    if (running.length === 0) return [];
+    const workers = this.workers
+      .filter(({ worker, slots }) => slots > 0 && !lost.has(worker))
+      .map((demand) => this.#freeWorker(demand, ending));
+    const speculates = clock.monotonicMs() - this.#speculatedMs >= SPECULATE_MS;
+    if (speculates) this.#speculatedMs = clock.monotonicMs();
+    assign({
+      ...{ jobs: running, workers, nowMs: now, max: CLAIMS_MAX, speculates },
+      running: new Map(running.map((job) => [job.id, attemptsOf(job)])),
+    });
+    return workers
+      .filter(({ claims }) => claims.length > 0)
+      .map(({ demand: { worker, home }, claims }): JobStep => {
+        return { type: 'claims', worker, home, leaseMs: limits.workerLeaseMs, tasks: claims };
+      });
+  }
+
+  #freeWorker(demand: WorkerDemand, ending: ReadonlySet<number>): FreeWorker {
+    const { jobs } = this.#host.machine();
+    let load = 0;
+    let memoryBytes = 0;
+    for (const fence of jobs.worker(demand.worker)?.fences ?? []) {
+      if (ending.has(fence)) continue;
+      load += 1;
+      if (demand.memoryBytes === 0) continue;
+      const attempt = jobs.attempt(fence);
+      memoryBytes += attempt?.job.stageSpec(attempt.task.stage)?.memoryBytes ?? 0;
+    }
+    return { demand, load, memoryBytes, claims: [] };
+  }
+
+  #tidying(now: number): JobStep[] {
+    const { clock, machine } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#tidiedMs < TIDY_MS) return [];
+    const { jobs } = machine();
+    if (firstOverdue(jobs, now) === null && jobs.uploads.overdue(now) === null) return [];
+    this.#tidiedMs = nowMs;
+    return [{ type: 'tidy', records: TIDY_RECORDS }];
+  }
+}
+
+function attemptsOf(job: Job): number {
+  let attempts = 0;
+  for (const task of job.tasks) attempts += task.attempts.length;
+  return attempts;
+}
+
+/** `null`: nobody has made such a thing. */
+function readStep(bytes: Uint8Array): (JobStep & { readonly fence: number }) | null {
+  try {
+    // A view of a whole frame would keep that.
+    const step = unpackJobStep(Uint8Array.from(bytes));
+    if (step.type !== 'end' && step.type !== 'checkpoint') return null;
+    if (step.type === 'end' && (step.end.type === 'result' || step.end.type === 'cut')) {
+      if (step.end.call !== null) unpackCall(step.end.call);
+    }
+    return step;
+  } catch (error) {
+    if (asBalsaError(error).code === 'FRAME_INVALID') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,173 @@
+import type { Clock } from '../../base/clock.js';
+import type { BalsaError } from '../../base/errors.js';
+import type { JobStep } from '../../base/job.js';
+import type { Limits } from '../../base/limits.js';
+import type { Random } from '../../base/random.js';
+import type { Executor } from '../../compute/execution.js';
+import type { MemberId } from '../../raft/types.js';
+import type { JobFrame, WorkerDemand } from '../../rpc/job-frames.js';
+import type { JobQuery, JobsAnswer, WorkRequest } from '../../rpc/job-protocol.js';
+import type { StateMachine } from '../../statemachine/state-machine.js';
+import { Runner } from '../calls/runner.js';
+import { Dispatcher } from './dispatcher.js';
+import { answerJobQuery } from './job-answers.js';
+import { SandboxTasks } from './sandbox-tasks.js';
+import { Statistics } from './statistics.js';
+import { type WorkDone, WorkersAtHand } from './workers-at-hand.js';
+
+export interface JobHost {
+  readonly id: MemberId;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly machine: () => StateMachine;
+  /** Runs the code of tasks; `null`: this replica runs none. */
+  readonly executor: Executor | null;
+  /** Log time, in milliseconds. */
+  readonly nowMs: () => number;
+  /** It leads, log time is known, and all members know of jobs. */
+  readonly canPropose: () => boolean;
+  /** `null`: not known. */
+  readonly leader: () => MemberId | null;
+  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+  readonly send: (to: MemberId, frame: JobFrame) => void;
+}
+
+/** How often the leader is told what workers at hand could run, when nothing changes, in milliseconds. */
+const TELL_MS = 300;
+/** What the log does not have yet is said again. */
+const RESEND_MS = 300;
+const NONCE_MAX = 2 ** 31;
+
+/** Jobs at one replica: its own worker, those of users that are connected to it, and the leader's part when it leads. */
+export class JobService {
+  readonly #host: JobHost;
+  readonly #dispatcher: Dispatcher;
+  readonly #sandbox: SandboxTasks | null;
+  readonly #workers: WorkersAtHand;
+  readonly #statistics: Statistics;
+  /** The state of which the workers here were told last. */
+  #seen: { machine: StateMachine; changes: number } | null = null;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #isPlanned = false;
+  /** The demand has changed. */
+  #hasNews = false;
+  #isClosed = false;
+
+  constructor(host: JobHost) {
+    this.#host = host;
+    const { clock, limits, machine, executor, nowMs, random, name } = host;
+    this.#dispatcher = new Dispatcher(host);
+    this.#workers = new WorkersAtHand({ clock, limits }, machine);
+    this.#statistics = new Statistics(clock, machine);
+    const { cellBytesMax, batchBytesMax, taskThreadsMax } = limits;
+    const runner = new Runner({ executor, random, machine, nowMs, cellBytesMax });
+    this.#sandbox =
+      executor === null || taskThreadsMax === 0
+        ? null
+        : new SandboxTasks({
+            ...{ clock, machine, runner, nowMs, home: name, threads: taskThreadsMax },
+            worker: `${name}.${random.int(NONCE_MAX).toString(36)}`,
+            recordBytesMax: batchBytesMax,
+            onEnds: () => this.#plan(),
+          });
+  }
+
+  tick(): void {
+    if (this.#isClosed) return;
+    this.#workers.tick();
+    const { clock, canPropose } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#toldMs >= TELL_MS || nowMs - this.#sentMs >= RESEND_MS) this.#tell();
+    if (canPropose()) {
+      this.#dispatcher.tick();
+      this.#statistics.sample(this.#dispatcher.workers);
+    }
+  }
+
+  /** Something was applied. */
+  applied(): void {
+    if (this.#isClosed) return;
+    const machine = this.#host.machine();
+    const { changes } = machine.jobs;
+    if (this.#seen?.machine === machine && this.#seen.changes === changes) return;
+    this.#seen = { machine, changes };
+    this.#sandbox?.applied();
+    this.#workers.applied();
+    if (this.#host.canPropose()) this.#dispatcher.plan();
+  }
+
+  /** From another member. */
+  receive(_from: MemberId, frame: JobFrame): void {
+    // Whoever takes it for the leader hears sooner or later who is.
+    if (this.#isClosed || !this.#host.canPropose()) return;
+    if (frame.type === 'task-demand') this.#dispatcher.hear(frame.workers);
+    else this.#dispatcher.take(frame.steps);
+  }
+
+  /** A worker of a user asks for work, and waits. @throws BalsaError `INVALID_ARGUMENT` */
+  work(request: WorkRequest, done: WorkDone): void {
+    if (!this.#workers.ask(request, done)) return;
+    this.#hasNews = true;
+    this.#plan();
+  }
+
+  /** @throws BalsaError as `answerJobQuery` */
+  async answer(query: JobQuery): Promise<JobsAnswer> {
+    const { machine, nowMs } = this.#host;
+    if (query.about !== 'stats') return answerJobQuery(machine, query, nowMs());
+    const stats = this.#statistics.stats(this.#dispatcher.workers, nowMs());
+    return { info: JSON.stringify(stats), bytes: new Uint8Array(0) };
+  }
+
+  /** It leads no longer. */
+  leadershipLost(): void {
+    this.#dispatcher.forget();
+  }
+
+  close(error: BalsaError): void {
+    this.#isClosed = true;
+    this.#sandbox?.close();
+    this.#workers.close(error);
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  /** Behind this turn of the event loop: what ends together is told together. */
+  #plan(): void {
+    if (this.#isPlanned || this.#isClosed) return;
+    this.#isPlanned = true;
+    this.#host.clock.defer(() => {
+      this.#isPlanned = false;
+      if (!this.#isClosed) this.#tell();
+    });
+  }
+
+  #tell(): void {
+    const { clock, id, leader, canPropose, send } = this.#host;
+    const nowMs = clock.monotonicMs();
+    const steps = this.#sandbox?.unconfirmed() ?? [];
+    this.#sentMs = nowMs;
+    const isDue = this.#hasNews || nowMs - this.#toldMs >= TELL_MS;
+    const workers = isDue ? this.#demands() : [];
+    if (isDue) this.#toldMs = nowMs;
+    this.#hasNews = false;
+    const to = leader();
+    if (canPropose()) {
+      if (steps.length > 0) this.#dispatcher.take(steps);
+      if (workers.length > 0) this.#dispatcher.hear(workers);
+    } else if (to !== null && to !== id) {
+      if (workers.length > 0) send(to, { type: 'task-demand', workers });
+      if (steps.length > 0) send(to, { type: 'task-ends', steps });
+    }
+  }
+
+  #demands(): WorkerDemand[] {
+    // As long as there are no jobs nobody need know of the sandboxes, which are everywhere.
+    const isIdle = this.#sandbox === null || this.#host.machine().jobs.size === 0;
+    const own = isIdle ? [] : [this.#sandbox.demand()];
+    return [...own, ...this.#workers.demands()];
+  }
+}

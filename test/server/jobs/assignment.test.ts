@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
+import { assign, type FreeWorker } from '../../../src/server/jobs/assignment.js';
+import type { Job } from '../../../src/statemachine/jobs/job.js';
+import { JobWorld, json, stage } from '../../statemachine/job-world.js';
+
+function worker(name: string, fields: Partial<WorkerDemand> = {}, load = 0): FreeWorker {
+  const demand: WorkerDemand = {
+    ...{ worker: name, home: name, where: 'worker', slots: 2, threads: 2 },
+    ...{ tasks: ['a', 'b'], labels: [], memoryBytes: 0, ...fields },
+  };
+  return { demand, load, memoryBytes: 0, claims: [] };
+}
+
+/** `a:1/0` for each claim of each worker. */
+function give(
+  jobs: readonly Job[],
+  workers: readonly FreeWorker[],
+  { running = {}, nowMs = 1000, speculates = false, max = 100 } = {},
+): string[][] {
+  const underWay = new Map(Object.entries<number>(running));
+  assign({ jobs, workers, nowMs, max, running: underWay, speculates });
+  return workers.map(({ claims }) =>
+    claims.map(({ job, stage: n, ordinal }) => `${job}:${n}/${ordinal}`),
+  );
+}
+
+const list = (n: number) => ({
+  input: { type: 'list', items: Array.from({ length: n }, (_, i) => String(i)) } as const,
+});
+
+describe('who gets what', () => {
+  test('each worker has what it has room for, and the one with the least to do is first', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a')], list(9), 'x');
+    const workers = [worker('full', {}, 2), worker('half', {}, 1), worker('free')];
+    expect(give([world.job('x')], workers)).toEqual([[], ['x:1/1'], ['x:1/0', 'x:1/2']]);
+  });
+
+  test('jobs of a higher priority come first', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a')], list(9), 'low');
+    await world.submit([stage('a')], { ...list(1), priority: 7 }, 'high');
+    const jobs = [world.job('low'), world.job('high')];
+    expect(give(jobs, [worker('w')])).toEqual([['high:1/0', 'low:1/0']]);
+  });
+
+  test('those of one priority share by weight what workers do, counting what they have', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a')], { ...list(20), weight: 1 }, 'one');
+    await world.submit([stage('a')], { ...list(20), weight: 3 }, 'three');
+    const jobs = [world.job('one'), world.job('three')];
+    const count = (given: string[], job: string) => given.filter((c) => c.startsWith(job)).length;
+    const [fresh = []] = give(jobs, [worker('w', { slots: 8 })]);
+    expect([count(fresh, 'one'), count(fresh, 'three')]).toEqual([2, 6]);
+    const [later = []] = give(jobs, [worker('w', { slots: 8 })], { running: { three: 6 } });
+    expect([count(later, 'one'), count(later, 'three')]).toEqual([3, 5]);
+  });
+
+  test('tasks go to workers that have what they need', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a', { labels: ['gpu'], memoryBytes: 60 })], list(4), 'x');
+    const workers = [
+      worker('plain'),
+      worker('other', { labels: ['gpu'], tasks: ['b'] }),
+      worker('small', { labels: ['gpu'], memoryBytes: 100 }),
+      worker('sandbox', { labels: ['gpu'], where: 'sandbox' }),
+    ];
+    expect(give([world.job('x')], workers)).toEqual([[], [], ['x:1/0'], []]);
+  });
+
+  test('a task that nobody can run does not keep others from running', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('nobody'), stage('b')], list(2), 'x');
+    expect(give([world.job('x')], [worker('w')])).toEqual([['x:2/0', 'x:2/1']]);
+  });
+});
+
+describe('a second attempt', () => {
+  async function slow(): Promise<JobWorld> {
+    const world = await JobWorld.start();
+    await world.submit([stage('a')], list(4), 'x');
+    const fences = await world.claim(
+      'slow',
+      [0, 1, 2, 3].map((n) => [1, n] as const),
+      { id: 'x' },
+    );
+    world.timeMs += 400;
+    for (const fence of fences.slice(0, 3)) await world.end(fence, json(1));
+    return world;
+  }
+
+  test('is made elsewhere of what takes much longer than others did', async () => {
+    const world = await slow();
+    const at = (nowMs: number, ...workers: FreeWorker[]) =>
+      give([world.job('x')], workers, { nowMs, speculates: true });
+    expect(at(2000, worker('w'))).toEqual([[]]);
+    expect(at(2100, worker('w'))).toEqual([['x:1/3']]);
+    expect(at(2100, worker('slow'))).toEqual([[]]);
+    expect(at(2100, worker('busy', {}, 2))).toEqual([[]]);
+  });
+
+  test('is not made when there is one, or as long as too little is known', async () => {
+    const world = await slow();
+    await world.claim('w', [[1, 3]], { id: 'x', speculative: true });
+    const options = { nowMs: 9000, speculates: true };
+    expect(give([world.job('x')], [worker('third')], options)).toEqual([[]]);
+    const fresh = await JobWorld.start();
+    await fresh.submit([stage('a')], list(1), 'x');
+    await fresh.claim('slow', [[1, 0]], { id: 'x' });
+    expect(give([fresh.job('x')], [worker('w')], options)).toEqual([[]]);
+  });
+});
