@@ -18,6 +18,8 @@ export interface LocalClusterOptions {
   readonly logLevel?: string | undefined;
   /** Environment of the replicas beyond our own. `BALSA_…` variables of our own are not passed on. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Environment of one replica beyond `env`. */
+  readonly environmentOf?: ((name: string) => Readonly<Record<string, string>>) | undefined;
   /** Further arguments of `balsa start`. */
   readonly extraArgs?: readonly string[] | undefined;
   /** The compiled command, `dist/cli/main.js`. Default: that of this package. */

@@ -1,4 +1,5 @@
 import { BalsaError } from '../base/errors.js';
+import type { LinkShape } from './flow.js';
 import { type ProxyState, TcpProxy } from './tcp-proxy.js';
 
 /** How a link fails. */
@@ -6,9 +7,9 @@ export interface CutOptions {
   /**
    * `cut` (default): as a cable that is cut. Nothing passes and nobody is told; connections stay open, and
    * what is sent into them arrives after `heal`, if it has not been given up. `reset`: connections are
-   * reset at once, and so are new ones.
+   * reset at once, and so are new ones. `half-open`: as `cut`, but nothing ever passes again on connections that there were.
    */
-  readonly how?: 'cut' | 'reset' | undefined;
+  readonly how?: 'cut' | 'reset' | 'half-open' | undefined;
 }
 
 /** Where a replica listens. */
@@ -32,6 +33,8 @@ export class Links {
   readonly #proxies = new Map<string, Map<string, TcpProxy>>();
   /** What does not pass: from, then to. */
   readonly #faults = new Map<string, Map<string, ProxyState>>();
+  /** What passes badly: from, then to. */
+  readonly #shapes = new Map<string, Map<string, LinkShape>>();
 
   /** @param spareNames of replicas that may come later: links to them are there from the beginning */
   constructor(spareNames: readonly string[]) {
@@ -110,8 +113,19 @@ export class Links {
     this.#apply();
   }
 
+  /** What goes from one place to another passes badly; `null`: as it should. */
+  shape(from: string, to: string, shape: LinkShape | null): void {
+    this.#check([from, to]);
+    const shapes = this.#shapes.get(from) ?? new Map<string, LinkShape>();
+    if (shape === null) shapes.delete(to);
+    else shapes.set(to, shape);
+    this.#shapes.set(from, shapes);
+    this.#apply();
+  }
+
   heal(): void {
     this.#faults.clear();
+    this.#shapes.clear();
     this.#apply();
   }
 
@@ -151,7 +165,12 @@ export class Links {
   #apply(): void {
     for (const [place, links] of this.#proxies) {
       for (const [name, proxy] of links) {
-        proxy.set({ up: this.#state(place, name), down: this.#state(name, place) });
+        proxy.set({
+          up: this.#state(place, name),
+          down: this.#state(name, place),
+          upShape: this.#shapes.get(place)?.get(name) ?? null,
+          downShape: this.#shapes.get(name)?.get(place) ?? null,
+        });
       }
     }
   }

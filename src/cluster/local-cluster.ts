@@ -15,6 +15,7 @@ import type {
   StartReplicaOptions,
 } from './cluster-options.js';
 import { findEntry } from './entry.js';
+import type { LinkShape } from './flow.js';
 import { freePorts } from './free-ports.js';
 import { type CutOptions, Links } from './links.js';
 import { makeFolder } from './make-folder.js';
@@ -26,6 +27,7 @@ import { type WaitOptions, waitUntil } from './wait-until.js';
 export type {
   AddReplicaOptions,
   CutOptions,
+  LinkShape,
   LocalClusterOptions,
   LocalConnectOptions,
   PlacedConnectOptions,
@@ -124,7 +126,11 @@ export class LocalCluster implements AsyncDisposable {
       logFile: join(this.folder, `${name}.log`),
       entry: this.#entry,
       args: [...this.#arguments({ name, members, dataFolder }), ...more],
-      env: { ...ownEnvironment(), ...this.#options.env },
+      env: {
+        ...ownEnvironment(),
+        ...this.#options.env,
+        ...this.#options.environmentOf?.(name),
+      },
     });
   }
 
@@ -217,6 +223,11 @@ export class LocalCluster implements AsyncDisposable {
   /** Cuts what `from` sends to `to`, beside what is cut already; the way back goes on. */
   cut(from: string, to: string, options: CutOptions = {}): void {
     this.#network().cut(from, to, options);
+  }
+
+  /** What `from` sends to `to` passes badly until `heal`, or until it is told `null`; the way back is not touched. */
+  shape(from: string, to: string, shape: LinkShape | null): void {
+    this.#network().shape(from, to, shape);
   }
 
   /** Mends all links. What was sent into them and has not been given up arrives. */
