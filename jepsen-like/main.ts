@@ -62,12 +62,16 @@ function tell(record: RunRecord, verdicts: readonly WorkloadVerdict[]): number {
   for (const { workload, verdicts: all } of verdicts) {
     for (const { valid, checker, operations, text, tookMs } of all) {
       const word = valid === true ? 'valid  ' : valid === false ? 'INVALID' : 'UNKNOWN';
-      console.log(`${word} ${workload} (${checker}, ${operations}, ${tookMs.toFixed(0)} ms): ${text}`);
+      console.log(
+        `${word} ${workload} (${checker}, ${operations}, ${tookMs.toFixed(0)} ms): ${text}`,
+      );
     }
   }
   for (const problem of record.problems) console.log(`WRONG   ${problem}`);
   const { ok, fail, info } = record.observer.counts;
-  console.log(`${ok} ok, ${fail} fail, ${info} info; ${record.events} events; term ${record.terms}`);
+  console.log(
+    `${ok} ok, ${fail} fail, ${info} info; ${record.events} events; term ${record.terms}`,
+  );
   console.log([...record.injected].map(([what, count]) => `${what} ${count}`).join(', '));
   const isValid = verdicts.every(({ verdicts: all }) => all.every(({ valid }) => valid === true));
   return isValid && record.problems.length === 0 ? 0 : 1;

@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '../../src/client/client.js';
-import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
 import { ClockFile } from './clock-file.js';
 import { DiskFile } from './disk-file.js';
 import type { Machine } from './machine.js';
@@ -31,9 +31,9 @@ export const SITES = ['east', 'west', 'south'] as const;
 
 /** So small that a run of a minute sees compactions, new segments, snapshots and comparisons of the state. */
 const LIMITS = {
-  logEntriesMax: 3000,
-  logTrailingEntries: 400,
-  walSegmentBytes: 1024 * 1024,
+  logEntriesMax: 1000,
+  logTrailingEntries: 150,
+  walSegmentBytes: 256 * 1024,
   stateHashEntries: 256,
   snapshotChunkBytes: 32 * 1024,
   watchProgressMs: 500,
@@ -51,6 +51,7 @@ export class System implements AsyncDisposable {
   readonly #disks = new Map<string, DiskFile>();
   /** By name: it is allowed to end by itself. */
   readonly #mayEnd = new Set<string>();
+  readonly #damaged = new Set<string>();
   /** By site and replica: which side it is on while the network is parted. */
   #sides: ReadonlyMap<string, 'majority' | 'minority'> = new Map();
 
@@ -88,6 +89,7 @@ export class System implements AsyncDisposable {
     return new System(cluster, options, files);
   }
 
+  /** Of the replicas that there are, members or to be ones. */
   get names(): readonly string[] {
     return this.cluster.replicas.map(({ name }) => name);
   }
@@ -122,11 +124,39 @@ export class System implements AsyncDisposable {
   }
 
   /** Starts it on the data that it has, if it does not run; does not wait until it serves. */
-  async start(name: string, extra: { args?: string[]; env?: Record<string, string> } = {}) {
+  async start(name: string, extra: StartExtra = {}): Promise<void> {
     const replica = this.cluster.replica(name);
     if (replica.running) return;
-    this.#mayEnd.delete(name);
-    await this.cluster.start(name, { ...extra, wait: false });
+    if (!this.#damaged.has(name)) this.#mayEnd.delete(name);
+    const reseed = this.#damaged.has(name) ? ['--reseed'] : [];
+    const args = [...reseed, ...(extra.args ?? [])];
+    await this.cluster.start(name, { args, env: extra.env ?? {}, wait: false });
+  }
+
+  /**
+   * Its data are damaged from now on, somewhere: it may find that out whenever it reads them, ends then, and gets them
+   * anew when it is started.
+   */
+  damaged(name: string): void {
+    this.#damaged.add(name);
+    this.#mayEnd.add(name);
+  }
+
+  /** It is to leave the cluster, and ends by itself then. */
+  leaves(name: string): void {
+    this.#mayEnd.add(name);
+  }
+
+  /** It takes part, and has applied nearly all that the leader has. */
+  async hasCaughtUp(name: string): Promise<boolean> {
+    this.noteStrangeEnds();
+    await this.start(name);
+    const statuses = await this.cluster.statuses();
+    const leader = statuses.find(({ role }) => role === 'leader');
+    const own = statuses.find(({ replica }) => replica === name);
+    if (leader === undefined || own === undefined) return false;
+    const member = leader.membership.members.find((known) => known.name === name);
+    return member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
   }
 
   pause(name: string): void {
@@ -148,10 +178,10 @@ export class System implements AsyncDisposable {
   }
 
   /** Resolves when a replica that may end does so. */
-  async ends(name: string): Promise<void> {
-    if (!this.cluster.replica(name).running) return;
+  async ends(name: string): Promise<ReplicaExit | null> {
+    if (!this.cluster.replica(name).running) return null;
     this.#mayEnd.add(name);
-    await this.cluster.exit(name);
+    return this.cluster.exit(name);
   }
 
   /** Parts the network; each site is on a side. */
@@ -238,6 +268,11 @@ export class System implements AsyncDisposable {
     this.noteStrangeEnds();
     for (const name of this.names) await this.start(name);
   }
+}
+
+export interface StartExtra {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 interface Files {

@@ -16,7 +16,8 @@ const BAD_LINKS: readonly BadLink[] = [
   },
   {
     name: 'links-jitter',
-    about: 'what passes the links of some replicas arrives up to 300 ms later, each piece another time',
+    about:
+      'what passes the links of some replicas arrives up to 300 ms later, each piece another time',
     shape: ({ random }) => ({ delayMs: 5, jitterMs: 50 + random.int(250) }),
   },
   {
@@ -26,7 +27,8 @@ const BAD_LINKS: readonly BadLink[] = [
   },
   {
     name: 'links-lossy',
-    about: 'a part of what passes the links of some replicas is lost and sent again, as TCP does it',
+    about:
+      'a part of what passes the links of some replicas is lost and sent again, as TCP does it',
     shape: ({ random }) => ({ delayMs: 1, lossChance: 0.02 + random.next() * 0.2 }),
   },
   {

@@ -1,5 +1,28 @@
-import { killAll, killFollower, killLeader, killMajority, killMinority, restartStorm, rollingRestart } from './kill.js';
+import { clockDrift, clockJump, clockStrobe } from './clock.js';
+import {
+  diskFlip,
+  diskFull,
+  diskHelix,
+  diskRollback,
+  diskStall,
+  diskSyncError,
+  diskWipe,
+  diskWriteError,
+  straceError,
+  straceStall,
+} from './disk.js';
+import { failpoint } from './failpoints.js';
+import {
+  killAll,
+  killFollower,
+  killLeader,
+  killMajority,
+  killMinority,
+  restartStorm,
+  rollingRestart,
+} from './kill.js';
 import { LINK_NEMESES, resetStorm } from './links.js';
+import { memberAdd, memberReplace, transfer } from './members.js';
 import type { Nemesis } from './nemesis.js';
 import {
   clientsCutOff,
@@ -11,6 +34,7 @@ import {
   partitionRing,
 } from './partition.js';
 import { pause, pauseLeader, pauseMajority } from './pause.js';
+import { deploys, overload, snapshotStorm, workerLoss } from './storms.js';
 
 export const NEMESES: readonly Nemesis[] = [
   killLeader,
@@ -32,6 +56,27 @@ export const NEMESES: readonly Nemesis[] = [
   clientsCutOff,
   ...LINK_NEMESES,
   resetStorm,
+  clockJump,
+  clockStrobe,
+  clockDrift,
+  diskSyncError,
+  diskWriteError,
+  diskFull,
+  diskStall,
+  diskFlip,
+  diskHelix,
+  diskRollback,
+  diskWipe,
+  straceError,
+  straceStall,
+  failpoint,
+  memberAdd,
+  memberReplace,
+  transfer,
+  snapshotStorm,
+  overload,
+  deploys,
+  workerLoss,
 ];
 
 /**

@@ -95,7 +95,8 @@ export const partitionBridge: Nemesis = {
 
 export const partitionOneWay: Nemesis = {
   name: 'partition-one-way',
-  about: 'what some replicas send arrives nowhere, or they hear nothing; the other direction goes on',
+  about:
+    'what some replicas send arrives nowhere, or they hear nothing; the other direction goes on',
   claims: ['network'],
   episode: async (stage) => {
     const { system, random } = stage;
@@ -145,7 +146,8 @@ export const partitionFlapping: Nemesis = {
 
 export const clientsCutOff: Nemesis = {
   name: 'clients-cut-off',
-  about: 'the clients at one site reach a part of the replicas only, or none; these reach each other',
+  about:
+    'the clients at one site reach a part of the replicas only, or none; these reach each other',
   claims: ['network'],
   episode: async (stage) => {
     const { system, random } = stage;

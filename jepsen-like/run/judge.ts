@@ -1,6 +1,6 @@
 import type { Checker, Verdict } from '../checkers/checker.js';
-import { CHECKERS } from './checkers.js';
 import { fileHistory } from '../history/file-history.js';
+import { CHECKERS } from './checkers.js';
 import type { RunRecord } from './run.js';
 
 export interface WorkloadVerdict {

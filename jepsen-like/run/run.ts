@@ -165,7 +165,8 @@ class Running {
     const { revision } = await this.#db.info({ timeoutMs: FINAL_MS_MAX });
     await waitUntil(
       `the watch to reach revision ${revision}`,
-      async () => (this.#watch.revision >= revision || this.#watch.failure !== null ? true : undefined),
+      async () =>
+        this.#watch.revision >= revision || this.#watch.failure !== null ? true : undefined,
       { timeoutMs: FINAL_MS_MAX },
     ).catch((error: Error) => this.#problems.push(error.message));
     if (this.#watch.failure !== null) this.#problems.push(`watch: ${this.#watch.failure}`);

@@ -25,7 +25,8 @@ export class StoreWatch {
     this.#writer = new HistoryWriter(path);
     this.#watch = db.watch({ fromRevision: 1, progress: true, timeoutMs: 0 });
     this.#over = this.#gather().catch((error: unknown) => {
-      this.failure = error instanceof BalsaError ? `${error.code}: ${error.message}` : String(error);
+      this.failure =
+        error instanceof BalsaError ? `${error.code}: ${error.message}` : String(error);
     });
   }
 

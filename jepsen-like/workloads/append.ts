@@ -1,6 +1,13 @@
 import { BalsaError, type Transaction } from '../../src/client/client.js';
 import type { Answer } from '../run/recorder.js';
-import { type Bench, encode, parse, type Step, type Workload, type WorkloadClient } from './workload.js';
+import {
+  type Bench,
+  encode,
+  parse,
+  type Step,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
 
 type ListStep = ['append' | 'r', string, unknown];
 

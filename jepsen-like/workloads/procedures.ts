@@ -61,6 +61,31 @@ export const generate = procedure({
   },
 });
 
+export const enqueue = procedure({
+  handler: (ctx, { key, value }: { key: string; value: number }) => {
+    const tail = (ctx.get<number>(`${key}-tail`) ?? 0) + 1;
+    ctx.put(`${key}-tail`, tail);
+    ctx.put(`${key}/${String(tail).padStart(9, '0')}`, value);
+  },
+});
+
+export const dequeue = procedure({
+  handler: async (ctx, key: string) => {
+    const [first] = await ctx.scan({ prefix: `${key}/`, limit: 1 });
+    if (first === undefined) return null;
+    ctx.delete(first.key);
+    return first.value;
+  },
+});
+
+/** A holder whose token is lower than one that was here is not let through. */
+export const fenced = procedure({
+  handler: (ctx, { key, token }: { key: string; token: number }) => {
+    if ((ctx.get<number>(key) ?? 0) > token) ctx.abort('fenced off');
+    ctx.put(key, token);
+  },
+});
+
 /** Counts how often it is really applied under each id. */
 export const once = procedure({
   handler: (ctx, { id, amount }: { id: string; amount: number }) => {
@@ -76,7 +101,8 @@ export const once = procedure({
 const cellOf = (key: string) => counter(key);
 
 export const apAdd = ap({
-  handler: (ctx, { key, value }: { key: string; value: number }) => ctx.cell(cellOf(key)).add(value),
+  handler: (ctx, { key, value }: { key: string; value: number }) =>
+    ctx.cell(cellOf(key)).add(value),
 });
 
 export const apRestock = ap({
@@ -127,5 +153,21 @@ export const onDue = procedure({
 export const plan = procedure({
   handler: (ctx, { id, inMs }: { id: string; inMs: number }) => {
     ctx.schedule({ inMs, id }, onDue, id);
+  },
+});
+
+// ---------------------------------------------------------------------------------------------
+// For the nemesis that costs a replica its threads.
+
+export const spin = procedure({
+  handler: () => {
+    for (;;);
+  },
+});
+
+export const hoard = procedure({
+  handler: () => {
+    const all: string[] = [];
+    for (;;) all.push('x'.repeat(100_000) + all.length);
   },
 });

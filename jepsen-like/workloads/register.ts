@@ -1,5 +1,13 @@
 import type { Answer } from '../run/recorder.js';
-import { type Bench, encode, parse, pick, type Step, type Workload, type WorkloadClient } from './workload.js';
+import {
+  type Bench,
+  encode,
+  parse,
+  pick,
+  type Step,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
 
 const KEYS_AT_ONCE = 6;
 const OPERATIONS_PER_KEY = 300;

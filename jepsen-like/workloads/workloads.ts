@@ -1,8 +1,32 @@
+import { hostile, idle, largeValues } from './abuse.js';
+import { apCells, triggers } from './ap.js';
 import { append, bank } from './append.js';
+import { counter, exactlyOnce, queue, uniqueIds, writeSkew } from './calls.js';
+import { lease, lock, watch } from './coordination.js';
+import { levels } from './levels.js';
 import { register, set } from './register.js';
 import type { Workload } from './workload.js';
 
-export const WORKLOADS: readonly Workload[] = [register, set, append, bank];
+export const WORKLOADS: readonly Workload[] = [
+  register,
+  set,
+  queue,
+  counter,
+  append,
+  bank,
+  writeSkew,
+  uniqueIds,
+  lock,
+  lease,
+  watch,
+  levels,
+  exactlyOnce,
+  apCells,
+  triggers,
+  largeValues,
+  idle,
+  hostile,
+];
 
 /**
  * @param wanted names, separated by commas, or `all`

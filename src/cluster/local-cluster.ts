@@ -289,6 +289,12 @@ export class LocalCluster implements AsyncDisposable {
     await this.#forget(name);
   }
 
+  /** Kills a replica if it runs, and knows nothing of it any more. Whether it is a member is another matter. */
+  async discard(name: string): Promise<void> {
+    if (this.replica(name).running) await this.kill(name);
+    await this.#forget(name);
+  }
+
   /** Deletes all data of a replica that does not run. */
   wipe(name: string): void {
     const { running, dataFolder } = this.replica(name);
