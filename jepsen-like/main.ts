@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import { lookAtMachine } from './cluster/machine.js';
 import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
-import { describePlan, planPeriods } from './nemeses/schedule.js';
+import type { Nemesis } from './nemeses/nemesis.js';
+import { describePlan, type Period, planCycles, planPeriods } from './nemeses/schedule.js';
 import { HELP, type Options, parseOptions, UsageError } from './options.js';
 import { judge, type WorkloadVerdict } from './run/judge.js';
 import { ProgressLine } from './run/progress.js';
@@ -39,15 +40,16 @@ async function main(options: Options): Promise<number> {
   const seed = options.seed ?? Math.floor(Date.now() / 1000);
   const nemeses = chosen(() => chooseNemeses(options.nemesis ?? 'all'));
   const workloads = chosen(() => chooseWorkloads(options.workload ?? 'all'));
-  const totalMs = (options.minutes ?? 1) * 60_000;
+  const periods = plan(options, seed, nemeses);
+  const totalMs = periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
   if (options.plan) {
-    for (const line of describePlan(planPeriods({ seed, nemeses, totalMs }))) console.log(line);
+    for (const line of describePlan(periods)) console.log(line);
     return 0;
   }
   const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
   const line = new ProgressLine(`seed ${seed}`, totalMs);
   const record = await run({
-    ...{ workloads, nemeses, nodes: options.nodes, totalMs, seed, pace: options.pace },
+    ...{ workloads, nemeses, nodes: options.nodes, periods, seed, pace: options.pace },
     folder: join(resolve(options.out), name),
     machine: lookAtMachine(),
     signal: interrupt.signal,
@@ -56,6 +58,12 @@ async function main(options: Options): Promise<number> {
   line.end();
   if (record.interrupted) return 130;
   return tell(record, await judge(record));
+}
+
+function plan(options: Options, seed: number, nemeses: readonly Nemesis[]): Period[] {
+  const { cycles, minutes } = options;
+  if (cycles !== null) return planCycles({ seed, nemeses, cycles });
+  return planPeriods({ seed, nemeses, totalMs: (minutes ?? 1) * 60_000 });
 }
 
 function tell(record: RunRecord, verdicts: readonly WorkloadVerdict[]): number {
@@ -96,4 +104,3 @@ function chosen<T>(choose: () => T): T {
     throw new UsageError((error as Error).message);
   }
 }
-setTimeout(() => console.log(process.getActiveResourcesInfo()), 2000).unref();

@@ -6,6 +6,7 @@ export interface Options {
   readonly nemesis: string | null;
   readonly nodes: number;
   readonly minutes: number | null;
+  readonly cycles: number | null;
   readonly seed: number | null;
   readonly pace: number;
   readonly out: string;
@@ -19,6 +20,7 @@ export const HELP = `Real replicas, real faults, and checkers that judge what th
   npm run jepsen                                  the whole suite in brief (a few minutes)
   npm run jepsen -- --workload W --nemesis N      one run; W and N: names, separated by commas, or all
                     --nodes 5 --minutes M         replicas (default 5), length (default 1)
+                    --cycles C                    instead of minutes: so many times one fault and its end
                     --seed S                      the schedule of faults and the clients' dice (default: the time)
                     --pace 2                      clients wait so many times as long between two operations
                     --plan                        show the schedule, and do nothing
@@ -39,6 +41,7 @@ export function parseOptions(args: readonly string[]): Options {
     nodes,
     minutes:
       values.minutes === undefined ? null : numberOf('minutes', values.minutes, 0.01, 100_000),
+    cycles: values.cycles === undefined ? null : numberOf('cycles', values.cycles, 1, 1e6),
     seed: values.seed === undefined ? null : numberOf('seed', values.seed, 0, 2 ** 40),
     pace: numberOf('pace', values.pace ?? '1', 0.01, 1000),
     out: values.out ?? '.jepsen',
@@ -57,6 +60,7 @@ function read(args: readonly string[]) {
         nemesis: { type: 'string' },
         nodes: { type: 'string' },
         minutes: { type: 'string' },
+        cycles: { type: 'string' },
         seed: { type: 'string' },
         pace: { type: 'string' },
         out: { type: 'string' },

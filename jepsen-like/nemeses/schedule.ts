@@ -53,6 +53,25 @@ export function planPeriods(options: {
   return periods;
 }
 
+const CYCLE_MS = 1200;
+
+/** So many periods with one episode each, one nemesis after the other, and as little as can be between them. */
+export function planCycles(options: {
+  readonly seed: number;
+  readonly nemeses: readonly Nemesis[];
+  readonly cycles: number;
+}): Period[] {
+  const { nemeses, cycles } = options;
+  const random = seededRandom(options.seed);
+  return Array.from({ length: cycles }, (_, i): Period => {
+    const nemesis = nemeses[i % nemeses.length];
+    if (nemesis === undefined) return { lengthMs: CYCLE_MS, episodes: [] };
+    const afterMs = 200 + random.int(800);
+    const episode = { nemesis, afterMs, holdMs: CYCLE_MS, seed: random.int(2 ** 31) };
+    return { lengthMs: CYCLE_MS, episodes: [episode] };
+  });
+}
+
 function draw(random: Random, nemesis: Nemesis, lengthMs: number): PlannedEpisode {
   const afterMs = random.int(Math.ceil(lengthMs / 3));
   const holdMs = Math.max(500, Math.floor((lengthMs - afterMs) * (0.3 + random.next() * 0.5)));

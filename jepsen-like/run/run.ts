@@ -7,7 +7,7 @@ import type { Machine } from '../cluster/machine.js';
 import { System } from '../cluster/system.js';
 import { Director } from '../nemeses/director.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
-import { type Period, planPeriods } from '../nemeses/schedule.js';
+import type { Period } from '../nemeses/schedule.js';
 import type { Workload } from '../workloads/workload.js';
 import { RunClock } from './clock.js';
 import { Crew } from './crew.js';
@@ -19,7 +19,8 @@ export interface RunOptions {
   readonly workloads: readonly Workload[];
   readonly nemeses: readonly Nemesis[];
   readonly nodes: number;
-  readonly totalMs: number;
+  /** What is done when; see `planPeriods`. */
+  readonly periods: readonly Period[];
   readonly seed: number;
   /** For histories and logs; made anew. */
   readonly folder: string;
@@ -112,7 +113,6 @@ class Running {
       onPeriod: (period) => this.#tell('load', period),
     });
     await this.#prepare();
-    const { seed, nemeses, totalMs } = this.#options;
     const ticker = setInterval(() => this.#tell('load'), 250);
     let failure: unknown = null;
     const onFailure = (error: unknown): void => {
@@ -121,7 +121,7 @@ class Running {
     };
     try {
       for (const crew of this.#crews) await crew.start(onFailure);
-      await director.run(planPeriods({ seed, nemeses, totalMs }));
+      await director.run(this.#options.periods);
       await Promise.all(this.#crews.map((crew) => crew.stop()));
     } finally {
       clearInterval(ticker);
