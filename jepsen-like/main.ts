@@ -28,6 +28,13 @@ try {
   process.exitCode = 2;
 }
 
+const LINGER_MS = 3000;
+// Everything is closed by now: what still holds the process is of no use to anybody, but had better be known.
+setTimeout(() => {
+  console.error(`still open in the end: ${process.getActiveResourcesInfo().join(', ')}`);
+  process.exit();
+}, LINGER_MS).unref();
+
 async function main(options: Options): Promise<number> {
   if (options.help) {
     console.log(HELP);

@@ -1,6 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Client } from '../../src/client/client.js';
 import { bundleProcedures, waitUntil } from '../../src/cluster/testing.js';
 import type { Machine } from '../cluster/machine.js';
@@ -8,6 +7,7 @@ import { System } from '../cluster/system.js';
 import { Director } from '../nemeses/director.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
 import type { Period } from '../nemeses/schedule.js';
+import { proceduresFile } from '../workloads/procedures-file.js';
 import type { Workload } from '../workloads/workload.js';
 import { RunClock } from './clock.js';
 import { Crew } from './crew.js';
@@ -59,7 +59,6 @@ export interface RunRecord {
   readonly interrupted: boolean;
 }
 
-const PROCEDURES = fileURLToPath(new URL('../workloads/procedures.js', import.meta.url));
 const FINAL_MS_MAX = 60_000;
 
 /** Starts a cluster, lets clients and faults loose on it, mends it, and gathers what is needed for a verdict. */
@@ -149,7 +148,9 @@ class Running {
 
   async #prepare(): Promise<void> {
     this.#tell('start');
-    await this.#db.procedures.deploy(await bundleProcedures(PROCEDURES), { timeoutMs: 60_000 });
+    await this.#db.procedures.deploy(await bundleProcedures(proceduresFile()), {
+      timeoutMs: 60_000,
+    });
     for (const crew of this.#crews) await crew.prepare();
   }
 

@@ -20,6 +20,8 @@ export class UnsyncedFile {
 
   write(onDisk: File, position: number, chunks: readonly Uint8Array[]): void {
     const bytes = Buffer.concat(chunks);
+    // Nothing makes no file longer, wherever it is written.
+    if (bytes.byteLength === 0) return;
     this.#size = Math.max(this.size(onDisk), position + bytes.byteLength);
     // A copy: the writer may use its buffers again.
     this.#changes.push({ type: 'write', position, bytes });
