@@ -19,6 +19,7 @@ import type { LinkShape } from './flow.js';
 import { freePorts } from './free-ports.js';
 import { type CutOptions, Links } from './links.js';
 import { makeFolder } from './make-folder.js';
+import { portWasTaken, stopOrKill } from './replica-ends.js';
 import { type ReplicaExit, ReplicaProcess, type UnexpectedExit } from './replica-process.js';
 import { ownEnvironment, type StartArguments, startArguments } from './start-arguments.js';
 import { StatusProbe } from './status-probe.js';
@@ -41,7 +42,6 @@ export type {
 /** Replicas that a switched network has links for: as many as a cluster can have. */
 const SWITCHED_NAMES = Array.from({ length: 9 }, (_, i) => `n${i + 1}`);
 const START_ATTEMPTS = 3;
-const STOP_TIMEOUT_MS = 10_000;
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /**
@@ -488,16 +488,4 @@ export class LocalCluster implements AsyncDisposable {
   #tails(): string {
     return this.replicas.map((replica) => `--- ${replica.name}\n${replica.tail(8)}`).join('\n');
   }
-}
-
-function portWasTaken(replica: ReplicaProcess): boolean {
-  return replica.unexpectedExit?.logTail.includes('PORT_IN_USE') ?? false;
-}
-
-async function stopOrKill(replica: ReplicaProcess): Promise<void> {
-  const late = setTimeout(() => {
-    if (replica.running) void replica.end('SIGKILL');
-  }, STOP_TIMEOUT_MS);
-  await replica.end('SIGTERM');
-  clearTimeout(late);
 }
