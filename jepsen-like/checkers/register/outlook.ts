@@ -2,6 +2,7 @@ import {
   isUnknown,
   isVague,
   leaves,
+  NOTHING,
   needs,
   type RegisterOperation,
   type ValueId,
@@ -11,7 +12,6 @@ import {
  * What the rest of a history still asks for. Who knows it can leave out orders that lead nowhere:
  *
  * - a value that somebody is still to find, and that nobody can write any more, must not be overwritten;
- * - a put that nobody finds can be done just before any other write, where nothing tells of it;
  * - a write of unknown outcome that nobody finds need not have happened.
  */
 export class Outlook {
@@ -21,30 +21,48 @@ export class Outlook {
   readonly #writersLeft: Map<ValueId, number>;
   /** Somebody finds it, or may have found it. */
   readonly #useful: ReadonlySet<ValueId>;
-  /** Operations of unknown outcome would need it. */
-  readonly #usefulToUnknown: ReadonlySet<ValueId>;
+  /** Compare-and-sets of unknown outcome that would need it, and can explain anything. */
+  readonly #usefulToUnknown = new Map<ValueId, number>();
   readonly #vague: Vague;
+  /** Until when a compare-and-set is refused that expects this value. */
+  readonly #refusedUntil: ReadonlyMap<ValueId, number>;
 
   constructor(operations: readonly RegisterOperation[]) {
     const findersLeft = new Map<ValueId, number>();
     const writersLeft = new Map<ValueId, number>();
     const useful = new Set<ValueId>();
-    const usefulToUnknown = new Set<ValueId>();
+    const refusedUntil = new Map<ValueId, number>();
     for (const operation of operations) {
       const found = needs(operation.action);
       const left = leaves(operation.action);
-      if (found !== null) useful.add(found);
-      if (found !== null) {
-        if (isUnknown(operation)) usefulToUnknown.add(found);
-        else add(findersLeft, found, 1);
+      if (found !== null && !isUnknown(operation)) {
+        useful.add(found);
+        add(findersLeft, found, 1);
       }
       if (left !== null) add(writersLeft, left, 1);
+      const { action, end } = operation;
+      if (action.kind !== 'refused') continue;
+      refusedUntil.set(action.old, Math.max(end, refusedUntil.get(action.old) ?? 0));
     }
     this.#findersLeft = findersLeft;
     this.#writersLeft = writersLeft;
     this.#useful = useful;
-    this.#usefulToUnknown = usefulToUnknown;
     this.#vague = new Vague(operations);
+    this.#refusedUntil = refusedUntil;
+    this.#countUsefulToUnknown(operations.filter(isUnknown));
+  }
+
+  /** One of unknown outcome can be what another one needed: from those that explain something back to their causes. */
+  #countUsefulToUnknown(operations: readonly RegisterOperation[]): void {
+    let left = operations.filter(({ action }) => action.kind === 'cas');
+    for (let size = -1; size !== left.length; ) {
+      size = left.length;
+      left = left.filter((operation) => {
+        if (!this.isRelevant(operation)) return true;
+        add(this.#usefulToUnknown, needs(operation.action) ?? NOTHING, 1);
+        return false;
+      });
+    }
   }
 
   /** An operation has ended: it is no longer to come. */
@@ -63,25 +81,45 @@ export class Outlook {
     return this.#writersLeft.get(value) ?? 0;
   }
 
-  /** Nothing tells of it, wherever it is done before another write. */
-  isUnseenPut({ action, begin, end }: RegisterOperation): boolean {
-    if (action.kind !== 'put' || this.#useful.has(action.value)) return false;
-    return !this.#vague.mayMeet(begin, end);
+  /** Of a put whose value nobody names: may somebody have found that there was something, or something else, due to it? */
+  mayBeSeen({ begin, end }: RegisterOperation): boolean {
+    return this.#vague.mayMeet(begin, end);
   }
 
   /** Of an operation of unknown outcome: can it explain anything? */
-  isRelevant({ action, begin }: RegisterOperation): boolean {
-    const left = leaves(action);
+  isRelevant(operation: RegisterOperation): boolean {
+    const left = leaves(operation.action);
     if (left === null) return false;
-    return this.#useful.has(left) || this.#vague.mayMeet(begin, Number.POSITIVE_INFINITY);
+    const isUseful = this.#useful.has(left) || this.#usefulToUnknown.has(left);
+    return isUseful || this.#canHide(operation, operation.begin);
   }
 
   /** The same, when nobody whose outcome is known is to find what it leaves any more. */
-  isRelevantAfter({ action }: RegisterOperation, time: number): boolean {
+  isRelevantAfter(operation: RegisterOperation, time: number): boolean {
+    const left = leaves(operation.action);
+    return left !== null && (this.#usefulToUnknown.has(left) || this.#canHide(operation, time));
+  }
+
+  /** Nobody is to name this value in an answer any more. */
+  isUnnamedAfter(value: ValueId, time: number): boolean {
+    const isSought = this.findersLeft(value) > 0 || this.#usefulToUnknown.has(value);
+    return !isSought && (this.#refusedUntil.get(value) ?? 0) < time;
+  }
+
+  /** Nobody finds what it writes; but somebody may be glad that what was there before is there no more. */
+  #canHide({ action }: RegisterOperation, time: number): boolean {
+    if (action.kind !== 'cas' || action.old === NOTHING) {
+      return this.#vague.mayMeet(time, Number.POSITIVE_INFINITY);
+    }
+    return (this.#refusedUntil.get(action.old) ?? 0) >= time;
+  }
+
+  /** A write of unknown outcome has happened, whatever else did, or cannot happen any more. */
+  settled({ action }: RegisterOperation, count: number): void {
     const left = leaves(action);
-    if (left === null) return false;
-    const isUseful = this.#usefulToUnknown.has(left);
-    return isUseful || this.#vague.mayMeet(time, Number.POSITIVE_INFINITY);
+    const found = needs(action);
+    if (left !== null) add(this.#writersLeft, left, -count);
+    if (found !== null) add(this.#usefulToUnknown, found, -count);
   }
 }
 

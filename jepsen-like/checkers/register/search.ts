@@ -1,14 +1,16 @@
 import {
   type Configuration,
   Configurations,
+  type Kinds,
   usedOf,
-  withDone,
+  withNumber,
   withOneMore,
-  withoutDone,
   withoutGroups,
+  withoutNumber,
 } from './configurations.js';
 import { Outlook } from './outlook.js';
 import {
+  type Action,
   isPossible,
   isUnknown,
   isVague,
@@ -59,25 +61,41 @@ interface UnknownGroup {
   begun: number;
 }
 
+/** Ends from one look at the groups to the next. */
+const TIDY_EVERY = 16;
+
 /** Stands for all values that nobody names: they cannot be told apart. */
 const UNNAMED: ValueId = -1;
+
+/** Two are alike only if they have done the same. */
+const STRICT: Kinds = { isIdle: () => false, isUnseen: () => false };
 
 class Search {
   readonly #operations: readonly RegisterOperation[];
   readonly #bounds: SearchBounds;
   readonly #outlook: Outlook;
+  readonly #kinds: Kinds;
   /** Under way, of known outcome: numbers of operations. */
   readonly #underWay = new Set<number>();
   readonly #groups = new Map<string, UnknownGroup>();
-  #configurations = new Configurations();
+  #configurations: Configurations;
   #groupsMade = 0;
+  #ends = 0;
   #steps = 0;
 
   constructor(operations: readonly RegisterOperation[], bounds: SearchBounds) {
     this.#operations = withoutNames(operations);
+    this.#kinds = {
+      isIdle: (number, value) => {
+        const { action } = this.#operations[number] as RegisterOperation;
+        return leaves(action) === value && isPossible(action, value);
+      },
+      isUnseen: (number) => isUnseenPut((this.#operations[number] as RegisterOperation).action),
+    };
     this.#bounds = bounds;
     this.#outlook = new Outlook(this.#operations);
-    this.#configurations.add({ value: NOTHING, done: [], used: [] });
+    this.#configurations = new Configurations(this.#kinds);
+    this.#configurations.add({ value: NOTHING, done: [], hidden: [], used: [] });
   }
 
   run(): SearchResult {
@@ -101,14 +119,14 @@ class Search {
     }
     this.#underWay.add(number);
     if (leaves(operation.action) !== null) return;
-    const next = new Configurations();
+    const next = new Configurations(this.#kinds);
     for (const configuration of this.#configurations) next.add(this.#settled(configuration));
     this.#configurations = next;
   }
 
   #beginUnknown(operation: RegisterOperation): void {
     const { action } = operation;
-    const name = `${action.kind} ${needs(action)} ${leaves(action)}`;
+    const name = nameOf(action);
     const group = this.#groups.get(name);
     if (group === undefined) {
       this.#groupsMade += 1;
@@ -120,18 +138,21 @@ class Search {
 
   /** It must be in the order by now. @returns false: a bound was reached */
   #end(number: number, operation: RegisterOperation): boolean {
-    const next = new Configurations();
-    const seen = new Configurations();
+    const next = new Configurations(this.#kinds);
+    // On the way each counts: one that does what changes nothing is a step to others.
+    const seen = new Configurations(STRICT);
+    const isHiddenEnough = !this.#outlook.mayBeSeen(operation);
     for (const configuration of this.#configurations) {
-      if (configuration.done.includes(number)) {
-        next.add({ ...configuration, done: withoutDone(configuration.done, number) });
-      } else if (!this.#reach(configuration, number, { next, seen })) {
-        return false;
-      }
+      const isHidden = configuration.hidden.includes(number);
+      if (isHidden || configuration.done.includes(number)) next.add(without(configuration, number));
+      if (configuration.done.includes(number) || (isHidden && isHiddenEnough)) continue;
+      if (!this.#reach(configuration, number, { next, seen, isHiddenEnough })) return false;
     }
     this.#underWay.delete(number);
     this.#outlook.ended(operation);
-    this.#configurations = this.#tidied(next, operation);
+    this.#ends += 1;
+    const isTime = this.#groups.size > 0 && this.#ends % TIDY_EVERY === 0;
+    this.#configurations = isTime ? this.#tidied(next, operation.end) : next;
     return true;
   }
 
@@ -139,17 +160,18 @@ class Search {
   #reach(
     from: Configuration,
     wanted: number,
-    { next, seen }: { next: Configurations; seen: Configurations },
+    parts: { next: Configurations; seen: Configurations; isHiddenEnough: boolean },
   ): boolean {
+    const { next, seen, isHiddenEnough } = parts;
     const open = [from];
     for (let one = open.pop(); one !== undefined; one = open.pop()) {
-      for (const after of this.#successors(one)) {
+      for (const after of this.#successors(one, wanted)) {
         this.#steps += 1;
-        if (after.done.includes(wanted)) {
-          next.add({ ...after, done: withoutDone(after.done, wanted) });
-        } else if (seen.add(after)) {
-          open.push(after);
-        }
+        const isHidden = after.hidden.includes(wanted) && !one.hidden.includes(wanted);
+        const isDone = after.done.includes(wanted);
+        if (isHidden || isDone) next.add(without(after, wanted));
+        // Hidden, it could still be done later, where it is seen.
+        if (!isDone && !(isHidden && isHiddenEnough) && seen.add(after)) open.push(after);
       }
       const isOver = seen.size + next.size > this.#bounds.configurationsMax;
       if (isOver || this.#steps > this.#bounds.stepsMax) return false;
@@ -158,15 +180,20 @@ class Search {
   }
 
   /** What can be done next. Operations that only look are done as soon as they can be: that is in nobody's way. */
-  *#successors(from: Configuration): Generator<Configuration> {
+  *#successors(from: Configuration, wanted: number): Generator<Configuration> {
+    let isUnseenAwaited: boolean | null = null;
     for (const number of this.#underWay) {
       if (from.done.includes(number)) continue;
       const { action } = this.#operations[number] as RegisterOperation;
       const left = leaves(action);
-      if (left === null) continue;
-      const before = action.kind === 'cas' ? from : this.#withUnseenPuts(from, number);
-      if (!isPossible(action, before.value)) continue;
-      const after = { ...before, done: withDone(before.done, number), value: left };
+      if (left === null || !isPossible(action, from.value)) continue;
+      if (number !== wanted && this.#kinds.isUnseen(number)) {
+        isUnseenAwaited ??= this.#isAwaited(UNNAMED, from);
+        if (!isUnseenAwaited) continue;
+      }
+      const done = withNumber(from.done, number);
+      const hidden = this.#hiddenBehind(from, action, number);
+      const after = { ...from, value: left, done, hidden };
       if (this.#isAlive(from, after)) yield this.#settled(after);
     }
     for (const group of this.#groups.values()) {
@@ -174,22 +201,23 @@ class Search {
       const left = leaves(action) as ValueId;
       if (left === from.value || usedOf(from.used, group.id) >= group.begun) continue;
       if (!isPossible(action, from.value) || !this.#isAwaited(left, from)) continue;
-      const after = { ...from, value: left, used: withOneMore(from.used, group.id) };
+      const hidden = this.#hiddenBehind(from, action, -1);
+      const used = withOneMore(from.used, group.id);
+      const after = { ...from, value: left, hidden, used };
       if (this.#isAlive(from, after)) yield this.#settled(after);
     }
   }
 
-  /** Puts that nobody sees are done just before another write. */
-  #withUnseenPuts(from: Configuration, writer: number): Configuration {
-    let { done, value } = from;
-    for (const number of this.#underWay) {
-      if (number === writer || done.includes(number)) continue;
-      const operation = this.#operations[number] as RegisterOperation;
-      if (!this.#outlook.isUnseenPut(operation)) continue;
-      done = withDone(done, number);
-      value = UNNAMED;
+  /** All puts under way that nobody sees can have been done just before a write that does not ask what is there. */
+  #hiddenBehind(from: Configuration, { kind }: Action, writer: number): readonly number[] {
+    let { hidden } = from;
+    if (kind !== 'cas') {
+      for (const number of this.#underWay) {
+        if (!this.#kinds.isUnseen(number) || from.done.includes(number)) continue;
+        hidden = withNumber(hidden, number);
+      }
     }
-    return done === from.done ? from : { ...from, done, value };
+    return hidden.includes(writer) ? withoutNumber(hidden, writer) : hidden;
   }
 
   /** Is there an operation now that could do with this value? Else a write of unknown outcome can wait. */
@@ -230,30 +258,82 @@ class Search {
     for (const number of this.#underWay) {
       const { action } = this.#operations[number] as RegisterOperation;
       if (leaves(action) !== null || !isPossible(action, configuration.value)) continue;
-      done = withDone(done, number);
+      done = withNumber(done, number);
     }
     return done === configuration.done ? configuration : { ...configuration, done };
   }
 
-  /** When the last one that was to find a value has ended, it does not matter who wrote it. */
-  #tidied(configurations: Configurations, { action, end }: RegisterOperation): Configurations {
-    const found = needs(action);
-    if (found === null || found === NOTHING || this.#outlook.findersLeft(found) > 0) {
-      return configurations;
-    }
+  /**
+   * Leaves out groups that have no say any more: their writes were all needed, whichever way it went; or nobody is to find what they
+   * leave; or what they need to find cannot come again.
+   */
+  #tidied(configurations: Configurations, time: number): Configurations {
     const gone = new Set<number>();
-    for (const { id, operation } of this.#groups.values()) {
-      const isIt = leaves(operation.action) === found;
-      if (isIt && !this.#outlook.isRelevantAfter(operation, end)) gone.add(id);
+    const unnamed = new Set<number>();
+    for (const [name, group] of this.#groups) {
+      const { operation, begun } = group;
+      if (this.#isOver(configurations, group, time)) gone.add(group.id);
+      else if (this.#isUnnamed(operation, time)) unnamed.add(group.id);
+      else continue;
+      this.#groups.delete(name);
+      this.#outlook.settled(operation, begun);
+      if (!unnamed.has(group.id)) continue;
+      const action = { kind: 'put' as const, value: UNNAMED };
+      for (let n = 0; n < begun; n += 1) this.#beginUnknown({ ...operation, action });
     }
-    if (gone.size === 0) return configurations;
-    const next = new Configurations();
+    if (gone.size + unnamed.size === 0) return configurations;
+    const into = this.#groups.get(nameOf({ kind: 'put', value: UNNAMED }))?.id ?? -1;
+    const next = new Configurations(this.#kinds);
     for (const one of configurations) {
-      next.add({ ...one, used: withoutGroups(one.used, (group) => gone.has(group)) });
+      let used = withoutGroups(one.used, (id) => gone.has(id) || unnamed.has(id));
+      for (const id of unnamed) {
+        for (let n = usedOf(one.used, id); n > 0; n -= 1) used = withOneMore(used, into);
+      }
+      next.add({ ...one, used });
     }
-    for (const [name, { id }] of this.#groups) if (gone.has(id)) this.#groups.delete(name);
     return next;
   }
+
+  /** A put whose value nobody is to name any more is as good as any other. */
+  #isUnnamed({ action }: RegisterOperation, time: number): boolean {
+    if (action.kind !== 'put' || action.value === UNNAMED || action.value === NOTHING) return false;
+    return this.#outlook.isUnnamedAfter(action.value, time);
+  }
+
+  #isOver(
+    configurations: Configurations,
+    { id, operation, begun }: UnknownGroup,
+    time: number,
+  ): boolean {
+    const { action } = operation;
+    let isUsedUp = true;
+    let canHappen = needs(action) === null || this.#outlook.writersLeft(needs(action) ?? 0) > 0;
+    for (const { value, used } of configurations) {
+      isUsedUp &&= usedOf(used, id) >= begun;
+      canHappen ||= needs(action) === value;
+    }
+    if (isUsedUp || !canHappen) return true;
+    const left = leaves(action) as ValueId;
+    const isSought = left === NOTHING || this.#outlook.findersLeft(left) > 0;
+    return !isSought && !this.#outlook.isRelevantAfter(operation, time);
+  }
+}
+
+function nameOf(action: Action): string {
+  return `${action.kind} ${needs(action)} ${leaves(action)}`;
+}
+
+function isUnseenPut(action: Action): boolean {
+  return action.kind === 'put' && action.value === UNNAMED;
+}
+
+function without(configuration: Configuration, number: number): Configuration {
+  const { done, hidden } = configuration;
+  return {
+    ...configuration,
+    done: withoutNumber(done, number),
+    hidden: withoutNumber(hidden, number),
+  };
 }
 
 /** Values that nobody names in an answer become one. */
