@@ -39,6 +39,12 @@ const LIMITS = {
   watchProgressMs: 500,
 };
 
+/**
+ * Twice the default: all replicas, all clients and all links share the processors of one machine, and messages that take longer than an
+ * election timeout leave a cluster without a leader.
+ */
+const ELECTION_TIMEOUT = '1500ms';
+
 const RECOVERY_MS_MAX = 90_000;
 
 /** Real replicas behind links that can fail, and what a nemesis may do to them. */
@@ -74,7 +80,7 @@ export class System implements AsyncDisposable {
       folder: join(folder, 'replicas'),
       cluster: 'jepsen-like',
       ...(entry === undefined ? {} : { entry }),
-      extraArgs: ['--config', config],
+      extraArgs: ['--config', config, '--election-timeout', ELECTION_TIMEOUT],
       env: { BALSA_UNSAFE_TESTING: '1', ...env },
       environmentOf: (name) => {
         const disk = new DiskFile(join(folder, `${name}.disk.json`));

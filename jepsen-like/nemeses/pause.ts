@@ -1,7 +1,7 @@
 import { during, minoritySize, type Nemesis, type Stage } from './nemesis.js';
 
-/** Longer than an election timeout (750 ms), and than any lease of a leader. */
-const LONG_PAUSE_MS = 2500;
+/** Longer than the longest election timeout of a replica here (twice 1500 ms), and than any lease of a leader. */
+const LONG_PAUSE_MS = 3500;
 
 async function pauseFor(
   stage: Stage,

@@ -13,7 +13,7 @@ export interface Question {
   readonly level?: string;
   /** It changes something, so that a failure may leave its outcome open. */
   readonly writes: boolean;
-  /** Under which name it is counted. Default: f and level. */
+  /** Under which name it is counted: see `CLASSES` of the report. Default: by f and level. */
   readonly class?: string;
 }
 
@@ -112,8 +112,9 @@ export class ProcessLog {
     const error = came.type === 'ok' ? undefined : came.error;
     recorder.note({ ...asked, type: came.type, ...given({ ...told, error }) });
     recorder.observer.observe(situation, {
-      class: question.class ?? (level === undefined ? f : `${f} ${level.split(':')[0]}`),
-      type: came.type,
+      class: question.class ?? classOf(question),
+      // That a condition does not hold is an answer, too.
+      type: came.type !== 'ok' && ANSWERS.has(came.error) ? 'ok' : came.type,
       error: error ?? null,
       side,
       invokedNs,
@@ -128,6 +129,15 @@ export class ProcessLog {
   note(line: Omit<HistoryOperation, 'time' | 'process'>): void {
     this.#recorder.note({ process: this.number, ...line });
   }
+}
+
+/** Refusals that the store decides about and does not give for want of a majority. */
+const ANSWERS = new Set(['CONDITION_FAILED', 'HELD', 'PROCEDURE_ABORTED', 'TXN_CONFLICT']);
+
+function classOf({ f, level, writes }: Question): string {
+  if (level !== undefined) return `${f} ${level.split(':')[0]}`;
+  if (!writes) return 'get linearizable';
+  return f === 'cas' || f === 'txn' || f === 'insert' ? 'txn' : 'put';
 }
 
 function toOk<T extends Answer>(answer: T): Came<T> {

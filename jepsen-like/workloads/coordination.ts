@@ -29,7 +29,7 @@ export const lock: Workload = {
       if (client.random.int(6) === 0) await bench.sleep(client.random.int(LOCK_TTL_MS * 2));
       isReleasing = true;
       held.signal.removeEventListener('abort', onLost);
-      await client.log.do({ f: 'release', key: name, value: token, writes: true }, async () => {
+      await client.log.do({ f: 'release', key: name, value: token, writes: true, class: 'lock' }, async () => {
         await held.release({ timeoutMs: 3000 });
         return {};
       });
@@ -172,7 +172,8 @@ function watches(bench: Bench, { log, random, site }: WorkloadClient): Step {
       timeoutMs: 10_000,
       signal: until,
     });
-    const question = { f: 'watch', value: { prefix, fromRevision }, writes: false };
+    const value = { prefix, fromRevision };
+    const question = { f: 'watch', value, writes: false, class: 'watch' };
     const came = await log.do(question, async () => ({ meta: await watched.ready }));
     if (came.type !== 'ok') {
       await db.close();

@@ -47,7 +47,9 @@ describe('a schedule of faults', () => {
 
   test('gives each nemesis its turn, leaves about a quarter of the time in peace, and takes as long as it is to', () => {
     const periods = planPeriods({ seed: 3, nemeses, totalMs: 1_800_000 });
-    const used = new Set(periods.flatMap(({ episodes }) => episodes.map((one) => one.nemesis.name)));
+    const used = new Set(
+      periods.flatMap(({ episodes }) => episodes.map((one) => one.nemesis.name)),
+    );
     expect([...used].sort()).toEqual(nemeses.map(({ name }) => name).sort());
     const peace = periods.filter(({ episodes }) => episodes.length === 0).length;
     expect(peace / periods.length).toBeGreaterThan(0.15);
@@ -134,9 +136,9 @@ describe('the command', () => {
     expect(await ended).toBe(130);
     expect(pids.filter(lives)).toEqual([]);
     const [name = ''] = readdirSync(folder);
-    expect(readdirSync(join(folder, name, 'replicas')).filter((one) => !one.endsWith('.log'))).toEqual(
-      [],
-    );
+    expect(
+      readdirSync(join(folder, name, 'replicas')).filter((one) => !one.endsWith('.log')),
+    ).toEqual([]);
   });
 
   function spawnText(args: readonly string[]): Promise<{ code: number | null; said: string }> {
