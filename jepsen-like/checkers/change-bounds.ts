@@ -1,3 +1,5 @@
+import { countBelow } from './sorted.js';
+
 /** What an operation may have added to a number, and when. */
 export interface Change {
   /** Negative: it was taken away. */
@@ -24,24 +26,12 @@ class Sums {
 
   /** Of those before this time. */
   before(time: number): number {
-    return this.#sums[this.#count(time, false) - 1] ?? 0;
+    return this.#sums[countBelow(this.#times, time) - 1] ?? 0;
   }
 
   /** Of those through this time. */
   through(time: number): number {
-    return this.#sums[this.#count(time, true) - 1] ?? 0;
-  }
-
-  #count(time: number, orAt: boolean): number {
-    let low = 0;
-    let high = this.#times.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const value = this.#times[middle] as number;
-      if (value < time || (orAt && value === time)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.#sums[countBelow(this.#times, time, true) - 1] ?? 0;
   }
 }
 

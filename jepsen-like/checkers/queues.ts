@@ -1,6 +1,7 @@
 import { type Call, callsOf } from './calls.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { countBelow } from './sorted.js';
 import { listOf, seconds, show, valueText } from './values.js';
 
 interface Item {
@@ -164,20 +165,9 @@ class QueueHistory {
     takes.push(...this.#unknownDequeues.map(({ begin }) => begin));
     puts.sort((a, b) => a - b);
     takes.sort((a, b) => a - b);
-    const below = (sorted: readonly number[], time: number, orAt: boolean): number => {
-      let low = 0;
-      let high = sorted.length;
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        const value = sorted[middle] as number;
-        if (value < time || (orAt && value === time)) low = middle + 1;
-        else high = middle;
-      }
-      return low;
-    };
     for (const call of this.#empties) {
-      const isIn = below(puts, call.begin, false);
-      const isOut = below(takes, call.end, true);
+      const isIn = countBelow(puts, call.begin);
+      const isOut = countBelow(takes, call.end, true);
       if (isIn <= isOut) continue;
       const text = `it was found empty at ${seconds(call.end)}, when ${isIn} had been put in and at most ${isOut} taken out`;
       this.#findings.note('empty', text, [call]);
