@@ -1,12 +1,15 @@
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { lookAtMachine } from './cluster/machine.js';
 import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
 import type { Nemesis } from './nemeses/nemesis.js';
 import { describePlan, type Period, planCycles, planPeriods } from './nemeses/schedule.js';
 import { HELP, type Options, parseOptions, UsageError } from './options.js';
-import { judge, type WorkloadVerdict } from './run/judge.js';
+import { htmlReport } from './report/html.js';
+import { isGood, type Summary, summarize } from './report/summary.js';
+import { judge } from './run/judge.js';
 import { ProgressLine } from './run/progress.js';
-import { type RunRecord, run } from './run/run.js';
+import { run } from './run/run.js';
 import { chooseWorkloads, WORKLOADS } from './workloads/workloads.js';
 
 const interrupt = new AbortController();
@@ -54,17 +57,28 @@ async function main(options: Options): Promise<number> {
     return 0;
   }
   const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
+  const folder = join(resolve(options.out), name);
   const line = new ProgressLine(`seed ${seed}`, totalMs);
   const record = await run({
-    ...{ workloads, nemeses, nodes: options.nodes, periods, seed, pace: options.pace },
-    folder: join(resolve(options.out), name),
+    ...{ workloads, nemeses, nodes: options.nodes, periods, seed, pace: options.pace, folder },
     machine: lookAtMachine(),
     signal: interrupt.signal,
     onProgress: (progress) => line.show(progress),
   });
   line.end();
-  if (record.interrupted) return 130;
-  return tell(record, await judge(record));
+  // What was gathered until then is judged all the same.
+  const summary = summarize(record, await judge(record), commandOf(options, seed));
+  writeFileSync(join(folder, 'summary.json'), JSON.stringify(summary, null, 1));
+  writeFileSync(join(folder, 'report.html'), htmlReport(summary, []));
+  const code = tell(summary, folder);
+  return record.interrupted ? 130 : code;
+}
+
+function commandOf(options: Options, seed: number): string {
+  const { workload, nemesis, nodes, minutes, cycles, pace } = options;
+  const length = cycles === null ? `--minutes ${minutes ?? 1}` : `--cycles ${cycles}`;
+  const slow = pace === 1 ? '' : ` --pace ${pace}`;
+  return `npm run jepsen -- --workload ${workload ?? 'all'} --nemesis ${nemesis ?? 'all'} --nodes ${nodes} ${length}${slow} --seed ${seed}`;
 }
 
 function plan(options: Options, seed: number, nemeses: readonly Nemesis[]): Period[] {
@@ -73,23 +87,24 @@ function plan(options: Options, seed: number, nemeses: readonly Nemesis[]): Peri
   return planPeriods({ seed, nemeses, totalMs: (minutes ?? 1) * 60_000 });
 }
 
-function tell(record: RunRecord, verdicts: readonly WorkloadVerdict[]): number {
-  for (const { workload, verdicts: all } of verdicts) {
-    for (const { valid, checker, operations, text, tookMs } of all) {
+function tell(summary: Summary, folder: string): number {
+  for (const { workload, verdicts } of summary.verdicts) {
+    for (const { valid, checker, operations, text } of verdicts) {
       const word = valid === true ? 'valid  ' : valid === false ? 'INVALID' : 'UNKNOWN';
-      console.log(
-        `${word} ${workload} (${checker}, ${operations}, ${tookMs.toFixed(0)} ms): ${text}`,
-      );
+      const who = workload === checker ? workload : `${workload} by ${checker}`;
+      console.log(`${word} ${who} (${operations} operations): ${text}`);
     }
   }
-  for (const problem of record.problems) console.log(`WRONG   ${problem}`);
-  const { ok, fail, info } = record.observer.counts;
+  for (const problem of summary.problems) console.log(`WRONG   ${problem}`);
+  const { ok, fail, info } = summary.counts;
+  const { events, faults, terms } = summary;
   console.log(
-    `${ok} ok, ${fail} fail, ${info} info; ${record.events} events; term ${record.terms}`,
+    `${ok} ok, ${fail} fail, ${info} unknown; ${events} events; ${faults.length} faults; term ${terms}`,
   );
-  console.log([...record.injected].map(([what, count]) => `${what} ${count}`).join(', '));
-  const isValid = verdicts.every(({ verdicts: all }) => all.every(({ valid }) => valid === true));
-  return isValid && record.problems.length === 0 ? 0 : 1;
+  console.log(`report: ${join(folder, 'report.html')}`);
+  if (isGood(summary)) return 0;
+  console.log(`again:  ${summary.command}`);
+  return 1;
 }
 
 function list(): void {

@@ -48,7 +48,7 @@ ${matrix(summary)}
 ${times(summary)}
 <h2>What was injected</h2>${injected(summary)}
 ${offences(summary, pictures)}
-<h2>This machine</h2><pre>${escape(JSON.stringify(summary.machine, null, 2))}</pre>
+<h2>This machine</h2><pre>${safe(JSON.stringify(summary.machine, null, 2))}</pre>
 </body></html>
 `;
 }
@@ -56,7 +56,7 @@ ${offences(summary, pictures)}
 function facts(summary: Summary): string {
   const { counts, seconds } = summary;
   const total = counts.ok + counts.fail + counts.info;
-  return `<p>Again: <code>${escape(summary.command)}</code></p>
+  return `<p>Again: <code>${safe(summary.command)}</code></p>
 <p>${summary.nodes} replicas, ${seconds.toFixed(0)} s, ${total} operations: ${counts.ok} served,
 ${counts.fail} certainly not done, ${counts.info} of unknown outcome. ${summary.events} events of the store,
 ${summary.faults.length} faults, last term ${summary.terms}.</p>`;
@@ -72,7 +72,7 @@ function verdicts({ verdicts: all }: Summary): string {
             ? ['bad', 'INVALID']
             : ['open', 'unknown'];
       return `<tr><td>${workload}</td><td>${checker}</td><td class="${style}">${word}</td>
-<td class="number">${operations}</td><td>${escape(text)}</td><td class="number">${tookMs.toFixed(0)} ms</td></tr>`;
+<td class="number">${operations}</td><td>${safe(text)}</td><td class="number">${tookMs.toFixed(0)} ms</td></tr>`;
     }),
   );
   return table(['workload', 'checker', 'verdict', 'operations', '', 'judged in'], rows);
@@ -80,7 +80,7 @@ function verdicts({ verdicts: all }: Summary): string {
 
 function problems({ problems: all }: Summary): string {
   if (all.length === 0) return '';
-  return `<h2 class="bad">Beside the histories</h2>${all.map((one) => `<pre>${escape(one)}</pre>`).join('')}`;
+  return `<h2 class="bad">Beside the histories</h2>${all.map((one) => `<pre>${safe(one)}</pre>`).join('')}`;
 }
 
 function matrix(summary: Summary): string {
@@ -108,7 +108,7 @@ function times({ outages, recoveries }: Summary): string {
 
 function injected({ injected: all, skipped }: Summary): string {
   const rows = Object.entries(all).map(
-    ([what, count]) => `<tr><td>${escape(what)}</td><td class="number">${count}</td></tr>`,
+    ([what, count]) => `<tr><td>${safe(what)}</td><td class="number">${count}</td></tr>`,
   );
   const note = `<p>${skipped} more could not be carried out, since another fault had what they need.</p>`;
   return table(['what', 'times'], rows) + (skipped === 0 ? '' : note);
@@ -128,7 +128,7 @@ ${picture?.svg ?? ''}<pre>${smallest.map(lineOf).join('\n')}</pre>`;
 }
 
 function lineOf(operation: HistoryOperation): string {
-  return escape(JSON.stringify(operation));
+  return safe(JSON.stringify(operation));
 }
 
 function table(titles: readonly string[], rows: readonly string[]): string {
@@ -137,9 +137,9 @@ function table(titles: readonly string[], rows: readonly string[]): string {
 }
 
 function withCode(text: string): string {
-  return escape(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>');
+  return safe(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>');
 }
 
-function escape(text: string): string {
+function safe(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

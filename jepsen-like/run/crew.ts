@@ -10,6 +10,8 @@ import { sleep } from './sleep.js';
 
 /** Shorter than the time of most faults, so that a client goes on asking while they last. */
 const CALL_TIMEOUT_MS = 3000;
+/** Of clients whose calls only a replica that stands still can keep waiting. */
+const LONG_CALL_TIMEOUT_MS = 10_000;
 const PAUSE_MS = 15;
 
 export interface CrewOptions {
@@ -52,6 +54,8 @@ export class Crew {
       },
       process: () => this.recorder.process(),
       connect: (site, replica) => this.#connect(site, replica),
+      connectTo: (replica) => this.#connectTo(replica),
+      processAt: (replica) => this.recorder.process(() => system.sideOf(replica)),
       sleep: (ms) => sleep(ms, this.#stopping.signal),
     };
   }
@@ -101,6 +105,13 @@ export class Crew {
       // As long as it comes: exponentially distributed.
       await sleep(-Math.log(1 - random.next()) * pauseMs, signal);
     }
+  }
+
+  async #connectTo(replica: string): Promise<Client> {
+    const { cluster } = this.#options.system;
+    const client = await cluster.connectTo(replica, { timeoutMs: LONG_CALL_TIMEOUT_MS });
+    this.#clients.push(client);
+    return client;
   }
 
   async #connect(site: string, replica?: string): Promise<Client> {

@@ -1,6 +1,6 @@
+import { CHECKERS } from '../checkers/all-checkers.js';
 import type { Checker, Verdict } from '../checkers/checker.js';
-import { fileHistory } from '../history/file-history.js';
-import { CHECKERS } from './checkers.js';
+import { fileHistory, readFaults } from '../history/file-history.js';
 import type { RunRecord } from './run.js';
 
 export interface WorkloadVerdict {
@@ -13,12 +13,13 @@ export interface WorkloadVerdict {
 export async function judge(record: RunRecord): Promise<WorkloadVerdict[]> {
   const judged: WorkloadVerdict[] = [];
   const watch = fileHistory(record.watchPath);
+  const faults = readFaults(record.faultsPath);
   for (const { workload, path } of record.histories) {
     const verdicts: (Verdict & { tookMs: number })[] = [];
     for (const name of workload.checkers) {
       const startedMs = performance.now();
-      const checker = CHECKERS.find((known) => known.name === name);
-      if (checker === undefined) continue;
+      const checker = CHECKERS[name]?.({ faults });
+      if (checker === undefined) throw new Error(`there is no checker ${name}`);
       const verdict = await ask(checker, () => fileHistory(path), watch);
       verdicts.push({ ...verdict, tookMs: performance.now() - startedMs });
     }

@@ -13,6 +13,8 @@ export interface Question {
   readonly level?: string;
   /** It changes something, so that a failure may leave its outcome open. */
   readonly writes: boolean;
+  /** The one replica that is asked. */
+  readonly node?: string;
   /** Under which name it is counted: see `CLASSES` of the report. Default: by f and level. */
   readonly class?: string;
 }
@@ -29,7 +31,7 @@ export interface Answer {
 
 export type Came<T> =
   | { readonly type: 'ok'; readonly answer: T }
-  | { readonly type: 'fail' | 'info'; readonly error: string };
+  | { readonly type: 'fail' | 'info'; readonly error: string; readonly revision?: number };
 
 let lastProcess = -1;
 
@@ -104,11 +106,12 @@ export class ProcessLog {
     const situation = recorder.observer.situation(side);
     const asked = { process: this.number, f, ...given({ key, level }) };
     const invokedNs = recorder.now();
-    recorder.note({ ...asked, type: 'invoke', ...given({ value }) });
+    recorder.note({ ...asked, type: 'invoke', ...given({ value, node: question.node }) });
     recorder.operations += 1;
     const came = await call().then(toOk, (error: unknown) => toFailure(error, question.writes));
     const answer = came.type === 'ok' ? came.answer : null;
-    const told = answer === null ? { value } : toldBy(answer, value);
+    const revision = came.type === 'ok' ? undefined : came.revision;
+    const told = answer === null ? { value, revision } : toldBy(answer, value);
     const error = came.type === 'ok' ? undefined : came.error;
     recorder.note({ ...asked, type: came.type, ...given({ ...told, error }) });
     recorder.observer.observe(situation, {
@@ -141,7 +144,9 @@ function classOf({ f, level, writes }: Question): string {
 }
 
 function toOk<T extends Answer>(answer: T): Came<T> {
-  if (answer.refused !== undefined) return { type: 'fail', error: answer.refused };
+  if (answer.refused !== undefined) {
+    return { type: 'fail', error: answer.refused, ...given({ revision: answer.revision }) };
+  }
   return { type: 'ok', answer };
 }
 

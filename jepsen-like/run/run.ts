@@ -47,6 +47,7 @@ export interface RunRecord {
   readonly options: RunOptions;
   readonly histories: readonly { readonly workload: Workload; readonly path: string }[];
   readonly watchPath: string;
+  readonly faultsPath: string;
   readonly observer: Observer;
   readonly faults: FaultLog;
   readonly injected: ReadonlyMap<string, number>;
@@ -198,6 +199,7 @@ class Running {
       options: this.#options,
       histories: this.#crews.map(({ workload, recorder }) => ({ workload, path: recorder.path })),
       watchPath: this.#watch.path,
+      faultsPath: join(this.#options.folder, 'faults.jsonl'),
       observer: this.#observer,
       faults: this.#faults,
       injected: director.injected,

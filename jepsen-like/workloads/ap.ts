@@ -1,5 +1,7 @@
-import { waitUntil } from '../../src/cluster/testing.js';
-import { type Bench, pick, type Step, type Workload, type WorkloadClient } from './workload.js';
+import type { Client } from '../../src/client/client.js';
+import { type Random, waitUntil } from '../../src/cluster/testing.js';
+import type { ProcessLog } from '../run/recorder.js';
+import { type Bench, pick, type Step, type Workload } from './workload.js';
 
 const CELLS = {
   'ap/counter': 'counter',
@@ -38,31 +40,42 @@ export const apCells: Workload = {
     );
   },
   start: async (bench, client): Promise<Step> => {
-    const { log, random, site, index } = client;
-    const { names } = bench.system;
-    // Two of three stay at one replica: what that has acknowledged it must show.
-    const replica = index % 3 === 0 ? undefined : names[index % names.length];
-    const db = replica === undefined ? client.db : await bench.connect(site, replica);
+    const { random, index } = client;
+    let at = await standAt(bench, bench.system.names[index % bench.system.names.length]);
     return async () => {
-      if (random.int(3) === 0) {
-        const key = pick(random, Object.keys(CELLS) as CellKey[]);
-        const question = {
-          f: 'read',
-          key,
-          level: 'ap-local',
-          writes: false,
-          class: 'call ap read',
-        };
-        await log.do(question, () => readCell(db, key, 'ap-local'));
+      // Its replica may have left the cluster.
+      const { names } = bench.system;
+      if (at === null || !names.includes(at.node)) {
+        at = await standAt(bench, names[random.int(names.length)]);
         return;
       }
-      await change(bench, { ...client, db });
+      if (random.int(3) > 0) {
+        await change(bench, at, random);
+        return;
+      }
+      const { db, log, node } = at;
+      const key = pick(random, Object.keys(CELLS) as CellKey[]);
+      const question = { f: 'read', key, node, level: 'ap-local', writes: false };
+      await log.do({ ...question, class: 'call ap read' }, () => readCell(db, key, 'ap-local'));
     };
   },
   finish: (bench) => finalReads(bench),
 };
 
-async function change(bench: Bench, { db, log, random }: WorkloadClient): Promise<void> {
+/** A client that stays at one replica, beside it: whatever becomes of the network, that must serve it. */
+interface Stand {
+  readonly node: string;
+  readonly db: Client;
+  readonly log: ProcessLog;
+}
+
+async function standAt(bench: Bench, node: string | undefined): Promise<Stand | null> {
+  if (node === undefined) return null;
+  const db = await bench.connectTo(node).catch(() => null);
+  return db === null ? null : { node, db, log: bench.processAt(node) };
+}
+
+async function change(bench: Bench, { db, log, node }: Stand, random: Random): Promise<void> {
   const [procedure, f, key] = pick(random, [
     ['apAdd', 'add', 'ap/counter'],
     ['apTake', 'take', 'ap/escrow'],
@@ -73,7 +86,7 @@ async function change(bench: Bench, { db, log, random }: WorkloadClient): Promis
   const grows = key === 'ap/set' || key === 'ap/log';
   if (grows && number > ELEMENTS_MAX) return;
   const value = { id: `a${number}`, value: grows ? number : 1 + random.int(3) };
-  await log.do({ f, key, value, writes: true, class: 'call ap' }, async () => {
+  await log.do({ f, key, node, value, writes: true, class: 'call ap' }, async () => {
     const args = { key, value: value.value };
     const options = { consistency: 'ap-local', idempotencyKey: value.id } as const;
     const { result, meta } = await db.call(procedure, args, options);
@@ -81,9 +94,9 @@ async function change(bench: Bench, { db, log, random }: WorkloadClient): Promis
   });
 }
 
-async function readCell(db: WorkloadClient['db'], key: CellKey, consistency: 'ap-local' | 'any') {
+async function readCell(db: Client, key: CellKey, consistency: 'ap-local' | 'any') {
   const args = { kind: CELLS[key], key };
-  const { result, meta } = await db.call('apRead', args, { consistency, timeoutMs: 5000 });
+  const { result, meta } = await db.call('apRead', args, { consistency });
   return { value: result, meta };
 }
 

@@ -82,7 +82,8 @@ export const writeSkew: Workload = {
     const { db, log, random } = client;
     return async () => {
       const pair = `skew/${Math.floor(bench.recorder.operations / 8)}`;
-      const who = pick(random, ['a', 'b']);
+      const place = pick(random, ['a', 'b']);
+      const who = `${place}${bench.fresh()}`;
       if (random.int(4) === 0) {
         await log.do({ f: 'read', key: pair, writes: false }, async () => {
           const there: string[] = [];
@@ -94,10 +95,11 @@ export const writeSkew: Workload = {
         return;
       }
       const question = { f: 'insert', key: pair, value: who, writes: true };
-      if (random.int(2) === 0) await log.do(question, () => insertAtClient(client, pair, who));
+      if (random.int(2) === 0)
+        await log.do(question, () => insertAtClient(client, { pair, place, who }));
       else {
         await log.do({ ...question, class: 'call cp' }, async () => {
-          const { revision, meta } = await db.call('insert', { pair, who });
+          const { revision, meta } = await db.call('insert', { pair, place, who });
           return { revision, meta };
         });
       }
@@ -107,8 +109,7 @@ export const writeSkew: Workload = {
 
 async function insertAtClient(
   { db }: WorkloadClient,
-  pair: string,
-  who: string,
+  { pair, place, who }: { readonly pair: string; readonly place: string; readonly who: string },
 ): Promise<{ readonly refused?: string }> {
   let sent = false;
   try {
@@ -116,7 +117,7 @@ async function insertAtClient(
       async (tx) => {
         const others = [(await tx.get(`${pair}/a`)).value, (await tx.get(`${pair}/b`)).value];
         if (others.some((value) => value !== undefined)) return false;
-        tx.put(`${pair}/${who}`, JSON.stringify(who));
+        tx.put(`${pair}/${place}`, JSON.stringify(who));
         sent = true;
         return true;
       },

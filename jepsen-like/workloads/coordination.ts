@@ -24,15 +24,20 @@ export const lock: Workload = {
       let isReleasing = false;
       held.signal.addEventListener('abort', onLost, { once: true });
       const writes = 1 + client.random.int(4);
-      for (let i = 0; i < writes; i += 1) await fencedWrite(client, name, token);
+      // Who knows that it is lost stops; what it has sent by then is for the token to fence off.
+      for (let i = 0; i < writes && held.held; i += 1) await fencedWrite(client, name, token);
       // Some hold it for longer than they are allowed to without word.
       if (client.random.int(6) === 0) await bench.sleep(client.random.int(LOCK_TTL_MS * 2));
+      if (held.signal.aborted) return;
       isReleasing = true;
       held.signal.removeEventListener('abort', onLost);
-      await client.log.do({ f: 'release', key: name, value: token, writes: true, class: 'lock' }, async () => {
-        await held.release({ timeoutMs: 3000 });
-        return {};
-      });
+      await client.log.do(
+        { f: 'release', key: name, value: token, writes: true, class: 'lock' },
+        async () => {
+          await held.release({ timeoutMs: 3000 });
+          return {};
+        },
+      );
     };
   },
 };

@@ -39,10 +39,18 @@ function writer(bench: Bench, { db, log, random }: WorkloadClient): Step {
 /** Some stay at one replica, others go where they are led. */
 async function reader(bench: Bench, client: WorkloadClient): Promise<Step> {
   const { log, random, site, index } = client;
-  const { names } = bench.system;
-  const replica = index % 2 === 0 ? names[index % names.length] : undefined;
-  const db = replica === undefined ? client.db : await bench.connect(site, replica);
+  const place = (): string | undefined => {
+    const { names } = bench.system;
+    return index % 2 === 0 ? names[random.int(names.length)] : undefined;
+  };
+  let replica = place();
+  let db = replica === undefined ? client.db : await bench.connect(site, replica);
   return async () => {
+    // Its replica may have left the cluster.
+    if (replica !== undefined && !bench.system.names.includes(replica)) {
+      replica = place();
+      db = replica === undefined ? db : await bench.connect(site, replica).catch(() => db);
+    }
     const key = `level/${random.int(KEYS)}`;
     const option = draw(bench, client);
     const level = levelName(option);

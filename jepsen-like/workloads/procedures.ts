@@ -42,10 +42,10 @@ export const balances = read({
 
 /** At most one of a pair gets in. */
 export const insert = procedure({
-  handler: (ctx, { pair, who }: { pair: string; who: string }) => {
-    const others = ['a', 'b'].filter((other) => ctx.get(`skew/${pair}/${other}`) !== null);
+  handler: (ctx, { pair, place, who }: { pair: string; place: string; who: string }) => {
+    const others = ['a', 'b'].filter((other) => ctx.get(`${pair}/${other}`) !== null);
     if (others.length > 0) ctx.abort('taken');
-    ctx.put(`skew/${pair}/${who}`, who);
+    ctx.put(`${pair}/${place}`, who);
   },
 });
 

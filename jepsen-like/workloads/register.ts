@@ -51,7 +51,7 @@ async function cas(bench: Bench, { db, log, random }: WorkloadClient, key: strin
   const next = bench.fresh();
   await log.do({ f: 'cas', key, value: [old, next], writes: true }, async (): Promise<Answer> => {
     const done = await db.cas(key, { expected: { value: encode(old) }, value: encode(next) });
-    if (!done.succeeded) return { refused: 'CONDITION_FAILED' };
+    if (!done.succeeded) return { refused: 'CONDITION_FAILED', revision: done.revision };
     return { revision: done.revision, meta: done.meta };
   });
 }

@@ -51,6 +51,10 @@ export interface Bench {
   readonly process: () => ProcessLog;
   /** A client at a site; closed with the run. */
   readonly connect: (site: string, replica?: string) => Promise<Client>;
+  /** A client beside one replica, which no fault of the network hits; closed with the run. */
+  readonly connectTo: (replica: string) => Promise<Client>;
+  /** A log of a process at this replica. */
+  readonly processAt: (replica: string) => ProcessLog;
   readonly sleep: (ms: number) => Promise<void>;
 }
 
