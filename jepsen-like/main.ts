@@ -1,15 +1,12 @@
-import { writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { lookAtMachine } from './cluster/machine.js';
+import { huntMutations } from './mutations/hunt.js';
 import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
-import type { Nemesis } from './nemeses/nemesis.js';
-import { describePlan, type Period, planCycles, planPeriods } from './nemeses/schedule.js';
+import { describePlan } from './nemeses/schedule.js';
 import { HELP, type Options, parseOptions, UsageError } from './options.js';
-import { htmlReport } from './report/html.js';
-import { isGood, type Summary, summarize } from './report/summary.js';
-import { judge } from './run/judge.js';
-import { ProgressLine } from './run/progress.js';
-import { run } from './run/run.js';
+import { isGood } from './report/summary.js';
+import { type Conducted, conduct, planOf, type RunSpec } from './run/conduct.js';
+import { briefSuite } from './suite.js';
 import { chooseWorkloads, WORKLOADS } from './workloads/workloads.js';
 
 const interrupt = new AbortController();
@@ -47,47 +44,43 @@ async function main(options: Options): Promise<number> {
     list();
     return 0;
   }
-  const seed = options.seed ?? Math.floor(Date.now() / 1000);
-  const nemeses = chosen(() => chooseNemeses(options.nemesis ?? 'all'));
-  const workloads = chosen(() => chooseWorkloads(options.workload ?? 'all'));
-  const periods = plan(options, seed, nemeses);
-  const totalMs = periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
+  const out = resolve(options.out);
+  const { signal } = interrupt;
+  if (options.mutations !== null) return huntMutations(options.mutations, { out, signal });
+  const specs = specsOf(options);
   if (options.plan) {
-    for (const line of describePlan(periods)) console.log(line);
+    for (const spec of specs) {
+      const lines = describePlan(planOf(spec, chooseNemeses(spec.nemesis)));
+      console.log([`${spec.workload} on ${spec.nodes} replicas`, ...lines].join('\n'));
+    }
     return 0;
   }
-  const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
-  const folder = join(resolve(options.out), name);
-  const line = new ProgressLine(`seed ${seed}`, totalMs);
-  const record = await run({
-    ...{ workloads, nemeses, nodes: options.nodes, periods, seed, pace: options.pace, folder },
-    machine: lookAtMachine(),
-    signal: interrupt.signal,
-    onProgress: (progress) => line.show(progress),
-  });
-  line.end();
-  // What was gathered until then is judged all the same.
-  const summary = summarize(record, await judge(record), commandOf(options, seed));
-  writeFileSync(join(folder, 'summary.json'), JSON.stringify(summary, null, 1));
-  writeFileSync(join(folder, 'report.html'), htmlReport(summary, []));
-  const code = tell(summary, folder);
-  return record.interrupted ? 130 : code;
+  let bad = 0;
+  for (const spec of specs) {
+    const conducted = await conduct(spec, { out, signal });
+    bad += tell(conducted);
+    if (conducted.interrupted) return 130;
+  }
+  if (specs.length > 1) console.log(`${specs.length - bad} of ${specs.length} runs were good`);
+  return bad === 0 ? 0 : 1;
 }
 
-function commandOf(options: Options, seed: number): string {
+function specsOf(options: Options): RunSpec[] {
+  const seed = options.seed ?? Math.floor(Date.now() / 1000);
   const { workload, nemesis, nodes, minutes, cycles, pace } = options;
-  const length = cycles === null ? `--minutes ${minutes ?? 1}` : `--cycles ${cycles}`;
-  const slow = pace === 1 ? '' : ` --pace ${pace}`;
-  return `npm run jepsen -- --workload ${workload ?? 'all'} --nemesis ${nemesis ?? 'all'} --nodes ${nodes} ${length}${slow} --seed ${seed}`;
+  const isSuite = workload === null && nemesis === null && minutes === null && cycles === null;
+  if (isSuite) return briefSuite(seed, pace);
+  const spec = {
+    ...{ workload: workload ?? 'all', nemesis: nemesis ?? 'all', minutes: minutes ?? 1 },
+    ...{ nodes, cycles, pace, seed },
+  };
+  check(() => chooseNemeses(spec.nemesis));
+  check(() => chooseWorkloads(spec.workload));
+  return [spec];
 }
 
-function plan(options: Options, seed: number, nemeses: readonly Nemesis[]): Period[] {
-  const { cycles, minutes } = options;
-  if (cycles !== null) return planCycles({ seed, nemeses, cycles });
-  return planPeriods({ seed, nemeses, totalMs: (minutes ?? 1) * 60_000 });
-}
-
-function tell(summary: Summary, folder: string): number {
+/** @returns 1 when something was wrong, else 0 */
+function tell({ summary, folder }: Conducted): number {
   for (const { workload, verdicts } of summary.verdicts) {
     for (const { valid, checker, operations, text } of verdicts) {
       const word = valid === true ? 'valid  ' : valid === false ? 'INVALID' : 'UNKNOWN';
@@ -98,10 +91,8 @@ function tell(summary: Summary, folder: string): number {
   for (const problem of summary.problems) console.log(`WRONG   ${problem}`);
   const { ok, fail, info } = summary.counts;
   const { events, faults, terms } = summary;
-  console.log(
-    `${ok} ok, ${fail} fail, ${info} unknown; ${events} events; ${faults.length} faults; term ${terms}`,
-  );
-  console.log(`report: ${join(folder, 'report.html')}`);
+  const numbers = `${ok} served, ${fail} not done, ${info} unknown; ${events} events; ${faults.length} faults`;
+  console.log(`${numbers}; last term ${terms}; ${folder}/report.html`);
   if (isGood(summary)) return 0;
   console.log(`again:  ${summary.command}`);
   return 1;
@@ -119,9 +110,9 @@ function list(): void {
   }
 }
 
-function chosen<T>(choose: () => T): T {
+function check(choose: () => unknown): void {
   try {
-    return choose();
+    choose();
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

@@ -10,6 +10,8 @@ export interface Options {
   readonly seed: number | null;
   readonly pace: number;
   readonly out: string;
+  /** Names, separated by commas; empty: all. `null`: no hunt. */
+  readonly mutations: string | null;
   readonly list: boolean;
   readonly plan: boolean;
   readonly help: boolean;
@@ -24,6 +26,8 @@ export const HELP = `Real replicas, real faults, and checkers that judge what th
                     --seed S                      the schedule of faults and the clients' dice (default: the time)
                     --pace 2                      clients wait so many times as long between two operations
                     --plan                        show the schedule, and do nothing
+  npm run jepsen -- --mutations                   does it bite? Replicas with historical bugs must be caught
+                    --only A,B                    some of them, by name
   npm run jepsen -- --list                        workloads, nemeses, and what this machine lacks for them
                     --out FOLDER                  where histories, logs and reports go (default .jepsen)
 
@@ -45,6 +49,7 @@ export function parseOptions(args: readonly string[]): Options {
     seed: values.seed === undefined ? null : numberOf('seed', values.seed, 0, 2 ** 40),
     pace: numberOf('pace', values.pace ?? '1', 0.01, 1000),
     out: values.out ?? '.jepsen',
+    mutations: values.mutations === true ? (values.only ?? '') : null,
     list: values.list ?? false,
     plan: values.plan ?? false,
     help: values.help ?? false,
@@ -64,6 +69,8 @@ function read(args: readonly string[]) {
         seed: { type: 'string' },
         pace: { type: 'string' },
         out: { type: 'string' },
+        mutations: { type: 'boolean' },
+        only: { type: 'string' },
         list: { type: 'boolean' },
         plan: { type: 'boolean' },
         help: { type: 'boolean' },

@@ -14,6 +14,8 @@ export interface SystemOptions {
   readonly machine: Machine;
   /** The time of day of each replica can be made wrong. */
   readonly clocks: boolean;
+  /** They begin with the oldest formats. */
+  readonly oldReplicas: boolean;
   /** The compiled command. Default: that of this project. */
   readonly entry?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -45,6 +47,8 @@ const LIMITS = {
  */
 const ELECTION_TIMEOUT = '1500ms';
 
+const OLD_FORMATS = 'command=1';
+
 const RECOVERY_MS_MAX = 90_000;
 
 /** Real replicas behind links that can fail, and what a nemesis may do to them. */
@@ -58,6 +62,7 @@ export class System implements AsyncDisposable {
   /** By name: it is allowed to end by itself. */
   readonly #mayEnd = new Set<string>();
   readonly #damaged = new Set<string>();
+  readonly #upgraded = new Set<string>();
   /** By site and replica: which side it is on while the network is parted. */
   #sides: ReadonlyMap<string, 'majority' | 'minority'> = new Map();
 
@@ -80,7 +85,10 @@ export class System implements AsyncDisposable {
       folder: join(folder, 'replicas'),
       cluster: 'jepsen-like',
       ...(entry === undefined ? {} : { entry }),
-      extraArgs: ['--config', config, '--election-timeout', ELECTION_TIMEOUT],
+      extraArgs: [
+        ...['--config', config, '--election-timeout', ELECTION_TIMEOUT],
+        ...(options.oldReplicas ? ['--unsafe-formats', OLD_FORMATS] : []),
+      ],
       env: { BALSA_UNSAFE_TESTING: '1', ...env },
       environmentOf: (name) => {
         const disk = new DiskFile(join(folder, `${name}.disk.json`));
@@ -135,7 +143,9 @@ export class System implements AsyncDisposable {
     if (replica.running) return;
     if (!this.#damaged.has(name)) this.#mayEnd.delete(name);
     const reseed = this.#damaged.has(name) ? ['--reseed'] : [];
-    const args = [...reseed, ...(extra.args ?? [])];
+    // The last one of two equal flags counts.
+    const upgrade = this.#upgraded.has(name) ? ['--unsafe-formats', ''] : [];
+    const args = [...reseed, ...upgrade, ...(extra.args ?? [])];
     await this.cluster.start(name, { args, env: extra.env ?? {}, wait: false });
   }
 
@@ -146,6 +156,11 @@ export class System implements AsyncDisposable {
   damaged(name: string): void {
     this.#damaged.add(name);
     this.#mayEnd.add(name);
+  }
+
+  /** From its next start on it knows all formats. */
+  upgrade(name: string): void {
+    this.#upgraded.add(name);
   }
 
   /** It is to leave the cluster, and ends by itself then. */

@@ -102,6 +102,27 @@ export const rollingRestart: Nemesis = {
   },
 };
 
+export const rollingUpgrade: Nemesis = {
+  name: 'rolling-upgrade',
+  about:
+    'replicas that know older formats are replaced by such that know the newest, one after the other',
+  claims: ['all'],
+  needsOldReplicas: true,
+  episode: async (stage) => {
+    const { system } = stage;
+    const nodes = stage.take(system.names.length);
+    await during(stage, { name: 'rolling-upgrade', nodes }, async () => {
+      for (const node of nodes) {
+        if (stage.signal.aborted) return;
+        await system.stop(node);
+        system.upgrade(node);
+        await system.start(node);
+        await untilServed(stage);
+      }
+    });
+  },
+};
+
 /** Waits until a write has been served, a minute at most: whoever is not back by then is found by others. */
 export async function untilServed({ db, signal, sleep }: Stage): Promise<void> {
   const untilMs = performance.now() + 60_000;

@@ -20,6 +20,7 @@ import {
   killMinority,
   restartStorm,
   rollingRestart,
+  rollingUpgrade,
 } from './kill.js';
 import { LINK_NEMESES, resetStorm } from './links.js';
 import { memberAdd, memberReplace, transfer } from './members.js';
@@ -44,6 +45,7 @@ export const NEMESES: readonly Nemesis[] = [
   killAll,
   restartStorm,
   rollingRestart,
+  rollingUpgrade,
   pauseLeader,
   pause,
   pauseMajority,
@@ -85,7 +87,8 @@ export const NEMESES: readonly Nemesis[] = [
  */
 export function chooseNemeses(wanted: string): readonly Nemesis[] {
   if (wanted === 'none') return [];
-  if (wanted === 'all') return NEMESES;
+  // One of them needs a cluster of its own.
+  if (wanted === 'all') return NEMESES.filter((nemesis) => nemesis.needsOldReplicas !== true);
   const chosen = wanted.split(',').flatMap((name) => {
     const exact = NEMESES.filter((nemesis) => nemesis.name === name);
     const found = exact.length > 0 ? exact : NEMESES.filter((n) => n.name.startsWith(`${name}-`));

@@ -11,6 +11,8 @@ export interface Nemesis {
   readonly about: string;
   /** What this machine lacks for it; `null`: nothing. */
   readonly lacks?: (machine: Machine) => string | null;
+  /** The cluster must begin with replicas that know less: see `rolling-upgrade`. */
+  readonly needsOldReplicas?: boolean;
   /** The clocks of the replicas must be ours. */
   readonly needsClocks?: boolean;
   /**

@@ -41,7 +41,7 @@ export class Crew {
     const { workload, folder, clock, observer, system, db, seed } = options;
     this.workload = workload;
     this.#options = options;
-    const path = join(folder, `${workload.name}.jsonl`);
+    const path = join(folder, 'histories', `${workload.name}.jsonl`);
     this.recorder = new Recorder({ path, workload: workload.name, clock, observer });
     this.#bench = {
       ...{ system, db, recorder: this.recorder },

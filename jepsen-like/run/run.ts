@@ -65,9 +65,10 @@ const FINAL_MS_MAX = 60_000;
 /** Starts a cluster, lets clients and faults loose on it, mends it, and gathers what is needed for a verdict. */
 export async function run(options: RunOptions): Promise<RunRecord> {
   const { folder, nemeses, nodes, machine, entry } = options;
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, 'histories'), { recursive: true });
   const clocks = nemeses.some(({ needsClocks }) => needsClocks === true);
-  const system = await System.start({ nodes, folder, machine, clocks, entry });
+  const oldReplicas = startsOld(options);
+  const system = await System.start({ nodes, folder, machine, clocks, oldReplicas, entry });
   const db = await system.cluster.connect({ timeoutMs: 20_000, clientName: 'jepsen-like' });
   const stage = new Running(options, system, db);
   try {
@@ -75,6 +76,10 @@ export async function run(options: RunOptions): Promise<RunRecord> {
   } finally {
     await stage.close();
   }
+}
+
+function startsOld({ nemeses }: RunOptions): boolean {
+  return nemeses.some(({ needsOldReplicas }) => needsOldReplicas === true);
 }
 
 class Running {
@@ -149,9 +154,12 @@ class Running {
 
   async #prepare(): Promise<void> {
     this.#tell('start');
-    await this.#db.procedures.deploy(await bundleProcedures(proceduresFile()), {
-      timeoutMs: 60_000,
-    });
+    // Older replicas have no procedures, nor have workloads that go with them.
+    if (!startsOld(this.#options)) {
+      await this.#db.procedures.deploy(await bundleProcedures(proceduresFile()), {
+        timeoutMs: 60_000,
+      });
+    }
     for (const crew of this.#crews) await crew.prepare();
   }
 
