@@ -18,6 +18,8 @@ interface Held {
   /** The last moment at which it acted as its holder. */
   until: number;
   last: Call;
+  /** It has given it back, or was told that it is lost: what it does then it does not do as its holder. */
+  isOver: boolean;
 }
 
 /**
@@ -69,9 +71,10 @@ class LockHistory {
     }
     const token = numberOf(call, call.asked);
     const held = this.#held.get(token);
-    if (held !== undefined) {
+    if (held !== undefined && !held.isOver) {
       held.until = Math.max(held.until, call.begin);
       held.last = call;
+      held.isOver = call.f === 'release' || call.f === 'lost';
     }
     if (call.f === 'fenced-write' && call.outcome === 'ok') this.#writes.push({ token, call });
   }
@@ -83,7 +86,7 @@ class LockHistory {
       this.#findings.note('a token twice', text, [other.acquire, call]);
       return;
     }
-    this.#held.set(token, { token, acquire: call, until: call.end, last: call });
+    this.#held.set(token, { token, acquire: call, until: call.end, last: call, isOver: false });
   }
 
   /** @returns how many have held it */

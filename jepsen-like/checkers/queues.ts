@@ -51,7 +51,8 @@ class QueueHistory {
   /** Dequeues that may have taken an element that nobody was told of. */
   readonly #unknownDequeues: Call[] = [];
   #drained: Call | null = null;
-  #lastEnqueue = 0;
+  /** When the last one that was acknowledged was put in; negative: none was. */
+  #lastEnqueue = -1;
 
   constructor(findings: Findings) {
     this.#findings = findings;
@@ -65,7 +66,7 @@ class QueueHistory {
         this.#findings.note('bad workload', `${show(asked)} is put in twice`, [item.enqueue, call]);
       }
       item.enqueue = call;
-      this.#lastEnqueue = Math.max(this.#lastEnqueue, call.begin);
+      if (outcome === 'ok') this.#lastEnqueue = Math.max(this.#lastEnqueue, call.end);
       return;
     }
     if (outcome === 'info') this.#unknownDequeues.push(call);
@@ -108,7 +109,7 @@ class QueueHistory {
     this.#judgeEmpty(items);
     const isDrained = this.#drained !== null && this.#drained.begin >= this.#lastEnqueue;
     if (isDrained) this.#judgeLost(items);
-    return isDrained || this.#lastEnqueue === 0;
+    return isDrained || this.#lastEnqueue < 0;
   }
 
   #judgeOrigin({ name, enqueue, dequeue }: Item): void {

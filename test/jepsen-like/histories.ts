@@ -1,3 +1,5 @@
+import type { Checker, Verdict } from '../../jepsen-like/checkers/checker.js';
+import { memoryHistory } from '../../jepsen-like/history/history-reader.js';
 import type { HistoryOperation } from '../../jepsen-like/history/operation.js';
 
 /** For tests: an operation as one line of text. */
@@ -38,4 +40,29 @@ export function lines(...planned: readonly Planned[]): HistoryOperation[] {
 /** An event as the watch of the whole store tells it. */
 export function event(revision: number, key: string, value: unknown, time = 0): HistoryOperation {
   return { process: 0, type: 'ok', f: 'event', key, value, revision, time };
+}
+
+/** What a checker says of these operations. */
+export async function judge(
+  checker: Checker,
+  history: readonly HistoryOperation[],
+  watch?: readonly HistoryOperation[],
+): Promise<Verdict> {
+  const reader = watch === undefined ? undefined : memoryHistory(watch, 'watch');
+  return checker.check(memoryHistory(history), reader);
+}
+
+/** The kinds of anomaly that a verdict names; empty: it is valid. */
+export function anomaliesOf(verdict: Verdict): string[] {
+  if (verdict.valid !== false) return verdict.valid ? [] : [`unknown: ${verdict.text}`];
+  return Object.keys((verdict.details as { anomalies: object }).anomalies);
+}
+
+/** Checks an anomaly in the way that a user meets it: named, with the operations that show it. */
+export async function found(
+  checker: Checker,
+  history: readonly HistoryOperation[],
+  watch?: readonly HistoryOperation[],
+): Promise<string[]> {
+  return anomaliesOf(await judge(checker, history, watch));
 }

@@ -99,6 +99,11 @@ export class CellHistory {
   }
 
   #judgeCollection(): void {
+    const byValue = new Map<string, Call[]>();
+    for (const { value, calls } of this.#changes.values()) {
+      const name = valueText(value);
+      byValue.set(name, [...(byValue.get(name) ?? []), ...calls]);
+    }
     for (const call of [...this.#reads, ...this.finals]) {
       const items = listOf(call, call.answer).map(valueText);
       const there = new Set(items);
@@ -106,11 +111,6 @@ export class CellHistory {
       if (there.size < items.length) {
         const twice = items.find((item, at) => items.indexOf(item) !== at);
         this.#findings.note('counts twice', `${when} has ${twice} twice`, [call]);
-      }
-      const byValue = new Map<string, Call[]>();
-      for (const { value, calls } of this.#changes.values()) {
-        const name = valueText(value);
-        byValue.set(name, [...(byValue.get(name) ?? []), ...calls]);
       }
       for (const item of there) {
         const calls = byValue.get(item) ?? [];

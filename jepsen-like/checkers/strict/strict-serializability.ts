@@ -87,6 +87,10 @@ class StrictCheck {
     const revision = call.completion?.revision;
     if (revision === undefined) {
       this.#withoutRevision += 1;
+      // It is somewhere, but nobody says where.
+      if (effects.writes.size > 0) {
+        this.#unknown.add({ call, writes: effects.writes, after: told.revision });
+      }
       return;
     }
     this.#findings.operations += 1;
@@ -139,11 +143,12 @@ class StrictCheck {
   ): void {
     const event = this.#index.eventAt(key, revision);
     const what = `${describe(call)} was acknowledged at revision ${revision}`;
+    const claimed = event === null ? 0 : this.#index.claim(event.place);
     if (event === null) {
       this.#findings.note('lost write', `${what}, where "${key}" has no event`, [call]);
     } else if (event.hash !== hash) {
       this.#findings.note('changed write', `${what}, where "${key}" got another value`, [call]);
-    } else if (this.#index.claim(event.place) > 0) {
+    } else if (claimed > 0) {
       this.#findings.note('one event for two writes', `${what}, and so was another one`, [call]);
     }
   }
