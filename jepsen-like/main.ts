@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { lookAtMachine } from './cluster/machine.js';
+import { makeMatrix } from './make-matrix.js';
 import { huntMutations } from './mutations/hunt.js';
 import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
 import { describePlan } from './nemeses/schedule.js';
@@ -47,6 +48,7 @@ async function main(options: Options): Promise<number> {
   const out = resolve(options.out);
   const { signal } = interrupt;
   if (options.mutations !== null) return huntMutations(options.mutations, { out, signal });
+  if (options.matrix) return makeMatrix({ out, signal, seed: options.seed ?? 1 });
   const specs = specsOf(options);
   if (options.plan) {
     for (const spec of specs) {

@@ -12,6 +12,7 @@ export interface Options {
   readonly out: string;
   /** Names, separated by commas; empty: all. `null`: no hunt. */
   readonly mutations: string | null;
+  readonly matrix: boolean;
   readonly list: boolean;
   readonly plan: boolean;
   readonly help: boolean;
@@ -28,6 +29,7 @@ export const HELP = `Real replicas, real faults, and checkers that judge what th
                     --plan                        show the schedule, and do nothing
   npm run jepsen -- --mutations                   does it bite? Replicas with historical bugs must be caught
                     --only A,B                    some of them, by name
+  npm run jepsen -- --matrix                      one fault after the other; makes the table of the README
   npm run jepsen -- --list                        workloads, nemeses, and what this machine lacks for them
                     --out FOLDER                  where histories, logs and reports go (default .jepsen)
 
@@ -50,6 +52,7 @@ export function parseOptions(args: readonly string[]): Options {
     pace: numberOf('pace', values.pace ?? '1', 0.01, 1000),
     out: values.out ?? '.jepsen',
     mutations: values.mutations === true ? (values.only ?? '') : null,
+    matrix: values.matrix ?? false,
     list: values.list ?? false,
     plan: values.plan ?? false,
     help: values.help ?? false,
@@ -71,6 +74,7 @@ function read(args: readonly string[]) {
         out: { type: 'string' },
         mutations: { type: 'boolean' },
         only: { type: 'string' },
+        matrix: { type: 'boolean' },
         list: { type: 'boolean' },
         plan: { type: 'boolean' },
         help: { type: 'boolean' },

@@ -60,15 +60,17 @@ export function planCycles(options: {
   readonly seed: number;
   readonly nemeses: readonly Nemesis[];
   readonly cycles: number;
+  /** How long each fault lasts. Default: 1200. */
+  readonly holdMs?: number;
 }): Period[] {
-  const { nemeses, cycles } = options;
+  const { nemeses, cycles, holdMs = CYCLE_MS } = options;
   const random = seededRandom(options.seed);
   return Array.from({ length: cycles }, (_, i): Period => {
     const nemesis = nemeses[i % nemeses.length];
     if (nemesis === undefined) return { lengthMs: CYCLE_MS, episodes: [] };
     const afterMs = 200 + random.int(800);
-    const episode = { nemesis, afterMs, holdMs: CYCLE_MS, seed: random.int(2 ** 31) };
-    return { lengthMs: CYCLE_MS, episodes: [episode] };
+    const episode = { nemesis, afterMs, holdMs, seed: random.int(2 ** 31) };
+    return { lengthMs: holdMs, episodes: [episode] };
   });
 }
 

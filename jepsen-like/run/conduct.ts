@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lookAtMachine } from '../cluster/machine.js';
+import { readFaults } from '../history/file-history.js';
+import type { FaultRecord } from '../history/operation.js';
 import { chooseNemeses } from '../nemeses/nemeses.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
 import { type Period, planCycles, planPeriods } from '../nemeses/schedule.js';
-import { htmlReport } from '../report/html.js';
+import { renderTimeline } from '../picture/timeline.js';
+import { htmlReport, type Picture } from '../report/html.js';
 import { type Summary, summarize } from '../report/summary.js';
 import { chooseWorkloads } from '../workloads/workloads.js';
 import { judge } from './judge.js';
@@ -19,6 +22,8 @@ export interface RunSpec {
   readonly minutes: number;
   /** Instead of `minutes`: so many times one fault. */
   readonly cycles: number | null;
+  /** With `cycles`: how long each fault lasts, in milliseconds. */
+  readonly holdMs?: number;
   readonly seed: number;
   readonly pace: number;
 }
@@ -56,13 +61,29 @@ export async function conduct(
   // What was gathered until an interrupt is judged all the same.
   const summary = summarize(record, await judge(record), commandOf(spec));
   writeFileSync(join(folder, 'summary.json'), JSON.stringify(summary, null, 1));
-  writeFileSync(join(folder, 'report.html'), htmlReport(summary, []));
+  writeFileSync(
+    join(folder, 'report.html'),
+    htmlReport(summary, picturesOf(summary, readFaults(record.faultsPath))),
+  );
   return { summary, folder, interrupted: record.interrupted };
 }
 
+/** Of each history that a checker refuses, the smallest part that shows it. */
+function picturesOf({ verdicts }: Summary, faults: readonly FaultRecord[]): Picture[] {
+  return verdicts.flatMap(({ workload, verdicts: all }) =>
+    all.flatMap(({ checker, smallest = [] }) => {
+      if (smallest.length === 0) return [];
+      const title = `${workload} by ${checker}`;
+      return [{ workload, checker, svg: renderTimeline({ operations: smallest, faults, title }) }];
+    }),
+  );
+}
+
 export function planOf(spec: RunSpec, nemeses: readonly Nemesis[]): Period[] {
-  const { cycles, minutes, seed } = spec;
-  if (cycles !== null) return planCycles({ seed, nemeses, cycles });
+  const { cycles, minutes, seed, holdMs } = spec;
+  if (cycles !== null) {
+    return planCycles({ seed, nemeses, cycles, ...(holdMs === undefined ? {} : { holdMs }) });
+  }
   return planPeriods({ seed, nemeses, totalMs: minutes * 60_000 });
 }
 
