@@ -49,6 +49,9 @@ const ELECTION_TIMEOUT = '1500ms';
 
 const OLD_FORMATS = 'command=1';
 
+/** A replica that has ended so often although nothing was to make it will do so again. */
+const HOPELESS_ENDS = 3;
+
 const RECOVERY_MS_MAX = 90_000;
 
 /** Real replicas behind links that can fail, and what a nemesis may do to them. */
@@ -254,12 +257,20 @@ export class System implements AsyncDisposable {
       const leader = statuses.find(({ role }) => role === 'leader');
       const follow = statuses.filter(({ leader: known }) => known === leader?.replica);
       if (leader !== undefined && follow.length === this.names.length) return null;
+      const hopeless = this.#endingAgainAndAgain();
+      if (hopeless !== null) return `${hopeless} ends by itself whenever it is started`;
       if (performance.now() > untilMs) {
         const lines = statuses.map((s) => `${s.replica} ${s.role} term ${s.term} of ${s.leader}`);
         return `not recovered ${RECOVERY_MS_MAX / 1000} s after the last fault: ${lines.join('; ')}`;
       }
       await delay(100);
     }
+  }
+
+  #endingAgainAndAgain(): string | null {
+    const ends = (name: string): number =>
+      this.strangeEnds.filter((end) => end.name === name).length;
+    return this.names.find((name) => ends(name) >= HOPELESS_ENDS) ?? null;
   }
 
   /** Notes replicas that ended although no fault was to make them, and lets them start again. */

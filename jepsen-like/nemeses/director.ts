@@ -42,7 +42,10 @@ export class Director {
       await system.mend();
       if (signal.aborted) return;
       const problem = await system.recovered();
-      if (problem !== null) this.problems.push(problem);
+      if (problem === null) continue;
+      // What is broken already shows nothing more.
+      this.problems.push(problem);
+      return;
     }
   }
 

@@ -132,7 +132,8 @@ class Running {
       clearInterval(ticker);
     }
     if (failure !== null) throw failure;
-    if (!this.#options.signal.aborted) await this.#settle();
+    const isWhole = director.problems.length === 0;
+    if (isWhole && !this.#options.signal.aborted) await this.#settle();
     return this.#record(director);
   }
 

@@ -1,5 +1,6 @@
 import { BalsaError } from '../base/errors.js';
 import type { LinkShape } from './flow.js';
+import type { Network, Whereabouts } from './network.js';
 import { type ProxyState, TcpProxy } from './tcp-proxy.js';
 
 /** How a link fails. */
@@ -26,7 +27,7 @@ interface Listening {
  * What is cut is a direction: `a` to `b` stands for all bytes from `a` to `b`, whichever of the two has
  * dialled.
  */
-export class Links {
+export class Links implements Network {
   readonly #spareNames: readonly string[];
   readonly #addresses = new Map<string, string>();
   /** By who dials, then by replica. */
@@ -39,6 +40,10 @@ export class Links {
   /** @param spareNames of replicas that may come later: links to them are there from the beginning */
   constructor(spareNames: readonly string[]) {
     this.#spareNames = spareNames;
+  }
+
+  whereabouts(): Promise<Whereabouts> {
+    return Promise.resolve({ host: '127.0.0.1', launcher: [] });
   }
 
   /** A replica is there, and will dial others. */

@@ -17,8 +17,10 @@ import type {
 import { findEntry } from './entry.js';
 import type { LinkShape } from './flow.js';
 import { freePorts } from './free-ports.js';
-import { type CutOptions, Links } from './links.js';
+import type { CutOptions } from './links.js';
 import { makeFolder } from './make-folder.js';
+import type { Network } from './network.js';
+import { openNetwork, type PlaceOfReplica, placeFor, SWITCHED_NAMES } from './open-network.js';
 import { portWasTaken, stopOrKill } from './replica-ends.js';
 import { type ReplicaExit, ReplicaProcess, type UnexpectedExit } from './replica-process.js';
 import { ownEnvironment, type StartArguments, startArguments } from './start-arguments.js';
@@ -39,8 +41,6 @@ export type {
   WaitOptions,
 };
 
-/** Replicas that a switched network has links for: as many as a cluster can have. */
-const SWITCHED_NAMES = Array.from({ length: 9 }, (_, i) => `n${i + 1}`);
 const START_ATTEMPTS = 3;
 const CHANGE_TIMEOUT_MS = 60_000;
 
@@ -64,7 +64,7 @@ export class LocalCluster implements AsyncDisposable {
   readonly #options: LocalClusterOptions;
   readonly #entry: string;
   #replicas: readonly ReplicaProcess[] = [];
-  readonly #links: Links | null;
+  readonly #links: Network | null;
   readonly #probes = new Map<string, StatusProbe>();
   readonly #removeFolder: boolean;
   #closed: Promise<void> | null = null;
@@ -103,17 +103,20 @@ export class LocalCluster implements AsyncDisposable {
       ? mkdtempSync(join(tmpdir(), 'balsa-cluster-'))
       : resolve(options.folder ?? '.');
     makeFolder(this.folder);
-    this.#links = options.network === 'switched' ? new Links(SWITCHED_NAMES) : null;
+    this.#links = openNetwork(options.network);
   }
 
   async #addFounders(ports: readonly number[]): Promise<void> {
-    const members = ports.map((port, i) => ({ name: `n${i + 1}`, address: `127.0.0.1:${port}` }));
-    for (const member of members) await this.#links?.addReplica(member);
-    this.#replicas = members.map((member) => this.#newReplica(member, members));
+    const places = await Promise.all(
+      ports.map((port, i) => placeFor(this.#links, `n${i + 1}`, port)),
+    );
+    for (const place of places) await this.#links?.addReplica(place);
+    const members = places.map(({ name, address }) => ({ name, address }));
+    this.#replicas = places.map((place) => this.#newReplica(place, members));
   }
 
   #newReplica(
-    { name, address }: MemberAddress,
+    { name, address, launcher }: PlaceOfReplica,
     members: readonly MemberAddress[],
     more: readonly string[] = [],
   ): ReplicaProcess {
@@ -125,6 +128,7 @@ export class LocalCluster implements AsyncDisposable {
       dataFolder,
       logFile: join(this.folder, `${name}.log`),
       entry: this.#entry,
+      launcher,
       args: [...this.#arguments({ name, members, dataFolder }), ...more],
       env: {
         ...ownEnvironment(),
@@ -235,7 +239,7 @@ export class LocalCluster implements AsyncDisposable {
     this.#network().heal();
   }
 
-  #network(): Links {
+  #network(): Network {
     if (this.#links !== null) return this.#links;
     throw new BalsaError(
       'INVALID_ARGUMENT',
@@ -252,8 +256,7 @@ export class LocalCluster implements AsyncDisposable {
    */
   async addReplica(options: AddReplicaOptions = {}): Promise<ReplicaProcess> {
     const { name = this.#nextName(), as = 'voter', args = [], env = {}, replaces } = options;
-    const [port] = await freePorts(1);
-    const self = { name, address: `127.0.0.1:${port}` };
+    const [port = 0] = await freePorts(1);
     const others = this.replicas.map((replica) => ({
       name: replica.name,
       address: replica.address,
@@ -262,8 +265,10 @@ export class LocalCluster implements AsyncDisposable {
       const known = SWITCHED_NAMES.join(', ');
       throw new BalsaError('INVALID_ARGUMENT', `a switched network has links for ${known} only`);
     }
-    await this.#links?.addReplica(self);
-    const replica = this.#newReplica(self, [...others, self], ['--join']);
+    const place = await placeFor(this.#links, name, port);
+    const self = { name, address: place.address };
+    await this.#links?.addReplica(place);
+    const replica = this.#newReplica(place, [...others, self], ['--join']);
     this.#replicas = [...this.#replicas, replica];
     replica.spawn({ args, env });
     await this.waitForAnswer(name);
