@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from '../../src/client/client.js';
+import { BalsaError, type Client } from '../../src/client/client.js';
 import { bundleProcedures, waitUntil } from '../../src/cluster/testing.js';
 import type { Machine } from '../cluster/machine.js';
 import { System } from '../cluster/system.js';
@@ -133,7 +133,7 @@ class Running {
     }
     if (failure !== null) throw failure;
     const isWhole = director.problems.length === 0;
-    if (isWhole && !this.#options.signal.aborted) await this.#settle();
+    if (isWhole && !this.#options.signal.aborted) await this.#settle().catch(this.#isBroken);
     return this.#record(director);
   }
 
@@ -184,6 +184,12 @@ class Running {
     await this.#compareStates();
     system.noteStrangeEnds();
   }
+
+  /** A cluster that is whole again answers; one that does not is not. */
+  readonly #isBroken = (error: unknown): void => {
+    if (!(error instanceof BalsaError)) throw error;
+    this.#problems.push(`in the end, when all was mended: ${error.code}: ${error.message}`);
+  };
 
   async #compareStates(): Promise<void> {
     try {
