@@ -106,6 +106,23 @@ describe('the layers', () => {
     expect(offences).toEqual([]);
   });
 
+  test('jepsen-like knows the system as its users do: the public client, and a cluster with switches', () => {
+    const path = join(ROOT, 'jepsen-like');
+    const imports = filesBelow(path).flatMap((file) =>
+      importsOf(withoutComments(readFileSync(file, 'utf8')))
+        .filter((specifier) => specifier.startsWith('.'))
+        .map((specifier) => relative(ROOT, resolve(dirname(file), specifier))),
+    );
+    const outside = imports.filter((target) => !target.startsWith('jepsen-like/'));
+    expect(outside.length).toBeGreaterThan(10);
+    const isAllowed = (target: string): boolean =>
+      target === 'src/client/client.js' || target.startsWith('src/cluster/');
+    // What builds replicas with bugs is shared with the other hunt for them.
+    const isWorkshop = (target: string): boolean =>
+      target.startsWith('test/mutants/') || target === 'test/compile-tools.js';
+    expect(outside.filter((target) => !isAllowed(target) && !isWorkshop(target))).toEqual([]);
+  });
+
   test('no layer has a barrel', () => {
     expect(sources.filter((s) => s.path.endsWith('/index.ts')).map((s) => s.path)).toEqual([]);
   });
@@ -146,7 +163,7 @@ const CLOCK_EXEMPT = /^src\/(?:cli|cluster)\//;
 
 describe('size', () => {
   test('no file is longer than 500 lines', () => {
-    const all = [...filesBelow(SRC), ...filesBelow(join(ROOT, 'test'))];
+    const all = [SRC, join(ROOT, 'test'), join(ROOT, 'jepsen-like')].flatMap(filesBelow);
     const long = all
       .map((path) => ({ path, lines: readFileSync(path, 'utf8').split('\n').length }))
       .filter(({ lines }) => lines > 501)

@@ -70,7 +70,8 @@ export function startCommand(runtime: Runtime): Command {
     .option('--config <file>', 'JSON file with the fields of --print-config, and "limits"')
     .option('--print-config', 'print each value with its source, and exit (-o json: one line each)')
     .addOption(new Option('--unsafe-failpoints <list>', 'tests only').hideHelp())
-    .addOption(new Option('--unsafe-formats <list>', 'tests only').hideHelp());
+    .addOption(new Option('--unsafe-formats <list>', 'tests only').hideHelp())
+    .addOption(new Option('--unsafe-disk <file>', 'tests only').hideHelp());
   return onRun<Record<string, unknown>>(command, runtime, (context, _args, options) =>
     runStart(context, givenFlags(command), options.printConfig === true),
   );

@@ -11,13 +11,16 @@ export interface LocalClusterOptions {
   readonly cluster?: string | undefined;
   /**
    * `switched`: the replicas reach each other over links that can be cut (`partition`, `isolate`, `cut`).
-   * The bytes then pass through this process. Default `direct`.
+   * The bytes then pass through this process. `namespaces`: each replica is in a network namespace of the kernel, with packet filters
+   * to cut it off from others; for root on Linux with `ip` and `iptables`. Default `direct`.
    */
-  readonly network?: 'direct' | 'switched' | undefined;
+  readonly network?: 'direct' | 'switched' | 'namespaces' | undefined;
   /** Default `info`. */
   readonly logLevel?: string | undefined;
   /** Environment of the replicas beyond our own. `BALSA_…` variables of our own are not passed on. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Environment of one replica beyond `env`. */
+  readonly environmentOf?: ((name: string) => Readonly<Record<string, string>>) | undefined;
   /** Further arguments of `balsa start`. */
   readonly extraArgs?: readonly string[] | undefined;
   /** The compiled command, `dist/cli/main.js`. Default: that of this package. */

@@ -1,4 +1,6 @@
 import { BalsaError } from '../base/errors.js';
+import type { LinkShape } from './flow.js';
+import type { Network, Whereabouts } from './network.js';
 import { type ProxyState, TcpProxy } from './tcp-proxy.js';
 
 /** How a link fails. */
@@ -6,9 +8,9 @@ export interface CutOptions {
   /**
    * `cut` (default): as a cable that is cut. Nothing passes and nobody is told; connections stay open, and
    * what is sent into them arrives after `heal`, if it has not been given up. `reset`: connections are
-   * reset at once, and so are new ones.
+   * reset at once, and so are new ones. `half-open`: as `cut`, but nothing ever passes again on connections that there were.
    */
-  readonly how?: 'cut' | 'reset' | undefined;
+  readonly how?: 'cut' | 'reset' | 'half-open' | undefined;
 }
 
 /** Where a replica listens. */
@@ -25,17 +27,23 @@ interface Listening {
  * What is cut is a direction: `a` to `b` stands for all bytes from `a` to `b`, whichever of the two has
  * dialled.
  */
-export class Links {
+export class Links implements Network {
   readonly #spareNames: readonly string[];
   readonly #addresses = new Map<string, string>();
   /** By who dials, then by replica. */
   readonly #proxies = new Map<string, Map<string, TcpProxy>>();
   /** What does not pass: from, then to. */
   readonly #faults = new Map<string, Map<string, ProxyState>>();
+  /** What passes badly: from, then to. */
+  readonly #shapes = new Map<string, Map<string, LinkShape>>();
 
   /** @param spareNames of replicas that may come later: links to them are there from the beginning */
   constructor(spareNames: readonly string[]) {
     this.#spareNames = spareNames;
+  }
+
+  whereabouts(): Promise<Whereabouts> {
+    return Promise.resolve({ host: '127.0.0.1', launcher: [] });
   }
 
   /** A replica is there, and will dial others. */
@@ -110,8 +118,19 @@ export class Links {
     this.#apply();
   }
 
+  /** What goes from one place to another passes badly; `null`: as it should. */
+  shape(from: string, to: string, shape: LinkShape | null): void {
+    this.#check([from, to]);
+    const shapes = this.#shapes.get(from) ?? new Map<string, LinkShape>();
+    if (shape === null) shapes.delete(to);
+    else shapes.set(to, shape);
+    this.#shapes.set(from, shapes);
+    this.#apply();
+  }
+
   heal(): void {
     this.#faults.clear();
+    this.#shapes.clear();
     this.#apply();
   }
 
@@ -151,7 +170,12 @@ export class Links {
   #apply(): void {
     for (const [place, links] of this.#proxies) {
       for (const [name, proxy] of links) {
-        proxy.set({ up: this.#state(place, name), down: this.#state(name, place) });
+        proxy.set({
+          up: this.#state(place, name),
+          down: this.#state(name, place),
+          upShape: this.#shapes.get(place)?.get(name) ?? null,
+          downShape: this.#shapes.get(name)?.get(place) ?? null,
+        });
       }
     }
   }

@@ -15,9 +15,13 @@ import type {
   StartReplicaOptions,
 } from './cluster-options.js';
 import { findEntry } from './entry.js';
+import type { LinkShape } from './flow.js';
 import { freePorts } from './free-ports.js';
-import { type CutOptions, Links } from './links.js';
+import type { CutOptions } from './links.js';
 import { makeFolder } from './make-folder.js';
+import type { Network } from './network.js';
+import { openNetwork, type PlaceOfReplica, placeFor, SWITCHED_NAMES } from './open-network.js';
+import { portWasTaken, stopOrKill } from './replica-ends.js';
 import { type ReplicaExit, ReplicaProcess, type UnexpectedExit } from './replica-process.js';
 import { ownEnvironment, type StartArguments, startArguments } from './start-arguments.js';
 import { StatusProbe } from './status-probe.js';
@@ -26,6 +30,7 @@ import { type WaitOptions, waitUntil } from './wait-until.js';
 export type {
   AddReplicaOptions,
   CutOptions,
+  LinkShape,
   LocalClusterOptions,
   LocalConnectOptions,
   PlacedConnectOptions,
@@ -36,10 +41,7 @@ export type {
   WaitOptions,
 };
 
-/** Replicas that a switched network has links for: as many as a cluster can have. */
-const SWITCHED_NAMES = Array.from({ length: 9 }, (_, i) => `n${i + 1}`);
 const START_ATTEMPTS = 3;
-const STOP_TIMEOUT_MS = 10_000;
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /**
@@ -62,7 +64,7 @@ export class LocalCluster implements AsyncDisposable {
   readonly #options: LocalClusterOptions;
   readonly #entry: string;
   #replicas: readonly ReplicaProcess[] = [];
-  readonly #links: Links | null;
+  readonly #links: Network | null;
   readonly #probes = new Map<string, StatusProbe>();
   readonly #removeFolder: boolean;
   #closed: Promise<void> | null = null;
@@ -101,17 +103,20 @@ export class LocalCluster implements AsyncDisposable {
       ? mkdtempSync(join(tmpdir(), 'balsa-cluster-'))
       : resolve(options.folder ?? '.');
     makeFolder(this.folder);
-    this.#links = options.network === 'switched' ? new Links(SWITCHED_NAMES) : null;
+    this.#links = openNetwork(options.network);
   }
 
   async #addFounders(ports: readonly number[]): Promise<void> {
-    const members = ports.map((port, i) => ({ name: `n${i + 1}`, address: `127.0.0.1:${port}` }));
-    for (const member of members) await this.#links?.addReplica(member);
-    this.#replicas = members.map((member) => this.#newReplica(member, members));
+    const places = await Promise.all(
+      ports.map((port, i) => placeFor(this.#links, `n${i + 1}`, port)),
+    );
+    for (const place of places) await this.#links?.addReplica(place);
+    const members = places.map(({ name, address }) => ({ name, address }));
+    this.#replicas = places.map((place) => this.#newReplica(place, members));
   }
 
   #newReplica(
-    { name, address }: MemberAddress,
+    { name, address, launcher }: PlaceOfReplica,
     members: readonly MemberAddress[],
     more: readonly string[] = [],
   ): ReplicaProcess {
@@ -123,8 +128,13 @@ export class LocalCluster implements AsyncDisposable {
       dataFolder,
       logFile: join(this.folder, `${name}.log`),
       entry: this.#entry,
+      launcher,
       args: [...this.#arguments({ name, members, dataFolder }), ...more],
-      env: { ...ownEnvironment(), ...this.#options.env },
+      env: {
+        ...ownEnvironment(),
+        ...this.#options.env,
+        ...this.#options.environmentOf?.(name),
+      },
     });
   }
 
@@ -219,12 +229,17 @@ export class LocalCluster implements AsyncDisposable {
     this.#network().cut(from, to, options);
   }
 
+  /** What `from` sends to `to` passes badly until `heal`, or until it is told `null`; the way back is not touched. */
+  shape(from: string, to: string, shape: LinkShape | null): void {
+    this.#network().shape(from, to, shape);
+  }
+
   /** Mends all links. What was sent into them and has not been given up arrives. */
   heal(): void {
     this.#network().heal();
   }
 
-  #network(): Links {
+  #network(): Network {
     if (this.#links !== null) return this.#links;
     throw new BalsaError(
       'INVALID_ARGUMENT',
@@ -241,8 +256,7 @@ export class LocalCluster implements AsyncDisposable {
    */
   async addReplica(options: AddReplicaOptions = {}): Promise<ReplicaProcess> {
     const { name = this.#nextName(), as = 'voter', args = [], env = {}, replaces } = options;
-    const [port] = await freePorts(1);
-    const self = { name, address: `127.0.0.1:${port}` };
+    const [port = 0] = await freePorts(1);
     const others = this.replicas.map((replica) => ({
       name: replica.name,
       address: replica.address,
@@ -251,8 +265,10 @@ export class LocalCluster implements AsyncDisposable {
       const known = SWITCHED_NAMES.join(', ');
       throw new BalsaError('INVALID_ARGUMENT', `a switched network has links for ${known} only`);
     }
-    await this.#links?.addReplica(self);
-    const replica = this.#newReplica(self, [...others, self], ['--join']);
+    const place = await placeFor(this.#links, name, port);
+    const self = { name, address: place.address };
+    await this.#links?.addReplica(place);
+    const replica = this.#newReplica(place, [...others, self], ['--join']);
     this.#replicas = [...this.#replicas, replica];
     replica.spawn({ args, env });
     await this.waitForAnswer(name);
@@ -275,6 +291,12 @@ export class LocalCluster implements AsyncDisposable {
     const left = this.replica(name).running ? this.exit(name) : null;
     await db.cluster.remove(name);
     await left;
+    await this.#forget(name);
+  }
+
+  /** Kills a replica if it runs, and knows nothing of it any more. Whether it is a member is another matter. */
+  async discard(name: string): Promise<void> {
+    if (this.replica(name).running) await this.kill(name);
     await this.#forget(name);
   }
 
@@ -471,16 +493,4 @@ export class LocalCluster implements AsyncDisposable {
   #tails(): string {
     return this.replicas.map((replica) => `--- ${replica.name}\n${replica.tail(8)}`).join('\n');
   }
-}
-
-function portWasTaken(replica: ReplicaProcess): boolean {
-  return replica.unexpectedExit?.logTail.includes('PORT_IN_USE') ?? false;
-}
-
-async function stopOrKill(replica: ReplicaProcess): Promise<void> {
-  const late = setTimeout(() => {
-    if (replica.running) void replica.end('SIGKILL');
-  }, STOP_TIMEOUT_MS);
-  await replica.end('SIGTERM');
-  clearTimeout(late);
 }

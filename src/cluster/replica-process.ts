@@ -25,6 +25,8 @@ export interface ReplicaProcessOptions {
   /** Standard output and error of all its runs go here. */
   readonly logFile: string;
   readonly entry: string;
+  /** What starts a process where the replica is to be. Default: nothing. */
+  readonly launcher?: readonly string[];
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
@@ -74,10 +76,12 @@ export class ReplicaProcess {
   /** Starts the process; does not wait until it serves. */
   spawn(extra: { readonly args?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {}): void {
     assert(this.#child === null, `replica ${this.name} is started only when it does not run`);
-    const { entry, args, env } = this.#options;
+    const { entry, args, env, launcher = [] } = this.#options;
+    const own = [process.execPath, entry, ...args, ...(extra.args ?? [])];
+    const [command = process.execPath, ...rest] = [...launcher, ...own];
     this.#logStart = existsSync(this.logFile) ? statSync(this.logFile).size : 0;
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [entry, ...args, ...(extra.args ?? [])], {
+    const child = spawn(command, rest, {
       stdio: ['ignore', log, log],
       env: { ...env, ...extra.env },
       // A session of its own: Ctrl-C at the terminal is for us, who then stop it in order.

@@ -1,12 +1,15 @@
 import { createServer, type Server, Socket } from 'node:net';
 import { assert } from '../base/assert.js';
+import { Flow, type LinkShape } from './flow.js';
 
 /**
  * - `open`: bytes pass
  * - `cut`: as a cable that is cut: nothing passes, nobody is told, and what is on its way waits
  * - `reset`: connections are reset, new ones too
+ * - `half-open`: as when a machine in between loses its memory of the connections: nothing passes, nobody is told, also when it
+ *   is mended; new ones come about then
  */
-export type ProxyState = 'open' | 'cut' | 'reset';
+export type ProxyState = 'open' | 'cut' | 'reset' | 'half-open';
 
 /** Of a connection that waits for its other half, so much is taken in; HTTP/2 sends no more unasked. */
 const WAITING_BYTES_MAX = 128 * 1024;
@@ -91,6 +94,9 @@ export class TcpProxy {
 export interface Gates {
   readonly up: ProxyState;
   readonly down: ProxyState;
+  /** What becomes of the bytes that pass. Default: nothing. */
+  readonly upShape?: LinkShape | null;
+  readonly downShape?: LinkShape | null;
 }
 
 /**
@@ -107,6 +113,8 @@ class Pair {
   #up: Flow | null = null;
   #down: Flow | null = null;
   #gone = false;
+  /** Nobody will ever hear anything of it. */
+  #forgotten = false;
 
   constructor(dialled: Socket, target: number, onGone: () => void) {
     this.#dialled = dialled;
@@ -126,10 +134,12 @@ class Pair {
       this.destroy();
       return;
     }
+    const isHalfOpen = gates.up === 'half-open' || gates.down === 'half-open';
+    this.#forgotten ||= isHalfOpen && this.#waiting === null;
     // Packets must go both ways for a connection to come about.
     if (this.#waiting !== null && gates.up === 'open' && gates.down === 'open') this.#connect();
-    this.#up?.set(gates.up === 'open');
-    this.#down?.set(gates.down === 'open');
+    this.#up?.set(gates.up === 'open' && !this.#forgotten, gates.upShape ?? null);
+    this.#down?.set(gates.down === 'open' && !this.#forgotten, gates.downShape ?? null);
   }
 
   destroy(): void {
@@ -137,6 +147,8 @@ class Pair {
     this.#gone = true;
     this.#dialled.resetAndDestroy();
     this.#down?.from.resetAndDestroy();
+    this.#up?.stop();
+    this.#down?.stop();
     this.#onGone();
   }
 
@@ -155,53 +167,6 @@ class Pair {
     this.#dialled.off('data', this.#takeIn);
     this.#up = new Flow(this.#dialled, reached, () => this.destroy());
     this.#down = new Flow(reached, this.#dialled, () => this.destroy());
-  }
-}
-
-/** One direction of a pair. */
-class Flow {
-  readonly from: Socket;
-  readonly #to: Socket;
-  readonly #onOver: () => void;
-  #isOpen = true;
-  /** `from` has ended, or is gone as a whole, and `to` has not been told. */
-  #news: 'end' | 'over' | null = null;
-
-  /** @param onOver the pair has no more use: one side was reset, or both have ended */
-  constructor(from: Socket, to: Socket, onOver: () => void) {
-    this.from = from;
-    this.#to = to;
-    this.#onOver = onOver;
-    from.on('data', (chunk: Buffer) => {
-      if (!to.write(chunk)) from.pause();
-    });
-    from.on('end', () => this.#tell('end'));
-    from.on('error', () => this.#tell('over'));
-    from.on('close', () => {
-      if (to.destroyed || from.errored !== null) this.#tell('over');
-    });
-    to.on('drain', () => this.#resume());
-  }
-
-  set(isOpen: boolean): void {
-    this.#isOpen = isOpen;
-    if (!isOpen) {
-      this.from.pause();
-      return;
-    }
-    this.#resume();
-    if (this.#news !== null) this.#tell(this.#news);
-  }
-
-  #tell(news: 'end' | 'over'): void {
-    this.#news = news;
-    if (!this.#isOpen) return;
-    if (news === 'end') this.#to.end();
-    else this.#onOver();
-  }
-
-  #resume(): void {
-    if (this.#isOpen && !this.#to.writableNeedDrain) this.from.resume();
   }
 }
 

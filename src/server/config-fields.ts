@@ -78,6 +78,7 @@ export const FIELD_NAMES = Object.keys(FIELDS) as readonly FieldName[];
 /** Like fields, but not in the file and not in the help: for tests only. */
 export const UNSAFE_FAILPOINTS_FLAG = 'unsafe-failpoints';
 export const UNSAFE_FORMATS_FLAG = 'unsafe-formats';
+export const UNSAFE_DISK_FLAG = 'unsafe-disk';
 
 export function isFieldName(name: string): name is FieldName {
   return Object.hasOwn(FIELDS, name);

@@ -44,6 +44,8 @@ export interface ServerConfig {
   readonly limits: Limits;
   /** Formats to pretend to know at most, e.g. `command=1`. Tests only; empty: all. */
   readonly unsafeFormats: string;
+  /** A file that tells which faults the disk has (`DiskFaults`). Tests only; empty: none. */
+  readonly unsafeDisk: string;
   /** Failpoints to turn on, e.g. `wal.before-sync=exit@3`. Tests only; empty: none. */
   readonly unsafeFailpoints: string;
 }

@@ -9,6 +9,7 @@ import {
   FIELDS,
   type FieldName,
   limitsSchema,
+  UNSAFE_DISK_FLAG,
   UNSAFE_FAILPOINTS_FLAG,
   UNSAFE_FORMATS_FLAG,
 } from './config-fields.js';
@@ -68,10 +69,11 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   const limits = readLimits(file, problems);
   const unsafeFailpoints = readUnsafe(UNSAFE_FAILPOINTS_FLAG, sources, problems);
   const unsafeFormats = readUnsafe(UNSAFE_FORMATS_FLAG, sources, problems);
+  const unsafeDisk = readUnsafe(UNSAFE_DISK_FLAG, sources, problems);
   const draft = withDefaults(given, problems);
   crossCheck(draft, given, problems);
   if (problems.length > 0) throw configInvalid(problems);
-  const config: ServerConfig = { ...draft, limits, unsafeFailpoints, unsafeFormats };
+  const config: ServerConfig = { ...draft, limits, unsafeFailpoints, unsafeFormats, unsafeDisk };
   return { config, entries: listEntries(config, given, file) };
 }
 
@@ -85,7 +87,7 @@ interface Given {
   readonly where: string;
 }
 
-type Draft = Omit<ServerConfig, 'limits' | 'unsafeFailpoints' | 'unsafeFormats'>;
+type Draft = Omit<ServerConfig, 'limits' | 'unsafeFailpoints' | 'unsafeFormats' | 'unsafeDisk'>;
 
 // ---------------------------------------------------------------------------------------------
 // Fields

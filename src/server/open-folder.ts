@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../base/assert.js';
 import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
+import { DiskFaults } from '../storage/disk-faults.js';
+import { FaultyFiles } from '../storage/faulty-files.js';
+import type { Files } from '../storage/files.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
 import { NodeFiles } from '../storage/node-files.js';
 import type { ServerConfig } from './config.js';
@@ -14,7 +17,7 @@ import {
   newMeta,
 } from './data-folder.js';
 import type { Logger } from './log.js';
-import { type OpenOptions, openStores, type Stores } from './stores.js';
+import { openStores, type Stores } from './stores.js';
 
 /** What a replica starts from. */
 export interface OpenFolder {
@@ -33,25 +36,40 @@ const DAMAGE = new Set(['WAL_CORRUPT', 'STATE_CORRUPT', 'STATE_DIVERGED', 'MEMBE
  * votes under the old one again, since it may have forgotten a vote.
  */
 export async function openFolder(config: ServerConfig, log: Logger): Promise<OpenFolder> {
-  const folder = new DataFolder(config.dataFolder, new NodeFiles());
+  // One for all: what a test's disk has not synced is known to it alone.
+  const files = filesOf(config);
+  const folder = new DataFolder(config.dataFolder, files);
+  const place = { config, log, folder, files };
   try {
-    return await open(config, log, folder);
+    return await open(place);
   } catch (cause) {
     const error = asBalsaError(cause);
-    if (error.code === 'DELTAS_CORRUPT') return withoutDeltas({ config, log, folder, error });
+    if (error.code === 'DELTAS_CORRUPT') return withoutDeltas({ ...place, error });
     if (!DAMAGE.has(error.code)) throw error;
     if (!config.reseed) throw withHint(error);
-    return reseed({ config, log, folder, error });
+    return reseed({ ...place, error });
   }
 }
 
-/** What waited to be merged is damaged. The log and the state are whole: with `reseed` they go on without it. */
-async function withoutDeltas(options: {
+function filesOf({ unsafeDisk }: ServerConfig): Files {
+  const files = new NodeFiles();
+  return unsafeDisk === '' ? files : new FaultyFiles(files, new DiskFaults(unsafeDisk));
+}
+
+/** Where a replica has its data. */
+interface Place {
   readonly config: ServerConfig;
   readonly log: Logger;
   readonly folder: DataFolder;
+  readonly files: Files;
+}
+
+interface DamagedPlace extends Place {
   readonly error: BalsaError;
-}): Promise<OpenFolder> {
+}
+
+/** What waited to be merged is damaged. The log and the state are whole: with `reseed` they go on without it. */
+async function withoutDeltas(options: DamagedPlace): Promise<OpenFolder> {
   const { config, log, folder, error } = options;
   if (!config.reseed) {
     const message =
@@ -61,10 +79,10 @@ async function withoutDeltas(options: {
   }
   const movedTo = folder.setDeltasAside(systemClock.wallMs());
   log.warn({ code: error.code, reason: error.message, movedTo }, 'deltas are damaged: moved aside');
-  return await open(config, log, folder);
+  return await open(options);
 }
 
-async function open(config: ServerConfig, log: Logger, folder: DataFolder): Promise<OpenFolder> {
+async function open({ config, log, folder, files }: Place): Promise<OpenFolder> {
   // Nothing is made in a folder that is another's.
   const found = claimed(folder, config);
   refuseToAskNobody(config, found);
@@ -78,7 +96,7 @@ async function open(config: ServerConfig, log: Logger, folder: DataFolder): Prom
     meta = known === null ? freshMeta(folder, config) : asTold(folder, known, config);
   };
   const state = discards ? 'discard' : found === null ? 'keep' : 'remake';
-  const stores = await openStores({ config, folder, log, claim, state });
+  const stores = await openStores({ config, folder, log, claim, state, files });
   try {
     return { folder, meta: forgive(folder, meta), stores };
   } catch (error) {
@@ -161,13 +179,8 @@ function newIncarnation(): string {
 // ---------------------------------------------------------------------------------------------
 // Beginning anew
 
-async function reseed(options: {
-  readonly config: ServerConfig;
-  readonly log: Logger;
-  readonly folder: DataFolder;
-  readonly error: BalsaError;
-}): Promise<OpenFolder> {
-  const { config, log, folder, error } = options;
+async function reseed(options: DamagedPlace): Promise<OpenFolder> {
+  const { config, log, folder, files, error } = options;
   const others = Object.keys(config.members).filter((name) => name !== config.name);
   if (others.length === 0) {
     throw new BalsaError(
@@ -200,7 +213,7 @@ async function reseed(options: {
     'the data is damaged: it was moved aside, and is asked for again from the other members',
   );
   const claim = (): void => folder.writeMeta(meta);
-  return { folder, meta, stores: await openStores({ config, folder, log, claim }) };
+  return { folder, meta, stores: await openStores({ config, folder, log, claim, files }) };
 }
 
 function readableMeta(folder: DataFolder): FolderMeta | null {
@@ -213,15 +226,12 @@ function readableMeta(folder: DataFolder): FolderMeta | null {
 }
 
 /** @throws BalsaError `DATA_FOLDER_IN_USE` */
-async function checkUnused({
-  config,
-  folder,
-}: Pick<OpenOptions, 'folder'> & { config: ServerConfig }) {
+async function checkUnused({ config, folder, files }: Place) {
   try {
     const { limits } = config;
     const vault = await LevelStateVault.open({
       folder: folder.path,
-      files: new NodeFiles(),
+      files,
       limits,
     });
     await vault.close();

@@ -100,6 +100,6 @@ describe('start', () => {
     for (const field of FIELD_NAMES) expect(flags).toContain(FIELDS[field].flag);
     expect(environmentName('election-timeout')).toBe('BALSA_ELECTION_TIMEOUT');
     const hidden = command.options.filter((option) => option.hidden).map((option) => option.name());
-    expect(hidden).toEqual(['unsafe-failpoints', 'unsafe-formats']);
+    expect(hidden).toEqual(['unsafe-failpoints', 'unsafe-formats', 'unsafe-disk']);
   });
 });

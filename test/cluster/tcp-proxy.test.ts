@@ -232,3 +232,55 @@ describe('the end', () => {
     proxy = await TcpProxy.open(null);
   });
 });
+
+describe('a link that is bad', () => {
+  const OPEN = { up: 'open', down: 'open' } as const;
+
+  test('passes everything in order however much later each piece is', async () => {
+    const [near, far] = await connected();
+    proxy.set({ ...OPEN, upShape: { delayMs: 5, jitterMs: 40, lossChance: 0.05 } });
+    let sent = '';
+    for (let i = 0; i < 100; i += 1) {
+      near.socket.write(`${i},`);
+      sent += `${i},`;
+      if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await far.hears(`hello ${sent}`);
+    near.socket.end();
+    await until('the end', () => far.ended);
+  });
+
+  test('takes as long as its bytes need', async () => {
+    const [near, far] = await connected();
+    proxy.set({ ...OPEN, upShape: { bytesPerSecond: 1_000_000 } });
+    const startedMs = performance.now();
+    near.socket.write('x'.repeat(300_000));
+    await until('all of it', () => far.text.length === 300_006);
+    expect(performance.now() - startedMs).toBeGreaterThan(200);
+  });
+
+  test('turns bits over in what passes, and in nothing else', async () => {
+    const [near, far] = await connected();
+    proxy.set({ ...OPEN, upShape: { corruptChance: 1 } });
+    near.socket.write('aaaa');
+    await until('what was sent', () => far.text.length === 10);
+    expect(far.text).not.toBe('hello aaaa');
+    far.socket.write('back');
+    await near.hears('back');
+    proxy.set(OPEN);
+    near.socket.write('bbbb');
+    await until('the rest', () => far.text.endsWith('bbbb'));
+  });
+
+  test('that is half open passes nothing more on what there was, also when it is mended, and takes new connections then', async () => {
+    const [near, far] = await connected();
+    proxy.set({ up: 'half-open', down: 'half-open' });
+    near.socket.write('lost');
+    proxy.set(OPEN);
+    near.socket.write('lost, too');
+    const [again, there] = await connected();
+    again.socket.write('heard');
+    await there.hears('hello heard');
+    expect([far.text, far.ended, near.ended, near.failure]).toEqual(['hello ', false, false, null]);
+  });
+});

@@ -89,6 +89,7 @@ describe('defaults and precedence', () => {
       diskStallMs: 3000,
       unsafeFormats: '',
       unsafeFailpoints: '',
+      unsafeDisk: '',
     });
   });
 

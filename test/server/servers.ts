@@ -43,6 +43,7 @@ export class Servers implements AsyncDisposable {
       diskStallMs: 3000,
       unsafeFormats: '',
       unsafeFailpoints: '',
+      unsafeDisk: '',
       ...change,
     };
   }

@@ -1,8 +1,12 @@
+import {
+  findAnomalies,
+  type ListOperation,
+  type ListTransaction,
+} from '../../../jepsen-like/checkers/append/list-anomalies.js';
 import type { Coverage } from '../coverage.js';
 import { checkRegister, describeOperations, type Operation } from '../linearizability.js';
 import { Violation } from '../scheduler.js';
 import { type Ask, type CallLedger, fateOf, type LedgerCall } from './call-ledger.js';
-import { findAnomalies, type ListOperation, type ListTransaction } from './list-anomalies.js';
 import type { AppendArgs, CountArgs } from './native-procedures.js';
 
 /** What can be said of the answers alone, without a look into the cluster. */

@@ -1,9 +1,12 @@
+import type {
+  ListOperation,
+  ListTransaction,
+} from '../../../jepsen-like/checkers/append/list-anomalies.js';
 import { BalsaError } from '../../../src/base/errors.js';
 import { compare } from '../../../src/client/compare.js';
 import { op } from '../../../src/client/op.js';
 import type { SideClient, TextClient } from '../side-client.js';
 import { ACCOUNTS, BALANCE } from './invariant-checks.js';
-import type { ListOperation, ListTransaction } from './list-anomalies.js';
 import { BANK, HOT, LISTS, PAIR } from './native-procedures.js';
 
 const PAUSE_MS = 6000;

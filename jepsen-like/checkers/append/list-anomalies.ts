@@ -1,4 +1,4 @@
-import { DependencyGraph, type Why } from './dependency-graph.js';
+import { DependencyGraph, type Edge, type Why } from './dependency-graph.js';
 
 /**
  * Were the transactions on some lists strictly serializable? Each appends values that nobody else appends, and reads whole
@@ -41,9 +41,22 @@ export type AnomalyName =
   | 'G-single in real time'
   | 'G2 in real time';
 
+/** Why one transaction comes before another. */
+export interface Step {
+  readonly from: string;
+  readonly to: string;
+  readonly why: Why;
+  /** The list, and the place in it. */
+  readonly what: string;
+}
+
 export interface Anomaly {
   readonly name: AnomalyName;
   readonly description: string;
+  /** Names of those that show it. */
+  readonly transactions: readonly string[];
+  /** Of a cycle. */
+  readonly steps: readonly Step[];
 }
 
 /** What is wrong with them; the first one is the plainest. Empty: nothing that can be seen. */
@@ -73,7 +86,7 @@ class Observed {
   readonly anomalies: Anomaly[] = [];
   readonly transactions: readonly ListTransaction[];
   readonly reads: readonly Read[];
-  /** By value. */
+  /** By {@link placeOf}. */
   readonly writers: ReadonlyMap<string, Writer>;
   /** By key: the values in their order, as far as they were read. */
   readonly orders: ReadonlyMap<string, readonly string[]>;
@@ -88,8 +101,8 @@ class Observed {
     this.orders = this.#order();
   }
 
-  #note(name: AnomalyName, description: string): void {
-    this.anomalies.push({ name, description });
+  #note(name: AnomalyName, description: string, transactions: readonly string[]): void {
+    this.anomalies.push({ name, description, transactions, steps: [] });
   }
 
   #readsOf(transaction: ListTransaction): Read[] {
@@ -106,7 +119,9 @@ class Observed {
       const length = values.length - appended.length;
       if (values.slice(Math.max(0, length)).join() !== appended.join()) {
         const told = `${transaction.name} read ${key} as ${show(values)}`;
-        this.#note('internal', `${told} when it had itself appended ${show(appended)}`);
+        this.#note('internal', `${told} when it had itself appended ${show(appended)}`, [
+          transaction.name,
+        ]);
       } else {
         reads.push({ transaction, key, values: values.slice(0, length) });
       }
@@ -116,18 +131,21 @@ class Observed {
 
   #checkValues({ transaction: { name }, key, values }: Read): void {
     if (new Set(values).size < values.length) {
-      this.#note('duplicate value', `${name} read ${key} as ${show(values)}`);
+      this.#note('duplicate value', `${name} read ${key} as ${show(values)}`, [name]);
     }
     for (const [at, value] of values.entries()) {
-      const writer = this.writers.get(value);
-      if (writer === undefined || writer.key !== key) {
-        this.#note('value of nobody', `${name} read ${value} in ${key}, where nobody appended it`);
+      const writer = this.writers.get(placeOf(key, value));
+      if (writer === undefined) {
+        const text = `${name} read ${value} in ${key}, where nobody appended it`;
+        this.#note('value of nobody', text, [name]);
       } else if (writer.transaction.status === 'failed') {
         const who = writer.transaction.name;
-        this.#note('G1a', `${name} read ${value} in ${key}, of ${who}, which was not applied`);
+        const text = `${name} read ${value} in ${key}, of ${who}, which was not applied`;
+        this.#note('G1a', text, [who, name]);
       } else if (at === values.length - 1 && !writer.isLast && writer.transaction.name !== name) {
         const who = writer.transaction.name;
-        this.#note('G1b', `${name} read ${key} through ${value}, in the middle of ${who}`);
+        const text = `${name} read ${key} through ${value}, in the middle of ${who}`;
+        this.#note('G1b', text, [who, name]);
       }
     }
   }
@@ -148,10 +166,16 @@ class Observed {
       this.#note(
         'incompatible order',
         `${transaction.name} read ${values[wrong]} at place ${wrong} of ${key}, and ${other} read ${whole[wrong]}`,
+        [transaction.name, other ?? ''],
       );
     }
     return new Map([...longest].map(([key, { values }]) => [key, values]));
   }
+}
+
+/** Values differ within a list. */
+function placeOf(key: string, value: string): string {
+  return `${key}\n${value}`;
 }
 
 function writersOf(transactions: readonly ListTransaction[]): Map<string, Writer> {
@@ -164,7 +188,7 @@ function writersOf(transactions: readonly ListTransaction[]): Map<string, Writer
     for (const operation of transaction.operations) {
       if (operation.type !== 'append') continue;
       const { key, value } = operation;
-      writers.set(value, { transaction, key, isLast: last.get(key) === value });
+      writers.set(placeOf(key, value), { transaction, key, isLast: last.get(key) === value });
     }
   }
   return writers;
@@ -190,12 +214,22 @@ function findCycle(observed: Observed): Anomaly | null {
   const graph = new DependencyGraph();
   const names: string[] = [];
   const nodes = new Map<ListTransaction, number>();
+  const seen = new Set<ListTransaction>();
+  for (const [key, values] of observed.orders) {
+    for (const value of values) {
+      const writer = observed.writers.get(placeOf(key, value));
+      if (writer !== undefined) seen.add(writer.transaction);
+    }
+  }
   for (const transaction of observed.transactions) {
-    if (!hasHappened(transaction, observed)) continue;
+    // One that nobody was told of, and of which nothing was seen, has no place in the order.
+    const { status } = transaction;
+    if (status !== 'applied' && (status === 'failed' || !seen.has(transaction))) continue;
     nodes.set(transaction, graph.addNode());
     names.push(transaction.name);
   }
   addDependencies(graph, observed, (transaction) => nodes.get(transaction) as number);
+  addUnread(graph, observed, (transaction) => nodes.get(transaction) as number);
   addRealTime(graph, [...nodes]);
   if (graph.cycle(ALL) === null) return null;
   for (const { name, kinds } of CYCLES) {
@@ -204,25 +238,31 @@ function findCycle(observed: Observed): Anomaly | null {
       ? graph.cycleWithOneRw(others)
       : graph.cycle(new Set(kinds));
     if (cycle === null) continue;
-    const steps = cycle.map(({ to, why, what }) =>
-      names[to] === undefined ? '' : ` -${why}${what}-> ${names[to]}`,
-    );
-    const first = names[cycle[0]?.from ?? 0] ?? 'some time';
-    return { name, description: `${first}${steps.join('')}` };
+    return { name, ...describeCycle(cycle, names) };
   }
   throw new Error('a cycle is one of these');
 }
 
-/** One that nobody was told of, and of which nothing was seen, has no place in the order. */
-function hasHappened(
-  { status, operations }: ListTransaction,
-  { orders }: Pick<Observed, 'orders'>,
-): boolean {
-  if (status !== 'unknown') return status === 'applied';
-  return operations.some(
-    ({ type, key, ...rest }) =>
-      type === 'append' && (orders.get(key) ?? []).includes((rest as { value: string }).value),
+/** Moments of real time have no name. */
+function describeCycle(
+  cycle: readonly Edge[],
+  names: readonly string[],
+): Pick<Anomaly, 'description' | 'transactions' | 'steps'> {
+  const arrows = cycle.map(({ to, why, what }) =>
+    names[to] === undefined ? '' : ` -${why}${what}-> ${names[to]}`,
   );
+  const named = cycle.flatMap(({ from }) => names[from] ?? []);
+  const steps: Step[] = [];
+  for (const [at, { from, why, what }] of cycle.entries()) {
+    const name = names[from];
+    if (name === undefined) continue;
+    // The way may lead over moments of real time to the next transaction.
+    const rest = [...cycle.slice(at), ...cycle.slice(0, at)];
+    const next = rest.find(({ to }) => names[to] !== undefined);
+    steps.push({ from: name, to: names[next?.to ?? from] ?? name, why, what: what.trim() });
+  }
+  const first = names[cycle[0]?.from ?? 0] ?? 'some time';
+  return { description: `${first}${arrows.join('')}`, transactions: named, steps };
 }
 
 function addDependencies(
@@ -232,7 +272,7 @@ function addDependencies(
 ): void {
   const writerAt = (key: string, at: number): ListTransaction | undefined => {
     const value = orders.get(key)?.[at];
-    return value === undefined ? undefined : writers.get(value)?.transaction;
+    return value === undefined ? undefined : writers.get(placeOf(key, value))?.transaction;
   };
   for (const [key, values] of orders) {
     for (let at = 1; at < values.length; at += 1) {
@@ -249,6 +289,49 @@ function addDependencies(
     const what = ` ${key}[${values.length}]`;
     if (seen !== undefined) graph.addEdge(nodeOf(seen), reader, 'wr', what);
     if (next !== undefined) graph.addEdge(reader, nodeOf(next), 'rw', what);
+  }
+}
+
+/** Of a transaction that has read a list to its end and appended to it, unread: as many others are compared with it. */
+const UNREAD_COMPARED_MAX = 50;
+
+/**
+ * What was appended for certain and never read comes behind all that was read: so one that was lost is behind whatever was read later. One
+ * node for the end of each list stands between the two.
+ */
+function addUnread(
+  graph: DependencyGraph,
+  { orders, writers, reads }: Observed,
+  nodeOf: (transaction: ListTransaction) => number,
+): void {
+  const unread = new Map<string, Set<ListTransaction>>();
+  const read = new Set([...orders].flatMap(([key, values]) => values.map((v) => placeOf(key, v))));
+  for (const [place, { transaction, key, isLast }] of writers) {
+    if (transaction.status !== 'applied' || !isLast || !orders.has(key) || read.has(place))
+      continue;
+    unread.set(key, (unread.get(key) ?? new Set()).add(transaction));
+  }
+  const ends = new Map<string, number>();
+  for (const [key, transactions] of unread) {
+    const end = graph.addNode();
+    ends.set(key, end);
+    for (const transaction of transactions) graph.addEdge(end, nodeOf(transaction), 'ww', '');
+    const last = writers.get(placeOf(key, orders.get(key)?.at(-1) ?? ''))?.transaction;
+    if (last === undefined || transactions.has(last)) continue;
+    graph.addEdge(nodeOf(last), end, 'ww', ` ${key}[${orders.get(key)?.length}]`);
+  }
+  for (const { transaction, key, values } of reads) {
+    const end = ends.get(key);
+    const others = unread.get(key);
+    if (end === undefined || others === undefined) continue;
+    if (values.length !== orders.get(key)?.length) continue;
+    const what = ` ${key}[${values.length}]`;
+    if (!others.has(transaction)) graph.addEdge(nodeOf(transaction), end, 'rw', what);
+    else {
+      for (const other of [...others].slice(0, UNREAD_COMPARED_MAX)) {
+        graph.addEdge(nodeOf(transaction), nodeOf(other), 'rw', what);
+      }
+    }
   }
 }
 

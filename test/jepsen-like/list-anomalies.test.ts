@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { findAnomalies, type ListOperation, type ListTransaction } from './list-anomalies.js';
+import {
+  findAnomalies,
+  type ListOperation,
+  type ListTransaction,
+} from '../../jepsen-like/checkers/append/list-anomalies.js';
 
 /** `x+1` appends, `x:1,2` reads. */
 function parse(text: string): ListOperation {
@@ -47,6 +51,11 @@ describe('what the reads tell of by themselves', () => {
     expect(names(txn('a', 'x+1', { status: 'unknown' }), txn('b', 'x:1'))).toEqual([]);
   });
 
+  test('values need not differ from those of other lists', () => {
+    expect(names(txn('a', 'x+1 y+1'), txn('b', 'x:1 y:1'))).toEqual([]);
+    expect(names(txn('a', 'x+1'), txn('b', 'y+1 x:'), txn('c', 'x:1 y:'))).toEqual(['G2']);
+  });
+
   test('G1b: a list as it was in the middle of a transaction', () => {
     expect(names(txn('a', 'x+1 x+2'), txn('b', 'x:1'), txn('c', 'x:1,2'))).toEqual(['G1b']);
     expect(names(txn('a', 'x+1 x+2'), txn('c', 'x:1,2'))).toEqual([]);
@@ -87,6 +96,11 @@ describe('cycles', () => {
     expect(found).toEqual(['G2']);
   });
 
+  test('G2: a lost update of two that nobody has read since, so that their order is not known', () => {
+    expect(names(txn('a', 'x: x+1'), txn('b', 'x: x+2'))).toEqual(['G2']);
+    expect(names(txn('a', 'x: x+1'), txn('b', 'x+2'))).toEqual([]);
+  });
+
   test('one of unknown outcome has its place in them once it was seen', () => {
     const unsure = { status: 'unknown', endMs: Number.POSITIVE_INFINITY } as const;
     const found = names(txn('a', 'x+1 y+2', unsure), txn('b', 'x:1 y:'), txn('c', 'y:2'));
@@ -102,7 +116,11 @@ describe('real time', () => {
     const written = txn('a', 'x+1', at(0, 10));
     const end = txn('c', 'x:1', at(100, 110));
     expect(findAnomalies([written, txn('b', 'x:', at(20, 30)), end])).toEqual([
-      { name: 'G-single in real time', description: expect.stringContaining('b -rw x[0]-> a') },
+      expect.objectContaining({
+        name: 'G-single in real time',
+        description: expect.stringContaining('b -rw x[0]-> a'),
+        transactions: ['b', 'a'],
+      }),
     ]);
     // It began before the other had ended, or is allowed to be old.
     expect(names(written, txn('b', 'x:', at(5, 30)), end)).toEqual([]);
@@ -122,6 +140,14 @@ describe('real time', () => {
     expect(names(txn('a', 'x:1', at(0, 10)), txn('b', 'x+1', at(20, 30)))).toEqual([
       'G1c in real time',
     ]);
+  });
+
+  test('an append that is in no later read: lost', () => {
+    const written = txn('a', 'x+1', at(0, 10));
+    const later = txn('b', 'x:', at(20, 30));
+    expect(names(written, later)).toEqual(['G-single in real time']);
+    expect(names(written, txn('b', 'x:', at(5, 30)))).toEqual([]);
+    expect(names(txn('a', 'x+1', { ...at(0, 10), status: 'unknown' }), later)).toEqual([]);
   });
 
   test('two orders that nobody can have seen both of', () => {

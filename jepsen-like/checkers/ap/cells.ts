@@ -1,0 +1,157 @@
+import type { Call } from '../calls.js';
+import { type Change, ChangeBounds } from '../change-bounds.js';
+import type { Findings } from '../findings.js';
+import { badValue, fieldsOf, listOf, numberOf, seconds, show, valueText } from '../values.js';
+
+/** All calls under one idempotency key on one cell: one of them counts. */
+interface Once {
+  readonly id: string;
+  readonly f: string;
+  readonly value: unknown;
+  readonly calls: Call[];
+}
+
+/** What was done to one cell, and how it was read. */
+export class CellHistory {
+  readonly #findings: Findings;
+  readonly #key: string;
+  readonly #changes = new Map<string, Once>();
+  readonly #reads: Call[] = [];
+  readonly finals: Call[] = [];
+
+  constructor(findings: Findings, key: string) {
+    this.#findings = findings;
+    this.#key = key;
+  }
+
+  take(call: Call): void {
+    if (call.f === 'read' || call.f === 'final') {
+      if (call.outcome !== 'ok') return;
+      (call.f === 'read' ? this.#reads : this.finals).push(call);
+      return;
+    }
+    const { id, value } = fieldsOf(call, call.asked);
+    if (typeof id !== 'string' && typeof id !== 'number') {
+      throw badValue(call, call.asked, '{id, value}');
+    }
+    const known = this.#changes.get(`${id}`);
+    if (known === undefined) {
+      this.#changes.set(`${id}`, { id: `${id}`, f: call.f, value, calls: [call] });
+    } else {
+      known.calls.push(call);
+    }
+  }
+
+  judge(): void {
+    this.#judgeConvergence();
+    const kinds = new Set([...this.#changes.values()].map(({ f }) => f));
+    if (kinds.has('add') || kinds.has('take')) this.#judgeNumber(kinds.has('take'));
+    else if (kinds.size > 0) this.#judgeCollection();
+  }
+
+  #judgeConvergence(): void {
+    const [first] = this.finals;
+    if (first === undefined) return;
+    const other = this.finals.find(({ answer }) => valueText(answer) !== valueText(first.answer));
+    if (other === undefined) return;
+    const text = `"${this.#key}" is ${show(first.answer)} at ${nodeOf(first)}, and ${show(other.answer)} at ${nodeOf(other)}`;
+    this.#findings.note('no convergence', text, [first, other]);
+  }
+
+  /** Whatever a side has seen, it is no more than has been done; in the end it is at least what was acknowledged. */
+  #judgeNumber(isEscrow: boolean): void {
+    const changes = [...this.#changes.values()];
+    const bounds = new ChangeBounds(changes.flatMap(changeOf));
+    for (const call of [...this.#reads, ...this.finals]) {
+      const value = numberOf(call, call.answer);
+      const when = `"${this.#key}" was read as ${value} at ${seconds(call.end)}`;
+      if (isEscrow && value < 0) this.#findings.note('below 0', when, [call]);
+      if (call.f !== 'final') continue;
+      const { low, high } = bounds.of(call);
+      if (value >= low && value <= high) continue;
+      const anomaly = value < low ? 'lost' : 'counts twice';
+      this.#findings.note(anomaly, `${when}, and must be from ${low} to ${high}`, [call]);
+    }
+    if (isEscrow) this.#judgeEscrow(changes);
+  }
+
+  /** At no moment more has been taken, for certain, than may have been added before. */
+  #judgeEscrow(changes: readonly Once[]): void {
+    const adds = new ChangeBounds(
+      changes.filter(({ f }) => f === 'add').flatMap((one) => changeOf(one)),
+    );
+    const takes = changes
+      .filter(({ f, calls }) => f === 'take' && calls.some(isTaken) && !calls.some(isDenied))
+      .flatMap(({ value, calls }) => {
+        const first = calls.find(isTaken) as Call;
+        return [{ by: numberOf(first, value), call: first }];
+      })
+      .sort((a, b) => a.call.end - b.call.end);
+    let taken = 0;
+    for (const { by, call } of takes) {
+      taken += by;
+      const { high } = adds.of({ begin: 0, end: call.end });
+      if (taken <= high) continue;
+      const text = `by ${seconds(call.end)} ${taken} had been taken from "${this.#key}", and at most ${high} added`;
+      this.#findings.note('more taken than there was', text, [call]);
+      return;
+    }
+  }
+
+  #judgeCollection(): void {
+    const byValue = new Map<string, Call[]>();
+    for (const { value, calls } of this.#changes.values()) {
+      const name = valueText(value);
+      byValue.set(name, [...(byValue.get(name) ?? []), ...calls]);
+    }
+    for (const call of [...this.#reads, ...this.finals]) {
+      const items = listOf(call, call.answer).map(valueText);
+      const there = new Set(items);
+      const when = `"${this.#key}" as read at ${nodeOf(call)}, ${seconds(call.end)},`;
+      if (there.size < items.length) {
+        const twice = items.find((item, at) => items.indexOf(item) !== at);
+        this.#findings.note('counts twice', `${when} has ${twice} twice`, [call]);
+      }
+      for (const item of there) {
+        const calls = byValue.get(item) ?? [];
+        if (calls.some(({ outcome, begin }) => outcome !== 'fail' && begin <= call.end)) continue;
+        this.#findings.note('of nobody', `${when} has ${item}`, [...calls, call]);
+      }
+      if (call.f !== 'final') continue;
+      for (const [item, calls] of byValue) {
+        const isCertain = calls.some(({ end }) => end < call.begin);
+        if (!isCertain || there.has(item)) continue;
+        this.#findings.note('lost', `${when} does not have ${item}`, [...calls, call]);
+      }
+    }
+  }
+}
+
+function isTaken({ outcome, answer }: Call): boolean {
+  return outcome === 'ok' && answer === true;
+}
+
+/** Asked on another side under the same key, it may have been answered otherwise: one of the two counts. */
+function isDenied({ outcome, answer }: Call): boolean {
+  return outcome === 'ok' && answer === false;
+}
+
+function changeOf({ f, value, calls }: Once): Change[] {
+  const first = calls[0] as Call;
+  const amount = numberOf(first, value);
+  const isTake = f === 'take';
+  const possible = calls.filter((call) => call.outcome !== 'fail' && !isDenied(call));
+  if (possible.length === 0) return [];
+  const isCertain = !calls.some(isDenied);
+  return [
+    {
+      by: isTake ? -amount : amount,
+      begin: Math.min(...possible.map(({ begin }) => begin)),
+      end: isCertain ? Math.min(...possible.map(({ end }) => end)) : Number.POSITIVE_INFINITY,
+    },
+  ];
+}
+
+function nodeOf({ invoke, completion }: Call): string {
+  return completion?.node ?? invoke.node ?? 'a replica';
+}

@@ -1,0 +1,54 @@
+import { type Call, callsOf } from './calls.js';
+import { ChangeBounds } from './change-bounds.js';
+import type { Checker } from './checker.js';
+import { Findings } from './findings.js';
+import { numberOf, seconds } from './values.js';
+
+/**
+ * A counter: each read is at least what had certainly been added before it began, together with all that may have been subtracted by
+ * its end, and at most the other way round. An addition of unknown outcome may count from its begin on, or never. The
+ * bounds are those of Jepsen's counter checker; they are necessary, and tight when little happens at once.
+ */
+export function counterChecker(): Checker {
+  return {
+    name: 'counter',
+    check: async (history) => {
+      const findings = new Findings('counter');
+      const byKey = new Map<string, { adds: Call[]; reads: Call[] }>();
+      for await (const call of callsOf(history)) {
+        if (call.f !== 'add' && call.f !== 'read') continue;
+        findings.operations += 1;
+        const counter = byKey.get(call.key) ?? { adds: [], reads: [] };
+        byKey.set(call.key, counter);
+        if (call.f === 'add' && call.outcome !== 'fail') counter.adds.push(call);
+        if (call.f === 'read' && call.outcome === 'ok') counter.reads.push(call);
+      }
+      let reads = 0;
+      for (const [key, counter] of byKey) {
+        reads += counter.reads.length;
+        judge(findings, key, counter);
+      }
+      const doubt = reads === 0 ? 'no read tells what was counted' : null;
+      const shown = `${reads} reads of ${byKey.size} counters are within what was certainly and what was possibly added`;
+      return findings.verdict(shown, { doubt, details: { reads } });
+    },
+  };
+}
+
+function judge(
+  findings: Findings,
+  key: string,
+  { adds, reads }: { readonly adds: readonly Call[]; readonly reads: readonly Call[] },
+): void {
+  const bounds = new ChangeBounds(
+    adds.map((call) => ({ by: numberOf(call, call.asked), begin: call.begin, end: call.end })),
+  );
+  for (const call of reads) {
+    const value = numberOf(call, call.answer);
+    const { low, high } = bounds.of(call);
+    if (value >= low && value <= high) continue;
+    const what = value < low ? 'lost additions' : 'counted too much';
+    const text = `counter "${key}" was read as ${value} at ${seconds(call.end)}, and must be from ${low} to ${high}`;
+    findings.note(what, text, [call]);
+  }
+}

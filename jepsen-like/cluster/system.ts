@@ -1,0 +1,318 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from '../../src/client/client.js';
+import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
+import { ClockFile } from './clock-file.js';
+import { DiskFile } from './disk-file.js';
+import type { Machine } from './machine.js';
+
+export interface SystemOptions {
+  readonly nodes: number;
+  /** For logs and data. */
+  readonly folder: string;
+  readonly machine: Machine;
+  /** The time of day of each replica can be made wrong. */
+  readonly clocks: boolean;
+  /** They begin with the oldest formats. */
+  readonly oldReplicas: boolean;
+  /** The compiled command. Default: that of this project. */
+  readonly entry?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A replica that ended although no fault was to make it. */
+export interface StrangeEnd {
+  readonly name: string;
+  readonly how: string;
+  readonly log: string;
+}
+
+/** Where clients are: each has links of its own to every replica. */
+export const SITES = ['east', 'west', 'south'] as const;
+
+/** So small that a run of a minute sees compactions, new segments, snapshots and comparisons of the state. */
+const LIMITS = {
+  logEntriesMax: 1000,
+  logTrailingEntries: 150,
+  walSegmentBytes: 256 * 1024,
+  stateHashEntries: 256,
+  snapshotChunkBytes: 32 * 1024,
+  watchProgressMs: 500,
+};
+
+/**
+ * Twice the default: all replicas, all clients and all links share the processors of one machine, and messages that take longer than an
+ * election timeout leave a cluster without a leader.
+ */
+const ELECTION_TIMEOUT = '1500ms';
+
+const OLD_FORMATS = 'command=1';
+
+/** A replica that has ended so often although nothing was to make it will do so again. */
+const HOPELESS_ENDS = 3;
+
+const RECOVERY_MS_MAX = 90_000;
+
+/** Real replicas behind links that can fail, and what a nemesis may do to them. */
+export class System implements AsyncDisposable {
+  readonly cluster: LocalCluster;
+  readonly machine: Machine;
+  readonly hasClocks: boolean;
+  readonly strangeEnds: StrangeEnd[] = [];
+  readonly #clocks = new Map<string, ClockFile>();
+  readonly #disks = new Map<string, DiskFile>();
+  /** By name: it is allowed to end by itself. */
+  readonly #mayEnd = new Set<string>();
+  readonly #damaged = new Set<string>();
+  readonly #upgraded = new Set<string>();
+  /** By site and replica: which side it is on while the network is parted. */
+  #sides: ReadonlyMap<string, 'majority' | 'minority'> = new Map();
+
+  private constructor(cluster: LocalCluster, options: SystemOptions, files: Files) {
+    this.cluster = cluster;
+    this.machine = options.machine;
+    this.hasClocks = options.clocks;
+    this.#clocks = files.clocks;
+    this.#disks = files.disks;
+  }
+
+  static async start(options: SystemOptions): Promise<System> {
+    const { folder, machine, nodes, entry, env } = options;
+    const config = join(folder, 'balsa.json');
+    writeFileSync(config, JSON.stringify({ limits: LIMITS }));
+    const files: Files = { clocks: new Map(), disks: new Map() };
+    const cluster = await LocalCluster.start({
+      replicas: nodes,
+      network: 'switched',
+      folder: join(folder, 'replicas'),
+      cluster: 'jepsen-like',
+      ...(entry === undefined ? {} : { entry }),
+      extraArgs: [
+        ...['--config', config, '--election-timeout', ELECTION_TIMEOUT],
+        ...(options.oldReplicas ? ['--unsafe-formats', OLD_FORMATS] : []),
+      ],
+      env: { BALSA_UNSAFE_TESTING: '1', ...env },
+      environmentOf: (name) => {
+        const disk = new DiskFile(join(folder, `${name}.disk.json`));
+        const clock = new ClockFile(join(folder, `${name}.clock`));
+        files.disks.set(name, disk);
+        files.clocks.set(name, clock);
+        const library = machine.fakeTimeLibrary;
+        const lies = options.clocks && library !== null ? clock.environment(library, 1) : {};
+        return { BALSA_UNSAFE_DISK: disk.path, ...lies };
+      },
+    });
+    return new System(cluster, options, files);
+  }
+
+  /** Of the replicas that there are, members or to be ones. */
+  get names(): readonly string[] {
+    return this.cluster.replicas.map(({ name }) => name);
+  }
+
+  get running(): readonly string[] {
+    return this.cluster.running.map(({ name }) => name);
+  }
+
+  /** Who leads now, as far as it can be seen; `null`: nobody. */
+  async leader(): Promise<string | null> {
+    const statuses = await this.cluster.statuses();
+    const leaders = statuses.filter(({ role }) => role === 'leader');
+    return leaders.sort((a, b) => b.term - a.term)[0]?.replica ?? null;
+  }
+
+  /** A client at a place of its own, whose links can fail. */
+  connectFrom(site: string, options: { timeoutMs: number; replica?: string }): Promise<Client> {
+    return this.cluster.connectFrom(site, { ...options, connectTimeoutMs: 20_000 });
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  async kill(name: string): Promise<void> {
+    const replica = this.cluster.replica(name);
+    if (!replica.running) return;
+    await this.cluster.kill(name);
+  }
+
+  async stop(name: string): Promise<void> {
+    if (!this.cluster.replica(name).running) return;
+    await this.cluster.stop(name);
+  }
+
+  /** Starts it on the data that it has, if it does not run; does not wait until it serves. */
+  async start(name: string, extra: StartExtra = {}): Promise<void> {
+    const replica = this.cluster.replica(name);
+    if (replica.running) return;
+    if (!this.#damaged.has(name)) this.#mayEnd.delete(name);
+    const reseed = this.#damaged.has(name) ? ['--reseed'] : [];
+    // The last one of two equal flags counts.
+    const upgrade = this.#upgraded.has(name) ? ['--unsafe-formats', ''] : [];
+    const args = [...reseed, ...upgrade, ...(extra.args ?? [])];
+    await this.cluster.start(name, { args, env: extra.env ?? {}, wait: false });
+  }
+
+  /**
+   * Its data are damaged from now on, somewhere: it may find that out whenever it reads them, ends then, and gets them
+   * anew when it is started.
+   */
+  damaged(name: string): void {
+    this.#damaged.add(name);
+    this.#mayEnd.add(name);
+  }
+
+  /** From its next start on it knows all formats. */
+  upgrade(name: string): void {
+    this.#upgraded.add(name);
+  }
+
+  /** It is to leave the cluster, and ends by itself then. */
+  leaves(name: string): void {
+    this.#mayEnd.add(name);
+  }
+
+  /** It takes part, and has applied nearly all that the leader has. */
+  async hasCaughtUp(name: string): Promise<boolean> {
+    this.noteStrangeEnds();
+    await this.start(name);
+    const statuses = await this.cluster.statuses();
+    const leader = statuses.find(({ role }) => role === 'leader');
+    const own = statuses.find(({ replica }) => replica === name);
+    if (leader === undefined || own === undefined) return false;
+    const member = leader.membership.members.find((known) => known.name === name);
+    return member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
+  }
+
+  pause(name: string): void {
+    const replica = this.cluster.replica(name);
+    if (replica.running && !replica.paused) this.cluster.pause(name);
+  }
+
+  resume(name: string): void {
+    const replica = this.cluster.replica(name);
+    if (replica.running && replica.paused) this.cluster.resume(name);
+  }
+
+  disk(name: string): DiskFile {
+    return found(this.#disks.get(name), name);
+  }
+
+  clock(name: string): ClockFile {
+    return found(this.#clocks.get(name), name);
+  }
+
+  /** Resolves when a replica that may end does so. */
+  async ends(name: string): Promise<ReplicaExit | null> {
+    if (!this.cluster.replica(name).running) return null;
+    this.#mayEnd.add(name);
+    return this.cluster.exit(name);
+  }
+
+  /** Parts the network; each site is on a side. */
+  part(groups: readonly (readonly string[])[], how: 'cut' | 'reset' | 'half-open' = 'cut'): void {
+    const missing = this.names.filter((name) => !groups.flat().includes(name));
+    const all = missing.length > 0 ? [...groups, ...missing.map((name) => [name])] : groups;
+    const there = all.map((group) => group.filter((place) => this.#isPlace(place)));
+    this.cluster.partition(there, { how });
+    const half = this.names.length / 2;
+    const sideOf = (group: readonly string[]): 'majority' | 'minority' =>
+      group.filter((place) => this.names.includes(place)).length > half ? 'majority' : 'minority';
+    this.#sides = new Map(there.flatMap((group) => group.map((place) => [place, sideOf(group)])));
+  }
+
+  healNetwork(): void {
+    this.cluster.heal();
+    this.#sides = new Map();
+  }
+
+  sideOf(place: string): 'majority' | 'minority' | null {
+    return this.#sides.get(place) ?? null;
+  }
+
+  /** Deletes what a replica has, which must have left the cluster or be about to get it anew. */
+  deleteData(name: string): void {
+    rmSync(join(this.cluster.folder, name), { recursive: true, force: true });
+  }
+
+  /** Ends all faults, and starts whatever does not run. */
+  async mend(): Promise<void> {
+    this.healNetwork();
+    for (const name of this.names) {
+      this.disk(name).set({});
+      this.clock(name).set(0);
+      this.resume(name);
+    }
+    await this.#startAll();
+  }
+
+  /**
+   * Waits until every replica serves and one leads.
+   * @returns what is wrong when that does not come about in time; `null`: nothing
+   */
+  async recovered(): Promise<string | null> {
+    const untilMs = performance.now() + RECOVERY_MS_MAX;
+    for (;;) {
+      await this.#startAll();
+      const statuses = await this.cluster.statuses();
+      const leader = statuses.find(({ role }) => role === 'leader');
+      const follow = statuses.filter(({ leader: known }) => known === leader?.replica);
+      if (leader !== undefined && follow.length === this.names.length) return null;
+      const hopeless = this.#endingAgainAndAgain();
+      if (hopeless !== null) return `${hopeless} ends by itself whenever it is started`;
+      if (performance.now() > untilMs) {
+        const lines = statuses.map((s) => `${s.replica} ${s.role} term ${s.term} of ${s.leader}`);
+        return `not recovered ${RECOVERY_MS_MAX / 1000} s after the last fault: ${lines.join('; ')}`;
+      }
+      await delay(100);
+    }
+  }
+
+  #endingAgainAndAgain(): string | null {
+    const ends = (name: string): number =>
+      this.strangeEnds.filter((end) => end.name === name).length;
+    return this.names.find((name) => ends(name) >= HOPELESS_ENDS) ?? null;
+  }
+
+  /** Notes replicas that ended although no fault was to make them, and lets them start again. */
+  noteStrangeEnds(): void {
+    for (const replica of this.cluster.replicas) {
+      const exit = replica.unexpectedExit;
+      if (exit === null) continue;
+      const how = exit.signal ?? `code ${exit.code}`;
+      if (!this.#mayEnd.has(replica.name)) {
+        this.strangeEnds.push({ name: replica.name, how, log: exit.logTail });
+      }
+      // From here on it is known.
+      void this.cluster.exit(replica.name);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const name of this.names) this.resume(name);
+    await this.cluster.close();
+  }
+
+  #isPlace(name: string): boolean {
+    return this.names.includes(name) || SITES.some((site) => site === name);
+  }
+
+  async #startAll(): Promise<void> {
+    this.noteStrangeEnds();
+    for (const name of this.names) await this.start(name);
+  }
+}
+
+export interface StartExtra {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+interface Files {
+  readonly clocks: Map<string, ClockFile>;
+  readonly disks: Map<string, DiskFile>;
+}
+
+function found<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new Error(`there is no replica ${name}`);
+  return value;
+}

@@ -1,0 +1,98 @@
+/** A mutation of `test/mutants` that a run against real processes must catch, and what is to catch it. */
+export interface Prey {
+  readonly mutation: string;
+  readonly workload: string;
+  readonly nemesis: string;
+  readonly nodes: number;
+}
+
+export const PREY: readonly Prey[] = [
+  { mutation: 'fsync-skipped', workload: 'register,set', nemesis: 'kill-all', nodes: 3 },
+  {
+    mutation: 'acknowledged-before-durable',
+    workload: 'register,set',
+    nemesis: 'kill-all',
+    nodes: 3,
+  },
+  {
+    mutation: 'leader-counts-itself-early',
+    workload: 'register,set',
+    nemesis: 'kill-all',
+    nodes: 3,
+  },
+  {
+    mutation: 'retry-applied-twice',
+    workload: 'counter,register',
+    nemesis: 'reset-storm',
+    nodes: 3,
+  },
+  {
+    mutation: 'read-without-quorum',
+    workload: 'register',
+    nemesis: 'partition-leader,pause-leader',
+    nodes: 3,
+  },
+  {
+    mutation: 'follower-reads-without-asking',
+    workload: 'levels',
+    nemesis: 'links-delayed',
+    nodes: 3,
+  },
+  {
+    mutation: 'session-does-not-wait',
+    workload: 'levels',
+    nemesis: 'links-delayed,pause',
+    nodes: 3,
+  },
+  {
+    mutation: 'fresh-since-the-answer-came',
+    workload: 'levels',
+    nemesis: 'links-delayed,pause',
+    nodes: 3,
+  },
+  {
+    mutation: 'call-outcome-not-remembered',
+    workload: 'exactly-once',
+    nemesis: 'kill-leader,reset-storm',
+    nodes: 3,
+  },
+  {
+    mutation: 'call-absent-keys-not-looked-at',
+    workload: 'write-skew',
+    nemesis: 'transfer',
+    nodes: 3,
+  },
+  {
+    mutation: 'call-ranges-not-looked-at',
+    workload: 'queue,append',
+    nemesis: 'transfer',
+    nodes: 3,
+  },
+  { mutation: 'rights-not-looked-at', workload: 'ap', nemesis: 'partition-halves', nodes: 3 },
+  {
+    mutation: 'cell-seen-without-what-waits',
+    workload: 'ap',
+    nemesis: 'partition-halves',
+    nodes: 3,
+  },
+  {
+    mutation: 'trigger-called-again-with-the-same-writes',
+    workload: 'triggers',
+    nemesis: 'transfer,kill-leader',
+    nodes: 3,
+  },
+  { mutation: 'log-time-from-the-wall-clock', workload: 'lease', nemesis: 'clock-jump', nodes: 3 },
+  {
+    mutation: 'watch-misses-what-is-applied-while-it-reads',
+    workload: 'watch',
+    nemesis: 'kill-follower',
+    nodes: 3,
+  },
+  { mutation: 'nondeterministic-apply', workload: 'register', nemesis: 'transfer', nodes: 3 },
+  {
+    mutation: 'quorum-of-half',
+    workload: 'register,set',
+    nemesis: 'partition-halves,partition-leader',
+    nodes: 3,
+  },
+];

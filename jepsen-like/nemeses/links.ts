@@ -1,0 +1,79 @@
+import type { LinkShape } from '../../src/cluster/testing.js';
+import { SITES } from '../cluster/system.js';
+import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
+
+interface BadLink {
+  readonly name: string;
+  readonly about: string;
+  readonly shape: (stage: Stage) => LinkShape;
+}
+
+const BAD_LINKS: readonly BadLink[] = [
+  {
+    name: 'links-delayed',
+    about: 'what passes the links of some replicas arrives 20 to 400 ms later',
+    shape: ({ random }) => ({ delayMs: 20 + random.int(380) }),
+  },
+  {
+    name: 'links-jitter',
+    about:
+      'what passes the links of some replicas arrives up to 300 ms later, each piece another time',
+    shape: ({ random }) => ({ delayMs: 5, jitterMs: 50 + random.int(250) }),
+  },
+  {
+    name: 'links-slow',
+    about: 'the links of some replicas pass 10 to 200 kB in a second',
+    shape: ({ random }) => ({ bytesPerSecond: 10_000 + random.int(190_000) }),
+  },
+  {
+    name: 'links-lossy',
+    about:
+      'a part of what passes the links of some replicas is lost and sent again, as TCP does it',
+    shape: ({ random }) => ({ delayMs: 1, lossChance: 0.02 + random.next() * 0.2 }),
+  },
+  {
+    name: 'links-corrupt',
+    about: 'now and then a bit turns over on its way',
+    shape: ({ random }) => ({ corruptChance: 0.002 + random.next() * 0.02 }),
+  },
+];
+
+export const LINK_NEMESES: readonly Nemesis[] = BAD_LINKS.map(({ name, about, shape }) => ({
+  name,
+  about,
+  claims: ['network'],
+  episode: async (stage: Stage): Promise<void> => {
+    const { system, random } = stage;
+    const nodes = shuffled(random, system.names).slice(0, 1 + random.int(system.names.length));
+    const others = [...system.names, ...(random.int(2) === 0 ? SITES : [])];
+    const detail = shape(stage);
+    await during(stage, { name, nodes, detail }, async () => {
+      for (const node of nodes) {
+        for (const other of others.filter((place) => place !== node)) {
+          system.cluster.shape(node, other, detail);
+          if (random.int(2) === 0) system.cluster.shape(other, node, detail);
+        }
+      }
+      await stage.sleep(stage.holdMs);
+      system.healNetwork();
+    });
+  },
+}));
+
+/** As when a machine in between restarts: every connection is reset, again and again. */
+export const resetStorm: Nemesis = {
+  name: 'reset-storm',
+  about: 'all connections are reset, again and again',
+  claims: ['network'],
+  episode: async (stage) => {
+    const { system, random } = stage;
+    await during(stage, { name: 'reset-storm', nodes: system.names }, async () => {
+      const untilMs = performance.now() + stage.holdMs;
+      while (performance.now() < untilMs && !stage.signal.aborted) {
+        for (const node of system.names) system.cluster.isolate(node, { how: 'reset' });
+        system.healNetwork();
+        await stage.sleep(50 + random.int(1000));
+      }
+    });
+  },
+};

@@ -1,0 +1,109 @@
+import { BalsaError } from '../../src/client/client.js';
+import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
+
+const NAMES_MAX = 9;
+
+function freeName({ system }: Stage): string | null {
+  const all = Array.from({ length: NAMES_MAX }, (_, i) => `n${i + 1}`);
+  return all.find((name) => !system.names.includes(name)) ?? null;
+}
+
+/** A change that a fault gets in the way of is no error: who is a member then, the cluster knows. */
+async function tryTo(stage: Stage, what: string, work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    stage.count(what);
+    return true;
+  } catch (error) {
+    if (!(error instanceof BalsaError)) throw error;
+    stage.count(`${what}: ${error.code}`);
+    return false;
+  }
+}
+
+/** Those that run here and are no members, or that are none any more, go; so that both lists are the same. */
+async function tidyUp(stage: Stage): Promise<void> {
+  const { system, db } = stage;
+  const untilMs = performance.now() + 60_000;
+  while (performance.now() < untilMs && !stage.signal.aborted) {
+    try {
+      const { members } = await db.cluster.settled({ timeoutMs: 10_000 });
+      const known = members.members.map(({ name }) => name);
+      for (const name of system.names.filter((one) => !known.includes(one))) {
+        await system.cluster.discard(name);
+        system.deleteData(name);
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof BalsaError)) throw error;
+      await stage.sleep(200);
+    }
+  }
+}
+
+async function change(stage: Stage, name: string, work: () => Promise<void>): Promise<void> {
+  await during(stage, { name, nodes: stage.system.names }, async () => {
+    await work();
+    await tidyUp(stage);
+  });
+}
+
+async function add(stage: Stage, replaces?: string): Promise<string | null> {
+  const { system } = stage;
+  const name = freeName(stage);
+  if (name === null) return null;
+  system.deleteData(name);
+  const what = replaces === undefined ? 'member added' : 'member replaced';
+  const isDone = await tryTo(stage, what, () =>
+    system.cluster.addReplica(replaces === undefined ? { name } : { name, replaces }),
+  );
+  return isDone ? name : null;
+}
+
+export const memberAdd: Nemesis = {
+  name: 'member-add',
+  about: 'a member is added under load, and one is removed again, the leader too',
+  claims: ['members'],
+  episode: async (stage) => {
+    await change(stage, 'member-add', async () => {
+      const name = await add(stage);
+      if (name === null) return;
+      await stage.sleep(stage.random.int(stage.holdMs));
+      const [gone = name] = shuffled(stage.random, stage.system.names);
+      stage.system.leaves(gone);
+      await tryTo(stage, 'member removed', () => stage.system.cluster.removeReplica(gone));
+    });
+  },
+};
+
+export const memberReplace: Nemesis = {
+  name: 'member-replace',
+  about: 'a member leaves for one with an empty disk, under load',
+  claims: ['members'],
+  episode: async (stage) => {
+    await change(stage, 'member-replace', async () => {
+      const [old] = shuffled(stage.random, stage.system.names);
+      if (old === undefined) return;
+      stage.system.leaves(old);
+      await add(stage, old);
+    });
+  },
+};
+
+export const transfer: Nemesis = {
+  name: 'transfer',
+  about: 'leadership is handed over, again and again',
+  episode: async (stage) => {
+    const { system, db, random } = stage;
+    await during(stage, { name: 'transfer', nodes: system.names }, async () => {
+      const untilMs = performance.now() + stage.holdMs;
+      while (performance.now() < untilMs && !stage.signal.aborted) {
+        const [target = null] = shuffled(random, system.names);
+        await tryTo(stage, 'transfer done', () =>
+          db.cluster.transfer(random.int(4) === 0 ? null : target, { timeoutMs: 5000 }),
+        );
+        await stage.sleep(100 + random.int(1000));
+      }
+    });
+  },
+};

@@ -1,0 +1,99 @@
+import { clockDrift, clockJump, clockStrobe } from './clock.js';
+import {
+  diskFlip,
+  diskFull,
+  diskHelix,
+  diskRollback,
+  diskStall,
+  diskSyncError,
+  diskWipe,
+  diskWriteError,
+  straceError,
+  straceStall,
+} from './disk.js';
+import { failpoint } from './failpoints.js';
+import {
+  killAll,
+  killFollower,
+  killLeader,
+  killMajority,
+  killMinority,
+  restartStorm,
+  rollingRestart,
+  rollingUpgrade,
+} from './kill.js';
+import { LINK_NEMESES, resetStorm } from './links.js';
+import { memberAdd, memberReplace, transfer } from './members.js';
+import type { Nemesis } from './nemesis.js';
+import {
+  clientsCutOff,
+  partitionBridge,
+  partitionFlapping,
+  partitionHalves,
+  partitionLeader,
+  partitionOneWay,
+  partitionRing,
+} from './partition.js';
+import { pause, pauseLeader, pauseMajority } from './pause.js';
+import { deploys, overload, snapshotStorm, workerLoss } from './storms.js';
+
+export const NEMESES: readonly Nemesis[] = [
+  killLeader,
+  killFollower,
+  killMinority,
+  killMajority,
+  killAll,
+  restartStorm,
+  rollingRestart,
+  rollingUpgrade,
+  pauseLeader,
+  pause,
+  pauseMajority,
+  partitionLeader,
+  partitionHalves,
+  partitionRing,
+  partitionBridge,
+  partitionOneWay,
+  partitionFlapping,
+  clientsCutOff,
+  ...LINK_NEMESES,
+  resetStorm,
+  clockJump,
+  clockStrobe,
+  clockDrift,
+  diskSyncError,
+  diskWriteError,
+  diskFull,
+  diskStall,
+  diskFlip,
+  diskHelix,
+  diskRollback,
+  diskWipe,
+  straceError,
+  straceStall,
+  failpoint,
+  memberAdd,
+  memberReplace,
+  transfer,
+  snapshotStorm,
+  overload,
+  deploys,
+  workerLoss,
+];
+
+/**
+ * @param wanted names, or the beginnings of several (`kill`, `partition`), separated by commas; `all`; `none`
+ * @throws Error when there is none of this name
+ */
+export function chooseNemeses(wanted: string): readonly Nemesis[] {
+  if (wanted === 'none') return [];
+  // One of them needs a cluster of its own.
+  if (wanted === 'all') return NEMESES.filter((nemesis) => nemesis.needsOldReplicas !== true);
+  const chosen = wanted.split(',').flatMap((name) => {
+    const exact = NEMESES.filter((nemesis) => nemesis.name === name);
+    const found = exact.length > 0 ? exact : NEMESES.filter((n) => n.name.startsWith(`${name}-`));
+    if (found.length === 0) throw new Error(`there is no nemesis ${name}; --list names them`);
+    return found;
+  });
+  return [...new Set(chosen)];
+}

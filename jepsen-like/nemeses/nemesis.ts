@@ -1,0 +1,69 @@
+import type { Client } from '../../src/client/client.js';
+import type { Random } from '../../src/cluster/testing.js';
+import type { Machine } from '../cluster/machine.js';
+import type { System } from '../cluster/system.js';
+import type { FaultLog } from '../run/fault-log.js';
+
+/** Something that does harm, one episode after the other. */
+export interface Nemesis {
+  readonly name: string;
+  /** In one sentence, for `--list`. */
+  readonly about: string;
+  /** What this machine lacks for it; `null`: nothing. */
+  readonly lacks?: (machine: Machine) => string | null;
+  /** The cluster must begin with replicas that know less: see `rolling-upgrade`. */
+  readonly needsOldReplicas?: boolean;
+  /** The clocks of the replicas must be ours. */
+  readonly needsClocks?: boolean;
+  /**
+   * What it must have for itself while it is at work, beside the replicas that it takes: `network`, `disk`, `members`,
+   * `all` replicas.
+   */
+  readonly claims?: readonly Claim[];
+  /** Does harm, holds it for about `stage.holdMs`, and mends it. What cannot be done just now is left out. */
+  readonly episode: (stage: Stage) => Promise<void>;
+}
+
+export type Claim = 'network' | 'disk' | 'members' | 'all';
+
+/** What an episode has around it. */
+export interface Stage {
+  readonly system: System;
+  readonly faults: FaultLog;
+  readonly random: Random;
+  readonly holdMs: number;
+  /** Aborted when the run ends early. */
+  readonly signal: AbortSignal;
+  /** A client that no fault of the network hits. */
+  readonly db: Client;
+  /** Replicas that run and that no other episode has its hands on: at most `count` of them, `preferred` first. */
+  readonly take: (count: number, preferred?: readonly string[]) => readonly string[];
+  readonly sleep: (ms: number) => Promise<void>;
+  /** Counts what was injected, by name. */
+  readonly count: (what: string) => void;
+}
+
+/** Does something while a fault is noted as being on. */
+export async function during(
+  stage: Stage,
+  fault: { readonly name: string; readonly nodes: readonly string[]; readonly detail?: unknown },
+  work: () => Promise<void>,
+): Promise<void> {
+  const end = stage.faults.begin(fault.name, fault.nodes, fault.detail);
+  stage.count(fault.name);
+  try {
+    await work();
+  } finally {
+    end();
+  }
+}
+
+/** A minority of the voters that is as large as it can be. */
+export function minoritySize(system: System): number {
+  return Math.floor((system.names.length - 1) / 2);
+}
+
+export function shuffled<T>(random: Random, list: readonly T[]): T[] {
+  const rest = [...list];
+  return list.map(() => rest.splice(random.int(rest.length), 1)[0] as T);
+}

@@ -1,0 +1,95 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { lookAtMachine } from '../cluster/machine.js';
+import { readFaults } from '../history/file-history.js';
+import type { FaultRecord } from '../history/operation.js';
+import { chooseNemeses } from '../nemeses/nemeses.js';
+import type { Nemesis } from '../nemeses/nemesis.js';
+import { type Period, planCycles, planPeriods } from '../nemeses/schedule.js';
+import { renderTimeline } from '../picture/timeline.js';
+import { htmlReport, type Picture } from '../report/html.js';
+import { type Summary, summarize } from '../report/summary.js';
+import { chooseWorkloads } from '../workloads/workloads.js';
+import { judge } from './judge.js';
+import { ProgressLine } from './progress.js';
+import { run } from './run.js';
+
+/** A run as it is named on the command line. */
+export interface RunSpec {
+  readonly workload: string;
+  readonly nemesis: string;
+  readonly nodes: number;
+  readonly minutes: number;
+  /** Instead of `minutes`: so many times one fault. */
+  readonly cycles: number | null;
+  /** With `cycles`: how long each fault lasts, in milliseconds. */
+  readonly holdMs?: number;
+  readonly seed: number;
+  readonly pace: number;
+}
+
+export interface Conducted {
+  readonly summary: Summary;
+  readonly folder: string;
+  readonly interrupted: boolean;
+}
+
+/**
+ * Runs, judges, and writes the report.
+ * @param entry the command of another replica; default: that of this project
+ */
+export async function conduct(
+  spec: RunSpec,
+  options: { readonly out: string; readonly signal: AbortSignal; readonly entry?: string },
+): Promise<Conducted> {
+  const { nodes, seed, pace } = spec;
+  const workloads = chooseWorkloads(spec.workload);
+  const machine = lookAtMachine();
+  const able = (nemesis: Nemesis): boolean => (nemesis.lacks?.(machine) ?? null) === null;
+  const nemeses = chooseNemeses(spec.nemesis).filter(able);
+  const periods = planOf(spec, nemeses);
+  const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
+  const folder = join(options.out, name);
+  const totalMs = periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
+  const line = new ProgressLine(`seed ${seed}`, totalMs);
+  const { signal, entry } = options;
+  const record = await run({
+    ...{ workloads, nemeses, nodes, periods, seed, pace, folder, machine, signal, entry },
+    onProgress: (progress) => line.show(progress),
+  });
+  line.end();
+  // What was gathered until an interrupt is judged all the same.
+  const summary = summarize(record, await judge(record), commandOf(spec));
+  writeFileSync(join(folder, 'summary.json'), JSON.stringify(summary, null, 1));
+  writeFileSync(
+    join(folder, 'report.html'),
+    htmlReport(summary, picturesOf(summary, readFaults(record.faultsPath))),
+  );
+  return { summary, folder, interrupted: record.interrupted };
+}
+
+/** Of each history that a checker refuses, the smallest part that shows it. */
+function picturesOf({ verdicts }: Summary, faults: readonly FaultRecord[]): Picture[] {
+  return verdicts.flatMap(({ workload, verdicts: all }) =>
+    all.flatMap(({ checker, smallest = [] }) => {
+      if (smallest.length === 0) return [];
+      const title = `${workload} by ${checker}`;
+      return [{ workload, checker, svg: renderTimeline({ operations: smallest, faults, title }) }];
+    }),
+  );
+}
+
+export function planOf(spec: RunSpec, nemeses: readonly Nemesis[]): Period[] {
+  const { cycles, minutes, seed, holdMs } = spec;
+  if (cycles !== null) {
+    return planCycles({ seed, nemeses, cycles, ...(holdMs === undefined ? {} : { holdMs }) });
+  }
+  return planPeriods({ seed, nemeses, totalMs: minutes * 60_000 });
+}
+
+/** What runs it again. */
+function commandOf({ workload, nemesis, nodes, minutes, cycles, pace, seed }: RunSpec): string {
+  const length = cycles === null ? `--minutes ${minutes}` : `--cycles ${cycles}`;
+  const slow = pace === 1 ? '' : ` --pace ${pace}`;
+  return `npm run jepsen -- --workload ${workload} --nemesis ${nemesis} --nodes ${nodes} ${length}${slow} --seed ${seed}`;
+}

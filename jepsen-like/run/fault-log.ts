@@ -1,0 +1,99 @@
+import { HistoryWriter } from '../history/history-writer.js';
+import type { RunClock } from './clock.js';
+
+/** A fault that is on. */
+export interface ActiveFault {
+  readonly fault: string;
+  readonly nodes: readonly string[];
+  readonly beginNs: number;
+}
+
+export interface FaultInterval extends ActiveFault {
+  /** `null`: it was never mended. */
+  endNs: number | null;
+}
+
+/** How long writes stood still from a moment on, in milliseconds; `null`: there was none any more. */
+export interface Standstill {
+  readonly fault: string;
+  readonly sinceNs: number;
+  readonly tookMs: number;
+}
+
+/** All faults of a run: in a file of JSON lines, and at hand for who wants to know what is on. */
+export class FaultLog {
+  readonly intervals: FaultInterval[] = [];
+  /** From the begin of a fault, and from its end, to the first write begun after it that was served. */
+  readonly outages: Standstill[] = [];
+  readonly recoveries: Standstill[] = [];
+  readonly #writer: HistoryWriter;
+  readonly #clock: RunClock;
+  readonly #active = new Set<FaultInterval>();
+  #waiting: { readonly fault: string; readonly sinceNs: number; readonly list: Standstill[] }[] =
+    [];
+
+  constructor(path: string, clock: RunClock) {
+    this.#writer = new HistoryWriter(path);
+    this.#clock = clock;
+  }
+
+  get active(): Iterable<ActiveFault> {
+    return this.#active;
+  }
+
+  /** @returns what ends it; does nothing the second time */
+  begin(fault: string, nodes: readonly string[], detail?: unknown): () => void {
+    const beginNs = this.#clock.now();
+    const interval: FaultInterval = { fault, nodes, beginNs, endNs: null };
+    this.intervals.push(interval);
+    this.#active.add(interval);
+    this.#write({ time: beginNs, fault, nodes, phase: 'begin', detail });
+    this.#waiting.push({ fault, sinceNs: beginNs, list: this.outages });
+    return () => {
+      if (!this.#active.delete(interval)) return;
+      interval.endNs = this.#clock.now();
+      this.#write({ time: interval.endNs, fault, nodes, phase: 'end' });
+      this.#waiting.push({ fault, sinceNs: interval.endNs, list: this.recoveries });
+    };
+  }
+
+  /** A write was served. */
+  served(invokedNs: number, completedNs: number): void {
+    if (this.#waiting.length === 0) return;
+    const [over, rest] = partition(this.#waiting, ({ sinceNs }) => sinceNs <= invokedNs);
+    this.#waiting = rest;
+    for (const { fault, sinceNs, list } of over) {
+      list.push({ fault, sinceNs, tookMs: (completedNs - sinceNs) / 1e6 });
+    }
+  }
+
+  /** The kinds of faults that were on at some time in between. */
+  during(fromNs: number): string[] {
+    const kinds = new Set<string>();
+    for (const { fault, beginNs } of this.#active) if (beginNs <= fromNs) kinds.add(fault);
+    return [...kinds].sort();
+  }
+
+  close(): void {
+    this.#writer.close();
+  }
+
+  #write(record: {
+    time: number;
+    fault: string;
+    nodes: readonly string[];
+    phase: 'begin' | 'end';
+    detail?: unknown;
+  }): void {
+    const { detail, ...rest } = record;
+    this.#writer.write(detail === undefined ? rest : { ...rest, detail });
+    this.#writer.flush();
+  }
+}
+
+function partition<T>(list: readonly T[], holds: (item: T) => boolean): [T[], T[]] {
+  const yes: T[] = [];
+  const no: T[] = [];
+  for (const item of list) (holds(item) ? yes : no).push(item);
+  return [yes, no];
+}

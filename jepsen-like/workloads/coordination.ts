@@ -1,0 +1,201 @@
+import type { Lease, Lock } from '../../src/client/client.js';
+import type { Bench, Step, Workload, WorkloadClient } from './workload.js';
+
+const LOCK_TTL_MS = 2000;
+
+export const lock: Workload = {
+  name: 'lock',
+  about: 'locks that are taken and given back, and writes that are fenced by their tokens',
+  checkers: ['lock'],
+  processes: 6,
+  start: (bench, client): Step => {
+    return async () => {
+      const name = `lock-${client.random.int(2)}`;
+      const held = await acquire(client, name);
+      if (held === null) {
+        await bench.sleep(50);
+        return;
+      }
+      const { fencingToken: token } = held;
+      const onLost = (): void => {
+        // Given back is not lost.
+        if (!isReleasing) client.log.note({ type: 'info', f: 'lost', key: name, value: token });
+      };
+      let isReleasing = false;
+      held.signal.addEventListener('abort', onLost, { once: true });
+      const writes = 1 + client.random.int(4);
+      // Who knows that it is lost stops; what it has sent by then is for the token to fence off.
+      for (let i = 0; i < writes && held.held; i += 1) await fencedWrite(client, name, token);
+      // Some hold it for longer than they are allowed to without word.
+      if (client.random.int(6) === 0) await bench.sleep(client.random.int(LOCK_TTL_MS * 2));
+      if (held.signal.aborted) return;
+      isReleasing = true;
+      held.signal.removeEventListener('abort', onLost);
+      await client.log.do(
+        { f: 'release', key: name, value: token, writes: true, class: 'lock' },
+        async () => {
+          await held.release({ timeoutMs: 3000 });
+          return {};
+        },
+      );
+    };
+  },
+};
+
+async function acquire({ db, log }: WorkloadClient, name: string): Promise<Lock | null> {
+  let held: Lock | null = null;
+  await log.do({ f: 'acquire', key: name, writes: true, class: 'lock' }, async () => {
+    held = await db.tryLock(name, { ttlMs: LOCK_TTL_MS, timeoutMs: 3000 });
+    if (held === null) return { refused: 'HELD' };
+    return { value: held.fencingToken };
+  });
+  return held;
+}
+
+async function fencedWrite(
+  { db, log }: WorkloadClient,
+  name: string,
+  token: number,
+): Promise<void> {
+  const question = { f: 'fenced-write', key: name, value: token, writes: true, class: 'call cp' };
+  await log.do(question, async () => {
+    const { revision, meta } = await db.call('fenced', { key: `fenced/${name}`, token });
+    return { revision, meta };
+  });
+}
+
+// ---------------------------------------------------------------------------------------------
+
+const LEASE_TTL_MS = 1500;
+
+export const lease: Workload = {
+  name: 'lease',
+  about: 'keys that hang on leases, which are kept alive, revoked or left to expire',
+  checkers: ['lease'],
+  processes: 6,
+  start: (bench, client): Step => {
+    const { db, log, random } = client;
+    return async () => {
+      const ttlMs = LEASE_TTL_MS + random.int(1500);
+      let granted: Lease | null = null;
+      await log.do({ f: 'grant', value: ttlMs, writes: true, class: 'lease' }, async () => {
+        granted = await db.lease({ ttlMs, keepAlive: false });
+        return { value: granted.id };
+      });
+      if (granted === null) return;
+      await live(bench, client, granted);
+    };
+  },
+};
+
+async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promise<void> {
+  const { db, log, random } = client;
+  const { id, ttlMs } = granted;
+  const key = `lease/${bench.fresh()}`;
+  await log.do({ f: 'attach', key, value: id, writes: true, class: 'put' }, async () => {
+    const { revision, meta } = await db.put(key, String(id), { lease: id });
+    return { revision, meta };
+  });
+  const rounds = random.int(5);
+  for (let i = 0; i < rounds && !bench.stopping.aborted; i += 1) {
+    await bench.sleep(random.int(ttlMs * 0.6));
+    const question = { f: 'keep-alive', value: id, writes: true, class: 'lease' };
+    const came = await log.do(question, async () => {
+      await db.leases.keepAlive(id);
+      return {};
+    });
+    if (came.type !== 'ok') break;
+    await readKey(client, key);
+  }
+  if (random.int(3) === 0) {
+    await log.do({ f: 'revoke', value: id, writes: true, class: 'lease' }, async () => {
+      await db.leases.revoke(id);
+      return {};
+    });
+  } else {
+    await bench.sleep(random.int(ttlMs * 2));
+  }
+  await readKey(client, key);
+}
+
+async function readKey({ db, log }: WorkloadClient, key: string): Promise<void> {
+  await log.do({ f: 'get', key, writes: false }, async () => {
+    const { value, meta } = await db.get(key);
+    return { value: value === undefined ? null : Number(value.toString()), meta };
+  });
+}
+
+// ---------------------------------------------------------------------------------------------
+
+/** Watchers at single replicas and at whoever leads, some of which begin in the past or begin anew. */
+export const watch: Workload = {
+  name: 'watch',
+  about: 'watches tell each event once, in order, without a gap, whatever fails in between',
+  checkers: ['watch'],
+  processes: 8,
+  start: (bench, client): Step => {
+    if (client.index < 4) return writes(bench, client);
+    return watches(bench, client);
+  },
+};
+
+const WATCHED = ['watched/a/', 'watched/b/'] as const;
+
+function writes(bench: Bench, { db, log, random }: WorkloadClient): Step {
+  return async () => {
+    const prefix = WATCHED[random.int(2)] ?? WATCHED[0];
+    const key = `${prefix}${random.int(20)}`;
+    if (random.int(6) === 0) {
+      await log.do({ f: 'delete', key, writes: true }, async () => {
+        const { revision, meta } = await db.delete(key);
+        return { revision, meta };
+      });
+      return;
+    }
+    const value = bench.fresh();
+    await log.do({ f: 'put', key, value, writes: true }, async () => {
+      const { revision, meta } = await db.put(key, JSON.stringify(value));
+      return { revision, meta };
+    });
+  };
+}
+
+function watches(bench: Bench, { log, random, site }: WorkloadClient): Step {
+  let seen = 0;
+  return async () => {
+    const names = bench.system.names;
+    const replica = random.int(2) === 0 ? names[random.int(names.length)] : undefined;
+    const db = await bench.connect(site, replica).catch(() => null);
+    if (db === null) return;
+    const prefix = random.int(3) === 0 ? 'watched/' : (WATCHED[random.int(2)] ?? WATCHED[0]);
+    const fromRevision = random.int(3) === 0 ? Math.max(1, seen - random.int(200)) : seen + 1;
+    const until = AbortSignal.any([AbortSignal.timeout(4000 + random.int(15_000)), bench.stopping]);
+    const watched = db.watch({
+      prefix,
+      fromRevision,
+      progress: true,
+      timeoutMs: 10_000,
+      signal: until,
+    });
+    const value = { prefix, fromRevision };
+    const question = { f: 'watch', value, writes: false, class: 'watch' };
+    const came = await log.do(question, async () => ({ meta: await watched.ready }));
+    if (came.type !== 'ok') {
+      await db.close();
+      return;
+    }
+    try {
+      for await (const { revision, events } of watched.batches()) {
+        for (const event of events) {
+          const value = event.type === 'delete' ? null : JSON.parse(event.value.toString());
+          log.note({ type: 'ok', f: 'event', key: event.key, value, revision: event.revision });
+        }
+        log.note({ type: 'ok', f: 'progress', revision });
+        seen = Math.max(seen, revision);
+      }
+    } catch {
+      // How a watch ends is no promise; what it has told is.
+    }
+    await db.close();
+  };
+}

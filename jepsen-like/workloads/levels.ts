@@ -1,0 +1,75 @@
+import type { Client, ConsistencyOption } from '../../src/client/client.js';
+import {
+  type Bench,
+  encode,
+  levelName,
+  parse,
+  type Step,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
+
+const KEYS = 5;
+
+/** Each read is told which replica served it, how old its state was, and at which revision: that is held against its claim. */
+export const levels: Workload = {
+  name: 'levels',
+  about:
+    'reads of each level, at single replicas and at the leader, held against what the level promises',
+  checkers: ['read-levels'],
+  processes: 10,
+  start: async (bench, client): Promise<Step> => {
+    if (client.index < 3) return writer(bench, client);
+    return reader(bench, client);
+  },
+};
+
+function writer(bench: Bench, { db, log, random }: WorkloadClient): Step {
+  return async () => {
+    const key = `level/${random.int(KEYS)}`;
+    const value = bench.fresh();
+    await log.do({ f: 'put', key, value, writes: true }, async () => {
+      const { revision, meta } = await db.put(key, encode(value));
+      bench.shared.set('revision', revision);
+      return { revision, meta };
+    });
+  };
+}
+
+/** Some stay at one replica, others go where they are led. */
+async function reader(bench: Bench, client: WorkloadClient): Promise<Step> {
+  const { log, random, site, index } = client;
+  const place = (): string | undefined => {
+    const { names } = bench.system;
+    return index % 2 === 0 ? names[random.int(names.length)] : undefined;
+  };
+  let replica = place();
+  let db = replica === undefined ? client.db : await bench.connect(site, replica);
+  return async () => {
+    // Its replica may have left the cluster.
+    if (replica !== undefined && !bench.system.names.includes(replica)) {
+      replica = place();
+      db = replica === undefined ? db : await bench.connect(site, replica).catch(() => db);
+    }
+    const key = `level/${random.int(KEYS)}`;
+    const option = draw(bench, client);
+    const level = levelName(option);
+    await log.do({ f: 'get', key, level, writes: false }, () => read(db, key, option));
+  };
+}
+
+async function read(db: Client, key: string, consistency: ConsistencyOption) {
+  const { value, meta } = await db.get(key, { consistency });
+  return { value: parse(value), meta };
+}
+
+function draw(bench: Bench, { random }: WorkloadClient): ConsistencyOption {
+  const dice = random.int(6);
+  if (dice === 0) return 'linearizable';
+  if (dice === 1) return 'session';
+  if (dice === 2) return { bounded: [100, 500, 2000, 10_000][random.int(4)] ?? 500 };
+  if (dice === 3) return 'any';
+  if (dice === 4) return 'ap-local';
+  const latest = (bench.shared.get('revision') as number | undefined) ?? 1;
+  return { at: Math.max(1, latest - random.int(500)) };
+}

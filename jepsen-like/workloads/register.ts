@@ -1,0 +1,108 @@
+import type { Answer } from '../run/recorder.js';
+import {
+  type Bench,
+  encode,
+  parse,
+  pick,
+  type Step,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
+
+const KEYS_AT_ONCE = 6;
+const OPERATIONS_PER_KEY = 300;
+
+/** Keys change after a while, so that each is judged by itself and no search grows without bound. */
+export function registerStep(bench: Bench, client: WorkloadClient, prefix: string): Step {
+  const { db, log, random } = client;
+  const rounds = (bench.shared.get(`${prefix} rounds`) as number[] | undefined) ?? [];
+  bench.shared.set(`${prefix} rounds`, rounds);
+  return async () => {
+    const slot = random.int(KEYS_AT_ONCE);
+    rounds[slot] = (rounds[slot] ?? 0) + 1;
+    const key = `${prefix}/${slot}-${Math.floor(rounds[slot] / OPERATIONS_PER_KEY)}`;
+    const dice = random.int(100);
+    if (dice < 45) {
+      await log.do({ f: 'get', key, writes: false }, async () => {
+        const { value, meta } = await db.get(key);
+        return { value: parse(value), meta };
+      });
+    } else if (dice < 75) {
+      const value = bench.fresh();
+      await log.do({ f: 'put', key, value, writes: true }, () => db.put(key, encode(value)));
+    } else if (dice < 95) await cas(bench, client, key);
+    else {
+      await log.do({ f: 'delete', key, writes: true }, async () => {
+        const { deleted, revision, meta } = await db.delete(key);
+        return { value: deleted, revision, meta };
+      });
+    }
+  };
+}
+
+async function cas(bench: Bench, { db, log, random }: WorkloadClient, key: string): Promise<void> {
+  const read = await log.do({ f: 'get', key, writes: false }, async () => {
+    const { value, meta } = await db.get(key);
+    return { value: parse(value), meta };
+  });
+  if (read.type !== 'ok' || read.answer.value === null) return;
+  // Now and then what it surely does not hold.
+  const old = random.int(8) === 0 ? -1 : read.answer.value;
+  const next = bench.fresh();
+  await log.do({ f: 'cas', key, value: [old, next], writes: true }, async (): Promise<Answer> => {
+    const done = await db.cas(key, { expected: { value: encode(old) }, value: encode(next) });
+    if (!done.succeeded) return { refused: 'CONDITION_FAILED', revision: done.revision };
+    return { revision: done.revision, meta: done.meta };
+  });
+}
+
+export const register: Workload = {
+  name: 'register',
+  about: 'read, write, compare-and-set and delete of single keys',
+  checkers: ['register', 'strict'],
+  processes: 10,
+  start: (bench, client) => registerStep(bench, client, 'register'),
+};
+
+/** Reads elements of a set one by one, and all together. */
+export const set: Workload = {
+  name: 'set',
+  about: 'elements are added, and all of them read',
+  checkers: ['set'],
+  processes: 6,
+  start: (bench, { db, log, random }) => {
+    return async () => {
+      const group = pick(random, ['a', 'b']);
+      const prefix = `set/${group}/${Math.floor(bench.recorder.operations / 4000)}/`;
+      if (random.int(10) > 0) {
+        const element = bench.fresh();
+        const question = { f: 'add', key: prefix, value: element, writes: true };
+        await log.do(question, () => db.put(`${prefix}${element}`, encode(element)));
+        return;
+      }
+      await log.do({ f: 'read', key: prefix, writes: false }, async () => {
+        const elements: unknown[] = [];
+        let meta: Awaited<ReturnType<typeof db.get>>['meta'] | undefined;
+        for await (const item of db.range({ prefix })) {
+          elements.push(parse(item.value));
+          meta = item.meta;
+        }
+        return { value: elements, ...(meta === undefined ? {} : { meta }) };
+      });
+    };
+  },
+  finish: async (bench) => {
+    const log = bench.process();
+    const prefixes = new Set<string>();
+    for await (const { key } of bench.db.range({ prefix: 'set/', keysOnly: true })) {
+      prefixes.add(key.slice(0, key.lastIndexOf('/') + 1));
+    }
+    for (const prefix of prefixes) {
+      await log.do({ f: 'read', key: prefix, writes: false }, async () => {
+        const elements: unknown[] = [];
+        for await (const { value } of bench.db.range({ prefix })) elements.push(parse(value));
+        return { value: elements };
+      });
+    }
+  },
+};

@@ -1,0 +1,204 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { leaseChecker } from '../../jepsen-like/checkers/leases.js';
+import { lockChecker } from '../../jepsen-like/checkers/locks.js';
+import type { FaultRecord } from '../../jepsen-like/history/operation.js';
+import { event, found, judge, lines, type Planned } from './histories.js';
+import { runModel } from './reference-store.js';
+
+const SECOND = 1e9;
+const INFO = { type: 'info' } as const;
+const FAIL = { type: 'fail' } as const;
+
+/** Times are in seconds. */
+const op = (
+  begin: number,
+  end: number | null,
+  f: string,
+  asked?: unknown,
+  answer?: unknown,
+  more: Partial<Planned> = {},
+): Planned => ({
+  begin: begin * SECOND,
+  end: end === null ? null : end * SECOND,
+  f,
+  asked,
+  answer,
+  ...more,
+});
+
+describe('the checker of locks', () => {
+  const checker = lockChecker();
+  const anomalies = (...planned: Planned[]): Promise<string[]> => found(checker, lines(...planned));
+  const acquire = (token: number, begin: number, more: Partial<Planned> = {}): Planned =>
+    op(begin, begin + 1, 'acquire', undefined, token, { key: 'l', ...more });
+  const use = (f: string, token: number, begin: number, more: Partial<Planned> = {}): Planned =>
+    op(begin, begin + 1, f, token, undefined, { key: 'l', ...more });
+
+  test('accepts one holder after the other, whose tokens rise', async () => {
+    const history = [
+      acquire(3, 0),
+      use('fenced-write', 3, 2),
+      use('release', 3, 4),
+      acquire(5, 4),
+      use('fenced-write', 5, 6),
+      use('fenced-write', 3, 8, FAIL),
+    ];
+    expect(await anomalies(...history)).toEqual([]);
+  });
+
+  test('finds a token that was given twice, or does not rise', async () => {
+    expect(await anomalies(acquire(3, 0), acquire(3, 5))).toEqual(['a token twice']);
+    expect(await anomalies(acquire(4, 0), acquire(3, 5))).toEqual(['a token that does not rise']);
+    // At once they may be told in either order.
+    expect(await anomalies(acquire(4, 0), op(0, 9, 'acquire', undefined, 3, { key: 'l' }))).toEqual(
+      [],
+    );
+    expect(await anomalies(acquire(4, 0), acquire(3, 5, { key: 'other' }))).toEqual([]);
+  });
+
+  test('finds a write of a former holder that succeeded, by time and by revision', async () => {
+    const late = [
+      acquire(3, 0),
+      acquire(5, 2),
+      use('fenced-write', 5, 4),
+      use('fenced-write', 3, 6),
+    ];
+    expect(await anomalies(...late)).toContain('a former holder wrote');
+    const atOnce = (revision: number, token: number): Planned =>
+      op(4, 9, 'fenced-write', token, undefined, { key: 'l', more: { revision } });
+    const held = lockChecker({ isExclusive: false });
+    const wrong = lines(acquire(3, 0), acquire(5, 2), atOnce(10, 5), atOnce(11, 3));
+    expect(await found(held, wrong)).toEqual(['a former holder wrote']);
+    const right = lines(acquire(3, 0), acquire(5, 2), atOnce(11, 5), atOnce(10, 3));
+    expect(await found(held, right)).toEqual([]);
+  });
+
+  test('finds two that held it at one time, unless clocks were not to be trusted', async () => {
+    const two = lines(acquire(3, 0), acquire(5, 2), use('fenced-write', 3, 6, FAIL));
+    expect(await found(checker, two)).toEqual(['held by two']);
+    expect(await found(lockChecker({ isExclusive: false }), two)).toEqual([]);
+    // Who was told that it is lost does not hold it any more.
+    const lost = lines(acquire(3, 0), use('release', 3, 1.5), acquire(5, 2));
+    expect(await found(checker, lost)).toEqual([]);
+    const told = lines(
+      acquire(3, 0),
+      { ...op(6, 6, 'lost', 3, undefined, { key: 'l', process: 7 }) },
+      acquire(5, 2, { process: 8 }),
+    ).filter(({ f, type }) => f !== 'lost' || type === 'ok');
+    expect(await found(checker, told)).toEqual(['held by two']);
+  });
+
+  test('does not know when nobody got a lock', async () => {
+    expect((await judge(checker, lines(acquire(1, 0, FAIL)))).valid).toBe('unknown');
+  });
+
+  test('accepts what an atomic lock does', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), async (seed) => {
+        let holder: number | null = null;
+        let token = 0;
+        const tokens = new Map<number, number>();
+        const { history } = runModel({
+          seed,
+          clients: 4,
+          operations: 80,
+          unknownShare: 0,
+          request: (random, client) => {
+            const own = tokens.get(client);
+            if (own === undefined) return { f: 'acquire', key: 'l' };
+            return random.int(2) === 0
+              ? { f: 'fenced-write', key: 'l', value: own }
+              : { f: 'release', key: 'l', value: own };
+          },
+          effect: ({ f, value }, store, client) => {
+            if (f === 'acquire') {
+              if (holder !== null) return { type: 'fail' };
+              holder = client;
+              token += 1;
+              tokens.set(client, token);
+              return { value: token, revision: store.write([['l', token]]) };
+            }
+            if (f === 'fenced-write') return { value, revision: store.write([['w', value]]) };
+            holder = null;
+            tokens.delete(client);
+            return { value };
+          },
+        });
+        expect((await judge(checker, history)).valid).toBe(true);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe('the checker of leases', () => {
+  const L = 'lease-1';
+  const grant = op(0, 1, 'grant', 10_000, L);
+  const attach = op(1, 2, 'attach', L, undefined, { key: 'k' });
+  const alive = (begin: number, end: number | null, more: Partial<Planned> = {}): Planned =>
+    op(begin, end, 'keep-alive', L, undefined, more);
+  const get = (begin: number, answer: unknown): Planned =>
+    op(begin, begin + 0.1, 'get', undefined, answer, { key: 'k' });
+  const gone = (seconds: number, revision = 9, key = 'k') =>
+    event(revision, key, null, seconds * SECOND);
+  const checker = leaseChecker();
+  const anomalies = (
+    planned: readonly Planned[],
+    ...watch: ReturnType<typeof gone>[]
+  ): Promise<string[]> => found(checker, lines(grant, attach, ...planned), watch);
+
+  test('finds a key that went before its time', async () => {
+    expect(await anomalies([], gone(8))).toEqual(['early']);
+    expect(await anomalies([], gone(10))).toEqual([]);
+    expect(await anomalies([alive(5, 6)], gone(12))).toEqual(['early']);
+    expect(await anomalies([alive(5, 6)], gone(15))).toEqual([]);
+    // One that was not acknowledged promises nothing.
+    expect(await anomalies([alive(5, 6, INFO)], gone(10))).toEqual([]);
+    expect(await anomalies([alive(5, 6, FAIL)], gone(10))).toEqual([]);
+  });
+
+  test('a share of its time is taken off for clocks that run fast, as an option', async () => {
+    const history = lines(grant, attach);
+    expect(await found(leaseChecker({ clockShare: 0 }), history, [gone(9.5)])).toEqual(['early']);
+    expect(await found(leaseChecker({ clockShare: 0.1 }), history, [gone(9.5)])).toEqual([]);
+  });
+
+  test('finds by reads, too, that it went before its time', async () => {
+    expect(await anomalies([get(7, null)])).toEqual(['early']);
+    expect(await anomalies([get(11, null)])).toEqual([]);
+    // Before it was put on the lease nothing was there.
+    expect(await anomalies([get(1.2, null), get(11, null)])).toEqual([]);
+  });
+
+  test('finds a key that is there long after its time, unless faults were in the way', async () => {
+    expect(await anomalies([get(25, L)], gone(26))).toEqual(['late']);
+    expect(await anomalies([get(15, L)], gone(16))).toEqual([]);
+    const faults: FaultRecord[] = [
+      { time: 5 * SECOND, fault: 'partition', nodes: ['n1'], phase: 'begin' },
+      { time: 20 * SECOND, fault: 'partition', nodes: ['n1'], phase: 'end' },
+    ];
+    const history = lines(grant, attach, get(25, L));
+    expect(await found(leaseChecker({ faults }), history, [gone(26)])).toEqual([]);
+    expect(await anomalies([alive(5, 6, INFO), get(25, L)], gone(26))).toEqual([]);
+  });
+
+  test('finds keys of one lease that went apart', async () => {
+    const other = op(1, 2, 'attach', L, undefined, { key: 'k2' });
+    expect(await anomalies([other], gone(12, 9), gone(12, 10, 'k2'))).toEqual(['apart']);
+    expect(await anomalies([other], gone(12, 9), gone(12, 9, 'k2'))).toEqual([]);
+  });
+
+  test('finds a lease that is kept alive after its end', async () => {
+    expect(await anomalies([alive(13, 14)], gone(12))).toEqual(['alive after its end']);
+  });
+
+  test('one that was revoked may go at once', async () => {
+    expect(await anomalies([op(3, 4, 'revoke', L)], gone(4))).toEqual([]);
+    expect(await anomalies([op(3, 4, 'revoke', L)], gone(2.5))).toEqual(['early']);
+  });
+
+  test('does not know when none has ended', async () => {
+    expect((await judge(checker, lines(grant, attach), [])).valid).toBe('unknown');
+  });
+});

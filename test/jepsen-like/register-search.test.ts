@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type Action,
+  isPossible,
+  isUnknown,
+  leaves,
+  type RegisterOperation,
+} from '../../jepsen-like/checkers/register/register-operation.js';
+import { searchOrder } from '../../jepsen-like/checkers/register/search.js';
+import { smallestPart, without } from '../../jepsen-like/checkers/register/smallest.js';
+
+const NEVER = Number.POSITIVE_INFINITY;
+const action = fc.oneof(
+  fc.record({ kind: fc.constant('put' as const), value: fc.integer({ min: 0, max: 3 }) }),
+  fc.record({ kind: fc.constant('get' as const), value: fc.integer({ min: 0, max: 3 }) }),
+  fc.record({
+    kind: fc.constant('cas' as const),
+    old: fc.integer({ min: 0, max: 3 }),
+    value: fc.integer({ min: 0, max: 3 }),
+  }),
+  fc.record({ kind: fc.constant('refused' as const), old: fc.integer({ min: 0, max: 3 }) }),
+  fc.record({
+    kind: fc.constant('delete' as const),
+    found: fc.constantFrom(true, false, null),
+  }),
+);
+
+/** Any history of few values and much at once: about half of them are impossible. */
+const anyHistory = fc
+  .array(
+    fc.record({
+      begin: fc.integer({ min: 0, max: 10 }),
+      length: fc.integer({ min: 0, max: 5 }),
+      action,
+      isKnown: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
+    }),
+    { maxLength: 7 },
+  )
+  .map((plans) =>
+    plans.map(({ begin, length, action, isKnown }, line): RegisterOperation => {
+      const mayBeUnknown = leaves(action) !== null || action.kind === 'delete';
+      if (isKnown || !mayBeUnknown) return { action, begin, end: begin + length, line };
+      const unknown: Action = action.kind === 'delete' ? { kind: 'delete', found: null } : action;
+      return { action: unknown, begin, end: NEVER, line };
+    }),
+  );
+
+/** The definition itself: some operation comes first, and so on; those of unknown outcome may stay out. */
+function tryAll(left: readonly RegisterOperation[], value: number): boolean {
+  if (left.every(isUnknown)) return true;
+  const firstEnd = Math.min(...left.map(({ end }) => end));
+  return left.some((one) => {
+    if (one.begin > firstEnd || !isPossible(one.action, value)) return false;
+    const rest = left.filter((other) => other !== one);
+    return tryAll(rest, leaves(one.action) ?? value);
+  });
+}
+
+describe('the search for an order of the operations on a register', () => {
+  test('agrees with trying out every order', () => {
+    let impossible = 0;
+    fc.assert(
+      fc.property(anyHistory, (history) => {
+        const expected = tryAll(history, 0) ? 'possible' : 'impossible';
+        if (expected === 'impossible') impossible += 1;
+        expect(searchOrder(history).type).toBe(expected);
+      }),
+      { numRuns: 6000 },
+    );
+    expect(impossible).toBeGreaterThan(500);
+  });
+
+  test('leaves out parts of a possible history without making a contradiction', () => {
+    fc.assert(
+      fc.property(anyHistory, fc.array(fc.boolean(), { maxLength: 7 }), (history, drops) => {
+        fc.pre(tryAll(history, 0));
+        const left = without(history, new Set(history.filter((_, at) => drops[at] === true)));
+        expect(tryAll(left, 0)).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('finds a part of an impossible history that is impossible by itself', () => {
+    fc.assert(
+      fc.property(anyHistory, (history) => {
+        fc.pre(!tryAll(history, 0));
+        const part = smallestPart(history);
+        expect(tryAll(part, 0)).toBe(false);
+        expect(part.length).toBeLessThanOrEqual(history.length);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

@@ -1,0 +1,165 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
+import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
+import { planCycles, planPeriods } from '../../jepsen-like/nemeses/schedule.js';
+import { judge } from '../../jepsen-like/run/judge.js';
+import { run } from '../../jepsen-like/run/run.js';
+import { chooseWorkloads } from '../../jepsen-like/workloads/workloads.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import { lives } from '../whole/support.js';
+
+/** Real processes and real faults, for as short a time as shows something; `npm run jepsen` goes on for longer. */
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'balsa-jepsen-'));
+});
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function linesOf(path: string): Record<string, unknown>[] {
+  const text = readFileSync(path, 'utf8').trim();
+  return text === '' ? [] : text.split('\n').map((line) => JSON.parse(line));
+}
+
+describe('a schedule of faults', () => {
+  const nemeses = chooseNemeses('all');
+  const names = (seed: number): unknown =>
+    planPeriods({ seed, nemeses, totalMs: 1_800_000 }).map(({ lengthMs, episodes }) => [
+      lengthMs,
+      ...episodes.map(({ nemesis, afterMs, holdMs, seed: own }) => [
+        nemesis.name,
+        afterMs,
+        holdMs,
+        own,
+      ]),
+    ]);
+
+  test('is a function of its seed', () => {
+    expect(names(7)).toEqual(names(7));
+    expect(names(7)).not.toEqual(names(8));
+  });
+
+  test('gives each nemesis its turn, leaves about a quarter of the time in peace, and takes as long as it is to', () => {
+    const periods = planPeriods({ seed: 3, nemeses, totalMs: 1_800_000 });
+    const used = new Set(
+      periods.flatMap(({ episodes }) => episodes.map((one) => one.nemesis.name)),
+    );
+    expect([...used].sort()).toEqual(nemeses.map(({ name }) => name).sort());
+    const peace = periods.filter(({ episodes }) => episodes.length === 0).length;
+    expect(peace / periods.length).toBeGreaterThan(0.15);
+    expect(peace / periods.length).toBeLessThan(0.35);
+    expect(periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0)).toBe(1_800_000);
+  });
+
+  test('of cycles has one fault in each', () => {
+    const periods = planCycles({ seed: 1, nemeses: chooseNemeses('kill-all'), cycles: 12 });
+    expect(periods.map(({ episodes }) => episodes.map((one) => one.nemesis.name))).toEqual(
+      Array.from({ length: 12 }, () => ['kill-all']),
+    );
+  });
+});
+
+describe('a run', () => {
+  test('survives faults with valid histories, and leaves these and its logs, and no data and no process', async () => {
+    const nemeses = chooseNemeses('kill-all,partition-leader,pause-leader');
+    const record = await run({
+      workloads: chooseWorkloads('register,bank'),
+      nemeses,
+      nodes: 3,
+      periods: planCycles({ seed: 5, nemeses, cycles: 3 }),
+      seed: 5,
+      pace: 1,
+      folder: join(folder, 'run'),
+      machine: lookAtMachine(),
+      signal: new AbortController().signal,
+      onProgress: () => {},
+    });
+    expect(record.problems).toEqual([]);
+    expect([...record.injected.keys()]).toEqual(
+      expect.arrayContaining(['kill-all', 'partition-leader', 'pause-leader']),
+    );
+    const verdicts = (await judge(record)).flatMap(({ verdicts: all }) => all);
+    expect(verdicts.length).toBeGreaterThan(0);
+    expect(verdicts.filter(({ valid }) => valid !== true)).toEqual([]);
+    expect(verdicts.every(({ operations }) => operations > 0)).toBe(true);
+    const faults = linesOf(join(folder, 'run', 'faults.jsonl'));
+    expect(faults.filter(({ phase }) => phase === 'begin')).toHaveLength(3);
+    expect(faults.filter(({ phase }) => phase === 'end')).toHaveLength(3);
+    const watched = linesOf(record.watchPath);
+    expect(watched.length).toBe(record.events);
+    expect(readdirSync(join(folder, 'run', 'replicas')).sort()).toEqual([
+      'n1.log',
+      'n2.log',
+      'n3.log',
+    ]);
+  });
+});
+
+describe('the command', () => {
+  const MAIN = join(import.meta.dirname, '../../jepsen-like/main.ts');
+  const TSX = join(import.meta.dirname, '../../node_modules/.bin/tsx');
+
+  test('refuses what it does not know, and lists what there is', () => {
+    const listed = execFileSync(TSX, [MAIN, '--list'], { encoding: 'utf8' });
+    expect(listed).toMatch(/register +read, write/);
+    expect(listed).toMatch(/kill-all +kill -9/);
+    const wrong = spawnText([MAIN, '--workload', 'regster']);
+    return expect(wrong).resolves.toMatchObject({
+      code: 2,
+      said: expect.stringContaining('--list'),
+    });
+  });
+
+  test('that is interrupted leaves no process and no data behind', async () => {
+    const args = [MAIN, '--workload', 'register', '--nemesis', 'pause,partition', '--nodes', '3'];
+    const child = spawn(TSX, [...args, '--minutes', '5', '--seed', '1', '--out', folder], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    child.stdout.resume();
+    child.stderr.resume();
+    const pids = await waitUntil('replicas that are under load', async () => {
+      const [name] = readdirSync(folder);
+      const faults = join(folder, name ?? '', 'faults.jsonl');
+      if (name === undefined || !existsSync(faults)) return undefined;
+      if (!readFileSync(faults, 'utf8').includes('begin')) return undefined;
+      return replicasOf(folder);
+    });
+    expect(pids).toHaveLength(3);
+    child.kill('SIGINT');
+    expect(await ended).toBe(130);
+    expect(pids.filter(lives)).toEqual([]);
+    const [name = ''] = readdirSync(folder);
+    expect(
+      readdirSync(join(folder, name, 'replicas')).filter((one) => !one.endsWith('.log')),
+    ).toEqual([]);
+  });
+
+  function spawnText(args: readonly string[]): Promise<{ code: number | null; said: string }> {
+    return new Promise((resolve) => {
+      const child = spawn(TSX, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+      let said = '';
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on('data', (chunk: Buffer) => {
+          said += chunk.toString();
+        });
+      }
+      child.once('close', (code) => resolve({ code, said }));
+    });
+  }
+});
+
+/** Processes whose command line names the folder. */
+function replicasOf(path: string): number[] {
+  const listing = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' });
+  return listing
+    .split('\n')
+    .filter((line) => line.includes(' start ') && line.includes(path))
+    .map((line) => Number(line.trim().split(' ')[0]));
+}
