@@ -9,7 +9,7 @@ import { type SearchBounds, searchOrder } from './search.js';
 
 /** Searches of small histories are quick; this bounds the sum of the operations in all of them. */
 const EFFORT_MAX = 20_000_000;
-const BOUNDS: SearchBounds = { configurationsMax: 20_000, stepsMax: 2_000_000 };
+const BOUNDS: SearchBounds = { configurationsMax: 5_000, stepsMax: 500_000 };
 
 /**
  * A small part of an impossible history that is impossible by itself: Zeller's delta debugging over what may be left out without
