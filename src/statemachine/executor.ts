@@ -34,6 +34,7 @@ import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
+import { type HeldHistory, heldHistory } from './trigger-cursors.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -163,7 +164,11 @@ export class Executor {
         return this.#done();
       case 'compact':
         this.#compact(operation.revision);
-        return this.#done();
+        return {
+          type: 'done',
+          revision: this.#keyspace.revision,
+          compactedRevision: this.#compaction.compactedRevision,
+        };
       case 'namespace-set':
         this.#setNamespace(operation);
         return this.#done();
@@ -209,8 +214,8 @@ export class Executor {
   }
 
   #checkSpace(target: Target, value: Uint8Array): void {
-    const { spaceQuotaBytes } = this.#settings.current;
-    if (spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes) {
+    if (this.#isFull) {
+      const { spaceQuotaBytes } = this.#settings.current;
       throw new Refusal(
         'NO_SPACE',
         `the store holds ${this.#keyspace.spaceBytes} bytes with its history, its quota is ${spaceQuotaBytes}: ` +
@@ -417,7 +422,26 @@ export class Executor {
         { revision, oldest },
       );
     }
-    this.#compaction.compactTo(revision);
+    const held = this.#heldHistory();
+    if (held !== null && held.revision <= oldest) {
+      throw new Refusal(
+        'COMPACTION_HELD',
+        `the trigger ${held.trigger} has not been called with what was written at revision ${held.revision} yet: ` +
+          'compact when it has, or remove it',
+        { trigger: held.trigger, revision: held.revision },
+      );
+    }
+    this.#compaction.compactTo(Math.min(revision, held?.revision ?? revision));
+  }
+
+  /** A store that is full is not kept so by a trigger that never gets on. */
+  #heldHistory(): HeldHistory | null {
+    return this.#isFull ? null : heldHistory(this.#procedures, this.#keyspace);
+  }
+
+  get #isFull(): boolean {
+    const { spaceQuotaBytes } = this.#settings.current;
+    return spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes;
   }
 
   #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
@@ -462,8 +486,10 @@ export class Executor {
       case 'compact': {
         const { compactedRevision } = this.#compaction;
         const isPossible = operation.revision <= this.#keyspace.revision;
-        if (isPossible && operation.revision > compactedRevision) {
-          this.#compaction.compactTo(operation.revision);
+        if (!isPossible || operation.revision <= compactedRevision) break;
+        const held = this.#heldHistory()?.revision ?? operation.revision;
+        if (held > compactedRevision) {
+          this.#compaction.compactTo(Math.min(operation.revision, held));
         }
         break;
       }
