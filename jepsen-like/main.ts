@@ -69,12 +69,12 @@ async function main(options: Options): Promise<number> {
 
 function specsOf(options: Options): RunSpec[] {
   const seed = options.seed ?? Math.floor(Date.now() / 1000);
-  const { workload, nemesis, nodes, minutes, cycles, pace } = options;
+  const { workload, nemesis, nodes, network, minutes, cycles, pace } = options;
   const isSuite = workload === null && nemesis === null && minutes === null && cycles === null;
   if (isSuite) return briefSuite(seed, pace);
   const spec = {
     ...{ workload: workload ?? 'all', nemesis: nemesis ?? 'all', minutes: minutes ?? 1 },
-    ...{ nodes, cycles, pace, seed },
+    ...{ nodes, network, cycles, pace, seed },
   };
   check(() => chooseNemeses(spec.nemesis));
   check(() => chooseWorkloads(spec.workload));

@@ -23,7 +23,10 @@ export async function makeMatrix(options: {
   readonly seed: number;
 }): Promise<number> {
   const { seed } = options;
-  const spec = { workload: WORKLOADS, nemesis: NEMESES, nodes: 5, minutes: 0, pace: 6, seed };
+  const spec = {
+    ...{ workload: WORKLOADS, nemesis: NEMESES, nodes: 5, minutes: 0, pace: 6, seed },
+    network: 'proxies' as const,
+  };
   const cycles = 2 * chooseNemeses(NEMESES).length;
   const { summary, folder, interrupted } = await conduct(
     { ...spec, cycles, holdMs: HOLD_MS },

@@ -5,6 +5,7 @@ export interface Options {
   readonly workload: string | null;
   readonly nemesis: string | null;
   readonly nodes: number;
+  readonly network: 'proxies' | 'namespaces';
   readonly minutes: number | null;
   readonly cycles: number | null;
   readonly seed: number | null;
@@ -25,6 +26,7 @@ export const HELP = `Real replicas, real faults, and checkers that judge what th
                     --nodes 5 --minutes M         replicas (default 5), length (default 1)
                     --cycles C                    instead of minutes: so many times one fault and its end
                     --seed S                      the schedule of faults and the clients' dice (default: the time)
+                    --network namespaces          packet filters of the kernel instead of proxies (root)
                     --pace 2                      clients wait so many times as long between two operations
                     --plan                        show the schedule, and do nothing
   npm run jepsen -- --mutations                   does it bite? Replicas with historical bugs must be caught
@@ -45,6 +47,7 @@ export function parseOptions(args: readonly string[]): Options {
     workload: values.workload ?? null,
     nemesis: values.nemesis ?? null,
     nodes,
+    network: networkOf(values.network),
     minutes:
       values.minutes === undefined ? null : numberOf('minutes', values.minutes, 0.01, 100_000),
     cycles: values.cycles === undefined ? null : numberOf('cycles', values.cycles, 1, 1e6),
@@ -67,6 +70,7 @@ function read(args: readonly string[]) {
         workload: { type: 'string' },
         nemesis: { type: 'string' },
         nodes: { type: 'string' },
+        network: { type: 'string' },
         minutes: { type: 'string' },
         cycles: { type: 'string' },
         seed: { type: 'string' },
@@ -83,6 +87,11 @@ function read(args: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function networkOf(name = 'proxies'): Options['network'] {
+  if (name === 'proxies' || name === 'namespaces') return name;
+  throw new UsageError(`--network must be proxies or namespaces, found ${name}`);
 }
 
 function numberOf(name: string, text: string, min: number, max: number): number {

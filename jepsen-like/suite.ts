@@ -23,6 +23,6 @@ const PARTS: readonly Part[] = [
 export function briefSuite(seed: number, pace: number): RunSpec[] {
   return PARTS.map((part, i) => ({
     ...part,
-    ...{ minutes: MINUTES, cycles: null, seed: seed + i, pace },
+    ...{ minutes: MINUTES, cycles: null, seed: seed + i, pace, network: 'proxies' as const },
   }));
 }

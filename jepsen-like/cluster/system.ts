@@ -14,6 +14,8 @@ export interface SystemOptions {
   readonly machine: Machine;
   /** The time of day of each replica can be made wrong. */
   readonly clocks: boolean;
+  /** What is between them: proxies of ours, or namespaces with packet filters (root). */
+  readonly network: 'proxies' | 'namespaces';
   /** They begin with the oldest formats. */
   readonly oldReplicas: boolean;
   /** The compiled command. Default: that of this project. */
@@ -60,6 +62,8 @@ export class System implements AsyncDisposable {
   readonly machine: Machine;
   readonly hasClocks: boolean;
   readonly strangeEnds: StrangeEnd[] = [];
+  /** Clients are at places that can be cut off. */
+  readonly #hasSites: boolean;
   readonly #clocks = new Map<string, ClockFile>();
   readonly #disks = new Map<string, DiskFile>();
   /** By name: it is allowed to end by itself. */
@@ -72,6 +76,7 @@ export class System implements AsyncDisposable {
   private constructor(cluster: LocalCluster, options: SystemOptions, files: Files) {
     this.cluster = cluster;
     this.machine = options.machine;
+    this.#hasSites = options.network === 'proxies';
     this.hasClocks = options.clocks;
     this.#clocks = files.clocks;
     this.#disks = files.disks;
@@ -84,7 +89,7 @@ export class System implements AsyncDisposable {
     const files: Files = { clocks: new Map(), disks: new Map() };
     const cluster = await LocalCluster.start({
       replicas: nodes,
-      network: 'switched',
+      network: options.network === 'proxies' ? 'switched' : 'namespaces',
       folder: join(folder, 'replicas'),
       cluster: 'jepsen-like',
       ...(entry === undefined ? {} : { entry }),
@@ -217,6 +222,7 @@ export class System implements AsyncDisposable {
     const half = this.names.length / 2;
     const sideOf = (group: readonly string[]): 'majority' | 'minority' =>
       group.filter((place) => this.names.includes(place)).length > half ? 'majority' : 'minority';
+    if (!this.#hasSites) return;
     this.#sides = new Map(there.flatMap((group) => group.map((place) => [place, sideOf(group)])));
   }
 

@@ -47,8 +47,9 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
     const entry = join(compiled, 'src/cli/main.js');
     const startedMs = performance.now();
     for (let seed = 1; seed <= RUNS_MAX && !options.signal.aborted; seed += 1) {
-      const spec = { workload, nemesis, nodes, seed, minutes: RUN_SECONDS / 60, pace: 1 };
-      const { summary } = await conduct({ ...spec, cycles: null }, { ...options, entry });
+      const spec = { workload, nemesis, nodes, seed, minutes: RUN_SECONDS / 60 };
+      const common = { cycles: null, pace: 1, network: 'proxies' } as const;
+      const { summary } = await conduct({ ...spec, ...common }, { ...options, entry });
       if (isGood(summary)) continue;
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
       console.log(

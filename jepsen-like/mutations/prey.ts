@@ -7,17 +7,17 @@ export interface Prey {
 }
 
 export const PREY: readonly Prey[] = [
-  { mutation: 'fsync-skipped', workload: 'register,set', nemesis: 'kill-all', nodes: 3 },
+  { mutation: 'fsync-skipped', workload: 'register,set', nemesis: 'lost-tail', nodes: 3 },
   {
     mutation: 'acknowledged-before-durable',
     workload: 'register,set',
-    nemesis: 'kill-all',
+    nemesis: 'lost-tail',
     nodes: 3,
   },
   {
     mutation: 'leader-counts-itself-early',
     workload: 'register,set',
-    nemesis: 'kill-all',
+    nemesis: 'lost-tail',
     nodes: 3,
   },
   {

@@ -65,6 +65,27 @@ export const killAll: Nemesis = {
   },
 };
 
+export const lostTail: Nemesis = {
+  name: 'lost-tail',
+  about:
+    'all disks are slow for a moment, then all replicas are killed: what was written and not synced is lost',
+  claims: ['all', 'disk'],
+  episode: async (stage) => {
+    const { system, random } = stage;
+    const nodes = stage.take(system.names.length);
+    if (nodes.length < system.names.length) return;
+    const syncDelayMs = 50 + random.int(450);
+    await during(stage, { name: 'lost-tail', nodes, detail: { syncDelayMs } }, async () => {
+      for (const node of nodes) system.disk(node).set({ syncDelayMs });
+      await stage.sleep(500 + random.int(1500));
+      await Promise.all(nodes.map((node) => system.kill(node)));
+      for (const node of nodes) system.disk(node).set({});
+      await Promise.all(nodes.map((node) => system.start(node)));
+      await untilServed(stage);
+    });
+  },
+};
+
 export const restartStorm: Nemesis = {
   name: 'restart-storm',
   about: 'kill -9 again and again, also while a replica recovers',

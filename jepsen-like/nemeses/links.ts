@@ -42,6 +42,7 @@ export const LINK_NEMESES: readonly Nemesis[] = BAD_LINKS.map(({ name, about, sh
   name,
   about,
   claims: ['network'],
+  needsProxies: name !== 'links-lossy',
   episode: async (stage: Stage): Promise<void> => {
     const { system, random } = stage;
     const nodes = shuffled(random, system.names).slice(0, 1 + random.int(system.names.length));

@@ -13,6 +13,8 @@ export interface Nemesis {
   readonly lacks?: (machine: Machine) => string | null;
   /** The cluster must begin with replicas that know less: see `rolling-upgrade`. */
   readonly needsOldReplicas?: boolean;
+  /** Only proxies can do it, and no packet filters. */
+  readonly needsProxies?: boolean;
   /** The clocks of the replicas must be ours. */
   readonly needsClocks?: boolean;
   /**

@@ -145,6 +145,7 @@ export const partitionFlapping: Nemesis = {
 };
 
 export const clientsCutOff: Nemesis = {
+  needsProxies: true,
   name: 'clients-cut-off',
   about:
     'the clients at one site reach a part of the replicas only, or none; these reach each other',

@@ -19,6 +19,7 @@ export interface RunSpec {
   readonly workload: string;
   readonly nemesis: string;
   readonly nodes: number;
+  readonly network: 'proxies' | 'namespaces';
   readonly minutes: number;
   /** Instead of `minutes`: so many times one fault. */
   readonly cycles: number | null;
@@ -42,10 +43,12 @@ export async function conduct(
   spec: RunSpec,
   options: { readonly out: string; readonly signal: AbortSignal; readonly entry?: string },
 ): Promise<Conducted> {
-  const { nodes, seed, pace } = spec;
+  const { nodes, seed, pace, network } = spec;
   const workloads = chooseWorkloads(spec.workload);
   const machine = lookAtMachine();
-  const able = (nemesis: Nemesis): boolean => (nemesis.lacks?.(machine) ?? null) === null;
+  const able = (nemesis: Nemesis): boolean =>
+    (nemesis.lacks?.(machine) ?? null) === null &&
+    !(nemesis.needsProxies === true && network === 'namespaces');
   const nemeses = chooseNemeses(spec.nemesis).filter(able);
   const periods = planOf(spec, nemeses);
   const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
@@ -54,7 +57,8 @@ export async function conduct(
   const line = new ProgressLine(`seed ${seed}`, totalMs);
   const { signal, entry } = options;
   const record = await run({
-    ...{ workloads, nemeses, nodes, periods, seed, pace, folder, machine, signal, entry },
+    ...{ workloads, nemeses, nodes, periods, seed, pace, folder, machine, network },
+    ...{ signal, entry },
     onProgress: (progress) => line.show(progress),
   });
   line.end();
@@ -88,8 +92,10 @@ export function planOf(spec: RunSpec, nemeses: readonly Nemesis[]): Period[] {
 }
 
 /** What runs it again. */
-function commandOf({ workload, nemesis, nodes, minutes, cycles, pace, seed }: RunSpec): string {
+function commandOf({ workload, nemesis, nodes, network, ...spec }: RunSpec): string {
+  const { minutes, cycles, pace, seed } = spec;
   const length = cycles === null ? `--minutes ${minutes}` : `--cycles ${cycles}`;
+  const where = network === 'proxies' ? '' : ` --network ${network}`;
   const slow = pace === 1 ? '' : ` --pace ${pace}`;
-  return `npm run jepsen -- --workload ${workload} --nemesis ${nemesis} --nodes ${nodes} ${length}${slow} --seed ${seed}`;
+  return `npm run jepsen -- --workload ${workload} --nemesis ${nemesis} --nodes ${nodes}${where} ${length}${slow} --seed ${seed}`;
 }

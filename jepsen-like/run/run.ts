@@ -19,6 +19,7 @@ export interface RunOptions {
   readonly workloads: readonly Workload[];
   readonly nemeses: readonly Nemesis[];
   readonly nodes: number;
+  readonly network: 'proxies' | 'namespaces';
   /** What is done when; see `planPeriods`. */
   readonly periods: readonly Period[];
   readonly seed: number;
@@ -64,11 +65,19 @@ const FINAL_MS_MAX = 60_000;
 
 /** Starts a cluster, lets clients and faults loose on it, mends it, and gathers what is needed for a verdict. */
 export async function run(options: RunOptions): Promise<RunRecord> {
-  const { folder, nemeses, nodes, machine, entry } = options;
+  const { folder, nemeses, nodes, machine, entry, network } = options;
   mkdirSync(join(folder, 'histories'), { recursive: true });
   const clocks = nemeses.some(({ needsClocks }) => needsClocks === true);
   const oldReplicas = startsOld(options);
-  const system = await System.start({ nodes, folder, machine, clocks, oldReplicas, entry });
+  const system = await System.start({
+    nodes,
+    folder,
+    machine,
+    clocks,
+    oldReplicas,
+    network,
+    entry,
+  });
   const db = await system.cluster.connect({ timeoutMs: 20_000, clientName: 'jepsen-like' });
   const stage = new Running(options, system, db);
   try {
@@ -91,7 +100,7 @@ class Running {
   readonly #observer: Observer;
   readonly #watch: StoreWatch;
   readonly #crews: readonly Crew[];
-  readonly #abort = new AbortController();
+  readonly #ending = new AbortController();
   readonly #problems: string[] = [];
   #isClosed = false;
 
@@ -107,14 +116,14 @@ class Running {
     this.#crews = workloads.map(
       (workload, i) => new Crew({ ...shared, workload, seed: seed * 31 + i + 1 }),
     );
-    if (signal.aborted) this.#abort.abort();
-    else signal.addEventListener('abort', () => this.#abort.abort(), { once: true });
+    if (signal.aborted) this.#ending.abort();
+    else signal.addEventListener('abort', () => this.#ending.abort(), { once: true });
   }
 
   async run(): Promise<RunRecord> {
     const director = new Director({
       ...{ system: this.#system, faults: this.#faults, db: this.#db },
-      signal: this.#abort.signal,
+      signal: this.#ending.signal,
       onPeriod: (period) => this.#tell('load', period),
     });
     await this.#prepare();
@@ -122,7 +131,7 @@ class Running {
     let failure: unknown = null;
     const onFailure = (error: unknown): void => {
       failure ??= error;
-      this.#abort.abort();
+      this.#ending.abort();
     };
     try {
       for (const crew of this.#crews) await crew.start(onFailure);
@@ -140,7 +149,7 @@ class Running {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#abort.abort();
+    this.#ending.abort();
     await this.#system.mend().catch(() => {});
     await Promise.all(this.#crews.map((crew) => crew.close()));
     await this.#watch.close();

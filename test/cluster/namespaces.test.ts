@@ -34,7 +34,9 @@ describe.runIf(isAble)('replicas in namespaces of the kernel', () => {
       cluster.isolate(leader);
       await cluster.waitFor('another leader', async () => {
         const others = await Promise.all(
-          cluster.replicas.filter(({ name }) => name !== leader).map(({ name }) => cluster.status(name)),
+          cluster.replicas
+            .filter(({ name }) => name !== leader)
+            .map(({ name }) => cluster.status(name)),
         );
         return others.some(({ role }) => role === 'leader');
       });

@@ -75,6 +75,7 @@ describe('a run', () => {
       periods: planCycles({ seed: 5, nemeses, cycles: 3 }),
       seed: 5,
       pace: 1,
+      network: 'proxies',
       folder: join(folder, 'run'),
       machine: lookAtMachine(),
       signal: new AbortController().signal,
