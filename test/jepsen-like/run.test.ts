@@ -119,9 +119,13 @@ describe('the command', () => {
 
   test('that is interrupted leaves no process and no data behind', async () => {
     const args = [MAIN, '--workload', 'register', '--nemesis', 'pause,partition', '--nodes', '3'];
-    const child = spawn(TSX, [...args, '--minutes', '5', '--seed', '1', '--out', folder], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', ...args, '--minutes', '5', '--seed', '1', '--out', folder],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
     child.stdout.resume();
     child.stderr.resume();
