@@ -218,6 +218,7 @@ function jobHost(
   return {
     ...{ id, name: nameOf(id), clock, limits, random, machine, executor: taskExecutor },
     nowMs: logTimeMs,
+    operations: () => proposals.operations,
     leader: () => node.leader,
     canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
     propose: (steps, done) => {
