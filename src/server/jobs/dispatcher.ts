@@ -19,7 +19,12 @@ export interface DispatcherHost {
   readonly canPropose: () => boolean;
   /** Log time, in milliseconds. */
   readonly nowMs: () => number;
-  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+  /** `isPatient`: it may wait a little for the next writes of clients, and go to the disk with them. */
+  readonly propose: (
+    steps: readonly JobStep[],
+    isPatient: boolean,
+    done: (applied: boolean) => void,
+  ) => void;
   /** Operations of clients so far. */
   readonly operations: () => number;
 }
@@ -72,6 +77,8 @@ export class Dispatcher {
   #waitingBytes = 0;
   /** Operations of clients when it was last looked. */
   #operations = 0;
+  /** Clients have written since the last look. */
+  #isBusy = false;
   #isUnderWay = false;
   #isPlanned = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
@@ -145,7 +152,7 @@ export class Dispatcher {
     this.#isUnderWay = true;
     const begunMs = clock.monotonicMs();
     const before = this.#operations;
-    propose(steps, (applied) => {
+    propose(steps, this.#isBusy, (applied) => {
       this.#isUnderWay = false;
       const nowMs = clock.monotonicMs();
       const isBusy = this.#host.operations() > before;
@@ -185,6 +192,7 @@ export class Dispatcher {
     const before = this.#operations;
     this.#operations = this.#host.operations();
     const since = this.#operations - before;
+    this.#isBusy = since > 0;
     if (since === 0) return Number.POSITIVE_INFINITY;
     return Math.max(STEPS_MIN, Math.floor(since / OPERATIONS_PER_STEP));
   }

@@ -30,7 +30,12 @@ export interface JobHost {
   readonly canPropose: () => boolean;
   /** `null`: not known. */
   readonly leader: () => MemberId | null;
-  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+  /** `isPatient`: it may wait a little for the next writes of clients, and go to the disk with them. */
+  readonly propose: (
+    steps: readonly JobStep[],
+    isPatient: boolean,
+    done: (applied: boolean) => void,
+  ) => void;
   /** Operations of clients so far. */
   readonly operations: () => number;
   readonly send: (to: MemberId, frame: JobFrame) => void;
