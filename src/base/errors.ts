@@ -56,6 +56,10 @@ export const ERROR_CODES = {
     meaning: 'The request is larger than its limit of bytes or operations.',
   },
   COMPACTED: { retryable: false, meaning: 'The revision asked for is no longer kept.' },
+  COMPACTION_HELD: {
+    retryable: true,
+    meaning: 'A trigger has not been called yet with the oldest history that is kept.',
+  },
   SESSION_BEHIND: {
     retryable: true,
     meaning: 'This replica has not yet applied what the session token stands for.',

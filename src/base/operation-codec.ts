@@ -383,7 +383,8 @@ function fromResult(result: WriteResult | ReadResult): unknown[] {
     case 'lease':
       return [LEASE, result.lease, result.ttlMs];
     case 'done':
-      return [DONE, result.revision];
+      if (result.compactedRevision === undefined) return [DONE, result.revision];
+      return [DONE, result.revision, result.compactedRevision];
     case 'read':
       return [READ, result.items.map(keyValueTuple), result.count];
     case 'error': {
@@ -425,7 +426,8 @@ function toResult(value: unknown): WriteResult | ReadResult {
     case LEASE:
       return { type: 'lease', lease: count(t[1]), ttlMs: count(t[2]) };
     case DONE:
-      return { type: 'done', revision: revision() };
+      if (t.length === 2) return { type: 'done', revision: revision() };
+      return { type: 'done', revision: revision(), compactedRevision: count(t[2]) };
     case READ:
       return {
         type: 'read',

@@ -225,7 +225,12 @@ export type WriteResult =
     }
   | { readonly type: 'lease'; readonly lease: number; readonly ttlMs: number }
   /** Of operations that have nothing to say but that they were done. */
-  | { readonly type: 'done'; readonly revision: number }
+  | {
+      readonly type: 'done';
+      readonly revision: number;
+      /** Of a compaction: the oldest revision that is kept. */
+      readonly compactedRevision?: number;
+    }
   /** This operation was refused, by all replicas alike; the others of its batch were not. */
   | {
       readonly type: 'error';

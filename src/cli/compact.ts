@@ -42,8 +42,14 @@ async function runCompact(
   const { signal } = context;
   await context.withClient(async (client) => {
     const before = await client.info({ signal });
-    const revision = wanted ?? before.revision;
-    await client.compact(revision, { signal });
+    const asked = wanted ?? before.revision;
+    const { compactedRevision: revision } = await client.compact(asked, { signal });
+    if (revision < asked) {
+      const since = formatCount(revision);
+      context.output.say(
+        `triggers have not been called with all since revision ${since} yet: it stays`,
+      );
+    }
     const after = flags.wait
       ? await removed(context, client, revision)
       : await client.info({ signal });

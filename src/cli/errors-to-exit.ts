@@ -30,6 +30,7 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   VALUE_TOO_LARGE: 'split the value, or set a higher valueBytesMax in the limits of the replicas',
   BATCH_TOO_LARGE: null,
   COMPACTED: null,
+  COMPACTION_HELD: 'balsa proc logs shows why a trigger does not get on',
   SESSION_BEHIND:
     'another replica may be further, or try again; --consistency any takes what is there',
   STALE_BOUND_EXCEEDED:

@@ -322,11 +322,12 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
 
   /**
    * Gives up the history before `revision`: reads at earlier revisions fail with `COMPACTED` from now on. The space
-   * comes free in the background. What is present stays.
+   * comes free in the background. What is present stays, and so does what a trigger has not been called with yet:
+   * `compactedRevision` of the answer may be lower than was asked for.
    *
    * @param revision default: the latest one
-   * @throws BalsaError `COMPACTED` (it was done already, further), `FUTURE_REVISION`,
-   *   `UPGRADE_PENDING`, and see {@link Client}
+   * @throws BalsaError `COMPACTED` (it was done already, further), `COMPACTION_HELD` (a trigger needs all that is
+   *   left), `FUTURE_REVISION`, `UPGRADE_PENDING`, and see {@link Client}
    */
   async compact(revision?: number, options: CallOptions = NO_OPTIONS): Promise<CompactResult> {
     const upTo = revision ?? (await this.info(options)).revision;
@@ -337,7 +338,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
         checkRevision(upTo);
         return { type: 'compact', revision: upTo };
       },
-      (_result, meta) => ({ compactedRevision: upTo, meta }),
+      (result, meta) => ({ compactedRevision: result.compactedRevision ?? upTo, meta }),
     );
   }
 

@@ -232,8 +232,8 @@ export function ap(
  * A procedure that is called with what is written to keys with a prefix, by whoever: each write once, in order, some at a time.
  * What it writes comes into being together with the note of how far it has come. It begins with the writes behind its
  * deployment. When it fails it is called again, with pauses; a write with which it fails again and again is skipped, and told by
- * `balsa proc logs`, as are revisions that were compacted before it was called with them. What it writes to keys with its own
- * prefix calls it again.
+ * `balsa proc logs`. History is not compacted before it was called with it, unless the store is full. What it writes to keys with
+ * its own prefix calls it again.
  */
 export function trigger<Returned>(definition: {
   readonly prefix: string;

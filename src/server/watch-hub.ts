@@ -62,7 +62,7 @@ export class WatchHub {
     this.#progress = new WatchProgress({
       clock,
       silenceMs: limits.watchProgressMs,
-      revisionOf: (watcher) => this.#toldThrough(watcher),
+      revisionOf: (watcher) => this.toldThrough(watcher),
     });
   }
 
@@ -213,7 +213,8 @@ export class WatchHub {
     watcher.pending = [];
   }
 
-  #toldThrough(watcher: Watcher): number | null {
+  /** The last revision of which it was told all that it wants to hear; `null`: its stream has not taken that. */
+  toldThrough(watcher: Watcher): number | null {
     if (watcher.phase === 'blocked') return null;
     if (watcher.sink.waitingBytes > this.#options.limits.watchBacklogBytesMax) return null;
     if (watcher.phase !== 'live') return watcher.next.revision - 1;

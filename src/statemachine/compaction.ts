@@ -3,6 +3,7 @@ import { fromValueRecordKey } from './layout.js';
 import { comparePositions, type Position } from './position.js';
 import { Refusal } from './refusal.js';
 import type { ScanPage } from './state-store.js';
+import type { HeldHistory } from './trigger-cursors.js';
 import { decodeValueRecord, type ValueRecord } from './value-record.js';
 
 export interface CompactionRecord {
@@ -60,14 +61,19 @@ export class Compaction {
   }
 
   /**
-   * As {@link compactTo}, for somebody who asks for it.
-   * @param pinned what is older is read by somebody; `null`: nothing is
-   * @throws Refusal `FUTURE_REVISION`, `COMPACTED`, `REVISION_IN_USE`
+   * As {@link compactTo}, for somebody who asks for it: up to what a trigger or a job still needs.
+   * @param held what a trigger needs @param pinned what a job reads; `null`: nothing
+   * @throws Refusal `FUTURE_REVISION`, `COMPACTED`, `COMPACTION_HELD`, `REVISION_IN_USE`
    */
   compactAsAsked(
     revision: number,
-    { current, pinned }: { readonly current: number; readonly pinned: number | null },
+    needs: {
+      readonly current: number;
+      readonly held: HeldHistory | null;
+      readonly pinned: number | null;
+    },
   ): void {
+    const { current, held, pinned } = needs;
     if (revision > current) {
       throw new Refusal(
         'FUTURE_REVISION',
@@ -84,14 +90,22 @@ export class Compaction {
         { revision, oldest },
       );
     }
-    if (pinned !== null && revision > pinned) {
+    if (held !== null && held.revision <= oldest) {
+      throw new Refusal(
+        'COMPACTION_HELD',
+        `the trigger ${held.trigger} has not been called with what was written at revision ${held.revision} yet: ` +
+          'compact when it has, or remove it',
+        { trigger: held.trigger, revision: held.revision },
+      );
+    }
+    if (pinned !== null && pinned <= oldest) {
       throw new Refusal(
         'REVISION_IN_USE',
-        `a job that is under way reads keys as of revision ${pinned}: compact up to there, or cancel the job`,
+        `a job that is under way reads keys as of revision ${pinned}: compact when it has ended, or cancel it`,
         { revision, pinned },
       );
     }
-    this.compactTo(revision);
+    this.compactTo(Math.min(revision, held?.revision ?? revision, pinned ?? revision));
   }
 
   /** Revisions before `revision`, which is not lower than before, are no longer kept. */

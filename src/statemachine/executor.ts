@@ -1,5 +1,4 @@
 import { assert, unreachable } from '../base/assert.js';
-import { prefixEnd } from '../base/bytes.js';
 import type { JobOperation } from '../base/job.js';
 import type {
   DeleteOperation,
@@ -36,6 +35,8 @@ import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
+import { mustBeThere, usedBelow } from './targets.js';
+import { type HeldHistory, heldHistory } from './trigger-cursors.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -172,7 +173,11 @@ export class Executor {
         return this.#done();
       case 'compact':
         this.#compact(operation.revision);
-        return this.#done();
+        return {
+          type: 'done',
+          revision: this.#keyspace.revision,
+          compactedRevision: this.#compaction.compactedRevision,
+        };
       case 'namespace-set':
         this.#setNamespace(operation);
         return this.#done();
@@ -223,8 +228,8 @@ export class Executor {
   }
 
   #checkSpace(target: Target, value: Uint8Array): void {
-    const { spaceQuotaBytes } = this.#settings.current;
-    if (spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes) {
+    if (this.#isFull) {
+      const { spaceQuotaBytes } = this.#settings.current;
       throw new Refusal(
         'NO_SPACE',
         `the store holds ${this.#keyspace.spaceBytes} bytes with its history, its quota is ${spaceQuotaBytes}: ` +
@@ -414,8 +419,21 @@ export class Executor {
   }
 
   #compact(revision: number): void {
-    const pinned = this.#jobs.pinnedRevision(this.#timeMs);
-    this.#compaction.compactAsAsked(revision, { current: this.#keyspace.revision, pinned });
+    this.#compaction.compactAsAsked(revision, {
+      current: this.#keyspace.revision,
+      held: this.#heldHistory(),
+      pinned: this.#jobs.pinnedRevision(this.#timeMs),
+    });
+  }
+
+  /** A store that is full is not kept so by a trigger that never gets on. */
+  #heldHistory(): HeldHistory | null {
+    return this.#isFull ? null : heldHistory(this.#procedures, this.#keyspace);
+  }
+
+  get #isFull(): boolean {
+    const { spaceQuotaBytes } = this.#settings.current;
+    return spaceQuotaBytes > 0 && this.#keyspace.spaceBytes >= spaceQuotaBytes;
   }
 
   #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
@@ -424,29 +442,8 @@ export class Executor {
       return;
     }
     this.#namespaces.checkNew(name, prefix);
-    const used = this.#used(prefix);
+    const used = usedBelow(this.#ranges, prefix, this.#bounds.namespaceKeysFoundMax);
     this.#namespaces.create(name, { ...used, quotaBytes, prefix: Uint8Array.from(prefix) });
-  }
-
-  /** What keys of the prefix there are already. */
-  #used(prefix: Uint8Array): { readonly usedBytes: number; readonly keys: number } {
-    const found = this.#ranges.prefix(prefix);
-    const limit = this.#bounds.namespaceKeysFoundMax;
-    if (found.type === 'not-read') throw entryTooLarge();
-    if (found.type === 'too-many') {
-      throw new Refusal(
-        'RANGE_TOO_LARGE',
-        `more than ${limit} keys begin with that prefix already (namespaceKeysFoundMax): ` +
-          'make a namespace before it is filled',
-        { limit },
-      );
-    }
-    const targets = this.#ranges.merge(found, prefix, prefixEnd(prefix));
-    const usedBytes = targets.reduce(
-      (sum, { key, record }) => sum + key.byteLength + record.valueBytes,
-      0,
-    );
-    return { usedBytes, keys: targets.length };
   }
 
   // ---------------------------------------------------------------- what the leader asks
@@ -460,10 +457,12 @@ export class Executor {
       case 'compact': {
         const { compactedRevision } = this.#compaction;
         const isPossible = operation.revision <= this.#keyspace.revision;
+        if (!isPossible || operation.revision <= compactedRevision) break;
+        const held = this.#heldHistory()?.revision ?? operation.revision;
         // Whoever proposed it may not have known of a job that reads what is older.
         const pinned = this.#jobs.pinnedRevision(this.#timeMs) ?? operation.revision;
-        const revision = Math.min(operation.revision, pinned);
-        if (isPossible && revision > compactedRevision) this.#compaction.compactTo(revision);
+        const revision = Math.min(operation.revision, held, pinned);
+        if (revision > compactedRevision) this.#compaction.compactTo(revision);
         break;
       }
       case 'sweep':
@@ -488,12 +487,4 @@ export class Executor {
       }
     }
   }
-}
-
-/** @throws Refusal `KEY_NOT_FOUND` */
-function mustBeThere(target: Target): LiveTarget {
-  if (isLive(target)) return target;
-  throw new Refusal('KEY_NOT_FOUND', 'there is no such key, so there is nothing to keep', {
-    key: Buffer.from(target.key).toString('hex'),
-  });
 }

@@ -327,4 +327,32 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     seeds: WITH_CALLS,
     seedsMax: 40,
   },
+  {
+    name: 'history-goes-before-triggers-are-called',
+    bug: 'Compaction takes what a trigger has not been called with: those writes are never told.',
+    history: 'seed 2066 of our own simulator',
+    edits: [
+      {
+        file: 'src/statemachine/executor.ts',
+        find: 'return this.#isFull ? null : heldHistory(',
+        replace: 'return this.#isFull || Date.now() > 0 ? null : heldHistory(',
+      },
+    ],
+    rules: ['test/statemachine/held-history.test.ts', 'test/server/calls/triggers.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'trigger-marks-what-it-was-not-called-with',
+    bug: 'A trigger whose calls fail moves its cursor on behind writes that wait to be told.',
+    history: 'a plausible slip in our own code',
+    edits: [
+      {
+        file: 'src/server/calls/triggers.ts',
+        find: 'const isBusy = this.#isCalling || this.#events.length > 0 || this.#openRevision !== null;',
+        replace: 'const isBusy = false;',
+      },
+    ],
+    rules: ['test/server/calls/triggers.test.ts'],
+    seedsMax: 0,
+  },
 ];

@@ -14,6 +14,7 @@ const ORDINARY = new Set([
   ...UNAVAILABLE,
   'CLIENT_CLOSED',
   'COMPACTED',
+  'COMPACTION_HELD',
   'LOCK_LOST',
   'REVISION_IN_USE',
   // The later reads of a transaction show the revision of its first, at the replica that is asked then.

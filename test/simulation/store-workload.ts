@@ -45,10 +45,7 @@ export class StoreWorkload {
   start(): void {
     this.#client.start((db) => {
       this.#client.repeat(2000, () => this.#oneLease(db));
-      // Triggers are not called with what was compacted before.
-      if (this.#world.options.followUps === undefined) {
-        this.#client.repeat(this.#compactsEveryMs, () => this.#compact(db));
-      }
+      this.#client.repeat(this.#compactsEveryMs, () => this.#compact(db));
     });
   }
 

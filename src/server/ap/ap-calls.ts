@@ -8,7 +8,13 @@ import { keyReused } from '../../statemachine/call-keys.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
-import { type CallDone, type CallRequest, refusedCall, withLogs } from '../calls/call-types.js';
+import {
+  type CallDone,
+  type CallRequest,
+  logsOf,
+  refusedCall,
+  withLogs,
+} from '../calls/call-types.js';
 import { MachineSource } from '../calls/machine-source.js';
 import { identityOf, type Runner } from '../calls/runner.js';
 import type { HybridClock } from './hybrid-clock.js';
@@ -122,7 +128,7 @@ export class ApCalls {
   ): Promise<void> {
     const made = await this.#once(request, resolved);
     if (made instanceof BalsaError) {
-      done(refusedCall(made));
+      done(refusedCall(made, logsOf(made)));
       return;
     }
     if (this.#ending !== null) {

@@ -43,3 +43,9 @@ export function withLogs(cause: BalsaError, logs: readonly string[]): BalsaError
   if (logs.length === 0) return cause;
   return new BalsaError(code, message, { outcome, details: { ...details, logs }, cause });
 }
+
+/** What {@link withLogs} has put in. */
+export function logsOf({ details }: BalsaError): readonly string[] {
+  const { logs } = details as { logs?: readonly string[] };
+  return logs ?? [];
+}

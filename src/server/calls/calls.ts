@@ -31,7 +31,7 @@ interface Ran {
 const ATTEMPTS_MAX = 3;
 
 export type CallsHost = LaneHost &
-  Omit<TriggerHost, 'call' | 'note'> & {
+  Omit<TriggerHost, 'call' | 'note' | 'submit'> & {
     /** `null`: there is no place for what `ap` calls leave. */
     readonly ap: Omit<ApHost, 'runner'> | null;
     readonly jobs: JobHost;
@@ -59,6 +59,7 @@ export class Calls {
       ...host,
       call: (request: CallRequest, done: CallDone): void => this.call(request, done),
       note: (procedure: string, line: string): void => this.log.note(procedure, line),
+      submit: (record: Uint8Array, done: CallDone): void => this.submit(record, done),
     };
     this.#schedules = new Schedules(followUps);
     this.#triggers = new Triggers(followUps);

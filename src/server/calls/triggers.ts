@@ -1,17 +1,32 @@
 import { prefixEnd } from '../../base/bytes.js';
+import {
+  type CallRecord,
+  FINGERPRINT_BYTES,
+  type KeyRead,
+  type KeyWrite,
+} from '../../base/call.js';
+import { packCall } from '../../base/call-codec.js';
 import { asBalsaError } from '../../base/errors.js';
 import { randomBytes } from '../../base/random.js';
 import type { ClientAnswer, WatchEvent } from '../../rpc/protocol.js';
 import type { TriggerState } from '../../statemachine/procedures.js';
+import {
+  packTriggerCursor,
+  readTriggerCursor,
+  type TriggerCursor,
+  triggerCursorKey,
+} from '../../statemachine/trigger-cursors.js';
 import type { WatchHub } from '../watch-hub.js';
 import type { Watcher, WatchSink } from '../watcher.js';
+import type { CallDone } from './call-types.js';
 import type { FollowUpHost } from './schedules.js';
 
 export interface TriggerHost extends FollowUpHost {
   readonly watches: () => WatchHub;
+  /** Puts a record of a call that needs no code into the log. */
+  readonly submit: (record: Uint8Array, done: CallDone) => void;
 }
 
-const CURSORS = '_triggers/';
 /** How often it is looked for triggers that have come or gone. */
 const INTERVAL_MS = 500;
 /** Writes that one call is given. */
@@ -20,18 +35,17 @@ const EVENTS_MAX = 100;
 const FAILURES_MAX = 5;
 const PAUSE_MS = 100;
 const PAUSE_MS_MAX = 10_000;
+/**
+ * One that is called with nothing for so many revisions says so in the log all the same, since history is kept for it. Not
+ * more often than this, in milliseconds: each time is a write.
+ */
+const SEEN_REVISIONS = 100;
+const SEEN_MS = 1000;
 
 const CODE_FAILED: ReadonlySet<string> = new Set([
   ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'INVALID_ARGUMENT'],
   ...['KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
 ]);
-
-/** How far a trigger has come: it has been called with all writes through this place. */
-interface Cursor {
-  readonly revision: number;
-  /** How many of the writes of the revision behind it. */
-  readonly sub: number;
-}
 
 /**
  * Calls procedures with what is written. How far each has come is a key, which the call itself writes: so each write is told
@@ -50,7 +64,10 @@ export class Triggers {
     const { clock, canRun, machine } = this.#host;
     const nowMs = clock.monotonicMs();
     if (!canRun()) return;
-    for (const trigger of this.#running.values()) trigger.goOn();
+    for (const trigger of this.#running.values()) {
+      trigger.goOn();
+      trigger.markSeen();
+    }
     if (nowMs - this.#lookedMs < INTERVAL_MS) return;
     this.#lookedMs = nowMs;
     const wanted = new Map(
@@ -85,13 +102,14 @@ class RunningTrigger implements WatchSink {
   readonly #key: Buffer;
   #watcher: Watcher | null = null;
   #events: WatchEvent[] = [];
-  #cursor: Cursor;
+  #cursor: TriggerCursor;
   #cursorRevision: number;
-  readonly #beganAt: Cursor;
+  readonly #beganAt: TriggerCursor;
   #toSkip: number;
   /** The revision of which more is to come; `null`: all that was heard is whole. */
   #openRevision: number | null = null;
   #isCalling = false;
+  #seenMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #failures = 0;
   /** Since it was called last. */
@@ -104,10 +122,10 @@ class RunningTrigger implements WatchSink {
     this.#host = host;
     this.#name = name;
     this.prefix = prefix;
-    this.#key = Buffer.from(`${CURSORS}${name}`);
+    this.#key = triggerCursorKey(name);
     const stored = host.machine().get(this.#key, null);
     this.#cursorRevision = stored?.modRevision ?? 0;
-    this.#cursor = (stored === null ? null : readCursor(stored.value)) ?? {
+    this.#cursor = (stored === null ? null : readTriggerCursor(stored.value)) ?? {
       revision: sinceRevision,
       sub: 0,
     };
@@ -125,6 +143,55 @@ class RunningTrigger implements WatchSink {
     if (this.#isCalling || this.#isStopped || this.#events.length === 0) return;
     if (this.#host.clock.monotonicMs() < this.#notBeforeMs) return;
     this.#call(this.#events.slice(0, this.#eventsMax));
+  }
+
+  /** All that was written through now was of no concern to it, or it has been called with it. */
+  markSeen(): void {
+    const { clock, machine, submit } = this.#host;
+    const revision = this.#seenThrough;
+    const isDue = revision - this.#cursor.revision >= SEEN_REVISIONS;
+    if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS) return;
+    const hash = machine()
+      .triggers()
+      .find(({ name }) => name === this.#name)?.hash;
+    if (hash === undefined) return;
+    this.#seenMs = clock.monotonicMs();
+    this.#isCalling = true;
+    const cursor = { revision, sub: 0 };
+    submit(packCall(this.#recordOf(cursor, hash)), (answer) => {
+      this.#isCalling = false;
+      if (this.#isStopped) return;
+      if (answer.ok) {
+        this.#cursor = cursor;
+        this.#cursorRevision = answer.revision;
+      } else if (answer.error.code === 'TXN_CONFLICT') this.#beginAnewIfMoved();
+      this.goOn();
+    });
+  }
+
+  get #seenThrough(): number {
+    const { revision } = this.#cursor;
+    const isBusy = this.#isCalling || this.#events.length > 0 || this.#openRevision !== null;
+    if (isBusy || this.#watcher === null) return revision;
+    return this.#host.watches().toldThrough(this.#watcher) ?? revision;
+  }
+
+  /** Of a call that only moves the cursor on. */
+  #recordOf(cursor: TriggerCursor, hash: string): CallRecord {
+    const { machine, random } = this.#host;
+    return {
+      ...{ procedure: this.#name, hash, key: randomBytes(random, 16), isNamed: false },
+      ...{ bornIndex: machine().appliedIndex, fingerprint: new Uint8Array(FINGERPRINT_BYTES) },
+      ...this.#moveTo(cursor),
+      ...{ ranges: [], updates: [], events: [], dependsOn: [], end: { ok: true, result: 'null' } },
+    };
+  }
+
+  #moveTo(cursor: TriggerCursor): { readonly reads: KeyRead[]; readonly writes: KeyWrite[] } {
+    return {
+      reads: [{ key: this.#key, modRevision: this.#cursorRevision }],
+      writes: [{ key: this.#key, value: packTriggerCursor(cursor) }],
+    };
   }
 
   stop(): void {
@@ -208,11 +275,7 @@ class RunningTrigger implements WatchSink {
         args: JSON.stringify(events.map(toArgument)),
         key: randomBytes(random, 16),
         ...{ isNamed: false, bornIndex: machine().appliedIndex },
-        supplement: {
-          reads: [{ key: this.#key, modRevision: this.#cursorRevision }],
-          writes: [{ key: this.#key, value: Buffer.from(JSON.stringify(cursor)) }],
-          evenIfFailed: isLastTry,
-        },
+        supplement: { ...this.#moveTo(cursor), evenIfFailed: isLastTry },
       },
       (answer) => {
         this.#isCalling = false;
@@ -224,7 +287,7 @@ class RunningTrigger implements WatchSink {
   }
 
   /** Several writes of one revision may be told in two calls. */
-  #cursorBehind(events: readonly WatchEvent[], last: WatchEvent): Cursor {
+  #cursorBehind(events: readonly WatchEvent[], last: WatchEvent): TriggerCursor {
     const revision = last.item.modRevision;
     const next = this.#events[events.length]?.item.modRevision ?? this.#openRevision;
     if (next !== revision) return { revision, sub: 0 };
@@ -233,7 +296,7 @@ class RunningTrigger implements WatchSink {
     return { revision: revision - 1, sub: before + told };
   }
 
-  #called(count: number, cursor: Cursor, revision: number): void {
+  #called(count: number, cursor: TriggerCursor, revision: number): void {
     this.#events.splice(0, count);
     this.#cursor = cursor;
     this.#cursorRevision = revision;
@@ -245,9 +308,7 @@ class RunningTrigger implements WatchSink {
 
   #failed(code: string): void {
     if (code === 'TXN_CONFLICT') {
-      const stored = this.#host.machine().get(this.#key, null);
-      // Somebody else has moved it on, or has removed it: begin anew from there.
-      if ((stored?.modRevision ?? 0) !== this.#cursorRevision) this.stop();
+      this.#beginAnewIfMoved();
       return;
     }
     this.#pauses += 1;
@@ -258,6 +319,12 @@ class RunningTrigger implements WatchSink {
     }
     const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS * 2 ** Math.min(this.#pauses, 10));
     this.#notBeforeMs = this.#host.clock.monotonicMs() + pauseMs;
+  }
+
+  /** Somebody else has moved the cursor on, or has removed it. */
+  #beginAnewIfMoved(): void {
+    const stored = this.#host.machine().get(this.#key, null);
+    if ((stored?.modRevision ?? 0) !== this.#cursorRevision) this.stop();
   }
 }
 
@@ -273,18 +340,5 @@ function jsonOf(bytes: Uint8Array): unknown {
     return JSON.parse(text);
   } catch {
     return text;
-  }
-}
-
-function readCursor(bytes: Uint8Array): Cursor | null {
-  try {
-    const { revision, sub } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<
-      string,
-      unknown
-    >;
-    if (!Number.isSafeInteger(revision) || !Number.isSafeInteger(sub)) return null;
-    return { revision: Number(revision), sub: Number(sub) };
-  } catch {
-    return null;
   }
 }

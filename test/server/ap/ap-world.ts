@@ -46,7 +46,10 @@ class BodyExecutor implements Executor {
     for (const [place, change] of changes.entries()) {
       const rights = change.cell === 'escrow' ? { origin: call.origin } : {};
       if (after.apply(change, { ...stamp, ...rights, place }, null)) continue;
-      return failedExecution(new BalsaError('INVALID_ARGUMENT', 'another type of cell'));
+      return {
+        ...failedExecution(new BalsaError('INVALID_ARGUMENT', 'another type of cell')),
+        logs: ['so far'],
+      };
     }
     const cells = changes.map((change): CellWrite => ({ key: body.key, change }));
     return { ok: true, logs: [], result: after.view(), effects: { ...EMPTY, cells } };

@@ -16,6 +16,17 @@ describe('a call of an ap procedure', () => {
     expect(await ap.call(1, n(1))).toBe('8 pending');
   });
 
+  test('that fails leaves what it had logged in the log of its procedure', async () => {
+    const ap = await ApWorld.start();
+    await ap.call(2, n());
+    expect(await ap.call(2, { key: 'n', change: setAdd('x') })).toMatch(/INVALID_ARGUMENT/);
+    const { log } = ap.machine(2).replica.calls;
+    expect(log.about('logs')).toMatchObject([
+      { procedure: 'p', line: 'so far', isError: false },
+      { procedure: 'p', line: 'INVALID_ARGUMENT: another type of cell', isError: true },
+    ]);
+  });
+
   test('is not answered before its disk has it', async () => {
     const ap = await ApWorld.start();
     ap.machine(2).diskMs = 10_000;

@@ -20,7 +20,7 @@ export function drawAp(seed: number): ApOptions {
   const random = seededRandom(seed * 2 + 0xa9a9);
   return {
     speed: { usualMs: pick(random, [2, 6, 25]), longMs: pick(random, [60, 300]) },
-    pauseMs: pick(random, [5000, 8000, 12_000]),
+    pauseMs: pick(random, [8000, 12_000, 18_000]),
     bounds: {
       callKeptMs: pick(random, [LIMITS.callKeptMs, 5000]),
       // As much as the clocks of machines differ here.

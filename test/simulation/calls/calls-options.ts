@@ -40,7 +40,7 @@ export function drawCalls(seed: number): CallsOptions {
       usualMs: pick(random, [2, 6, 25]),
       longMs: pick(random, [60, 300, 1000]),
     },
-    pauseMs: pick(random, [4000, 6000, 9000]),
+    pauseMs: pick(random, [6000, 10_000, 14_000]),
     burst: pick(random, [2, 3, 6]),
   };
 }

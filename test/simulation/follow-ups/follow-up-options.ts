@@ -17,6 +17,6 @@ export function drawFollowUps(seed: number): FollowUpOptions {
   const random = seededRandom(seed * 2 + 0xf0110);
   return {
     speed: { usualMs: [2, 6, 25][random.int(3)] as number, longMs: random.int(2) * 240 + 60 },
-    pauseMs: [3000, 6000, 9000][random.int(3)] as number,
+    pauseMs: [5000, 9000, 14_000][random.int(3)] as number,
   };
 }

@@ -1,0 +1,208 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { unpackCall } from '../../../src/base/call-codec.js';
+import { BalsaError } from '../../../src/base/errors.js';
+import { LIMITS } from '../../../src/base/limits.js';
+import { seededRandom } from '../../../src/base/random.js';
+import {
+  type CallDone,
+  type CallRequest,
+  refusedCall,
+} from '../../../src/server/calls/call-types.js';
+import { Triggers } from '../../../src/server/calls/triggers.js';
+import { WatchHub } from '../../../src/server/watch-hub.js';
+import { deploy, hashOf } from '../../statemachine/call-records.js';
+import { compact } from '../../statemachine/operations.js';
+import { put, Replica } from '../../statemachine/replica.js';
+
+const HASH = hashOf('aaaa1111');
+const CURSOR = '_triggers/ship';
+
+interface Called {
+  readonly request: CallRequest;
+  readonly done: CallDone;
+}
+
+/** A leader's triggers over a state machine; what they call is answered by the test. */
+class World {
+  readonly replica: Replica;
+  readonly hub: WatchHub;
+  readonly called: Called[] = [];
+  readonly submitted: Uint8Array[] = [];
+  readonly notes: string[] = [];
+  triggers: Triggers;
+  nowMs = 0;
+
+  static async start(): Promise<World> {
+    const replica = await Replica.start();
+    const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: 'orders/' }];
+    await replica.do({ ...deploy(HASH, ['ship']), procedures });
+    return new World(replica);
+  }
+
+  private constructor(replica: Replica) {
+    this.replica = replica;
+    const onFailure = (error: unknown): never => {
+      throw error;
+    };
+    this.hub = new WatchHub({ clock: this.#clock, limits: LIMITS, onFailure }, replica.machine);
+    this.triggers = this.#leading();
+  }
+
+  /** What was written is told, and the triggers look. */
+  async turn(...operations: Parameters<Replica['do']>): Promise<void> {
+    if (operations.length > 0) await this.replica.do(...operations);
+    this.hub.flush();
+    this.nowMs += 1000;
+    this.triggers.tick();
+    // History is read in the background.
+    for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    this.triggers.tick();
+  }
+
+  /** The oldest call that was asked for comes to this. */
+  async answer(error: BalsaError | null): Promise<void> {
+    const { request, done } = this.called.shift() ?? raise('nothing was called');
+    if (error !== null) {
+      done(refusedCall(error));
+      return;
+    }
+    await this.replica.do(...(request.supplement?.writes ?? []).map(asPut));
+    const { revision } = this.replica.machine;
+    done({ ok: true, result: 'null', revision, logs: [], repeated: false, hash: HASH });
+  }
+
+  /** Another leader takes over. */
+  lead(): void {
+    this.triggers.stop();
+    this.triggers = this.#leading();
+  }
+
+  get cursor(): unknown {
+    const stored = this.replica.machine.get(Buffer.from(CURSOR), null);
+    return stored === null ? null : JSON.parse(Buffer.from(stored.value).toString());
+  }
+
+  /** The values that it was called with, of each call that waits. */
+  get told(): unknown[][] {
+    return this.called.map(({ request }) =>
+      (JSON.parse(request.args) as { value: unknown }[]).map(({ value }) => value),
+    );
+  }
+
+  get #clock() {
+    return {
+      monotonicMs: () => this.nowMs,
+      wallMs: () => 0,
+      setTimer: () => ({ cancel: () => {} }),
+      defer: (callback: () => void) => void setImmediate(callback),
+    };
+  }
+
+  #leading(): Triggers {
+    return new Triggers({
+      ...{ clock: this.#clock, random: seededRandom(1), nowMs: () => 0 },
+      ...{ machine: () => this.replica.machine, canRun: () => true, watches: () => this.hub },
+      call: (request, done) => void this.called.push({ request, done }),
+      note: (_procedure, line) => void this.notes.push(line),
+      submit: (record, done) => {
+        this.submitted.push(record);
+        void this.replica.run({ calls: [record] }).then(([answer]) => {
+          if (answer === undefined || !answer.ok) throw new Error('it was refused');
+          const { revision } = this.replica.machine;
+          done({ ok: true, result: 'null', revision, logs: [], repeated: false, hash: HASH });
+        });
+      },
+    });
+  }
+}
+
+function raise(message: string): never {
+  throw new Error(message);
+}
+
+function asPut({ key, value }: { key: Uint8Array; value: Uint8Array | null }) {
+  return { type: 'put' as const, key, value };
+}
+
+const order = (n: number) => put(`orders/${n}`, JSON.stringify(n));
+const others = (count: number) => Array.from({ length: count }, (_, i) => put(`other/${i}`, 'x'));
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.start();
+  await world.turn();
+});
+
+describe('a trigger', () => {
+  test('is called with what was written below its prefix, in order, and moves its cursor on with it', async () => {
+    await world.turn(order(1), put('other', 'x'), order(2));
+    expect(world.told).toEqual([[1, 2]]);
+    await world.answer(null);
+    expect(world.cursor).toEqual({ revision: 3, sub: 0 });
+    await world.turn(order(3));
+    expect(world.told).toEqual([[3]]);
+  });
+
+  test('that fails is called with one write at a time, and leaves out one that fails five times', async () => {
+    await world.turn(order(1), order(2));
+    const failed = new BalsaError('PROCEDURE_FAILED', 'no', { outcome: 'not-applied' });
+    const told: unknown[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      told.push(...world.told);
+      expect(world.called[0]?.request.supplement?.evenIfFailed).toBe(i === 4);
+      await world.answer(i === 4 ? null : failed);
+      world.nowMs += 20_000;
+      await world.turn();
+    }
+    expect(told).toEqual([[1, 2], [1], [1], [1], [1]]);
+    expect(world.told).toEqual([[2]]);
+  });
+
+  test('goes on where the one of the leader before has ended', async () => {
+    await world.turn(order(1));
+    await world.answer(null);
+    await world.turn(order(2));
+    expect(world.told).toEqual([[2]]);
+    world.called.length = 0;
+    world.lead();
+    await world.turn(order(3));
+    expect(world.told).toEqual([[2, 3]]);
+  });
+});
+
+describe('the history that a trigger holds', () => {
+  test('goes on without it when nothing is written below its prefix', async () => {
+    await world.turn(...others(99));
+    expect(world.submitted).toEqual([]);
+    await world.turn(...others(1));
+    expect(world.submitted.map((bytes) => unpackCall(bytes).writes.length)).toEqual([1]);
+    expect(world.cursor).toEqual({ revision: 100, sub: 0 });
+    // The mark itself is a write: it does not lead to another one.
+    for (let i = 0; i < 5; i += 1) await world.turn();
+    expect(world.submitted).toHaveLength(1);
+    await world.replica.do(compact(world.replica.machine.revision));
+    expect(world.replica.machine.compactedRevision).toBe(101);
+  });
+
+  test('does not go on while it was not called with all that it was told', async () => {
+    await world.turn(order(1), ...others(300));
+    expect(world.told).toEqual([[1]]);
+    for (let i = 0; i < 3; i += 1) await world.turn();
+    expect(world.submitted).toEqual([]);
+    await world.answer(null);
+    expect(world.cursor).toEqual({ revision: 1, sub: 0 });
+    await world.turn();
+    expect(world.cursor).toEqual({ revision: 302, sub: 0 });
+  });
+
+  test('is there for a leader that begins behind a compaction', async () => {
+    await world.turn(order(1));
+    world.lead();
+    world.called.length = 0;
+    await world.replica.do(...others(50), compact(51));
+    await world.turn();
+    expect(world.told).toEqual([[1]]);
+    expect(world.notes).toEqual([]);
+  });
+});

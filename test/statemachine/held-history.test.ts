@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import { packTriggerCursor, triggerCursorKey } from '../../src/statemachine/trigger-cursors.js';
+import { deploy, hashOf } from './call-records.js';
+import { compact, sayAll } from './operations.js';
+import { put, Replica } from './replica.js';
+
+const A = hashOf('aaaa1111');
+
+const settings = (change: object) => ({ type: 'settings' as const, change });
+
+/** A trigger that was deployed at revision 2, of five. */
+async function withTrigger(): Promise<Replica> {
+  const replica = await Replica.start();
+  await replica.do(put('a', '1'), put('a', '2'));
+  const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: 'orders/' }];
+  await replica.do(
+    { ...deploy(A, ['ship']), procedures },
+    { type: 'alias-set', name: 'ship', alias: 'prod', hash: A, expected: null },
+  );
+  await replica.do(put('orders/1', 'x'), put('a', '3'), put('a', '4'));
+  return replica;
+}
+
+/** The trigger was called with all through this revision. */
+function called(revision: number) {
+  const value = packTriggerCursor({ revision, sub: 0 });
+  return { type: 'put' as const, key: triggerCursorKey('ship'), value };
+}
+
+describe('history that a trigger has not been called with', () => {
+  test('is not compacted: what is asked for is done as far as it can be', async () => {
+    const replica = await withTrigger();
+    const [result] = await replica.do(compact(5));
+    expect(result).toEqual({ type: 'done', revision: 5, compactedRevision: 3 });
+    expect(replica.machine.compactedRevision).toBe(3);
+  });
+
+  test('says whose it is when nothing can be done', async () => {
+    const replica = await withTrigger();
+    await replica.do(compact(3));
+    const [result] = await replica.do(compact(5));
+    expect(result).toMatchObject({
+      ...{ type: 'error', code: 'COMPACTION_HELD', details: { trigger: 'ship', revision: 3 } },
+    });
+  });
+
+  test('goes as soon as it was called with it', async () => {
+    const replica = await withTrigger();
+    await replica.do(called(4));
+    const [result] = await replica.do(compact(6));
+    expect(result).toMatchObject({ type: 'done', compactedRevision: 5 });
+  });
+
+  test('goes when there is no such trigger any more', async () => {
+    const replica = await withTrigger();
+    await replica.do({ type: 'alias-remove', name: 'ship', alias: 'prod' });
+    expect(sayAll(await replica.do(compact(5)))).toEqual(['done@5']);
+    expect(replica.machine.compactedRevision).toBe(5);
+  });
+
+  test('holds back what the leader compacts by itself', async () => {
+    const replica = await withTrigger();
+    await replica.system(0, { type: 'compact', revision: 5 });
+    expect(replica.machine.compactedRevision).toBe(3);
+    await replica.system(0, { type: 'compact', revision: 5 });
+    expect(replica.machine.compactedRevision).toBe(3);
+  });
+
+  test('does not keep a store full', async () => {
+    const replica = await withTrigger();
+    await replica.do(settings({ spaceQuotaBytes: 1 }), compact(5));
+    expect(replica.machine.compactedRevision).toBe(5);
+  });
+});
