@@ -59,6 +59,8 @@ export function newReplica(options: NewReplicaOptions): Replica {
           clock,
           // One more for groups of calls, of which tasks have none: it is never started.
           workers: config.limits.taskThreadsMax + 1,
+          // Whoever reads and writes comes first.
+          isBackground: true,
           callsWaitingMax: config.limits.procedureCallsWaitingMax,
         }),
     ),

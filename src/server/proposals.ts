@@ -103,6 +103,7 @@ export class Proposals {
   /** In the log, by index. */
   readonly #appended = new Map<number, Proposed & { readonly term: number }>();
   #bytes = 0;
+  #operations = 0;
   #nextId = 1;
 
   constructor(options: ProposalsOptions) {
@@ -113,6 +114,11 @@ export class Proposals {
   /** Bytes of batches taken in and not answered. */
   get pendingBytes(): number {
     return this.#bytes;
+  }
+
+  /** Operations of clients that were taken in so far. */
+  get operations(): number {
+    return this.#operations;
   }
 
   /** Takes a batch in, or answers it `OVERLOADED` or `UPGRADE_PENDING` at once. */
@@ -127,6 +133,7 @@ export class Proposals {
       return;
     }
     this.#bytes += bytes;
+    this.#operations += facts.operations;
     this.#queue.push({ ...facts, batch, bytes, done });
   }
 

@@ -207,6 +207,9 @@ function apHost(
   };
 }
 
+/** So long steps of jobs wait for writes of clients to go to the disk with. */
+const JOBS_PATIENCE_MS = 20;
+
 function jobHost(
   options: ReplicaOptions,
   node: RaftNode,
@@ -218,11 +221,14 @@ function jobHost(
   return {
     ...{ id, name: nameOf(id), clock, limits, random, machine, executor: taskExecutor },
     nowMs: logTimeMs,
+    operations: () => proposals.operations,
     leader: () => node.leader,
     canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
-    propose: (steps, done) => {
+    propose: (steps, isPatient, done) => {
       proposals.addJobs(steps, done);
-      planTurn();
+      // A frame of its own would keep those that come next from the disk for as long as it takes.
+      if (isPatient) clock.setTimer(JOBS_PATIENCE_MS, planTurn);
+      else planTurn();
     },
     // Who does not know of jobs would take it for the end of the stream.
     send: (to, frame) => {

@@ -1,5 +1,4 @@
 import { assert, unreachable } from '../base/assert.js';
-import { prefixEnd } from '../base/bytes.js';
 import type { JobOperation } from '../base/job.js';
 import type {
   DeleteOperation,
@@ -36,6 +35,7 @@ import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
+import { mustBeThere, usedBelow } from './targets.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -427,29 +427,8 @@ export class Executor {
       return;
     }
     this.#namespaces.checkNew(name, prefix);
-    const used = this.#used(prefix);
+    const used = usedBelow(this.#ranges, prefix, this.#bounds.namespaceKeysFoundMax);
     this.#namespaces.create(name, { ...used, quotaBytes, prefix: Uint8Array.from(prefix) });
-  }
-
-  /** What keys of the prefix there are already. */
-  #used(prefix: Uint8Array): { readonly usedBytes: number; readonly keys: number } {
-    const found = this.#ranges.prefix(prefix);
-    const limit = this.#bounds.namespaceKeysFoundMax;
-    if (found.type === 'not-read') throw entryTooLarge();
-    if (found.type === 'too-many') {
-      throw new Refusal(
-        'RANGE_TOO_LARGE',
-        `more than ${limit} keys begin with that prefix already (namespaceKeysFoundMax): ` +
-          'make a namespace before it is filled',
-        { limit },
-      );
-    }
-    const targets = this.#ranges.merge(found, prefix, prefixEnd(prefix));
-    const usedBytes = targets.reduce(
-      (sum, { key, record }) => sum + key.byteLength + record.valueBytes,
-      0,
-    );
-    return { usedBytes, keys: targets.length };
   }
 
   // ---------------------------------------------------------------- what the leader asks
@@ -485,12 +464,4 @@ export class Executor {
       }
     }
   }
-}
-
-/** @throws Refusal `KEY_NOT_FOUND` */
-function mustBeThere(target: Target): LiveTarget {
-  if (isLive(target)) return target;
-  throw new Refusal('KEY_NOT_FOUND', 'there is no such key, so there is nothing to keep', {
-    key: Buffer.from(target.key).toString('hex'),
-  });
 }

@@ -32,6 +32,7 @@ import {
   unpackMembers,
 } from './messages.js';
 import { AnswerWriter, newSharedAnswer } from './shared-answer.js';
+import { BACKGROUND } from './thread-priority.js';
 
 /** Bundles whose code a worker keeps; one that was not asked for the longest makes room. */
 const BUNDLES_MAX = 8;
@@ -76,15 +77,22 @@ export class SandboxWorker {
   #isEnded = false;
 
   /**
-   * @param file the compiled `worker.js`
+   * @param place the compiled `worker.js`, and whether what it does has time
    * @param on `ready`: it can take its first call. `end`: it takes none any more
    */
-  constructor(file: URL, clock: Clock, on: { ready(): void; end(): void }) {
+  constructor(
+    { file, isBackground }: { readonly file: URL; readonly isBackground: boolean },
+    clock: Clock,
+    on: { ready(): void; end(): void },
+  ) {
     const shared = newSharedAnswer();
     this.#clock = clock;
     this.#answers = new AnswerWriter(shared);
     this.#onEnd = on.end;
-    this.#worker = new Worker(file, { workerData: shared, resourceLimits: RESOURCES, env: {} });
+    const argv = isBackground ? [BACKGROUND] : [];
+    this.#worker = new Worker(file, {
+      ...{ workerData: shared, resourceLimits: RESOURCES, env: {}, argv },
+    });
     this.#worker.on('message', (message: FromWorker) => {
       if (message.type === 'ready') {
         this.#isReady = true;

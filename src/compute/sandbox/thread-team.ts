@@ -9,6 +9,8 @@ export interface ThreadTeamOptions {
   readonly jobsWaitingMax: number;
   /** The compiled `worker.js`. */
   readonly workerFile: URL;
+  /** What it does has time: others of this machine come first. */
+  readonly isBackground: boolean;
 }
 
 /** What waits for a thread. */
@@ -71,14 +73,15 @@ export class ThreadTeam {
   }
 
   #start(): void {
-    const { workerFile, clock } = this.#options;
+    const { workerFile, clock, isBackground } = this.#options;
     let hasStarted = false;
     const started = (): void => {
       if (!hasStarted) this.#starting -= 1;
       hasStarted = true;
     };
     try {
-      const worker: SandboxWorker = new SandboxWorker(workerFile, clock, {
+      const place = { file: workerFile, isBackground };
+      const worker: SandboxWorker = new SandboxWorker(place, clock, {
         ready: () => {
           started();
           this.#serve();

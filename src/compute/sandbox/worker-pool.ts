@@ -23,6 +23,8 @@ export interface WorkerPoolOptions {
   readonly workers: number;
   /** Calls that wait for a thread. */
   readonly callsWaitingMax: number;
+  /** For work that has time: others of this machine come first. Default `false`. */
+  readonly isBackground?: boolean;
   /** The compiled `worker.js`; default: the one beside this file. */
   readonly workerFile?: URL;
 }
@@ -37,10 +39,11 @@ export class WorkerPool implements Executor {
   /** The thread that ran the last group. */
   #lastRan: SandboxWorker | null = null;
 
-  constructor({ clock, workers, callsWaitingMax, workerFile }: WorkerPoolOptions) {
+  constructor(options: WorkerPoolOptions) {
+    const { clock, workers, callsWaitingMax, workerFile, isBackground = false } = options;
     const team = (threadsMax: number): ThreadTeam =>
       new ThreadTeam({
-        ...{ clock, threadsMax, jobsWaitingMax: callsWaitingMax },
+        ...{ clock, threadsMax, jobsWaitingMax: callsWaitingMax, isBackground },
         workerFile: workerFile ?? new URL('./worker.js', import.meta.url),
       });
     this.#groups = team(1);

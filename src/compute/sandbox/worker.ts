@@ -23,6 +23,7 @@ import {
   unpackScan,
 } from './messages.js';
 import { AnswerReader } from './shared-answer.js';
+import { BACKGROUND, lowerPriority } from './thread-priority.js';
 import { Vm } from './vm.js';
 
 /** A thread of its own for procedures, whose code never runs beside that of the replica. */
@@ -149,4 +150,5 @@ port.on('message', (message: ToWorker) => {
   }
 });
 
+if (process.argv.includes(BACKGROUND)) lowerPriority();
 say({ type: 'ready' });

@@ -19,7 +19,14 @@ export interface DispatcherHost {
   readonly canPropose: () => boolean;
   /** Log time, in milliseconds. */
   readonly nowMs: () => number;
-  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+  /** `isPatient`: it may wait a little for the next writes of clients, and go to the disk with them. */
+  readonly propose: (
+    steps: readonly JobStep[],
+    isPatient: boolean,
+    done: (applied: boolean) => void,
+  ) => void;
+  /** Operations of clients so far. */
+  readonly operations: () => number;
 }
 
 interface Heard {
@@ -45,6 +52,15 @@ const SPECULATE_MS = 500;
 /** What is removed of jobs that have ended: so much at a time, and so long a pause. */
 const TIDY_RECORDS = 500;
 const TIDY_MS = 100;
+/**
+ * Writes of clients come first: beside them the next entry waits so many times as long as the last one took. Workers have the
+ * more ahead of them the longer it takes.
+ */
+const REST = 2;
+const REST_MS_MAX = 200;
+/** And of what the log takes jobs have this part then: one claim or end for so many operations of clients. */
+const OPERATIONS_PER_STEP = 8;
+const STEPS_MIN = 2;
 /** When what was proposed was not applied. */
 const RETRY_MS = 100;
 
@@ -59,6 +75,10 @@ export class Dispatcher {
   /** By fence and kind: what is to get into the log. */
   readonly #waiting = new Map<string, PendingStep>();
   #waitingBytes = 0;
+  /** Operations of clients when it was last looked. */
+  #operations = 0;
+  /** Clients have written since the last look. */
+  #isBusy = false;
   #isUnderWay = false;
   #isPlanned = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
@@ -130,10 +150,17 @@ export class Dispatcher {
     const steps = this.#steps();
     if (steps.length === 0) return;
     this.#isUnderWay = true;
-    propose(steps, (applied) => {
+    const begunMs = clock.monotonicMs();
+    const before = this.#operations;
+    propose(steps, this.#isBusy, (applied) => {
       this.#isUnderWay = false;
-      if (applied) this.plan();
-      else this.#notBeforeMs = clock.monotonicMs() + RETRY_MS;
+      const nowMs = clock.monotonicMs();
+      const isBusy = this.#host.operations() > before;
+      const restMs = isBusy ? Math.min(REST_MS_MAX, REST * (nowMs - begunMs)) : 0;
+      const waitMs = applied ? restMs : RETRY_MS;
+      this.#notBeforeMs = nowMs + waitMs;
+      if (waitMs === 0) this.plan();
+      else clock.setTimer(waitMs, () => this.plan());
     });
   }
 
@@ -147,19 +174,35 @@ export class Dispatcher {
       return [];
     }
     const now = nowMs();
-    const ends = this.#takeWaiting();
+    const room = this.#room();
+    const ends = this.#takeWaiting(Math.min(ENDS_MAX, room));
     const ending = new Set(ends.flatMap((step) => (step.type === 'end' ? [step.fence] : [])));
     const { steps, lost } = this.#leases(jobs.workers, now);
-    const claims = this.#claims(ending, lost, now);
+    const claims = this.#claims({
+      ending,
+      lost,
+      now,
+      max: Math.min(CLAIMS_MAX, room - ends.length),
+    });
     return [...ends, ...steps, ...claims, ...this.#tidying(now)];
   }
 
-  #takeWaiting(): (JobStep & { readonly fence: number })[] {
+  /** Claims and ends that one entry may have. */
+  #room(): number {
+    const before = this.#operations;
+    this.#operations = this.#host.operations();
+    const since = this.#operations - before;
+    this.#isBusy = since > 0;
+    if (since === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(STEPS_MIN, Math.floor(since / OPERATIONS_PER_STEP));
+  }
+
+  #takeWaiting(max: number): (JobStep & { readonly fence: number })[] {
     const { limits, machine } = this.#host;
     const taken: (JobStep & { readonly fence: number })[] = [];
     let bytesLeft = limits.entryBytesMax / 2;
     for (const [name, { step, bytes }] of this.#waiting) {
-      if (taken.length > 0 && (taken.length >= ENDS_MAX || bytes > bytesLeft)) break;
+      if (taken.length > 0 && (taken.length >= max || bytes > bytesLeft)) break;
       this.#waiting.delete(name);
       this.#waitingBytes -= bytes;
       // One that does not count any more.
@@ -198,7 +241,13 @@ export class Dispatcher {
     return heard !== undefined && this.#host.clock.monotonicMs() - heard.heardMs < HEARD_MS;
   }
 
-  #claims(ending: ReadonlySet<number>, lost: ReadonlySet<string>, now: number): JobStep[] {
+  #claims(options: {
+    readonly ending: ReadonlySet<number>;
+    readonly lost: ReadonlySet<string>;
+    readonly now: number;
+    readonly max: number;
+  }): JobStep[] {
+    const { ending, lost, now, max } = options;
     const { machine, limits, clock } = this.#host;
     const { jobs } = machine();
     const running: Job[] = [...jobs.all].filter(({ phase }) => phase === 'running');
@@ -209,7 +258,7 @@ export class Dispatcher {
     const speculates = clock.monotonicMs() - this.#speculatedMs >= SPECULATE_MS;
     if (speculates) this.#speculatedMs = clock.monotonicMs();
     assign({
-      ...{ jobs: running, workers, nowMs: now, max: CLAIMS_MAX, speculates },
+      ...{ jobs: running, workers, nowMs: now, max, speculates },
       running: new Map(running.map((job) => [job.id, attemptsOf(job)])),
     });
     return workers

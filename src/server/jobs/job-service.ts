@@ -30,7 +30,14 @@ export interface JobHost {
   readonly canPropose: () => boolean;
   /** `null`: not known. */
   readonly leader: () => MemberId | null;
-  readonly propose: (steps: readonly JobStep[], done: (applied: boolean) => void) => void;
+  /** `isPatient`: it may wait a little for the next writes of clients, and go to the disk with them. */
+  readonly propose: (
+    steps: readonly JobStep[],
+    isPatient: boolean,
+    done: (applied: boolean) => void,
+  ) => void;
+  /** Operations of clients so far. */
+  readonly operations: () => number;
   readonly send: (to: MemberId, frame: JobFrame) => void;
 }
 
@@ -148,8 +155,9 @@ export class JobService {
   #tell(): void {
     const { clock, id, leader, canPropose, send } = this.#host;
     const nowMs = clock.monotonicMs();
-    const steps = this.#sandbox?.unconfirmed() ?? [];
-    this.#sentMs = nowMs;
+    const isAll = nowMs - this.#sentMs >= RESEND_MS;
+    const steps = (isAll ? this.#sandbox?.unconfirmed() : this.#sandbox?.untold()) ?? [];
+    if (isAll) this.#sentMs = nowMs;
     const isDue = this.#hasNews || nowMs - this.#toldMs >= TELL_MS;
     const workers = isDue ? this.#demands() : [];
     if (isDue) this.#toldMs = nowMs;

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.js';
-import { asBalsaError, type BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import { INLINE_VALUE_BYTES_MAX, type TaskEnd } from '../../base/job.js';
 import { packJobStep } from '../../base/job-codec.js';
 import { packRecord, recordOf } from '../../compute/call-record.js';
@@ -63,11 +63,15 @@ export class SandboxTasks {
   /** Fences of attempts that wait for a thread. */
   #waiting: number[] = [];
   /** All that were ever seen to be claimed and are under way in the log. */
-  readonly #known = new Map<number, AbortController>();
+  readonly #known = new Set<number>();
+  /** By fence, of those that run. */
+  readonly #controllers = new Map<number, AbortController>();
   /** By fence: what the leader is to put into the log. */
   readonly #ends = new Map<number, { readonly step: Uint8Array; readonly sinceMs: number }>();
   /** By fence, JSON. */
   readonly #checkpoints = new Map<number, string>();
+  /** Fences of which the leader was not told anything yet. */
+  readonly #untold = new Set<number>();
   #running = 0;
   /** Of the one among them, or among those whose end the log does not have yet, that runs again since others were quicker. */
   #contended: number | null = null;
@@ -98,11 +102,28 @@ export class SandboxTasks {
     };
   }
 
-  /** Steps of which it is not known yet that the log has them. */
+  /** Steps that the leader was not told of yet. */
+  untold(): Uint8Array[] {
+    if (this.#untold.size === 0) return [];
+    const fences = [...this.#untold];
+    this.#untold.clear();
+    return this.#steps(fences);
+  }
+
+  /** All steps of which it is not known yet that the log has them: what was told may be lost. */
   unconfirmed(): Uint8Array[] {
+    this.#untold.clear();
+    return this.#steps([...this.#checkpoints.keys(), ...this.#ends.keys()]);
+  }
+
+  #steps(fences: readonly number[]): Uint8Array[] {
     const { jobs } = this.#host.machine();
     const steps: Uint8Array[] = [];
-    for (const [fence, json] of this.#checkpoints) {
+    for (const fence of fences) {
+      const end = this.#ends.get(fence);
+      if (end !== undefined) steps.push(end.step);
+      const json = this.#checkpoints.get(fence);
+      if (json === undefined) continue;
       const attempt = jobs.attempt(fence);
       if (attempt === null) continue;
       const { stage, ordinal } = attempt.task;
@@ -110,7 +131,6 @@ export class SandboxTasks {
       if (isThere) this.#checkpoints.delete(fence);
       else steps.push(packJobStep({ type: 'checkpoint', fence, json }));
     }
-    for (const { step } of this.#ends.values()) steps.push(step);
     return steps;
   }
 
@@ -118,13 +138,13 @@ export class SandboxTasks {
   applied(): void {
     const { jobs } = this.#host.machine();
     const fences = jobs.worker(this.#host.worker)?.fences ?? NONE;
-    for (const fence of this.#known.keys()) {
+    for (const fence of this.#known) {
       if (!fences.has(fence)) this.#forget(fence);
     }
     let isNew = false;
     for (const fence of fences) {
       if (this.#known.has(fence)) continue;
-      this.#known.set(fence, new AbortController());
+      this.#known.add(fence);
       this.#waiting.push(fence);
       isNew = true;
     }
@@ -148,8 +168,9 @@ export class SandboxTasks {
       this.#confirmMs += RECENT * (tookMs - this.#confirmMs);
     }
     // Its code need not go on: nothing that it gives counts.
-    this.#known.get(fence)?.abort();
+    this.#controllers.get(fence)?.abort(NOBODY_WAITS);
     this.#known.delete(fence);
+    this.#untold.delete(fence);
     this.#ends.delete(fence);
     this.#checkpoints.delete(fence);
     this.#waiting = this.#waiting.filter((one) => one !== fence);
@@ -194,6 +215,7 @@ export class SandboxTasks {
       this.#checkpoints.delete(fence);
       const step = packJobStep({ type: 'end', fence, end });
       this.#ends.set(fence, { step, sinceMs: this.#host.clock.monotonicMs() });
+      this.#untold.add(fence);
       this.#host.onEnds();
     };
     if (end.type === 'released') this.#host.clock.setTimer(RELEASE_MS, tell);
@@ -244,8 +266,11 @@ export class SandboxTasks {
     const own = { nowMs: Math.floor(nowMs()), origin: '', limits, task: this.#factsOf(attempt) };
     for (let tries = 1; ; tries += 1) {
       const source = new TaskSource(machine, (json) => this.#checkpoint(attempt, json));
-      const { signal } = this.#known.get(attempt.record.fence) ?? {};
-      const execution = await runner.run(resolved, text, source, own, signal);
+      const { fence } = attempt.record;
+      const controller = new AbortController();
+      this.#controllers.set(fence, controller);
+      const execution = await runner.run(resolved, text, source, own, controller.signal);
+      this.#controllers.delete(fence);
       const isOvertaken = !execution.ok && execution.error.code === 'COMPACTED';
       if (!isOvertaken || tries === ATTEMPTS_MAX) {
         return this.#endOf(attempt, { run, resolved, execution });
@@ -266,6 +291,7 @@ export class SandboxTasks {
   #checkpoint({ record: { fence } }: Attempt, json: string): void {
     if (!this.#known.has(fence)) return;
     this.#checkpoints.set(fence, json);
+    this.#untold.add(fence);
     this.#host.onEnds();
   }
 
@@ -289,6 +315,9 @@ export class SandboxTasks {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+/** Made once: each would be made with a trace of the stack. */
+const NOBODY_WAITS = new BalsaError('CANCELLED', 'the attempt does not count any more');
 
 /** The result goes beside the record, and not in it, too. */
 const NO_RESULT = { ok: true, result: 'null' } as const;
