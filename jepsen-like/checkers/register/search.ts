@@ -76,7 +76,7 @@ interface UnknownGroup {
 
 /** Those on the way to the end of one operation may be so many times more than are kept. */
 const REACHED_SHARE = 4;
-const REACHED_MIN = 500;
+const REACHED_MIN = 64;
 
 /** Ends from one look at the groups to the next. */
 const TIDY_EVERY = 16;
@@ -185,8 +185,9 @@ class Search {
     parts: { next: Configurations; seen: Configurations; isHiddenEnough: boolean },
   ): void {
     const { next, seen, isHiddenEnough } = parts;
+    // Short ways first: they need the fewest writes of unknown outcome. What is added on the way is gone through as well.
     const open = [from];
-    for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    for (const one of open) {
       for (const after of this.#successors(one, wanted)) {
         this.#steps += 1;
         const isHidden = after.hidden.includes(wanted) && !one.hidden.includes(wanted);
