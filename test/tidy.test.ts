@@ -151,6 +151,31 @@ describe('purity', () => {
     expect(offenders).toEqual([]);
   });
 
+  test('a verdict of jepsen-like is a function of the lines of a history', () => {
+    const folders = ['checkers', 'history', 'picture'];
+    const files = folders.flatMap((folder) => filesBelow(join(ROOT, 'jepsen-like', folder)));
+    const offences: string[] = [];
+    for (const path of files) {
+      const code = withoutComments(readFileSync(path, 'utf8'));
+      const name = relative(ROOT, path);
+      const isReader = name.startsWith('jepsen-like/history/');
+      for (const specifier of importsOf(code)) {
+        const target = relative(ROOT, resolve(dirname(path), specifier));
+        const isWithin = folders.some((folder) => target.startsWith(`jepsen-like/${folder}/`));
+        if (specifier.startsWith('.') ? !isWithin : !isReader) {
+          offences.push(`${name} imports ${specifier}`);
+        }
+      }
+      // Histories have processes, too.
+      for (const pattern of isReader ? [] : IMPURE) {
+        const isWord = pattern.source === /\bprocess\b/.source;
+        if (!isWord && pattern.test(code)) offences.push(`${name}: ${pattern.source}`);
+      }
+    }
+    expect(files.length).toBeGreaterThan(30);
+    expect(offences).toEqual([]);
+  });
+
   test('time and chance enter the other layers in one place each', () => {
     const clock = sources.filter((s) => s.path !== 'src/base/clock.ts');
     const readers = clock.filter((s) => /\bDate\.now\b|\bperformance\.now\b/.test(s.code));
@@ -174,9 +199,9 @@ describe('size', () => {
 
 describe('the project speaks of itself alone', () => {
   test('no path of a machine and no registry host is in the tree', () => {
-    const tracked = [...filesBelow(SRC), ...filesBelow(join(ROOT, 'test'))].filter(
-      (path) => !path.endsWith('tidy.test.ts'),
-    );
+    const tracked = ['src', 'test', 'jepsen-like']
+      .flatMap((folder) => filesBelow(join(ROOT, folder)))
+      .filter((path) => !path.endsWith('tidy.test.ts'));
     const offenders = tracked.filter((path) =>
       /\/work\/|\/root\/|registry\./.test(readFileSync(path, 'utf8')),
     );

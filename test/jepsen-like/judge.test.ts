@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { CHECKERS } from '../../jepsen-like/checkers/all-checkers.js';
 import type { HistoryOperation } from '../../jepsen-like/history/operation.js';
 import { renderTimeline } from '../../jepsen-like/picture/timeline.js';
+import { runJudge } from '../../jepsen-like/run-judge.js';
 import { event, lines, type Planned } from './histories.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -18,14 +19,14 @@ function write(name: string, operations: readonly object[]): string {
   return path;
 }
 
-function judge(...args: string[]): Promise<{ code: number; out: string; talk: string }> {
-  const tsx = join(ROOT, 'node_modules/tsx/dist/cli.mjs');
-  const command = [tsx, join(ROOT, 'jepsen-like/judge.ts'), ...args];
-  return new Promise((done) => {
-    execFile(process.execPath, command, (error, out, talk) => {
-      done({ code: typeof error?.code === 'number' ? error.code : 0, out, talk });
-    });
+async function judge(...args: string[]): Promise<{ code: number; out: string; talk: string }> {
+  const printed: string[] = [];
+  const talked: string[] = [];
+  const code = await runJudge(args, {
+    print: (text) => printed.push(text),
+    talk: (text) => talked.push(text),
   });
+  return { code, out: printed.join('\n'), talk: talked.join('\n') };
 }
 
 const put: Planned = {
@@ -63,6 +64,14 @@ describe('npm run judge', () => {
     expect(out).toContain('"type":"invoke","time":2000');
     expect(readFileSync(svg, 'utf8')).toContain('put x &quot;&lt;a&gt;&quot;');
     expect(code).toBe(1);
+  });
+
+  test('is a command, which ends with the code', () => {
+    const tsx = join(ROOT, 'node_modules/tsx/dist/cli.mjs');
+    const command = [tsx, join(ROOT, 'jepsen-like/judge.ts'), bad];
+    const { status, stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' });
+    expect(stdout).toContain('register: NOT VALID (2 operations)');
+    expect(status).toBe(1);
   });
 
   test('ends with 3 when it does not know, and with 2 when the file or the arguments are wrong', async () => {

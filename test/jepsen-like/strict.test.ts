@@ -158,6 +158,22 @@ describe('the checker of strict serializability refuses', () => {
     ]);
   });
 
+  test('a compare-and-set of unknown outcome that was applied though its condition did not hold', async () => {
+    const unsure = (old: string): Planned => ({
+      begin: 4,
+      end: 5,
+      f: 'cas',
+      key: 'x',
+      asked: [old, 'c'],
+      type: 'info',
+    });
+    const watched = [...events, event(3, 'x', 'c')];
+    expect(await anomalies([...written, unsure('b')], ...watched)).toEqual([]);
+    expect(await anomalies([...written, unsure('a')], ...watched)).toEqual([
+      'a condition that did not hold',
+    ]);
+  });
+
   test('a watch that is out of order', async () => {
     const name = ['the watch is out of order'];
     expect(await anomalies(written, event(2, 'x', 'b'), event(1, 'x', 'a'))).toEqual(name);

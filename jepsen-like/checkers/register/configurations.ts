@@ -74,6 +74,15 @@ export class Configurations implements Iterable<Configuration> {
     return true;
   }
 
+  /** Those that needed the fewest writes of unknown outcome: they can do most yet. */
+  best(count: number): Configurations {
+    const inOrder = [...this].map((one) => ({ one, used: usedInAll(one.used) }));
+    inOrder.sort((a, b) => a.used - b.used);
+    const kept = new Configurations(this.#kinds);
+    for (const { one } of inOrder.slice(0, count)) kept.add(one);
+    return kept;
+  }
+
   *[Symbol.iterator](): Iterator<Configuration> {
     for (const alike of this.#byState.values()) for (const one of alike) yield one.configuration;
   }
@@ -102,6 +111,12 @@ function isWithin(a: readonly number[], b: readonly number[]): boolean {
     if (b[at] !== a[i] || (b[at + 1] as number) < (a[i + 1] as number)) return false;
   }
   return true;
+}
+
+function usedInAll(used: readonly number[]): number {
+  let sum = 0;
+  for (let i = 1; i < used.length; i += 2) sum += used[i] as number;
+  return sum;
 }
 
 export function usedOf(used: readonly number[], group: number): number {

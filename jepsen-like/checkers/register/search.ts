@@ -38,18 +38,31 @@ export type SearchResult =
   | { readonly type: 'undecided'; readonly at: RegisterOperation };
 
 export interface SearchBounds {
-  /** Configurations that are looked at from the end of one operation to that of the next. */
+  /** Configurations that are kept from the end of one operation to that of the next. */
   readonly configurationsMax: number;
   /** Steps of the whole search. */
   readonly stepsMax: number;
 }
 
-export const SEARCH_BOUNDS: SearchBounds = { configurationsMax: 200_000, stepsMax: 50_000_000 };
+export const SEARCH_BOUNDS: SearchBounds = { configurationsMax: 20_000, stepsMax: 5_000_000 };
 
+/** With so few configurations it is tried first: that an order is there shows when one of them lives on, whatever was left out. */
+const NARROW = [8, 64, 512];
+
+/**
+ * Where there are more configurations than may be kept, some are left out. If one lives on to the end the history is possible all the same; if
+ * none does, nothing is known.
+ */
 export function searchOrder(
   operations: readonly RegisterOperation[],
   bounds: SearchBounds = SEARCH_BOUNDS,
 ): SearchResult {
+  const { configurationsMax, stepsMax } = bounds;
+  for (const narrow of NARROW) {
+    if (narrow >= configurationsMax) break;
+    const result = new Search(operations, { configurationsMax: narrow, stepsMax }).run();
+    if (result.type !== 'undecided') return result;
+  }
   return new Search(operations, bounds).run();
 }
 
@@ -60,6 +73,10 @@ interface UnknownGroup {
   /** Those that have begun. */
   begun: number;
 }
+
+/** Those on the way to the end of one operation may be so many times more than are kept. */
+const REACHED_SHARE = 4;
+const REACHED_MIN = 64;
 
 /** Ends from one look at the groups to the next. */
 const TIDY_EVERY = 16;
@@ -79,6 +96,7 @@ class Search {
   readonly #underWay = new Set<number>();
   readonly #groups = new Map<string, UnknownGroup>();
   #configurations: Configurations;
+  #isIncomplete = false;
   #groupsMade = 0;
   #ends = 0;
   #steps = 0;
@@ -105,9 +123,10 @@ class Search {
         this.#begin(number, operation);
         continue;
       }
-      const isDecided = this.#end(number, operation);
-      if (!isDecided) return { type: 'undecided', at: operation };
-      if (this.#configurations.size === 0) return { type: 'impossible', at: operation };
+      this.#end(number, operation);
+      if (this.#steps > this.#bounds.stepsMax) return { type: 'undecided', at: operation };
+      if (this.#configurations.size > 0) continue;
+      return { type: this.#isIncomplete ? 'undecided' : 'impossible', at: operation };
     }
     return { type: 'possible' };
   }
@@ -136,9 +155,9 @@ class Search {
     }
   }
 
-  /** It must be in the order by now. @returns false: a bound was reached */
-  #end(number: number, operation: RegisterOperation): boolean {
-    const next = new Configurations(this.#kinds);
+  /** It must be in the order by now. */
+  #end(number: number, operation: RegisterOperation): void {
+    let next = new Configurations(this.#kinds);
     // On the way each counts: one that does what changes nothing is a step to others.
     const seen = new Configurations(STRICT);
     const isHiddenEnough = !this.#outlook.mayBeSeen(operation);
@@ -146,14 +165,17 @@ class Search {
       const isHidden = configuration.hidden.includes(number);
       if (isHidden || configuration.done.includes(number)) next.add(without(configuration, number));
       if (configuration.done.includes(number) || (isHidden && isHiddenEnough)) continue;
-      if (!this.#reach(configuration, number, { next, seen, isHiddenEnough })) return false;
+      this.#reach(configuration, number, { next, seen, isHiddenEnough });
+    }
+    if (next.size > this.#bounds.configurationsMax) {
+      next = next.best(this.#bounds.configurationsMax);
+      this.#isIncomplete = true;
     }
     this.#underWay.delete(number);
     this.#outlook.ended(operation);
     this.#ends += 1;
     const isTime = this.#groups.size > 0 && this.#ends % TIDY_EVERY === 0;
     this.#configurations = isTime ? this.#tidied(next, operation.end) : next;
-    return true;
   }
 
   /** All configurations in which the operation has just been done, after as few others as it takes. */
@@ -161,10 +183,11 @@ class Search {
     from: Configuration,
     wanted: number,
     parts: { next: Configurations; seen: Configurations; isHiddenEnough: boolean },
-  ): boolean {
+  ): void {
     const { next, seen, isHiddenEnough } = parts;
+    // Short ways first: they need the fewest writes of unknown outcome. What is added on the way is gone through as well.
     const open = [from];
-    for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    for (const one of open) {
       for (const after of this.#successors(one, wanted)) {
         this.#steps += 1;
         const isHidden = after.hidden.includes(wanted) && !one.hidden.includes(wanted);
@@ -173,10 +196,12 @@ class Search {
         // Hidden, it could still be done later, where it is seen.
         if (!isDone && !(isHidden && isHiddenEnough) && seen.add(after)) open.push(after);
       }
-      const isOver = seen.size + next.size > this.#bounds.configurationsMax;
-      if (isOver || this.#steps > this.#bounds.stepsMax) return false;
+      const reachedMax = Math.max(REACHED_MIN, this.#bounds.configurationsMax * REACHED_SHARE);
+      if (seen.size + next.size > reachedMax) {
+        this.#isIncomplete = true;
+        return;
+      }
     }
-    return true;
   }
 
   /** What can be done next. Operations that only look are done as soon as they can be: that is in nobody's way. */

@@ -9,7 +9,7 @@ import { type SearchBounds, searchOrder } from './search.js';
 
 /** Searches of small histories are quick; this bounds the sum of the operations in all of them. */
 const EFFORT_MAX = 20_000_000;
-const BOUNDS: SearchBounds = { configurationsMax: 20_000, stepsMax: 2_000_000 };
+const BOUNDS: SearchBounds = { configurationsMax: 5_000, stepsMax: 500_000 };
 
 /**
  * A small part of an impossible history that is impossible by itself: Zeller's delta debugging over what may be left out without
@@ -23,7 +23,8 @@ export function smallestPart(
     effort.left -= part.length + 1000;
     return effort.left > 0 && searchOrder(part, BOUNDS).type === 'impossible';
   };
-  let part = shortestBeginning(operations, isImpossible);
+  const beginning = shortestBeginning(operations, isImpossible);
+  let part = ofTwoValues(beginning, isImpossible) ?? beginning;
   for (let size = Math.ceil(part.length / 2); size >= 1 && effort.left > 0; ) {
     const before = part.length;
     for (let from = 0; from < part.length && effort.left > 0; ) {
@@ -55,9 +56,36 @@ function shortestBeginning(
   return inOrder.slice(0, high);
 }
 
+/** Of as many values, the latest, it is tried whether they alone contradict that of the last operation. */
+const VALUES_TRIED = 200;
+
+/** Mostly two values are enough: one that came back, and one that had come after it. */
+function ofTwoValues(
+  operations: readonly RegisterOperation[],
+  isImpossible: (part: readonly RegisterOperation[]) => boolean,
+): readonly RegisterOperation[] | null {
+  const last = operations.at(-1);
+  if (last === undefined) return null;
+  const own = valuesOf(last);
+  const others = new Set([...operations].reverse().flatMap(valuesOf));
+  for (const other of [...others].slice(0, VALUES_TRIED)) {
+    const kept = new Set([...own, other]);
+    const dropped = operations.filter((one) => !valuesOf(one).every((value) => kept.has(value)));
+    const part = without(operations, new Set(dropped));
+    if (part.length < operations.length && isImpossible(part)) return part;
+  }
+  return null;
+}
+
+function valuesOf({ action }: RegisterOperation): ValueId[] {
+  const named = action.kind === 'refused' ? action.old : needs(action);
+  const left = leaves(action);
+  return [named, left].filter((value) => value !== null);
+}
+
 /**
- * If the whole has an order, so has what is left: with a write go all that may have found what it wrote, those that found *something*
- * when a write goes, and with a deletion those that found nothing.
+ * If the whole has an order, so has what is left. With a write go all that only tell that they have found what it wrote; those that
+ * wrote, too, are taken to have written whatever was there, and deletions to have found anything.
  */
 export function without(
   operations: readonly RegisterOperation[],
@@ -68,21 +96,19 @@ export function without(
     const left = leaves(action);
     if (left !== null) gone.add(left);
   }
-  let left = operations.filter((one) => !dropped.has(one));
-  if (gone.size === 0) return left;
-  for (let size = -1; size !== left.length; ) {
-    size = left.length;
-    left = left.filter(({ action }) => {
-      const found = needs(action);
-      if (found === null || !gone.has(found)) return true;
-      const written = leaves(action);
-      if (written !== null) gone.add(written);
-      return false;
-    });
-  }
-  return left.flatMap((operation) => {
-    if (!isVague(operation.action)) return [operation];
-    if (operation.action.kind === 'refused') return [];
-    return [{ ...operation, action: { kind: 'delete' as const, found: null } }];
-  });
+  const left = operations.filter((one) => !dropped.has(one));
+  return gone.size === 0 ? left : left.flatMap((one) => withoutValues(one, gone));
+}
+
+function withoutValues(
+  operation: RegisterOperation,
+  gone: ReadonlySet<ValueId>,
+): RegisterOperation[] {
+  const { action } = operation;
+  if (action.kind === 'refused') return [];
+  if (isVague(action)) return [{ ...operation, action: { kind: 'delete', found: null } }];
+  const found = needs(action);
+  if (found === null || !gone.has(found)) return [operation];
+  if (action.kind !== 'cas') return [];
+  return [{ ...operation, action: { kind: 'put', value: action.value } }];
 }

@@ -80,7 +80,8 @@ class StrictCheck {
     const isUntold = call.f === 'delete' && typeof call.answer !== 'boolean';
     if (call.outcome === 'info' || (isUntold && call.outcome === 'ok')) {
       if (effects.writes.size === 0) return;
-      this.#unknown.add({ call, writes: effects.writes, after: told.revision });
+      const { writes, reads } = effects;
+      this.#unknown.add({ call, writes, reads, after: told.revision });
       this.#findings.operations += 1;
       return;
     }
@@ -89,7 +90,8 @@ class StrictCheck {
       this.#withoutRevision += 1;
       // It is somewhere, but nobody says where.
       if (effects.writes.size > 0) {
-        this.#unknown.add({ call, writes: effects.writes, after: told.revision });
+        const { writes, reads } = effects;
+        this.#unknown.add({ call, writes, reads, after: told.revision });
       }
       return;
     }
@@ -173,9 +175,9 @@ class StrictCheck {
       }
     }
     for (const { write, text } of this.#unknown.torn(this.#index)) {
-      this.#findings.note('half of a transaction', `${describe(write.call)}: ${text}`, [
-        write.call,
-      ]);
+      const anomaly =
+        write.writes.size > 1 ? 'half of a transaction' : 'a condition that did not hold';
+      this.#findings.note(anomaly, `${describe(write.call)}: ${text}`, [write.call]);
     }
   }
 

@@ -5,6 +5,8 @@ import type { WatchIndex } from '../watch-index.js';
 export interface UnknownWrite {
   readonly call: Call;
   readonly writes: ReadonlyMap<string, number>;
+  /** What it must have found, if it happened: of a compare-and-set. */
+  readonly reads: readonly (readonly [key: string, hash: number])[];
   /** If it happened, then at a later revision than this one. */
   readonly after: number;
 }
@@ -52,21 +54,28 @@ export class UnknownWrites {
   }
 
   /**
-   * Transactions that have happened in part: one of their writes can be no other's, and another one is not there at the same revision.
+   * Those that cannot have happened as a whole: one of their writes can be no other's, and another one is not there at the same revision, or
+   * what they needed to find was not there before it.
    */
   *torn(index: WatchIndex): Generator<{ readonly write: UnknownWrite; readonly text: string }> {
     const several = new Set([...this.#byKey.values()].flat());
     for (const write of several) {
-      if (write.writes.size < 2) continue;
+      if (write.writes.size < 2 && write.reads.length === 0) continue;
       for (const [key, hash] of write.writes) {
         const revision = this.#onlyRevision(key, hash, index);
         if (revision === null) continue;
         const missing = [...write.writes].find(
           ([other, wanted]) => index.eventAt(other, revision)?.hash !== wanted,
         );
-        if (missing === undefined) continue;
-        const text = `it wrote "${key}" at revision ${revision}, and not "${missing[0]}"`;
-        yield { write, text };
+        const other = write.reads.find(
+          ([needed, wanted]) => index.hashAt(needed, revision - 1) !== wanted,
+        );
+        if (missing === undefined && other === undefined) continue;
+        const why =
+          missing === undefined
+            ? `"${other?.[0]}" did not hold what it needed`
+            : `and not "${missing[0]}"`;
+        yield { write, text: `it wrote "${key}" at revision ${revision}, ${why}` };
         break;
       }
     }
