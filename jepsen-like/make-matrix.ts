@@ -27,7 +27,7 @@ export async function makeMatrix(options: {
     ...{ workload: WORKLOADS, nemesis: NEMESES, nodes: 5, minutes: 0, pace: 6, seed },
     network: 'proxies' as const,
   };
-  const cycles = 2 * chooseNemeses(NEMESES).length;
+  const cycles = chooseNemeses(NEMESES).length;
   const { summary, folder, interrupted } = await conduct(
     { ...spec, cycles, holdMs: HOLD_MS },
     options,

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client } from '../../src/client/client.js';
+import type { Client, ReplicaStatus } from '../../src/client/client.js';
 import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
 import { ClockFile } from './clock-file.js';
 import { DiskFile } from './disk-file.js';
@@ -48,6 +48,9 @@ const LIMITS = {
  * election timeout leave a cluster without a leader.
  */
 const ELECTION_TIMEOUT = '1500ms';
+
+/** How long it is waited for a replica that was started to answer, in milliseconds. */
+const ANSWER_MS_MAX = 30_000;
 
 const OLD_FORMATS = 'command=1';
 
@@ -251,15 +254,41 @@ export class System implements AsyncDisposable {
     await this.#startAll();
   }
 
+  /** Waits until each of these answers, if it runs; half a minute at most. */
+  async answering(names: readonly string[], signal: AbortSignal): Promise<void> {
+    const untilMs = performance.now() + ANSWER_MS_MAX;
+    for (const name of names) {
+      while (!signal.aborted && performance.now() < untilMs && this.#isUp(name)) {
+        const answers = await this.cluster.status(name).then(
+          () => true,
+          () => false,
+        );
+        if (answers) break;
+        await delay(50);
+      }
+    }
+  }
+
+  #isUp(name: string): boolean {
+    const replica = this.cluster.replicas.find((known) => known.name === name);
+    return replica !== undefined && replica.running && !replica.paused;
+  }
+
   /**
    * Waits until every replica serves and one leads.
    * @returns what is wrong when that does not come about in time; `null`: nothing
    */
   async recovered(): Promise<string | null> {
     const untilMs = performance.now() + RECOVERY_MS_MAX;
+    // The last that each has said: on a busy machine not all of them answer within the same second.
+    const known = new Map<string, ReplicaStatus>();
     for (;;) {
       await this.#startAll();
-      const statuses = await this.cluster.statuses();
+      for (const status of await this.cluster.statuses()) known.set(status.replica, status);
+      const term = Math.max(0, ...[...known.values()].map((status) => status.term));
+      const statuses = [...known.values()].filter(
+        (status) => status.term === term && this.names.includes(status.replica),
+      );
       const leader = statuses.find(({ role }) => role === 'leader');
       const follow = statuses.filter(({ leader: known }) => known === leader?.replica);
       if (leader !== undefined && follow.length === this.names.length) return null;

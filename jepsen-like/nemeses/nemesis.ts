@@ -45,7 +45,7 @@ export interface Stage {
   readonly count: (what: string) => void;
 }
 
-/** Does something while a fault is noted as being on. */
+/** Does something while a fault is noted as being on: until those that it has hit answer again. */
 export async function during(
   stage: Stage,
   fault: { readonly name: string; readonly nodes: readonly string[]; readonly detail?: unknown },
@@ -55,6 +55,7 @@ export async function during(
   stage.count(fault.name);
   try {
     await work();
+    await stage.system.answering(fault.nodes, stage.signal);
   } finally {
     end();
   }

@@ -6,6 +6,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
 import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
 import { planCycles, planPeriods } from '../../jepsen-like/nemeses/schedule.js';
+import { htmlReport } from '../../jepsen-like/report/html.js';
+import { matrixMarkdown, mergeMatrices } from '../../jepsen-like/report/matrix.js';
+import { isGood, summarize } from '../../jepsen-like/report/summary.js';
 import { judge } from '../../jepsen-like/run/judge.js';
 import { run } from '../../jepsen-like/run/run.js';
 import { chooseWorkloads } from '../../jepsen-like/workloads/workloads.js';
@@ -85,10 +88,14 @@ describe('a run', () => {
     expect([...record.injected.keys()]).toEqual(
       expect.arrayContaining(['kill-all', 'partition-leader', 'pause-leader']),
     );
-    const verdicts = (await judge(record)).flatMap(({ verdicts: all }) => all);
+    const judged = await judge(record);
+    const verdicts = judged.flatMap(({ verdicts: all }) => all);
     expect(verdicts.length).toBeGreaterThan(0);
     expect(verdicts.filter(({ valid }) => valid !== true)).toEqual([]);
     expect(verdicts.every(({ operations }) => operations > 0)).toBe(true);
+    const page = htmlReport(summarize(record, judged, 'npm run jepsen'), []);
+    expect(page).toContain('nothing wrong was found');
+    expect(page).not.toMatch(/(?:src|href)=|https?:/);
     const faults = linesOf(join(folder, 'run', 'faults.jsonl'));
     expect(faults.filter(({ phase }) => phase === 'begin')).toHaveLength(3);
     expect(faults.filter(({ phase }) => phase === 'end')).toHaveLength(3);
@@ -99,6 +106,32 @@ describe('a run', () => {
       'n2.log',
       'n3.log',
     ]);
+  });
+});
+
+describe('a report', () => {
+  const one = {
+    none: { put: { ok: 10, errors: {} } },
+    'partition-leader: minority side': { put: { ok: 0, errors: { NO_QUORUM: 9, TIMEOUT: 1 } } },
+  };
+
+  test('says of each fault what was served, and with what the rest was refused', () => {
+    const both = mergeMatrices([one, { none: { put: { ok: 10, errors: { TIMEOUT: 20 } } } }]);
+    const [, , none, cut] = matrixMarkdown(both).split('\n');
+    expect(none).toBe('| no fault | 50 % served, else `TIMEOUT` |');
+    expect(cut).toBe('| partition-leader: minority side | `NO_QUORUM`, `TIMEOUT` |');
+  });
+
+  test('calls nothing good of which a part is not known, or which nobody has judged', () => {
+    const verdict = (valid: true | 'unknown') => ({
+      workload: 'register',
+      history: 'x',
+      verdicts: [{ valid, checker: 'register', operations: 1, text: '', tookMs: 1 }],
+    });
+    expect(isGood({ verdicts: [verdict(true)], problems: [] })).toBe(true);
+    expect(isGood({ verdicts: [verdict('unknown')], problems: [] })).toBe(false);
+    expect(isGood({ verdicts: [verdict(true)], problems: ['n1 ended'] })).toBe(false);
+    expect(isGood({ verdicts: [], problems: [] })).toBe(false);
   });
 });
 
