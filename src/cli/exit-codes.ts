@@ -108,7 +108,7 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
   NO_SPACE: EXIT.failed,
   CLIENT_CLOSED: EXIT.failed,
   COMPACTED: EXIT.failed,
-  COMPACTION_HELD: EXIT.failed,
+  COMPACTION_HELD: EXIT.unavailable,
   VALUE_NOT_DECODABLE: EXIT.failed,
   FRAME_INVALID: EXIT.failed,
   PROTOCOL_VERSION: EXIT.failed,
