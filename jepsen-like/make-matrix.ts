@@ -11,7 +11,7 @@ const NEMESES =
 /** All classes of operations. */
 const WORKLOADS = 'register,append,bank,lock,lease,levels,ap';
 /** Long enough for what a fault leads to, behind the change itself. */
-const HOLD_MS = 12_000;
+const HOLD_MS = 15_000;
 const README = 'README.md';
 const BEGIN = '<!-- made by npm run jepsen -- --matrix; do not edit -->\n';
 const END = '<!-- end of the matrix -->';

@@ -271,7 +271,7 @@ export class System implements AsyncDisposable {
 
   #isUp(name: string): boolean {
     const replica = this.cluster.replicas.find((known) => known.name === name);
-    return replica !== undefined && replica.running && !replica.paused;
+    return replica?.running === true && !replica.paused;
   }
 
   /**

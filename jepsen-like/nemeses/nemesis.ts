@@ -51,10 +51,11 @@ export async function during(
   fault: { readonly name: string; readonly nodes: readonly string[]; readonly detail?: unknown },
   work: () => Promise<void>,
 ): Promise<void> {
-  const end = stage.faults.begin(fault.name, fault.nodes, fault.detail);
+  const { mends, end } = stage.faults.begin(fault.name, fault.nodes, fault.detail);
   stage.count(fault.name);
   try {
     await work();
+    mends();
     await stage.system.answering(fault.nodes, stage.signal);
   } finally {
     end();

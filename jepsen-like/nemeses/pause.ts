@@ -24,7 +24,7 @@ export const pauseLeader: Nemesis = {
   episode: async (stage) => {
     const leader = await stage.system.leader();
     if (leader === null) return;
-    const pauseMs = LONG_PAUSE_MS + stage.random.int(2000);
+    const pauseMs = Math.max(LONG_PAUSE_MS + stage.random.int(2000), stage.holdMs);
     await pauseFor(stage, 'pause-leader', stage.take(1, [leader]), pauseMs);
   },
 };

@@ -65,13 +65,16 @@ export function planCycles(options: {
 }): Period[] {
   const { nemeses, cycles, holdMs = CYCLE_MS } = options;
   const random = seededRandom(options.seed);
-  return Array.from({ length: cycles }, (_, i): Period => {
+  const peace: Period = { lengthMs: holdMs, episodes: [] };
+  const periods = Array.from({ length: cycles }, (_, i): Period => {
     const nemesis = nemeses[i % nemeses.length];
     if (nemesis === undefined) return { lengthMs: CYCLE_MS, episodes: [] };
     const afterMs = 200 + random.int(800);
     const episode = { nemesis, afterMs, holdMs, seed: random.int(2 ** 31) };
     return { lengthMs: holdMs, episodes: [episode] };
   });
+  // Something must be there to be lost.
+  return [peace, ...periods];
 }
 
 function draw(random: Random, nemesis: Nemesis, lengthMs: number): PlannedEpisode {

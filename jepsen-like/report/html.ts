@@ -40,7 +40,7 @@ ${problems(summary)}
 <p>Shaded: a fault was on. Which it was is below.</p>
 ${timeChart(summary.perSecond, summary.faults)}
 <h2>What was served during which fault</h2>
-<p>Operations that began at least two seconds after the only fault that was on. A refusal for a reason of the application (a condition
+<p>Operations that began at least five seconds after the only fault that was on, and before it was being mended. A refusal for a reason of the application (a condition
 that does not hold, a lock that is held) counts as served.</p>
 ${matrix(summary)}
 <h2>How long writes stood still</h2>

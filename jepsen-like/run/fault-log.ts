@@ -11,6 +11,8 @@ export interface ActiveFault {
 export interface FaultInterval extends ActiveFault {
   /** `null`: it was never mended. */
   endNs: number | null;
+  /** What does the harm is over, and what it has hit comes back. */
+  isMending: boolean;
 }
 
 /** How long writes stood still from a moment on, in milliseconds; `null`: there was none any more. */
@@ -18,6 +20,12 @@ export interface Standstill {
   readonly fault: string;
   readonly sinceNs: number;
   readonly tookMs: number;
+}
+
+export interface FaultEnd {
+  readonly mends: () => void;
+  /** Does nothing the second time. */
+  readonly end: () => void;
 }
 
 /** All faults of a run: in a file of JSON lines, and at hand for who wants to know what is on. */
@@ -28,6 +36,7 @@ export class FaultLog {
   readonly recoveries: Standstill[] = [];
   readonly #writer: HistoryWriter;
   readonly #clock: RunClock;
+  #lastEndNs = Number.NEGATIVE_INFINITY;
   readonly #active = new Set<FaultInterval>();
   #waiting: { readonly fault: string; readonly sinceNs: number; readonly list: Standstill[] }[] =
     [];
@@ -37,24 +46,29 @@ export class FaultLog {
     this.#clock = clock;
   }
 
-  get active(): Iterable<ActiveFault> {
+  get active(): Iterable<FaultInterval> {
     return this.#active;
   }
 
-  /** @returns what ends it; does nothing the second time */
-  begin(fault: string, nodes: readonly string[], detail?: unknown): () => void {
+  /** @returns what tells that it is being mended, and what ends it */
+  begin(fault: string, nodes: readonly string[], detail?: unknown): FaultEnd {
     const beginNs = this.#clock.now();
-    const interval: FaultInterval = { fault, nodes, beginNs, endNs: null };
+    const interval: FaultInterval = { fault, nodes, beginNs, endNs: null, isMending: false };
     this.intervals.push(interval);
     this.#active.add(interval);
     this.#write({ time: beginNs, fault, nodes, phase: 'begin', detail });
     this.#waiting.push({ fault, sinceNs: beginNs, list: this.outages });
-    return () => {
+    const mends = (): void => {
+      interval.isMending = true;
+    };
+    const end = (): void => {
       if (!this.#active.delete(interval)) return;
       interval.endNs = this.#clock.now();
       this.#write({ time: interval.endNs, fault, nodes, phase: 'end' });
+      this.#lastEndNs = interval.endNs;
       this.#waiting.push({ fault, sinceNs: interval.endNs, list: this.recoveries });
     };
+    return { mends, end };
   }
 
   /** A write was served. */
@@ -67,11 +81,15 @@ export class FaultLog {
     }
   }
 
-  /** The kinds of faults that were on at some time in between. */
-  during(fromNs: number): string[] {
-    const kinds = new Set<string>();
-    for (const { fault, beginNs } of this.#active) if (beginNs <= fromNs) kinds.add(fault);
-    return [...kinds].sort();
+  /**
+   * The one kind of fault that has been on since `fromNs`, and nothing else since then; `none`: there was none. `null`: it is not as
+   * simple as that.
+   */
+  only(fromNs: number): string | null {
+    const [first, ...others] = this.#active;
+    if (first === undefined) return this.#lastEndNs <= fromNs ? 'none' : null;
+    const isSettled = first.beginNs <= fromNs && this.#lastEndNs <= fromNs && !first.isMending;
+    return isSettled && others.length === 0 ? first.fault : null;
   }
 
   close(): void {

@@ -47,13 +47,8 @@ export class Observer {
 
   /** To be asked at the invocation: which row of the matrix it will count in. */
   situation(side: 'majority' | 'minority' | null): string | null {
-    const kinds = this.#faults.during(this.#clock.now() - SETTLED_NS);
-    const [only] = kinds;
-    // Whatever has several causes says nothing about either of them.
-    if (kinds.length > 1) return null;
-    const active = [...this.#faults.active];
-    if (active.some(({ fault }) => fault !== only)) return null;
-    return only === undefined ? 'none' : side === null ? only : `${only}: ${side} side`;
+    const only = this.#faults.only(this.#clock.now() - SETTLED_NS);
+    return only === null || only === 'none' || side === null ? only : `${only}: ${side} side`;
   }
 
   observe(situation: string | null, observed: Observed): void {
@@ -88,7 +83,7 @@ export class Observer {
 }
 
 /** Operations begun sooner after a fault tell of the change and not of the state that it leads to. */
-const SETTLED_NS = 2e9;
+const SETTLED_NS = 5e9;
 
 export function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   const there = map.get(key);

@@ -135,7 +135,14 @@ export class ProcessLog {
 }
 
 /** Refusals that the store decides about and does not give for want of a majority. */
-const ANSWERS = new Set(['CONDITION_FAILED', 'HELD', 'PROCEDURE_ABORTED', 'TXN_CONFLICT']);
+const ANSWERS = new Set([
+  'CONDITION_FAILED',
+  'HELD',
+  'LEASE_NOT_FOUND',
+  'LOCK_LOST',
+  'PROCEDURE_ABORTED',
+  'TXN_CONFLICT',
+]);
 
 function classOf({ f, level, writes }: Question): string {
   if (level !== undefined) return `${f} ${level.split(':')[0]}`;
