@@ -127,7 +127,11 @@ async function puts(): Promise<Record<string, number>> {
     const perSecond = async (): Promise<number> =>
       (await forSeconds(seconds, Number(flags.outstanding), put)).perSecond;
     // Threads are started with the first tasks.
-    await took(db, 'empty', Array.from({ length: 500 }, () => null));
+    await took(
+      db,
+      'empty',
+      Array.from({ length: 500 }, () => null),
+    );
     await perSecond();
     const alone = await perSecond();
     const list = Array.from({ length: Number(flags.many) }, (_, i) => i);
