@@ -51,6 +51,9 @@ export interface ReplicaOptions {
   /** Runs tasks of jobs, so many at a time as `taskThreadsMax` says; absent: this replica runs none. */
   readonly taskExecutor?: Executor | undefined;
 
+  /** How much of the time, lately, the event loop had something to do: from 0 to 1. Absent: never anything. */
+  readonly loopUse?: (() => number) | undefined;
+
   /** Of what `ap` calls made here and others copied to here; absent: this replica runs none. */
   readonly deltas?: DeltaQueue | undefined;
 

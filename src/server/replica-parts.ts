@@ -222,6 +222,7 @@ function jobHost(
     ...{ id, name: nameOf(id), clock, limits, random, machine, executor: taskExecutor },
     nowMs: logTimeMs,
     operations: () => proposals.operations,
+    loopUse: options.loopUse ?? (() => 0),
     leader: () => node.leader,
     canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
     propose: (steps, isPatient, done) => {

@@ -64,7 +64,6 @@ async function run(
       ...{ input, args, job, stage, task: ordinal, attempt, fence, lastCheckpoint },
       signal: controller.signal,
       checkpoint,
-      progress: (fraction: number) => say({ type: 'progress', fraction }),
     } as never);
     return { type: 'result', value };
   } catch (error) {

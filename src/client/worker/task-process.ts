@@ -145,8 +145,6 @@ export class TaskProcess {
           if (!this.#isGone) this.#child.send({ type: 'checkpointed', n: message.n }, () => {});
         });
         break;
-      case 'progress':
-        break;
       default:
         this.#settle(running?.ending ?? message);
     }

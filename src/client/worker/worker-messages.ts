@@ -22,8 +22,7 @@ export type FromTaskProcess =
   | { readonly type: 'broken'; readonly message: string }
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
-  | { readonly type: 'checkpoint'; readonly json: string; readonly n: number }
-  | { readonly type: 'progress'; readonly fraction: number };
+  | { readonly type: 'checkpoint'; readonly json: string; readonly n: number };
 
 /** What a task of a worker is called with. */
 export interface WorkerTaskContext<Input = unknown, Args = unknown> {
@@ -52,8 +51,6 @@ export interface WorkerTaskContext<Input = unknown, Args = unknown> {
    * need not be waited for.
    */
   checkpoint(value: unknown): Promise<void>;
-  /** For those who look at it: from 0 to 1. */
-  progress(fraction: number): void;
 }
 
 /** What a module for workers exports, by the name of the task. What it returns is JSON, or bytes. */

@@ -27,6 +27,8 @@ export interface DispatcherHost {
   ) => void;
   /** Operations of clients so far. */
   readonly operations: () => number;
+  /** How much of the time, lately, the event loop had something to do: from 0 to 1. */
+  readonly loopUse: () => number;
 }
 
 interface Heard {
@@ -53,14 +55,16 @@ const SPECULATE_MS = 500;
 const TIDY_RECORDS = 500;
 const TIDY_MS = 100;
 /**
- * Writes of clients come first: beside them the next entry waits so many times as long as the last one took. Workers have the
- * more ahead of them the longer it takes.
+ * Writes of clients come first: when they leave less than this of the leader's time, jobs get a small part of it: one claim or end
+ * for so many operations of clients, and the next entry waits so many times as long as the last one took. A task takes two of
+ * them, and costs all replicas together as much as some fifteen small puts. While the leader has time to spare, jobs get what they
+ * can use.
  */
+const BUSY_SHARE = 0.7;
+const OPERATIONS_PER_STEP = 64;
+const STEPS_MIN = 2;
 const REST = 2;
 const REST_MS_MAX = 200;
-/** And of what the log takes jobs have this part then: one claim or end for so many operations of clients. */
-const OPERATIONS_PER_STEP = 8;
-const STEPS_MIN = 2;
 /** When what was proposed was not applied. */
 const RETRY_MS = 100;
 
@@ -77,7 +81,7 @@ export class Dispatcher {
   #waitingBytes = 0;
   /** Operations of clients when it was last looked. */
   #operations = 0;
-  /** Clients have written since the last look. */
+  /** Clients have written since the last look, and the leader has hardly time for more. */
   #isBusy = false;
   #isUnderWay = false;
   #isPlanned = false;
@@ -151,12 +155,10 @@ export class Dispatcher {
     if (steps.length === 0) return;
     this.#isUnderWay = true;
     const begunMs = clock.monotonicMs();
-    const before = this.#operations;
     propose(steps, this.#isBusy, (applied) => {
       this.#isUnderWay = false;
       const nowMs = clock.monotonicMs();
-      const isBusy = this.#host.operations() > before;
-      const restMs = isBusy ? Math.min(REST_MS_MAX, REST * (nowMs - begunMs)) : 0;
+      const restMs = this.#isBusy ? Math.min(REST_MS_MAX, REST * (nowMs - begunMs)) : 0;
       const waitMs = applied ? restMs : RETRY_MS;
       this.#notBeforeMs = nowMs + waitMs;
       if (waitMs === 0) this.plan();
@@ -192,8 +194,8 @@ export class Dispatcher {
     const before = this.#operations;
     this.#operations = this.#host.operations();
     const since = this.#operations - before;
-    this.#isBusy = since > 0;
-    if (since === 0) return Number.POSITIVE_INFINITY;
+    this.#isBusy = since > 0 && this.#host.loopUse() >= BUSY_SHARE;
+    if (!this.#isBusy) return Number.POSITIVE_INFINITY;
     return Math.max(STEPS_MIN, Math.floor(since / OPERATIONS_PER_STEP));
   }
 

@@ -38,6 +38,8 @@ export interface JobHost {
   ) => void;
   /** Operations of clients so far. */
   readonly operations: () => number;
+  /** How much of the time, lately, the event loop had something to do: from 0 to 1. */
+  readonly loopUse: () => number;
   readonly send: (to: MemberId, frame: JobFrame) => void;
 }
 
