@@ -70,9 +70,15 @@ export const PREY: readonly Prey[] = [
   },
   { mutation: 'rights-not-looked-at', workload: 'ap', nemesis: 'partition-halves', nodes: 3 },
   {
-    mutation: 'cell-seen-without-what-waits',
+    mutation: 'ap-call-answered-before-its-disk',
     workload: 'ap',
-    nemesis: 'partition-halves',
+    nemesis: 'lost-tail',
+    nodes: 3,
+  },
+  {
+    mutation: 'delta-merged-again-by-the-next-leader',
+    workload: 'ap',
+    nemesis: 'transfer,kill-leader',
     nodes: 3,
   },
   {

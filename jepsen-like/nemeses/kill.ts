@@ -74,9 +74,12 @@ export const lostTail: Nemesis = {
     const { system, random } = stage;
     const nodes = stage.take(system.names.length);
     if (nodes.length < system.names.length) return;
-    const syncDelayMs = 50 + random.int(450);
-    await during(stage, { name: 'lost-tail', nodes, detail: { syncDelayMs } }, async () => {
-      for (const node of nodes) system.disk(node).set({ syncDelayMs });
+    // Each its own, so that some have on their disks what others have not.
+    const delaysMs = nodes.map(() => random.int(600));
+    await during(stage, { name: 'lost-tail', nodes, detail: { delaysMs } }, async () => {
+      for (const [i, node] of nodes.entries()) {
+        system.disk(node).set({ syncDelayMs: delaysMs[i] ?? 0 });
+      }
       await stage.sleep(500 + random.int(1500));
       await Promise.all(nodes.map((node) => system.kill(node)));
       for (const node of nodes) system.disk(node).set({});

@@ -13,7 +13,8 @@ type CellKey = keyof typeof CELLS;
 
 /** So that a cell does not grow beyond what one may hold. */
 const ELEMENTS_MAX = 3000;
-const STOCK = 5000;
+/** So little that it is soon sold out, and brought again. */
+const STOCK = 60;
 
 /** Cells that are written on all sides of a partition, and read there. */
 export const apCells: Workload = {
@@ -79,6 +80,8 @@ async function change(bench: Bench, { db, log, node }: Stand, random: Random): P
   const [procedure, f, key] = pick(random, [
     ['apAdd', 'add', 'ap/counter'],
     ['apTake', 'take', 'ap/escrow'],
+    ['apTake', 'take', 'ap/escrow'],
+    ['apRestock', 'add', 'ap/escrow'],
     ['apInsert', 'insert', 'ap/set'],
     ['apAppend', 'append', 'ap/log'],
   ] as const);

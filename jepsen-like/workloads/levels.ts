@@ -52,10 +52,35 @@ async function reader(bench: Bench, client: WorkloadClient): Promise<Step> {
       db = replica === undefined ? db : await bench.connect(site, replica).catch(() => db);
     }
     const key = `level/${random.int(KEYS)}`;
+    if (random.int(6) === 0) {
+      await readOwnWrite(bench, { ...client, key, elsewhere: db });
+      return;
+    }
     const option = draw(bench, client);
     const level = levelName(option);
     await log.do({ f: 'get', key, level, writes: false }, () => read(db, key, option));
   };
+}
+
+/** What was written over one connection is read over another one, at another replica, with the token of the first. */
+async function readOwnWrite(
+  bench: Bench,
+  {
+    db,
+    log,
+    key,
+    elsewhere,
+  }: WorkloadClient & { readonly key: string; readonly elsewhere: Client },
+): Promise<void> {
+  const value = bench.fresh();
+  const written = await log.do({ f: 'put', key, value, writes: true }, async () => {
+    const { revision, meta } = await db.put(key, encode(value));
+    return { revision, meta };
+  });
+  if (written.type !== 'ok') return;
+  await log.do({ f: 'get', key, level: 'session', writes: false }, () =>
+    read(elsewhere, key, { session: db.token }),
+  );
 }
 
 async function read(db: Client, key: string, consistency: ConsistencyOption) {

@@ -173,6 +173,9 @@ describe('the checker of ap cells', () => {
   test('finds in collections what is lost, twice, or of nobody', async () => {
     expect(await anomalies(change('append', 'a', 'x'), final(['x']))).toEqual([]);
     expect(await anomalies(change('append', 'a', 'x'), final([]))).toEqual(['lost']);
+    const more = { error: 'CELL_FULL' };
+    const refused: Planned = { ...change('append', 'a', 'x'), type: 'fail', more };
+    expect(await anomalies(refused, final([]))).toEqual([]);
     expect(await anomalies(change('append', 'a', 'x'), final(['x', 'x']))).toEqual([
       'counts twice',
     ]);

@@ -3,7 +3,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CHECKERS } from '../../jepsen-like/checkers/all-checkers.js';
 import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
+import { PREY } from '../../jepsen-like/mutations/prey.js';
 import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
 import { planCycles, planPeriods } from '../../jepsen-like/nemeses/schedule.js';
 import { htmlReport } from '../../jepsen-like/report/html.js';
@@ -13,6 +15,7 @@ import { judge } from '../../jepsen-like/run/judge.js';
 import { run } from '../../jepsen-like/run/run.js';
 import { chooseWorkloads } from '../../jepsen-like/workloads/workloads.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
+import { MUTATIONS } from '../mutants/mutations.js';
 import { lives } from '../whole/support.js';
 
 /** Real processes and real faults, for as short a time as shows something; `npm run jepsen` goes on for longer. */
@@ -133,6 +136,22 @@ describe('a report', () => {
     expect(isGood({ verdicts: [verdict('unknown')], problems: [] })).toBe(false);
     expect(isGood({ verdicts: [verdict(true)], problems: ['n1 ended'] })).toBe(false);
     expect(isGood({ verdicts: [], problems: [] })).toBe(false);
+  });
+});
+
+describe('the hunt for mutations', () => {
+  test('names bugs, workloads and nemeses that there are', () => {
+    expect(PREY.length).toBeGreaterThanOrEqual(12);
+    for (const { mutation, workload, nemesis } of PREY) {
+      expect(MUTATIONS.map(({ name }) => name)).toContain(mutation);
+      expect(chooseWorkloads(workload).length).toBeGreaterThan(0);
+      expect(chooseNemeses(nemesis).length).toBeGreaterThan(0);
+    }
+  });
+
+  test('knows a checker for each workload', () => {
+    const names = chooseWorkloads('all').flatMap(({ checkers }) => checkers);
+    expect(names.filter((name) => CHECKERS[name] === undefined)).toEqual([]);
   });
 });
 

@@ -119,7 +119,7 @@ export class CellHistory {
       }
       if (call.f !== 'final') continue;
       for (const [item, calls] of byValue) {
-        const isCertain = calls.some(({ end }) => end < call.begin);
+        const isCertain = calls.some(({ outcome, end }) => outcome === 'ok' && end < call.begin);
         if (!isCertain || there.has(item)) continue;
         this.#findings.note('lost', `${when} does not have ${item}`, [...calls, call]);
       }
