@@ -1,6 +1,7 @@
 import { FAILPOINTS } from '../../src/base/failpoints.js';
 import { NATIVE_PROCEDURES } from './calls/native-procedures.js';
 import { FAULT_NAMES } from './faults/fault-kinds.js';
+import { JOB_KINDS } from './jobs-workload.js';
 
 /** What a campaign must see; what it never sees is a hole in the simulator. */
 export const EXPECTED: readonly string[] = [
@@ -119,6 +120,12 @@ export const EXPECTED: readonly string[] = [
   'bank: transfer done',
   'bank: one of the pair taken',
   'bank: looked at',
+
+  ...JOB_KINDS.map((kind) => `jobs: ${kind} submitted`),
+  'jobs: cancelled',
+  'jobs: each effect once',
+  'jobs: a worker was killed',
+  ...['begun', 'done', 'failed', 'fenced', 'dropped'].map((what) => `jobs: worker: ${what}`),
 
   ...['put', 'both', 'later'].map((what) => `follow-ups: ${what} answered`),
   'follow-ups: told in order, each once',

@@ -23,7 +23,15 @@ const JOBS_MAX = 14;
 const BUDGET: StageDefinition = { retries: 1000, lostRetries: 1000, poisonAfter: 1000 };
 
 type Kind = 'add' | 'append' | 'pool' | 'resume' | 'generated' | 'double';
-const KINDS: readonly Kind[] = ['add', 'append', 'pool', 'resume', 'generated', 'double'];
+/** What jobs do. */
+export const JOB_KINDS: readonly Kind[] = [
+  'add',
+  'append',
+  'pool',
+  'resume',
+  'generated',
+  'double',
+];
 
 interface Submitted {
   readonly id: string;
@@ -135,7 +143,7 @@ export class JobsWorkload {
   async #submit(db: TextClient): Promise<void> {
     const { random } = this.#submitter;
     const { coverage } = this.#world;
-    const kind = KINDS[random.int(KINDS.length)] as Kind;
+    const kind = JOB_KINDS[random.int(JOB_KINDS.length)] as Kind;
     const id = `job-${this.#jobs.length}`;
     const n = 1 + random.int(this.#options.tasksMax);
     const numbers = Array.from({ length: n }, (_, i) => (kind === 'generated' ? i : i * 3 + 1));

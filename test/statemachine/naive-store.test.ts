@@ -230,7 +230,7 @@ describe('the model of the store: what is kept', () => {
 
     expect(compact(5)).toEqual({ type: 'error', code: 'FUTURE_REVISION' });
     expect(store.neededBytes()).toBe(2 + 3 + 1 + 2);
-    expect(compact(2)).toEqual({ type: 'done', revision: 4 });
+    expect(compact(2)).toEqual({ type: 'done', revision: 4, compactedRevision: 2 });
     expect(store.neededBytes()).toBe(3 + 1 + 2);
     // A watch may start at the deletion; with the next compaction it is gone.
     compact(3);

@@ -47,7 +47,7 @@ export type ModelResult =
       readonly results: readonly ModelResult[];
     }
   | { readonly type: 'lease'; readonly lease: number; readonly ttlMs: number }
-  | { readonly type: 'done'; readonly revision: number }
+  | { readonly type: 'done'; readonly revision: number; readonly compactedRevision?: number }
   | { readonly type: 'error'; readonly code: string };
 
 export interface StoreBounds {
@@ -414,7 +414,7 @@ export class NaiveStore {
     refuseIf(revision > this.revision, 'FUTURE_REVISION');
     refuseIf(revision <= this.compacted, 'COMPACTED');
     this.compacted = revision;
-    return this.#done();
+    return { type: 'done', revision: this.#revisionNow, compactedRevision: revision };
   }
 
   #setNamespace(name: string, made: { prefix: string; quotaBytes: number }): ModelResult {
