@@ -75,7 +75,12 @@ describe('the checker of locks', () => {
   });
 
   test('finds two that held it at one time, unless clocks were not to be trusted', async () => {
-    const two = lines(acquire(3, 0), acquire(5, 2), use('fenced-write', 3, 6, FAIL));
+    const two = lines(
+      acquire(3, 0),
+      use('fenced-write', 3, 1),
+      acquire(5, 2),
+      use('fenced-write', 3, 6, FAIL),
+    );
     expect(await found(checker, two)).toEqual(['held by two']);
     expect(await found(lockChecker({ isExclusive: false }), two)).toEqual([]);
     // Who was told that it is lost does not hold it any more.

@@ -124,6 +124,12 @@ describe('the checker of ap cells', () => {
       found(apChecker({ faults: faults(fault, node) }), sent([failed, final(0)]));
     expect(await under('kill', 'n1')).toEqual([]);
     expect(await under('kill', 'n2')).toEqual(['not available']);
+    // The replica had time enough to be back.
+    const later = { ...failed, begin: 11_000 * MS, end: 11_001 * MS };
+    const long = sent([later, final(0, 'n1', 12_000 * MS)]);
+    expect(await found(apChecker({ faults: faults('kill', 'n1') }), long)).toEqual([
+      'not available',
+    ]);
     // That is what it is for: a partition is no excuse.
     expect(await under('partition-halves', 'n1')).toEqual(['not available']);
   });

@@ -58,7 +58,7 @@ describe('a file of a history', () => {
         expect(await readAll(path)).toEqual(written);
         expect(await readAll(path)).toEqual(written);
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 
