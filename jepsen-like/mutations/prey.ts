@@ -27,12 +27,6 @@ export const PREY: readonly Prey[] = [
     nodes: 3,
   },
   {
-    mutation: 'read-without-quorum',
-    workload: 'register',
-    nemesis: 'partition-leader,pause-leader',
-    nodes: 3,
-  },
-  {
     mutation: 'follower-reads-without-asking',
     workload: 'levels',
     nemesis: 'links-delayed',
@@ -62,12 +56,6 @@ export const PREY: readonly Prey[] = [
     nemesis: 'transfer',
     nodes: 3,
   },
-  {
-    mutation: 'call-ranges-not-looked-at',
-    workload: 'queue,append',
-    nemesis: 'transfer',
-    nodes: 3,
-  },
   { mutation: 'rights-not-looked-at', workload: 'ap', nemesis: 'partition-halves', nodes: 3 },
   {
     mutation: 'ap-call-answered-before-its-disk',
@@ -75,25 +63,7 @@ export const PREY: readonly Prey[] = [
     nemesis: 'lost-tail',
     nodes: 3,
   },
-  {
-    mutation: 'delta-merged-again-by-the-next-leader',
-    workload: 'ap',
-    nemesis: 'transfer,kill-leader',
-    nodes: 3,
-  },
-  {
-    mutation: 'trigger-called-again-with-the-same-writes',
-    workload: 'triggers',
-    nemesis: 'transfer,kill-leader',
-    nodes: 3,
-  },
   { mutation: 'log-time-from-the-wall-clock', workload: 'lease', nemesis: 'clock-jump', nodes: 3 },
-  {
-    mutation: 'watch-misses-what-is-applied-while-it-reads',
-    workload: 'watch',
-    nemesis: 'kill-follower',
-    nodes: 3,
-  },
   { mutation: 'nondeterministic-apply', workload: 'register', nemesis: 'transfer', nodes: 3 },
   {
     mutation: 'quorum-of-half',
