@@ -12,6 +12,7 @@ import type {
   TxnStep,
   WriteOperation,
 } from './operation.js';
+import { checkProcedureName } from './procedure-name.js';
 
 /** What gets into the log cannot be refused any more, so all that can be said without the state is checked first. */
 
@@ -174,8 +175,6 @@ function checkName(name: string): void {
   );
 }
 
-/** Names of procedures and aliases: they stand in references, `transfer@prod`, and in commands of a shell. */
-const PROCEDURE_NAME = /^[A-Za-z_$][\w$-]{0,99}$/;
 const TRIGGER_LENGTH_MAX = 1000;
 const HASH = /^[0-9a-f]{64}$/;
 
@@ -221,14 +220,6 @@ export function checkCall(call: CallRecord, limits: Limits): void {
     const bytes = 'value' in write ? (write.value?.byteLength ?? 0) : 0;
     checkSize('VALUE_TOO_LARGE', 'value', bytes, limits.valueBytesMax);
   }
-}
-
-/** @throws BalsaError `INVALID_ARGUMENT` */
-export function checkProcedureName(what: 'name' | 'alias', name: string): void {
-  if (PROCEDURE_NAME.test(name)) return;
-  throw invalid(
-    `${JSON.stringify(name)} is no ${what} of a procedure: letters, digits, _, $ and -, not a digit first, at most 100`,
-  );
 }
 
 function invalid(message: string): BalsaError {

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { WorkerNotice } from '../client/client.js';
-import { compileUserModule } from '../compute/user-module.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -52,6 +51,7 @@ function parseSlots(text: string): number {
 
 async function runWorker(context: Context, file: string, flags: WorkerFlags): Promise<ExitCode> {
   const { output, signal } = context;
+  const { compileUserModule } = await import('../compute/user-module.js');
   const module = await compileUserModule(file);
   const client = await context.connect({ timeoutMs: 30_000 });
   try {

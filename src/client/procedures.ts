@@ -2,7 +2,7 @@ import { toBytes } from '../base/bytes.js';
 import { CALL_KEY_BYTES_MAX } from '../base/call.js';
 import { BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure } from '../base/operation.js';
-import { checkProcedureName } from '../base/operation-check.js';
+import { checkProcedureName } from '../base/procedure-name.js';
 import type { ProcedureInfo, ProceduresTopic } from '../rpc/call-protocol.js';
 import { type ConsistencyOption, checkConsistency, toReadTarget } from './consistency.js';
 import type { Engine } from './engine.js';

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import type { BalsaError } from '../../src/base/errors.js';
 import type { Mode } from '../../src/base/operation.js';
@@ -67,10 +67,14 @@ const refusalOf = (text: string): Promise<string> =>
   );
 
 describe('a bundle', () => {
+  let made: Awaited<ReturnType<typeof bundle>> | null = null;
   let vm: Vm;
 
-  beforeAll(async () => {
-    vm = await Vm.make(await bundle(BANK, { 'keys.ts': KEYS }), CALL_LIMITS, systemClock);
+  // One that had to be interrupted is used no more.
+  beforeEach(async () => {
+    if (made !== null && !vm.isSpent) return;
+    made ??= await bundle(BANK, { 'keys.ts': KEYS });
+    vm = await Vm.make(made, CALL_LIMITS, systemClock);
   }, TIMEOUT_MS);
 
   function call(

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { BalsaError } from '../../base/errors.js';
 import type { JobDefinition } from '../../client/client.js';
-import { compileUserModule } from '../../compute/user-module.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { parseJson } from '../json-text.js';
@@ -65,6 +64,7 @@ async function readDefinition(file: string, wanted: string | undefined): Promise
       `${file} is not the definition of a job: it has no stages`,
     );
   }
+  const { compileUserModule } = await import('../../compute/user-module.js');
   const module = await compileUserModule(file);
   try {
     const exported = (await import(module.url)) as Record<string, unknown>;

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { BalsaError } from '../../base/errors.js';
-import { checkProcedureName } from '../../base/operation-check.js';
+import { checkProcedureName } from '../../base/procedure-name.js';
 import { nearest } from '../../base/suggest.js';
 import type { ProcedureInfo } from '../../client/client.js';
 import { printable } from '../printable.js';
