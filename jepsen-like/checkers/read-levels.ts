@@ -1,11 +1,12 @@
 import type { HistoryReader } from '../history/history-reader.js';
+import { checkerByWatch } from './by-watch.js';
 import { type Call, CallPairer } from './calls.js';
 import type { Checker } from './checker.js';
-import { Findings } from './findings.js';
+import type { Findings } from './findings.js';
 import { RevisionClock, type Told } from './revision-clock.js';
 import { countBelow } from './sorted.js';
 import { seconds, show } from './values.js';
-import { hashValue, WatchIndex } from './watch-index.js';
+import { hashValue, type WatchIndex } from './watch-index.js';
 
 export interface LevelOptions {
   /** By how much more than stated a state may be old because a clock runs too slow, as a share. Default: 0. */
@@ -24,21 +25,9 @@ export interface LevelOptions {
  * - `stalenessMs` of an answer: as a bound, whatever the level is.
  */
 export function levelChecker({ clockShare = 0 }: LevelOptions = {}): Checker {
-  return {
-    name: 'read-levels',
-    check: async (history, watch) => {
-      const findings = new Findings('read-levels');
-      if (watch === undefined) {
-        return findings.verdict('', { doubt: 'it needs the watch of the whole store (--watch)' });
-      }
-      const index = await WatchIndex.load(watch);
-      if (index.problem !== null) {
-        findings.note('the watch is out of order', index.problem);
-        return findings.verdict('');
-      }
-      return new LevelJudge(findings, index, clockShare).run(history);
-    },
-  };
+  return checkerByWatch('read-levels', (findings, index, history) =>
+    new LevelJudge(findings, index, clockShare).run(history),
+  );
 }
 
 /** Which revision had been acknowledged by when. */

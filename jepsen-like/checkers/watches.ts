@@ -1,4 +1,5 @@
 import type { HistoryReader } from '../history/history-reader.js';
+import { NO_WATCH } from './by-watch.js';
 import { type Call, callsOf } from './calls.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
@@ -16,7 +17,7 @@ export function watchChecker(): Checker {
     check: async (history, watch) => {
       const findings = new Findings('watch');
       if (watch === undefined) {
-        return findings.verdict('', { doubt: 'it needs the watch of the whole store (--watch)' });
+        return findings.verdict('', NO_WATCH);
       }
       const index = await WatchIndex.load(watch);
       if (index.problem !== null) {

@@ -6,19 +6,8 @@ import { queueChecker } from '../../jepsen-like/checkers/queues.js';
 import { setChecker } from '../../jepsen-like/checkers/sets.js';
 import { uniqueIdsChecker } from '../../jepsen-like/checkers/unique-ids.js';
 import { writeSkewChecker } from '../../jepsen-like/checkers/write-skew.js';
-import { found, judge, lines, type Planned } from './histories.js';
+import { FAIL, found, INFO, judge, lines, op, type Planned } from './histories.js';
 import { runModel } from './reference-store.js';
-
-const op = (
-  begin: number,
-  end: number | null,
-  f: string,
-  asked?: unknown,
-  answer?: unknown,
-  more: Partial<Planned> = {},
-): Planned => ({ begin, end, f, asked, answer, ...more });
-const INFO = { type: 'info' } as const;
-const FAIL = { type: 'fail' } as const;
 
 const runs = fc.record({
   seed: fc.nat(),

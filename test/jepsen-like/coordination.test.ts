@@ -3,29 +3,24 @@ import { describe, expect, test } from 'vitest';
 import { leaseChecker } from '../../jepsen-like/checkers/leases.js';
 import { lockChecker } from '../../jepsen-like/checkers/locks.js';
 import type { FaultRecord } from '../../jepsen-like/history/operation.js';
-import { event, found, judge, lines, type Planned } from './histories.js';
+import {
+  event,
+  FAIL,
+  found,
+  INFO,
+  judge,
+  lines,
+  type Planned,
+  op as planned,
+} from './histories.js';
 import { runModel } from './reference-store.js';
 
 const SECOND = 1e9;
-const INFO = { type: 'info' } as const;
-const FAIL = { type: 'fail' } as const;
 
 /** Times are in seconds. */
-const op = (
-  begin: number,
-  end: number | null,
-  f: string,
-  asked?: unknown,
-  answer?: unknown,
-  more: Partial<Planned> = {},
-): Planned => ({
-  begin: begin * SECOND,
-  end: end === null ? null : end * SECOND,
-  f,
-  asked,
-  answer,
-  ...more,
-});
+const op = (begin: number, end: number | null, ...rest: OperationRest): Planned =>
+  planned(begin * SECOND, end === null ? null : end * SECOND, ...rest);
+type OperationRest = Parameters<typeof planned> extends [unknown, unknown, ...infer R] ? R : never;
 
 describe('the checker of locks', () => {
   const checker = lockChecker();

@@ -6,19 +6,8 @@ import { jobChecker } from '../../jepsen-like/checkers/jobs.js';
 import { largeValueChecker } from '../../jepsen-like/checkers/large-values.js';
 import { triggerChecker } from '../../jepsen-like/checkers/triggers.js';
 import type { FaultRecord, HistoryOperation } from '../../jepsen-like/history/operation.js';
-import { found, judge, lines, type Planned } from './histories.js';
+import { FAIL, found, INFO, judge, lines, op, type Planned } from './histories.js';
 import { runModel } from './reference-store.js';
-
-const INFO = { type: 'info' } as const;
-const FAIL = { type: 'fail' } as const;
-const op = (
-  begin: number,
-  end: number | null,
-  f: string,
-  asked?: unknown,
-  answer?: unknown,
-  more: Partial<Planned> = {},
-): Planned => ({ begin, end, f, asked, answer, ...more });
 
 describe('the checker of exactly-once calls', () => {
   const checker = exactlyOnceChecker();

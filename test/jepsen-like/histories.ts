@@ -17,6 +17,21 @@ export interface Planned {
   readonly more?: Partial<HistoryOperation>;
 }
 
+/** One that ended well, unless `more` says otherwise. */
+export function op(
+  begin: number,
+  end: number | null,
+  f: string,
+  asked?: unknown,
+  answer?: unknown,
+  more: Partial<Planned> = {},
+): Planned {
+  return { begin, end, f, asked, answer, ...more };
+}
+
+export const INFO = { type: 'info' } as const;
+export const FAIL = { type: 'fail' } as const;
+
 /** The lines, in the order of time. Without `process` each operation has one of its own. */
 export function lines(...planned: readonly Planned[]): HistoryOperation[] {
   const all: { readonly line: HistoryOperation; readonly isBegin: boolean }[] = [];

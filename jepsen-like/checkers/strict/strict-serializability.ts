@@ -1,10 +1,11 @@
 import type { HistoryReader } from '../../history/history-reader.js';
+import { checkerByWatch } from '../by-watch.js';
 import { type Call, CallPairer } from '../calls.js';
 import type { Checker, Verdict } from '../checker.js';
-import { Findings } from '../findings.js';
+import type { Findings } from '../findings.js';
 import { RevisionClock, type Told } from '../revision-clock.js';
 import { seconds, show } from '../values.js';
-import { ABSENT, WatchIndex } from '../watch-index.js';
+import { ABSENT, type WatchIndex } from '../watch-index.js';
 import { type Effects, effectsOf } from './effects.js';
 import { UnknownWrites } from './unknown-writes.js';
 
@@ -23,21 +24,9 @@ import { UnknownWrites } from './unknown-writes.js';
  * the checker of levels.
  */
 export function strictChecker(): Checker {
-  return {
-    name: 'strict',
-    check: async (history, watch) => {
-      const findings = new Findings('strict');
-      if (watch === undefined) {
-        return findings.verdict('', { doubt: 'it needs the watch of the whole store (--watch)' });
-      }
-      const index = await WatchIndex.load(watch);
-      if (index.problem !== null) {
-        findings.note('the watch is out of order', index.problem);
-        return findings.verdict('');
-      }
-      return new StrictCheck(findings, index).run(history);
-    },
-  };
+  return checkerByWatch('strict', (findings, index, history) =>
+    new StrictCheck(findings, index).run(history),
+  );
 }
 
 class StrictCheck {

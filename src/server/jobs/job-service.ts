@@ -1,7 +1,4 @@
-import type { Clock } from '../../base/clock.js';
 import type { BalsaError } from '../../base/errors.js';
-import type { JobStep } from '../../base/job.js';
-import type { Limits } from '../../base/limits.js';
 import type { Random } from '../../base/random.js';
 import type { Executor } from '../../compute/execution.js';
 import type { MemberId } from '../../raft/types.js';
@@ -9,37 +6,20 @@ import type { JobFrame, WorkerDemand } from '../../rpc/job-frames.js';
 import type { JobQuery, JobsAnswer, WorkRequest } from '../../rpc/job-protocol.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { Runner } from '../calls/runner.js';
-import { Dispatcher } from './dispatcher.js';
+import { Dispatcher, type DispatcherHost } from './dispatcher.js';
 import { answerJobQuery } from './job-answers.js';
 import { SandboxTasks } from './sandbox-tasks.js';
 import { Statistics } from './statistics.js';
 import { type WorkDone, WorkersAtHand } from './workers-at-hand.js';
 
-export interface JobHost {
+export interface JobHost extends DispatcherHost {
   readonly id: MemberId;
   readonly name: string;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly limits: Limits;
-  readonly machine: () => StateMachine;
   /** Runs the code of tasks; `null`: this replica runs none. */
   readonly executor: Executor | null;
-  /** Log time, in milliseconds. */
-  readonly nowMs: () => number;
-  /** It leads, log time is known, and all members know of jobs. */
-  readonly canPropose: () => boolean;
   /** `null`: not known. */
   readonly leader: () => MemberId | null;
-  /** `isPatient`: it may wait a little for the next writes of clients, and go to the disk with them. */
-  readonly propose: (
-    steps: readonly JobStep[],
-    isPatient: boolean,
-    done: (applied: boolean) => void,
-  ) => void;
-  /** Operations of clients so far. */
-  readonly operations: () => number;
-  /** How much of the time, lately, the event loop had something to do: from 0 to 1. */
-  readonly loopUse: () => number;
   readonly send: (to: MemberId, frame: JobFrame) => void;
 }
 
