@@ -71,6 +71,8 @@ export class System implements AsyncDisposable {
   readonly #disks = new Map<string, DiskFile>();
   /** By name: it is allowed to end by itself. */
   readonly #mayEnd = new Set<string>();
+  /** By name: so is one that a fault of its disk has hit, until all replicas serve again. */
+  readonly #hit = new Set<string>();
   readonly #damaged = new Set<string>();
   readonly #upgraded = new Set<string>();
   /** By site and replica: which side it is on while the network is parted. */
@@ -152,6 +154,9 @@ export class System implements AsyncDisposable {
   async start(name: string, extra: StartExtra = {}): Promise<void> {
     const replica = this.cluster.replica(name);
     if (replica.running) return;
+    // Its next life knows nothing of how this one ended.
+    this.noteStrangeEnds();
+    this.#hit.delete(name);
     if (!this.#damaged.has(name)) this.#mayEnd.delete(name);
     const reseed = this.#damaged.has(name) ? ['--reseed'] : [];
     // The last one of two equal flags counts.
@@ -212,7 +217,9 @@ export class System implements AsyncDisposable {
   /** Resolves when a replica that may end does so. */
   async ends(name: string): Promise<ReplicaExit | null> {
     if (!this.cluster.replica(name).running) return null;
-    this.#mayEnd.add(name);
+    this.#hit.add(name);
+    // Only when it has: from then on its end is taken for one that was expected.
+    while (this.cluster.replica(name).running) await delay(20);
     return this.cluster.exit(name);
   }
 
@@ -291,7 +298,11 @@ export class System implements AsyncDisposable {
       );
       const leader = statuses.find(({ role }) => role === 'leader');
       const follow = statuses.filter(({ leader: known }) => known === leader?.replica);
-      if (leader !== undefined && follow.length === this.names.length) return null;
+      if (leader !== undefined && follow.length === this.names.length) {
+        // Those that are there have lived through what hit them.
+        this.#hit.clear();
+        return null;
+      }
       const hopeless = this.#endingAgainAndAgain();
       if (hopeless !== null) return `${hopeless} ends by itself whenever it is started`;
       if (performance.now() > untilMs) {
@@ -314,7 +325,7 @@ export class System implements AsyncDisposable {
       const exit = replica.unexpectedExit;
       if (exit === null) continue;
       const how = exit.signal ?? `code ${exit.code}`;
-      if (!this.#mayEnd.has(replica.name)) {
+      if (!this.#mayEnd.has(replica.name) && !this.#hit.has(replica.name)) {
         this.strangeEnds.push({ name: replica.name, how, log: exit.logTail });
       }
       // From here on it is known.

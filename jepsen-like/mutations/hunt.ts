@@ -2,7 +2,8 @@ import { join, resolve } from 'node:path';
 import { compileTools } from '../../test/compile-tools.js';
 import { MUTATIONS } from '../../test/mutants/mutations.js';
 import { Workshop } from '../../test/mutants/workshop.js';
-import { isGood, type Summary } from '../report/summary.js';
+import { UsageError } from '../options.js';
+import type { Summary } from '../report/summary.js';
 import { conduct } from '../run/conduct.js';
 import { PREY, type Prey } from './prey.js';
 
@@ -22,6 +23,8 @@ export interface HuntOptions {
  */
 export async function huntMutations(only: string, options: HuntOptions): Promise<number> {
   const names = only === '' ? PREY.map(({ mutation }) => mutation) : only.split(',');
+  const unknown = names.find((name) => PREY.every(({ mutation }) => mutation !== name));
+  if (unknown !== undefined) throw new UsageError(`no mutation to hunt is called ${unknown}`);
   const chosen = PREY.filter(({ mutation }) => names.includes(mutation));
   const workshop = new Workshop(resolve('.'));
   let survived = 0;
@@ -30,6 +33,7 @@ export async function huntMutations(only: string, options: HuntOptions): Promise
       if (options.signal.aborted) return 130;
       if (!(await hunt(workshop, prey, options))) survived += 1;
     }
+    if (options.signal.aborted) return 130;
   } finally {
     workshop.dispose();
   }
@@ -49,8 +53,9 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
     for (let seed = 1; seed <= RUNS_MAX && !options.signal.aborted; seed += 1) {
       const spec = { workload, nemesis, nodes, seed, minutes: RUN_SECONDS / 60 };
       const common = { cycles: null, pace: 1, network: 'proxies' } as const;
-      const { summary } = await conduct({ ...spec, ...common }, { ...options, entry });
-      if (isGood(summary)) continue;
+      const { summary, interrupted } = await conduct({ ...spec, ...common }, { ...options, entry });
+      if (interrupted) return false;
+      if (!isCaught(summary)) continue;
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
       console.log(
         `caught   ${name.padEnd(44)} after ${seconds} s, run ${seed}: ${reason(summary)}`,
@@ -60,6 +65,13 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
     console.log(`SURVIVED ${name.padEnd(44)} ${RUNS_MAX} runs of ${RUN_SECONDS} s`);
     return false;
   });
+}
+
+/** Something is wrong: what could not be decided catches nothing. */
+function isCaught({ verdicts, problems }: Summary): boolean {
+  return (
+    problems.length > 0 || verdicts.some((one) => one.verdicts.some(({ valid }) => valid === false))
+  );
 }
 
 /** What was wrong, in one line. */

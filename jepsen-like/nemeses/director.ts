@@ -1,5 +1,5 @@
 import type { Client } from '../../src/client/client.js';
-import { seededRandom } from '../../src/cluster/testing.js';
+import { seededRandom } from '../../src/cluster/harness.js';
 import type { System } from '../cluster/system.js';
 import type { FaultLog } from '../run/fault-log.js';
 import { sleep } from '../run/sleep.js';

@@ -74,7 +74,7 @@ export const diskStall: Nemesis = {
 
 const CATCH_UP_MS_MAX = 60_000;
 
-async function untilCaughtUp(stage: Stage, node: string): Promise<void> {
+export async function untilCaughtUp(stage: Stage, node: string): Promise<void> {
   const untilMs = performance.now() + CATCH_UP_MS_MAX;
   while (performance.now() < untilMs && !stage.signal.aborted) {
     if (await stage.system.hasCaughtUp(node)) return;

@@ -1,4 +1,5 @@
-import { FAILPOINTS } from '../../src/cluster/testing.js';
+import { FAILPOINTS } from '../../src/cluster/harness.js';
+import { untilCaughtUp } from './disk.js';
 import { during, type Nemesis, type Stage } from './nemesis.js';
 
 /** Which one is next; the turn goes on from episode to episode. */
@@ -91,12 +92,4 @@ async function makeOneNeedSnapshot(stage: Stage, leader: string): Promise<void> 
   system.damaged(other);
   system.deleteData(other);
   await system.start(other);
-}
-
-async function untilCaughtUp(stage: Stage, node: string): Promise<void> {
-  const untilMs = performance.now() + 60_000;
-  while (performance.now() < untilMs && !stage.signal.aborted) {
-    if (await stage.system.hasCaughtUp(node)) return;
-    await stage.sleep(200);
-  }
 }

@@ -1,4 +1,4 @@
-import type { LinkShape } from '../../src/cluster/testing.js';
+import type { LinkShape } from '../../src/cluster/harness.js';
 import { SITES } from '../cluster/system.js';
 import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
 

@@ -1,5 +1,5 @@
 import type { Client } from '../../src/client/client.js';
-import type { Random } from '../../src/cluster/testing.js';
+import type { Random } from '../../src/cluster/harness.js';
 import type { Machine } from '../cluster/machine.js';
 import type { System } from '../cluster/system.js';
 import type { FaultLog } from '../run/fault-log.js';

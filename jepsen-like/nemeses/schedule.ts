@@ -1,4 +1,4 @@
-import { type Random, seededRandom } from '../../src/cluster/testing.js';
+import { type Random, seededRandom } from '../../src/cluster/harness.js';
 import { type Nemesis, shuffled } from './nemesis.js';
 
 /** One time of harm, or of peace. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BalsaError } from '../../src/client/client.js';
-import { bundleProcedures } from '../../src/cluster/testing.js';
+import { bundleProcedures } from '../../src/cluster/harness.js';
 import { proceduresFile } from '../workloads/procedures-file.js';
 import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
 

@@ -93,7 +93,9 @@ export function planOf(spec: RunSpec, nemeses: readonly Nemesis[]): Period[] {
 
 /** What runs it again. */
 function commandOf({ workload, nemesis, nodes, network, ...spec }: RunSpec): string {
-  const { minutes, cycles, pace, seed } = spec;
+  const { minutes, cycles, holdMs, pace, seed } = spec;
+  // Only the matrix has faults of another length.
+  if (holdMs !== undefined) return `npm run jepsen -- --matrix --seed ${seed}`;
   const length = cycles === null ? `--minutes ${minutes}` : `--cycles ${cycles}`;
   const where = network === 'proxies' ? '' : ` --network ${network}`;
   const slow = pace === 1 ? '' : ` --pace ${pace}`;

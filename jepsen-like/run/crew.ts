@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Client } from '../../src/client/client.js';
-import { type Random, seededRandom } from '../../src/cluster/testing.js';
+import { type Random, seededRandom } from '../../src/cluster/harness.js';
 import { SITES, type System } from '../cluster/system.js';
 import type { Bench, Workload } from '../workloads/workload.js';
 import type { RunClock } from './clock.js';

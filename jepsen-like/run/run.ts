@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BalsaError, type Client } from '../../src/client/client.js';
-import { bundleProcedures, waitUntil } from '../../src/cluster/testing.js';
+import { bundleProcedures, waitUntil } from '../../src/cluster/harness.js';
 import type { Machine } from '../cluster/machine.js';
 import { System } from '../cluster/system.js';
 import { Director } from '../nemeses/director.js';
@@ -191,7 +191,6 @@ class Running {
     ).catch((error: Error) => this.#problems.push(error.message));
     if (this.#watch.failure !== null) this.#problems.push(`watch: ${this.#watch.failure}`);
     await this.#compareStates();
-    system.noteStrangeEnds();
   }
 
   /** A cluster that is whole again answers; one that does not is not. */
@@ -215,6 +214,7 @@ class Running {
 
   async #record(director: Director): Promise<RunRecord> {
     const statuses = await this.#system.cluster.statuses();
+    this.#system.noteStrangeEnds();
     for (const { name, how, log } of this.#system.strangeEnds) {
       this.#problems.push(`replica ${name} ended by itself (${how}):\n${log}`);
     }

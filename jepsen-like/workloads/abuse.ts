@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { createConnection, type Socket } from 'node:net';
-import type { Random } from '../../src/cluster/testing.js';
+import type { Random } from '../../src/cluster/harness.js';
 import { registerStep } from './register.js';
 import { type Bench, pick, type Step, type Workload } from './workload.js';
 

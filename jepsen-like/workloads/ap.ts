@@ -1,5 +1,5 @@
 import type { Client } from '../../src/client/client.js';
-import { type Random, waitUntil } from '../../src/cluster/testing.js';
+import { type Random, waitUntil } from '../../src/cluster/harness.js';
 import type { ProcessLog } from '../run/recorder.js';
 import { type Bench, pick, type Step, type Workload } from './workload.js';
 

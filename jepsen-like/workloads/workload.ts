@@ -1,5 +1,5 @@
 import type { Client, ConsistencyOption } from '../../src/client/client.js';
-import type { Random } from '../../src/cluster/testing.js';
+import type { Random } from '../../src/cluster/harness.js';
 import type { System } from '../cluster/system.js';
 import type { ProcessLog, Recorder } from '../run/recorder.js';
 

@@ -4,9 +4,5 @@
  *
  * @packageDocumentation
  */
-export { FAILPOINTS } from '../base/failpoints.js';
-export { type Random, seededRandom } from '../base/random.js';
-export { bundleProcedures } from '../compute/bundle.js';
 export { type TestCallOptions, TestStore } from '../compute/test-store.js';
-export { type LinkShape, LocalCluster, type LocalClusterOptions } from './local-cluster.js';
-export { type WaitOptions, waitUntil } from './wait-until.js';
+export { LocalCluster, type LocalClusterOptions } from './local-cluster.js';

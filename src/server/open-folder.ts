@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../base/assert.js';
 import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import { DiskFaults } from '../storage/disk-faults.js';
-import { FaultyFiles } from '../storage/faulty-files.js';
 import type { Files } from '../storage/files.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
 import { NodeFiles } from '../storage/node-files.js';
@@ -37,7 +35,7 @@ const DAMAGE = new Set(['WAL_CORRUPT', 'STATE_CORRUPT', 'STATE_DIVERGED', 'MEMBE
  */
 export async function openFolder(config: ServerConfig, log: Logger): Promise<OpenFolder> {
   // One for all: what a test's disk has not synced is known to it alone.
-  const files = filesOf(config);
+  const files = await filesOf(config);
   const folder = new DataFolder(config.dataFolder, files);
   const place = { config, log, folder, files };
   try {
@@ -51,9 +49,13 @@ export async function openFolder(config: ServerConfig, log: Logger): Promise<Ope
   }
 }
 
-function filesOf({ unsafeDisk }: ServerConfig): Files {
+async function filesOf({ unsafeDisk }: ServerConfig): Promise<Files> {
   const files = new NodeFiles();
-  return unsafeDisk === '' ? files : new FaultyFiles(files, new DiskFaults(unsafeDisk));
+  if (unsafeDisk === '') return files;
+  // No replica of a user has to load it.
+  const { DiskFaults } = await import('../storage/disk-faults.js');
+  const { FaultyFiles } = await import('../storage/faulty-files.js');
+  return new FaultyFiles(files, new DiskFaults(unsafeDisk));
 }
 
 /** Where a replica has its data. */

@@ -1,5 +1,6 @@
 import { prefixEnd } from '../base/bytes.js';
 import type { CallReads } from '../base/call.js';
+import { BalsaError } from '../base/errors.js';
 import type { NamespaceSetOperation, TxnOperation, WriteOperation } from '../base/operation.js';
 import type { SystemOperation } from './types.js';
 
@@ -78,8 +79,10 @@ export class NeedsBuilder {
     }
   }
 
-  addCall({ ranges }: CallReads): void {
-    for (const { from, to } of ranges) this.#addRange(from, to);
+  /** An error, and none: it reads nothing. */
+  addCall(call: CallReads | BalsaError | null): void {
+    if (call === null || call instanceof BalsaError) return;
+    for (const { from, to } of call.ranges) this.#addRange(from, to);
   }
 
   /** `null`: there are none. */

@@ -150,9 +150,8 @@ export class StateMachine implements StoreObservation {
     for (const { operations } of command.batches) {
       if (!(operations instanceof BalsaError)) builder.addOperations(operations);
     }
-    for (const call of [...command.calls, ...command.jobs.map(({ call }) => call)]) {
-      if (call !== null && !(call instanceof BalsaError)) builder.addCall(call);
-    }
+    for (const call of command.calls) builder.addCall(call);
+    for (const { call } of command.jobs) builder.addCall(call);
     const needs = builder.build();
     if (needs === null) return null;
     const sweepFrom = compaction.sweepFrom(needs.isCompacted);

@@ -436,3 +436,18 @@ test('the state of jobs is the same behind a restart at any entry', async () => 
     expect(world.replica.machine.stateHash).toBe(stateHash);
   }
 });
+
+test('of a job that has failed and is retried, too', async () => {
+  const world = await JobWorld.start();
+  await world.submit([stage('map', { retries: 0, lostRetries: 0 })]);
+  await world.run('w', 1, 0, { type: 'failed', code: 'X', message: 'no' });
+  await world.do({ type: 'job-control', job: 'j', action: 'retry' });
+  await world.claim('v', [[1, 1]]);
+  await world.step({ type: 'lost', worker: 'v', isGone: true });
+  await world.do({ type: 'job-control', job: 'j', action: 'retry' });
+  const { stateHash } = world.replica.machine;
+  for (let index = 0; index <= world.replica.log.length; index += 1) {
+    await world.replica.restart(index);
+    expect(world.replica.machine.stateHash).toBe(stateHash);
+  }
+});

@@ -6,7 +6,7 @@ import { seconds } from '../values.js';
 
 /** Faults of the network: they part replicas from each other, and stop none of them. */
 const OF_THE_NETWORK =
-  /^(?:partition|isolate|halves|majorit|bridge|ring|one-way|cut|flap|link|delay|jitter|loss|slow-link|reset|half-open|corrupt)/;
+  /^(?:partition|isolate|halves|majorit|bridge|ring|one-way|cut|flap|link|delay|jitter|loss|slow-link|clients-cut-off|reset|half-open|corrupt)/;
 
 /** What a live replica may answer, too: its bounds are reached. */
 const REFUSALS: ReadonlySet<string> = new Set(['AP_QUEUE_FULL', 'CELL_FULL']);

@@ -19,6 +19,8 @@ export interface AssignmentOptions {
   readonly nowMs: number;
   /** Attempts at most. */
   readonly max: number;
+  /** Of one job: tasks that were begun and are not done, at most. */
+  readonly openTasksMax: number;
   /** Attempts of each job that are under way. */
   readonly running: ReadonlyMap<string, number>;
   /** What takes much longer than others is looked for, too. */
@@ -67,7 +69,10 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   const room = Math.min(max, free);
   if (room === 0) return 0;
   const all = jobs.map((job): Candidates => {
-    return { job, tasks: job.claimable(nowMs, room), running: running.get(job.id) ?? 0 };
+    // What the log would refuse is not asked for, again and again.
+    const freshMax = Math.max(0, options.openTasksMax - job.openTasks);
+    const tasks = job.claimable(nowMs, room, freshMax);
+    return { job, tasks, running: running.get(job.id) ?? 0 };
   });
   let waiting = all.filter(({ tasks }) => tasks.length > 0);
   let given = 0;

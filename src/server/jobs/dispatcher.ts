@@ -261,6 +261,7 @@ export class Dispatcher {
     if (speculates) this.#speculatedMs = clock.monotonicMs();
     assign({
       ...{ jobs: running, workers, nowMs: now, max, speculates },
+      openTasksMax: jobs.bounds.jobOpenTasksMax,
       running: new Map(running.map((job) => [job.id, attemptsOf(job)])),
     });
     return workers

@@ -173,7 +173,8 @@ export class SandboxTasks {
     this.#untold.delete(fence);
     this.#ends.delete(fence);
     this.#checkpoints.delete(fence);
-    this.#waiting = this.#waiting.filter((one) => one !== fence);
+    // What has ended does not wait.
+    if (end === undefined) this.#waiting = this.#waiting.filter((one) => one !== fence);
   }
 
   #begin(): void {
@@ -209,9 +210,9 @@ export class SandboxTasks {
   }
 
   #ended(fence: number, end: TaskEnd): void {
-    // Nobody waits for it any more.
-    if (this.#isClosed || !this.#known.has(fence)) return;
     const tell = (): void => {
+      // Nobody waits for it any more.
+      if (this.#isClosed || !this.#known.has(fence)) return;
       this.#checkpoints.delete(fence);
       const step = packJobStep({ type: 'end', fence, end });
       this.#ends.set(fence, { step, sinceMs: this.#host.clock.monotonicMs() });
@@ -265,6 +266,8 @@ export class SandboxTasks {
     const limits = timeoutMs === 0 ? TASK_LIMITS : { ...TASK_LIMITS, computeMsMax: timeoutMs };
     const own = { nowMs: Math.floor(nowMs()), origin: '', limits, task: this.#factsOf(attempt) };
     for (let tries = 1; ; tries += 1) {
+      // It was given up while its input was read.
+      if (!this.#known.has(attempt.record.fence)) return { type: 'released' };
       const source = new TaskSource(machine, (json) => this.#checkpoint(attempt, json));
       const { fence } = attempt.record;
       const controller = new AbortController();

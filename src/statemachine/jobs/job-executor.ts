@@ -379,10 +379,8 @@ export class JobExecutor {
 
   /** Another attempt of it may be under way: then that one decides. */
   #giveUp(job: Job, task: Task, { code, message }: { code: string; message: string }): void {
-    if (task.attempts.length > 0) {
-      this.#parts.jobs.changeTask(job, task);
-      return;
-    }
+    this.#parts.jobs.changeTask(job, task);
+    if (task.attempts.length > 0) return;
     this.#end(job, 'failed', { code, message, stage: task.stage, ordinal: task.ordinal });
   }
 

@@ -186,16 +186,24 @@ export class Job {
     );
   }
 
-  /** Tasks that may be claimed now, those that were begun before first; at most `max`. */
-  claimable(nowMs: number, max: number): { readonly stage: number; readonly ordinal: number }[] {
+  /**
+   * Tasks that may be claimed now, those that were begun before first; at most `max`, and of those that were not at most
+   * `freshMax`.
+   */
+  claimable(
+    nowMs: number,
+    max: number,
+    freshMax = Number.POSITIVE_INFINITY,
+  ): { readonly stage: number; readonly ordinal: number }[] {
     const found: { readonly stage: number; readonly ordinal: number }[] = [];
     for (const task of this.#idle) {
       if (found.length >= max) return found;
       if (task.notBeforeMs <= nowMs) found.push(task);
     }
     // Later stages first: what is done of them need not be kept for long.
+    const all = Math.min(max, found.length + freshMax);
     for (let stage = this.stages.length - 1; stage >= 0; stage -= 1) {
-      this.#addFresh(stage, max, found);
+      this.#addFresh(stage, all, found);
     }
     return found;
   }

@@ -16,10 +16,10 @@ function worker(name: string, fields: Partial<WorkerDemand> = {}, load = 0): Fre
 function give(
   jobs: readonly Job[],
   workers: readonly FreeWorker[],
-  { running = {}, nowMs = 1000, speculates = false, max = 100 } = {},
+  { running = {}, nowMs = 1000, speculates = false, max = 100, openTasksMax = 100 } = {},
 ): string[][] {
   const underWay = new Map(Object.entries<number>(running));
-  assign({ jobs, workers, nowMs, max, running: underWay, speculates });
+  assign({ jobs, workers, nowMs, max, openTasksMax, running: underWay, speculates });
   return workers.map(({ claims }) =>
     claims.map(({ job, stage: n, ordinal }) => `${job}:${n}/${ordinal}`),
   );
@@ -35,6 +35,17 @@ describe('who gets what', () => {
     await world.submit([stage('a')], list(9), 'x');
     const workers = [worker('full', {}, 2), worker('half', {}, 1), worker('free')];
     expect(give([world.job('x')], workers)).toEqual([[], ['x:1/1'], ['x:1/0', 'x:1/2']]);
+  });
+
+  test('no more tasks of a job are begun than may be open, and those that are open go on', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a', { retries: 5 })], list(9), 'x');
+    const fences = await world.claim('w', [[1, 0]], { id: 'x' });
+    await world.end(fences[0], { type: 'failed', code: 'X', message: 'no' });
+    const free = () => [worker('w', { slots: 5 })];
+    const options = { nowMs: 100_000, openTasksMax: 3 };
+    expect(give([world.job('x')], free(), options)).toEqual([['x:1/0', 'x:1/1', 'x:1/2']]);
+    expect(give([world.job('x')], free(), { ...options, openTasksMax: 1 })).toEqual([['x:1/0']]);
   });
 
   test('jobs of a higher priority come first', async () => {
