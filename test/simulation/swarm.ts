@@ -132,7 +132,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
     clients: pick(random, [1, 2, 2, 3]),
     keys: pick(random, [1, 3, 8, 20]),
     // Two of three steps are those of other clients, where there are some.
-    thinkMs: pick(random, [1500, 3000, 4000, 6000, 8000]) * (seed % 4 === 0 ? 1 : 2),
+    thinkMs: pick(random, [1500, 3000, 4000, 6000, 8000]) * (seed % 8 === 0 ? 1 : 2),
     hurryMs: pick(random, [0, 0, 800, 2500]),
     valueBytesMax: pick(random, [16, 64, 64, 200, 1000]),
     share: drawShare(random),
