@@ -1,117 +1,140 @@
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import type { Client } from '../src/client/client.js';
-import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { asBalsaError, BalsaError } from '../src/base/errors.js';
+import { compareRuns } from './harness/compare-runs.js';
+import { measureLimits } from './harness/limits.js';
+import { benchPage } from './harness/page.js';
+import { measureScenario, type ScenarioResult } from './harness/rounds.js';
+import { rowsOf } from './harness/rows.js';
+import { type BenchRun, readRun, writeRun } from './harness/run-file.js';
+import { rounded } from './machine.js';
+import { type BenchOptions, benchOptions, USAGE } from './options.js';
+import { missingPrograms } from './peers/installed.js';
+import type { Peer, Subject } from './peers/subject.js';
 
-/**
- * `npm run bench`: three replicas and one client on this machine, fsync on, through the public client
- * with single puts and gets. Closed loop: each outstanding call is followed by the next.
- */
-const { values: flags } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '5' },
-    'warm-up-seconds': { type: 'string', default: '8' },
-    'value-bytes': { type: 'string', default: '128' },
-    outstanding: { type: 'string', default: '1,64,256,1024' },
-    keys: { type: 'string', default: '100000' },
-  },
-});
-const seconds = Number(flags.seconds);
-const value = Buffer.alloc(Number(flags['value-bytes']), 'v');
-const keyCount = Number(flags.keys);
+/** `npm run bench`: see `USAGE`. */
+const interrupt = new AbortController();
+process.once('SIGINT', () => interrupt.abort());
 
-interface Row {
-  readonly operation: string;
-  readonly outstanding: number;
-  readonly 'per second': number;
-  readonly 'p50 ms': number;
-  readonly 'p99 ms': number;
-  readonly 'max ms': number;
-  readonly errors: number;
+const EXIT_WRONG_USE = 2;
+const EXIT_INTERRUPTED = 130;
+
+const args = process.argv.slice(2);
+try {
+  if (args.includes('--help')) console.log(USAGE);
+  else if (args[0] === 'compare') printComparison(args.slice(1));
+  else await bench(benchOptions(args));
+} catch (error) {
+  const { code, message } = asBalsaError(error);
+  if (code !== 'INVALID_ARGUMENT' && code !== 'CANCELLED') throw error;
+  console.error(`bench: ${message}`);
+  process.exitCode = code === 'CANCELLED' ? EXIT_INTERRUPTED : EXIT_WRONG_USE;
 }
 
-let next = 0;
-/** Spread over the key space, the same in every run. */
-const nextKey = (): string => `key-${String((next++ * 7919) % keyCount).padStart(10, '0')}`;
+async function bench(options: BenchOptions): Promise<void> {
+  const loadAverageBefore = loadavg()[0] ?? Number.NaN;
+  const limits = await measureLimits();
+  console.table(limits.map(({ what, perSecond }) => ({ what, 'per second': rounded(perSecond) })));
+  const missing = missingPeers(options);
+  for (const [name, reason] of Object.entries(missing))
+    console.log(`not measured: ${name}: ${reason}`);
 
-async function measure(
-  operation: string,
-  load: { readonly outstanding: number; readonly seconds: number },
-  call: () => Promise<unknown>,
-): Promise<Row> {
-  const { outstanding, seconds } = load;
-  const latencies: number[] = [];
-  let errors = 0;
-  const started = performance.now();
-  const warmUntil = started + Math.min(1000, seconds * 200);
-  const endAt = warmUntil + seconds * 1000;
-  const loop = async (): Promise<void> => {
-    for (;;) {
-      const before = performance.now();
-      if (before >= endAt) return;
-      try {
-        await call();
-      } catch {
-        errors += 1;
-      }
-      if (before >= warmUntil) latencies.push(performance.now() - before);
+  const started: Peer[] = [];
+  try {
+    for (const kind of options.peers.filter((one) => one.missing() === null)) {
+      started.push(await kind.start());
     }
+    const subjects = started.flatMap((peer) => peer.subjects);
+    const scenarios = await measureAll(subjects, options);
+    writeResults(options, { loadAverageBefore, limits, missing, scenarios, subjects });
+  } finally {
+    for (const peer of started.reverse()) await peer[Symbol.asyncDispose]();
+  }
+}
+
+interface Measured extends Pick<BenchRun, 'limits' | 'missing' | 'scenarios'> {
+  readonly loadAverageBefore: number;
+  readonly subjects: readonly Subject[];
+}
+
+function writeResults(options: BenchOptions, measured: Measured): void {
+  const { limits, missing, scenarios, subjects, loadAverageBefore } = measured;
+  const run: BenchRun = {
+    at: new Date().toISOString(),
+    command: ['npm run bench --', ...args].join(' '),
+    machine: {
+      ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version },
+      loadAverageBefore,
+    },
+    ...{ limits, missing, scenarios },
+    durability: Object.fromEntries(subjects.map(({ name, durability }) => [name, durability])),
   };
-  await Promise.all(Array.from({ length: outstanding }, loop));
-  const took = (performance.now() - warmUntil) / 1000;
-  latencies.sort((a, b) => a - b);
-  const at = (q: number): number =>
-    latencies[Math.min(latencies.length - 1, Math.floor(q * latencies.length))] ?? 0;
-  const round = (ms: number): number => Math.round(ms * 1000) / 1000;
-  return {
-    operation,
-    outstanding,
-    'per second': Math.round(latencies.length / took),
-    'p50 ms': round(at(0.5)),
-    'p99 ms': round(at(0.99)),
-    'max ms': round(at(1)),
-    errors,
-  };
+  if (options.json !== undefined) writeRun(options.json, run);
+  if (options.html !== undefined) writeFileSync(options.html, benchPage(run));
 }
 
-/** What the disk gives at best: appends of 4 KiB, each followed by fdatasync. */
-function syncsPerSecond(folder: string): number {
-  const path = join(folder, 'sync-probe');
-  const fd = openSync(path, 'w');
-  const block = Buffer.alloc(4096, 1);
-  const started = performance.now();
-  let count = 0;
-  while (performance.now() - started < 500) {
-    writeSync(fd, block);
-    fdatasyncSync(fd);
-    count += 1;
-  }
-  closeSync(fd);
-  rmSync(path);
-  return Math.round((count * 1000) / (performance.now() - started));
+function missingPeers({ peers }: BenchOptions): Record<string, string> {
+  const all = peers.flatMap((kind) => {
+    const reason = kind.missing();
+    return reason === null ? [] : [[kind.name, reason] as const];
+  });
+  const h2load = missingPrograms({ h2load: 'nghttp2-client' });
+  const isPartly = h2load !== null && peers.some(({ name }) => name === 'etcd');
+  return Object.fromEntries(isPartly ? [...all, ['etcd, h2load', h2load]] : all);
 }
 
-async function run(db: Client): Promise<Row[]> {
-  // One call at a time is too few to make the compiler optimise anything; production is warm.
-  const warmUp = Number(flags['warm-up-seconds']) / 2;
-  await measure('warm-up', { outstanding: 64, seconds: warmUp }, () => db.put(nextKey(), value));
-  await measure('warm-up', { outstanding: 64, seconds: warmUp }, () => db.get(nextKey()));
-  const rows: Row[] = [];
-  const levels = flags.outstanding.split(',').map(Number);
-  for (const outstanding of levels) {
-    rows.push(await measure('put', { outstanding, seconds }, () => db.put(nextKey(), value)));
+async function measureAll(
+  subjects: readonly Subject[],
+  options: BenchOptions,
+): Promise<ScenarioResult[]> {
+  const { scenarios, rounds, seconds, warmUpSeconds } = options;
+  const results: ScenarioResult[] = [];
+  let done = 0;
+  let filled = 0;
+  const total = scenarios.length * subjects.length * rounds;
+  for (const scenario of scenarios) {
+    if (filled !== scenario.valueBytes) {
+      for (const subject of subjects) await subject.fill(scenario.keys, scenario.valueBytes);
+      filled = scenario.valueBytes;
+    }
+    const result = await measureScenario(subjects, scenario, {
+      ...{ rounds, seconds, warmUpSeconds },
+      onRound(subject) {
+        if (interrupt.signal.aborted) throw new BalsaError('CANCELLED', 'interrupted');
+        const minutes = ((total - done) * (seconds + warmUpSeconds)) / 60;
+        done += 1;
+        showProgress(`round ${done} of ${total}: ${subject}, ${minutes.toFixed(1)} min left`);
+      },
+    });
+    showProgress('');
+    results.push(result);
+    console.log(result.title);
+    console.table(rowsOf(result));
   }
-  for (const outstanding of levels) {
-    rows.push(await measure('get', { outstanding, seconds }, () => db.get(nextKey())));
-  }
-  return rows;
+  return results;
 }
 
-await using cluster = await LocalCluster.start({ logLevel: 'warn' });
-console.log(`fdatasync of 4 KiB appends: ${syncsPerSecond(cluster.folder)} per second`);
-await using db = await cluster.connect();
-console.table(await run(db));
-for (const { replica, wal } of await cluster.statuses()) {
-  console.log(`${replica}: ${wal.syncs} syncs, longest ${wal.maxSyncMs.toFixed(1)} ms`);
+/** On a terminal only. */
+function showProgress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+function printComparison(files: readonly string[]): void {
+  const [before, after, ...others] = files;
+  if (before === undefined || after === undefined || others.length > 0) {
+    throw new BalsaError(
+      'INVALID_ARGUMENT',
+      'compare takes two files: npm run bench -- compare A.json B.json',
+    );
+  }
+  const words = (ratio: number | null): string => (ratio === null ? '' : ratio.toFixed(2));
+  console.log('second run through first; latencies below 1 are better');
+  console.table(
+    compareRuns(readRun(before), readRun(after)).map((one) => ({
+      ...{ scenario: one.scenario, subject: one.subject },
+      ...{ throughput: words(one.throughput), p50: words(one.p50), p99: words(one.p99) },
+      'more than noise': one.isClear ? 'yes' : 'no',
+    })),
+  );
 }

@@ -1,0 +1,141 @@
+import type { Calls, OnBegin } from '../peers/subject.js';
+import { keyChooser, keyOf } from './keys.js';
+import { latencySummary } from './latencies.js';
+import { readShare, type Scenario } from './scenario.js';
+
+/** A client within this process. */
+export interface CallableClient {
+  put(key: string, value: Buffer): Promise<unknown>;
+  get(key: string): Promise<unknown>;
+}
+
+export interface Length {
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
+}
+
+/** So many calls at most are on their way in an open loop: more would measure this process. */
+const OPEN_OUTSTANDING_MAX = 50_000;
+
+/** Measures as the scenario says. Latencies are those of calls that began within the time measured. */
+export function drive(
+  client: CallableClient,
+  scenario: Scenario,
+  length: Length,
+  onBegin: OnBegin,
+): Promise<Calls> {
+  setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
+  const call = caller(client, scenario);
+  return scenario.ratePerSecond === null
+    ? closedLoop(call, scenario.outstanding, length)
+    : openLoop(call, scenario.ratePerSecond, length);
+}
+
+/** One operation of the scenario, with a key of its dice. */
+function caller(client: CallableClient, scenario: Scenario): () => Promise<unknown> {
+  const value = Buffer.alloc(scenario.valueBytes, 'v');
+  const next = keyChooser(scenario);
+  const share = readShare(scenario.operation);
+  return () => {
+    const key = keyOf(next());
+    return Math.random() < share ? client.get(key) : client.put(key, value);
+  };
+}
+
+async function closedLoop(
+  call: () => Promise<unknown>,
+  outstanding: number,
+  { warmUpSeconds, seconds }: Length,
+): Promise<Calls> {
+  const tally = new Tally(performance.now() + warmUpSeconds * 1000);
+  const endMs = tally.fromMs + seconds * 1000;
+  const loop = async (): Promise<void> => {
+    for (;;) {
+      const beganMs = performance.now();
+      if (beganMs >= endMs) return;
+      await tally.watch(beganMs, call());
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, loop));
+  return tally.calls(seconds);
+}
+
+/**
+ * A call's time runs from when it was due, not from when this process came to begin it: a server that stands
+ * still makes all the calls late that were due meanwhile, and not only the one that waited ("coordinated
+ * omission", Gil Tene).
+ */
+async function openLoop(
+  call: () => Promise<unknown>,
+  ratePerSecond: number,
+  { warmUpSeconds, seconds }: Length,
+): Promise<Calls> {
+  const startMs = performance.now();
+  const tally = new Tally(startMs + warmUpSeconds * 1000);
+  const count = Math.ceil((warmUpSeconds + seconds) * ratePerSecond);
+  const running = new Set<Promise<void>>();
+  for (let i = 0; i < count; ) {
+    const dueCount = ((performance.now() - startMs) / 1000) * ratePerSecond;
+    while (i < count && i <= dueCount) {
+      const dueMs = startMs + (i * 1000) / ratePerSecond;
+      i += 1;
+      if (running.size >= OPEN_OUTSTANDING_MAX) {
+        tally.notBegun(dueMs);
+        continue;
+      }
+      const one: Promise<void> = tally.watch(dueMs, call()).finally(() => running.delete(one));
+      running.add(one);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(running);
+  return tally.calls(seconds);
+}
+
+/** Counts calls that are due at `fromMs` or later. */
+class Tally {
+  readonly #latenciesMs: number[] = [];
+  readonly #errors = new Map<string, number>();
+  #inTime = 0;
+  readonly fromMs: number;
+
+  constructor(fromMs: number) {
+    this.fromMs = fromMs;
+  }
+
+  /** Never rejects: what a call fails with is counted. */
+  async watch(beganMs: number, call: Promise<unknown>): Promise<void> {
+    try {
+      await call;
+      const nowMs = performance.now();
+      if (beganMs < this.fromMs) return;
+      this.#latenciesMs.push(nowMs - beganMs);
+      this.#inTime += 1;
+    } catch (error) {
+      if (beganMs >= this.fromMs) this.#failed(wordOf(error));
+    }
+  }
+
+  notBegun(dueMs: number): void {
+    if (dueMs >= this.fromMs)
+      this.#failed(`not begun: ${OPEN_OUTSTANDING_MAX} calls were on their way`);
+  }
+
+  calls(seconds: number): Calls {
+    return {
+      ...latencySummary(this.#latenciesMs),
+      served: this.#inTime,
+      perSecond: this.#inTime / Math.max(seconds, (performance.now() - this.fromMs) / 1000),
+      errors: Object.fromEntries(this.#errors),
+    };
+  }
+
+  #failed(word: string): void {
+    this.#errors.set(word, (this.#errors.get(word) ?? 0) + 1);
+  }
+}
+
+function wordOf(error: unknown): string {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' ? code : String(error).slice(0, 80);
+}

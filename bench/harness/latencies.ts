@@ -1,0 +1,31 @@
+export interface LatencySummary {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+}
+
+/** The smallest latency that so large a share of the calls did not exceed (nearest rank). `NaN` without calls. */
+export function percentile(ascendingMs: ArrayLike<number>, share: number): number {
+  const rank = Math.max(1, Math.ceil(ascendingMs.length * share));
+  return ascendingMs[rank - 1] ?? Number.NaN;
+}
+
+export function latencySummary(latenciesMs: readonly number[]): LatencySummary {
+  const ascending = Float64Array.from(latenciesMs).sort();
+  return {
+    p50Ms: percentile(ascending, 0.5),
+    p99Ms: percentile(ascending, 0.99),
+    p999Ms: percentile(ascending, 0.999),
+    maxMs: percentile(ascending, 1),
+  };
+}
+
+/** The middle one, or the mean of the two in the middle. `NaN` without values. */
+export function median(values: readonly number[]): number {
+  const ascending = Float64Array.from(values).sort();
+  const middle = ascending.length / 2;
+  const upper = ascending[Math.floor(middle)] ?? Number.NaN;
+  if (!Number.isInteger(middle)) return upper;
+  return (upper + (ascending[middle - 1] ?? Number.NaN)) / 2;
+}

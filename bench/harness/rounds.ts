@@ -1,0 +1,105 @@
+import type { Calls, Subject } from '../peers/subject.js';
+import type { Length } from './drive.js';
+import { median } from './latencies.js';
+import { ProcessMeter, type ProcessUse } from './process-use.js';
+import { type Scenario, titleOf } from './scenario.js';
+
+/** One round of one subject. */
+export interface Round extends Calls, ProcessUse {}
+
+export interface Result {
+  readonly subject: string;
+  readonly rounds: readonly Round[];
+}
+
+/** The first subject against another one. */
+export interface Ratio {
+  readonly against: string;
+  /** Of calls per second, of the rounds that stood beside each other. */
+  readonly throughput: Spread;
+  /** Of latencies: below 1 is better. */
+  readonly p50: Spread;
+  readonly p99: Spread;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface ScenarioResult {
+  readonly title: string;
+  readonly scenario: Scenario;
+  readonly results: readonly Result[];
+  readonly ratios: readonly Ratio[];
+  /** Who could not be measured, and why. */
+  readonly left: Readonly<Record<string, string>>;
+}
+
+export interface RoundsOptions extends Length {
+  readonly rounds: number;
+  onRound(subject: string): void;
+}
+
+/**
+ * All subjects in turn, over and over (A B A B): what else the machine does hits all alike, and rounds that stood
+ * beside each other may be compared.
+ */
+export async function measureScenario(
+  subjects: readonly Subject[],
+  scenario: Scenario,
+  options: RoundsOptions,
+): Promise<ScenarioResult> {
+  const able = subjects.filter((subject) => subject.lacks(scenario) === null);
+  const left = subjects.flatMap((subject) => {
+    const reason = subject.lacks(scenario);
+    return reason === null ? [] : [[subject.name, reason] as const];
+  });
+  const rounds = new Map<string, Round[]>(able.map(({ name }) => [name, []]));
+  for (let round = 0; round < options.rounds; round += 1) {
+    for (const subject of able) {
+      options.onRound(subject.name);
+      rounds.get(subject.name)?.push(await measureRound(subject, scenario, options));
+    }
+  }
+  const results = [...rounds].map(([subject, its]) => ({ subject, rounds: its }));
+  return {
+    ...{ title: titleOf(scenario), scenario, results, ratios: ratiosOf(results) },
+    left: Object.fromEntries(left),
+  };
+}
+
+async function measureRound(subject: Subject, scenario: Scenario, length: Length): Promise<Round> {
+  let meter: ProcessMeter | null = null;
+  const calls = await subject.measure(scenario, length, (clientPid) => {
+    meter = new ProcessMeter(subject.serverPids, clientPid);
+  });
+  // It is set by a callback, which the compiler does not see.
+  const use = (meter as ProcessMeter | null)?.stop();
+  if (use === undefined) throw new Error(`${subject.name} did not say when its round began`);
+  return { ...calls, ...use };
+}
+
+/** The first of the results against each of the others, round by round. */
+export function ratiosOf([first, ...others]: readonly Result[]): Ratio[] {
+  if (first === undefined) return [];
+  return others.map(({ subject, rounds }) => {
+    const pairs = rounds.flatMap((round, i) => {
+      const own = first.rounds[i];
+      return own === undefined ? [] : [{ own, other: round }];
+    });
+    const of = (value: (calls: Calls) => number): Spread =>
+      spread(pairs.map(({ own, other }) => value(own) / value(other)));
+    return {
+      against: subject,
+      throughput: of(({ perSecond }) => perSecond),
+      p50: of(({ p50Ms }) => p50Ms),
+      p99: of(({ p99Ms }) => p99Ms),
+    };
+  });
+}
+
+export function spread(values: readonly number[]): Spread {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+}

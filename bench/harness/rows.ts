@@ -1,0 +1,59 @@
+import { rounded } from '../machine.js';
+import { type LatencySummary, median } from './latencies.js';
+import type { Result, Round, ScenarioResult, Spread } from './rounds.js';
+
+export type Row = Readonly<Record<string, string | number>>;
+
+const MIB = 1024 * 1024;
+
+/** For a terminal and for the page: one line for each subject. */
+export function rowsOf({ results, ratios }: ScenarioResult): Row[] {
+  return results.map((result) => {
+    const ratio = ratios.find(({ against }) => against === result.subject);
+    return {
+      subject: result.subject,
+      ...figuresOf(result),
+      'throughput ratio': ratio === undefined ? '' : inWords(ratio.throughput),
+      'p50 ratio': ratio === undefined ? '' : inWords(ratio.p50),
+      'p99 ratio': ratio === undefined ? '' : inWords(ratio.p99),
+    };
+  });
+}
+
+function figuresOf({ rounds }: Result): Row {
+  const rates = rounds.map(({ perSecond }) => perSecond);
+  const latency = (of: keyof LatencySummary): number =>
+    rounded(median(rounds.map((round) => round[of])), 2);
+  return {
+    'calls/s': rounded(median(rates)),
+    'from - to': `${rounded(Math.min(...rates))} - ${rounded(Math.max(...rates))}`,
+    'p50 ms': latency('p50Ms'),
+    'p99 ms': latency('p99Ms'),
+    'p99.9 ms': latency('p999Ms'),
+    'max ms': latency('maxMs'),
+    'server CPU s / 1M': cpuPerMillion(rounds, ({ serverCpuSeconds }) => serverCpuSeconds),
+    'client CPU s / 1M': cpuPerMillion(rounds, ({ clientCpuSeconds }) => clientCpuSeconds),
+    'peak MiB':
+      rounds
+        .at(-1)
+        ?.serverPeakBytes.map((bytes) => rounded(bytes / MIB))
+        .join(' ') ?? '',
+    'disk B / call': rounded(median(rounds.map(({ diskBytes, served }) => diskBytes / served))),
+    failed: rounds.map(({ errors }) => errorsInWords(errors)).join('') || 0,
+  };
+}
+
+function cpuPerMillion(rounds: readonly Round[], of: (round: Round) => number): number {
+  return rounded(median(rounds.map((round) => (of(round) * 1e6) / round.served)), 1);
+}
+
+function errorsInWords(errors: Readonly<Record<string, number>>): string {
+  return Object.entries(errors)
+    .map(([word, count]) => `${count} ${word} `)
+    .join('');
+}
+
+/** The median, and the range of the rounds. */
+export function inWords({ median: middle, min, max }: Spread): string {
+  return `${middle.toFixed(2)} (${min.toFixed(2)} - ${max.toFixed(2)})`;
+}

@@ -1,0 +1,51 @@
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { forEach } from '../closed-loop.js';
+import { type CallableClient, drive } from '../harness/drive.js';
+import { keyOf } from '../harness/keys.js';
+import type { PeerKind, Subject } from './subject.js';
+
+const FILL_OUTSTANDING = 256;
+
+/** Three replicas of this project, asked through its public client with single calls. */
+export const balsa: PeerKind = {
+  name: 'balsa',
+  missing: () => null,
+  async start() {
+    const cluster = await LocalCluster.start({ logLevel: 'warn' });
+    const db = await cluster.connect({ timeoutMs: 30_000 });
+    const client: CallableClient = {
+      put: (key, value) => db.put(key, value),
+      get: (key) => db.get(key),
+    };
+    const subject: Subject = {
+      ...inProcess('balsa', client),
+      durability: 'fdatasync before every acknowledgement, on a majority of 3 (the default)',
+      get serverPids() {
+        return cluster.running.flatMap(({ pid }) => pid ?? []);
+      },
+    };
+    return {
+      subjects: [subject],
+      async [Symbol.asyncDispose]() {
+        await db.close();
+        await cluster.close();
+      },
+    };
+  },
+};
+
+/** A subject whose client runs within this process. */
+export function inProcess(
+  name: string,
+  client: CallableClient,
+): Pick<Subject, 'name' | 'lacks' | 'fill' | 'measure'> {
+  return {
+    name,
+    lacks: () => null,
+    fill: async (keys, valueBytes) => {
+      const value = Buffer.alloc(valueBytes, 'v');
+      await forEach(keys, FILL_OUTSTANDING, (i) => client.put(keyOf(i), value));
+    },
+    measure: (scenario, length, onBegin) => drive(client, scenario, length, onBegin),
+  };
+}

@@ -1,0 +1,93 @@
+import { join } from 'node:path';
+import { Etcd3 } from 'etcd3';
+import { freePorts } from '../../src/cluster/free-ports.js';
+import { inProcess } from './balsa.js';
+import { h2loadSubject } from './h2load.js';
+import { findProgram, missingPrograms } from './installed.js';
+import { ServerGroup } from './server-process.js';
+import type { PeerKind, Subject } from './subject.js';
+
+const MEMBERS = 3;
+const DURABILITY =
+  'fsync of its log before every acknowledgement, on a majority of 3 (the default)';
+
+/**
+ * Three members of etcd on this machine, with the settings that they have by themselves, asked by what a user
+ * on Node would write (`etcd3`), and by the leanest client there is (`h2load`, where it is installed).
+ */
+export const etcd: PeerKind = {
+  name: 'etcd',
+  missing: () => missingPrograms({ etcd: 'etcd-server' }),
+  async start() {
+    const ports = await freePorts(2 * MEMBERS);
+    const servers = new ServerGroup('etcd');
+    startMembers(servers, ports);
+    const hosts = ports.slice(0, MEMBERS).map((port) => `http://127.0.0.1:${port}`);
+    const leader = await servers.until('a leader of etcd', () => findLeader(hosts));
+    // All calls go to the leader, so that none takes a way round.
+    const client = new Etcd3({ hosts: leader });
+    const serverPids = servers.pids;
+    const subjects: Subject[] = [
+      {
+        ...inProcess('etcd, etcd3', {
+          put: (key, value) => client.put(key).value(value).exec(),
+          get: (key) => client.get(key).buffer(),
+        }),
+        durability: DURABILITY,
+        serverPids,
+      },
+    ];
+    if (findProgram('h2load') !== null) {
+      const revision = async (): Promise<number> =>
+        Number((await client.maintenance.status()).header.revision);
+      subjects.push(h2loadSubject({ host: leader, durability: DURABILITY, serverPids, revision }));
+    }
+    return {
+      subjects,
+      async [Symbol.asyncDispose]() {
+        client.close();
+        await servers[Symbol.asyncDispose]();
+      },
+    };
+  },
+};
+
+function startMembers(servers: ServerGroup, ports: readonly number[]): void {
+  const url = (i: number): string => `http://127.0.0.1:${ports[i]}`;
+  const ids = Array.from({ length: MEMBERS }, (_, i) => i);
+  const cluster = ids.map((i) => `m${i}=${url(MEMBERS + i)}`).join(',');
+  for (const i of ids) {
+    servers.start('etcd', [
+      ...['--name', `m${i}`, '--data-dir', join(servers.folder, `m${i}`)],
+      ...['--listen-client-urls', url(i), '--advertise-client-urls', url(i)],
+      ...[
+        '--listen-peer-urls',
+        url(MEMBERS + i),
+        '--initial-advertise-peer-urls',
+        url(MEMBERS + i),
+      ],
+      ...['--initial-cluster', cluster, '--initial-cluster-state', 'new'],
+      // Else it stops taking writes at 2 GiB; nothing to do with their durability.
+      ...['--quota-backend-bytes', String(8 * 1024 ** 3), '--log-level', 'error'],
+    ]);
+  }
+}
+
+/** @returns the leader's address, or `undefined` while there is none */
+async function findLeader(hosts: readonly string[]): Promise<string | undefined> {
+  for (const host of hosts) {
+    const client = new Etcd3({
+      hosts: host,
+      defaultCallOptions: () => ({ deadline: Date.now() + 1000 }),
+    });
+    try {
+      const { leader, header } = await client.maintenance.status();
+      if (leader !== '0' && leader === header.member_id) return host;
+    } catch {
+      // Not there yet: asked again by who waits.
+    } finally {
+      client.close();
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,42 @@
+import type { Length } from '../harness/drive.js';
+import type { LatencySummary } from '../harness/latencies.js';
+import type { Scenario } from '../harness/scenario.js';
+
+/** What the calls of one round came to. */
+export interface Calls extends LatencySummary {
+  readonly served: number;
+  readonly perSecond: number;
+  /** How many failed, by what they failed with. */
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+export type OnBegin = (clientPid: number) => void;
+
+/** Someone who is measured: a store, and a client that asks it. */
+export interface Subject {
+  /** Of the store and its client. */
+  readonly name: string;
+  /** What makes its acknowledged writes last, as it was started. */
+  readonly durability: string;
+  readonly serverPids: readonly number[];
+  /** @returns why not, or `null`: the scenario can be measured */
+  lacks(scenario: Scenario): string | null;
+  /** So many keys have values of so many bytes behind that. */
+  fill(keys: number, valueBytes: number): Promise<void>;
+  /** @param onBegin is called behind the warm-up, with the process of the client */
+  measure(scenario: Scenario, length: Length, onBegin: OnBegin): Promise<Calls>;
+}
+
+/** A store that was started for the measurement, and is ended with it. */
+export interface Peer extends AsyncDisposable {
+  /** The same store, asked by different clients. */
+  readonly subjects: readonly Subject[];
+}
+
+/** A kind of store. */
+export interface PeerKind {
+  readonly name: string;
+  /** @returns what is not installed and how to get it, or `null` */
+  missing(): string | null;
+  start(): Promise<Peer>;
+}

@@ -1,0 +1,190 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { compareRuns } from '../../bench/harness/compare-runs.js';
+import { drive } from '../../bench/harness/drive.js';
+import { keyChooser } from '../../bench/harness/keys.js';
+import { latencySummary, median } from '../../bench/harness/latencies.js';
+import { benchPage } from '../../bench/harness/page.js';
+import { type Round, ratiosOf } from '../../bench/harness/rounds.js';
+import { readRun } from '../../bench/harness/run-file.js';
+import type { Scenario } from '../../bench/harness/scenario.js';
+import { benchOptions } from '../../bench/options.js';
+import { parseH2load, requestFrame } from '../../bench/peers/h2load.js';
+import { parseRedis } from '../../bench/peers/redis.js';
+import { seededRandom } from '../../src/base/random.js';
+
+const SCENARIO: Scenario = {
+  ...{ operation: 'put', valueBytes: 3, outstanding: 4 },
+  ...{ distribution: 'uniform', keys: 10, ratePerSecond: null },
+};
+
+function round(perSecond: number, p99Ms = 1): Round {
+  return {
+    ...{ served: 1, perSecond, errors: {}, p50Ms: 1, p99Ms, p999Ms: 1, maxMs: 1 },
+    ...{ serverCpuSeconds: 0, clientCpuSeconds: 0, serverPeakBytes: [], diskBytes: 0 },
+  };
+}
+
+test('percentiles are of the nearest rank, and the median of an even count is between two', () => {
+  const latencies = Array.from({ length: 1000 }, (_, i) => 1000 - i);
+  expect(latencySummary(latencies)).toEqual({ p50Ms: 500, p99Ms: 990, p999Ms: 999, maxMs: 1000 });
+  expect(median([1, 10, 2, 20])).toBe(6);
+  expect(median([])).toBeNaN();
+});
+
+test('keys are chosen all over, or as often as their rank says', () => {
+  const counts = (distribution: Scenario['distribution']): number[] => {
+    const random = seededRandom(7);
+    const next = keyChooser({ distribution, keys: 1000 }, () => random.next());
+    const seen = new Array<number>(1000).fill(0);
+    for (let i = 0; i < 100_000; i += 1) {
+      const key = next();
+      seen[key] = (seen[key] ?? 0) + 1;
+    }
+    return seen.sort((a, b) => b - a);
+  };
+  expect(counts('uniform')[0]).toBeLessThan(200);
+  const [first = 0, second = 0, ...others] = counts('zipfian');
+  // 1 / (1 + 1/2^0.99 + … + 1/1000^0.99) of all is the first one's.
+  expect(first / 100_000).toBeCloseTo(0.128, 2);
+  expect(first / second).toBeGreaterThan(1.7);
+  expect(first / second).toBeLessThan(2.3);
+  expect(others).toHaveLength(998);
+});
+
+test('in an open loop, a store that stands still makes all calls late that were due', async () => {
+  let calls = 0;
+  let stands: Promise<void> | null = null;
+  const store = {
+    get: async () => {},
+    put: async () => {
+      calls += 1;
+      if (calls === 20) stands = new Promise((resolve) => setTimeout(resolve, 300));
+      await stands;
+    },
+  };
+  const length = { warmUpSeconds: 0, seconds: 1 };
+  const open = await drive(store, { ...SCENARIO, ratePerSecond: 200 }, length, () => {});
+  expect(calls).toBe(200);
+  // Of 200, some 60 were due while it stood still.
+  expect(open.p99Ms).toBeGreaterThan(200);
+  expect(open.served).toBe(200);
+});
+
+test('calls that fail are counted by their code, and are not among the served', async () => {
+  const store = {
+    get: async () => {},
+    put: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      throw Object.assign(new Error('full'), { code: 'OVERLOADED' });
+    },
+  };
+  const calls = await drive(store, SCENARIO, { warmUpSeconds: 0, seconds: 0.05 }, () => {});
+  expect(calls.served).toBe(0);
+  expect(calls.errors.OVERLOADED).toBeGreaterThanOrEqual(4);
+});
+
+test('ratios are of rounds that stood beside each other', () => {
+  const results = [
+    { subject: 'a', rounds: [round(100), round(50), round(200)] },
+    { subject: 'b', rounds: [round(10), round(10), round(100)] },
+  ];
+  expect(ratiosOf(results)).toEqual([
+    {
+      against: 'b',
+      throughput: { median: 5, min: 2, max: 10 },
+      ...{ p50: { median: 1, min: 1, max: 1 }, p99: { median: 1, min: 1, max: 1 } },
+    },
+  ]);
+});
+
+test('two runs are compared, and what differs by less than its rounds is called noise', () => {
+  const run = (...rates: number[]) => ({
+    at: '',
+    scenarios: [
+      { title: 't', results: [{ subject: 's', rounds: rates.map((rate) => round(rate)) }] },
+    ],
+  });
+  const [clear] = compareRuns(run(100, 110, 120), run(200, 220, 240));
+  expect(clear).toMatchObject({
+    scenario: 't',
+    subject: 's',
+    throughput: 2,
+    p50: 1,
+    isClear: true,
+  });
+  const [noise] = compareRuns(run(100, 110, 120), run(119, 130, 140));
+  expect(noise?.isClear).toBe(false);
+});
+
+test('a file that is no run is refused in words', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'a.json');
+  expect(() => readRun(path)).toThrow(/is not a run of the benchmark: ENOENT/);
+  writeFileSync(path, '{"at": 3}');
+  expect(() => readRun(path)).toThrow(/is not a run of the benchmark: .*expected string/);
+});
+
+test('what h2load prints and logs is read, and an answer that was none counts as a failure', () => {
+  const output = `finished in 5.00s, 2.20 req/s, 1.2KB/s
+requests: 12 total, 13 started, 12 done, 11 succeeded, 1 failed, 0 errored, 0 timeout
+`;
+  const log = '170\t200\t1000\n171\t200\t3000\n172\t500\t9000\n';
+  expect(parseH2load(output, log, 5)).toEqual({
+    ...{ p50Ms: 1, p99Ms: 3, p999Ms: 3, maxMs: 3 },
+    ...{ served: 11, perSecond: 2.2, errors: { failed: 1 } },
+  });
+  expect(() => parseH2load('could not connect', '', 5)).toThrow(/no counts: could not connect/);
+});
+
+test('requests for etcd are frames of gRPC with the lengths that they have', () => {
+  const put = requestFrame({ ...SCENARIO, valueBytes: 300 });
+  expect(put.readUInt32BE(1)).toBe(put.length - 5);
+  expect(put.subarray(5, 7)).toEqual(Buffer.from([0x0a, 14]));
+  // 300 as a varint.
+  expect(put.subarray(21, 24)).toEqual(Buffer.from([0x12, 0xac, 0x02]));
+  expect(put.length).toBe(5 + 2 + 14 + 3 + 300);
+});
+
+test('the table of redis-benchmark is read', () => {
+  const output = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+"SET","1234.50","0.5","0.1","0.4","0.9","1.2","7.0"
+`;
+  expect(parseRedis(output, 100)).toMatchObject({
+    perSecond: 1234.5,
+    p50Ms: 0.4,
+    p99Ms: 1.2,
+    maxMs: 7,
+  });
+  expect(() => parseRedis('refused', 1)).toThrow(/no row: refused/);
+});
+
+test('flags that are wrong are named', () => {
+  expect(benchOptions(['--peers', 'balsa', '--rates', '10']).scenarios).toHaveLength(10);
+  expect(() => benchOptions(['--operations', 'push'])).toThrow(
+    '--operations: "push" is none of put, get',
+  );
+  expect(() => benchOptions(['--seconds', 'x'])).toThrow('--seconds: "x" is not a whole number');
+  expect(() => benchOptions(['--rounds', '1,2'])).toThrow('--rounds is one number');
+  expect(() => benchOptions(['--frobnicate'])).toThrow(/frobnicate/);
+});
+
+test('the page holds what was measured, and nothing of it is taken for markup', () => {
+  const page = benchPage({
+    ...{ at: 'now', command: 'npm run bench -- "<x>"', limits: [{ what: 'syncs', perSecond: 5 }] },
+    machine: { cpus: 2, cpu: 'c', node: 'v', loadAverageBefore: 0.5 },
+    ...{ durability: { a: 'synced' }, missing: { redis: 'not found' } },
+    scenarios: [1, 64].map((outstanding) => ({
+      title: `put, ${outstanding}`,
+      scenario: { ...SCENARIO, outstanding },
+      results: [{ subject: 'a', rounds: [round(1234)] }],
+      ...{ ratios: [], left: { b: 'cannot' } },
+    })),
+  });
+  for (const word of ['1234', 'redis: not found', 'b: cannot', '&lt;x>', '<path d="M64.0']) {
+    expect(page).toContain(word);
+  }
+});
