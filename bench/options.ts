@@ -6,7 +6,7 @@ import {
   parseNumbers,
   parseWords,
   type Scenario,
-} from './harness/scenario.js';
+} from '../src/cli/bench/scenario.js';
 import { PEERS } from './peers/peers.js';
 import type { PeerKind } from './peers/subject.js';
 

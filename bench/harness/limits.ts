@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { pack, unpack } from 'msgpackr';
-import { keyOf } from './keys.js';
+import { keyOf } from '../../src/cli/bench/keys.js';
 
 /** What this machine gives to a program that does nothing else. */
 export interface Limit {

@@ -1,4 +1,4 @@
-import { median } from './latencies.js';
+import { median } from '../../src/cli/bench/latencies.js';
 import type { Round, ScenarioResult } from './rounds.js';
 import { rowsOf } from './rows.js';
 import type { BenchRun } from './run-file.js';

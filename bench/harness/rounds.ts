@@ -1,8 +1,8 @@
-import type { Calls, Subject } from '../peers/subject.js';
-import type { Length } from './drive.js';
-import { median } from './latencies.js';
+import type { Calls, Length } from '../../src/cli/bench/drive.js';
+import { median } from '../../src/cli/bench/latencies.js';
+import { type Scenario, titleOf } from '../../src/cli/bench/scenario.js';
+import type { Subject } from '../peers/subject.js';
 import { ProcessMeter, type ProcessUse } from './process-use.js';
-import { type Scenario, titleOf } from './scenario.js';
 
 /** One round of one subject. */
 export interface Round extends Calls, ProcessUse {}

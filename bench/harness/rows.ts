@@ -1,5 +1,5 @@
+import { type LatencySummary, median } from '../../src/cli/bench/latencies.js';
 import { rounded } from '../machine.js';
-import { type LatencySummary, median } from './latencies.js';
 import type { Result, Round, ScenarioResult, Spread } from './rounds.js';
 
 export type Row = Readonly<Record<string, string | number>>;

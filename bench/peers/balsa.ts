@@ -1,7 +1,7 @@
+import { type CallableClient, drive } from '../../src/cli/bench/drive.js';
+import { keyOf } from '../../src/cli/bench/keys.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { forEach } from '../closed-loop.js';
-import { type CallableClient, drive } from '../harness/drive.js';
-import { keyOf } from '../harness/keys.js';
 import type { PeerKind, Subject } from './subject.js';
 
 const FILL_OUTSTANDING = 256;

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { BalsaError } from '../../src/base/errors.js';
-import type { Length } from '../harness/drive.js';
-import { keyOf } from '../harness/keys.js';
-import { latencySummary } from '../harness/latencies.js';
-import type { Scenario } from '../harness/scenario.js';
-import type { Calls, OnBegin, Subject } from './subject.js';
+import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
+import { keyOf } from '../../src/cli/bench/keys.js';
+import { latencySummary } from '../../src/cli/bench/latencies.js';
+import type { Scenario } from '../../src/cli/bench/scenario.js';
+import type { Subject } from './subject.js';
 
 export interface H2loadOptions {
   /** `http://host:port` of the leader. */

@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { BalsaError } from '../../src/base/errors.js';
+import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
+import type { Scenario } from '../../src/cli/bench/scenario.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
-import type { Length } from '../harness/drive.js';
-import type { Scenario } from '../harness/scenario.js';
 import { missingPrograms } from './installed.js';
 import { ServerGroup } from './server-process.js';
-import type { Calls, OnBegin, PeerKind, Subject } from './subject.js';
+import type { PeerKind, Subject } from './subject.js';
 
 /** So many requests tell how fast it is. */
 const REQUESTS_MIN = 1000;

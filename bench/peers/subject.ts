@@ -1,16 +1,5 @@
-import type { Length } from '../harness/drive.js';
-import type { LatencySummary } from '../harness/latencies.js';
-import type { Scenario } from '../harness/scenario.js';
-
-/** What the calls of one round came to. */
-export interface Calls extends LatencySummary {
-  readonly served: number;
-  readonly perSecond: number;
-  /** How many failed, by what they failed with. */
-  readonly errors: Readonly<Record<string, number>>;
-}
-
-export type OnBegin = (clientPid: number) => void;
+import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
+import type { Scenario } from '../../src/cli/bench/scenario.js';
 
 /** Someone who is measured: a store, and a client that asks it. */
 export interface Subject {

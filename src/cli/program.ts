@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../server/version.js';
+import { benchCommand } from './bench.js';
 import { clusterCommand } from './cluster.js';
 import { commandPath, type Runtime } from './command.js';
 import { compactCommand } from './compact.js';
@@ -128,6 +129,7 @@ async function commands(runtime: Runtime, args: readonly string[]): Promise<Comm
     lockCommand(runtime),
     electCommand(runtime),
     importCommand(runtime),
+    benchCommand(runtime),
     compactCommand(runtime),
     infoCommand(runtime),
     settingsCommand(runtime),

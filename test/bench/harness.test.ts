@@ -3,17 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { compareRuns } from '../../bench/harness/compare-runs.js';
-import { drive } from '../../bench/harness/drive.js';
-import { keyChooser } from '../../bench/harness/keys.js';
-import { latencySummary, median } from '../../bench/harness/latencies.js';
 import { benchPage } from '../../bench/harness/page.js';
 import { type Round, ratiosOf } from '../../bench/harness/rounds.js';
 import { readRun } from '../../bench/harness/run-file.js';
-import type { Scenario } from '../../bench/harness/scenario.js';
 import { benchOptions } from '../../bench/options.js';
 import { parseH2load, requestFrame } from '../../bench/peers/h2load.js';
 import { parseRedis } from '../../bench/peers/redis.js';
 import { seededRandom } from '../../src/base/random.js';
+import { drive } from '../../src/cli/bench/drive.js';
+import { keyChooser } from '../../src/cli/bench/keys.js';
+import { latencySummary, median } from '../../src/cli/bench/latencies.js';
+import type { Scenario } from '../../src/cli/bench/scenario.js';
 
 const SCENARIO: Scenario = {
   ...{ operation: 'put', valueBytes: 3, outstanding: 4 },

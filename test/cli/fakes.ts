@@ -88,6 +88,16 @@ export class FakeStore {
         return { deleted, revision: this.revision, meta: meta() };
       }) as StoreClient['delete'],
       range: ((range: RangeOptions = {}) => this.#range(range, meta())) as StoreClient['range'],
+      count: (async (range: RangeOptions = {}) => {
+        const count = this.#inRange(range).length;
+        return { count, revision: this.revision, meta: meta() };
+      }) as StoreClient['count'],
+      deleteRange: (async (range: RangeOptions) => {
+        const found = this.#inRange(range);
+        for (const { key } of found) this.items.delete(nameOf(key));
+        if (found.length > 0) this.revision += 1;
+        return { deleted: found.length, revision: this.revision, meta: meta() };
+      }) as StoreClient['deleteRange'],
       cluster: this.cluster.client,
       snapshot: () => partsOf(this.snapshotParts),
       status: async () => {
@@ -104,17 +114,21 @@ export class FakeStore {
 
   async *#range(options: RangeOptions, meta: Meta): AsyncGenerator<StoreItem, void, undefined> {
     const { limit = Number.POSITIVE_INFINITY, reverse } = options;
+    const items = this.#inRange(options);
+    if (reverse === true) items.reverse();
+    for (const item of items.slice(0, limit)) yield { ...item, meta };
+  }
+
+  #inRange(options: RangeOptions): Stored[] {
     const prefix = nameOf(options.prefix ?? '');
     const from = nameOf(options.from ?? '');
     const to = options.to === undefined ? null : nameOf(options.to);
-    const items = [...this.items.values()]
+    return [...this.items.values()]
       .sort((a, b) => compareBytes(a.key, b.key))
       .filter(({ key }) => {
         const name = nameOf(key);
         return name.startsWith(prefix) && name >= from && (to === null || name < to);
       });
-    if (reverse === true) items.reverse();
-    for (const item of items.slice(0, limit)) yield { ...item, meta };
   }
 
   #store(key: Uint8Array, value: Uint8Array): void {

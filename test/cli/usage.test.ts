@@ -6,7 +6,7 @@ import { FakeStore, run } from './fakes.js';
 
 const COMMANDS = [
   ...['start', 'put', 'get', 'del', 'range', 'count', 'txn', 'watch', 'lock', 'elect', 'import'],
-  ...['compact', 'info', 'status', 'recover', 'shell', 'deploy', 'dev'],
+  ...['bench', 'compact', 'info', 'status', 'recover', 'shell', 'deploy', 'dev'],
 ];
 const GROUPS = {
   cluster: ['members', 'add', 'remove', 'promote', 'demote', 'replace', 'transfer'],

@@ -1,4 +1,4 @@
-import { BalsaError } from '../../src/base/errors.js';
+import { BalsaError } from '../../base/errors.js';
 
 export const OPERATIONS = ['put', 'get', 'mixed-50', 'mixed-95'] as const;
 export type Operation = (typeof OPERATIONS)[number];

@@ -1,6 +1,5 @@
-import type { Calls, OnBegin } from '../peers/subject.js';
 import { keyChooser, keyOf } from './keys.js';
-import { latencySummary } from './latencies.js';
+import { type LatencySummary, latencySummary } from './latencies.js';
 import { readShare, type Scenario } from './scenario.js';
 
 /** A client within this process. */
@@ -9,10 +8,23 @@ export interface CallableClient {
   get(key: string): Promise<unknown>;
 }
 
+/** What the calls of one measurement came to. */
+export interface Calls extends LatencySummary {
+  readonly served: number;
+  readonly perSecond: number;
+  /** How many failed, by what they failed with. */
+  readonly errors: Readonly<Record<string, number>>;
+}
+
 export interface Length {
   readonly warmUpSeconds: number;
   readonly seconds: number;
+  /** Ends it before its time: what was served until then counts. */
+  readonly signal?: AbortSignal;
 }
+
+/** Called behind the warm-up, with the process of the client. */
+export type OnBegin = (clientPid: number) => void;
 
 /** So many calls at most are on their way in an open loop: more would measure this process. */
 const OPEN_OUTSTANDING_MAX = 50_000;
@@ -22,7 +34,7 @@ export function drive(
   client: CallableClient,
   scenario: Scenario,
   length: Length,
-  onBegin: OnBegin,
+  onBegin: OnBegin = () => {},
 ): Promise<Calls> {
   setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
   const call = caller(client, scenario);
@@ -45,19 +57,19 @@ function caller(client: CallableClient, scenario: Scenario): () => Promise<unkno
 async function closedLoop(
   call: () => Promise<unknown>,
   outstanding: number,
-  { warmUpSeconds, seconds }: Length,
+  { warmUpSeconds, seconds, signal }: Length,
 ): Promise<Calls> {
   const tally = new Tally(performance.now() + warmUpSeconds * 1000);
   const endMs = tally.fromMs + seconds * 1000;
   const loop = async (): Promise<void> => {
     for (;;) {
       const beganMs = performance.now();
-      if (beganMs >= endMs) return;
+      if (beganMs >= endMs || signal?.aborted === true) return;
       await tally.watch(beganMs, call());
     }
   };
   await Promise.all(Array.from({ length: outstanding }, loop));
-  return tally.calls(seconds);
+  return tally.calls(seconds, signal?.aborted !== true);
 }
 
 /**
@@ -68,13 +80,13 @@ async function closedLoop(
 async function openLoop(
   call: () => Promise<unknown>,
   ratePerSecond: number,
-  { warmUpSeconds, seconds }: Length,
+  { warmUpSeconds, seconds, signal }: Length,
 ): Promise<Calls> {
   const startMs = performance.now();
   const tally = new Tally(startMs + warmUpSeconds * 1000);
   const count = Math.ceil((warmUpSeconds + seconds) * ratePerSecond);
   const running = new Set<Promise<void>>();
-  for (let i = 0; i < count; ) {
+  for (let i = 0; i < count && signal?.aborted !== true; ) {
     const dueCount = ((performance.now() - startMs) / 1000) * ratePerSecond;
     while (i < count && i <= dueCount) {
       const dueMs = startMs + (i * 1000) / ratePerSecond;
@@ -89,7 +101,7 @@ async function openLoop(
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await Promise.all(running);
-  return tally.calls(seconds);
+  return tally.calls(seconds, signal?.aborted !== true);
 }
 
 /** Counts calls that are due at `fromMs` or later. */
@@ -121,11 +133,13 @@ class Tally {
       this.#failed(`not begun: ${OPEN_OUTSTANDING_MAX} calls were on their way`);
   }
 
-  calls(seconds: number): Calls {
+  /** @param seconds that it was to take; more when the last calls came late */
+  calls(seconds: number, isWhole: boolean): Calls {
+    const tookSeconds = (performance.now() - this.fromMs) / 1000;
     return {
       ...latencySummary(this.#latenciesMs),
       served: this.#inTime,
-      perSecond: this.#inTime / Math.max(seconds, (performance.now() - this.fromMs) / 1000),
+      perSecond: this.#inTime / (isWhole ? Math.max(seconds, tookSeconds) : tookSeconds),
       errors: Object.fromEntries(this.#errors),
     };
   }

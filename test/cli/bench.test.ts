@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
+import { FakeStore, run } from './fakes.js';
+
+const SHORT = ['bench', '--duration', '20ms', '--warm-up', '0ms', '--keys', '1500'];
+
+describe('bench', () => {
+  test('measures, and leaves the store as it was', async () => {
+    const store = new FakeStore();
+    store.set('mine', 'stays');
+    const result = await run([...SHORT, '-o', 'json', '--value-bytes', '7'], { store });
+    expect(result).toMatchObject({ exit: 0, stderr: '' });
+    const { operation, valueBytes, keys, served, perSecond, errors } = JSON.parse(result.stdout);
+    expect({ operation, valueBytes, keys, errors }).toEqual({
+      ...{ operation: 'put', valueBytes: 7, keys: 1500, errors: {} },
+    });
+    expect(served).toBeGreaterThan(0);
+    expect(perSecond).toBeGreaterThan(0);
+    expect([...store.items.keys()]).toEqual(['mine']);
+    expect(store.open).toBe(0);
+  });
+
+  test('gets ask at the level that all reads have, and count as gets', async () => {
+    const store = new FakeStore();
+    let puts = 0;
+    store.onPut = () => {
+      puts += 1;
+    };
+    const args = [...SHORT, '--operation', 'get', '--consistency', 'any'];
+    const { exit, stdout } = await run(args, { store });
+    expect(exit).toBe(0);
+    expect(puts).toBe(1500);
+    expect(store.connections[0]).toMatchObject({ consistency: 'any' });
+    const [, row] = stdout.split('\n');
+    // Calls per second, four latencies, none failed.
+    expect(row).toMatch(/^\d+\t(\d+\.\d\d\t){4}0$/);
+  });
+
+  test('what fails is counted by its code', async () => {
+    const store = new FakeStore();
+    let puts = 0;
+    store.onPut = async () => {
+      puts += 1;
+      if (puts <= 1500) return;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      throw new BalsaError('OVERLOADED', 'full');
+    };
+    const { exit, stdout, stderr } = await run([...SHORT, '-o', 'json'], { store });
+    expect(exit).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ served: 0, perSecond: 0 });
+    expect(stderr).toMatch(/^failed with OVERLOADED: \d+\n$/);
+    expect(store.items.size).toBe(0);
+  });
+
+  test('keys of others are not written over', async () => {
+    const store = new FakeStore();
+    store.set('balsa-bench/x', 'not mine');
+    const { exit, stderr } = await run(SHORT, { store });
+    expect(exit).toBe(2);
+    expect(stderr).toContain('1 keys begin with balsa-bench/ already');
+    expect(store.get('balsa-bench/x')).toBe('not mine');
+    expect((await run([...SHORT, '--prefix', 'other/'], { store })).exit).toBe(0);
+  });
+
+  test.each([
+    ['while keys are made', 10],
+    ['while it measures', 1600],
+  ])('interrupted %s, it deletes its keys, exit 130', async (_when, at) => {
+    const store = new FakeStore();
+    const interruption = new AbortController();
+    let puts = 0;
+    store.onPut = () => {
+      puts += 1;
+      if (puts === at) interruption.abort();
+    };
+    const args = ['bench', '--keys', '1500', '--duration', '1h'];
+    const { exit } = await run(args, { store, interrupted: interruption.signal });
+    expect(exit).toBe(130);
+    expect(puts).toBeLessThan(3000);
+    expect(store.items.size).toBe(0);
+  });
+
+  test.each([
+    [['--outstanding', '10001'], 'It must be at most 10,000.'],
+    [['--keys', '0'], 'It must be a whole number from 1.'],
+    [['--operation', 'push'], 'Allowed choices are put, get'],
+    [['--duration', 'long'], 'It must be'],
+  ])('%s is wrong usage', async (flags, message) => {
+    const { exit, stderr } = await run(['bench', ...flags]);
+    expect(exit).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});
