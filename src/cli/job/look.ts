@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { printFacts } from '../facts.js';
 import { printTable } from '../print-table.js';
-import { doneText, failureText, timeText, tookText } from './texts.js';
+import { doneText, failureText, shown, timeText, tookText } from './texts.js';
 
 export function listCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -24,7 +24,14 @@ export function listCommand(runtime: Runtime): Command {
     }
     if (jobs.length === 0) output.say('no jobs');
     const rows = jobs.map((job) => [
-      ...[job.job, job.name, job.phase, doneText(job), timeText(job.submittedMs), tookText(job)],
+      ...[
+        job.job,
+        shown(job.name),
+        job.phase,
+        doneText(job),
+        timeText(job.submittedMs),
+        tookText(job),
+      ],
     ]);
     if (rows.length > 0) await printTable(output, LIST_COLUMNS, rows);
     return EXIT.done;
@@ -70,7 +77,7 @@ export async function printJob({ output }: Context, job: JobInfo): Promise<void>
   await printFacts(output, [
     ...([
       ['job', job.job],
-      ['name', job.name],
+      ['name', shown(job.name)],
       ['phase', job.phase],
       ['priority', `${job.priority}, weight ${job.weight}`],
       ['submitted', timeText(job.submittedMs)],
@@ -107,9 +114,9 @@ busy: for whoever starts and stops them. The leader knows of workers what they s
       ['useful workers', String(stats.usefulWorkers)],
     ]);
     const rows = stats.workers.map((worker) => [
-      ...[worker.worker, worker.where, worker.home, String(worker.threads)],
+      ...[worker.worker, worker.where, shown(worker.home), String(worker.threads)],
       ...[String(worker.running), `${Math.round(100 * worker.utilisation)}%`],
-      worker.labels.join(' '),
+      shown(worker.labels.join(' ')),
     ]);
     if (rows.length > 0) await printTable(output, WORKER_COLUMNS, rows);
     return EXIT.done;
