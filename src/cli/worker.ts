@@ -7,8 +7,8 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { refuseMissing } from './files.js';
 import { parseSize } from './flags.js';
-import { shown } from './job/texts.js';
 import type { Output } from './output.js';
+import { oneLine } from './printable.js';
 import type { StoreClient } from './store-client.js';
 
 interface WorkerFlags {
@@ -94,5 +94,5 @@ function noticeText(output: Output, { type, task, message }: WorkerNotice): stri
   const which = `${job} ${stage}/${ordinal}${attempt > 1 ? ` (attempt ${attempt})` : ''}`;
   const isBad = type === 'failed' || type === 'crashed';
   const what = isBad ? output.styleTalk('red', type) : output.styleTalk('dim', type);
-  return `${what} ${which}${message === '' ? '' : `: ${shown(message)}`}`;
+  return `${what} ${which}${message === '' ? '' : `: ${oneLine(message)}`}`;
 }

@@ -5,7 +5,9 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { printFacts } from '../facts.js';
 import { printTable } from '../print-table.js';
-import { doneText, failureText, shown, timeText, tookText } from './texts.js';
+import { oneLine } from '../printable.js';
+import { timeText } from '../time-text.js';
+import { doneText, failureText, tookText } from './texts.js';
 
 export function listCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -26,7 +28,7 @@ export function listCommand(runtime: Runtime): Command {
     const rows = jobs.map((job) => [
       ...[
         job.job,
-        shown(job.name),
+        oneLine(job.name),
         job.phase,
         doneText(job),
         timeText(job.submittedMs),
@@ -77,7 +79,7 @@ export async function printJob({ output }: Context, job: JobInfo): Promise<void>
   await printFacts(output, [
     ...([
       ['job', job.job],
-      ['name', shown(job.name)],
+      ['name', oneLine(job.name)],
       ['phase', job.phase],
       ['priority', `${job.priority}, weight ${job.weight}`],
       ['submitted', timeText(job.submittedMs)],
@@ -114,9 +116,9 @@ busy: for whoever starts and stops them. The leader knows of workers what they s
       ['useful workers', String(stats.usefulWorkers)],
     ]);
     const rows = stats.workers.map((worker) => [
-      ...[worker.worker, worker.where, shown(worker.home), String(worker.threads)],
+      ...[worker.worker, worker.where, oneLine(worker.home), String(worker.threads)],
       ...[String(worker.running), `${Math.round(100 * worker.utilisation)}%`],
-      shown(worker.labels.join(' ')),
+      oneLine(worker.labels.join(' ')),
     ]);
     if (rows.length > 0) await printTable(output, WORKER_COLUMNS, rows);
     return EXIT.done;

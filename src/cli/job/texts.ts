@@ -1,19 +1,9 @@
 import { formatDuration } from '../../base/duration.js';
 import type { JobInfo, StageInfo } from '../../client/client.js';
-import { printable } from '../printable.js';
+import { oneLine } from '../printable.js';
 import { padEnd, padStart } from '../text-width.js';
 
 const BAR_COLUMNS = 20;
-
-/** `2026-11-26T10:30:00Z` */
-export function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
-}
-
-/** What others have written, on a line of ours. */
-export function shown(text: string): string {
-  return printable(Buffer.from(text), 'one-line');
-}
 
 /** Of the job as a whole: tasks that are done, of those that are known. */
 export function doneText({ stages }: JobInfo): string {
@@ -31,7 +21,7 @@ export function tookText({ submittedMs, endedMs, nowMs }: JobInfo): string {
 export function failureText({ failure }: JobInfo): string | null {
   if (failure === null) return null;
   const { code, message, stage, ordinal } = failure;
-  return shown(`task ${ordinal} of stage ${stage} failed: ${code}: ${message}`);
+  return oneLine(`task ${ordinal} of stage ${stage} failed: ${code}: ${message}`);
 }
 
 /** `map     ████████░░░░  40%  400/1000 done, 8 running, 2 waiting, 1 failed, 120/s, 5s left` */

@@ -6,7 +6,7 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { INPUT_BYTES_MAX, readInput } from '../input.js';
 import { parseJson } from '../json-text.js';
-import { printable, utf8OrNull } from '../printable.js';
+import { oneLine, printable, utf8OrNull } from '../printable.js';
 import { shortHash } from './reference.js';
 
 interface CallFlags {
@@ -117,6 +117,6 @@ function tellFailed({ output }: Context, error: unknown): void {
 
 function tellLogs(output: Context['output'], lines: readonly string[]): void {
   for (const line of lines) {
-    output.say(output.styleTalk('dim', printable(Buffer.from(line), 'one-line')));
+    output.say(output.styleTalk('dim', oneLine(line)));
   }
 }
