@@ -362,6 +362,16 @@ describe('job result', () => {
     expect(people.stdout).toBe('{\n  "sum": 6\n}\n');
   });
 
+  test('of several stages that nobody takes is that of one after the other', async () => {
+    const worker = HandWorker.start(store.db);
+    worker.gives = (input) => (Array.isArray(input) ? sum(input) : double(input));
+    const tree = { kind: 'reduce', task: 'sum', after: 'input', fanIn: 2 } as const;
+    const stages = { tree, double: { task: 'double', after: 'input' } };
+    await submit({ input: { list: [1, 2, 4] }, stages }, 'both');
+
+    expect((await store.run(['job', 'result', 'both'])).stdout).toBe('7\n2\n4\n8\n');
+  });
+
   test('bytes are printed as they are, and with -o json as base64', async () => {
     const worker = HandWorker.start(store.db);
     await submit({ ...DOUBLE, input: { list: [1] } }, 'bytes');
