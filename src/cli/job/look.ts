@@ -7,7 +7,7 @@ import { printFacts } from '../facts.js';
 import { printTable } from '../print-table.js';
 import { oneLine } from '../printable.js';
 import { timeText } from '../time-text.js';
-import { doneText, failureText, tookText } from './texts.js';
+import { doneText, failureText, tasksText, tookText } from './texts.js';
 
 export function listCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -88,7 +88,7 @@ export async function printJob({ output }: Context, job: JobInfo): Promise<void>
     ...(failure === null ? [] : [['failure', failure] as const]),
   ]);
   const rows = job.stages.map((stage) => [
-    ...[stage.name, stage.kind, `${stage.tasks}${stage.isFinal ? '' : '+'}`],
+    ...[stage.name, stage.kind, tasksText(stage.tasks, stage.isFinal)],
     ...[stage.done, stage.running, stage.waiting, stage.failures].map(String),
   ]);
   await printTable(output, STAGE_COLUMNS, rows);
