@@ -8,6 +8,7 @@ import type { WorkerNotice, WorkerOptions } from '../../src/client/client.js';
 import type { AssignedTask } from '../../src/rpc/job-protocol.js';
 import { temporaryFolder } from '../whole/support.js';
 import { type RunOptions, type RunResult, run } from './fakes.js';
+import { MachineStore } from './machine-store.js';
 
 const TASK: AssignedTask = {
   ...{ fence: 1, job: 'nightly', stage: 'encode', ordinal: 7, attempt: 1, run: 'encode' },
@@ -198,6 +199,15 @@ describe('worker', () => {
       ...{ exit: 2, says: `error: option '${flag} <` },
     });
     expect(workers.connections).toEqual([]);
+  });
+
+  test.each(['', 'x'.repeat(101)])('the client refuses a label like %j, too', async (label) => {
+    const { db, h } = await MachineStore.open();
+
+    expect(await h.failure(db.worker({ tasks: path, labels: ['gpu', label] }))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: 'labels of a worker: each has 1 to 100 characters',
+    });
   });
 
   test('refuses a file that is not there, and one that is no module, before it connects', async () => {

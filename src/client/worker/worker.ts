@@ -14,7 +14,7 @@ export interface WorkerOptions {
   readonly tasks: string | URL;
   /** Tasks at one time, each in a process of its own. Default 1. */
   readonly slots?: number | undefined;
-  /** What stages may ask for: `gpu`, `ffmpeg`. */
+  /** What stages may ask for, each of 1 to 100 characters: `gpu`, `ffmpeg`. */
   readonly labels?: readonly string[] | undefined;
   /** For all tasks together: those that say what they need get no more. Default: it is not bounded. */
   readonly memoryBytes?: number | undefined;
