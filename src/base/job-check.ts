@@ -2,8 +2,10 @@ import { BalsaError } from './errors.js';
 import {
   INLINE_VALUE_BYTES_MAX,
   type InputSpec,
+  isLabel,
   type JobOperation,
   type JobSpec,
+  LABEL_LENGTH_MAX,
   type StageSpec,
   type TaskReportOperation,
   UPLOAD_CHUNK_BYTES_MAX,
@@ -88,8 +90,10 @@ function checkStage(stage: StageSpec, place: number): void {
   if (new Set(after).size < after.length) throw invalid(`stage ${name}: one is there twice`);
   checkWithin(`fanIn of stage ${name}`, fanIn, kind === 'map' ? 1 : 2, FAN_IN_MAX);
   checkRun(run);
-  if (labels.length > LABELS_MAX || labels.some((label) => label === '' || label.length > 100)) {
-    throw invalid(`stage ${name}: at most ${LABELS_MAX} labels of 1 to 100 characters`);
+  if (labels.length > LABELS_MAX || !labels.every(isLabel)) {
+    throw invalid(
+      `stage ${name}: at most ${LABELS_MAX} labels of 1 to ${LABEL_LENGTH_MAX} characters`,
+    );
   }
   checkWithin('retries', stage.retries, 0, RETRIES_MAX);
   checkWithin('lostRetries', stage.lostRetries, 0, RETRIES_MAX);

@@ -41,6 +41,13 @@ export interface StageSpec {
   readonly speculates: boolean;
 }
 
+export const LABEL_LENGTH_MAX = 100;
+
+/** What a stage may ask for, and a worker may have. */
+export function isLabel(label: string): boolean {
+  return label !== '' && label.length <= LABEL_LENGTH_MAX;
+}
+
 /** What the values of a range are to its tasks: JSON, as procedures have them, or UTF-8 text. */
 export const RANGE_VALUES = ['json', 'text'] as const;
 export type RangeValues = (typeof RANGE_VALUES)[number];

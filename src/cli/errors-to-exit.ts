@@ -2,7 +2,7 @@ import { asBalsaError, type BalsaError, type ErrorCode } from '../base/errors.js
 import { EXIT, EXIT_OF_CODE, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { paint } from './output.js';
-import { printable } from './printable.js';
+import { oneLine } from './printable.js';
 
 /** The exit code of the error that ended a command. */
 export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
@@ -147,7 +147,7 @@ export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCod
 function framesOf({ code, details }: BalsaError): readonly string[] {
   if (code !== 'PROCEDURE_FAILED' || typeof details.stack !== 'string') return [];
   const frames = details.stack.split('\n').filter((line) => line.includes('(procedures.js:'));
-  return frames.map((line) => printable(Buffer.from(line), 'one-line'));
+  return frames.map((line) => oneLine(line));
 }
 
 /** Whoever made the error may know better what to try than its code tells. */

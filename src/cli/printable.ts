@@ -28,6 +28,11 @@ export function printable(bytes: Uint8Array, lines: 'one-line' | 'lines'): strin
   );
 }
 
+/** Text that others have written, for one line on a terminal. */
+export function oneLine(text: string): string {
+  return printable(Buffer.from(text), 'one-line');
+}
+
 // A stored value must not be able to drive the terminal of whoever looks at it.
 const CONTROLS = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
 

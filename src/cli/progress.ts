@@ -60,13 +60,16 @@ export function progressText(
   const rate = `${formatCount(count)} ${unit}, ${formatRate(count, elapsedMs)}`;
   if (total === null) return `${rate}, ${formatDuration(elapsedMs)}`;
   const part = total === 0 ? 1 : Math.min(1, done / total);
-  const filled = Math.round(part * BAR_COLUMNS);
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_COLUMNS - filled);
   const leftMs = done === 0 ? null : (elapsedMs * (total - done)) / done;
   const left = leftMs === null || done >= total ? '' : `, ${formatDuration(leftMs)} left`;
-  return `${bar} ${Math.floor(part * 100)
-    .toString()
-    .padStart(3)}%  ${rate}${left}`;
+  return `${barText(part, BAR_COLUMNS)}  ${rate}${left}`;
+}
+
+/** `████████░░░░░░░░░░░░  40%` @param part from 0 to 1 */
+export function barText(part: number, columns: number): string {
+  const filled = Math.round(part * columns);
+  const bar = '█'.repeat(filled) + '░'.repeat(columns - filled);
+  return `${bar} ${String(Math.floor(100 * part)).padStart(3)}%`;
 }
 
 export function formatCount(count: number): string {

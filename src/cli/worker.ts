@@ -1,8 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { isLabel, LABEL_LENGTH_MAX } from '../base/job.js';
 import type { WorkerNotice } from '../client/client.js';
+import type { UserModule } from '../compute/user-module.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { refuseMissing } from './files.js';
+import { parseSize } from './flags.js';
+import type { Output } from './output.js';
+import { oneLine } from './printable.js';
+import type { StoreClient } from './store-client.js';
 
 interface WorkerFlags {
   readonly slots: number;
@@ -25,7 +32,7 @@ done first; a second time: they are left to others at once. Workers join and lea
   })
     .argument('<file>', 'a module of TypeScript or JavaScript')
     .option('--slots <n>', 'tasks at one time', parseSlots, 1)
-    .option('--label <name...>', 'what stages may ask for; more than one can be given')
+    .option('--label <name...>', 'what stages may ask for; more than one can be given', parseLabel)
     .option('--memory <size>', 'for all tasks together: 512MiB, 8GiB', parseSize)
     .option('--home <name>', 'where it is; default: the name of the host');
   return onRun<WorkerFlags>(command, runtime, (context, [file = ''], flags) =>
@@ -33,56 +40,59 @@ done first; a second time: they are left to others at once. Workers join and lea
   );
 }
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
-
-function parseSize(text: string): number {
-  const match = /^(\d{1,9})(KiB|MiB|GiB)?$/.exec(text);
-  const unit = UNITS[match?.[2] ?? ''];
-  if (match === null || unit === undefined) {
-    throw new InvalidArgumentError('It must be a size, like 512MiB or 8GiB.');
-  }
-  return Number(match[1]) * unit;
-}
-
 function parseSlots(text: string): number {
   if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('It must be a whole number from 1 to 999.');
 }
 
+function parseLabel(text: string, before: readonly string[] = []): readonly string[] {
+  if (isLabel(text)) return [...before, text];
+  throw new InvalidArgumentError(`It must have 1 to ${LABEL_LENGTH_MAX} characters.`);
+}
+
 async function runWorker(context: Context, file: string, flags: WorkerFlags): Promise<ExitCode> {
-  const { output, signal } = context;
+  await refuseMissing(file);
   const { compileUserModule } = await import('../compute/user-module.js');
   const module = await compileUserModule(file);
-  const client = await context.connect({ timeoutMs: 30_000 });
   try {
-    await using worker = await client.worker({
-      ...{ tasks: module.url, slots: flags.slots, labels: flags.label ?? [] },
-      ...{ memoryBytes: flags.memory, home: flags.home },
-      onNotice: (notice) => output.say(noticeText(context, notice)),
+    return await context.withClient((client) => serve(context, client, { module, flags }), {
+      timeoutMs: 30_000,
     });
-    output.say(`${worker.id} has ${worker.tasks.join(', ')}; it waits for tasks`);
-    const stopped = new Promise<'stop'>((resolve) => {
-      if (signal.aborted) resolve('stop');
-      else signal.addEventListener('abort', () => resolve('stop'), { once: true });
-    });
-    const why = await Promise.race([stopped, worker.ended]);
-    if (why !== 'stop') {
-      if (why !== null) throw why;
-      return EXIT.done;
-    }
-    if (worker.active > 0) output.say(`${worker.active} tasks are done first`);
-    await worker.drain();
-    return EXIT.done;
   } finally {
-    await client.close();
     module.remove();
   }
 }
 
-function noticeText({ output }: Context, { type, task, message }: WorkerNotice): string {
+/** Until it is told to stop, or cannot go on. */
+async function serve(
+  { output, signal }: Context,
+  client: StoreClient,
+  { module, flags }: { readonly module: UserModule; readonly flags: WorkerFlags },
+): Promise<ExitCode> {
+  await using worker = await client.worker({
+    ...{ tasks: module.url, slots: flags.slots, labels: flags.label ?? [] },
+    ...{ memoryBytes: flags.memory, home: flags.home },
+    onNotice: (notice) => output.say(noticeText(output, notice)),
+  });
+  output.say(`${worker.id} has ${worker.tasks.join(', ')}; it waits for tasks`);
+  const stopped = new Promise<'stop'>((resolve) => {
+    if (signal.aborted) resolve('stop');
+    else signal.addEventListener('abort', () => resolve('stop'), { once: true });
+  });
+  const why = await Promise.race([stopped, worker.ended]);
+  if (why !== 'stop') {
+    if (why !== null) throw why;
+    return EXIT.done;
+  }
+  if (worker.active > 0) output.say(`${worker.active} tasks are done first`);
+  await worker.drain();
+  return EXIT.done;
+}
+
+function noticeText(output: Output, { type, task, message }: WorkerNotice): string {
   const { job, stage, ordinal, attempt } = task;
   const which = `${job} ${stage}/${ordinal}${attempt > 1 ? ` (attempt ${attempt})` : ''}`;
   const isBad = type === 'failed' || type === 'crashed';
   const what = isBad ? output.styleTalk('red', type) : output.styleTalk('dim', type);
-  return `${what} ${which}${message === '' ? '' : `: ${message}`}`;
+  return `${what} ${which}${message === '' ? '' : `: ${oneLine(message)}`}`;
 }

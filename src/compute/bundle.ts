@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure, Mode } from '../base/operation.js';
 import { BUNDLE_BYTES_MAX } from '../base/operation-check.js';
-import { AUTHORING } from './authoring.js';
+import { AUTHORING, authoring } from './authoring.js';
 import { type Bundle, CALL_LIMITS } from './execution.js';
 import { Vm } from './sandbox/vm.js';
 import { isOfPackage, placeText, type Replacement, thrownAt } from './source-place.js';
@@ -107,14 +107,6 @@ async function compile(file: string, onFile: (path: string) => void): Promise<Co
     throw new BalsaError('FILE_INVALID', shown.join('\n'), { cause });
   }
 }
-
-/** `balsa/procedures` is part of this package, wherever the user's code lies. */
-const authoring: Plugin = {
-  name: 'balsa-procedures',
-  setup({ onResolve }) {
-    onResolve({ filter: /^balsa\/procedures$/ }, () => ({ path: AUTHORING }));
-  },
-};
 
 function filesTold(onFile: (path: string) => void): Plugin {
   return {

@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type BuildFailure, build, type Plugin } from 'esbuild';
+import { type BuildFailure, build } from 'esbuild';
 import { BalsaError } from '../base/errors.js';
-import { AUTHORING } from './authoring.js';
+import { authoring } from './authoring.js';
 
 /** A module of a user as Node can load it. */
 export interface UserModule {
@@ -11,13 +11,6 @@ export interface UserModule {
   /** Takes away what was made of it. */
   remove(): void;
 }
-
-const authoring: Plugin = {
-  name: 'balsa-procedures',
-  setup({ onResolve }) {
-    onResolve({ filter: /^balsa\/procedures$/ }, () => ({ path: AUTHORING }));
-  },
-};
 
 /**
  * A module of TypeScript or JavaScript for this process or its children, not for the sandbox: what it imports of packages and of

@@ -215,7 +215,7 @@ export class StateMachine implements StoreObservation {
     sessions.forgetIdle(timeMs);
     callKeys.forgetOld(timeMs);
     executor.beginEntry(timeMs, ahead);
-    jobExecutor.beginEntry({ index, timeMs, revision: storedRevision });
+    jobExecutor.beginEntry({ index, timeMs });
     for (const operation of command.system) executor.applySystem(operation, storedRevision);
     const answers = command.batches.map((parsed, ordinal) =>
       this.#applyBatch(parsed, command.version, { index, ordinal, timeMs }),

@@ -1,9 +1,8 @@
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { BalsaError } from '../../base/errors.js';
 import type { ProcedureBundle } from '../../compute/bundle.js';
 import { isOfPackage, placeText } from '../../compute/source-place.js';
-import { fileUnreadable } from '../files.js';
+import { refuseMissing } from '../files.js';
 import type { Diagnostic } from './typescript.js';
 
 export interface PrepareOptions {
@@ -46,14 +45,6 @@ export async function prepare(file: string, options: PrepareOptions): Promise<Pr
 
 /** JavaScript has no types that could be wrong. */
 const TYPED = /\.[cm]?tsx?$/;
-
-/** @throws BalsaError `FILE_UNREADABLE` */
-export async function refuseMissing(file: string): Promise<void> {
-  const found = await stat(file).catch((cause: unknown) => {
-    throw fileUnreadable(file, cause);
-  });
-  if (!found.isFile()) throw new BalsaError('FILE_UNREADABLE', `${file} is no file`);
-}
 
 async function check(
   path: string,

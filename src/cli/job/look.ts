@@ -5,7 +5,9 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { printFacts } from '../facts.js';
 import { printTable } from '../print-table.js';
-import { doneText, failureText, timeText, tookText } from './texts.js';
+import { oneLine } from '../printable.js';
+import { timeText } from '../time-text.js';
+import { doneText, failureText, tasksText, tookText } from './texts.js';
 
 export function listCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -24,7 +26,14 @@ export function listCommand(runtime: Runtime): Command {
     }
     if (jobs.length === 0) output.say('no jobs');
     const rows = jobs.map((job) => [
-      ...[job.job, job.name, job.phase, doneText(job), timeText(job.submittedMs), tookText(job)],
+      ...[
+        job.job,
+        oneLine(job.name),
+        job.phase,
+        doneText(job),
+        timeText(job.submittedMs),
+        tookText(job),
+      ],
     ]);
     if (rows.length > 0) await printTable(output, LIST_COLUMNS, rows);
     return EXIT.done;
@@ -70,7 +79,7 @@ export async function printJob({ output }: Context, job: JobInfo): Promise<void>
   await printFacts(output, [
     ...([
       ['job', job.job],
-      ['name', job.name],
+      ['name', oneLine(job.name)],
       ['phase', job.phase],
       ['priority', `${job.priority}, weight ${job.weight}`],
       ['submitted', timeText(job.submittedMs)],
@@ -79,7 +88,7 @@ export async function printJob({ output }: Context, job: JobInfo): Promise<void>
     ...(failure === null ? [] : [['failure', failure] as const]),
   ]);
   const rows = job.stages.map((stage) => [
-    ...[stage.name, stage.kind, `${stage.tasks}${stage.isFinal ? '' : '+'}`],
+    ...[stage.name, stage.kind, tasksText(stage.tasks, stage.isFinal)],
     ...[stage.done, stage.running, stage.waiting, stage.failures].map(String),
   ]);
   await printTable(output, STAGE_COLUMNS, rows);
@@ -107,9 +116,9 @@ busy: for whoever starts and stops them. The leader knows of workers what they s
       ['useful workers', String(stats.usefulWorkers)],
     ]);
     const rows = stats.workers.map((worker) => [
-      ...[worker.worker, worker.where, worker.home, String(worker.threads)],
+      ...[worker.worker, worker.where, oneLine(worker.home), String(worker.threads)],
       ...[String(worker.running), `${Math.round(100 * worker.utilisation)}%`],
-      worker.labels.join(' '),
+      oneLine(worker.labels.join(' ')),
     ]);
     if (rows.length > 0) await printTable(output, WORKER_COLUMNS, rows);
     return EXIT.done;

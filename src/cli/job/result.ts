@@ -3,7 +3,7 @@ import type { JobHandle } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
-import { printable } from '../printable.js';
+import { printJson } from '../print-json.js';
 
 export function resultCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -27,9 +27,6 @@ export async function printResult({ output, signal }: Context, job: JobHandle): 
         await output.json({ base64: Buffer.from(value).toString('base64') });
       else await output.write(value);
     } else if (output.format === 'json') await output.json(value);
-    else {
-      const text = JSON.stringify(value, null, output.format === 'table' ? 2 : 0);
-      await output.line(printable(Buffer.from(text), 'lines'));
-    }
+    else await printJson(output, value);
   }
 }

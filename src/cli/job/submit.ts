@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { JobDefinition } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { fileUnreadable, refuseMissing } from '../files.js';
 import { parseJson } from '../json-text.js';
 import { printResult } from './result.js';
 import { watchJob } from './watch.js';
@@ -55,7 +56,7 @@ the same form. Procedures that its tasks run are deployed before: balsa deploy F
 async function readDefinition(file: string, wanted: string | undefined): Promise<JobDefinition> {
   if (file.endsWith('.json')) {
     const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-      throw new BalsaError('FILE_UNREADABLE', `${file}: ${(cause as Error).message}`, { cause });
+      throw fileUnreadable(file, cause);
     });
     const definition = parseJson(`${file} is`, text);
     if (isDefinition(definition)) return definition;
@@ -64,13 +65,24 @@ async function readDefinition(file: string, wanted: string | undefined): Promise
       `${file} is not the definition of a job: it has no stages`,
     );
   }
+  await refuseMissing(file);
   const { compileUserModule } = await import('../../compute/user-module.js');
   const module = await compileUserModule(file);
   try {
-    const exported = (await import(module.url)) as Record<string, unknown>;
+    const exported = await load(file, module.url);
     return chosen(file, exported, wanted);
   } finally {
     module.remove();
+  }
+}
+
+/** @throws BalsaError `FILE_INVALID`: its own code throws */
+async function load(file: string, url: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(url)) as Record<string, unknown>;
+  } catch (cause) {
+    const { message } = asBalsaError(cause);
+    throw new BalsaError('FILE_INVALID', `${file}: the module throws: ${message}`, { cause });
   }
 }
 

@@ -1,20 +1,22 @@
 import { formatDuration } from '../../base/duration.js';
 import type { JobInfo, StageInfo } from '../../client/client.js';
-import { padEnd, padStart } from '../text-width.js';
+import { oneLine } from '../printable.js';
+import { barText } from '../progress.js';
+import { padEnd } from '../text-width.js';
 
 const BAR_COLUMNS = 20;
-
-/** `2026-11-26T10:30:00Z` */
-export function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
-}
 
 /** Of the job as a whole: tasks that are done, of those that are known. */
 export function doneText({ stages }: JobInfo): string {
   const done = stages.reduce((sum, stage) => sum + stage.done, 0);
   const tasks = stages.reduce((sum, stage) => sum + stage.tasks, 0);
-  const more = stages.every(({ isFinal }) => isFinal) ? '' : '+';
-  return `${done}/${tasks}${more}`;
+  const isFinal = stages.every((stage) => stage.isFinal);
+  return `${done}/${tasksText(tasks, isFinal)}`;
+}
+
+/** `1000`; with more to come `1000+`. */
+export function tasksText(tasks: number, isFinal: boolean): string {
+  return `${tasks}${isFinal ? '' : '+'}`;
 }
 
 /** How long it has run, or ran. */
@@ -25,24 +27,22 @@ export function tookText({ submittedMs, endedMs, nowMs }: JobInfo): string {
 export function failureText({ failure }: JobInfo): string | null {
   if (failure === null) return null;
   const { code, message, stage, ordinal } = failure;
-  return `task ${ordinal} of stage ${stage} failed: ${code}: ${message}`;
+  return oneLine(`task ${ordinal} of stage ${stage} failed: ${code}: ${message}`);
 }
 
 /** `map     ████████░░░░  40%  400/1000 done, 8 running, 2 waiting, 1 failed, 120/s, 5s left` */
 export function stageLine(stage: StageInfo, nowMs: number, nameColumns: number): string {
   const { name, tasks, isFinal, done, running, waiting, failures } = stage;
   const part = tasks === 0 ? (isFinal ? 1 : 0) : done / tasks;
-  const filled = Math.round(part * BAR_COLUMNS);
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_COLUMNS - filled);
   const counts = [
-    `${done}/${tasks}${isFinal ? '' : '+'} done`,
+    `${done}/${tasksText(tasks, isFinal)} done`,
     ...(running > 0 ? [`${running} running`] : []),
     ...(waiting > 0 ? [`${waiting} waiting`] : []),
     ...(failures > 0 ? [`${failures} failed`] : []),
     ...rateTexts(stage, nowMs),
   ];
-  const percent = padStart(`${Math.floor(100 * part)}%`, 4);
-  return `${padEnd(name, nameColumns)}  ${bar} ${percent}  ${counts.join(', ')}`;
+  const bar = barText(part, BAR_COLUMNS);
+  return `${padEnd(name, nameColumns)}  ${bar}  ${counts.join(', ')}`;
 }
 
 /** How many a second, and how long the rest takes at that. */

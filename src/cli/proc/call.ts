@@ -6,7 +6,8 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { INPUT_BYTES_MAX, readInput } from '../input.js';
 import { parseJson } from '../json-text.js';
-import { printable, utf8OrNull } from '../printable.js';
+import { printJson } from '../print-json.js';
+import { oneLine, utf8OrNull } from '../printable.js';
 import { shortHash } from './reference.js';
 
 interface CallFlags {
@@ -97,8 +98,7 @@ async function print({ output }: Context, answer: CallResult<unknown>): Promise<
   const { result, revision, repeated, hash, logs, pending, meta } = answer;
   if (output.format === 'json') return await output.json(answer);
   tellLogs(output, logs);
-  const text = JSON.stringify(result, null, output.format === 'table' ? 2 : 0);
-  await output.line(printable(Buffer.from(text), 'lines'));
+  await printJson(output, result);
   if (repeated) output.say('it had been applied before, with this key: this is what it gave then');
   if (output.format !== 'table') return;
   if (pending) output.say(output.styleTalk('dim', 'pending: not merged yet'));
@@ -117,6 +117,6 @@ function tellFailed({ output }: Context, error: unknown): void {
 
 function tellLogs(output: Context['output'], lines: readonly string[]): void {
   for (const line of lines) {
-    output.say(output.styleTalk('dim', printable(Buffer.from(line), 'one-line')));
+    output.say(output.styleTalk('dim', oneLine(line)));
   }
 }

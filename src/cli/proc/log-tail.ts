@@ -2,7 +2,7 @@ import type { BalsaError } from '../../base/errors.js';
 import type { LogLine } from '../../client/client.js';
 import type { Context } from '../context.js';
 import type { Output } from '../output.js';
-import { printable } from '../printable.js';
+import { oneLine } from '../printable.js';
 import { isOf, linesSince } from './log-lines.js';
 import { type ReplicaLink, Replicas } from './replicas.js';
 
@@ -148,7 +148,7 @@ export async function printLines(
 ): Promise<void> {
   for (const line of lines) {
     const { timeMs, replica, procedure, line: text, isError } = line;
-    const shown = printable(Buffer.from(text), 'one-line');
+    const shown = oneLine(text);
     if (output.format === 'json') {
       await output.json({ ...more, timeMs, replica, procedure, line: text, isError });
     } else if (output.format === 'raw') {

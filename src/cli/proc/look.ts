@@ -4,6 +4,7 @@ import { EXIT } from '../exit-codes.js';
 import { printFacts } from '../facts.js';
 import type { Output } from '../output.js';
 import { printTable } from '../print-table.js';
+import { timeText } from '../time-text.js';
 import { find, parseAlias, parseReference, shortHash, triggerText } from './reference.js';
 
 export function listCommand(runtime: Runtime): Command {
@@ -86,9 +87,4 @@ const MODES: Readonly<Record<string, string>> = {
 /** Scripts want it whole. */
 function hashText({ format }: Output, hash: string): string {
   return format === 'table' ? shortHash(hash) : hash;
-}
-
-/** `2026-11-26T10:30:00Z` */
-function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }

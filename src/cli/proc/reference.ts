@@ -3,7 +3,7 @@ import { BalsaError } from '../../base/errors.js';
 import { checkProcedureName } from '../../base/procedure-name.js';
 import { nearest } from '../../base/suggest.js';
 import type { ProcedureInfo } from '../../client/client.js';
-import { printable } from '../printable.js';
+import { oneLine } from '../printable.js';
 
 export const DEFAULT_ALIAS = 'prod';
 
@@ -17,7 +17,7 @@ export function shortHash(hash: string): string {
 
 /** The prefix whose writes a procedure is called with, for people. */
 export function triggerText(prefix: string): string {
-  return printable(Buffer.from(prefix), 'one-line');
+  return oneLine(prefix);
 }
 
 /** `transfer@staging`, taken apart. */

@@ -91,9 +91,8 @@ export class ProcessHost implements TaskHost {
       if (next === undefined) return;
       next.begin(process);
     }
-    const starting = [...this.#processes].filter(({ isFree }) => !isFree).length;
     const isRoom = this.#processes.size < this.#options.slots && !this.#isClosed;
-    if (this.#waiting.length > 0 && isRoom && starting <= this.#options.slots) this.#start();
+    if (this.#waiting.length > 0 && isRoom) this.#start();
   }
 
   #start(): void {

@@ -147,6 +147,8 @@ export class TaskProcess {
         break;
       default:
         this.#settle(running?.ending ?? message);
+        // It has heard that it is to end, and has cleaned up: nothing is left to wait for.
+        if (this.#isClosing) this.kill();
     }
   }
 

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BalsaError } from '../../base/errors.js';
+import { isLabel, LABEL_LENGTH_MAX } from '../../base/job.js';
 import { invalid } from '../invalid.js';
 import type { JobsParts } from '../jobs.js';
 import { WorkerLoop, type WorkerNotice } from '../worker-loop.js';
@@ -13,7 +14,7 @@ export interface WorkerOptions {
   readonly tasks: string | URL;
   /** Tasks at one time, each in a process of its own. Default 1. */
   readonly slots?: number | undefined;
-  /** What stages may ask for: `gpu`, `ffmpeg`. */
+  /** What stages may ask for, each of 1 to 100 characters: `gpu`, `ffmpeg`. */
   readonly labels?: readonly string[] | undefined;
   /** For all tasks together: those that say what they need get no more. Default: it is not bounded. */
   readonly memoryBytes?: number | undefined;
@@ -59,6 +60,9 @@ export class Worker implements AsyncDisposable {
     const { graceMs = GRACE_MS, env = process.env } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > SLOTS_MAX) {
       throw invalid(`slots of a worker: 1 to ${SLOTS_MAX}, found ${slots}`);
+    }
+    if (!labels.every(isLabel)) {
+      throw invalid(`labels of a worker: each has 1 to ${LABEL_LENGTH_MAX} characters`);
     }
     const { clock, newSessionId } = parts.engine.env;
     const host = new ProcessHost({ clock, module: urlOf(options.tasks), slots, graceMs, env });

@@ -179,12 +179,11 @@ export class Dispatcher {
     const room = this.#room();
     const ends = this.#takeWaiting(Math.min(ENDS_MAX, room));
     const ending = new Set(ends.flatMap((step) => (step.type === 'end' ? [step.fence] : [])));
-    const { steps, lost } = this.#leases(jobs.workers, now);
+    const present = this.workers;
+    const { steps, lost } = leases(jobs.workers, present, now);
     const claims = this.#claims({
-      ending,
-      lost,
-      now,
-      max: Math.min(CLAIMS_MAX, room - ends.length),
+      workers: present.filter(({ worker, slots }) => slots > 0 && !lost.has(worker)),
+      ...{ ending, now, max: Math.min(CLAIMS_MAX, room - ends.length) },
     });
     return [...ends, ...steps, ...claims, ...this.#tidying(now)];
   }
@@ -215,48 +214,18 @@ export class Dispatcher {
     return taken;
   }
 
-  /** Of workers that have something: who was heard of keeps it. */
-  #leases(workers: readonly WorkerState[], now: number): { steps: JobStep[]; lost: Set<string> } {
-    const steps: JobStep[] = [];
-    const lost = new Set<string>();
-    const extended: string[] = [];
-    const homes = new Map(
-      this.workers.map(({ worker, home, where }) => [`${where} ${home}`, worker]),
-    );
-    for (const { worker, home, leaseMs, deadlineMs } of workers) {
-      const isHeard = this.#isHeard(worker);
-      // A member has one sandbox: another one of its died with the process.
-      const present = homes.get(`sandbox ${home}`);
-      const isReplaced =
-        worker.startsWith(`${home}.`) && present !== undefined && present !== worker;
-      if (isReplaced || deadlineMs <= now) {
-        lost.add(worker);
-        steps.push({ type: 'lost', worker, isGone: isReplaced });
-      } else if (isHeard && deadlineMs - now < (2 * leaseMs) / 3) extended.push(worker);
-    }
-    if (extended.length > 0) steps.push({ type: 'extend', workers: extended });
-    return { steps, lost };
-  }
-
-  #isHeard(worker: string): boolean {
-    const heard = this.#heard.get(worker);
-    return heard !== undefined && this.#host.clock.monotonicMs() - heard.heardMs < HEARD_MS;
-  }
-
   #claims(options: {
+    readonly workers: readonly WorkerDemand[];
     readonly ending: ReadonlySet<number>;
-    readonly lost: ReadonlySet<string>;
     readonly now: number;
     readonly max: number;
   }): JobStep[] {
-    const { ending, lost, now, max } = options;
+    const { ending, now, max } = options;
     const { machine, limits, clock } = this.#host;
     const { jobs } = machine();
-    const running: Job[] = [...jobs.all].filter(({ phase }) => phase === 'running');
+    const { running } = jobs;
     if (running.length === 0) return [];
-    const workers = this.workers
-      .filter(({ worker, slots }) => slots > 0 && !lost.has(worker))
-      .map((demand) => this.#freeWorker(demand, ending));
+    const workers = options.workers.map((demand) => this.#freeWorker(demand, ending));
     const speculates = clock.monotonicMs() - this.#speculatedMs >= SPECULATE_MS;
     if (speculates) this.#speculatedMs = clock.monotonicMs();
     assign({
@@ -294,6 +263,34 @@ export class Dispatcher {
     this.#tidiedMs = nowMs;
     return [{ type: 'tidy', records: TIDY_RECORDS }];
   }
+}
+
+/**
+ * Of workers that have something: who was heard of keeps it.
+ * @param present those that were
+ */
+function leases(
+  workers: readonly WorkerState[],
+  present: readonly WorkerDemand[],
+  now: number,
+): { readonly steps: JobStep[]; readonly lost: ReadonlySet<string> } {
+  const steps: JobStep[] = [];
+  const lost = new Set<string>();
+  const extended: string[] = [];
+  const heard = new Set(present.map(({ worker }) => worker));
+  const homes = new Map(present.map(({ worker, home, where }) => [`${where} ${home}`, worker]));
+  for (const { worker, home, leaseMs, deadlineMs } of workers) {
+    // A member has one sandbox: another one of its died with the process.
+    const successor = homes.get(`sandbox ${home}`);
+    const isReplaced =
+      worker.startsWith(`${home}.`) && successor !== undefined && successor !== worker;
+    if (isReplaced || deadlineMs <= now) {
+      lost.add(worker);
+      steps.push({ type: 'lost', worker, isGone: isReplaced });
+    } else if (heard.has(worker) && deadlineMs - now < (2 * leaseMs) / 3) extended.push(worker);
+  }
+  if (extended.length > 0) steps.push({ type: 'extend', workers: extended });
+  return { steps, lost };
 }
 
 function attemptsOf(job: Job): number {

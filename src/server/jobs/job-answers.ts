@@ -10,7 +10,7 @@ import type {
   ValueInfo,
 } from '../../rpc/job-protocol.js';
 import type { Job } from '../../statemachine/jobs/job.js';
-import { lastStages } from '../../statemachine/jobs/job-shape.js';
+import { resultsOf, type Span } from '../../statemachine/jobs/job-shape.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { readTaskInput } from './task-input.js';
 
@@ -95,49 +95,28 @@ function results(
       details: { phase: job.phase },
     });
   }
-  const places = placesOf(job);
+  const { count, isSingle, spans } = resultsOf(job.spec, job.shapes);
   const values: TaskValue[] = [];
   let bytes = 0;
-  for (
-    let n = from;
-    n < places.count && values.length < PAGE_VALUES && bytes < PAGE_BYTES;
-    n += 1
-  ) {
-    const value = machine.jobs.value({ job: id, ...places.at(n) });
+  for (const { stage, ordinal } of placesIn(spans(from, Math.min(count, from + PAGE_VALUES)))) {
+    if (bytes >= PAGE_BYTES) break;
+    const value = machine.jobs.value({ job: id, stage, ordinal });
     if (value === null) throw new BalsaError('INTERNAL', 'a job has no result that is done');
     values.push(value);
     if (value.type !== 'upload')
       bytes += value.type === 'json' ? value.json.length : value.bytes.byteLength;
   }
   const { infos, joined } = pack(values);
-  const { count, isSingle } = places;
   const info: ResultsInfo = { count, isSingle, values: infos };
   return { info: JSON.stringify(info), bytes: joined };
 }
 
-/** Where the results of a job are: those of its last stages, one after the other. */
-function placesOf(job: Job): {
-  readonly count: number;
-  readonly isSingle: boolean;
-  at(n: number): { readonly stage: number; readonly ordinal: number };
-} {
-  const stages = lastStages(job.spec).map((stage) => {
-    const { outputs = 0, tasks = 0 } = job.shapes[stage] ?? {};
-    // Of a tree the last one is the result.
-    return { stage, outputs, shift: job.stageSpec(stage)?.kind === 'reduce' ? tasks - 1 : 0 };
-  });
-  return {
-    isSingle: stages.length === 1 && job.stageSpec(stages[0]?.stage ?? 0)?.kind === 'reduce',
-    count: stages.reduce((sum, { outputs }) => sum + outputs, 0),
-    at: (n) => {
-      let left = n;
-      for (const { stage, outputs, shift } of stages) {
-        if (left < outputs) return { stage, ordinal: left + shift };
-        left -= outputs;
-      }
-      return { stage: 0, ordinal: 0 };
-    },
-  };
+function* placesIn(
+  spans: readonly Span[],
+): Generator<{ readonly stage: number; readonly ordinal: number }, void> {
+  for (const { stage, from, to } of spans) {
+    for (let ordinal = from; ordinal < to; ordinal += 1) yield { stage, ordinal };
+  }
 }
 
 async function input(machine: () => StateMachine, fence: number): Promise<JobsAnswer> {

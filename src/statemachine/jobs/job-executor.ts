@@ -29,7 +29,6 @@ export interface JobExecutorParts {
 interface Moment {
   readonly index: number;
   readonly timeMs: number;
-  readonly revision: number;
 }
 
 /** Attempts of one task at one time. */
@@ -49,7 +48,7 @@ const CONFLICT_MS_MAX = 1000;
 export class JobExecutor {
   readonly #parts: JobExecutorParts;
   readonly #tidying: Tidying;
-  #now: Moment = { index: 0, timeMs: 0, revision: 0 };
+  #now: Moment = { index: 0, timeMs: 0 };
   /** Attempts that began with the entry in hand. */
   #claims = 0;
 
@@ -65,12 +64,14 @@ export class JobExecutor {
 
   // ---------------------------------------------------------------- what clients ask
 
-  /** @throws Refusal */
+  /**
+   * @param revision that of the keys when the operation comes
+   * @throws Refusal
+   */
   write(operation: JobOperation, revision: number): void {
-    this.#now = { ...this.#now, revision };
     switch (operation.type) {
       case 'job-submit':
-        this.#submit(operation);
+        this.#submit(operation, revision);
         break;
       case 'job-control':
         this.#control(operation);
@@ -85,7 +86,7 @@ export class JobExecutor {
     }
   }
 
-  #submit({ job: id, spec }: JobSubmitOperation): void {
+  #submit({ job: id, spec }: JobSubmitOperation, revision: number): void {
     const { jobs } = this.#parts;
     if (jobs.get(id) !== null) {
       throw new Refusal('JOB_EXISTS', `there is a job ${id} already`, { job: id });
@@ -99,7 +100,7 @@ export class JobExecutor {
     const resolved = this.#resolved(spec);
     const { input } = spec;
     if (input.type === 'upload') jobs.uploads.adopt(input.upload, input.counts.length);
-    const { index, timeMs, revision } = this.#now;
+    const { index, timeMs } = this.#now;
     const job = jobs.add(id, resolved, {
       ...{ phase: 'running', bornIndex: index, submittedMs: timeMs, endedMs: 0, revision },
       ...{ items: 0, isSealed: false, cursor: null, failure: null, stages: newStages(spec) },

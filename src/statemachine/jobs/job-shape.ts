@@ -122,8 +122,27 @@ function spansOf(
   return spans;
 }
 
+/** The results of a job: those of its last stages, one after the other. */
+export interface ResultsShape {
+  readonly count: number;
+  /** It is the one result of a tree. */
+  readonly isSingle: boolean;
+  /** Where those in `[from, to)` are. */
+  spans(from: number, to: number): readonly Span[];
+}
+
+export function resultsOf(spec: JobSpec, shapes: readonly StageShape[]): ResultsShape {
+  const last = lastStages(spec);
+  const [first = 0] = last;
+  return {
+    count: last.reduce((sum, stage) => sum + (shapes[stage] as StageShape).outputs, 0),
+    isSingle: last.length === 1 && spec.stages[first - 1]?.kind === 'reduce',
+    spans: (from, to) => spansOf(spec, shapes, last, [from, to]),
+  };
+}
+
 /** Stages whose results nobody takes: they are those of the job. */
-export function lastStages(spec: JobSpec): number[] {
+function lastStages(spec: JobSpec): number[] {
   const taken = new Set(spec.stages.flatMap(({ after }) => after));
   return spec.stages.map((_, i) => i + 1).filter((stage) => !taken.has(stage));
 }

@@ -133,6 +133,11 @@ export class Jobs {
     return this.#jobs.values();
   }
 
+  /** Those that run. */
+  get running(): Job[] {
+    return [...this.#jobs.values()].filter(({ phase }) => phase === 'running');
+  }
+
   get(id: string): Job | null {
     return this.#jobs.get(id) ?? null;
   }
@@ -158,8 +163,8 @@ export class Jobs {
   /** What is older is not compacted, in log time `nowMs`; `null`: no job reads anything older than the latest. */
   pinnedRevision(nowMs: number): number | null {
     let pinned: number | null = null;
-    for (const { phase, spec, revision, submittedMs } of this.#jobs.values()) {
-      if (phase !== 'running' || spec.input.type !== 'range') continue;
+    for (const { spec, revision, submittedMs } of this.running) {
+      if (spec.input.type !== 'range') continue;
       if (nowMs - submittedMs > this.bounds.jobPinMsMax) continue;
       pinned = Math.min(pinned ?? revision, revision);
     }
@@ -181,7 +186,6 @@ export class Jobs {
   }
 
   #chunkAt(job: Job, item: number): { readonly first: number; readonly chunk: readonly string[] } {
-    const { input } = job.spec;
     const firsts = job.chunkFirsts;
     let place = firsts.length - 1;
     for (let low = 0; low <= place; ) {
@@ -194,11 +198,7 @@ export class Jobs {
     const name = `${job.bornIndex} ${job.id} ${first}`;
     const kept = this.#chunks.get(name);
     if (kept !== undefined) return { first, chunk: kept };
-    const key =
-      input.type === 'upload'
-        ? jobKeys.uploadChunk(input.upload, place)
-        : jobKeys.inputChunk(job.id, first);
-    const bytes = this.records.get(key);
+    const bytes = this.records.get(inputChunkKey(job, { place, first }));
     if (bytes === undefined) throw corrupt(`no chunk ${first} of the input of job ${job.id}`);
     const chunk = orCorrupt('a chunk of a job', () => unpackItemChunk(bytes));
     this.#chunks.set(name, chunk);
@@ -383,4 +383,14 @@ function hashesOf({ input, stages }: JobSpec): string[] {
   const runs = stages.flatMap(({ where, run }) => (where === 'sandbox' ? [run] : []));
   if (input.type === 'generator') runs.push(input.run);
   return runs.map((run) => splitReference(run)[1]);
+}
+
+/** The chunk of the input at `place`, which begins with item `first`: an upload is taken as it was brought. */
+export function inputChunkKey(
+  { id, spec: { input } }: Job,
+  { place, first }: { readonly place: number; readonly first: number },
+): Buffer {
+  return input.type === 'upload'
+    ? jobKeys.uploadChunk(input.upload, place)
+    : jobKeys.inputChunk(id, first);
 }

@@ -1,6 +1,6 @@
 import { jobKeys } from '../layout.js';
 import type { Job } from './job.js';
-import type { Jobs } from './jobs.js';
+import { inputChunkKey, type Jobs } from './jobs.js';
 
 /** Removes what jobs have left, some at a time, when it has been kept for long enough: by the log, as all that is removed. */
 export class Tidying {
@@ -71,17 +71,12 @@ export class Tidying {
   }
 
   #removeInput(job: Job, records: number): number {
-    const { input } = job.spec;
     let left = records;
     while (left > 0) {
       const first = job.chunkFirsts.pop();
       if (first === undefined) break;
       const place = job.chunkFirsts.length;
-      const key =
-        input.type === 'upload'
-          ? jobKeys.uploadChunk(input.upload, place)
-          : jobKeys.inputChunk(job.id, first);
-      this.#jobs.records.set(key, null);
+      this.#jobs.records.set(inputChunkKey(job, { place, first }), null);
       left -= 1;
     }
     if (job.chunkFirsts.length > 0) this.#jobs.changeChunks(job);

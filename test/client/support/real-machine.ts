@@ -1,13 +1,16 @@
 import { compareBytes } from '../../../src/base/bytes.js';
-import { MERGE_COMMANDS } from '../../../src/base/command-versions.js';
-import { asBalsaError } from '../../../src/base/errors.js';
+import { JOB_COMMANDS } from '../../../src/base/command-versions.js';
+import { asBalsaError, BalsaError } from '../../../src/base/errors.js';
+import { LIMITS } from '../../../src/base/limits.js';
 import type { LogLine, ProcedureStats } from '../../../src/client/procedures.js';
+import type { JobQuery, WorkRequest } from '../../../src/rpc/job-protocol.js';
 import type {
   AnswerMeta,
   CallProcedureRequest,
   ClientAnswer,
   ClientRequest,
 } from '../../../src/rpc/protocol.js';
+import { JobService } from '../../../src/server/jobs/job-service.js';
 import { packCommand } from '../../../src/statemachine/command.js';
 import { type AppliedEntry, StateMachine } from '../../../src/statemachine/state-machine.js';
 import type { Command, WriteEvent } from '../../../src/statemachine/types.js';
@@ -40,12 +43,14 @@ export class RealMachine {
   readonly logs = new Map<string, readonly LogLine[]>();
   readonly stats = new Map<string, readonly ProcedureStats[]>();
   readonly #h: Harness;
+  readonly #jobs: JobService;
   #queue: Promise<void> = Promise.resolve();
   #watches: LiveWatch[] = [];
 
   private constructor(h: Harness, machine: StateMachine) {
     this.#h = h;
     this.machine = machine;
+    this.#jobs = this.#jobService();
     machine.onWrites((events) => this.#tell(events));
     h.cluster.fate = (request, stream) => {
       if (request.type === 'status') return undefined;
@@ -63,6 +68,23 @@ export class RealMachine {
     return real;
   }
 
+  /** Jobs as their leader has them; no code is run here. */
+  #jobService(): JobService {
+    const { clock } = this.#h;
+    return new JobService({
+      ...{ id: 'n1', name: 'n1', clock, limits: LIMITS, random: this.#h.environment.random },
+      ...{ machine: () => this.machine, nowMs: () => clock.monotonicMs(), executor: null },
+      ...{ canPropose: () => true, leader: () => 'n1', send: () => {} },
+      ...{ operations: () => 0, loopUse: () => 0 },
+      propose: (jobs, _isPatient, done) => {
+        this.#queue = this.#queue.then(async () => {
+          await this.#command({ jobs });
+          done(true);
+        });
+      },
+    });
+  }
+
   #tick(): void {
     const { clock } = this.#h;
     clock.setTimer(TICK_MS, () => {
@@ -70,6 +92,7 @@ export class RealMachine {
         const leases = this.machine.dueLeases(clock.monotonicMs(), 100);
         if (leases.length > 0) await this.#command({ system: [{ type: 'expire', leases }] });
       });
+      this.#jobs.tick();
       this.#tick();
     });
   }
@@ -77,12 +100,14 @@ export class RealMachine {
   async #apply(type: AppliedEntry['type'], payload: Uint8Array) {
     const entry = { index: this.machine.appliedIndex + 1, type, payload };
     await this.machine.prepare(entry);
-    return this.machine.apply(entry);
+    const answers = this.machine.apply(entry);
+    this.#jobs.applied();
+    return answers;
   }
 
   #command(fields: Partial<Command>) {
     const timeMs = this.#h.clock.monotonicMs();
-    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, MERGE_COMMANDS));
+    return this.#apply('command', packCommand({ timeMs, batches: [], ...fields }, JOB_COMMANDS));
   }
 
   async #handle(request: ClientRequest, stream: FakeStream): Promise<void> {
@@ -144,6 +169,13 @@ export class RealMachine {
         const made = { ...usual, revision, pending: null, ...this.onCall(request) };
         return { type: 'call', id, meta: this.#meta, ...made };
       }
+      case 'jobs': {
+        const said = await this.#jobs.answer(JSON.parse(request.query) as JobQuery);
+        return { type: 'jobs', id, meta: this.#meta, ...said };
+      }
+      case 'work':
+        this.#work(request, stream);
+        return null;
       case 'watch': {
         await this.#past({ stream, request });
         return null;
@@ -154,6 +186,19 @@ export class RealMachine {
       default:
         throw new Error(`no ${request.type} here`);
     }
+  }
+
+  /** It waits: others are answered meanwhile. */
+  #work(request: WorkRequest & { readonly id: number }, stream: FakeStream): void {
+    const { id } = request;
+    this.#jobs.work(request, (answer) => {
+      if (!stream.open) return;
+      const said: ClientAnswer =
+        answer instanceof BalsaError
+          ? errorAnswer(id, answer)
+          : { type: 'work', id, meta: this.#meta, ...answer };
+      stream.send({ type: 'answers', answers: [said] });
+    });
   }
 
   async #leases(lease: number | null) {

@@ -1,0 +1,101 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import { ProcessHost } from '../../src/client/worker/process-host.js';
+import type { RunningTask } from '../../src/client/worker-loop.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import { temporaryFolder } from '../whole/support.js';
+
+const TASKS = `
+import { spawn } from 'node:child_process';
+const forever = ['-e', 'setInterval(() => {}, 1e6)'];
+export async function obey({ signal, checkpoint }) {
+  const { pid } = spawn(process.execPath, forever, { stdio: 'ignore' });
+  const aborted = new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason));
+  });
+  void checkpoint(pid);
+  await aborted;
+}
+export function twice({ input }) { return 2 * input; }
+`;
+
+/** Nobody waits for so long: what happens before happens for another reason. */
+const HOUR_MS = 3_600_000;
+
+let folder: ReturnType<typeof temporaryFolder>;
+let host: ProcessHost;
+beforeEach(() => {
+  folder = temporaryFolder();
+  const path = join(folder.path, 'tasks.mjs');
+  writeFileSync(path, TASKS);
+  host = new ProcessHost({
+    ...{ clock: systemClock, module: pathToFileURL(path).href, slots: 1, graceMs: HOUR_MS },
+    // The source as it is.
+    env: { ...process.env, NODE_OPTIONS: '--import tsx' },
+  });
+});
+afterEach(async () => {
+  host.close();
+  for (const pid of host.pids) process.kill(-pid, 'SIGKILL');
+  await waitUntil('the processes to end', async () => host.pids.length === 0 || undefined);
+  folder[Symbol.dispose]();
+});
+
+function start(run: string, input: unknown, onCheckpoint: (json: string) => void): RunningTask {
+  const task = {
+    ...{ fence: 1, job: 'j', stage: run, ordinal: 0, attempt: 1, run },
+    ...{ args: 'null', checkpoint: null, timeoutMs: 0, memoryBytes: 0 },
+  };
+  return host.run(task, input, { checkpoint: async (json) => onCheckpoint(json) });
+}
+
+/** A task runs, and has started a process of its own. @returns that */
+async function startObedient(): Promise<{ readonly running: RunningTask; readonly pid: number }> {
+  let running: RunningTask | null = null;
+  const json = await new Promise<string>((resolve) => {
+    running = start('obey', null, resolve);
+  });
+  if (running === null) throw new Error('it was not begun');
+  return { running, pid: Number(json) };
+}
+
+function isGone(pid: number): true | undefined {
+  try {
+    process.kill(pid, 0);
+    return undefined;
+  } catch {
+    return true;
+  }
+}
+
+describe('processes of tasks', () => {
+  test('one that ends its task when it is told to gives its place to the next at once', async () => {
+    expect(await host.tasks()).toEqual(['obey', 'twice']);
+    const { running, pid } = await startObedient();
+    const [first] = host.pids;
+
+    running.stop('the attempt does not count any more');
+
+    const message = 'the attempt does not count any more';
+    expect(await running.ended).toEqual({ type: 'failed', code: 'TIMEOUT', message });
+    const next = await start('twice', 4, () => {}).ended;
+    expect(next).toEqual({ type: 'result', value: 8 });
+    expect(host.pids).toHaveLength(1);
+    expect(host.pids).not.toContain(first);
+    // What it had started has ended with it.
+    await waitUntil('what the task started to end', async () => isGone(pid));
+  });
+
+  test('those of a host that is closed are gone as soon as their tasks have ended', async () => {
+    const { running, pid } = await startObedient();
+
+    host.close();
+
+    expect(await running.ended).toMatchObject({ type: 'failed', code: 'CANCELLED' });
+    await waitUntil('the process to be gone', async () => host.pids.length === 0 || undefined);
+    await waitUntil('what the task started to end', async () => isGone(pid));
+  });
+});
