@@ -181,7 +181,8 @@ async function report(ways: readonly Way[], scene: Scene): Promise<boolean> {
     const faults = await faultsOf(found, way, scene);
     if (faults.length > 0) isRight = false;
     const ratio = (way.seconds / aloneSeconds).toFixed(2);
-    const done = [`${found.frames}`, `${found.videoSeconds} s`, `${way.tasks}`, `${way.attempts}`];
+    const counts = way.tasks === 0 ? ['', ''] : [`${way.tasks}`, `${way.attempts}`];
+    const done = [`${found.frames}`, `${found.videoSeconds} s`, ...counts];
     const figures = [...done, `${way.seconds.toFixed(2)} s`, ratio];
     const verdict = faults.length === 0 ? 'right' : `WRONG: ${faults.join('; ')}`;
     lines.push(line(way.name, figures, verdict));

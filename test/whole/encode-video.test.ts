@@ -89,8 +89,8 @@ describe('examples/encode-video', () => {
         const late = await start();
         const [video] = await handle.result<[Buffer]>();
         await late.stop();
-        // All segments and the joining of them; and what was killed in the middle, which was begun again.
-        expect(WorkerProcess.attemptsOf(handle.id)).toBe(list.length + 2);
+        // More than all segments and the joining of them: what was killed in the middle was begun again.
+        expect(WorkerProcess.attemptsOf(handle.id)).toBeGreaterThan(list.length + 1);
         const file = join(folder.path, 'video.mp4');
         writeFileSync(file, video);
         const { frames, videoSeconds, audioSeconds } = await factsOf(file, signal);
