@@ -27,7 +27,7 @@ import { WorkerProcess } from './worker-process.js';
  */
 
 const FRAMES_PER_SECOND = 25;
-const SEGMENTS = 12;
+const SEGMENTS = 8;
 /** In decibels: see `leastLikeness`. */
 const LIKENESS_MIN = 30;
 const AUDIO_SECONDS_APART_MAX = 0.1;
