@@ -1,8 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { encodeVideo, segmentsOf } from '../../examples/encode-video/encode.js';
 import { addCounts, countWords, wordCount } from '../../examples/word-count/words.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
@@ -158,43 +156,4 @@ describe('examples/word-count', () => {
     expect(stages.map(({ name }) => name)).toEqual(['input', 'map', 'combine', 'total']);
     expect(stages.find(({ name }) => name === 'map')?.done).toBeGreaterThan(5);
   });
-});
-
-describe('examples/encode-video', () => {
-  const hasFfmpeg = ['/usr/bin/ffmpeg', '/usr/local/bin/ffmpeg'].some((path) => existsSync(path));
-
-  test.skipIf(!hasFfmpeg)(
-    'has all frames, though a worker is killed in the middle and another one joins late (needs ffmpeg: apt-get install ffmpeg)',
-    async () => {
-      using folder = temporaryFolder();
-      const media = join(folder.path, 'media');
-      mkdirSync(media);
-      const source = join(media, 'source.mp4');
-      const seconds = 12;
-      const make = ['-f', 'lavfi', '-i', `testsrc2=duration=${seconds}:size=640x360:rate=25`];
-      execFileSync('ffmpeg', [...['-loglevel', 'error', '-y'], ...make, source]);
-      await using cluster = await LocalCluster.start({ replicas: 1 });
-      await using db = await cluster.connect({ timeoutMs: 60_000 });
-      const tasks = join(ROOT, 'examples/encode-video/tasks.ts');
-      await using first = worker(cluster, tasks, '--label', 'ffmpeg');
-      await first.says(READY);
-      const list = segmentsOf(source, seconds, 2);
-      const handle = await db.submit(encodeVideo, null, { input: { list } });
-      await first.says(/begun \S+ encode/);
-      first.child.kill('SIGKILL');
-      await using second = worker(cluster, tasks, '--label', 'ffmpeg');
-      await second.says(READY);
-      const [video] = await handle.result<[Buffer]>();
-      const file = join(media, 'video.mp4');
-      writeFileSync(file, video);
-      const probe = ['-v', 'error', '-count_frames', '-select_streams', 'v:0'];
-      const shown = ['-show_entries', 'stream=nb_read_frames:format=duration', '-of', 'csv=p=0'];
-      const [frames, duration] = execFileSync('ffprobe', [...probe, ...shown, file])
-        .toString()
-        .split(/\s+/)
-        .map(Number);
-      expect(frames).toBe(25 * seconds);
-      expect(Math.abs((duration ?? 0) - seconds)).toBeLessThan(0.5);
-    },
-  );
 });
