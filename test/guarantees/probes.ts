@@ -5,6 +5,7 @@ import {
   type ProcedureCallOptions,
 } from '../../src/client/client.js';
 import type { Client } from '../../src/client/kv-client.js';
+import { job } from '../../src/compute/procedures.js';
 import type { Guarantee } from './types.js';
 
 /** What the majority has, and who is cut off from it has not. */
@@ -146,6 +147,16 @@ const PROBES: Readonly<Record<string, Probe>> = {
     if (call === undefined) throw new Error(`nothing is known to call for row ${row}`);
     const { meta } = await call(situation);
     return { meta, value: null };
+  },
+  async submit({ db, freshKey }) {
+    // Nobody runs such tasks here: what is asked is whether it is taken in.
+    const idle = job({ input: { list: [1] }, stages: { wait: { task: 'of-nobody' } } });
+    await db.submit(idle, null, { id: freshKey.replaceAll('/', '-') });
+    return NOTHING;
+  },
+  async 'job status'({ db }) {
+    await db.jobs.list();
+    return NOTHING;
   },
   async watch({ db, key }, row) {
     await using watch = db.watch({

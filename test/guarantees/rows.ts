@@ -352,4 +352,32 @@ const CALLS: readonly Guarantee[] = [
   },
 ];
 
-export const GUARANTEES: readonly Guarantee[] = [...WRITES, ...READ_LEVELS, ...WATCHES, ...CALLS];
+const JOBS_ONCE = [
+  '`test/whole/jobs.test.ts` jobs in the sandbox of real replicas › give what their stages make of their input, and what they write counts once',
+  '`test/whole/jobs.test.ts` jobs in the sandbox of real replicas › go on when the leader is killed in the middle',
+  '`test/whole/job-workers.test.ts` workers in processes of their own › come to the right result while workers and the leader are killed',
+];
+
+const JOBS: readonly Guarantee[] = [
+  {
+    ...{ ...WRITE, id: 'job-submit', operations: ['submit'], shownBy: JOBS_ONCE },
+    promise:
+      'submitted once; each task counts once, whoever runs it and however often; its input is of one revision',
+    inReadme: true,
+  },
+  {
+    id: 'job-status',
+    operations: ['job status'],
+    ...{
+      level: 'linearizable',
+      when: '',
+      promise: 'how far it is, with all that was acknowledged',
+    },
+    ...{ majority: SERVED, minority: NO_QUORUM, pacelc: 'PC/EC', inReadme: false },
+    shownBy: JOBS_ONCE,
+  },
+];
+
+export const GUARANTEES: readonly Guarantee[] = [
+  ...[...WRITES, ...READ_LEVELS, ...WATCHES, ...CALLS, ...JOBS],
+];
