@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type BuildFailure, build } from 'esbuild';
@@ -12,6 +12,8 @@ export interface UserModule {
   remove(): void;
 }
 
+const SUFFIX = '.balsa.mjs';
+
 /**
  * A module of TypeScript or JavaScript for this process or its children, not for the sandbox: what it imports of packages and of
  * Node is there. What is made of it lies beside it, so that packages are found from there.
@@ -20,7 +22,8 @@ export interface UserModule {
  */
 export async function compileUserModule(file: string): Promise<UserModule> {
   const path = resolve(file);
-  const outfile = join(dirname(path), `.${basename(path)}.${process.pid}.balsa.mjs`);
+  removeLeft(path);
+  const outfile = join(dirname(path), `.${basename(path)}.${process.pid}${SUFFIX}`);
   const remove = (): void => rmSync(outfile, { force: true });
   try {
     await build({
@@ -39,4 +42,33 @@ export async function compileUserModule(file: string): Promise<UserModule> {
     throw new BalsaError(code, `${where}: ${text}`, { cause });
   }
   return { url: pathToFileURL(outfile).href, remove };
+}
+
+/** What processes have made of the same module that were killed, and could not take it away. */
+function removeLeft(path: string): void {
+  const begin = `.${basename(path)}.`;
+  for (const name of namesIn(dirname(path))) {
+    if (!name.startsWith(begin) || !name.endsWith(SUFFIX)) continue;
+    const pid = name.slice(begin.length, -SUFFIX.length);
+    if (/^\d+$/.test(pid) && !isAlive(Number(pid)))
+      rmSync(join(dirname(path), name), { force: true });
+  }
+}
+
+/** Nothing where the folder cannot be read: to compile the module says more of it. */
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Alive, and of somebody else.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
