@@ -1,3 +1,5 @@
+import { keyOf } from '../src/cli/bench/keys.js';
+
 /**
  * Does `call` for each whole number from 0 to `count`, `outstanding` at a time: each is followed by the next.
  * @returns seconds that it took
@@ -45,5 +47,5 @@ export async function forSeconds(
  * in their own order.
  */
 export function scattered(i: number, count: number, step = 7919): string {
-  return `key-${String((i * step) % count).padStart(10, '0')}`;
+  return keyOf((i * step) % count);
 }

@@ -1,12 +1,6 @@
 import { parseArgs } from 'node:util';
 import { BalsaError } from '../src/base/errors.js';
-import {
-  DISTRIBUTIONS,
-  OPERATIONS,
-  parseNumbers,
-  parseWords,
-  type Scenario,
-} from '../src/cli/bench/scenario.js';
+import { DISTRIBUTIONS, OPERATIONS, type Scenario } from '../src/cli/bench/scenario.js';
 import { PEERS } from './peers/peers.js';
 import type { PeerKind } from './peers/subject.js';
 
@@ -99,4 +93,30 @@ function parseFlags(args: readonly string[]) {
   } catch (cause) {
     throw new BalsaError('INVALID_ARGUMENT', (cause as Error).message, { cause });
   }
+}
+
+/**
+ * Numbers between commas.
+ *
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+function parseNumbers(flag: string, text: string): number[] {
+  return text.split(',').map((word) => {
+    const value = Number(word);
+    if (word.trim() !== '' && Number.isInteger(value) && value > 0) return value;
+    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is not a whole number above 0`);
+  });
+}
+
+/**
+ * Words between commas, each one of `known`.
+ *
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+function parseWords<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
+  return text.split(',').map((word) => {
+    const found = known.find((one) => one === word);
+    if (found !== undefined) return found;
+    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is none of ${known.join(', ')}`);
+  });
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { keyOf } from '../src/cli/bench/keys.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, scattered } from './closed-loop.js';
@@ -69,8 +70,7 @@ async function scanKeys(db: Client): Promise<void> {
 /** Eight parts of the same range, side by side. */
 async function scanParts(db: Client): Promise<void> {
   const parts = 8;
-  const edge = (part: number): string =>
-    `key-${String(Math.ceil((part * keys) / parts)).padStart(10, '0')}`;
+  const edge = (part: number): string => keyOf(Math.ceil((part * keys) / parts));
   const counts = await Promise.all(
     Array.from({ length: parts }, async (_, part) => {
       let count = 0;

@@ -61,6 +61,7 @@ async function runH2load(
   const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-h2load-'));
   const body = join(folder, 'request');
   const log = join(folder, 'log');
+  let begin: NodeJS.Timeout | undefined;
   try {
     writeFileSync(body, requestFrame(scenario));
     const method = scenario.operation === 'put' ? 'Put' : 'Range';
@@ -77,10 +78,12 @@ async function runH2load(
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     const { pid } = child;
-    if (pid !== undefined) setTimeout(() => onBegin(pid), warmUpSeconds * 1000);
+    if (pid !== undefined) begin = setTimeout(() => onBegin(pid), warmUpSeconds * 1000);
     const output = await text(child.stdout);
     return parseH2load(output, readFileSync(log, 'utf8'), seconds);
   } finally {
+    // It may have ended before its time, and there is no process to look at.
+    clearTimeout(begin);
     rmSync(folder, { recursive: true, force: true });
   }
 }

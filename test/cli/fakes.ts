@@ -1,4 +1,5 @@
 import { PassThrough, type Readable } from 'node:stream';
+import { expect } from 'vitest';
 import { compareBytes, toBuffer, toBytes } from '../../src/base/bytes.js';
 import { BalsaError } from '../../src/base/errors.js';
 import type { SnapshotPart } from '../../src/base/snapshot-codec.js';
@@ -201,6 +202,16 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   });
   const stdoutBytes = stdout.bytes();
   return { exit, stdout: stdoutBytes.toString(), stdoutBytes, stderr: stderr.bytes().toString() };
+}
+
+/** What is said to people when a command is refused: no trace of where in the code that was. */
+export function expectRefusal(
+  { exit, stdout, stderr }: RunResult,
+  expected: { readonly exit: number; readonly says: string },
+): void {
+  expect({ exit, stdout }).toEqual({ exit: expected.exit, stdout: '' });
+  expect(stderr).toContain(expected.says);
+  expect(stderr).not.toMatch(/^ +at /m);
 }
 
 export function input(text: string | Uint8Array): Readable {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobDefinition } from '../../src/client/client.js';
 import type { JobInfo } from '../../src/rpc/job-protocol.js';
 import { temporaryFolder } from '../whole/support.js';
-import type { RunResult } from './fakes.js';
+import { expectRefusal, type RunResult } from './fakes.js';
 import { HandWorker } from './hand-worker.js';
 import { MachineStore } from './machine-store.js';
 
@@ -73,16 +73,6 @@ function linesOf(text: string): JobInfo[] {
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as JobInfo);
-}
-
-/** What is said to people when a command is refused: no trace of where in the code that was. */
-function expectRefusal(
-  { exit, stdout, stderr }: RunResult,
-  expected: { readonly exit: number; readonly says: string },
-): void {
-  expect({ exit, stdout }).toEqual({ exit: expected.exit, stdout: '' });
-  expect(stderr).toContain(expected.says);
-  expect(stderr).not.toMatch(/^ +at /m);
 }
 
 describe('job submit', () => {

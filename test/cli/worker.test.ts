@@ -7,7 +7,7 @@ import type { StoreClient, StoreOptions } from '../../src/cli/store-client.js';
 import type { WorkerNotice, WorkerOptions } from '../../src/client/client.js';
 import type { AssignedTask } from '../../src/rpc/job-protocol.js';
 import { temporaryFolder } from '../whole/support.js';
-import { type RunOptions, type RunResult, run } from './fakes.js';
+import { expectRefusal, type RunOptions, type RunResult, run } from './fakes.js';
 import { MachineStore } from './machine-store.js';
 
 const TASK: AssignedTask = {
@@ -86,15 +86,6 @@ async function runUntilStopped(
   meanwhile();
   stop.abort();
   return await running;
-}
-
-function expectRefusal(
-  { exit, stdout, stderr }: RunResult,
-  expected: { readonly exit: number; readonly says: string },
-): void {
-  expect({ exit, stdout }).toEqual({ exit: expected.exit, stdout: '' });
-  expect(stderr).toContain(expected.says);
-  expect(stderr).not.toMatch(/^ +at /m);
 }
 
 describe('worker', () => {

@@ -30,17 +30,21 @@ export type OnBegin = (clientPid: number) => void;
 const OPEN_OUTSTANDING_MAX = 50_000;
 
 /** Measures as the scenario says. Latencies are those of calls that began within the time measured. */
-export function drive(
+export async function drive(
   client: CallableClient,
   scenario: Scenario,
   length: Length,
   onBegin: OnBegin = () => {},
 ): Promise<Calls> {
-  setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
+  const timer = setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
   const call = caller(client, scenario);
-  return scenario.ratePerSecond === null
-    ? closedLoop(call, scenario.outstanding, length)
-    : openLoop(call, scenario.ratePerSecond, length);
+  try {
+    return scenario.ratePerSecond === null
+      ? await closedLoop(call, scenario.outstanding, length)
+      : await openLoop(call, scenario.ratePerSecond, length);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** One operation of the scenario, with a key of its dice. */
@@ -108,7 +112,6 @@ async function openLoop(
 class Tally {
   readonly #latenciesMs: number[] = [];
   readonly #errors = new Map<string, number>();
-  #inTime = 0;
   readonly fromMs: number;
 
   constructor(fromMs: number) {
@@ -122,7 +125,6 @@ class Tally {
       const nowMs = performance.now();
       if (beganMs < this.fromMs) return;
       this.#latenciesMs.push(nowMs - beganMs);
-      this.#inTime += 1;
     } catch (error) {
       if (beganMs >= this.fromMs) this.#failed(wordOf(error));
     }
@@ -136,10 +138,11 @@ class Tally {
   /** @param seconds that it was to take; more when the last calls came late */
   calls(seconds: number, isWhole: boolean): Calls {
     const tookSeconds = (performance.now() - this.fromMs) / 1000;
+    const served = this.#latenciesMs.length;
     return {
       ...latencySummary(this.#latenciesMs),
-      served: this.#inTime,
-      perSecond: this.#inTime / (isWhole ? Math.max(seconds, tookSeconds) : tookSeconds),
+      served,
+      perSecond: served / (isWhole ? Math.max(seconds, tookSeconds) : tookSeconds),
       errors: Object.fromEntries(this.#errors),
     };
   }

@@ -1,5 +1,3 @@
-import { BalsaError } from '../../base/errors.js';
-
 export const OPERATIONS = ['put', 'get', 'mixed-50', 'mixed-95'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 export const DISTRIBUTIONS = ['uniform', 'zipfian'] as const;
@@ -30,30 +28,4 @@ export function titleOf(scenario: Scenario): string {
   const { operation, valueBytes, outstanding, distribution, ratePerSecond } = scenario;
   const load = ratePerSecond === null ? `${outstanding} outstanding` : `${ratePerSecond}/s`;
   return `${operation} ${valueBytes} B, ${load}, ${distribution}`;
-}
-
-/**
- * Numbers between commas.
- *
- * @throws BalsaError `INVALID_ARGUMENT`
- */
-export function parseNumbers(flag: string, text: string): number[] {
-  return text.split(',').map((word) => {
-    const value = Number(word);
-    if (word.trim() !== '' && Number.isInteger(value) && value > 0) return value;
-    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is not a whole number above 0`);
-  });
-}
-
-/**
- * Words between commas, each one of `known`.
- *
- * @throws BalsaError `INVALID_ARGUMENT`
- */
-export function parseWords<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
-  return text.split(',').map((word) => {
-    const found = known.find((one) => one === word);
-    if (found !== undefined) return found;
-    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is none of ${known.join(', ')}`);
-  });
 }
