@@ -113,8 +113,9 @@ async function fill(context: Context, client: StoreClient, flags: BenchFlags): P
   const progress = new Progress(io, 'keys', flags.keys);
   let next = 0;
   let done = 0;
+  const errors: unknown[] = [];
   const loop = async (): Promise<void> => {
-    while (next < flags.keys && !signal.aborted) {
+    while (next < flags.keys && errors.length === 0 && !signal.aborted) {
       const key = flags.prefix + keyOf(next);
       next += 1;
       await client.put(key, value, { signal });
@@ -122,11 +123,11 @@ async function fill(context: Context, client: StoreClient, flags: BenchFlags): P
       progress.update({ done, count: done });
     }
   };
-  try {
-    await Promise.all(Array.from({ length: FILL_OUTSTANDING }, loop));
-  } finally {
-    progress.clear();
-  }
+  const kept = (error: unknown): void => void errors.push(error);
+  await Promise.all(Array.from({ length: FILL_OUTSTANDING }, () => loop().catch(kept)));
+  progress.clear();
+  // Not before all of them have ended: what is put after the keys were deleted would stay.
+  if (errors.length > 0) throw errors[0];
 }
 
 async function measure(

@@ -62,6 +62,21 @@ describe('bench', () => {
     expect((await run([...SHORT, '--prefix', 'other/'], { store })).exit).toBe(0);
   });
 
+  test('when a key cannot be put, no other is put after those that were are deleted', async () => {
+    const store = new FakeStore();
+    let puts = 0;
+    store.onPut = async () => {
+      puts += 1;
+      if (puts === 10) throw new BalsaError('QUOTA_EXCEEDED', 'full');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const { stderr } = await run(SHORT, { store });
+    expect(stderr).toContain('error QUOTA_EXCEEDED: full');
+    expect(puts).toBeLessThan(1000);
+    expect(store.putsUnderWay).toBe(0);
+    expect(store.items.size).toBe(0);
+  });
+
   test.each([
     ['while keys are made', 10],
     ['while it measures', 1600],
