@@ -1,4 +1,4 @@
-import { toMapKey } from '../../base/bytes.js';
+import { equalBytes, toMapKey } from '../../base/bytes.js';
 import { Cell, cellKey } from '../../base/cell.js';
 import { compareStamps } from '../../base/cell-values.js';
 import type { CellChange, CellWrite, ChangeStamp, Delta, HybridTime } from '../../base/delta.js';
@@ -47,6 +47,8 @@ export class PendingDeltas {
   readonly #byCell = new Map<string, Delta[]>();
   /** By idempotency key (`toMapKey`): the one that counts. */
   readonly #byCall = new Map<string, PendingDelta>();
+  /** Own ones that do not count here, as another one has their key. Which of both counts is for the log to say. */
+  #undecided: Delta[] = [];
   /** By origin: the last one that is held, or was. */
   readonly #held = new Map<string, number>();
   readonly #views = new Map<string, View>();
@@ -158,6 +160,7 @@ export class PendingDeltas {
 
   /** A call was merged: the one that waits here under the same key does not count. */
   #wasMerged({ key, origin, sequence }: Delta): void {
+    this.#decided(key);
     const pending = this.#byCall.get(toMapKey(key));
     if (pending === undefined) return;
     const isSame = pending.delta.origin === origin && pending.delta.sequence === sequence;
@@ -181,7 +184,9 @@ export class PendingDeltas {
     const mapKey = toMapKey(delta.key);
     const other = this.#byCall.get(mapKey);
     if (other !== undefined) {
-      if (isBefore(other.delta, delta)) return;
+      const isLater = isBefore(other.delta, delta);
+      this.#holdRights(isLater ? pending : other);
+      if (isLater) return;
       this.#exclude(other.delta);
     } else if (this.#options.machine().mergedCall(delta.key) !== null) {
       return;
@@ -194,6 +199,21 @@ export class PendingDeltas {
       const view = this.#views.get(key);
       if (view !== undefined) view.bytes = null;
     }
+  }
+
+  /** Whoever takes rights that came back, and the log counts what had taken them first, has taken none. */
+  #holdRights({ delta, isOwn }: PendingDelta): void {
+    if (!isOwn) return;
+    this.#undecided.push(delta);
+    for (const { key } of delta.writes) this.#views.delete(key);
+  }
+
+  /** The log has chosen: of two own ones, the one that counts is seen in the state, and rights of the other one are free. */
+  #decided(callKey: Uint8Array): void {
+    const left = this.#undecided.filter(({ key }) => !equalBytes(key, callKey));
+    if (left.length === this.#undecided.length) return;
+    for (const { key } of this.#undecided.flatMap(({ writes }) => writes)) this.#views.delete(key);
+    this.#undecided = left;
   }
 
   #exclude(delta: Delta): void {
@@ -217,6 +237,7 @@ export class PendingDeltas {
       const found = merged === null ? null : Cell.decode(merged.value);
       const cell = found ?? (type === undefined ? null : Cell.empty(type));
       if (cell === null) return null;
+      for (const delta of this.#undecided) holdRights(cell, key, delta);
       view = { modRevision, applied: 0, cell, bytes: null };
       this.#keep(key, view);
     }
@@ -253,6 +274,8 @@ export class PendingDeltas {
       delta.sequence <= (this.#merged.get(delta.origin) ?? 0);
     const gone = this.#list.filter(isMerged);
     if (gone.length > 0) this.#list = this.#list.filter((one) => !isMerged(one));
+    const ownMerged = this.#merged.get(this.origin) ?? 0;
+    this.#undecided = this.#undecided.filter(({ sequence }) => sequence > ownMerged);
     for (const cell of this.#forgetCalls(gone)) {
       const left = (this.#byCell.get(cell) ?? []).filter(
         ({ origin, sequence }) => sequence > (this.#merged.get(origin) ?? 0),
@@ -292,6 +315,16 @@ function applyTo(cell: Cell, key: string, delta: Delta): void {
   delta.writes.forEach((write, place) => {
     // One that has no effect here will have none when it is merged.
     if (write.key === key) cell.apply(write.change, stampOf(delta, place), null);
+  });
+}
+
+/** The rights that it has used are nobody's here; the value is as if it had not been made. */
+function holdRights(cell: Cell, key: string, delta: Delta): void {
+  delta.writes.forEach(({ key: own, change }, place) => {
+    if (own !== key || change.cell !== 'escrow' || change.type === 'add') return;
+    const { by } = change;
+    const held: CellChange = { cell: 'escrow', type: 'give', by, to: delta.origin };
+    cell.apply(held, stampOf(delta, place), null);
   });
 }
 

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type Random, seededRandom } from '../../../src/base/random.js';
 import type { CallAnswer } from '../../../src/server/calls/call-types.js';
-import { ApWorld, add, append } from './ap-world.js';
+import { ApWorld, add, append, type Body } from './ap-world.js';
 
-const SEEDS = 12 * Number(process.env.BALSA_SOAK ?? 1);
+const SEEDS = 64 * Number(process.env.BALSA_SOAK ?? 1);
 const STEPS = 60;
+const STOCK = 20;
 
 interface Made {
   readonly what: string;
@@ -83,17 +84,23 @@ class Walk {
   /** A new one, or one that was made before, perhaps elsewhere. */
   #call(place: number, i: number): void {
     const { made, random, ap } = this;
-    const again = random.int(3) === 0 ? made[random.int(made.length || 1)] : undefined;
+    const again = random.int(2) === 0 ? made.at(-1 - random.int(6)) : undefined;
     const one = again ?? { what: `c${i}`, told: [], at: new Set<string>() };
     if (again === undefined) made.push(one);
-    const isCount = Number(one.what.slice(1)) % 4 === 0;
-    const body = isCount
-      ? { key: 'n', change: add(Number(one.what.slice(1)) + 1) }
-      : { key: 'log', change: append(one.what) };
-    const told = ap.begin(place, body, { key: one.what });
+    const told = ap.begin(place, bodyOf(one.what), { key: one.what });
     one.told.push(told);
     one.at.add(ap.machine(place).deltas?.origin ?? '');
   }
+}
+
+const numberOf = (what: string): number => Number(what.slice(1));
+
+function bodyOf(what: string): Body {
+  const number = numberOf(what);
+  if (number % 4 === 0) return { key: 'n', change: add(number + 1) };
+  if (number % 4 === 1) return { key: 'log', change: append(what) };
+  // All that are there: rights that came back and should not have are used at once.
+  return { key: 'stock', take: STOCK, noted: { log: 'taken', what } };
 }
 
 describe('whatever is cut off, crashes, and loses frames or queues', () => {
@@ -102,16 +109,19 @@ describe('whatever is cut off, crashes, and loses frames or queues', () => {
     async (seed) => {
       const count = 3 + (seed % 3);
       const ap = await ApWorld.start(count, {}, { seed });
+      await ap.call(1, { key: 'stock', change: { cell: 'escrow', type: 'add', by: STOCK } });
+      await ap.settle();
       const walk = new Walk(ap, count, seed);
       await walk.run();
-      const log = ap.merged(1, 'log', 'log') as string[];
+      const taken = ap.merged(1, 'taken', 'log') as [string, number][];
+      const log = [...(ap.merged(1, 'log', 'log') as string[]), ...taken.map(([what]) => what)];
       expect(log.filter((what, i) => log.indexOf(what) !== i)).toEqual([]);
       let sure = 0;
       let most = 0;
       for (const one of walk.made) {
         const isAcknowledged = one.told.some(({ answer }) => answer?.ok === true);
         const isDue = isAcknowledged && !walk.mayBeLost(one);
-        const number = Number(one.what.slice(1));
+        const number = numberOf(one.what);
         if (number % 4 === 0) {
           most += number + 1;
           if (isDue) sure += number + 1;
@@ -119,6 +129,9 @@ describe('whatever is cut off, crashes, and loses frames or queues', () => {
       }
       expect(ap.merged(1, 'n')).toBeGreaterThanOrEqual(sure);
       expect(ap.merged(1, 'n')).toBeLessThanOrEqual(most);
+      // Rights of a queue that is lost are there, and taken by nobody.
+      const left = STOCK - taken.reduce((sum, [, by]) => sum + by, 0);
+      expect(ap.merged(1, 'stock', 'escrow')).toBe(left);
       expect(walk.ap.world.running.flatMap(({ failures }) => failures)).toEqual([]);
     },
   );

@@ -21,6 +21,8 @@ export interface Body {
   readonly change?: CellChange;
   /** As many rights as it has, at most so many. */
   readonly take?: number;
+  /** What was taken is an entry of this log, as `[what, taken]`. */
+  readonly noted?: { readonly log: string; readonly what: string };
   /** All of the items of a set that it sees are removed. */
   readonly clears?: boolean;
 }
@@ -52,6 +54,7 @@ class BodyExecutor implements Executor {
       };
     }
     const cells = changes.map((change): CellWrite => ({ key: body.key, change }));
+    if (body.noted !== undefined) cells.push(noteOf(body.noted, changes));
     return { ok: true, logs: [], result: after.view(), effects: { ...EMPTY, cells } };
   }
 
@@ -62,6 +65,15 @@ class BodyExecutor implements Executor {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+function noteOf(
+  { log, what }: NonNullable<Body['noted']>,
+  changes: readonly CellChange[],
+): CellWrite {
+  const taken = changes.reduce((sum, one) => sum + (one.cell === 'escrow' ? one.by : 0), 0);
+  const value = JSON.stringify([what, taken]);
+  return { key: log, change: { cell: 'log', type: 'append', value } };
 }
 
 function changesOf(body: Body, cell: Cell | null, origin: string): CellChange[] {

@@ -9,6 +9,7 @@ import { MemoryFiles } from '../../../src/storage/memory-files.js';
 import { Replica } from '../../statemachine/replica.js';
 
 const OTHER = 'b'.repeat(16);
+const NONE = Buffer.alloc(0);
 
 const parts = (key: string): Omit<Delta, 'origin' | 'sequence'> => ({
   ...{ timeMs: 1000, count: 0, key: Buffer.from(key), isNamed: true },
@@ -62,4 +63,29 @@ test('of two with one key that wait here the earlier one counts, in whichever or
     expect(view()).toBe(2);
     expect(pending.call(Buffer.from('k'))?.isOwn).toBe(isLater);
   }
+});
+
+const GIVER = 'c'.repeat(16);
+const stock = { key: 'stock', change: { cell: 'escrow', type: 'add', by: 1 } } as const;
+const take = { key: 'stock', change: { cell: 'escrow', type: 'take', by: 1 } } as const;
+
+test('of two with one key the own one keeps the rights that it took, until the log has chosen', async () => {
+  const { pending, merge } = await given();
+  const { origin } = pending;
+  const give = { ...stock, change: { cell: 'escrow', type: 'give', by: 1, to: origin } } as const;
+  await merge({ ...parts('add'), writes: [stock], origin: GIVER, sequence: 1 });
+  await merge({ ...parts('give'), writes: [give], origin: GIVER, sequence: 2 });
+  const own = pending.make({ ...parts('k'), writes: [take] });
+  const other = { ...parts('k'), timeMs: 500, writes: [stock], origin: OTHER, sequence: 1 };
+  pending.add({ delta: other, bytes: packDelta(other) });
+  // The other one counts here; elsewhere it may be the own one that is merged.
+  expect(pending.call(Buffer.from('k'))?.isOwn).toBe(false);
+  expect(pending.allows([take], { timeMs: 3000, count: 0 })).toBe(false);
+  const seen = (): unknown => JSON.parse(Cell.decode(pending.cell('stock') ?? NONE)?.view() ?? '');
+  expect(seen()).toBe(2);
+  await merge(other);
+  expect(pending.allows([take], { timeMs: 3000, count: 0 })).toBe(true);
+  await merge(own.delta);
+  expect(pending.allows([take], { timeMs: 3000, count: 0 })).toBe(true);
+  expect(seen()).toBe(2);
 });
