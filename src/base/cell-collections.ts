@@ -9,11 +9,12 @@ import {
   resolved,
   type Stamped,
   stampedText,
+  type TagStamp,
   tagOf,
   toStamped,
   toTag,
 } from './cell-values.js';
-import type { CellChange, ChangeStamp, ChangeTag } from './delta.js';
+import type { CellChange, ChangeTag } from './delta.js';
 
 type ChangeOf<Type extends CellChange['cell']> = Extract<CellChange, { readonly cell: Type }>;
 
@@ -52,7 +53,7 @@ export class SetState {
     return this.#bytes;
   }
 
-  apply(change: ChangeOf<'set'>, stamp: ChangeStamp): boolean {
+  apply(change: ChangeOf<'set'>, stamp: TagStamp): boolean {
     const item = canonicalJson(change.item);
     if (item === null) return false;
     const before = this.#items.get(item) ?? [];
@@ -118,7 +119,7 @@ export class MapState {
     return this.#bytes;
   }
 
-  apply(change: ChangeOf<'map'>, stamp: ChangeStamp): boolean {
+  apply(change: ChangeOf<'map'>, stamp: TagStamp): boolean {
     const value = change.type === 'put' ? canonicalJson(change.value) : '';
     if (value === null) return false;
     const observed = new Set(resolved(change.observed, stamp));
@@ -184,7 +185,7 @@ export class RegisterState {
     return AROUND_CELL + (this.#last === null ? 0 : sizeOfStamped(this.#last));
   }
 
-  apply(change: ChangeOf<'register'>, stamp: ChangeStamp): boolean {
+  apply(change: ChangeOf<'register'>, stamp: TagStamp): boolean {
     const value = canonicalJson(change.value);
     if (value === null) return false;
     const isLater = this.#last === null || compareStamps(stamp, this.#last.stamp) > 0;
@@ -224,7 +225,7 @@ export class MultiValueState {
     return this.#values.reduce((sum, one) => sum + sizeOfStamped(one), AROUND_CELL);
   }
 
-  apply(change: ChangeOf<'multi-value'>, stamp: ChangeStamp): boolean {
+  apply(change: ChangeOf<'multi-value'>, stamp: TagStamp): boolean {
     const value = canonicalJson(change.value);
     if (value === null) return false;
     const observed = new Set(resolved(change.observed, stamp));
@@ -274,7 +275,7 @@ export class LogState {
     return this.#bytes;
   }
 
-  apply(change: ChangeOf<'log'>, stamp: ChangeStamp): boolean {
+  apply(change: ChangeOf<'log'>, stamp: TagStamp): boolean {
     const value = canonicalJson(change.value);
     if (value === null) return false;
     const entry = { stamp, value };
@@ -320,11 +321,7 @@ function withTag(tags: readonly ChangeTag[], tag: ChangeTag): ChangeTag[] {
 function compareTags(a: ChangeTag, b: ChangeTag): number {
   const [one, other] = [parseTag(a), parseTag(b)];
   if (one === null || other === null) return compareTexts(a, b);
-  return (
-    compareTexts(one.origin, other.origin) ||
-    one.sequence - other.sequence ||
-    one.place - other.place
-  );
+  return compareTexts(one.call, other.call) || one.place - other.place;
 }
 
 function sizeOfItem(item: string, tags: readonly ChangeTag[]): number {
@@ -340,5 +337,5 @@ function sizeOfField(field: string, puts: readonly Stamped[]): number {
 }
 
 function sizeOfStamped({ stamp, value }: Stamped): number {
-  return AROUND_STAMPED + stamp.origin.length + Buffer.byteLength(value);
+  return AROUND_STAMPED + stamp.call.length + Buffer.byteLength(value);
 }

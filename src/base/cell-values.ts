@@ -7,40 +7,39 @@ export const CELL_NESTING_MAX = 100;
 
 /** A value, and the change that has brought it. */
 export interface Stamped {
-  readonly stamp: ChangeStamp;
+  readonly stamp: TagStamp;
   /** JSON, as {@link canonicalJson} gives it. */
   readonly value: string;
 }
 
-const TAG = /^(?:~|([^:~]{1,64}):(0|[1-9]\d{0,15}):)(0|[1-9]\d{0,15})$/;
+const TAG = /^(?:~|([^~]+):)(0|[1-9]\d{0,15})$/;
 
-export function tagOf({ origin, sequence, place }: ChangeStamp): ChangeTag {
-  return origin === '' ? `~${place}` : `${origin}:${sequence}:${place}`;
+/** What orders a change, and names it. */
+export type TagStamp = Omit<ChangeStamp, 'origin'>;
+
+export function tagOf({ call, place }: Pick<ChangeStamp, 'call' | 'place'>): ChangeTag {
+  return call === '' ? `~${place}` : `${call}:${place}`;
 }
 
 /** @returns null: that is no tag */
-export function parseTag(tag: string): Pick<ChangeStamp, 'origin' | 'sequence' | 'place'> | null {
+export function parseTag(tag: string): Pick<ChangeStamp, 'call' | 'place'> | null {
   const parts = TAG.exec(tag);
   if (parts === null) return null;
-  const [, origin = '', sequence = '0', place = '0'] = parts;
-  return { origin, sequence: Number(sequence), place: Number(place) };
+  const [, call = '', place = '0'] = parts;
+  return { call, place: Number(place) };
 }
 
 /** Tags that a change has observed, with those of its own delta as they are outside of it. */
-export function resolved(observed: readonly ChangeTag[], stamp: ChangeStamp): ChangeTag[] {
+export function resolved(observed: readonly ChangeTag[], { call }: TagStamp): ChangeTag[] {
   return observed.map((tag) =>
-    tag.startsWith('~') ? tagOf({ ...stamp, place: Number(tag.slice(1)) }) : tag,
+    tag.startsWith('~') ? tagOf({ call, place: Number(tag.slice(1)) }) : tag,
   );
 }
 
 /** Negative, zero or positive as `a` was made before, with or after `b`: one order, the same everywhere. */
-export function compareStamps(a: ChangeStamp, b: ChangeStamp): number {
+export function compareStamps(a: TagStamp, b: TagStamp): number {
   return (
-    a.timeMs - b.timeMs ||
-    a.count - b.count ||
-    compareTexts(a.origin, b.origin) ||
-    a.sequence - b.sequence ||
-    a.place - b.place
+    a.timeMs - b.timeMs || a.count - b.count || compareTexts(a.call, b.call) || a.place - b.place
   );
 }
 
@@ -118,7 +117,7 @@ export function toTag(json: unknown): ChangeTag {
   return json as ChangeTag;
 }
 
-function partsOf(json: unknown): Pick<ChangeStamp, 'origin' | 'sequence' | 'place'> {
+function partsOf(json: unknown): Pick<ChangeStamp, 'call' | 'place'> {
   const parts = parseTag(textOf(json));
   if (parts === null) throw new TypeError();
   return parts;

@@ -1,4 +1,5 @@
 import { toBuffer } from './bytes.js';
+import { CALL_KEY_BYTES_MAX } from './call.js';
 import {
   LogState,
   MapState,
@@ -187,6 +188,14 @@ const HALF_CHARACTER = /\p{Surrogate}/u;
 
 const ORIGIN = new RegExp(`^[0-9a-f]{${ORIGIN_LENGTH}}$`);
 
+/** Characters of the name of a call, which is its key. */
+const CALL_NAME_MAX = Math.ceil((CALL_KEY_BYTES_MAX * 4) / 3);
+
+/** As `callNameOf` gives it, in all versions; empty: the call itself. */
+const CALL = new RegExp(
+  `^(?:|[\\w-]{1,${CALL_NAME_MAX}}|[0-9a-f]{${ORIGIN_LENGTH}}:(?:0|[1-9]\\d{0,15}))$`,
+);
+
 /** Which changes each type of cell has. */
 const CHANGES: Readonly<Record<CellType, readonly string[]>> = {
   counter: ['add'],
@@ -259,7 +268,7 @@ function checkObserved(observed: readonly ChangeTag[]): void {
   }
   for (const tag of observed) {
     const parts = parseTag(tag);
-    if (parts === null || !(parts.origin === '' || ORIGIN.test(parts.origin))) {
+    if (parts === null || !CALL.test(parts.call)) {
       throw invalid(`${JSON.stringify(tag)} names no change`);
     }
   }

@@ -36,6 +36,9 @@ export const MERGE_COMMANDS = 5;
 /** From here on there are jobs. */
 export const JOB_COMMANDS = 6;
 
+/** From here on changes of cells are named by their calls, before by the deltas that they came with. */
+export const CALL_TAGS = 7;
+
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;

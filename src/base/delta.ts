@@ -4,6 +4,7 @@
  */
 
 import { toBuffer } from './bytes.js';
+import { CALL_TAGS } from './command-versions.js';
 
 export const CELL_TYPES = [
   'counter',
@@ -17,8 +18,8 @@ export const CELL_TYPES = [
 export type CellType = (typeof CELL_TYPES)[number];
 
 /**
- * Names one change for ever: `origin:sequence:place`, or `~place` within the delta that makes the change itself (its sequence
- * is not known before it is made).
+ * Names one change for ever: `call:place`, or `~place` within the call that makes the change itself. So whoever removes what a
+ * call has added removes it also if the log counts the same call of another replica.
  */
 export type ChangeTag = string;
 
@@ -83,9 +84,9 @@ export interface HybridTime {
 
 /** When and where one change was made. */
 export interface ChangeStamp extends HybridTime {
-  /** Empty: of a call that is under way. */
   readonly origin: string;
-  readonly sequence: number;
+  /** What {@link callNameOf} gives; empty: of a call that is under way. */
+  readonly call: string;
   /** In its delta, from 0. */
   readonly place: number;
 }
@@ -109,6 +110,15 @@ export interface Delta extends HybridTime {
   readonly writes: readonly CellWrite[];
   /** JSON. */
   readonly result: string;
+}
+
+/**
+ * The same wherever the call was made, and another one for each call.
+ * @param version of the entry that merges the delta: before {@link CALL_TAGS} each delta had a name of its own
+ */
+export function callNameOf({ key, origin, sequence }: Delta, version = CALL_TAGS): string {
+  if (version < CALL_TAGS) return `${origin}:${sequence}`;
+  return toBuffer(key).toString('base64url');
 }
 
 /** Where merged cells lie, as JSON, for reads and watchers. Nothing else can be put there. */

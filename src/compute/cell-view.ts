@@ -31,7 +31,7 @@ type Draft = WithoutObserved<CellChange>;
 const CHANGE_BYTES = 16;
 
 /** What a call does is behind all that it sees. */
-const NOW = { timeMs: Number.MAX_SAFE_INTEGER, count: 0, sequence: 0 };
+const NOW = { timeMs: Number.MAX_SAFE_INTEGER, count: 0, call: '' };
 
 /** Cells as one call sees them, with its own changes over them, which it keeps. */
 export class CellView {
@@ -101,8 +101,7 @@ export class CellView {
     // Who removes what is not there changes nothing.
     if (change.type === 'remove' && change.observed.length === 0) return true;
     const bytesBefore = cell.bytes;
-    const origin = type === 'escrow' ? this.#origin : '';
-    cell.apply(change, { ...NOW, origin, place: this.#writes.length }, null);
+    cell.apply(change, { ...NOW, origin: this.#origin, place: this.#writes.length }, null);
     if (cell.bytes > bytesBefore && cell.bytes > this.#bytesMax) throw this.#full(key);
     this.#cells.set(key, cell);
     this.#writes.push({ key, change });

@@ -132,14 +132,14 @@ export class TestStore {
     if (cells.length === 0) return;
     this.#revision += 1;
     this.#lastMs = Math.max(this.#lastMs, nowMs);
-    const sequence = this.#revision;
+    const call = `${ORIGIN}:${this.#revision}`;
     const time = { timeMs: this.#lastMs, count: 0 };
     cells.forEach(({ key, change }, place) => {
       const bytes = cellKey(key);
       const stored = this.#items.get(toMapKey(bytes))?.value;
       const found = stored === undefined ? null : Cell.decode(stored);
       const cell = found ?? Cell.empty(change.cell);
-      cell.apply(change, { ...time, origin: ORIGIN, sequence, place }, { origins: [ORIGIN] });
+      cell.apply(change, { ...time, origin: ORIGIN, call, place }, { origins: [ORIGIN] });
       this.#set(bytes, cell.encode());
     });
   }

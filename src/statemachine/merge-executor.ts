@@ -1,6 +1,6 @@
 import { toMapKey } from '../base/bytes.js';
 import { Cell, cellKey } from '../base/cell.js';
-import type { ChangeStamp, Delta } from '../base/delta.js';
+import { type ChangeStamp, callNameOf, type Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { TxnStep } from '../base/operation.js';
 import type { Executor } from './executor.js';
@@ -31,14 +31,15 @@ export class MergeExecutor {
     this.#parts = parts;
   }
 
-  apply(merge: ParsedMerge): BatchAnswer {
+  /** @param version of the entry, see `command-versions` */
+  apply(merge: ParsedMerge, version: number): BatchAnswer {
     const { merges } = this.#parts;
     for (const report of merge.reports) merges.report(report);
     const turn = this.#turnOf(merge.deltas);
     const members = new Set(merge.members);
     const counted = this.#counted(turn);
     try {
-      const revision = this.#write(counted, merges.originsOf(members));
+      const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
       for (const delta of counted) merges.record(delta, revision);
       this.#merged = counted;
@@ -91,10 +92,10 @@ export class MergeExecutor {
    * @returns the revision of the cells that have changed, or of the store when none has
    * @throws Refusal what puts are refused with, and `MERGED_KEYS_FULL`
    */
-  #write(deltas: readonly Delta[], origins: readonly string[]): number {
+  #write(deltas: readonly Delta[], origins: readonly string[], version: number): number {
     const { keyspace, executor, merges } = this.#parts;
     if (deltas.length > 0 && merges.isFull) throw full();
-    const cells = this.#changed(deltas, origins);
+    const cells = this.#changed(deltas, origins, version);
     if (cells.size === 0) return keyspace.revision;
     const steps = [...cells].map(([key, cell]): TxnStep => {
       return { type: 'put', key: cellKey(key), value: cell.encode() };
@@ -105,15 +106,20 @@ export class MergeExecutor {
     return keyspace.revision;
   }
 
-  #changed(deltas: readonly Delta[], origins: readonly string[]): Map<string, Cell> {
+  #changed(
+    deltas: readonly Delta[],
+    origins: readonly string[],
+    version: number,
+  ): Map<string, Cell> {
     const cells = new Map<string, Cell>();
     const changed = new Map<string, Cell>();
     for (const delta of deltas) {
+      const call = callNameOf(delta, version);
       delta.writes.forEach(({ key, change }, place) => {
         const cell = cells.get(key) ?? this.#cellAt(key) ?? Cell.empty(change.cell);
         cells.set(key, cell);
         // One that has no effect was made where another cell was seen, or rights that were deleted with it.
-        if (cell.apply(change, stampOf(delta, place), { origins })) changed.set(key, cell);
+        if (cell.apply(change, stampOf(delta, call, place), { origins })) changed.set(key, cell);
       });
     }
     return changed;
@@ -126,9 +132,9 @@ export class MergeExecutor {
   }
 }
 
-export function stampOf(delta: Delta, place: number): ChangeStamp {
-  const { origin, sequence, timeMs, count } = delta;
-  return { origin, sequence, timeMs, count, place };
+export function stampOf(delta: Delta, call: string, place: number): ChangeStamp {
+  const { origin, timeMs, count } = delta;
+  return { origin, call, timeMs, count, place };
 }
 
 function full(): Refusal {

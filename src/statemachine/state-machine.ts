@@ -224,7 +224,7 @@ export class StateMachine implements StoreObservation {
       calls.beginEntry();
       for (const call of command.calls) answers.push(calls.apply(call, index));
     }
-    if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge));
+    if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command.version));
     if (command.jobs.length > 0) {
       calls.beginEntry();
       for (const step of command.jobs) jobExecutor.apply(step);

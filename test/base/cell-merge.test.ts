@@ -78,12 +78,12 @@ describe.each(CELL_TYPES)('%s', (type) => {
         expect(copy.encode()).toEqual(before);
         const changes = playOut(type, more).made.flat();
         for (const { change, stamp } of changes) {
-          copy.apply(change, { ...stamp, sequence: stamp.sequence + 1000 }, null);
+          copy.apply(change, { ...stamp, call: `1${stamp.call}` }, null);
         }
         expect(cell.encode()).toEqual(before);
         const after = copy.encode();
         for (const { change, stamp } of changes) {
-          cell.apply(change, { ...stamp, sequence: stamp.sequence + 2000 }, null);
+          cell.apply(change, { ...stamp, call: `2${stamp.call}` }, null);
         }
         expect(copy.encode()).toEqual(after);
       }),
@@ -111,8 +111,8 @@ function alive(made: readonly Made[][], isOfPart: (change: CellChange) => boolea
   const knew = (later: Made, sooner: Made): boolean => {
     const origin = ORIGINS.indexOf(sooner.stamp.origin);
     const own = later.stamp.origin === sooner.stamp.origin;
-    const seen = own ? later.stamp.sequence - 1 : (later.seen[origin] as number);
-    return later !== sooner && seen >= sooner.stamp.sequence;
+    const seen = own ? later.sequence - 1 : (later.seen[origin] as number);
+    return later !== sooner && seen >= sooner.sequence;
   };
   return all.filter(
     (one) => one.change.type !== 'remove' && !all.some((later) => knew(later, one)),
@@ -182,7 +182,7 @@ test('a log has everything, in the order of the stamps', () => {
 });
 
 function byStamp({ stamp: a }: Made, { stamp: b }: Made): number {
-  const keys = ['timeMs', 'count', 'origin', 'sequence', 'place'] as const;
+  const keys = ['timeMs', 'count', 'call', 'place'] as const;
   for (const key of keys) if (a[key] !== b[key]) return a[key] < b[key] ? -1 : 1;
   return 0;
 }
@@ -199,10 +199,9 @@ describe('what decides between changes made at the same time', () => {
   const set = (value: string) => ({ cell: 'register', type: 'set', value }) as const;
 
   test.each([
-    ['time', { timeMs: 2 }, { timeMs: 1, count: 9, origin: C, sequence: 9, place: 9 }],
-    ['count', { count: 1 }, { origin: C, sequence: 9, place: 9 }],
-    ['origin', { origin: B }, { origin: A, sequence: 9, place: 9 }],
-    ['sequence', { sequence: 10 }, { sequence: 9, place: 9 }],
+    ['time', { timeMs: 2 }, { timeMs: 1, count: 9, call: 'c', place: 9 }],
+    ['count', { count: 1 }, { call: 'c', place: 9 }],
+    ['the name of the call', { call: 'b' }, { call: 'a', place: 9 }],
     ['place', { place: 10 }, { place: 9 }],
   ])('%s', (_what, winner, loser) => {
     for (const isFirst of [true, false]) {
@@ -228,22 +227,23 @@ describe('tags of the own delta', () => {
 
   test.each([
     ['while the call is under way', ''],
-    ['when it has its number', A],
-  ])('are found %s', (_when, origin) => {
+    ['when it is made', 'c'.repeat(32)],
+    ['under the name of an older version', `${A}:7`],
+  ])('are found %s', (_when, call) => {
     const cell = Cell.empty('set');
     changes(['~0']).forEach((change, at) => {
-      cell.apply(change, stampOf({ origin, sequence: 7, place: at }), null);
+      cell.apply(change, stampOf({ call, place: at }), null);
     });
     expect(shown(cell)).toEqual([2]);
-    expect(cell.tagsOf('2')).toEqual([origin === '' ? '~1' : `${A}:7:1`]);
+    expect(cell.tagsOf('2')).toEqual([call === '' ? '~1' : `${call}:1`]);
     expect(Cell.decode(cell.encode())?.tagsOf('2')).toEqual(cell.tagsOf('2'));
   });
 
   test('are none of another delta', () => {
     const cell = Cell.empty('set');
     const [add, , remove] = changes(['~0']) as [CellChange, CellChange, CellChange];
-    cell.apply(add, stampOf({ sequence: 6 }), null);
-    cell.apply(remove, stampOf({ sequence: 7, place: 2 }), null);
+    cell.apply(add, stampOf({ call: 'a' }), null);
+    cell.apply(remove, stampOf({ call: 'b', place: 2 }), null);
     expect(shown(cell)).toEqual([1]);
   });
 });

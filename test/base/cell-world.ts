@@ -37,6 +37,8 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
 export interface Made {
   readonly change: CellChange;
   readonly stamp: ChangeStamp;
+  /** Of its origin, from 1. */
+  readonly sequence: number;
   readonly seen: readonly number[];
 }
 
@@ -68,13 +70,13 @@ function change(
 ): void {
   const own = made[one.at] as Made[];
   site.timeMs += one.later;
-  const stamp = {
-    ...{ timeMs: site.timeMs, count: 0, origin: ORIGINS[one.at] as string },
-    ...{ sequence: own.length + 1, place: 0 },
-  };
+  const origin = ORIGINS[one.at] as string;
+  const sequence = own.length + 1;
+  const call = `${origin}:${sequence}`;
+  const stamp = { timeMs: site.timeMs, count: 0, origin, call, place: 0 };
   const wanted = changeOf(type, site.cell, one);
   if (!site.cell.apply(wanted, stamp, null)) throw new Error('what was just seen is not there');
-  own.push({ change: wanted, stamp, seen: [...site.seen] });
+  own.push({ change: wanted, stamp, sequence, seen: [...site.seen] });
   site.seen[one.at] = own.length;
 }
 
@@ -148,7 +150,7 @@ export function inSomeOrder(type: CellType, made: readonly Made[][], picks: () =
 /** A stamp of the first origin. */
 export function stampOf(facts: Partial<ChangeStamp> = {}): ChangeStamp {
   return {
-    ...{ timeMs: 1, count: 0, origin: ORIGINS[0] as string, sequence: 1, place: 0 },
+    ...{ timeMs: 1, count: 0, origin: ORIGINS[0] as string, call: `${ORIGINS[0]}:1`, place: 0 },
     ...facts,
   };
 }

@@ -65,7 +65,7 @@ test('with and without the sandbox the same calls have the same results and chan
   const sandbox = await Sandbox.with(oneProcedure(BODY, 'ap'));
   const source = new MemorySource();
   const stock = Cell.empty('escrow');
-  const stamp = { timeMs: 1, count: 0, origin: HERE, sequence: 1, place: 0 };
+  const stamp = { timeMs: 1, count: 0, origin: HERE, call: 'a', place: 0 };
   stock.apply({ cell: 'escrow', type: 'add', by: 9 }, stamp, { origins: [HERE] });
   source.cells.set('aescrow', stock.encode());
   const native = new Function('ctx', 'args', BODY) as (ctx: ApContext, args: unknown) => unknown;

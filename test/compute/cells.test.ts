@@ -32,7 +32,7 @@ function withCell(key: string, ...changes: CellChange[]): MemorySource {
   const [first] = changes as [CellChange];
   const cell = Cell.empty(first.cell);
   changes.forEach((change, place) => {
-    const stamp = { timeMs: 5, count: 0, origin: OTHER, sequence: 1, place };
+    const stamp = { timeMs: 5, count: 0, origin: OTHER, call: `${OTHER}:1`, place };
     cell.apply(change, stamp, { origins: [HERE, OTHER] });
   });
   source.cells.set(key, cell.encode());

@@ -119,7 +119,7 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
   test('has cells, their changes, and whose they are, across threads', async () => {
     const origin = 'a'.repeat(16);
     const source = new MemorySource();
-    const stamp = { timeMs: 1, count: 0, origin, sequence: 1, place: 0 };
+    const stamp = { timeMs: 1, count: 0, origin, call: 'a', place: 0 };
     const seats = Cell.empty('escrow');
     seats.apply({ cell: 'escrow', type: 'add', by: 5 }, stamp, { origins: [origin] });
     source.cells.set('seats', seats.encode());

@@ -74,8 +74,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/merge-executor.ts',
-        find: 'const revision = this.#write(counted, merges.originsOf(members));',
-        replace: 'const revision = this.#write(turn, merges.originsOf(members));',
+        find: 'const revision = this.#write(counted, merges.originsOf(members), version);',
+        replace: 'const revision = this.#write(turn, merges.originsOf(members), version);',
       },
     ],
     rules: MERGE_RULES,
@@ -208,6 +208,34 @@ export const AP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: CELL_RULES,
+    seedsMax: 0,
+  },
+  {
+    name: 'rights-free-before-the-log-has-chosen',
+    bug: 'A call made on both sides of a partition gives its rights back when the other side’s seems to count, and the log counts this one.',
+    history: 'found here by five real replicas under load: 61 were taken of 60',
+    edits: [
+      {
+        file: 'src/server/ap/pending-deltas.ts',
+        find: '    if (!isOwn) return;\n    this.#undecided',
+        replace: '    if (isOwn) return;\n    this.#undecided',
+      },
+    ],
+    rules: ['test/server/ap/pending-deltas.test.ts', 'test/server/ap/ap-properties.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'removal-that-knows-one-of-two-copies',
+    bug: 'What a call has added stays, though it was removed: the log counts the same call of another replica, whose tags are others.',
+    history: 'found here, by looking for more of the bug above',
+    edits: [
+      {
+        file: 'src/base/delta.ts',
+        find: 'if (version < CALL_TAGS) return',
+        replace: 'if (version <= CALL_TAGS) return',
+      },
+    ],
+    rules: ['test/statemachine/merge.test.ts', 'test/server/ap/ap-properties.test.ts'],
     seedsMax: 0,
   },
   {

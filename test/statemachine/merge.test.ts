@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Cell } from '../../src/base/cell.js';
-import { MERGE_COMMANDS } from '../../src/base/command-versions.js';
-import type { CellChange, CellWrite, Delta } from '../../src/base/delta.js';
+import { CALL_TAGS, MERGE_COMMANDS } from '../../src/base/command-versions.js';
+import { type CellChange, type CellWrite, callNameOf, type Delta } from '../../src/base/delta.js';
 import { packDelta } from '../../src/base/delta-codec.js';
 import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
 import type { MergeCommand, OriginReport } from '../../src/statemachine/types.js';
@@ -46,10 +46,11 @@ async function merge(
   replica: Replica,
   deltas: readonly (Delta | Uint8Array)[],
   more: Partial<Omit<MergeCommand, 'deltas'>> = {},
+  version = CALL_TAGS,
 ): Promise<string> {
   const packed = deltas.map((d) => (d instanceof Uint8Array ? d : packDelta(d)));
   const command = { members: MEMBERS, reports: [], ...more, deltas: packed };
-  const [answer] = await replica.run({ merge: command }, MERGE_COMMANDS);
+  const [answer] = await replica.run({ merge: command }, version);
   if (answer === undefined) return 'none';
   return answer.ok ? 'merged' : `${answer.error.code} ${answer.error.outcome}`;
 }
@@ -153,6 +154,29 @@ describe('a call that was made at several replicas', () => {
     await replica.restart();
     await merge(replica, [one(B, 3, { key })]);
     expect(view(replica, 'n')).toBe(2);
+  });
+
+  describe('and whose effect was removed by who had seen the other one', () => {
+    const tag = (d: Delta, version: number): string => `${callNameOf(d, version)}:0`;
+    const add = { cell: 'set', type: 'add', item: '"x"', observed: [] } as const;
+    const here = delta(A, 1, [['s', add]], { key: 'same' });
+    const there = delta(B, 1, [['s', add]], { key: 'same' });
+    const left = async (version: number): Promise<unknown> => {
+      const replica = await Replica.start();
+      const observed = [tag(there, version)];
+      const removal = delta(B, 2, [['s', { ...add, type: 'remove', observed }]]);
+      await merge(replica, [here], {}, version);
+      await merge(replica, [there, removal], {}, version);
+      return view(replica, 's');
+    };
+
+    test('is removed', async () => {
+      expect(await left(CALL_TAGS)).toEqual([]);
+    });
+
+    test('is not in entries of older versions, which mean what they did', async () => {
+      expect(await left(MERGE_COMMANDS)).toEqual(['x']);
+    });
   });
 
   test('is told to who listens: those that count, when they do', async () => {

@@ -1,7 +1,14 @@
 import { equalBytes, toMapKey } from '../../base/bytes.js';
 import { Cell, cellKey } from '../../base/cell.js';
-import { compareStamps } from '../../base/cell-values.js';
-import type { CellChange, CellWrite, ChangeStamp, Delta, HybridTime } from '../../base/delta.js';
+import { compareTexts } from '../../base/cell-values.js';
+import {
+  type CellChange,
+  type CellWrite,
+  type ChangeStamp,
+  callNameOf,
+  type Delta,
+  type HybridTime,
+} from '../../base/delta.js';
 import { packDelta } from '../../base/delta-codec.js';
 import { stampOf } from '../../statemachine/merge-executor.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
@@ -126,7 +133,7 @@ export class PendingDeltas {
     return writes.every(({ key, change }, place) => {
       const cell = cells.get(key) ?? this.#view(key)?.cell.clone() ?? Cell.empty(change.cell);
       cells.set(key, cell);
-      const stamp: ChangeStamp = { ...time, origin, sequence: Number.MAX_SAFE_INTEGER, place };
+      const stamp: ChangeStamp = { ...time, origin, call: '', place };
       return cell.apply(change, stamp, null);
     });
   }
@@ -312,22 +319,25 @@ function isGift(change: CellChange): boolean {
 }
 
 function applyTo(cell: Cell, key: string, delta: Delta): void {
+  const call = callNameOf(delta);
   delta.writes.forEach((write, place) => {
     // One that has no effect here will have none when it is merged.
-    if (write.key === key) cell.apply(write.change, stampOf(delta, place), null);
+    if (write.key === key) cell.apply(write.change, stampOf(delta, call, place), null);
   });
 }
 
 /** The rights that it has used are nobody's here; the value is as if it had not been made. */
 function holdRights(cell: Cell, key: string, delta: Delta): void {
+  const call = callNameOf(delta);
   delta.writes.forEach(({ key: own, change }, place) => {
     if (own !== key || change.cell !== 'escrow' || change.type === 'add') return;
     const { by } = change;
     const held: CellChange = { cell: 'escrow', type: 'give', by, to: delta.origin };
-    cell.apply(held, stampOf(delta, place), null);
+    cell.apply(held, stampOf(delta, call, place), null);
   });
 }
 
 function isBefore(a: Delta, b: Delta): boolean {
-  return compareStamps(stampOf(a, 0), stampOf(b, 0)) < 0;
+  const byTime = a.timeMs - b.timeMs || a.count - b.count;
+  return (byTime || compareTexts(a.origin, b.origin)) < 0;
 }

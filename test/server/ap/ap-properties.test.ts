@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Random, seededRandom } from '../../../src/base/random.js';
 import type { CallAnswer } from '../../../src/server/calls/call-types.js';
-import { ApWorld, add, append, type Body } from './ap-world.js';
+import { ApWorld, add, append, type Body, setAdd } from './ap-world.js';
 
 const SEEDS = 64 * Number(process.env.BALSA_SOAK ?? 1);
 const STEPS = 60;
@@ -99,6 +99,8 @@ function bodyOf(what: string): Body {
   const number = numberOf(what);
   if (number % 4 === 0) return { key: 'n', change: add(number + 1) };
   if (number % 4 === 1) return { key: 'log', change: append(what) };
+  if (number % 8 === 2) return { key: 'set', change: setAdd(what), noted: { log: 'added', what } };
+  if (number % 8 === 6) return { key: 'set', clears: true, noted: { log: 'removed', what } };
   // All that are there: rights that came back and should not have are used at once.
   return { key: 'stock', take: STOCK, noted: { log: 'taken', what } };
 }
@@ -114,7 +116,12 @@ describe('whatever is cut off, crashes, and loses frames or queues', () => {
       const walk = new Walk(ap, count, seed);
       await walk.run();
       const taken = ap.merged(1, 'taken', 'log') as [string, number][];
-      const log = [...(ap.merged(1, 'log', 'log') as string[]), ...taken.map(([what]) => what)];
+      const added = ap.merged(1, 'added', 'log') as [string, number][];
+      const removed = ap.merged(1, 'removed', 'log') as [string, string[]][];
+      const log = [
+        ...(ap.merged(1, 'log', 'log') as string[]),
+        ...[...taken, ...added, ...removed].map(([what]) => what),
+      ];
       expect(log.filter((what, i) => log.indexOf(what) !== i)).toEqual([]);
       let sure = 0;
       let most = 0;
@@ -129,6 +136,9 @@ describe('whatever is cut off, crashes, and loses frames or queues', () => {
       }
       expect(ap.merged(1, 'n')).toBeGreaterThanOrEqual(sure);
       expect(ap.merged(1, 'n')).toBeLessThanOrEqual(most);
+      const gone = new Set(removed.flatMap(([, items]) => items));
+      const kept = added.map(([what]) => what).filter((what) => !gone.has(what));
+      expect(ap.merged(1, 'set', 'set')).toEqual(kept.sort());
       // Rights of a queue that is lost are there, and taken by nobody.
       const left = STOCK - taken.reduce((sum, [, by]) => sum + by, 0);
       expect(ap.merged(1, 'stock', 'escrow')).toBe(left);

@@ -1,5 +1,5 @@
 import { Cell, cellKey } from '../../../src/base/cell.js';
-import { MERGE_COMMANDS } from '../../../src/base/command-versions.js';
+import { CALL_TAGS } from '../../../src/base/command-versions.js';
 import type { CellChange, CellType, CellWrite } from '../../../src/base/delta.js';
 import { BalsaError } from '../../../src/base/errors.js';
 import type { Limits } from '../../../src/base/limits.js';
@@ -21,7 +21,7 @@ export interface Body {
   readonly change?: CellChange;
   /** As many rights as it has, at most so many. */
   readonly take?: number;
-  /** What was taken is an entry of this log, as `[what, taken]`. */
+  /** What was done is an entry of this log: `[what, taken]`, or `[what, items removed]`. */
   readonly noted?: { readonly log: string; readonly what: string };
   /** All of the items of a set that it sees are removed. */
   readonly clears?: boolean;
@@ -44,17 +44,16 @@ class BodyExecutor implements Executor {
     await this.onRun();
     const changes = changesOf(body, cell, call.origin);
     const after = cell?.clone() ?? Cell.empty(changes[0]?.cell ?? 'counter');
-    const stamp = { timeMs: call.nowMs, count: 0, origin: '', sequence: 0 };
+    const stamp = { timeMs: call.nowMs, count: 0, origin: call.origin, call: '' };
     for (const [place, change] of changes.entries()) {
-      const rights = change.cell === 'escrow' ? { origin: call.origin } : {};
-      if (after.apply(change, { ...stamp, ...rights, place }, null)) continue;
+      if (after.apply(change, { ...stamp, place }, null)) continue;
       return {
         ...failedExecution(new BalsaError('INVALID_ARGUMENT', 'another type of cell')),
         logs: ['so far'],
       };
     }
     const cells = changes.map((change): CellWrite => ({ key: body.key, change }));
-    if (body.noted !== undefined) cells.push(noteOf(body.noted, changes));
+    if (body.noted !== undefined) cells.push(noteOf(body.noted, changes, body.clears === true));
     return { ok: true, logs: [], result: after.view(), effects: { ...EMPTY, cells } };
   }
 
@@ -70,9 +69,13 @@ class BodyExecutor implements Executor {
 function noteOf(
   { log, what }: NonNullable<Body['noted']>,
   changes: readonly CellChange[],
+  isRemoval: boolean,
 ): CellWrite {
   const taken = changes.reduce((sum, one) => sum + (one.cell === 'escrow' ? one.by : 0), 0);
-  const value = JSON.stringify([what, taken]);
+  const removed = changes.flatMap((one) =>
+    one.type === 'remove' && one.cell === 'set' ? one.item : [],
+  );
+  const value = JSON.stringify([what, isRemoval ? removed.map((item) => JSON.parse(item)) : taken]);
   return { key: log, change: { cell: 'log', type: 'append', value } };
 }
 
@@ -109,7 +112,7 @@ export class ApWorld {
 
   private constructor(members: readonly string[], limits: Partial<Limits>, seed: number) {
     this.world = new ReplicaWorld(members, limits, new Scheduler(seed));
-    this.world.commandVersion = MERGE_COMMANDS;
+    this.world.commandVersion = CALL_TAGS;
     this.world.executor = this.executor;
   }
 

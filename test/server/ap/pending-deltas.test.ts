@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Cell } from '../../../src/base/cell.js';
-import { MERGE_COMMANDS } from '../../../src/base/command-versions.js';
+import { CALL_TAGS } from '../../../src/base/command-versions.js';
 import type { Delta } from '../../../src/base/delta.js';
 import { packDelta } from '../../../src/base/delta-codec.js';
 import { PendingDeltas } from '../../../src/server/ap/pending-deltas.js';
@@ -32,7 +32,7 @@ async function given() {
   };
   const merge = async (...deltas: readonly Delta[]): Promise<void> => {
     const command = { members: ['n1.1'], reports: [], deltas: deltas.map(packDelta) };
-    await replica.run({ merge: command }, MERGE_COMMANDS);
+    await replica.run({ merge: command }, CALL_TAGS);
   };
   const install = async (): Promise<void> => {
     replica = await Replica.start();
