@@ -48,4 +48,14 @@ describe('a mutation in a scratch copy', () => {
       workshop.dispose();
     }
   });
+
+  test('has all that the simulator needs', async () => {
+    const workshop = new Workshop(ROOT);
+    try {
+      const hunt = await workshop.runCompiled('test/mutants/hunt.js', ['0', '1', '1'], 100_000);
+      expect(hunt.code, hunt.output).toBe(0);
+    } finally {
+      workshop.dispose();
+    }
+  });
 });

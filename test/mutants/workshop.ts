@@ -9,6 +9,7 @@ const COPIED = [
   'src',
   'test',
   'bench',
+  'jepsen-like',
   'package.json',
   'tsconfig.json',
   'tsconfig.tools.json',

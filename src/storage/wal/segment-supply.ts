@@ -4,7 +4,7 @@ import {
   Segment,
   type SegmentPlan,
   segmentPath,
-  segmentSlices,
+  segmentPieces,
   UNFINISHED_SUFFIX,
 } from './segment.js';
 
@@ -68,7 +68,7 @@ export class SegmentSupply {
     const { files, folder, failpoints } = this.#plan;
     failpoints.hit('wal.before-segment-create');
     const file = files.open(path + UNFINISHED_SUFFIX);
-    const slices = segmentSlices(this.#plan, number);
+    const pieces = segmentPieces(this.#plan, number);
     const fail = (error: unknown): void => {
       file.close();
       this.#discard(path + UNFINISHED_SUFFIX);
@@ -95,13 +95,14 @@ export class SegmentSupply {
       files.syncFolderLater(folder, step(adopt));
     };
     const writeNext = (): void => {
-      const slice = slices.next();
-      if (slice.done === true) {
+      const piece = pieces.next();
+      if (piece.done === true) {
         name();
         return;
       }
-      const sync = step(() => file.syncLater(step(writeNext)));
-      file.writeAtLater(slice.value.position, [slice.value.bytes], sync);
+      const { position, bytes, isSliceEnd } = piece.value;
+      const next = isSliceEnd ? () => file.syncLater(step(writeNext)) : writeNext;
+      file.writeAtLater(position, [bytes], step(next));
     };
     writeNext();
   }

@@ -65,22 +65,40 @@ export interface SegmentPlan {
 /** A segment is made under a name that recovery throws away, and gets its own when it is whole. */
 export const UNFINISHED_SUFFIX = '.new';
 
-/** Zeros written and synced at a time, so that a segment in the making does not hold up the log. */
+/** Zeros synced at a time, so that a segment in the making does not hold up the log. */
 const SLICE_BYTES = 1024 * 1024;
 
+/**
+ * Zeros written at once. New kernels keep what was written at once as one page, and a small frame that is synced later costs
+ * as much as its page is large.
+ */
+const PIECE_BYTES = 16 * 1024;
+
+export interface SegmentPiece {
+  readonly position: number;
+  readonly bytes: Buffer;
+  /** What was written so far is to be synced now. */
+  readonly isSliceEnd: boolean;
+}
+
 /** What is written to make a segment, in order. */
-export function* segmentSlices(
-  plan: SegmentPlan,
-  number: number,
-): Generator<{ readonly position: number; readonly bytes: Buffer }> {
+export function* segmentPieces(plan: SegmentPlan, number: number): Generator<SegmentPiece> {
   const { salt, segmentBytes } = plan;
   const header = { version: FORMAT_VERSION, number, salt, preparedBytes: segmentBytes };
-  yield { position: 0, bytes: encodeSegmentHeader(header) };
-  const zeros = Buffer.alloc(Math.min(SLICE_BYTES, plan.segmentBytes));
-  for (let position = SEGMENT_HEADER_BYTES; position < plan.segmentBytes; ) {
-    const bytes = zeros.subarray(0, Math.min(zeros.length, plan.segmentBytes - position));
-    yield { position, bytes };
-    position += bytes.length;
+  const isAll = segmentBytes <= SEGMENT_HEADER_BYTES;
+  yield { position: 0, bytes: encodeSegmentHeader(header), isSliceEnd: isAll };
+  const zeros = Buffer.alloc(Math.min(PIECE_BYTES, segmentBytes));
+  let unsynced = SEGMENT_HEADER_BYTES;
+  for (let position = SEGMENT_HEADER_BYTES; position < segmentBytes; ) {
+    // Up to where a page ends.
+    const length = PIECE_BYTES - (position % PIECE_BYTES);
+    const bytes = zeros.subarray(0, Math.min(length, segmentBytes - position));
+    const end = position + bytes.length;
+    unsynced += bytes.length;
+    const isSliceEnd = unsynced >= SLICE_BYTES || end === segmentBytes;
+    if (isSliceEnd) unsynced = 0;
+    yield { position, bytes, isSliceEnd };
+    position = end;
   }
 }
 
@@ -94,8 +112,8 @@ export function createSegment(plan: SegmentPlan, number: number): Segment {
   const path = segmentPath(folder, number);
   failpoints.hit('wal.before-segment-create');
   const unfinished = files.open(path + UNFINISHED_SUFFIX);
-  for (const slice of segmentSlices(plan, number)) {
-    unfinished.writeAt(slice.position, [slice.bytes]);
+  for (const { position, bytes } of segmentPieces(plan, number)) {
+    unfinished.writeAt(position, [bytes]);
   }
   unfinished.sync();
   unfinished.close();
