@@ -16,20 +16,24 @@ const piecesOf = (segmentBytes: number) => {
 };
 
 describe('the pieces of a segment', () => {
-  test.each([SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES + 1, PAGE, PAGE + 1, 3 * MIB, 3 * MIB + 100])(
-    'are all of its bytes, in order, none larger than a page is to be (%i)',
-    (segmentBytes) => {
-      const pieces = piecesOf(segmentBytes);
-      let end = 0;
-      for (const { position, bytes } of pieces) {
-        expect(position).toBe(end);
-        end += bytes.length;
-        expect(Math.floor(position / PAGE)).toBe(Math.floor((end - 1) / PAGE));
-      }
-      expect(end).toBe(segmentBytes);
-      expect(pieces.at(-1)?.isSliceEnd).toBe(true);
-    },
-  );
+  test.each([
+    SEGMENT_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES + 1,
+    PAGE,
+    PAGE + 1,
+    3 * MIB,
+    3 * MIB + 100,
+  ])('are all of its bytes, in order, none larger than a page is to be (%i)', (segmentBytes) => {
+    const pieces = piecesOf(segmentBytes);
+    let end = 0;
+    for (const { position, bytes } of pieces) {
+      expect(position).toBe(end);
+      end += bytes.length;
+      expect(Math.floor(position / PAGE)).toBe(Math.floor((end - 1) / PAGE));
+    }
+    expect(end).toBe(segmentBytes);
+    expect(pieces.at(-1)?.isSliceEnd).toBe(true);
+  });
 
   test('are synced by the megabyte', () => {
     const pieces = piecesOf(4 * MIB);
