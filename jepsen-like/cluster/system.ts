@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ReplicaStatus } from '../../src/client/client.js';
 import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
+import type { ReplicaProcess } from '../../src/cluster/replica-process.js';
 import { ClockFile } from './clock-file.js';
 import { DiskFile } from './disk-file.js';
+import { JobWorkers } from './job-workers.js';
 import type { Machine } from './machine.js';
 
 export interface SystemOptions {
@@ -64,6 +66,7 @@ export class System implements AsyncDisposable {
   readonly cluster: LocalCluster;
   readonly machine: Machine;
   readonly hasClocks: boolean;
+  readonly workers: JobWorkers;
   readonly strangeEnds: StrangeEnd[] = [];
   /** Clients are at places that can be cut off. */
   readonly #hasSites: boolean;
@@ -83,6 +86,8 @@ export class System implements AsyncDisposable {
     this.machine = options.machine;
     this.#hasSites = options.network === 'proxies';
     this.hasClocks = options.clocks;
+    const { folder, entry } = options;
+    this.workers = new JobWorkers({ folder, entry, endpoints: () => cluster.endpoints });
     this.#clocks = files.clocks;
     this.#disks = files.disks;
   }
@@ -140,20 +145,19 @@ export class System implements AsyncDisposable {
   // -------------------------------------------------------------------------------------------
 
   async kill(name: string): Promise<void> {
-    const replica = this.cluster.replica(name);
-    if (!replica.running) return;
+    if (this.#replica(name)?.running !== true) return;
     await this.cluster.kill(name);
   }
 
   async stop(name: string): Promise<void> {
-    if (!this.cluster.replica(name).running) return;
+    if (this.#replica(name)?.running !== true) return;
     await this.cluster.stop(name);
   }
 
   /** Starts it on the data that it has, if it does not run; does not wait until it serves. */
   async start(name: string, extra: StartExtra = {}): Promise<void> {
-    const replica = this.cluster.replica(name);
-    if (replica.running) return;
+    const replica = this.#replica(name);
+    if (replica === undefined || replica.running) return;
     // Its next life knows nothing of how this one ended.
     this.noteStrangeEnds();
     this.#hit.delete(name);
@@ -197,13 +201,13 @@ export class System implements AsyncDisposable {
   }
 
   pause(name: string): void {
-    const replica = this.cluster.replica(name);
-    if (replica.running && !replica.paused) this.cluster.pause(name);
+    const replica = this.#replica(name);
+    if (replica?.running === true && !replica.paused) this.cluster.pause(name);
   }
 
   resume(name: string): void {
-    const replica = this.cluster.replica(name);
-    if (replica.running && replica.paused) this.cluster.resume(name);
+    const replica = this.#replica(name);
+    if (replica?.running === true && replica.paused) this.cluster.resume(name);
   }
 
   disk(name: string): DiskFile {
@@ -216,11 +220,11 @@ export class System implements AsyncDisposable {
 
   /** Resolves when a replica that may end does so. */
   async ends(name: string): Promise<ReplicaExit | null> {
-    if (!this.cluster.replica(name).running) return null;
+    if (this.#replica(name)?.running !== true) return null;
     this.#hit.add(name);
     // Only when it has: from then on its end is taken for one that was expected.
-    while (this.cluster.replica(name).running) await delay(20);
-    return this.cluster.exit(name);
+    while (this.#replica(name)?.running === true) await delay(20);
+    return this.#replica(name) === undefined ? null : this.cluster.exit(name);
   }
 
   /** Parts the network; each site is on a side. */
@@ -277,8 +281,13 @@ export class System implements AsyncDisposable {
   }
 
   #isUp(name: string): boolean {
-    const replica = this.cluster.replicas.find((known) => known.name === name);
+    const replica = this.#replica(name);
     return replica?.running === true && !replica.paused;
+  }
+
+  /** `undefined`: it has left the cluster meanwhile. */
+  #replica(name: string): ReplicaProcess | undefined {
+    return this.cluster.replicas.find((known) => known.name === name);
   }
 
   /**
@@ -335,6 +344,7 @@ export class System implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const name of this.names) this.resume(name);
+    await this.workers.close();
     await this.cluster.close();
   }
 

@@ -69,7 +69,9 @@ export const memberAdd: Nemesis = {
       const name = await add(stage);
       if (name === null) return;
       await stage.sleep(stage.random.int(stage.holdMs));
-      const [gone = name] = shuffled(stage.random, stage.system.names);
+      // Not one that another fault has its hands on: that one would look for it in vain.
+      const [gone] = stage.take(1);
+      if (gone === undefined) return;
       stage.system.leaves(gone);
       await tryTo(stage, 'member removed', () => stage.system.cluster.removeReplica(gone));
     });
@@ -82,7 +84,7 @@ export const memberReplace: Nemesis = {
   claims: ['members'],
   episode: async (stage) => {
     await change(stage, 'member-replace', async () => {
-      const [old] = shuffled(stage.random, stage.system.names);
+      const [old] = stage.take(1);
       if (old === undefined) return;
       stage.system.leaves(old);
       await add(stage, old);

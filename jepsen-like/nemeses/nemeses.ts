@@ -12,6 +12,7 @@ import {
   straceStall,
 } from './disk.js';
 import { failpoint } from './failpoints.js';
+import { workerKill, workerPause } from './job-workers.js';
 import {
   killAll,
   killFollower,
@@ -81,6 +82,8 @@ export const NEMESES: readonly Nemesis[] = [
   overload,
   deploys,
   workerLoss,
+  workerKill,
+  workerPause,
 ];
 
 /**

@@ -157,6 +157,21 @@ export const plan = procedure({
 });
 
 // ---------------------------------------------------------------------------------------------
+// Tasks of jobs.
+
+/** Counts how often the task has really had its effect. */
+export const noteTask = procedure({
+  handler: (ctx, n: number) => {
+    ctx.add(`effect/${ctx.task?.job}/${n}`, 1);
+    return n;
+  },
+});
+
+export const sumTasks = read({
+  handler: (_ctx, numbers: readonly number[]) => numbers.reduce((sum, n) => sum + n, 0),
+});
+
+// ---------------------------------------------------------------------------------------------
 // For the nemesis that costs a replica its threads.
 
 export const spin = procedure({

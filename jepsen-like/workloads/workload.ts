@@ -1,6 +1,7 @@
 import type { Client, ConsistencyOption } from '../../src/client/client.js';
 import type { Random } from '../../src/cluster/harness.js';
 import type { System } from '../cluster/system.js';
+
 import type { ProcessLog, Recorder } from '../run/recorder.js';
 
 /** What clients do, and who judges what they were told. */

@@ -3,6 +3,7 @@ import { apCells, triggers } from './ap.js';
 import { append, bank } from './append.js';
 import { counter, exactlyOnce, queue, uniqueIds, writeSkew } from './calls.js';
 import { lease, lock, watch } from './coordination.js';
+import { jobs } from './jobs.js';
 import { levels } from './levels.js';
 import { register, set } from './register.js';
 import type { Workload } from './workload.js';
@@ -23,6 +24,7 @@ export const WORKLOADS: readonly Workload[] = [
   exactlyOnce,
   apCells,
   triggers,
+  jobs,
   largeValues,
   idle,
   hostile,

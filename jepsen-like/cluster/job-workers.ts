@@ -1,0 +1,101 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { guardChild, unguardChild } from '../../src/cluster/child-guard.js';
+import { findEntry } from '../../src/cluster/entry.js';
+
+export interface JobWorkersOptions {
+  /** For their logs. */
+  readonly folder: string;
+  /** The compiled command. Default: that of this project. */
+  readonly entry?: string | undefined;
+  readonly endpoints: () => readonly string[];
+}
+
+interface Worker {
+  readonly name: string;
+  readonly child: ChildProcess;
+  readonly log: string;
+  readonly ended: Promise<void>;
+  isExpectedToEnd: boolean;
+}
+
+const TAIL_CHARACTERS = 2000;
+const SLOTS = '2';
+
+/** Processes of `balsa worker`, which take tasks of jobs. No fault of the network hits them; they are killed instead. */
+export class JobWorkers {
+  /** Of those that ended although nothing was to make them. */
+  readonly strangeEnds: string[] = [];
+  readonly #options: JobWorkersOptions;
+  readonly #running = new Map<string, Worker>();
+  #tasks: string | null = null;
+  #count = 0;
+
+  constructor(options: JobWorkersOptions) {
+    this.#options = options;
+  }
+
+  get running(): readonly string[] {
+    return [...this.#running.keys()];
+  }
+
+  /** The file with the tasks that all of them have; until it is known there are none. */
+  provide(tasks: string, count: number): void {
+    this.#tasks = tasks;
+    for (let i = 0; i < count; i += 1) this.start();
+  }
+
+  /** Another one joins. */
+  start(): void {
+    if (this.#tasks === null) return;
+    const { folder, entry = findEntry(), endpoints } = this.#options;
+    this.#count += 1;
+    const name = `worker-${this.#count}`;
+    const log = join(folder, `${name}.log`);
+    const file = openSync(log, 'a');
+    const args = ['worker', this.#tasks, '--slots', SLOTS, '--endpoints', endpoints().join(',')];
+    const child = spawn(process.execPath, [entry, ...args], {
+      stdio: ['ignore', file, file],
+      env: { ...process.env, NO_COLOR: '1' },
+      detached: true,
+    });
+    closeSync(file);
+    if (child.pid !== undefined) guardChild(child.pid);
+    const ended = new Promise<void>((resolve) => {
+      const end = (how: string): void => {
+        if (child.pid !== undefined) unguardChild(child.pid);
+        this.#running.delete(name);
+        if (!worker.isExpectedToEnd) this.#noteStrange(worker, how);
+        resolve();
+      };
+      child.once('exit', (code, signal) => end(signal ?? `code ${code}`));
+      child.once('error', (error) => end(error.message));
+    });
+    const worker: Worker = { name, child, log, ended, isExpectedToEnd: false };
+    this.#running.set(name, worker);
+  }
+
+  async kill(name: string): Promise<void> {
+    const worker = this.#running.get(name);
+    if (worker === undefined) return;
+    worker.isExpectedToEnd = true;
+    worker.child.kill('SIGKILL');
+    await worker.ended;
+  }
+
+  /** Lets it stand still, or go on. */
+  signal(name: string, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#running.get(name)?.child.kill(signal);
+  }
+
+  async close(): Promise<void> {
+    this.#tasks = null;
+    await Promise.all(this.running.map((name) => this.kill(name)));
+  }
+
+  #noteStrange({ name, log }: Worker, how: string): void {
+    const tail = readFileSync(log, 'utf8').slice(-TAIL_CHARACTERS);
+    this.strangeEnds.push(`${name} ended by itself (${how}):\n${tail}`);
+  }
+}

@@ -1,0 +1,119 @@
+import { BalsaError, type JobDefinition, type JobHandle } from '../../src/client/client.js';
+import type { Answer, ProcessLog } from '../run/recorder.js';
+import type { Part } from './job-tasks.js';
+import { sourceFile } from './source-file.js';
+import type { Bench, Step, Workload } from './workload.js';
+
+interface Submitted {
+  readonly id: string;
+  readonly handle: JobHandle;
+}
+
+const WORKERS = 3;
+const TASKS_MAX = 12;
+const TASK_MS_MAX = 400;
+/** A worker or a replica is lost every few seconds: that is no fault of a task. */
+const PATIENCE = { poisonAfter: 100, lostRetries: 1000 };
+const RESULT_MS = 20_000;
+const LAST_RESULT_MS = 120_000;
+
+const IN_REPLICAS: JobDefinition = {
+  input: { list: [] },
+  stages: {
+    note: { run: 'noteTask', ...PATIENCE },
+    total: { kind: 'reduce', run: 'sumTasks', fanIn: 4, ...PATIENCE },
+  },
+};
+
+const AT_WORKERS: JobDefinition = {
+  input: { list: [] },
+  stages: { triple: { task: 'triple', ...PATIENCE }, ...IN_REPLICAS.stages },
+};
+
+/** Tasks may run twice; each has its effect once, and a job comes to the one right result. */
+export const jobs: Workload = {
+  name: 'jobs',
+  about:
+    'jobs with tasks in replicas and at workers: each task has its effect once, and the result is right',
+  checkers: ['jobs'],
+  processes: 3,
+  pauseMs: 200,
+  prepare: async ({ system }) => system.workers.provide(sourceFile('job-tasks'), WORKERS),
+  start: (bench, { db, log, random }): Step => {
+    const left = shared(bench, 'left');
+    return async () => {
+      const id = `job-${bench.fresh()}`;
+      const isAtWorkers = random.int(2) === 0;
+      const parts = Array.from(
+        { length: 1 + random.int(TASKS_MAX) },
+        (_, i): Part => ({ n: i + 1, ms: random.int(TASK_MS_MAX) }),
+      );
+      const numbers = parts.map(({ n }) => (isAtWorkers ? 3 * n : n));
+      const list = isAtWorkers ? parts : numbers;
+      const definition = isAtWorkers ? AT_WORKERS : IN_REPLICAS;
+      const handle = db.jobs.get(id);
+      const expected = numbers.reduce((sum, n) => sum + n, 0);
+      log.note({ type: 'ok', f: 'expected', key: id, value: expected });
+      const submit = { f: 'submit', key: id, value: { tasks: numbers }, writes: true };
+      const came = await log.do({ ...submit, class: 'job submit' }, async () => {
+        await db.submit(definition, null, { id, input: { list } });
+        return {};
+      });
+      if (came.type === 'fail') return;
+      // Of one that nobody knows of it may be there, too.
+      left.push({ id, handle });
+      if (random.int(6) === 0) await cancel(log, { id, handle });
+      await result(log, { id, handle }, RESULT_MS);
+    };
+  },
+  finish: async (bench) => {
+    const log = bench.process();
+    const effects = new Map<string, number[]>();
+    for (const { id } of shared(bench, 'left')) {
+      await result(log, { id, handle: bench.db.jobs.get(id) }, LAST_RESULT_MS);
+    }
+    for await (const { key, value } of bench.db.range({ prefix: 'effect/' })) {
+      const [, id = '', n] = key.split('/');
+      const list = effects.get(id) ?? [];
+      for (let i = 0; i < Number(value.toString()); i += 1) list.push(Number(n));
+      effects.set(id, list);
+    }
+    for (const { id } of shared(bench, 'left')) {
+      log.note({ type: 'invoke', f: 'effects', key: id });
+      log.note({ type: 'ok', f: 'effects', key: id, value: effects.get(id) ?? [] });
+    }
+  },
+};
+
+function shared(bench: Bench, name: string): Submitted[] {
+  const list = (bench.shared.get(name) as Submitted[] | undefined) ?? [];
+  bench.shared.set(name, list);
+  return list;
+}
+
+async function cancel(log: ProcessLog, { id, handle }: Submitted): Promise<void> {
+  await log.do({ f: 'cancel', key: id, writes: true, class: 'job cancel' }, async () => {
+    await handle.cancel();
+    return {};
+  });
+}
+
+async function result(
+  log: ProcessLog,
+  { id, handle }: Submitted,
+  timeoutMs: number,
+): Promise<void> {
+  const question = { f: 'result', key: id, writes: false, class: 'job result' };
+  await log.do(question, async (): Promise<Answer> => {
+    try {
+      const signal = AbortSignal.timeout(timeoutMs);
+      return { value: { status: 'done', value: await handle.result({ signal }) } };
+    } catch (error) {
+      const status = error instanceof BalsaError ? ENDS[error.code] : undefined;
+      if (status === undefined) throw error;
+      return { value: { status } };
+    }
+  });
+}
+
+const ENDS: Readonly<Record<string, string>> = { JOB_FAILED: 'failed', JOB_CANCELLED: 'cancelled' };
