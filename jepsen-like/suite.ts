@@ -9,8 +9,8 @@ const PARTS: readonly Part[] = [
   { workload: 'register,append,bank', nemesis: 'kill,pause', nodes: 5 },
   { workload: 'set,queue,counter,write-skew', nemesis: 'partition,transfer', nodes: 5 },
   {
-    workload: 'unique-ids,exactly-once,triggers',
-    nemesis: 'reset-storm,deploys,worker-loss',
+    workload: 'unique-ids,exactly-once,triggers,jobs',
+    nemesis: 'reset-storm,deploys,worker',
     nodes: 3,
   },
   { workload: 'lock,lease,levels', nemesis: 'clock,pause-leader,links', nodes: 3 },

@@ -1,9 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CHECKERS } from '../../jepsen-like/checkers/all-checkers.js';
+import { JobWorkers } from '../../jepsen-like/cluster/job-workers.js';
 import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
 import { PREY } from '../../jepsen-like/mutations/prey.js';
 import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
@@ -74,12 +75,12 @@ describe('a schedule of faults', () => {
 
 describe('a run', () => {
   test('survives faults with valid histories, and leaves these and its logs, and no data and no process', async () => {
-    const nemeses = chooseNemeses('kill-all,partition-leader,pause-leader');
+    const nemeses = chooseNemeses('kill-all,partition-leader,pause-leader,worker-kill');
     const record = await run({
-      workloads: chooseWorkloads('register,bank'),
+      workloads: chooseWorkloads('register,bank,jobs'),
       nemeses,
       nodes: 3,
-      periods: planCycles({ seed: 5, nemeses, cycles: 3 }),
+      periods: planCycles({ seed: 5, nemeses, cycles: 4 }),
       seed: 5,
       pace: 1,
       network: 'proxies',
@@ -90,7 +91,7 @@ describe('a run', () => {
     });
     expect(record.problems).toEqual([]);
     expect([...record.injected.keys()]).toEqual(
-      expect.arrayContaining(['kill-all', 'partition-leader', 'pause-leader']),
+      expect.arrayContaining(['kill-all', 'partition-leader', 'pause-leader', 'worker-kill']),
     );
     const judged = await judge(record);
     const verdicts = judged.flatMap(({ verdicts: all }) => all);
@@ -101,8 +102,8 @@ describe('a run', () => {
     expect(page).toContain('nothing wrong was found');
     expect(page).not.toMatch(/(?:src|href)=|https?:/);
     const faults = linesOf(join(folder, 'run', 'faults.jsonl'));
-    expect(faults.filter(({ phase }) => phase === 'begin')).toHaveLength(3);
-    expect(faults.filter(({ phase }) => phase === 'end')).toHaveLength(3);
+    expect(faults.filter(({ phase }) => phase === 'begin')).toHaveLength(4);
+    expect(faults.filter(({ phase }) => phase === 'end')).toHaveLength(4);
     const watched = linesOf(record.watchPath);
     expect(watched.length).toBe(record.events);
     expect(readdirSync(join(folder, 'run', 'replicas')).sort()).toEqual([
@@ -111,6 +112,16 @@ describe('a run', () => {
       'n3.log',
     ]);
   });
+});
+
+test('a worker of jobs that ends by itself is told of, with what it had said', async () => {
+  const entry = join(folder, 'broken.mjs');
+  writeFileSync(entry, "console.error('no such thing'); process.exitCode = 3;");
+  const workers = new JobWorkers({ folder, entry, endpoints: () => [] });
+  workers.provide('tasks.js', 1);
+  await waitUntil('its end', async () => (workers.strangeEnds.length > 0 ? true : undefined));
+  expect(workers.strangeEnds).toEqual([expect.stringMatching(/code 3.*no such thing/s)]);
+  expect(workers.running).toEqual([]);
 });
 
 describe('a report', () => {
