@@ -43,6 +43,9 @@ export interface StageSpec {
 
 export const LABEL_LENGTH_MAX = 100;
 
+/** Tasks that one worker of users may run at a time. */
+export const SLOTS_MAX = 1000;
+
 /** What a stage may ask for, and a worker may have. */
 export function isLabel(label: string): boolean {
   return label !== '' && label.length <= LABEL_LENGTH_MAX;

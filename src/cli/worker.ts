@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { isLabel, LABEL_LENGTH_MAX } from '../base/job.js';
+import { isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../base/job.js';
 import type { WorkerNotice } from '../client/client.js';
 import type { UserModule } from '../compute/user-module.js';
 import { newCommand, onRun, type Runtime } from './command.js';
@@ -32,7 +32,7 @@ done first; a second time: they are left to others at once. Workers join and lea
   })
     .argument('<file>', 'a module of TypeScript or JavaScript')
     .option('--slots <n>', 'tasks at one time', parseSlots, 1)
-    .option('--label <name...>', 'what stages may ask for; more than one can be given', parseLabel)
+    .option('--label <name>', 'what stages may ask for; it can be given several times', parseLabel)
     .option('--memory <size>', 'for all tasks together: 512MiB, 8GiB', parseSize)
     .option('--home <name>', 'where it is; default: the name of the host');
   return onRun<WorkerFlags>(command, runtime, (context, [file = ''], flags) =>
@@ -41,8 +41,9 @@ done first; a second time: they are left to others at once. Workers join and lea
 }
 
 function parseSlots(text: string): number {
-  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It must be a whole number from 1 to 999.');
+  const slots = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (slots >= 1 && slots <= SLOTS_MAX) return slots;
+  throw new InvalidArgumentError(`It must be a whole number from 1 to ${SLOTS_MAX}.`);
 }
 
 function parseLabel(text: string, before: readonly string[] = []): readonly string[] {

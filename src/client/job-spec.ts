@@ -11,6 +11,7 @@ import type {
   TaskProcedure,
 } from '../base/job-definition.js';
 import { invalid } from './invalid.js';
+import { checkInputForm } from './job-form.js';
 
 /** Makes of a definition what goes into the log. */
 
@@ -77,6 +78,7 @@ export interface PreparedInput {
 /** @throws BalsaError `INVALID_ARGUMENT`, `JOB_LIMIT` */
 export function toInput(input: JobInput | undefined, upload: string): PreparedInput {
   if (input === undefined) throw invalid('the job has no input, and none was given with it');
+  checkInputForm(input);
   if ('generate' in input) {
     return { input: { type: 'generator', run: nameOf(input.generate) }, chunks: [] };
   }

@@ -3,6 +3,7 @@ import type { JobAction } from '../base/job.js';
 import type { JobDefinition, JobInput } from '../base/job-definition.js';
 import type { JobInfo, JobsStats, ResultsInfo } from '../rpc/job-protocol.js';
 import { whenAborted } from './abort.js';
+import { checkJobForm } from './job-form.js';
 import { askJobs, type JobsAsker, readValues } from './job-request.js';
 import { toInput, toSpec } from './job-spec.js';
 import type { CallOptions } from './options.js';
@@ -53,6 +54,7 @@ export class Jobs {
   ): Promise<JobHandle> {
     const { store } = this.parts;
     const newId = (): string => Buffer.from(store.engine.env.newSessionId()).toString('hex');
+    checkJobForm(definition);
     const { id = newId(), input = definition.input } = options;
     const upload = newId();
     const prepared = toInput(input, upload);

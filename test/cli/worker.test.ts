@@ -92,7 +92,7 @@ describe('worker', () => {
   test('says what it has, and is one of the slots, labels and memory that it was given', async () => {
     let files: string[] = [];
     const { exit, stdout, stderr } = await runUntilStopped(
-      [path, '--slots', '4', '--label', 'ffmpeg', '--label', 'gpu', '--memory', '1.5GiB'],
+      ['--slots', '4', '--label', 'ffmpeg', '--label', 'gpu', path, '--memory', '1.5GiB'],
       {},
       () => {
         files = readdirSync(folder.path);

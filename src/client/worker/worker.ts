@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BalsaError } from '../../base/errors.js';
-import { isLabel, LABEL_LENGTH_MAX } from '../../base/job.js';
+import { isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../../base/job.js';
 import { invalid } from '../invalid.js';
 import type { JobsParts } from '../jobs.js';
 import { WorkerLoop, type WorkerNotice } from '../worker-loop.js';
@@ -27,7 +27,6 @@ export interface WorkerOptions {
   readonly onNotice?: ((notice: WorkerNotice) => void) | undefined;
 }
 
-const SLOTS_MAX = 1000;
 const GRACE_MS = 5000;
 
 /** A worker that runs tasks of jobs, made by {@link Client.worker}. It lives as long as this process, and its client. */
