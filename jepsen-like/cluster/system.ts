@@ -196,7 +196,10 @@ export class System implements AsyncDisposable {
     const leader = statuses.find(({ role }) => role === 'leader');
     const own = statuses.find(({ replica }) => replica === name);
     if (leader === undefined || own === undefined) return false;
-    const member = leader.membership.members.find((known) => known.name === name);
+    // Of a name there may be two: one that has begun anew, and what it was before.
+    const member = leader.membership.members.find(
+      (known) => known.name === name && known.incarnation === own.incarnation,
+    );
     return member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
   }
 

@@ -74,12 +74,24 @@ export const diskStall: Nemesis = {
 
 const CATCH_UP_MS_MAX = 60_000;
 
-export async function untilCaughtUp(stage: Stage, node: string): Promise<void> {
+/** @returns whether it has */
+export async function untilCaughtUp(stage: Stage, node: string): Promise<boolean> {
   const untilMs = performance.now() + CATCH_UP_MS_MAX;
   while (performance.now() < untilMs && !stage.signal.aborted) {
-    if (await stage.system.hasCaughtUp(node)) return;
+    if (await stage.system.hasCaughtUp(node)) return true;
     await stage.sleep(200);
   }
+  return false;
+}
+
+/** What is damaged now is there elsewhere: else it would be lost for good, and nobody to blame. */
+async function isWhole({ system, count }: Stage): Promise<boolean> {
+  for (const name of system.names) {
+    if (await system.hasCaughtUp(name)) continue;
+    count('no damage: another one has not all its data');
+    return false;
+  }
+  return true;
 }
 
 type Area = 'wal' | 'state' | 'deltas';
@@ -111,7 +123,8 @@ function flipBits(stage: Stage, dataFolder: string, area: Area, part: number): s
   return path.slice(dataFolder.length + 1);
 }
 
-async function damage(stage: Stage, node: string, area: Area, part: number): Promise<void> {
+/** @returns whether it has all its data again */
+async function damage(stage: Stage, node: string, area: Area, part: number): Promise<boolean> {
   const { system } = stage;
   const { dataFolder } = system.cluster.replica(node);
   await system.kill(node);
@@ -119,7 +132,7 @@ async function damage(stage: Stage, node: string, area: Area, part: number): Pro
   const file = flipBits(stage, dataFolder, area, part);
   stage.count(`flipped bits in ${area}${file === null ? ': nothing there' : ''}`);
   await system.start(node);
-  await untilCaughtUp(stage, node);
+  return await untilCaughtUp(stage, node);
 }
 
 export const diskFlip: Nemesis = {
@@ -128,11 +141,11 @@ export const diskFlip: Nemesis = {
   claims: ['disk'],
   episode: async (stage) => {
     const [node] = stage.take(1);
-    if (node === undefined || stage.system.running.length < stage.system.names.length) return;
+    if (node === undefined || !(await isWhole(stage))) return;
     const area = (['wal', 'state', 'state', 'deltas'] as const)[stage.random.int(4)] ?? 'wal';
-    await during(stage, { name: 'disk-flip', nodes: [node], detail: { area } }, () =>
-      damage(stage, node, area, stage.random.next()),
-    );
+    await during(stage, { name: 'disk-flip', nodes: [node], detail: { area } }, async () => {
+      await damage(stage, node, area, stage.random.next());
+    });
   },
 };
 
@@ -143,11 +156,13 @@ export const diskHelix: Nemesis = {
   claims: ['disk', 'all'],
   episode: async (stage) => {
     const nodes = shuffled(stage.random, stage.take(stage.system.names.length));
-    if (nodes.length < stage.system.names.length) return;
+    if (nodes.length < stage.system.names.length || !(await isWhole(stage))) return;
     await during(stage, { name: 'disk-helix', nodes }, async () => {
       for (const [i, node] of nodes.entries()) {
         if (stage.signal.aborted) return;
-        await damage(stage, node, i % 2 === 0 ? 'wal' : 'state', i / nodes.length);
+        const area = i % 2 === 0 ? 'wal' : 'state';
+        if (!(await damage(stage, node, area, i / nodes.length))) return;
+        if (!(await isWhole(stage))) return;
       }
     });
   },
@@ -160,7 +175,7 @@ export const diskRollback: Nemesis = {
   episode: async (stage) => {
     const { system } = stage;
     const [node] = stage.take(1);
-    if (node === undefined || system.running.length < system.names.length) return;
+    if (node === undefined || !(await isWhole(stage))) return;
     const { dataFolder } = system.cluster.replica(node);
     const wal = join(dataFolder, 'wal');
     const before = `${dataFolder}.before`;
@@ -189,7 +204,7 @@ export const diskWipe: Nemesis = {
   episode: async (stage) => {
     const { system } = stage;
     const [node] = stage.take(1);
-    if (node === undefined || system.running.length < system.names.length) return;
+    if (node === undefined || !(await isWhole(stage))) return;
     await during(stage, { name: 'disk-wipe', nodes: [node] }, async () => {
       await system.kill(node);
       system.damaged(node);

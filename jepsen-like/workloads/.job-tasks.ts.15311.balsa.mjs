@@ -1,10 +1,10 @@
 // jepsen-like/workloads/job-tasks.ts
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay } from 'node:timers/promises';
+
 async function triple({ input: { n, ms } }) {
   await delay(ms);
   return 3 * n;
 }
-export {
-  triple
-};
+
+export { triple };
 //# sourceMappingURL=data:application/json;base64,ewogICJ2ZXJzaW9uIjogMywKICAic291cmNlcyI6IFsiam9iLXRhc2tzLnRzIl0sCiAgInNvdXJjZXNDb250ZW50IjogWyJpbXBvcnQgeyBzZXRUaW1lb3V0IGFzIGRlbGF5IH0gZnJvbSAnbm9kZTp0aW1lcnMvcHJvbWlzZXMnO1xuXG4vKiogV2hhdCB3b3JrZXJzIG9mIGpvYnMgaGF2ZS4gKi9cblxuZXhwb3J0IGludGVyZmFjZSBQYXJ0IHtcbiAgcmVhZG9ubHkgbjogbnVtYmVyO1xuICAvKiogSG93IGxvbmcgdGhlIHRhc2sgdGFrZXMuICovXG4gIHJlYWRvbmx5IG1zOiBudW1iZXI7XG59XG5cbmludGVyZmFjZSBUYXNrQ29udGV4dDxJbnB1dD4ge1xuICByZWFkb25seSBpbnB1dDogSW5wdXQ7XG59XG5cbmV4cG9ydCBhc3luYyBmdW5jdGlvbiB0cmlwbGUoeyBpbnB1dDogeyBuLCBtcyB9IH06IFRhc2tDb250ZXh0PFBhcnQ+KTogUHJvbWlzZTxudW1iZXI+IHtcbiAgYXdhaXQgZGVsYXkobXMpO1xuICByZXR1cm4gMyAqIG47XG59XG4iXSwKICAibWFwcGluZ3MiOiAiO0FBQUEsU0FBUyxjQUFjLGFBQWE7QUFjcEMsZUFBc0IsT0FBTyxFQUFFLE9BQU8sRUFBRSxHQUFHLEdBQUcsRUFBRSxHQUF1QztBQUNyRixRQUFNLE1BQU0sRUFBRTtBQUNkLFNBQU8sSUFBSTtBQUNiOyIsCiAgIm5hbWVzIjogW10KfQo=

@@ -20,6 +20,10 @@ const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: st
   ],
   dataFolder: ['--data <folder>', 'folder for the log and the state (default: balsa-data/NAME)'],
   listen: ['--listen <host:port>', 'where to listen (default: the own address in members)'],
+  metricsListen: [
+    '--metrics-listen <host:port>',
+    'HTTP: /metrics for Prometheus, /healthz, /readyz (default: none)',
+  ],
   advertise: ['--advertise <host:port>', 'what others are told (default: as in members)'],
   routes: [
     '--routes <name=host:port,...>',

@@ -38,6 +38,7 @@ export const FIELDS = {
     schema: pattern(/^[A-Za-z0-9._-]{1,64}$/, '1 to 64 letters, digits, dots, dashes, underscores'),
   },
   listen: { flag: 'listen', fromText: asIs, schema: address() },
+  metricsListen: { flag: 'metrics-listen', fromText: asIs, schema: address() },
   advertise: { flag: 'advertise', fromText: asIs, schema: address() },
   members: { flag: 'members', fromText: placesFromText, schema: members() },
   routes: { flag: 'routes', fromText: placesFromText, schema: routes() },

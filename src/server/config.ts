@@ -20,6 +20,8 @@ export interface ServerConfig {
    * tunnel or proxy. Others, and clients, are told nothing of it. Default: none.
    */
   readonly routes: Readonly<Record<string, string>>;
+  /** `host:port` for `/metrics`, `/healthz` and `/readyz` over HTTP. Default: none. */
+  readonly metricsListen: string;
   /** Folder for the log and the state. */
   readonly dataFolder: string;
   /** Without word from a leader for this to twice this long, an election starts. Default 750. */

@@ -3,6 +3,8 @@ import { BalsaError } from '../base/errors.js';
 import { formedWith } from '../raft/configuration.js';
 import type { Configuration } from '../raft/types.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
+import type { ServerConfig } from './config.js';
+import type { Logger } from './log.js';
 import { memberId } from './member-id.js';
 
 /** The configuration that a formed cluster starts with. */
@@ -17,6 +19,22 @@ export function clusterIdOf(clusterName: string, members: readonly FormedMember[
     .update(JSON.stringify([clusterName, sorted]))
     .digest('hex')
     .slice(0, 16);
+}
+
+/** A stale list of members must not keep a member from its cluster; whoever runs it is told. */
+export function tellIfFoundersDiffer(
+  bound: readonly FormedMember[],
+  config: Pick<ServerConfig, 'members'>,
+  log: Logger,
+): void {
+  const founders = bound.map((member) => member.name).sort();
+  const configured = Object.keys(config.members).sort();
+  if (JSON.stringify(founders) === JSON.stringify(configured)) return;
+  log.warn(
+    { founders, configured },
+    'the configured members are not those that formed the cluster; the log says who the members are' +
+      ' (change them with: balsa cluster)',
+  );
 }
 
 export interface Formed {

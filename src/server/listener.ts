@@ -114,7 +114,8 @@ async function refuseTakenPort(listen: string): Promise<void> {
   });
 }
 
-function bindError(listen: string, error: Error): BalsaError {
+/** Why nobody can listen there. */
+export function bindError(listen: string, error: Error): BalsaError {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE' || /EADDRINUSE/.test(error.message)) {
     return new BalsaError('PORT_IN_USE', `another process listens on ${listen}`, {

@@ -211,6 +211,7 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
     cluster: pick('cluster', DEFAULTS.cluster),
     listen: pick('listen', own),
     advertise: pick('advertise', own),
+    metricsListen: pick('metricsListen', ''),
     routes: pick('routes', {}),
     dataFolder: resolve(pick('dataFolder', `balsa-data/${name}`)),
     electionTimeoutMs: pick('electionTimeoutMs', DEFAULTS.electionTimeoutMs),

@@ -10,12 +10,13 @@ import { Admin } from './admin.js';
 import { ClientService } from './client-service.js';
 import type { ServerConfig } from './config.js';
 import { type DataFolder, GIVE_UP_CODES, type Meta } from './data-folder.js';
-import { formedConfiguration } from './formation.js';
+import { formedConfiguration, tellIfFoundersDiffer } from './formation.js';
 import { ownFormats } from './formats.js';
 import { LeaseRecord, leaseMsOf } from './lease-record.js';
 import { Listener } from './listener.js';
 import type { Logger } from './log.js';
 import { memberId, nameOf } from './member-id.js';
+import { MetricsEndpoint } from './metrics-endpoint.js';
 import { newReplica } from './new-replica.js';
 import { Peers } from './peers.js';
 import { ProcessWatch } from './process-facts.js';
@@ -70,6 +71,7 @@ export class Member implements Server {
   readonly #process = new ProcessWatch();
   readonly #refusals: RefusalWatch;
   readonly #readiness = new Readiness(() => this.#isReady());
+  readonly #metrics: MetricsEndpoint;
   #meta: Meta;
   #lease: LeaseRecord | null = null;
   #roster: Roster | null = null;
@@ -112,6 +114,11 @@ export class Member implements Server {
       counts: (peer, code) => this.#isHopeless(peer, code),
       log,
       onFatal: (error) => this.#failed(error),
+    });
+    this.#metrics = new MetricsEndpoint({
+      ...{ listen: config.metricsListen, log, status: () => this.status() },
+      isReady: () => this.#isReady(),
+      jobs: () => this.#serving?.replica.calls.jobs.stats ?? null,
     });
     this.#clients = this.#clientService();
     this.#peers = this.#peerTransport();
@@ -171,6 +178,7 @@ export class Member implements Server {
     this.#address = opened.address;
     log.info({ address: opened.address, dataFolder: config.dataFolder }, 'listening');
     try {
+      await this.#metrics.open();
       this.#begin();
     } catch (error) {
       await opened.listener.close(0);
@@ -182,7 +190,7 @@ export class Member implements Server {
   #begin(): void {
     const { config, log } = this.#parts;
     if (this.#standing.cluster !== null) {
-      this.#tellIfConfigDiffers();
+      tellIfFoundersDiffer(this.#standing.bound ?? [], config, log);
       this.#startReplica();
     } else if (this.#standing.joining !== null) {
       const { incarnation } = this.#self;
@@ -191,19 +199,6 @@ export class Member implements Server {
       this.#standing.formAlone();
       this.#step();
     }
-  }
-
-  /** A stale list of members must not keep a member from its cluster. */
-  #tellIfConfigDiffers(): void {
-    const { config, log } = this.#parts;
-    const founders = (this.#standing.bound ?? []).map((member) => member.name).sort();
-    const configured = Object.keys(config.members).sort();
-    if (JSON.stringify(founders) === JSON.stringify(configured)) return;
-    log.warn(
-      { founders, configured },
-      'the configured members are not those that formed the cluster; the log says who the members are' +
-        ' (change them with: balsa cluster)',
-    );
   }
 
   /** A step into a cluster: on disk before anybody hears of it, or votes. */
@@ -281,6 +276,7 @@ export class Member implements Server {
 
   #onEvent(event: CoreEvent): void {
     const { log } = this.#parts;
+    this.#metrics.noted(event);
     if (event.type === 'role') {
       const leader = event.leader === null ? null : nameOf(event.leader);
       log.info({ role: event.role, term: event.term, leader, reason: event.reason }, 'role');
@@ -474,6 +470,7 @@ export class Member implements Server {
     this.#clients.endAll(new BalsaError('SHUTTING_DOWN', `${this.name} is stopping`));
     this.#peers.stop();
     this.#process.stop();
+    this.#metrics.close();
     await this.#listener?.close(CLOSE_GRACE_MS);
     try {
       await replica?.whenIdle();

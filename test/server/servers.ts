@@ -41,6 +41,7 @@ export class Servers implements AsyncDisposable {
       electionPriority: 100,
       leaseReads: false,
       diskStallMs: 3000,
+      metricsListen: '',
       unsafeFormats: '',
       unsafeFailpoints: '',
       unsafeDisk: '',

@@ -3,7 +3,7 @@ import type { Random } from '../../base/random.js';
 import type { Executor } from '../../compute/execution.js';
 import type { MemberId } from '../../raft/types.js';
 import type { JobFrame, WorkerDemand } from '../../rpc/job-frames.js';
-import type { JobQuery, JobsAnswer, WorkRequest } from '../../rpc/job-protocol.js';
+import type { JobQuery, JobsAnswer, JobsStats, WorkRequest } from '../../rpc/job-protocol.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { Runner } from '../calls/runner.js';
 import { Dispatcher, type DispatcherHost } from './dispatcher.js';
@@ -109,6 +109,12 @@ export class JobService {
     if (query.about !== 'stats') return answerJobQuery(machine, query, nowMs());
     const stats = this.#statistics.stats(this.#dispatcher.workers, nowMs());
     return { info: JSON.stringify(stats), bytes: new Uint8Array(0) };
+  }
+
+  /** Of the leader; `null`: it is none, and does not know. */
+  get stats(): JobsStats | null {
+    const { canPropose, nowMs } = this.#host;
+    return canPropose() ? this.#statistics.stats(this.#dispatcher.workers, nowMs()) : null;
   }
 
   /** It leads no longer. */

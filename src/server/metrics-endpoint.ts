@@ -1,0 +1,101 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { parseAddress } from '../base/address.js';
+import { BalsaError } from '../base/errors.js';
+import type { CoreEvent } from '../raft/types.js';
+import { bindError } from './listener.js';
+import type { Logger } from './log.js';
+import { Metrics, type MetricsSource } from './metrics.js';
+
+export interface MetricsEndpointOptions extends MetricsSource {
+  /** `host:port`; port 0 picks a free one; empty: nowhere. */
+  readonly listen: string;
+  readonly log: Logger;
+}
+
+interface Page {
+  readonly status: number;
+  readonly text: string;
+  readonly type?: string;
+}
+
+/** As the text format of Prometheus is called. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+const PATHS = '/metrics, /healthz, /readyz';
+const CONNECTIONS_MAX = 64;
+const REQUEST_MS_MAX = 5000;
+
+/**
+ * Says over HTTP how a replica is: `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it serves). Whether
+ * anybody listens or not, what happens is counted.
+ */
+export class MetricsEndpoint {
+  readonly #options: MetricsEndpointOptions;
+  readonly #metrics: Metrics;
+  #server: Server | null = null;
+
+  constructor(options: MetricsEndpointOptions) {
+    this.#options = options;
+    this.#metrics = new Metrics(options);
+  }
+
+  noted(event: CoreEvent): void {
+    this.#metrics.noted(event);
+  }
+
+  /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE`, `CONFIG_INVALID` */
+  async open(): Promise<void> {
+    const { listen, log } = this.#options;
+    if (listen === '') return;
+    const parsed = parseAddress(listen);
+    if (!parsed.ok) throw new BalsaError('CONFIG_INVALID', `metrics-listen: ${parsed.problem}`);
+    const { host, port } = parsed.address;
+    const server = createServer((request, response) => void this.#answer(request, response));
+    server.maxConnections = CONNECTIONS_MAX;
+    server.requestTimeout = REQUEST_MS_MAX;
+    server.headersTimeout = REQUEST_MS_MAX;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(bindError(listen, error)));
+      server.listen({ host, port, exclusive: true }, resolve);
+    });
+    this.#server = server;
+    const { port: bound } = server.address() as AddressInfo;
+    log.info({ address: `${listen.slice(0, listen.lastIndexOf(':'))}:${bound}` }, 'metrics');
+  }
+
+  close(): void {
+    this.#server?.close();
+    this.#server?.closeAllConnections();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { status, text, type = 'text/plain; charset=utf-8' } = await this.#pageFor(request);
+    response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
+    response.end(request.method === 'HEAD' ? undefined : text);
+  }
+
+  async #pageFor({ method, url = '' }: IncomingMessage): Promise<Page> {
+    if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'GET or HEAD\n' };
+    switch (url.split('?')[0]) {
+      case '/metrics':
+        return await this.#metricsPage();
+      case '/healthz':
+        return { status: 200, text: 'ok\n' };
+      case '/readyz':
+        return this.#options.isReady()
+          ? { status: 200, text: 'ok\n' }
+          : { status: 503, text: 'not ready\n' };
+      default:
+        return { status: 404, text: `there are ${PATHS}\n` };
+    }
+  }
+
+  async #metricsPage(): Promise<Page> {
+    try {
+      return { status: 200, text: await this.#metrics.text(), type: METRICS_TYPE };
+    } catch (cause) {
+      this.#options.log.error({ reason: String(cause) }, 'the metrics could not be read');
+      return { status: 500, text: `${String(cause)}\n` };
+    }
+  }
+}
