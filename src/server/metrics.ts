@@ -63,7 +63,7 @@ const JOB_GAUGES: Figures<JobsStats> = [
  */
 export class Metrics {
   readonly #source: MetricsSource;
-  readonly #registry = new Registry();
+  readonly #series = new Registry();
   readonly #gauges = new Map<string, Gauge>();
   readonly #syncs: Counter;
   readonly #events: Counter;
@@ -103,7 +103,7 @@ export class Metrics {
   /** As Prometheus reads it. */
   async text(): Promise<string> {
     this.#read();
-    return await this.#registry.metrics();
+    return await this.#series.metrics();
   }
 
   // -------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ export class Metrics {
   }
 
   #gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge {
-    const registers = [this.#registry];
+    const registers = [this.#series];
     const gauge = new Gauge({
       name: `balsa_${name}`,
       help,
@@ -156,7 +156,7 @@ export class Metrics {
   }
 
   #counter(name: string, help: string, labelNames: readonly string[]): Counter {
-    const registers = [this.#registry];
+    const registers = [this.#series];
     return new Counter({ name: `balsa_${name}`, help, labelNames: [...labelNames], registers });
   }
 }

@@ -87,6 +87,7 @@ describe('defaults and precedence', () => {
       electionPriority: 100,
       leaseReads: false,
       diskStallMs: 3000,
+      metricsListen: '',
       unsafeFormats: '',
       unsafeFailpoints: '',
       unsafeDisk: '',
