@@ -6,11 +6,13 @@ import type { Client, JobDefinition } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleProcedures } from '../src/compute/bundle.js';
 import { forSeconds } from './closed-loop.js';
+import { disturbed, lost } from './jobs-disturbed.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:jobs`: what a task costs that does nothing, how much faster tasks that compute get with more threads, and what a
- * job of a million tasks takes from puts beside it, and in memory.
+ * job of a million tasks takes from puts beside it, and in memory; how much longer a job takes while workers and leaders are killed,
+ * and how soon a task of a lost worker is begun again.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -18,11 +20,14 @@ const { values: flags } = parseArgs({
     many: { type: 'string', default: '1000000' },
     outstanding: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '8' },
-    only: { type: 'string', default: 'overhead,speed-up,puts' },
+    only: { type: 'string', default: 'overhead,speed-up,puts,disturbed,lost' },
     json: { type: 'string' },
   },
 });
 const parts = flags.only.split(',');
+/** About twenty seconds of two workers with four slots. */
+const DISTURBED_TASKS = 1600;
+const LOST_ROUNDS = 3;
 
 const CODE = `
 import { read } from 'balsa/procedures';
@@ -159,6 +164,8 @@ const results: Record<string, number> = {};
 if (parts.includes('overhead')) Object.assign(results, await overhead());
 if (parts.includes('speed-up')) Object.assign(results, await speedUp());
 if (parts.includes('puts')) Object.assign(results, await puts());
+if (parts.includes('disturbed')) Object.assign(results, await disturbed(DISTURBED_TASKS));
+if (parts.includes('lost')) Object.assign(results, await lost(LOST_ROUNDS));
 report(
   'jobs',
   Object.entries(results).map(([what, value]) => ({ what, value })),

@@ -26,7 +26,7 @@ export class ProcessMeter {
     this.#serverPids = serverPids;
     this.#clientPid = clientPid;
     this.#serversAtFirst = sum(serverPids, cpuSeconds);
-    this.#diskAtFirst = sum(serverPids, diskBytes);
+    this.#diskAtFirst = sum(serverPids, diskBytesWritten);
     this.#clientAtFirst = cpuSeconds(clientPid);
     this.#client = this.#clientAtFirst;
     // A client that is a process of its own is gone when its round is over: what it had until then counts.
@@ -40,7 +40,7 @@ export class ProcessMeter {
       serverCpuSeconds: sum(this.#serverPids, cpuSeconds) - this.#serversAtFirst,
       clientCpuSeconds: this.#client - this.#clientAtFirst,
       serverPeakBytes: this.#serverPids.map((pid) => memoryUse(pid).residentMaxBytes),
-      diskBytes: sum(this.#serverPids, diskBytes) - this.#diskAtFirst,
+      diskBytes: sum(this.#serverPids, diskBytesWritten) - this.#diskAtFirst,
     };
   }
 
@@ -62,7 +62,8 @@ function sum(pids: readonly number[], of: (pid: number) => number): number {
   return pids.reduce((total, pid) => total + of(pid), 0);
 }
 
-function diskBytes(pid: number): number {
+/** What a process gave to the disk so far. */
+export function diskBytesWritten(pid: number): number {
   const found = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'));
   return Number(found?.[1] ?? Number.NaN);
 }

@@ -19,13 +19,8 @@ export const etcd: PeerKind = {
   name: 'etcd',
   missing: () => missingPrograms({ etcd: 'etcd-server' }),
   async start() {
-    const ports = await freePorts(2 * MEMBERS);
-    const servers = new ServerGroup('etcd');
-    startMembers(servers, ports);
-    const hosts = ports.slice(0, MEMBERS).map((port) => `http://127.0.0.1:${port}`);
-    const leader = await servers.until('a leader of etcd', () => findLeader(hosts));
-    // All calls go to the leader, so that none takes a way round.
-    const client = new Etcd3({ hosts: leader });
+    const cluster = await startEtcd(MEMBERS);
+    const { client, servers, leader } = cluster;
     const serverPids = servers.pids;
     const subjects: Subject[] = [
       {
@@ -42,29 +37,79 @@ export const etcd: PeerKind = {
         Number((await client.maintenance.status()).header.revision);
       subjects.push(h2loadSubject({ host: leader, durability: DURABILITY, serverPids, revision }));
     }
-    return {
-      subjects,
-      async [Symbol.asyncDispose]() {
-        client.close();
-        await servers[Symbol.asyncDispose]();
-      },
-    };
+    return { subjects, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
   },
 };
 
+/** Members that run, and a client of their leader. */
+export class EtcdCluster implements AsyncDisposable {
+  readonly servers: ServerGroup;
+  readonly dataFolders: readonly string[];
+  readonly #hosts: readonly string[];
+  #leader: string;
+  #client: Etcd3;
+
+  constructor(servers: ServerGroup, hosts: readonly string[], leader: string) {
+    this.servers = servers;
+    this.dataFolders = hosts.map((_, i) => dataFolder(servers, i));
+    this.#hosts = hosts;
+    this.#leader = leader;
+    this.#client = new Etcd3({ hosts: leader });
+  }
+
+  get leader(): string {
+    return this.#leader;
+  }
+
+  /** All calls go to the leader, so that none takes a way round. */
+  get client(): Etcd3 {
+    return this.#client;
+  }
+
+  /** Kills all members (SIGKILL) and starts them on what they have. */
+  async restart(): Promise<void> {
+    this.#client.close();
+    await this.servers.restart();
+    this.#leader = await leaderOf(this.servers, this.#hosts);
+    this.#client = new Etcd3({ hosts: this.#leader });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.close();
+    await this.servers[Symbol.asyncDispose]();
+  }
+}
+
+export async function startEtcd(members: number): Promise<EtcdCluster> {
+  const ports = await freePorts(2 * members);
+  const servers = new ServerGroup('etcd');
+  startMembers(servers, ports);
+  const hosts = ports.slice(0, members).map((port) => `http://127.0.0.1:${port}`);
+  return new EtcdCluster(servers, hosts, await leaderOf(servers, hosts));
+}
+
+function leaderOf(servers: ServerGroup, hosts: readonly string[]): Promise<string> {
+  return servers.until('a leader of etcd', () => findLeader(hosts));
+}
+
+function dataFolder({ folder }: ServerGroup, i: number): string {
+  return join(folder, `m${i}`);
+}
+
 function startMembers(servers: ServerGroup, ports: readonly number[]): void {
   const url = (i: number): string => `http://127.0.0.1:${ports[i]}`;
-  const ids = Array.from({ length: MEMBERS }, (_, i) => i);
-  const cluster = ids.map((i) => `m${i}=${url(MEMBERS + i)}`).join(',');
+  const members = ports.length / 2;
+  const ids = Array.from({ length: members }, (_, i) => i);
+  const cluster = ids.map((i) => `m${i}=${url(members + i)}`).join(',');
   for (const i of ids) {
     servers.start('etcd', [
-      ...['--name', `m${i}`, '--data-dir', join(servers.folder, `m${i}`)],
+      ...['--name', `m${i}`, '--data-dir', dataFolder(servers, i)],
       ...['--listen-client-urls', url(i), '--advertise-client-urls', url(i)],
       ...[
         '--listen-peer-urls',
-        url(MEMBERS + i),
+        url(members + i),
         '--initial-advertise-peer-urls',
-        url(MEMBERS + i),
+        url(members + i),
       ],
       ...['--initial-cluster', cluster, '--initial-cluster-state', 'new'],
       // Else it stops taking writes at 2 GiB; nothing to do with their durability.

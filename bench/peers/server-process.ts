@@ -45,6 +45,14 @@ class ServerProcess implements AsyncDisposable {
     throw new BalsaError('INTERNAL', `${this.#name} ended (${end}): ${this.#tail.trim()}`);
   }
 
+  /** As when its machine has lost its power, but for what the kernel has in memory. */
+  async kill(): Promise<void> {
+    process.off('exit', this.#killed);
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await ended;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#killed);
     if (this.#failure !== null) return;
@@ -60,7 +68,8 @@ class ServerProcess implements AsyncDisposable {
 /** Servers of one peer and the folder that they have, which all go when the measurement is over. */
 export class ServerGroup implements AsyncDisposable {
   readonly folder: string;
-  readonly #servers: ServerProcess[] = [];
+  #servers: ServerProcess[] = [];
+  readonly #started: (readonly [program: string, args: readonly string[]])[] = [];
   readonly #removed = (): void => rmSync(this.folder, { recursive: true, force: true });
 
   constructor(name: string) {
@@ -73,7 +82,16 @@ export class ServerGroup implements AsyncDisposable {
   }
 
   start(program: string, args: readonly string[]): void {
+    this.#started.push([program, args]);
     this.#servers.push(new ServerProcess(program, args, this.folder));
+  }
+
+  /** All are killed, and started as they were. */
+  async restart(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.kill()));
+    this.#servers = this.#started.map(
+      ([program, args]) => new ServerProcess(program, args, this.folder),
+    );
   }
 
   /** Waits for what `look` gives, as long as all servers run; ends them when it does not come. */
