@@ -11,6 +11,8 @@ import type { PendingWrite } from './pending-write.js';
  */
 export class Batch {
   readonly sequence: number;
+  /** When it was first sent; on the monotonic clock. */
+  readonly sentMs: number;
   /** Empty when the writes were refused: only the sequence is still to be used up. */
   #writes: readonly PendingWrite[];
   #operations: Buffer;
@@ -23,8 +25,9 @@ export class Batch {
   /** It has its answer, or was taken apart: answers to come are of no interest. */
   done = false;
 
-  constructor(sequence: number, writes: readonly PendingWrite[]) {
+  constructor(sequence: number, writes: readonly PendingWrite[], sentMs: number) {
     this.sequence = sequence;
+    this.sentMs = sentMs;
     this.#writes = writes;
     this.#operations = packWrites(writes);
     for (const write of writes) write.sent = true;

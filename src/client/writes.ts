@@ -7,6 +7,7 @@ import type { Context } from './context.js';
 import { cancelled, clientClosed, type Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
+import { WriteWindow } from './write-window.js';
 
 /** Writes go into one batch up to this size; more would make all of them wait for the last one. */
 const BATCH_TARGET_BYTES = 2 * 1024 * 1024;
@@ -37,6 +38,7 @@ const ORDER_RETRY_MS = 25;
 export class Writes {
   readonly #context: Context;
   readonly #queue = new CallQueue<PendingWrite>();
+  readonly #window = new WriteWindow();
   /** By sequence, without holes. */
   #outstanding: Batch[] = [];
   /** Attempts on the present link, by request id. */
@@ -73,6 +75,7 @@ export class Writes {
         { outcome: 'not-applied', details: { limit: 'queueBytesMax', retryAfterMs: 50 } },
       );
     }
+    this.#refuseHopeless(write);
     this.#queue.push(write);
     this.#context.planSend();
   }
@@ -93,6 +96,7 @@ export class Writes {
 
   /** The link was lost, and with it the answers to all attempts. */
   linkLost(): void {
+    this.#window.linkLost();
     this.#attempts.clear();
     this.#resend = true;
     this.#endHalt();
@@ -103,6 +107,7 @@ export class Writes {
     if (batch === undefined) return;
     this.#attempts.delete(id);
     if (!batch.done) {
+      this.#window.answered(batch.writes.length, batch.sentMs, this.#nowMs, this.#queue.length);
       batch.succeed(answer.results, meta);
       this.#outstanding.splice(this.#outstanding.indexOf(batch), 1);
       this.#failures = 0;
@@ -156,14 +161,38 @@ export class Writes {
     const count = this.#outstanding.length;
     const { batchesPerSessionMax } = this.#context.limits;
     if (count >= Math.min(batchesPerSessionMax, OUTSTANDING_MAX)) return false;
+    const next = Math.min(this.#queue.length, this.#bounds.operationsMax);
+    if (!this.#window.hasRoom(this.#underWay, next)) return false;
     return count < EAGER_MAX || this.#queue.fills(this.#bounds);
   }
 
   #begin(): Batch {
-    const batch = new Batch(this.#nextSequence, this.#queue.take(this.#bounds));
+    const batch = new Batch(this.#nextSequence, this.#queue.take(this.#bounds), this.#nowMs);
     this.#nextSequence += 1;
     this.#outstanding.push(batch);
     return batch;
+  }
+
+  /** Writes without an answer. */
+  get #underWay(): number {
+    return this.#outstanding.reduce((sum, { writes }) => sum + writes.length, 0);
+  }
+
+  get #nowMs(): number {
+    return this.#context.env.clock.monotonicMs();
+  }
+
+  /** What cannot be answered in its time is not even begun: it would only keep others from theirs. @throws BalsaError `OVERLOADED` */
+  #refuseHopeless({ deadlineMs }: PendingWrite): void {
+    const ahead = this.#queue.length + this.#underWay;
+    const nowMs = this.#nowMs;
+    const waitMs = this.#window.hopeless(ahead, deadlineMs - nowMs, nowMs);
+    if (waitMs === null) return;
+    throw new BalsaError(
+      'OVERLOADED',
+      `${ahead} writes of this client are under way or wait: about ${waitMs} ms at the pace of late, too long for this one`,
+      { outcome: 'not-applied', details: { waitMs, retryAfterMs: Math.ceil(waitMs / 2) } },
+    );
   }
 
   #attempt(batch: Batch): ClientRequest {

@@ -71,6 +71,7 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   rangePageBytesMax: { min: 1 * KiB, max: 64 * MiB },
   uncommittedBytesMax: { min: 64 * KiB, max: 4 * GiB },
   pendingRequestBytesMax: { min: 128 * KiB, max: 16 * GiB },
+  pendingOperationsMax: { min: 1, max: 10_000_000 },
   pendingAnswerBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingReadsMax: { min: 1, max: 10_000_000 },
   readWaitMsMax: { min: 50, max: 600_000 },

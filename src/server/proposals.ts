@@ -19,6 +19,7 @@ export type WriteDone = (answer: BatchAnswer) => void;
 /** Without the batch: its bytes are in the log entry, and it may be a view of a whole frame. */
 interface Waiting {
   readonly bytes: number;
+  readonly operations: number;
   readonly done: WriteDone;
 }
 
@@ -103,6 +104,8 @@ export class Proposals {
   /** In the log, by index. */
   readonly #appended = new Map<number, Proposed & { readonly term: number }>();
   #bytes = 0;
+  /** Operations of batches taken in and not answered. */
+  #pending = 0;
   #operations = 0;
   #nextId = 1;
 
@@ -132,7 +135,13 @@ export class Proposals {
       done({ ok: false, error: overloaded('pendingRequestBytesMax') });
       return;
     }
+    const isFull = this.#pending + facts.operations > this.#limits.pendingOperationsMax;
+    if (isFull && this.#pending > 0) {
+      done({ ok: false, error: overloaded('pendingOperationsMax') });
+      return;
+    }
     this.#bytes += bytes;
+    this.#pending += facts.operations;
     this.#operations += facts.operations;
     this.#queue.push({ ...facts, batch, bytes, done });
   }
@@ -153,7 +162,7 @@ export class Proposals {
   /** Takes in deltas, for an entry of their own. Needs {@link MERGE_COMMANDS}. */
   addMerge(merge: MergeCommand, done: MergeDone): void {
     const told = (answer: BatchAnswer): void => done(answer.ok ? null : answer.error);
-    this.#mergeQueue.push({ merge, item: { bytes: 0, done: told } });
+    this.#mergeQueue.push({ merge, item: { bytes: 0, operations: 0, done: told } });
   }
 
   /** As {@link addSystem}, of jobs. Needs {@link JOB_COMMANDS}. */
@@ -359,6 +368,7 @@ export class Proposals {
   #settle(items: readonly Waiting[], answerOf: (i: number) => BatchAnswer): void {
     items.forEach((item, i) => {
       this.#bytes -= item.bytes;
+      this.#pending -= item.operations;
       item.done(answerOf(i));
     });
   }
@@ -368,7 +378,7 @@ export class Proposals {
 function together(records: readonly Uint8Array[], done: CallsDone): Waiting[] {
   const answers: BatchAnswer[] = [];
   return records.map(() => ({
-    bytes: 0,
+    ...{ bytes: 0, operations: 0 },
     done: (answer) => {
       answers.push(answer);
       if (answers.length === records.length) done(answers);
@@ -377,8 +387,8 @@ function together(records: readonly Uint8Array[], done: CallsDone): Waiting[] {
 }
 
 /** Without the batch, see {@link Waiting}. */
-function toWaiting({ bytes, done }: Queued): Waiting {
-  return { bytes, done };
+function toWaiting({ bytes, operations, done }: Queued): Waiting {
+  return { bytes, operations, done };
 }
 
 /** @returns BalsaError `NOT_LEADER`, naming the leader in `details.leader` when it is known */

@@ -135,6 +135,19 @@ describe('proposals', () => {
     expect(answers).toHaveLength(2);
   });
 
+  test('beyond pendingOperationsMax, too; one that is larger by itself is let in alone', () => {
+    const p = proposals({ pendingOperationsMax: 10 });
+    const answers: BatchAnswer[] = [];
+    const many = { ...ONE, operations: 20 };
+    p.add(batch(1), many, (a) => answers.push(a));
+    p.add(batch(2), ONE, (a) => answers.push(a));
+    expect(answers.map(outcome)).toEqual(['OVERLOADED not-applied']);
+    p.take();
+    p.answered({ id: 1, accepted: false, reason: 'not-leader', leader: null });
+    for (let i = 0; i < 11; i += 1) p.add(batch(3 + i), ONE, (a) => answers.push(a));
+    expect(answers.slice(2).map(outcome)).toEqual(['OVERLOADED not-applied']);
+  });
+
   test('a stopping replica says what is known: queued is not applied, in the log is unknown', () => {
     const p = proposals();
     const answers: BatchAnswer[] = [];

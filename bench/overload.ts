@@ -1,0 +1,89 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { asBalsaError } from '../src/base/errors.js';
+import { latencySummary } from '../src/cli/bench/latencies.js';
+import type { Client } from '../src/client/client.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { forSeconds } from './closed-loop.js';
+import { MiB, memoryUse, report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:overload`: puts that come several times as fast as they can be served (an open loop: nobody waits for those before), three replicas,
+ * one client. What is served of them beside the most that a closed loop gets, how long that takes, and what the others are told.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    factors: { type: 'string', default: '1,3' },
+    seconds: { type: 'string', default: '10' },
+    outstanding: { type: 'string', default: '256' },
+    'timeout-ms': { type: 'string', default: '5000' },
+    json: { type: 'string' },
+  },
+});
+const seconds = Number(flags.seconds);
+const outstanding = Number(flags.outstanding);
+const KEYS = 100_000;
+const VALUE = Buffer.alloc(128, 'v');
+const WARM_UP_SECONDS = 8;
+/** Calls made before the event loop has its turn. */
+const BURST_MAX = 512;
+
+let next = 0;
+const put = (db: Client): Promise<unknown> => db.put(`key/${next++ % KEYS}`, VALUE);
+
+await using cluster = await LocalCluster.start({ logLevel: 'warn' });
+await using db = await cluster.connect({ timeoutMs: Number(flags['timeout-ms']) });
+const closedLoop = async (s: number): Promise<number> =>
+  (await forSeconds(s, outstanding, () => put(db))).perSecond;
+
+await closedLoop(WARM_UP_SECONDS);
+const rows: Record<string, string | number>[] = [];
+for (const factor of flags.factors.split(',').map(Number)) {
+  const before = await closedLoop(seconds);
+  const found = await openLoop(before * factor);
+  const after = await closedLoop(seconds);
+  const top = (before + after) / 2;
+  rows.push({
+    ...{ 'times the top': factor, 'top, per second': rounded(top), ...found },
+    'served of the top': rounded(found['served per second'] / top, 2),
+    'most MiB of a replica': rounded(
+      Math.max(...cluster.running.map(({ pid }) => memoryUse(pid ?? 0).residentMaxBytes)) / MiB,
+    ),
+  });
+}
+report('bench:overload', rows, flags.json);
+
+async function openLoop(perSecond: number) {
+  const latencies: number[] = [];
+  const refused = new Map<string, number>();
+  const calls: Promise<void>[] = [];
+  const startedMs = performance.now();
+  let asked = 0;
+  for (let ms = 0; ms < seconds * 1000; ms = performance.now() - startedMs) {
+    const due = Math.min(Math.floor((ms / 1000) * perSecond), asked + BURST_MAX);
+    for (; asked < due; asked += 1) calls.push(once(latencies, refused));
+    await turn();
+  }
+  const took = (performance.now() - startedMs) / 1000;
+  const served = latencies.length;
+  await Promise.all(calls);
+  const { p50Ms, p99Ms, maxMs } = latencySummary(latencies);
+  return {
+    'asked per second': rounded(asked / took),
+    'served per second': rounded(served / took),
+    ...{ 'p50 ms': rounded(p50Ms), 'p99 ms': rounded(p99Ms), 'max ms': rounded(maxMs) },
+    'others were told': [...refused].map(([what, count]) => `${what}: ${count}`).join('; '),
+  };
+}
+
+async function once(latencies: number[], refused: Map<string, number>): Promise<void> {
+  const begunMs = performance.now();
+  try {
+    await put(db);
+    latencies.push(performance.now() - begunMs);
+  } catch (cause) {
+    const { code, outcome } = asBalsaError(cause);
+    const what = `${code} (${outcome ?? 'none'})`;
+    refused.set(what, (refused.get(what) ?? 0) + 1);
+  }
+}
