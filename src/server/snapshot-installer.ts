@@ -26,15 +26,16 @@ export interface InstallOptions {
  * Makes a received snapshot the state, then lets the log begin behind it. Both steps are durable and
  * atomic. After a crash between them the log does not reach the state: `finishInstall` does the
  * second one at the next start. The other order would leave a log that begins behind the state, with
- * nothing to fill the gap. Nothing may touch the old state any more, and all writes to the log that
+ * nothing to fill the gap. Nothing may change the old state any more (it can be read until the new one is in its place), and all writes to the log that
  * were asked for are durable (a term must not reach the disk after entries of it).
  */
 export async function installSnapshot(options: InstallOptions): Promise<void> {
   const { position, finished, vault, logStore, failpoints } = options;
-  const store = await vault.switchTo(finished);
-  const machine = await options.openMachine(store);
-  assert(machine.appliedIndex === position.index, 'the state is that of the snapshot');
-  options.onSwitched({ store, machine });
+  await vault.switchTo(finished, async (store) => {
+    const machine = await options.openMachine(store);
+    assert(machine.appliedIndex === position.index, 'the state is that of the snapshot');
+    options.onSwitched({ store, machine });
+  });
   failpoints.hit('snapshot.before-reset');
   await new Promise<void>((resolve, reject) => {
     logStore.resetTo(position, (error) => (error === null ? resolve() : reject(error)));

@@ -102,7 +102,10 @@ export class LevelStateVault implements StateVault {
     return begun;
   }
 
-  async switchTo(finished: StateImport): Promise<LevelStateStore> {
+  async switchTo(
+    finished: StateImport,
+    adopt: (store: LevelStateStore) => Promise<void> = async () => {},
+  ): Promise<LevelStateStore> {
     const incoming = this.#import;
     assert(incoming !== null && incoming === finished, 'the import under way is switched to');
     assert(incoming.isFinished, 'a state is switched to when all of it is durable');
@@ -118,12 +121,17 @@ export class LevelStateVault implements StateVault {
     incoming.end();
     this.#import = null;
     this.#pointer = pointer;
-    await old.store.abandon();
     // Just written, and every chunk of it was checked.
-    this.#current = await openState(this.#options, pointer, false);
+    const current = await openState(this.#options, pointer, false);
+    this.#current = current;
+    try {
+      await adopt(current);
+    } finally {
+      await old.store.abandon();
+    }
     // Nobody waits for this; what is left of it is deleted at the next start.
     this.#removing = removeFolder(files, `${folder}/${old.folder}`).catch(() => {});
-    return this.#current;
+    return current;
   }
 
   async close(): Promise<void> {

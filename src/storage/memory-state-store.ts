@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
+import { BalsaError } from '../base/errors.js';
 import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
 import { RESERVED_BYTE } from './flush-markers.js';
 import type { Schedule } from './memory-files.js';
@@ -50,6 +51,7 @@ export class MemoryStateStore implements DurableStateStore {
   #allowedIndex: number;
   #isFlushing = false;
   #isStopped = false;
+  #isAbandoned = false;
   #failure: Error | null = null;
   #onFailure: (error: Error) => void = () => {};
 
@@ -65,10 +67,12 @@ export class MemoryStateStore implements DurableStateStore {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
+    this.#refuseAbandoned();
     return this.#values.get(toMapKey(key));
   }
 
-  scan(range: ScanRange): Promise<ScanPage> {
+  async scan(range: ScanRange): Promise<ScanPage> {
+    this.#refuseAbandoned();
     const from = toMapKey(range.from);
     const to = range.to === null ? null : toMapKey(range.to);
     const isReverse = range.reverse === true;
@@ -79,7 +83,8 @@ export class MemoryStateStore implements DurableStateStore {
       if (value !== undefined) page.add(fromMapKey(key), value);
       if (page.isFull) break;
     }
-    return new Promise((resolve) => this.#schedule(() => resolve(page.build())));
+    await this.#turn();
+    return page.build();
   }
 
   apply(index: number, writes: readonly StateWrite[]): void {
@@ -159,6 +164,7 @@ export class MemoryStateStore implements DurableStateStore {
   /** Closes without putting anything more on disk. */
   abandon(): void {
     this.#isStopped = true;
+    this.#isAbandoned = true;
   }
 
   /** The disk fails now. */
@@ -180,6 +186,11 @@ export class MemoryStateStore implements DurableStateStore {
     const disk = copyOf(this.#synced);
     for (const entry of this.#unsynced.slice(0, keeps(this.#unsynced.length))) write(disk, entry);
     return new MemoryStateStore(options, disk);
+  }
+
+  /** Whoever reads on gets nothing from another state. */
+  #refuseAbandoned(): void {
+    if (this.#isAbandoned) throw new BalsaError('SHUTTING_DOWN', 'the state is closed');
   }
 
   #turn(): Promise<void> {

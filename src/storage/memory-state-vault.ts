@@ -75,7 +75,10 @@ export class MemoryStateVault implements StateVault {
     return begun;
   }
 
-  async switchTo(finished: StateImport): Promise<MemoryStateStore> {
+  async switchTo(
+    finished: StateImport,
+    adopt: (store: MemoryStateStore) => Promise<void> = async () => {},
+  ): Promise<MemoryStateStore> {
     const incoming = this.#import;
     assert(incoming !== null && incoming === finished, 'the import under way is switched to');
     assert(incoming.isFinished, 'a state is switched to when all of it is durable');
@@ -85,11 +88,16 @@ export class MemoryStateVault implements StateVault {
     const next = { current, installed: finished.header.position };
     this.#switching = next;
     await this.#turn();
-    this.#contents.current.abandon();
+    const old = this.#contents.current;
     this.#contents = next;
     this.#switching = null;
     this.#import = null;
     this.#failpoints.hit('snapshot.after-switch');
+    try {
+      await adopt(current);
+    } finally {
+      old.abandon();
+    }
     return current;
   }
 

@@ -74,7 +74,12 @@ export interface StateVault {
   /**
    * Makes a finished import the current state; the old one is closed and deleted. Answers with the new
    * one, open. After a crash at any moment it is the old or the new one, whole.
+   *
+   * @param adopt is given the new one, and takes it into use: until that is done the old one can be read
    */
-  switchTo(finished: StateImport): Promise<DurableStateStore>;
+  switchTo(
+    finished: StateImport,
+    adopt?: (store: DurableStateStore) => Promise<void>,
+  ): Promise<DurableStateStore>;
   close(): Promise<void>;
 }

@@ -155,11 +155,11 @@ export const STORAGE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/snapshot-installer.ts',
-        find: '  const store = await vault.switchTo(finished);',
+        find: '  await vault.switchTo(finished, async (store) => {',
         replace: `  await new Promise<void>((resolve, reject) => {
     logStore.resetTo(position, (error) => (error === null ? resolve() : reject(error)));
   });
-  const store = await vault.switchTo(finished);`,
+  await vault.switchTo(finished, async (store) => {`,
       },
     ],
     rules: ['test/server/replica-snapshot.test.ts'],

@@ -148,6 +148,26 @@ function describeImports(make: Make): void {
     });
   });
 
+  test('the old state can be read until the new one is adopted, and no longer', async () => {
+    await withVault(make, async (vault) => {
+      const old = vault.current;
+      await applyAll(old, 5, [put('old', '1')]);
+      const incoming = await vault.beginImport(headerOf(9));
+      await fill(incoming, pairsOf('n', 2));
+      const seen: unknown[] = [];
+      const store = await vault.switchTo(incoming, async (adopted) => {
+        expect(adopted).toBe(vault.current);
+        seen.push(await contents(old), Buffer.from(old.get(Buffer.from('old')) ?? '').toString());
+        seen.push(await contents(adopted));
+      });
+      expect(seen).toEqual([['old=1'], '1', texts(pairsOf('n', 2))]);
+      expect(() => old.get(Buffer.from('no such key'))).toThrow(/is closed/);
+      await expect(contents(old)).rejects.toThrow(/is closed/);
+      expect(await contents(store)).toEqual(texts(pairsOf('n', 2)));
+      await vault.close();
+    });
+  });
+
   test('an empty snapshot is one, too', async () => {
     await withVault(make, async (vault) => {
       await applyAll(vault.current, 5, [put('old', '1')]);

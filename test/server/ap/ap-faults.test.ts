@@ -160,6 +160,35 @@ describe('a replica that gets a snapshot', () => {
   });
 });
 
+test('a replica that gets a snapshot serves all the while, whoever asks and whatever is copied to it', async () => {
+  const ap = await ApWorld.start();
+  await ap.call(1, n());
+  await ap.settle();
+  const [follower = 0, other = 0] = [1, 2, 3].filter((p) => ap.machine(p) !== ap.world.leader);
+  const { replica } = ap.machine(follower);
+  ap.world.isolate(ap.machine(follower).id);
+  await ap.call(follower, n(10));
+  await ap.world.write(200);
+  const logStart = (): number => ap.world.leader?.replica.node.logStart.index ?? 0;
+  await ap.world.until(() => logStart() > replica.node.lastIndex);
+  const before = replica.machine;
+  ap.world.heal();
+  const told: ReturnType<ApWorld['begin']>[] = [];
+  // From before the state is switched until behind that.
+  await ap.world.until(() => {
+    if (replica.snapshots.installing) {
+      told.push(ap.begin(follower, n(1000)), ap.begin(other, n(1000)));
+    }
+    return replica.machine !== before;
+  });
+  expect(told.length).toBeGreaterThan(2);
+  await ap.world.until(() => told.every(({ answer }) => answer !== null));
+  expect(told.filter(({ answer }) => answer?.ok !== true)).toEqual([]);
+  await ap.settle();
+  for (const place of [1, 2, 3]) expect(ap.merged(place, 'n')).toBe(11 + 1000 * told.length);
+  expect(ap.world.running.flatMap(({ failures }) => failures)).toEqual([]);
+});
+
 describe('a leader that goes while it merges', () => {
   test('leaves what the next one brings again, and it counts once', async () => {
     const ap = await ApWorld.start();
