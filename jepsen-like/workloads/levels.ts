@@ -56,7 +56,9 @@ async function reader(bench: Bench, client: WorkloadClient): Promise<Step> {
       await readOwnWrite(bench, { ...client, key, elsewhere: db });
       return;
     }
-    const option = draw(bench, client);
+    // What it has been told over its other connection is of its session, too.
+    const session = laterToken(client.db.token, db.token);
+    const option = draw(bench, client, session);
     const level = levelName(option);
     await log.do({ f: 'get', key, level, writes: false }, () => read(db, key, option));
   };
@@ -88,10 +90,15 @@ async function read(db: Client, key: string, consistency: ConsistencyOption) {
   return { value: parse(value), meta };
 }
 
-function draw(bench: Bench, { random }: WorkloadClient): ConsistencyOption {
+/** Of two session tokens: each begins with a place in the log. */
+function laterToken(one: string, other: string): string {
+  return Number.parseInt(one, 10) >= Number.parseInt(other, 10) ? one : other;
+}
+
+function draw(bench: Bench, { random }: WorkloadClient, session: string): ConsistencyOption {
   const dice = random.int(6);
   if (dice === 0) return 'linearizable';
-  if (dice === 1) return 'session';
+  if (dice === 1) return { session };
   if (dice === 2) return { bounded: [100, 500, 2000, 10_000][random.int(4)] ?? 500 };
   if (dice === 3) return 'any';
   if (dice === 4) return 'ap-local';
