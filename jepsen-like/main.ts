@@ -22,7 +22,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 try {
-  process.exitCode = await main(parseOptions(process.argv.slice(2)));
+  const code = await main(parseOptions(process.argv.slice(2)));
+  // Node 20 was seen to spin for ever while it closed the handles of a run in which sockets were half open.
+  process.exit(code);
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
   console.error(error.message);
