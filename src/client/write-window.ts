@@ -10,7 +10,7 @@ const SHRINKS_TO = 0.7;
 /** With fewer writes of its own a client is not the one that there are too many of. */
 const HOPELESS_MIN = 4096;
 /** Of the time that a write has: the pace is a guess. */
-const HOPELESS_SHARE = 0.9;
+const HOPELESS_SHARE = 0.6;
 
 /** What goes through is measured over so long, while there is always more to send. */
 const SAMPLE_MS = 250;

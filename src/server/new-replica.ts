@@ -9,7 +9,7 @@ import { PEER_SNAPSHOT_PATH } from '../rpc/protocol.js';
 import { LazyExecutor } from './calls/lazy-executor.js';
 import type { ServerConfig } from './config.js';
 import { leaseMsOf } from './lease-record.js';
-import { LoopUse } from './loop-use.js';
+import { LoopUse, MachineUse } from './loop-use.js';
 import { nameOf } from './member-id.js';
 import { Replica } from './replica.js';
 import type { ReplicaOptions } from './replica-options.js';
@@ -44,10 +44,12 @@ export function newReplica(options: NewReplicaOptions): Replica {
   const tickMs = config.heartbeatMs / TICKS_PER_HEARTBEAT;
   stores.onDeltasFailed(rest.onFailure);
   const loop = new LoopUse(() => clock.monotonicMs());
+  const machine = new MachineUse(() => clock.monotonicMs());
   return new Replica({
     ...rest,
     clock,
     loopUse: () => loop.share,
+    machineUse: () => machine.share,
     executor: new LazyExecutor(
       () =>
         new WorkerPool({

@@ -54,6 +54,9 @@ export interface ReplicaOptions {
   /** How much of the time, lately, the event loop had something to do: from 0 to 1. Absent: never anything. */
   readonly loopUse?: (() => number) | undefined;
 
+  /** The same of the processors of this machine. */
+  readonly machineUse?: (() => number) | undefined;
+
   /** Of what `ap` calls made here and others copied to here; absent: this replica runs none. */
   readonly deltas?: DeltaQueue | undefined;
 

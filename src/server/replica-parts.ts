@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { JOB_COMMANDS, MERGE_COMMANDS } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import { allMembers, otherMembers } from '../raft/configuration.js';
@@ -223,6 +224,8 @@ function jobHost(
     nowMs: logTimeMs,
     operations: () => proposals.operations,
     loopUse: options.loopUse ?? (() => 0),
+    machineUse: options.machineUse ?? (() => 0),
+    processors: availableParallelism(),
     leader: () => node.leader,
     canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
     propose: (steps, isPatient, done) => {

@@ -29,6 +29,9 @@ export interface DispatcherHost {
   readonly operations: () => number;
   /** How much of the time, lately, the event loop had something to do: from 0 to 1. */
   readonly loopUse: () => number;
+  /** How much of the time, lately, the processors of this machine had something to do: from 0 to 1. */
+  readonly machineUse: () => number;
+  readonly processors: number;
 }
 
 interface Heard {
@@ -61,6 +64,15 @@ const TIDY_MS = 100;
  * can use.
  */
 const BUSY_SHARE = 0.7;
+/**
+ * The same when hardly a processor of the machine is free, and writes would take a good part of them: so many per second and processor.
+ * With fewer it is the tasks that take the machine, as they may.
+ */
+const CROWDED_SHARE = 0.75;
+const CROWDED_OPERATIONS = 1500;
+const RATE_MS = 250;
+/** Then for so long: jobs that are held back leave some of the machine free, which says nothing. */
+const CROWDED_MS = 3000;
 const OPERATIONS_PER_STEP = 64;
 const STEPS_MIN = 2;
 const REST = 2;
@@ -81,6 +93,10 @@ export class Dispatcher {
   #waitingBytes = 0;
   /** Operations of clients when it was last looked. */
   #operations = 0;
+  /** Per second, in the last whole window. */
+  #rate = 0;
+  #crowdedMs = Number.NEGATIVE_INFINITY;
+  #window = { startedMs: Number.NEGATIVE_INFINITY, operations: 0 };
   /** Clients have written since the last look, and the leader has hardly time for more. */
   #isBusy = false;
   #isUnderWay = false;
@@ -193,9 +209,23 @@ export class Dispatcher {
     const before = this.#operations;
     this.#operations = this.#host.operations();
     const since = this.#operations - before;
-    this.#isBusy = since > 0 && this.#host.loopUse() >= BUSY_SHARE;
+    const isCrowded = this.#isCrowded();
+    this.#isBusy = since > 0 && (isCrowded || this.#host.loopUse() >= BUSY_SHARE);
     if (!this.#isBusy) return Number.POSITIVE_INFINITY;
     return Math.max(STEPS_MIN, Math.floor(since / OPERATIONS_PER_STEP));
+  }
+
+  #isCrowded(): boolean {
+    const { clock, processors, machineUse } = this.#host;
+    const nowMs = clock.monotonicMs();
+    const { startedMs, operations } = this.#window;
+    if (nowMs - startedMs >= RATE_MS) {
+      this.#rate = (1000 * (this.#operations - operations)) / (nowMs - startedMs);
+      this.#window = { startedMs: nowMs, operations: this.#operations };
+    }
+    if (this.#rate < CROWDED_OPERATIONS * processors) return false;
+    if (machineUse() >= CROWDED_SHARE) this.#crowdedMs = nowMs;
+    return nowMs - this.#crowdedMs < CROWDED_MS;
   }
 
   #takeWaiting(max: number): (JobStep & { readonly fence: number })[] {

@@ -75,7 +75,7 @@ export class RealMachine {
       ...{ id: 'n1', name: 'n1', clock, limits: LIMITS, random: this.#h.environment.random },
       ...{ machine: () => this.machine, nowMs: () => clock.monotonicMs(), executor: null },
       ...{ canPropose: () => true, leader: () => 'n1', send: () => {} },
-      ...{ operations: () => 0, loopUse: () => 0 },
+      ...{ operations: () => 0, loopUse: () => 0, machineUse: () => 0, processors: 2 },
       propose: (jobs, _isPatient, done) => {
         this.#queue = this.#queue.then(async () => {
           await this.#command({ jobs });

@@ -13,7 +13,14 @@ beforeEach(async () => {
     jobs: {
       ...{ ...world.host, id: 'n1', name: 'n1', random: seededRandom(2), executor: null },
       ...{ nowMs: () => 7, canPropose: () => false, leader: () => null },
-      ...{ propose: () => {}, send: () => {}, operations: () => 0, loopUse: () => 0 },
+      ...{
+        propose: () => {},
+        send: () => {},
+        operations: () => 0,
+        loopUse: () => 0,
+        machineUse: () => 0,
+        processors: 2,
+      },
     },
     watches: () => {
       throw new Error('nothing is watched here');

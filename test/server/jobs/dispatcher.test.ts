@@ -12,6 +12,7 @@ class World {
   nowMs = 0;
   operations = 0;
   loopUse = 0;
+  machineUse = 0;
   claims = 0;
 
   static async start(): Promise<World> {
@@ -45,6 +46,8 @@ class World {
       },
       operations: () => this.operations,
       loopUse: () => this.loopUse,
+      machineUse: () => this.machineUse,
+      processors: 2,
     });
   }
 
@@ -95,5 +98,15 @@ describe('the dispatcher of a leader', () => {
     expect(world.timers).toEqual([20]);
     expect(await world.look(64)).toBe(2);
     expect(await world.look(0)).toBe(488);
+  });
+
+  test('does so, too, when nothing of the machine is left, if it is the writes that take it', async () => {
+    world.loopUse = 0.8;
+    expect(await world.look(64)).toBe(2);
+    world.loopUse = 0.5;
+    world.machineUse = 0.9;
+    expect(await world.look(6400)).toBe(100);
+    // Fewer per second than what would keep two processors busy.
+    expect(await world.look(2900)).toBe(398);
   });
 });
