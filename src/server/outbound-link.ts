@@ -30,6 +30,8 @@ export interface LinkOptions {
 /** What a link asks of those it belongs to. */
 export interface LinkOwner {
   meet(hello: PeerHello): FormedMember;
+  /** The other side will not have us as it is. */
+  refusedBy(hello: PeerHello): void;
   ownHello(to: { name: string; incarnation: string | null }): Buffer;
 }
 
@@ -135,6 +137,7 @@ export class OutboundLink {
       if (frame.type !== 'hello')
         throw new BalsaError('FRAME_INVALID', 'only a hello is expected here');
       if (frame.hello.refusal !== null) {
+        if (frame.hello.name === this.target.name) this.#owner.refusedBy(frame.hello);
         this.#refused(channel, fromWireError(frame.hello.refusal));
         return;
       }

@@ -135,6 +135,16 @@ export class Peers implements Transport {
     return { name: hello.name, incarnation: hello.incarnation };
   }
 
+  /**
+   * Who was dialled as a member and has begun anew says so in its refusal: it may not know the one that leads, if that has
+   * joined after the members that it was told of.
+   */
+  refusedBy(hello: PeerHello): void {
+    const { standing, clusterName, onJoining } = this.#options;
+    const isOfCluster = standing.cluster !== null && hello.clusterName === clusterName;
+    if (isOfCluster && hello.joining !== null && hello.clusterId === null) onJoining(hello);
+  }
+
   ownHello(to: { name: string; incarnation: string | null }, refusal?: BalsaError): Buffer {
     const { standing, clusterName, self, roster, address, formats } = this.#options;
     const isMember = to.incarnation !== null && roster()?.has(`${to.name}.${to.incarnation}`);

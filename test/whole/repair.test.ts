@@ -45,6 +45,32 @@ describe('a replica with damaged data', () => {
     );
   });
 
+  test('is let in by a leader that has joined later, and that it was never told of', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect({ timeoutMs: 60_000 });
+    const { name: newcomer } = await cluster.addReplica();
+    await cluster.waitFor('the vote of the newcomer', async () => {
+      const { members } = (await db.cluster.members()).members;
+      return members.some((m) => m.name === newcomer && m.role === 'voter');
+    });
+    const { address } = cluster.replica('n3');
+    const before = (await db.cluster.members()).members.members.find((m) => m.name === 'n3');
+    await cluster.kill('n3');
+    await db.cluster.transfer(newcomer);
+    new WalFile(cluster.replica('n3').dataFolder).flipBit();
+
+    const members = ['n1', 'n2'].map((one) => `${one}=${cluster.replica(one).address}`).join(',');
+    const args = ['--reseed', '--members', `n3=${address},${members}`];
+    await cluster.start('n3', { args, wait: false });
+
+    await cluster.waitFor('its vote', async () => {
+      const { members: now } = (await db.cluster.members()).members;
+      const n3 = now.find((m) => m.name === 'n3' && m.role === 'voter');
+      return n3 !== undefined && n3.incarnation !== before?.incarnation;
+    });
+    expect(await cluster.leader()).toBe(newcomer);
+  });
+
   test('makes its state again from the log by itself when that holds all of it, and says so', async () => {
     const { cluster, load } = await clusterWithoutN3();
     await using _ = cluster;
