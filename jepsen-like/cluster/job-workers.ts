@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { guardChild, unguardChild } from '../../src/cluster/child-guard.js';
 import { findEntry } from '../../src/cluster/entry.js';
 
 export interface JobWorkersOptions {
-  /** For their logs. */
+  /** For their logs, and what they have. */
   readonly folder: string;
   /** The compiled command. Default: that of this project. */
   readonly entry?: string | undefined;
@@ -40,9 +40,11 @@ export class JobWorkers {
     return [...this.#running.keys()];
   }
 
-  /** The file with the tasks that all of them have; until it is known there are none. */
-  provide(tasks: string, count: number): void {
-    this.#tasks = tasks;
+  /** A module with the tasks that all of them have; until it is known there are none. */
+  provide(code: string, count: number): void {
+    // Not beside the source: what a worker makes of it stays when it is killed.
+    this.#tasks = join(this.#options.folder, 'job-tasks.mjs');
+    writeFileSync(this.#tasks, code);
     for (let i = 0; i < count; i += 1) this.start();
   }
 

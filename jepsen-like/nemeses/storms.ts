@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BalsaError } from '../../src/client/client.js';
 import { bundleProcedures } from '../../src/cluster/harness.js';
-import { sourceFile } from '../workloads/source-file.js';
+import { proceduresFile } from '../workloads/procedures-file.js';
 import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
 
 /** History that watches and reads at a revision may still ask for. */
@@ -88,7 +88,7 @@ export const deploys: Nemesis = {
     'the procedures are deployed again under another hash, and rolled back, while they are called',
   episode: async (stage) => {
     const { system, db, random } = stage;
-    const bundle = await bundleProcedures(sourceFile('procedures'));
+    const bundle = await bundleProcedures(proceduresFile());
     await during(stage, { name: 'deploys', nodes: system.names }, async () => {
       await again(stage, 1500, async () => {
         if (random.int(3) === 0) {

@@ -7,7 +7,7 @@ import { System } from '../cluster/system.js';
 import { Director } from '../nemeses/director.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
 import type { Period } from '../nemeses/schedule.js';
-import { sourceFile } from '../workloads/source-file.js';
+import { proceduresFile } from '../workloads/procedures-file.js';
 import type { Workload } from '../workloads/workload.js';
 import { RunClock } from './clock.js';
 import { Crew } from './crew.js';
@@ -166,7 +166,7 @@ class Running {
     this.#tell('start');
     // Older replicas have no procedures, nor have workloads that go with them.
     if (!startsOld(this.#options)) {
-      await this.#db.procedures.deploy(await bundleProcedures(sourceFile('procedures')), {
+      await this.#db.procedures.deploy(await bundleProcedures(proceduresFile()), {
         timeoutMs: 60_000,
       });
     }

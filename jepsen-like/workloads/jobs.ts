@@ -1,8 +1,20 @@
 import { BalsaError, type JobDefinition, type JobHandle } from '../../src/client/client.js';
 import type { Answer, ProcessLog } from '../run/recorder.js';
-import type { Part } from './job-tasks.js';
-import { sourceFile } from './source-file.js';
 import type { Bench, Step, Workload } from './workload.js';
+
+/** What workers have. */
+const TASKS = `import { setTimeout as delay } from 'node:timers/promises';
+export async function triple({ input: { n, ms } }) {
+  await delay(ms);
+  return 3 * n;
+}
+`;
+
+interface Part {
+  readonly n: number;
+  /** How long the task takes. */
+  readonly ms: number;
+}
 
 interface Submitted {
   readonly id: string;
@@ -38,7 +50,7 @@ export const jobs: Workload = {
   checkers: ['jobs'],
   processes: 3,
   pauseMs: 200,
-  prepare: async ({ system }) => system.workers.provide(sourceFile('job-tasks'), WORKERS),
+  prepare: async ({ system }) => system.workers.provide(TASKS, WORKERS),
   start: (bench, { db, log, random }): Step => {
     const left = shared(bench, 'left');
     return async () => {

@@ -118,7 +118,7 @@ test('a worker of jobs that ends by itself is told of, with what it had said', a
   const entry = join(folder, 'broken.mjs');
   writeFileSync(entry, "console.error('no such thing'); process.exitCode = 3;");
   const workers = new JobWorkers({ folder, entry, endpoints: () => [] });
-  workers.provide('tasks.js', 1);
+  workers.provide('', 1);
   await waitUntil('its end', async () => (workers.strangeEnds.length > 0 ? true : undefined));
   expect(workers.strangeEnds).toEqual([expect.stringMatching(/code 3.*no such thing/s)]);
   expect(workers.running).toEqual([]);
