@@ -1,48 +1,27 @@
 import { cpus } from 'node:os';
-import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { performance } from 'node:perf_hooks';
 
 /** The figure covers the last one to two windows, in milliseconds. */
 const WINDOW_MS = 250;
 
-/** How much of the time, lately, the event loop of this process had something to do. */
-export class LoopUse {
-  readonly #nowMs: () => number;
-  #last: EventLoopUtilization = performance.eventLoopUtilization();
-  #lastMs: number;
-  #share = 0;
-
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
-    this.#lastMs = nowMs();
-  }
-
-  /** From 0 to 1. Also what it waited for a processor counts. */
-  get share(): number {
-    const nowMs = this.#nowMs();
-    if (nowMs - this.#lastMs >= WINDOW_MS) {
-      const now = performance.eventLoopUtilization();
-      this.#share = performance.eventLoopUtilization(now, this.#last).utilization;
-      this.#last = now;
-      this.#lastMs = nowMs;
-    }
-    return this.#share;
-  }
-}
-
-interface ProcessorTimes {
+/** Since some time in the past, in milliseconds. */
+interface Times {
   readonly idleMs: number;
   readonly allMs: number;
 }
 
-/** How much of the time, lately, the processors of this machine had something to do, whoever gave it to them. */
-export class MachineUse {
+/** How much of the time, lately, something had something to do. */
+class UseMeter {
   readonly #nowMs: () => number;
-  #last: ProcessorTimes = processorTimes();
+  readonly #times: () => Times;
+  #last: Times;
   #lastMs: number;
   #share = 0;
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, times: () => Times) {
     this.#nowMs = nowMs;
+    this.#times = times;
+    this.#last = times();
     this.#lastMs = nowMs();
   }
 
@@ -50,7 +29,7 @@ export class MachineUse {
   get share(): number {
     const nowMs = this.#nowMs();
     if (nowMs - this.#lastMs < WINDOW_MS) return this.#share;
-    const now = processorTimes();
+    const now = this.#times();
     const allMs = now.allMs - this.#last.allMs;
     this.#share = allMs > 0 ? 1 - (now.idleMs - this.#last.idleMs) / allMs : 0;
     this.#last = now;
@@ -59,7 +38,26 @@ export class MachineUse {
   }
 }
 
-function processorTimes(): ProcessorTimes {
+/** Of the event loop of this process. Also what it waited for a processor counts. */
+export class LoopUse extends UseMeter {
+  constructor(nowMs: () => number) {
+    super(nowMs, loopTimes);
+  }
+}
+
+/** Of the processors of this machine, whoever gave it to them. */
+export class MachineUse extends UseMeter {
+  constructor(nowMs: () => number) {
+    super(nowMs, processorTimes);
+  }
+}
+
+function loopTimes(): Times {
+  const { idle, active } = performance.eventLoopUtilization();
+  return { idleMs: idle, allMs: idle + active };
+}
+
+function processorTimes(): Times {
   let idleMs = 0;
   let allMs = 0;
   for (const { times } of cpus()) {
