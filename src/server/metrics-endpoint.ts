@@ -5,7 +5,7 @@ import { BalsaError } from '../base/errors.js';
 import type { CoreEvent } from '../raft/types.js';
 import { bindError } from './listener.js';
 import type { Logger } from './log.js';
-import { Metrics, type MetricsSource } from './metrics.js';
+import type { Metrics, MetricsSource } from './metrics.js';
 
 export interface MetricsEndpointOptions extends MetricsSource {
   /** `host:port`; port 0 picks a free one; empty: nowhere. */
@@ -26,21 +26,20 @@ const CONNECTIONS_MAX = 64;
 const REQUEST_MS_MAX = 5000;
 
 /**
- * Says over HTTP how a replica is: `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it serves). Whether
- * anybody listens or not, what happens is counted.
+ * Says over HTTP how a replica is: `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it serves). Where nobody
+ * is to ask, nothing is loaded and nothing counted.
  */
 export class MetricsEndpoint {
   readonly #options: MetricsEndpointOptions;
-  readonly #metrics: Metrics;
+  #metrics: Metrics | null = null;
   #server: Server | null = null;
 
   constructor(options: MetricsEndpointOptions) {
     this.#options = options;
-    this.#metrics = new Metrics(options);
   }
 
   noted(event: CoreEvent): void {
-    this.#metrics.noted(event);
+    this.#metrics?.noted(event);
   }
 
   /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE`, `CONFIG_INVALID` */
@@ -49,8 +48,13 @@ export class MetricsEndpoint {
     if (listen === '') return;
     const parsed = parseAddress(listen);
     if (!parsed.ok) throw new BalsaError('CONFIG_INVALID', `metrics-listen: ${parsed.problem}`);
+    const { Metrics } = await import('./metrics.js');
+    const metrics = new Metrics(this.#options);
+    this.#metrics = metrics;
     const { host, port } = parsed.address;
-    const server = createServer((request, response) => void this.#answer(request, response));
+    const server = createServer(
+      (request, response) => void this.#answer(metrics, request, response),
+    );
     server.maxConnections = CONNECTIONS_MAX;
     server.requestTimeout = REQUEST_MS_MAX;
     server.headersTimeout = REQUEST_MS_MAX;
@@ -68,17 +72,22 @@ export class MetricsEndpoint {
     this.#server?.closeAllConnections();
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { status, text, type = 'text/plain; charset=utf-8' } = await this.#pageFor(request);
+  async #answer(
+    metrics: Metrics,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const page = await this.#pageFor(metrics, request);
+    const { status, text, type = 'text/plain; charset=utf-8' } = page;
     response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
     response.end(request.method === 'HEAD' ? undefined : text);
   }
 
-  async #pageFor({ method, url = '' }: IncomingMessage): Promise<Page> {
+  async #pageFor(metrics: Metrics, { method, url = '' }: IncomingMessage): Promise<Page> {
     if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'GET or HEAD\n' };
     switch (url.split('?')[0]) {
       case '/metrics':
-        return await this.#metricsPage();
+        return await this.#metricsPage(metrics);
       case '/healthz':
         return { status: 200, text: 'ok\n' };
       case '/readyz':
@@ -90,9 +99,9 @@ export class MetricsEndpoint {
     }
   }
 
-  async #metricsPage(): Promise<Page> {
+  async #metricsPage(metrics: Metrics): Promise<Page> {
     try {
-      return { status: 200, text: await this.#metrics.text(), type: METRICS_TYPE };
+      return { status: 200, text: await metrics.text(), type: METRICS_TYPE };
     } catch (cause) {
       this.#options.log.error({ reason: String(cause) }, 'the metrics could not be read');
       return { status: 500, text: `${String(cause)}\n` };
