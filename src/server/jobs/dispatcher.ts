@@ -47,6 +47,11 @@ interface PendingStep {
 
 /** Who was not heard of for so long gets nothing, and its lease runs out. */
 const HEARD_MS = 1500;
+/**
+ * A lease is extended, as a rule, when its worker was heard of just now, so that it is over hardly later than its time after the last
+ * that was heard. When a third of it is left, having been heard of at all is enough: a leader that is busy hears late.
+ */
+const FRESH_MS = 250;
 /** Attempts that begin or end with one entry. */
 const CLAIMS_MAX = 1024;
 const ENDS_MAX = 1024;
@@ -111,9 +116,13 @@ export class Dispatcher {
 
   /** Workers that were heard of lately. */
   get workers(): WorkerDemand[] {
+    return this.#heardWithin(HEARD_MS);
+  }
+
+  #heardWithin(ms: number): WorkerDemand[] {
     const nowMs = this.#host.clock.monotonicMs();
     return [...this.#heard.values()]
-      .filter(({ heardMs }) => nowMs - heardMs < HEARD_MS)
+      .filter(({ heardMs }) => nowMs - heardMs < ms)
       .map(({ demand }) => demand);
   }
 
@@ -196,7 +205,8 @@ export class Dispatcher {
     const ends = this.#takeWaiting(Math.min(ENDS_MAX, room));
     const ending = new Set(ends.flatMap((step) => (step.type === 'end' ? [step.fence] : [])));
     const present = this.workers;
-    const { steps, lost } = leases(jobs.workers, present, now);
+    const fresh = this.#heardWithin(FRESH_MS);
+    const { steps, lost } = leases(jobs.workers, { present, fresh, now });
     const claims = this.#claims({
       workers: present.filter(({ worker, slots }) => slots > 0 && !lost.has(worker)),
       ...{ ending, now, max: Math.min(CLAIMS_MAX, room - ends.length) },
@@ -295,19 +305,22 @@ export class Dispatcher {
   }
 }
 
-/**
- * Of workers that have something: who was heard of keeps it.
- * @param present those that were
- */
+/** Of workers that have something: who was heard of keeps it. */
 function leases(
   workers: readonly WorkerState[],
-  present: readonly WorkerDemand[],
-  now: number,
+  heard: {
+    readonly present: readonly WorkerDemand[];
+    /** Those that were heard of just now. */
+    readonly fresh: readonly WorkerDemand[];
+    readonly now: number;
+  },
 ): { readonly steps: JobStep[]; readonly lost: ReadonlySet<string> } {
   const steps: JobStep[] = [];
   const lost = new Set<string>();
   const extended: string[] = [];
-  const heard = new Set(present.map(({ worker }) => worker));
+  const { present, now } = heard;
+  const isPresent = new Set(present.map(({ worker }) => worker));
+  const isFresh = new Set(heard.fresh.map(({ worker }) => worker));
   const homes = new Map(present.map(({ worker, home, where }) => [`${where} ${home}`, worker]));
   for (const { worker, home, leaseMs, deadlineMs } of workers) {
     // A member has one sandbox: another one of its died with the process.
@@ -317,7 +330,10 @@ function leases(
     if (isReplaced || deadlineMs <= now) {
       lost.add(worker);
       steps.push({ type: 'lost', worker, isGone: isReplaced });
-    } else if (heard.has(worker) && deadlineMs - now < (2 * leaseMs) / 3) extended.push(worker);
+      continue;
+    }
+    const left = (deadlineMs - now) / leaseMs;
+    if (left < 2 / 3 && (left < 1 / 3 ? isPresent : isFresh).has(worker)) extended.push(worker);
   }
   if (extended.length > 0) steps.push({ type: 'extend', workers: extended });
   return { steps, lost };

@@ -42,8 +42,11 @@ export class WorkersAtHand {
     this.#machine = machine;
   }
 
+  /** Of those that ask just now. One that has been answered and does not ask again may be gone: the leader is not told of it. */
   demands(): WorkerDemand[] {
-    return [...this.#present.values()].map(({ demand }) => demand);
+    return [...this.#present.values()].flatMap(({ demand, waiting }) =>
+      waiting === null ? [] : [demand],
+    );
   }
 
   /** @returns whether what the leader knows of it has changed */

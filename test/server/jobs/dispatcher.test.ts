@@ -22,6 +22,9 @@ class World {
     return new World(jobs);
   }
 
+  /** Extended leases that were proposed. */
+  extended = 0;
+
   private constructor(jobs: JobWorld) {
     this.jobs = jobs;
     this.dispatcher = new Dispatcher({
@@ -52,7 +55,20 @@ class World {
   }
 
   #count(steps: readonly JobStep[]): void {
-    for (const step of steps) if (step.type === 'claims') this.claims += step.tasks.length;
+    for (const step of steps) {
+      if (step.type === 'claims') this.claims += step.tasks.length;
+      if (step.type === 'extend') this.extended += step.workers.length;
+    }
+  }
+
+  /** Nobody is heard of for so long. @returns how many leases are extended at its end */
+  async silence(ms: number): Promise<number> {
+    this.extended = 0;
+    this.nowMs += ms;
+    this.jobs.timeMs += ms;
+    this.dispatcher.look();
+    for (let i = 0; i < 5; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    return this.extended;
   }
 
   /** Clients have written so much; a worker wants 500 tasks. @returns how many it got */
@@ -108,5 +124,24 @@ describe('the dispatcher of a leader', () => {
     expect(await world.look(6400)).toBe(100);
     // Fewer per second than what would keep two processors busy.
     expect(await world.look(2900)).toBe(398);
+  });
+
+  test('extends a lease when its worker was heard of just now, and not because it was not long ago', async () => {
+    await world.look(0);
+    // Between a third and two thirds of the lease are over.
+    world.jobs.timeMs += LIMITS.workerLeaseMs * 0.4;
+    expect(await world.silence(1000)).toBe(0);
+    expect(await world.silence(0)).toBe(0);
+    await world.look(0);
+    expect(world.extended).toBe(1);
+  });
+
+  test('extends one that is nearly over, too, when its worker was heard of not long ago', async () => {
+    await world.look(0);
+    world.jobs.timeMs += (LIMITS.workerLeaseMs * 2) / 3;
+    expect(await world.silence(1000)).toBe(1);
+    await world.look(0);
+    world.jobs.timeMs += (LIMITS.workerLeaseMs * 2) / 3;
+    expect(await world.silence(1501)).toBe(0);
   });
 });
