@@ -39,6 +39,9 @@ export const JOB_COMMANDS = 6;
 /** From here on changes of cells are named by their calls, before by the deltas that they came with. */
 export const CALL_TAGS = 7;
 
+/** From here on the state remembers the newest version of commands that the log has had. */
+export const KNOWN_COMMANDS = 8;
+
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;

@@ -16,6 +16,7 @@ export interface AdminReplica {
   /** Name of the leader. */
   readonly leader: string | null;
   readonly node: { readonly role: string };
+  readonly machine: { readonly knownCommandVersion: number };
   changeMembers(change: ConfigurationChange, done: Done): void;
   transfer(target: MemberId | null, done: Done): void;
 }
@@ -43,7 +44,7 @@ export class Admin {
    * Carries out an {@link AdminCommand} in JSON; resolves with an {@link AdminResult} in JSON when it is
    * done: committed, and no joint configuration left.
    * @throws BalsaError `INVALID_ARGUMENT`, `NOT_LEADER`, `CONFIGURATION_CONFLICT`, `CHANGE_PENDING`,
-   *   `QUORUM_AT_RISK`, `NOT_CAUGHT_UP`, `TRANSFER_FAILED`; with outcome `unknown` when leadership was lost
+   *   `QUORUM_AT_RISK`, `NOT_CAUGHT_UP`, `TRANSFER_FAILED`, `VERSION_UNSUPPORTED` (who is added is too old); with outcome `unknown` when leadership was lost
    *   while the change was in the log
    */
   async run(text: string): Promise<string> {
@@ -119,7 +120,11 @@ export class Admin {
     const { index } = roster.configuration;
     if (command.expectedIndex !== index) throw conflict(command.expectedIndex, index);
     for (const wanted of command.add) {
-      if (roster.wasRemoved(memberId(wanted))) throw wasRemoved(memberId(wanted));
+      const member = memberId(wanted);
+      if (roster.wasRemoved(member)) throw wasRemoved(member);
+      const { command: version = null } = roster.formatsOf(member) ?? {};
+      const needed = replica.machine.knownCommandVersion;
+      if (version !== null && version < needed) throw isTooOld(member, version, needed);
     }
     const change = toConfigurationChange(command, {
       configuration: roster.configuration,
@@ -138,6 +143,14 @@ export class Admin {
       replica.transfer(target, (error) => (error === null ? resolve() : reject(error)));
     });
   }
+}
+
+function isTooOld(member: MemberId, version: number, needed: number): BalsaError {
+  return new BalsaError(
+    'VERSION_UNSUPPORTED',
+    `${member} knows commands up to version ${version}, and the log has had some of version ${needed}: start it with a newer Balsa`,
+    { outcome: 'not-applied', details: { member, version, needed } },
+  );
 }
 
 /**

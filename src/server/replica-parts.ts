@@ -88,20 +88,29 @@ export function lackingFormat(
   return lacking.map(nameOf);
 }
 
-/** In which commands are written now. */
-export function commandVersion(options: ReplicaOptions, node: RaftNode): number {
-  return lowestFormat(options, node.configuration, 'command');
+/**
+ * In which commands are written now. What the log has had all members must know: one that is gone, and that this leader has never
+ * heard of, holds nothing up.
+ */
+export function commandVersion(
+  options: ReplicaOptions,
+  node: RaftNode,
+  machine: () => StateMachine,
+): number {
+  const lowest = lowestFormat(options, node.configuration, 'command');
+  return Math.max(lowest, machine().knownCommandVersion);
 }
 
 export function makeProposals(
   options: ReplicaOptions,
   node: RaftNode,
+  machine: () => StateMachine,
   logTimeMs: () => number | null,
 ): Proposals {
   const { id, limits, nameOf } = options;
   return new Proposals({
     ...{ id, limits, nameOf, logTimeMs },
-    commandVersion: () => commandVersion(options, node),
+    commandVersion: () => commandVersion(options, node, machine),
     lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
     term: () => node.term,
   });
@@ -196,7 +205,7 @@ function apHost(
   return {
     ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
     members: () => allMembers(node.configuration),
-    canMerge: () => canRun() && commandVersion(options, node) >= MERGE_COMMANDS,
+    canMerge: () => canRun() && commandVersion(options, node, machine) >= MERGE_COMMANDS,
     propose: (merge, done) => {
       proposals.addMerge(merge, done);
       planTurn();
@@ -227,7 +236,7 @@ function jobHost(
     machineUse: options.machineUse ?? (() => 0),
     processors: availableParallelism(),
     leader: () => node.leader,
-    canPropose: () => canRun() && commandVersion(options, node) >= JOB_COMMANDS,
+    canPropose: () => canRun() && commandVersion(options, node, machine) >= JOB_COMMANDS,
     propose: (steps, isPatient, done) => {
       proposals.addJobs(steps, done);
       // A frame of its own would keep those that come next from the disk for as long as it takes.

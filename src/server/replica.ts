@@ -94,10 +94,11 @@ export class Replica {
     const { id, clock, limits, nameOf } = options;
     const node = makeNode(options);
     this.#node = node;
-    this.#proposals = makeProposals(options, node, () => this.#duties.logTimeMs);
+    const machine = (): StateMachine => this.#machine;
+    this.#proposals = makeProposals(options, node, machine, () => this.#duties.logTimeMs);
     this.#duties = new Duties({
-      ...{ clock, limits, commandVersion: () => commandVersion(options, node) },
-      machine: () => this.#machine,
+      ...{ clock, limits, machine },
+      commandVersion: () => commandVersion(options, node, machine),
       store: () => this.#store,
       proposals: () => this.#proposals,
       planTurn: () => this.#planTurn(),
@@ -119,7 +120,7 @@ export class Replica {
       onFailure: (error) => this.#fail(error),
     });
     this.calls = makeCalls(options, node, {
-      ...{ machine: () => this.#machine, watches: () => this.watches },
+      ...{ machine, watches: () => this.watches },
       logTimeMs: () => this.#duties.storeFacts.logTimeMs,
       canRun: () => node.role === 'leader' && this.#duties.logTimeMs !== null && !this.#stopped,
       isQuiet: () => this.appliedIndex >= node.lastIndex,

@@ -29,7 +29,7 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'w' worker                     WorkerRecord: who has attempts under way
  *     'u' upload                     UploadRecord: chunks to which nothing refers yet
  *     'U' upload 00 place(8)         a chunk
- *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks
+ *     'm' name                       about the state as a whole: MachineRecord, ConfigurationRecord, settings, marks, KnownCommands
  */
 const PREFIX = {
   key: 0x6b,
@@ -99,6 +99,8 @@ export const CONFIGURATION_KEY: Uint8Array = Buffer.from('mconfiguration', 'lati
 export const SETTINGS_KEY: Uint8Array = Buffer.from('msettings', 'latin1');
 
 export const MARKS_KEY: Uint8Array = Buffer.from('mmarks', 'latin1');
+
+export const KNOWN_COMMANDS_KEY: Uint8Array = Buffer.from('mcommands', 'latin1');
 
 export const CALLS_KEY: Uint8Array = Buffer.from('mcalls', 'latin1');
 

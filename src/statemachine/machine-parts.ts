@@ -11,6 +11,8 @@ import { type JobBounds, Jobs } from './jobs/jobs.js';
 import { Journal } from './journal.js';
 import { KeyChains } from './key-chain.js';
 import { Keyspace } from './keyspace.js';
+import { KnownCommands } from './known-commands.js';
+import { LastConfiguration } from './last-configuration.js';
 import { MACHINE_KEY } from './layout.js';
 import { type LeaseBounds, Leases } from './leases.js';
 import { decodeMachineRecord, EMPTY_MACHINE, type MachineRecord } from './machine-record.js';
@@ -45,6 +47,8 @@ export interface MachineParts {
   readonly leases: Leases;
   readonly namespaces: Namespaces;
   readonly settings: Settings;
+  readonly knownCommands: KnownCommands;
+  readonly configuration: LastConfiguration;
   readonly procedures: Procedures;
   readonly callKeys: CallKeys;
   readonly calls: CallExecutor;
@@ -94,6 +98,8 @@ export async function loadParts(
     chains,
     sessions: await Sessions.load(store, bounds, machine.forgottenThrough),
     marks: new HistoryMarks(store),
+    knownCommands: new KnownCommands(store),
+    configuration: new LastConfiguration(store),
     executor,
     callKeys,
     calls,

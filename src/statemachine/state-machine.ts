@@ -6,13 +6,9 @@ import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
 import { packResults } from '../base/operation-codec.js';
 import { COMMAND_VERSION_MAX } from './command.js';
-import {
-  type ConfigurationRecord,
-  decodeConfigurationRecord,
-  encodeConfigurationRecord,
-} from './configuration-record.js';
+import type { ConfigurationRecord } from './configuration-record.js';
 import type { Jobs } from './jobs/jobs.js';
-import { CONFIGURATION_KEY, MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
+import { MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
 import type { MergedCall, OriginState } from './merges.js';
@@ -58,9 +54,6 @@ export type StateMachineOptions = Partial<AppliedBounds & RangeLimits> & {
 export class StateMachine implements StoreObservation {
   readonly #parts: MachineParts;
   readonly #commandVersionMax: number;
-  #configuration: ConfigurationRecord | null;
-  /** The entry in hand brought it. */
-  #isConfigurationNew = false;
   #appliedIndex: number;
   #logTimeMs: number;
   #stateHash: number;
@@ -77,7 +70,6 @@ export class StateMachine implements StoreObservation {
   private constructor(parts: MachineParts, commandVersionMax: number) {
     this.#parts = parts;
     this.#commandVersionMax = commandVersionMax;
-    this.#configuration = loadConfiguration(parts.store);
     this.#appliedIndex = parts.machine.appliedIndex;
     this.#logTimeMs = parts.machine.logTimeMs;
     this.#stateHash = parts.machine.stateHash;
@@ -119,12 +111,17 @@ export class StateMachine implements StoreObservation {
 
   /** The last configuration of the members that was applied; `null`: none since the cluster was formed. */
   get configuration(): ConfigurationRecord | null {
-    return this.#configuration;
+    return this.#parts.configuration.record;
   }
 
   /** The highest time of any command so far, in milliseconds since 1970. */
   get logTimeMs(): number {
     return this.#logTimeMs;
+  }
+
+  /** The newest version of commands that the log has had; 0: none that is remembered. */
+  get knownCommandVersion(): number {
+    return this.#parts.knownCommands.version;
   }
 
   get sessionCount(): number {
@@ -183,9 +180,7 @@ export class StateMachine implements StoreObservation {
       case 'noop':
         return [];
       case 'configuration':
-        // A copy: the payload may be a view into a whole message.
-        this.#configuration = { index: entry.index, payload: Buffer.from(entry.payload) };
-        this.#isConfigurationNew = true;
+        this.#parts.configuration.change(entry);
         return [];
       case 'command': {
         const prepared = this.#prepared;
@@ -207,7 +202,8 @@ export class StateMachine implements StoreObservation {
     ahead: ReadAhead | null,
   ): readonly BatchAnswer[] {
     const { sessions, executor, marks, settings, calls, callKeys } = this.#parts;
-    const { mergeExecutor, jobExecutor } = this.#parts;
+    const { mergeExecutor, jobExecutor, knownCommands } = this.#parts;
+    knownCommands.saw(command.version);
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
     const timeMs = this.#logTimeMs;
@@ -274,7 +270,7 @@ export class StateMachine implements StoreObservation {
   /** Gives the store all that the entry changed, and the new index, at once. */
   #commit(index: number): void {
     const { store, keyspace, leases, namespaces, settings, marks, sessions } = this.#parts;
-    const { procedures, callKeys, merges, jobs } = this.#parts;
+    const { procedures, callKeys, merges, jobs, knownCommands, configuration } = this.#parts;
     const writes: StateWrite[] = [];
     keyspace.flushInto(writes);
     leases.flushInto(writes);
@@ -286,13 +282,8 @@ export class StateMachine implements StoreObservation {
     callKeys.flushInto(writes, { index, timeMs: this.#logTimeMs });
     merges.flushInto(writes, index);
     jobs.flushInto(writes);
-    if (this.#isConfigurationNew && this.#configuration !== null) {
-      writes.push({
-        key: CONFIGURATION_KEY,
-        value: encodeConfigurationRecord(this.#configuration),
-      });
-      this.#isConfigurationNew = false;
-    }
+    knownCommands.flushInto(writes);
+    configuration.flushInto(writes);
     const { bytes, stateHash } = sealMachineRecord(this.#toRecord(index), writes);
     writes.push({ key: MACHINE_KEY, value: bytes });
     store.apply(index, writes);
@@ -486,11 +477,6 @@ export class StateMachine implements StoreObservation {
     const held = this.#parts.holds.oldest(logNowMs)?.revision ?? wanted;
     return held > this.compactedRevision ? Math.min(wanted, held) : null;
   }
-}
-
-function loadConfiguration(store: StateStore): ConfigurationRecord | null {
-  const bytes = store.get(CONFIGURATION_KEY);
-  return bytes === undefined ? null : decodeConfigurationRecord(bytes);
 }
 
 function invalid(message: string): BalsaError {

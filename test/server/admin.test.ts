@@ -5,6 +5,7 @@ import type { Configuration, ConfigurationChange, MemberId } from '../../src/raf
 import type { AdminResult } from '../../src/rpc/protocol.js';
 import { Admin } from '../../src/server/admin.js';
 import { Roster } from '../../src/server/roster.js';
+import { wholeHello } from './whole-hello.js';
 
 /** A leader that takes every change, or refuses the next ones. */
 function leader(configuration: Configuration = formedWith(['n1.a', 'n2.b', 'n3.c'])) {
@@ -19,6 +20,7 @@ function leader(configuration: Configuration = formedWith(['n1.a', 'n2.b', 'n3.c
   const replica = {
     leader: 'n1' as string | null,
     node: { role: 'leader' },
+    machine: { knownCommandVersion: 0 },
     changeMembers(change: ConfigurationChange, done: (error: BalsaError | null) => void) {
       changes.push(change);
       const refused = refusals.shift() ?? null;
@@ -84,6 +86,27 @@ describe('a command of an operator', () => {
     expect(changes).toHaveLength(1);
     await admin.run(command(add('d')));
     expect(changes.at(-1)).toMatchObject({ learners: ['n3.d'] });
+  });
+
+  test('does not add who cannot read what the log has had', async () => {
+    const { admin, replica, roster, changes } = leader();
+    replica.machine.knownCommandVersion = 8;
+    const add = (name: string): string =>
+      command({
+        add: [{ name, incarnation: 'd', address: 'h:4', promote: true, replaces: null }],
+      });
+    const heard = (name: string, version: number): void =>
+      roster.heard(wholeHello(name, 'd', 'h:4', version));
+    heard('n4', 7);
+    await expect(admin.run(add('n4'))).rejects.toMatchObject({
+      code: 'VERSION_UNSUPPORTED',
+      outcome: 'not-applied',
+      message: expect.stringMatching(/^n4\.d knows commands up to version 7, .* newer Balsa$/),
+    });
+    expect(changes).toEqual([]);
+    heard('n4', 8);
+    await admin.run(add('n4'));
+    expect(changes).toMatchObject([{ learners: ['n4.d'] }]);
   });
 
   test('is refused by who does not lead, who names the leader', async () => {

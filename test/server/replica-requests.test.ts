@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { KNOWN_COMMANDS } from '../../src/base/command-versions.js';
 import type { BalsaError } from '../../src/base/errors.js';
 import type { ConfigurationChange } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
@@ -7,8 +8,12 @@ import { batchOf, ReplicaWorld, type TestMachine } from './replica-world.js';
 const LINEARIZABLE = { consistency: 'linearizable', bound: 0 } as const;
 const MEMBERS = ['n1', 'n2', 'n3'];
 
-async function given(limits: ConstructorParameters<typeof ReplicaWorld>[1] = {}) {
+async function given(
+  limits: ConstructorParameters<typeof ReplicaWorld>[1] = {},
+  prepare: (world: ReplicaWorld) => void = () => {},
+) {
   const world = new ReplicaWorld(MEMBERS, limits);
+  prepare(world);
   await world.start();
   await world.write(3);
   return { world, leader: world.leader as TestMachine };
@@ -215,6 +220,14 @@ describe('commands', () => {
     const { world, leader } = await given();
     world.formatsOf = () => null;
     expect(await versionOfNextCommand(world, leader)).toBe(1);
+  });
+
+  test('are written in the version that the log has had, whoever has not said what it can read', async () => {
+    const { world, leader } = await given({}, (made) => {
+      made.commandVersion = KNOWN_COMMANDS;
+    });
+    world.formatsOf = () => null;
+    expect(await versionOfNextCommand(world, leader)).toBe(KNOWN_COMMANDS);
   });
 });
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { Configuration } from '../../src/raft/types.js';
-import { OWN_VERSIONS } from '../../src/rpc/version.js';
 import { Roster } from '../../src/server/roster.js';
+import { wholeHello } from './whole-hello.js';
 
 const self = { name: 'n1', incarnation: 'a' };
 const BASE = formedWith(['n1.a', 'n2.b', 'n3.c']);
@@ -21,23 +21,6 @@ const hello = (name: string, incarnation: string, memberAt: number | null) => ({
 });
 
 /** A hello of a member of the same cluster. */
-function wholeHello(name: string, incarnation: string, address: string, command = 1) {
-  return {
-    ...OWN_VERSIONS,
-    clusterName: 'c',
-    clusterId: 'id',
-    name,
-    incarnation,
-    to: 'n1',
-    formation: [],
-    refusal: null,
-    toIncarnation: null,
-    formats: { command, snapshot: 1 },
-    joining: null,
-    address,
-    memberAt: null,
-  };
-}
 
 describe('where a member is', () => {
   test('says the configuration in effect, else the configuration file, else the member itself', () => {

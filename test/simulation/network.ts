@@ -142,6 +142,13 @@ export class SimulatedNetwork {
     return (this.#faults.get(linkKey(from, to))?.cuts ?? 0) > 0;
   }
 
+  /** A process of the member is there, and both hear each other: they would say hello. */
+  meets(from: number, to: MemberId): boolean {
+    const port = this.#ports.get(to);
+    if (port === undefined) return false;
+    return !this.isCut(from, port.place) && !this.isCut(port.place, from);
+  }
+
   #link(from: number, to: number): LinkFault {
     const key = linkKey(from, to);
     const link = this.#faults.get(key) ?? { cuts: 0, delayMs: 0 };

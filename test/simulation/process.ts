@@ -112,6 +112,8 @@ class RunningReplica implements Process {
   readonly #clients: ClientService;
   readonly #life: number;
   readonly #heard: () => void;
+  /** Those that have said hello to this process, and what they can read. */
+  readonly #met = new Set<MemberId>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -235,7 +237,7 @@ class RunningReplica implements Process {
       },
       dialSnapshot: (member, handlers) => this.#dialSnapshot(member, handlers),
       formats: FORMATS,
-      formatsOf: () => FORMATS,
+      formatsOf: (member) => (this.#hasMet(member) ? FORMATS : null),
       nameOf,
       onEvent: (event) => {
         if (!this.#isAlive) return;
@@ -252,6 +254,12 @@ class RunningReplica implements Process {
         if (this.#isAlive) machine.failed(error);
       },
     });
+  }
+
+  #hasMet(member: MemberId): boolean {
+    const { machine, world } = this.#parts;
+    if (!this.#met.has(member) && world.network.meets(machine.place, member)) this.#met.add(member);
+    return this.#met.has(member);
   }
 
   #executor(): NativeExecutor | undefined {

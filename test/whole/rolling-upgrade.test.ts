@@ -20,6 +20,22 @@ function commandVersions(dataFolder: string): unknown[] {
   return versions;
 }
 
+test('what every member knows is served by a majority whose leader was started when another one was gone', async () => {
+  await using cluster = await LocalCluster.start();
+  await using db = await cluster.connect();
+  await db.put('a', 'all are there', { returnPrevious: true });
+  const leader = (await cluster.waitForLeader()).replica;
+  const others = ['n1', 'n2', 'n3'].filter((name) => name !== leader);
+  await cluster.kill(leader);
+  await Promise.all(others.map((name) => cluster.stop(name)));
+  await Promise.all(others.map((name) => cluster.start(name, { wait: false })));
+  const { previous } = await db.put('a', 'one is gone', {
+    returnPrevious: true,
+    timeoutMs: 60_000,
+  });
+  expect(previous?.value.toString()).toBe('all are there');
+});
+
 test('a newer form of commands is written only when every member can read it', async () => {
   await using cluster = await LocalCluster.start({ env: OLD.env, extraArgs: OLD.args });
   await using db = await cluster.connect();
