@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { Channel } from '../rpc/channel.js';
@@ -44,7 +45,7 @@ export async function* readBackup(
           break;
         case 'chunk':
           yield { type: 'chunk', chunk: frame.chunk };
-          stream.send({ type: 'ack', chunk: frame.chunk.number });
+          stream.acknowledge(frame.chunk.number);
           break;
         case 'end':
           yield { type: 'end', end: frame.end };
@@ -61,21 +62,29 @@ export async function* readBackup(
   }
 }
 
+/** While parts of a large frame come the replica is told so this often, in milliseconds. */
+const SIGN_MS = 1000;
+
 /** Frames as they come, one at a time for whoever asks. */
 class BackupStream {
   readonly #channel: Channel;
   readonly #forgetSignal: () => void;
   readonly #frames: SnapshotFrame[] = [];
+  readonly #clock: Clock;
+  #taken = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
   #over: BalsaError | null = null;
   #wake: () => void = () => {};
 
   constructor(environment: Environment, options: BackupOptions) {
     const { address, signal, frameBytesMax, clientName, clusterId } = options;
+    this.#clock = environment.clock;
     this.#channel = environment.dial({
       address,
       path: CLIENT_SNAPSHOT_PATH,
       frameBytesMax,
       onFrame: (bytes) => this.#received(bytes),
+      onPart: () => this.#partReceived(),
       onClose: (reason) => this.#end(reason),
     });
     this.#forgetSignal =
@@ -88,6 +97,11 @@ class BackupStream {
 
   send(frame: SnapshotFrame): void {
     this.#channel.send(packSnapshotFrame(frame));
+  }
+
+  acknowledge(chunk: number): void {
+    this.#taken = chunk;
+    this.send({ type: 'ack', chunk });
   }
 
   async next(): Promise<SnapshotFrame> {
@@ -115,6 +129,14 @@ class BackupStream {
       this.#end(asBalsaError(error));
     }
     this.#wake();
+  }
+
+  /** A large value may be on its way for longer than the replica waits for a sign of life. */
+  #partReceived(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#toldMs < SIGN_MS) return;
+    this.#toldMs = nowMs;
+    this.send({ type: 'ack', chunk: this.#taken });
   }
 
   #end(reason: BalsaError): void {

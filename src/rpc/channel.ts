@@ -32,6 +32,8 @@ export interface Channel {
 
 export interface ChannelHandlers {
   readonly onFrame: (frame: Buffer) => void;
+  /** A part of a large frame has come, of which more is on its way: a sign of life. */
+  readonly onPart?: (() => void) | undefined;
   /** Called once. The reason is for logs and messages: a closed channel is an ordinary thing. */
   readonly onClose: (reason: BalsaError) => void;
 }
@@ -102,6 +104,7 @@ class GrpcChannel implements Channel {
     call.on('data', (message: Buffer) => {
       const frame = assembler.take(message);
       if (frame !== null) options.onFrame(frame);
+      else options.onPart?.();
     });
     // Both come for one failure; without a listener of its own 'error' would end the process.
     call.on('error', (error) =>
@@ -150,6 +153,8 @@ function plainReason(details: string): string {
 export interface AcceptHandlers {
   readonly frameBytesMax: number;
   readonly onFrame: (frame: Buffer) => void;
+  /** As {@link ChannelHandlers.onPart}. */
+  readonly onPart?: () => void;
   /** Called once. */
   readonly onClose: () => void;
 }
@@ -197,6 +202,7 @@ class AcceptedChannel implements Channel {
     call.on('data', (message: Buffer) => {
       const frame = assembler.take(message);
       if (frame !== null) handlers.onFrame(frame);
+      else handlers.onPart?.();
     });
     call.on('end', () => {
       this.#close();

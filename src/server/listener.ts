@@ -9,6 +9,8 @@ import { clientService, peerService, type StreamHandler } from '../rpc/services.
 /** What takes the frames of one accepted stream. */
 export interface FrameReceiver {
   receive(frame: Buffer): void;
+  /** A part of a large frame has come, of which more is on its way. */
+  partReceived?(): void;
   closed(): void;
 }
 
@@ -81,6 +83,7 @@ function streamHandler(
     const channel = acceptedChannel(call, {
       frameBytesMax,
       onFrame: (frame) => receiver?.receive(frame),
+      onPart: () => receiver?.partReceived?.(),
       onClose: () => receiver?.closed(),
     });
     receiver = accept(channel);

@@ -111,6 +111,8 @@ export type ReplicaNotice =
 /** What a stream that somebody else opened hands its frames to. */
 export interface ChannelReceiver {
   receive(frame: Buffer): void;
+  /** A part of a large frame has come, of which more is on its way. */
+  partReceived?(): void;
   /** The stream is over. */
   closed(): void;
 }

@@ -288,6 +288,8 @@ class Session implements ChannelReceiver {
   #silence: Timer | null = null;
   #signs: Timer | null = null;
   #taken = 0;
+  /** When the sender was last told that parts come. */
+  #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(host: SnapshotReceiverHost, channel: Channel, handlers: SessionHandlers) {
     this.#host = host;
@@ -304,6 +306,17 @@ class Session implements ChannelReceiver {
     } catch (error) {
       this.refuse(asBalsaError(error));
     }
+  }
+
+  /** One key and its value may be so large that it is on its way for longer than anybody may be silent. */
+  partReceived(): void {
+    if (this.#over) return;
+    this.#listen();
+    const { clock, limits } = this.#host;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#toldMs < limits.snapshotIdleMsMax / 4) return;
+    this.#toldMs = nowMs;
+    this.#send({ type: 'ack', chunk: this.#taken });
   }
 
   closed(): void {

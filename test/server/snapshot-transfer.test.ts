@@ -398,6 +398,28 @@ describe('a receiver', () => {
     await expectWhole(world, n2);
   });
 
+  test('lives and says so while parts of a large value come, and no longer', async () => {
+    const { world, n2 } = await given();
+    const idleMs = world.limits.snapshotIdleMsMax;
+    const said: string[] = [];
+    let isOver = false;
+    const abort = (): void => {
+      isOver = true;
+    };
+    const session = n2.receiver.accept({
+      ...{ pendingBytes: 0, end: abort, abort },
+      send: (frame) => void said.push(unpackSnapshotFrame(frame).type),
+    });
+    for (let i = 0; i < 6; i += 1) {
+      await world.run(idleMs / 2);
+      session.partReceived?.();
+    }
+    expect(isOver).toBe(false);
+    expect(said).toEqual(Array.from({ length: 6 }, () => 'ack'));
+    await world.run(idleMs + 1);
+    expect(isOver).toBe(true);
+  });
+
   test('says that it has all of it only when all of it is durable', async () => {
     const { world, n2 } = await given();
     const { beginImport } = n2.vault;

@@ -49,6 +49,15 @@ async function expectEverywhere(key: string, value: Buffer): Promise<void> {
   }
 }
 
+/** Who has nothing needs a snapshot. */
+async function logIsCut(of: LocalCluster): Promise<void> {
+  await of.waitFor(
+    'the log to be cut',
+    async () => (await of.status(await of.leader())).logStart > 3,
+    PATIENT,
+  );
+}
+
 /** A busy machine with one disk for three replicas needs its time. */
 describe('a value of 16 MiB', { timeout: 300_000 }, () => {
   test('is at every replica, outlives a kill of all, and travels in a snapshot', async () => {
@@ -62,14 +71,7 @@ describe('a value of 16 MiB', { timeout: 300_000 }, () => {
     await cluster.kill(left);
     await db.put('second', second);
     for (let i = 0; i < 4; i += 1) await db.put('other', bytesOf(3 + i, 2 * MiB));
-    await cluster.waitFor(
-      'the log to be cut',
-      async () => {
-        const { logStart } = await cluster.status(await cluster.leader());
-        return logStart > 3;
-      },
-      PATIENT,
-    );
+    await logIsCut(cluster);
     await cluster.start(left);
     await db.put('news', 'for the one that was away');
     await expectEverywhere('second', second);
@@ -108,4 +110,31 @@ describe('a value of 16 MiB', { timeout: 300_000 }, () => {
     expect((await db.get('after')).value?.toString()).toBe('all is well');
     expect(cluster.replicas.filter(({ running }) => running)).toHaveLength(3);
   });
+});
+
+test('a large value in a snapshot comes over a slow link, though it takes longer than anybody may be silent', {
+  timeout: 300_000,
+}, async () => {
+  using own = temporaryFolder();
+  const config = join(own.path, 'balsa.json');
+  const limits = { ...LIMITS, valueBytesMax: 4 * MiB, snapshotIdleMsMax: 2000 };
+  writeFileSync(config, JSON.stringify({ limits }));
+  await using slow = await LocalCluster.start({
+    ...{ network: 'switched', extraArgs: ['--config', config] },
+  });
+  await using db = await slow.connect(PATIENT);
+  const leader = await slow.leader();
+  const away = slow.replicas.find(({ name }) => name !== leader)?.name ?? '';
+  await slow.stop(away);
+  const value = bytesOf(7, 3 * MiB);
+  await db.put('large', value);
+  for (let i = 0; i < 4; i += 1) await db.put('behind', bytesOf(8, 2 * MiB));
+  await logIsCut(slow);
+  for (const { name } of slow.replicas) {
+    if (name !== away) slow.shape(name, away, { bytesPerSecond: MiB });
+  }
+  await slow.start(away, { wait: false });
+  await slow.waitForEqual(PATIENT);
+  await using there = await slow.connectTo(away, PATIENT);
+  expect((await there.get('large', { consistency: 'any' })).value?.equals(value)).toBe(true);
 });
