@@ -49,6 +49,9 @@ interface Peer {
   held: DeltasHeld | null;
   /** By origin; empty when all is sent again. */
   readonly sent: Map<string, number>;
+  /** Through here (`PendingDelta.order`) it has all, or was sent it; by origin the last of these. */
+  passedOrder: number;
+  readonly passed: Map<string, number>;
   inFlight: Sent[];
   sentBytes: number;
   progressMs: number;
@@ -118,10 +121,14 @@ export class Exchange {
     const nowMs = this.#options.monotonicMs();
     const others = this.#options.others();
     this.#forgetAllBut(others);
+    let own: DeltasHeld | null = null;
     for (const member of others) {
       const peer = this.#peer(member);
       const isDue = this.#hasNews || peer.wasRefused || nowMs - peer.toldMs >= TELL_MS;
-      if (isDue) this.#tell(member, peer, nowMs);
+      if (isDue) {
+        own ??= this.#own();
+        this.#tell(member, peer, { ...own, lacks: peer.wasRefused });
+      }
       const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= RESEND_MS;
       if (isStuck) restart(peer, nowMs);
     }
@@ -143,13 +150,13 @@ export class Exchange {
     if (peer.held === null || peer.sentBytes >= WINDOW_BYTES) return;
     const { queue, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
-    const deltas: Uint8Array[] = [];
-    const behind = new Map<string, number>();
-    for (const pending of list) {
+    const sending: PendingDelta[] = [];
+    for (let at = firstBehind(list, peer.passedOrder); at < list.length; at += 1) {
+      const pending = list[at] as PendingDelta;
       const { origin, sequence } = pending.delta;
       const through = Math.max(peer.sent.get(origin) ?? 0, peer.held.through.get(origin) ?? 0);
       if (sequence <= through) {
-        behind.set(origin, sequence);
+        pass(peer, pending);
         continue;
       }
       if (pending.position > queue.durablePosition) break;
@@ -160,14 +167,18 @@ export class Exchange {
       const bytes = pending.bytes.byteLength;
       peer.inFlight.push({ origin, sequence, bytes });
       peer.sentBytes += bytes;
-      deltas.push(pending.bytes);
+      sending.push(pending);
     }
-    if (deltas.length > 0) this.#options.send(member, { type: 'deltas', behind, deltas });
+    if (sending.length === 0) return;
+    const behind = new Map(peer.passed);
+    for (const pending of sending) pass(peer, pending);
+    const deltas = sending.map(({ bytes }) => bytes);
+    this.#options.send(member, { type: 'deltas', behind, deltas });
   }
 
-  #tell(member: MemberId, peer: Peer, nowMs: number): void {
-    peer.toldMs = nowMs;
-    this.#options.send(member, { ...this.#own(), lacks: peer.wasRefused });
+  #tell(member: MemberId, peer: Peer, held: DeltasHeld): void {
+    peer.toldMs = this.#options.monotonicMs();
+    this.#options.send(member, held);
     peer.wasRefused = false;
   }
 
@@ -258,6 +269,8 @@ export class Exchange {
         wasRefused: false,
         held: null,
         sent: new Map(),
+        passedOrder: 0,
+        passed: new Map(),
         inFlight: [],
         sentBytes: 0,
         progressMs: 0,
@@ -283,9 +296,29 @@ function readDelta(bytes: Uint8Array): Delta | null {
   }
 }
 
+/** Whatever comes behind this one, the other side must have it. */
+function pass(peer: Peer, { order, delta: { origin, sequence } }: PendingDelta): void {
+  peer.passedOrder = Math.max(peer.passedOrder, order);
+  peer.passed.set(origin, sequence);
+}
+
+/** Where in the list those begin that come behind `order`. */
+function firstBehind(list: readonly PendingDelta[], order: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((list[middle] as PendingDelta).order <= order) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** What was sent and is not held is sent again. */
 function restart(peer: Peer, nowMs: number): void {
   peer.sent.clear();
+  peer.passed.clear();
+  peer.passedOrder = 0;
   peer.inFlight = [];
   peer.sentBytes = 0;
   peer.progressMs = nowMs;

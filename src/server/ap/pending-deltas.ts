@@ -16,6 +16,8 @@ import type { DeltaQueue, HeldDelta } from '../../storage/delta-queue.js';
 
 /** A delta that is held here and not merged in the state as it is here. */
 export interface PendingDelta extends HeldDelta {
+  /** Rises along the list. */
+  readonly order: number;
   /** In the queue; 0: it was there when that was opened. */
   readonly position: number;
   readonly isOwn: boolean;
@@ -50,6 +52,7 @@ export interface PendingDeltasOptions {
 export class PendingDeltas {
   readonly #options: PendingDeltasOptions;
   #list: PendingDelta[] = [];
+  #order = 0;
   /** Those that count, by cell. */
   readonly #byCell = new Map<string, Delta[]>();
   /** By idempotency key (`toMapKey`): the one that counts. */
@@ -178,7 +181,8 @@ export class PendingDeltas {
     const { delta } = held;
     const isOwn = delta.origin === this.origin;
     const heldMs = this.#options.monotonicMs();
-    const pending: PendingDelta = { ...held, position, isOwn, heldMs };
+    this.#order += 1;
+    const pending: PendingDelta = { ...held, order: this.#order, position, isOwn, heldMs };
     this.#list.push(pending);
     this.#held.set(delta.origin, delta.sequence);
     this.#count(pending);
