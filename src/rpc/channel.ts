@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
+import { DIAL_FLOW_WINDOW } from './flow-window.js';
 import { FrameAssembler } from './frame-parts.js';
 import { FrameQueue } from './frame-queue.js';
 
@@ -78,6 +79,7 @@ export function dial(options: DialOptions): Channel {
     'grpc.enable_retries': 0,
     // A database is not reached through the proxy that the environment names for the web.
     'grpc.enable_http_proxy': 0,
+    ...DIAL_FLOW_WINDOW,
   });
   const call = client.makeBidiStreamRequest(options.path, asIs, asIs);
   return new GrpcChannel(call, options, () => client.close());

@@ -3,6 +3,7 @@ import { parseAddress } from '../base/address.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { acceptedChannel, type Channel, FRAME_SLACK_BYTES } from '../rpc/channel.js';
+import { widenFlowWindow } from '../rpc/flow-window.js';
 import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
 import { clientService, peerService, type StreamHandler } from '../rpc/services.js';
 
@@ -54,6 +55,7 @@ export class Listener {
     });
     server.addService(healthService, healthImplementation(options.health));
     const port = await bind(server, options.listen);
+    widenFlowWindow(server);
     const host = options.listen.slice(0, options.listen.lastIndexOf(':'));
     return { listener: new Listener(server), address: `${host}:${port}` };
   }

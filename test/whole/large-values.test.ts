@@ -138,3 +138,20 @@ test('a large value in a snapshot comes over a slow link, though it takes longer
   await using there = await slow.connectTo(away, PATIENT);
   expect((await there.get('large', { consistency: 'any' })).value?.equals(value)).toBe(true);
 });
+
+test('a large value is written where each way takes 50 ms, and nobody loses the leader over it', {
+  timeout: 300_000,
+}, async () => {
+  await using far = await LocalCluster.start({ network: 'switched' });
+  await using db = await far.connectFrom('client', PATIENT);
+  const leader = await far.leader();
+  const { term } = await far.status(leader);
+  const places = [...far.replicas.map(({ name }) => name), 'client'];
+  for (const from of places) {
+    for (const to of places) if (from !== to) far.shape(from, to, { delayMs: 50 });
+  }
+  const value = bytesOf(11, 8 * MiB);
+  await db.put('far', value);
+  expect((await db.get('far')).value?.equals(value)).toBe(true);
+  expect((await far.status(leader)).term).toBe(term);
+});
