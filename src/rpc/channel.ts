@@ -45,6 +45,8 @@ export interface DialOptions extends ChannelHandlers {
   /** Path of the gRPC method. */
   readonly path: string;
   readonly frameBytesMax: number;
+  /** Carries large frames, and no signs of life: on a slow link an answer to a ping may take its time. Default `false`. */
+  readonly isBulk?: boolean;
 }
 
 /** Room for what gRPC adds to a frame. */
@@ -53,6 +55,7 @@ export const FRAME_SLACK_BYTES = 64 * 1024;
 /** A peer that is silent for this long is asked for a sign of life. */
 const KEEPALIVE_MS = 3000;
 const KEEPALIVE_TIMEOUT_MS = 3000;
+const BULK_KEEPALIVE_TIMEOUT_MS = 30_000;
 
 /** How long a channel may take to end. */
 const END_MS = 5000;
@@ -70,7 +73,8 @@ export function dial(options: DialOptions): Channel {
     'grpc.max_receive_message_length': options.frameBytesMax + FRAME_SLACK_BYTES,
     'grpc.max_send_message_length': -1,
     'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.keepalive_timeout_ms':
+      options.isBulk === true ? BULK_KEEPALIVE_TIMEOUT_MS : KEEPALIVE_TIMEOUT_MS,
     'grpc.keepalive_permit_without_calls': 0,
     'grpc.initial_reconnect_backoff_ms': 50,
     'grpc.max_reconnect_backoff_ms': 500,

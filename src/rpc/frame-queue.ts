@@ -1,7 +1,7 @@
 import { FRAME_PART_BYTES, framePart } from './frame-parts.js';
 
 /** Bytes that the network may have to take while parts of a large frame wait. */
-const UNDER_WAY_BYTES_MAX = 4 * FRAME_PART_BYTES;
+const UNDER_WAY_BYTES_MAX = 2 * FRAME_PART_BYTES;
 
 interface Waiting {
   readonly frame: Buffer;

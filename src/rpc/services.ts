@@ -2,6 +2,7 @@ import type { handleBidiStreamingCall, ServiceDefinition, UntypedHandleCall } fr
 import {
   CLIENT_SNAPSHOT_PATH,
   CLIENT_STREAM_PATH,
+  PEER_BULK_PATH,
   PEER_SNAPSHOT_PATH,
   PEER_STREAM_PATH,
 } from './protocol.js';
@@ -32,7 +33,12 @@ export const clientService: ServiceDefinition<StreamImplementation> = {
   Snapshot: streamMethod(CLIENT_SNAPSHOT_PATH),
 };
 
-export const peerService: ServiceDefinition<StreamImplementation> = {
+export interface PeerStreamImplementation extends StreamImplementation {
+  readonly Bulk: StreamHandler;
+}
+
+export const peerService: ServiceDefinition<PeerStreamImplementation> = {
   Stream: streamMethod(PEER_STREAM_PATH),
+  Bulk: streamMethod(PEER_BULK_PATH),
   Snapshot: streamMethod(PEER_SNAPSHOT_PATH),
 };

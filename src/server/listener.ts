@@ -21,6 +21,8 @@ export interface ListenerOptions {
   readonly limits: Limits;
   readonly acceptClient: (channel: Channel) => FrameReceiver;
   readonly acceptPeer: (channel: Channel) => FrameReceiver;
+  /** As `acceptPeer`, for what is large. */
+  readonly acceptPeerBulk: (channel: Channel) => FrameReceiver;
   /** A leader wants to send a snapshot. */
   readonly acceptPeerSnapshot: (channel: Channel) => FrameReceiver;
   /** A client wants a backup. */
@@ -51,6 +53,7 @@ export class Listener {
     });
     server.addService(peerService, {
       Stream: streamHandler(frameBytesMax, options.acceptPeer),
+      Bulk: streamHandler(frameBytesMax, options.acceptPeerBulk),
       Snapshot: streamHandler(frameBytesMax, options.acceptPeerSnapshot),
     });
     server.addService(healthService, healthImplementation(options.health));

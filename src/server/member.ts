@@ -164,6 +164,7 @@ export class Member implements Server {
       limits: config.limits,
       health: this.#readiness,
       acceptPeer: (channel) => this.#peers.accept(channel),
+      acceptPeerBulk: (channel) => this.#peers.acceptBulk(channel),
       acceptPeerSnapshot: (channel) => this.#accept(channel, (r) => r.acceptSnapshot(channel)),
       acceptClientSnapshot: (channel) => this.#accept(channel, (r) => r.acceptBackup(channel)),
       acceptClient: (channel) => {

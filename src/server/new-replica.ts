@@ -92,7 +92,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
       const address = roster.routeTo(member);
       if (address === null) return nowhere(clock, member, handlers);
       const { frameBytesMax } = config.limits;
-      return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, frameBytesMax });
+      return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, frameBytesMax, isBulk: true });
     },
   });
 }

@@ -9,6 +9,7 @@ import { packMessages, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { PEER_STREAM_PATH } from '../rpc/protocol.js';
 import { fromWireError } from '../rpc/wire-error.js';
+import { BulkLane } from './bulk-lane.js';
 import { isOurs } from './inbound-peer.js';
 import { memberId } from './member-id.js';
 import type { PeerTarget } from './roster.js';
@@ -49,6 +50,7 @@ export class OutboundLink {
   readonly #owner: LinkOwner;
   readonly #options: LinkOptions;
   #channel: Channel | null = null;
+  #bulk: BulkLane | null = null;
   #ready: MemberId | null = null;
   #timer: Timer | null = null;
   #failures = 0;
@@ -82,7 +84,8 @@ export class OutboundLink {
   send(messages: readonly Message[]): void {
     const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0);
     const pendingBytes = this.#channel?.pendingBytes ?? 0;
-    if (pendingBytes + bytes <= FRAME_PART_BYTES) {
+    const isPlain = pendingBytes + bytes <= FRAME_PART_BYTES && this.#bulk?.takes(false) !== true;
+    if (isPlain) {
       this.#sendInOrder(messages, false);
       return;
     }
@@ -97,7 +100,7 @@ export class OutboundLink {
     let batch: Message[] = [];
     let bytes = 0;
     const flush = (): void => {
-      if (batch.length > 0) this.#channel?.send(packMessages(batch), areUrgent);
+      if (batch.length > 0) this.#sendOne(packMessages(batch), areUrgent);
       batch = [];
       bytes = 0;
     };
@@ -113,13 +116,20 @@ export class OutboundLink {
 
   /** Dropped when there is no room. */
   sendFrame(frame: Buffer): void {
-    if (this.#hasRoom(0)) this.#channel?.send(frame);
+    if (this.#hasRoom(0)) this.#sendOne(frame, false);
+  }
+
+  #sendOne(frame: Buffer, isUrgent: boolean): void {
+    const isLarge = frame.byteLength > FRAME_PART_BYTES;
+    if (!isUrgent && this.#bulk?.takes(isLarge) === true) this.#bulk.send(frame);
+    else this.#channel?.send(frame, isUrgent);
   }
 
   /** It is open, and beside `bytes` that wait elsewhere there is room in its queue. */
   #hasRoom(bytes: number): boolean {
     if (this.#ready === null || this.#channel === null || this.#stopped) return false;
-    return this.#channel.pendingBytes + bytes <= this.#options.limits.peerQueueBytesMax;
+    const pendingBytes = this.#channel.pendingBytes + (this.#bulk?.pendingBytes ?? 0);
+    return pendingBytes + bytes <= this.#options.limits.peerQueueBytesMax;
   }
 
   stop(): void {
@@ -127,6 +137,7 @@ export class OutboundLink {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#channel?.end();
+    this.#bulk?.stop();
   }
 
   #onFrame(channel: Channel, bytes: Buffer): void {
@@ -181,12 +192,23 @@ export class OutboundLink {
     this.#ready = member;
     this.#failures = 0;
     const { name, address } = this.target;
+    const { clock, self, limits, onDisconnected, onFailure } = this.#options;
+    this.#bulk = new BulkLane({
+      ...{ clock, address, frameBytesMax: limits.frameBytesMax },
+      ends: { from: name, to: self.name },
+      hello: () => this.#owner.ownHello(this.target),
+      check: (hello) => this.#checkAnswer(hello),
+      // Whoever sends again begins with what has surely arrived.
+      ...{ onLost: () => onDisconnected(member), onFailure },
+    });
     this.#options.log('info', { peer: name, address }, 'connected to peer');
   }
 
   #onClose(channel: Channel, reason: BalsaError): void {
     if (channel !== this.#channel) return;
     this.#channel = null;
+    this.#bulk?.stop();
+    this.#bulk = null;
     const member = this.#ready;
     this.#ready = null;
     if (this.#stopped) return;

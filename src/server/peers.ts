@@ -10,7 +10,7 @@ import { packDeltaFrame, packJobFrame, packPeerHello, packStateHash } from '../r
 import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
-import { InboundPeer } from './inbound-peer.js';
+import { type InboundOwner, InboundPeer } from './inbound-peer.js';
 import { memberId } from './member-id.js';
 import { OutboundLink } from './outbound-link.js';
 import type { PeerTarget, Roster } from './roster.js';
@@ -63,6 +63,7 @@ export class Peers implements Transport {
   #links = new Map<string, OutboundLink>();
   #linkOfMember = new Map<MemberId, OutboundLink>();
   readonly #inbound = new Map<MemberId, InboundPeer>();
+  readonly #inboundBulk = new Set<InboundPeer>();
   #started = false;
   #stopped = false;
 
@@ -79,7 +80,9 @@ export class Peers implements Transport {
     this.#stopped = true;
     for (const link of this.#links.values()) link.stop();
     for (const peer of this.#inbound.values()) peer.close();
+    for (const peer of this.#inboundBulk) peer.close();
     this.#inbound.clear();
+    this.#inboundBulk.clear();
   }
 
   /** Opens and closes links as the members have changed. */
@@ -170,6 +173,19 @@ export class Peers implements Transport {
   /** A stream that another member dialled. */
   accept(channel: Channel): InboundPeer {
     const peer = new InboundPeer(this, this.#options, channel);
+    if (this.#stopped) peer.close();
+    return peer;
+  }
+
+  /** The second one of a member, for what is large. */
+  acceptBulk(channel: Channel): InboundPeer {
+    const owner: InboundOwner = {
+      meet: (hello) => this.meet(hello),
+      ownHello: (to, refusal) => this.ownHello(to, refusal),
+      opened: (_member, peer) => void this.#inboundBulk.add(peer),
+      closed: (_member, peer) => void this.#inboundBulk.delete(peer),
+    };
+    const peer = new InboundPeer(owner, this.#options, channel);
     if (this.#stopped) peer.close();
     return peer;
   }

@@ -22,6 +22,7 @@ class Accepting {
       acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
       acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
       acceptPeer: () => ({ receive: () => {}, closed: () => {} }),
+      acceptPeerBulk: () => ({ receive: () => {}, closed: () => {} }),
       acceptClient: (channel) => {
         this.channels.push(channel);
         return {

@@ -110,6 +110,7 @@ async function node(options: NodeOptions): Promise<Node> {
     limits: LIMITS,
     acceptClient: () => ({ receive: () => {}, closed: () => {} }),
     acceptPeer: (channel) => peers.accept(channel),
+    acceptPeerBulk: (channel) => peers.acceptBulk(channel),
     acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
     acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
     health: { ready: () => true, onChange: () => () => {} },

@@ -1,0 +1,110 @@
+import type { Clock, Timer } from '../base/clock.js';
+import { asBalsaError, type BalsaError } from '../base/errors.js';
+import { type Channel, dial } from '../rpc/channel.js';
+import { unpackPeerFrame } from '../rpc/peer-frames.js';
+import type { PeerHello } from '../rpc/peer-protocol.js';
+import { PEER_BULK_PATH } from '../rpc/protocol.js';
+import { isOurs } from './inbound-peer.js';
+
+export interface BulkLaneOptions {
+  readonly clock: Clock;
+  readonly address: string;
+  readonly frameBytesMax: number;
+  /** Names, for messages. */
+  readonly ends: { readonly from: string; readonly to: string };
+  readonly hello: () => Buffer;
+  /** Throws when the other side is not the one that is meant. */
+  readonly check: (hello: PeerHello) => void;
+  /** What was sent may not have arrived. */
+  readonly onLost: () => void;
+  readonly onFailure: (error: BalsaError) => void;
+}
+
+/** It is dialled again so long after it was lost, in milliseconds. */
+const RETRY_MS = 1000;
+/** So long behind the last large frame, what comes is sent in its order. */
+const BULK_MS = 5000;
+
+/**
+ * A second connection to a member, for large frames and what comes behind them. On a link that takes seconds for a large value,
+ * signs of life that wait behind it in the buffers of one connection would come too late: the leader would be lost over it, again
+ * and again. What is sent here overtakes nothing that is sent here; a member of an older version has no such connection.
+ */
+export class BulkLane {
+  readonly #options: BulkLaneOptions;
+  #channel: Channel | null = null;
+  #isReady = false;
+  #hasSent = false;
+  #isStopped = false;
+  #untilMs = Number.NEGATIVE_INFINITY;
+  #timer: Timer | null = null;
+
+  constructor(options: BulkLaneOptions) {
+    this.#options = options;
+    this.#dial();
+  }
+
+  get pendingBytes(): number {
+    return this.#channel?.pendingBytes ?? 0;
+  }
+
+  /** A frame goes this way if it is large, or others that are went lately. */
+  takes(isLarge: boolean): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (isLarge) this.#untilMs = nowMs + BULK_MS;
+    return this.#isReady && (nowMs < this.#untilMs || this.pendingBytes > 0);
+  }
+
+  send(frame: Buffer): void {
+    this.#hasSent = true;
+    this.#channel?.send(frame);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#isReady = false;
+    this.#timer?.cancel();
+    this.#channel?.end();
+  }
+
+  #dial(): void {
+    const { address, frameBytesMax, hello } = this.#options;
+    const channel = dial({
+      ...{ address, frameBytesMax, path: PEER_BULK_PATH, isBulk: true },
+      onFrame: (frame) => this.#answered(channel, frame),
+      onClose: (reason) => this.#closed(channel, reason),
+    });
+    this.#channel = channel;
+    channel.send(hello());
+  }
+
+  #answered(channel: Channel, bytes: Buffer): void {
+    const { ends, check } = this.#options;
+    try {
+      const frame = unpackPeerFrame(bytes, ends);
+      if (frame.type !== 'hello' || frame.hello.refusal !== null) {
+        channel.abort();
+        return;
+      }
+      check(frame.hello);
+      this.#isReady = !this.#isStopped;
+    } catch (cause) {
+      const error = asBalsaError(cause);
+      // Whoever is there, the other connection says what is wrong with it; this one is not used.
+      if (isOurs(error)) this.#options.onFailure(error);
+      else channel.abort();
+    }
+  }
+
+  #closed(channel: Channel, reason: BalsaError): void {
+    if (channel !== this.#channel) return;
+    this.#channel = null;
+    this.#isReady = false;
+    if (this.#isStopped) return;
+    if (this.#hasSent) this.#options.onLost();
+    this.#hasSent = false;
+    // A member of an older version has no such connection.
+    if (reason.code === 'PROTOCOL_VERSION') return;
+    this.#timer = this.#options.clock.setTimer(RETRY_MS, () => this.#dial());
+  }
+}
