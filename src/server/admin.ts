@@ -77,13 +77,20 @@ export class Admin {
     const member = memberId(joiner);
     const { replica, log, roster } = this.#options;
     if (joining.replaces === null || replica.node.role !== 'leader') return;
-    if (roster.has(member) || this.#letIn.has(member)) return;
+    const isThere = roster.has(member) && roster.addressOf(member) === joining.address;
+    if (isThere || this.#letIn.has(member)) return;
     const fields = { member, replaces: joining.replaces, address: joining.address };
     this.#letIn.add(member);
     try {
-      const former = this.#former(joiner.name, joining.replaces);
-      const { index: expectedIndex } = roster.configuration;
-      const add = [{ ...joiner, address: joining.address, promote: true, replaces: former }];
+      const { index: expectedIndex, voters, promotions } = roster.configuration;
+      const own = promotions.find((p) => p.member === member);
+      const former = roster.has(member)
+        ? (own?.replaces ?? null)
+        : this.#former(joiner.name, joining.replaces);
+      const isToVote = (one: MemberId): boolean =>
+        voters.includes(one) || promotions.some((p) => p.member === one);
+      const promote = isToVote(member) || (former !== null && isToVote(former));
+      const add = [{ ...joiner, address: joining.address, promote, replaces: former }];
       const none = { promote: [], demote: [], remove: [] };
       await this.#changeMembers({ op: 'change-members', expectedIndex, add, ...none });
       log('info', fields, 'let a member in again, with a new data folder');
@@ -102,16 +109,17 @@ export class Admin {
   #former(name: string, incarnation: string): MemberId {
     const { roster, isActive } = this.#options;
     const wanted = memberId({ name, incarnation });
-    const former = allMembers(roster.configuration).filter((member) =>
-      incarnation === '' ? nameOf(member) === name : member === wanted,
-    );
-    const [found, another] = former;
-    if (found === undefined || another !== undefined) {
-      const what = another === undefined ? 'no member' : 'more than one member';
-      throw invalidCommand(`${what} is ${name}: use "balsa cluster add" or "replace" for it`);
+    const { learners } = roster.configuration;
+    const called = allMembers(roster.configuration).filter((member) => nameOf(member) === name);
+    if (called.includes(wanted)) return wanted;
+    // The one that began anew last, before this one, if there is one that is not through with it.
+    const found = called.find((member) => learners.includes(member)) ?? called[0];
+    if (found === undefined) {
+      throw invalidCommand(`no member is ${name}: use "balsa cluster add" or "replace" for it`);
     }
     // An empty folder proves nothing: the member may live, and this be a second process of its name.
-    if (incarnation === '' && isActive(found)) throw invalidCommand(`${found} is alive`);
+    const alive = called.find((member) => isActive(member));
+    if (alive !== undefined) throw invalidCommand(`${alive} is alive`);
     return found;
   }
 

@@ -109,13 +109,17 @@ function add(
   find: (name: string) => MemberId,
 ): void {
   const member = memberId(wanted);
-  const replaces = wanted.replaces === null ? null : find(wanted.replaces);
+  let replaces = wanted.replaces === null ? null : find(wanted.replaces);
   if (replaces === member) throw invalidCommand(`${wanted.name} cannot replace itself`);
   if (replaces !== null && !wanted.promote && draft.voters.has(replaces)) {
     throw invalidCommand(`${wanted.name} is to replace a voter, so it must be promoted`);
   }
-  // Who replaces a learner takes its place at once.
-  if (replaces !== null && draft.learners.has(replaces)) remove(draft, replaces);
+  // Who replaces a learner takes its place at once, also the one that it was to take itself.
+  if (replaces !== null && draft.learners.has(replaces)) {
+    const next = draft.promotions.get(replaces)?.replaces ?? null;
+    remove(draft, replaces);
+    replaces = next;
+  }
   for (const other of [...draft.voters, ...draft.learners]) {
     if (other === member || other === replaces || nameOf(other) !== wanted.name) continue;
     throw invalidCommand(`there is a member ${wanted.name} already: remove it, or replace it`);

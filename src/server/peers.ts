@@ -132,8 +132,8 @@ export class Peers implements Transport {
       this.refresh();
     }
     if (standing.cluster !== null) {
-      if (hello.joining !== null && hello.clusterId === null) onJoining(hello);
-      else roster()?.heard(hello);
+      if (hello.joining !== null) onJoining(hello);
+      if (hello.clusterId !== null) roster()?.heard(hello);
     }
     return { name: hello.name, incarnation: hello.incarnation };
   }
@@ -145,13 +145,14 @@ export class Peers implements Transport {
   refusedBy(hello: PeerHello): void {
     const { standing, clusterName, onJoining } = this.#options;
     const isOfCluster = standing.cluster !== null && hello.clusterName === clusterName;
-    if (isOfCluster && hello.joining !== null && hello.clusterId === null) onJoining(hello);
+    if (isOfCluster && hello.joining !== null) onJoining(hello);
   }
 
   ownHello(to: { name: string; incarnation: string | null }, refusal?: BalsaError): Buffer {
     const { standing, clusterName, self, roster, address, formats } = this.#options;
     const isMember = to.incarnation !== null && roster()?.has(`${to.name}.${to.incarnation}`);
-    const { joining } = standing;
+    // As long as no committed configuration has named it: the one by which it was called may be rolled back.
+    const joining = roster()?.hasBeenMember === true ? null : standing.asked;
     return packPeerHello({
       ...OWN_VERSIONS,
       clusterName,

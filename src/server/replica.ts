@@ -425,7 +425,7 @@ export class Replica {
 
   #configured({ configuration, committed }: CoreEvent & { type: 'configuration' }): void {
     if (committed) this.#changes.committed(configuration);
-    this.#snapshots.membersChanged((member) => namesMember(configuration, member));
+    this.#snapshots.membersChanged((member) => namesMember(this.#node.configuration, member));
   }
 
   #installed(): void {

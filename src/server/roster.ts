@@ -39,6 +39,7 @@ export class Roster {
   readonly #heard = new Map<MemberId, Heard>();
   /** Those of whom this replica knows: it does not remember them from one start to the next. */
   readonly #removed = new Set<MemberId>();
+  #hasBeenMember = false;
   #inEffect: Configuration;
   #committed: Configuration;
 
@@ -64,6 +65,11 @@ export class Roster {
     return this.has(this.#self);
   }
 
+  /** A committed configuration has named this replica, since it was started. */
+  get hasBeenMember(): boolean {
+    return this.#hasBeenMember;
+  }
+
   has(member: MemberId): boolean {
     return names(this.#inEffect, member);
   }
@@ -74,6 +80,7 @@ export class Roster {
     if (committed === null || committed.index < this.#committed.index) return [];
     const before = this.#committed;
     this.#committed = committed;
+    if (names(committed, this.#self)) this.#hasBeenMember = true;
     const left = otherMembers(before, this.#self).filter((member) => !names(committed, member));
     for (const member of left) this.#removed.add(member);
     return left;

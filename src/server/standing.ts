@@ -59,6 +59,11 @@ export class Standing {
     return this.cluster === null ? this.#joining : null;
   }
 
+  /** What its folder asks for, whether it is bound to a cluster by now or not: a change that named it may have been rolled back. */
+  get asked(): { readonly replaces: string | null } | null {
+    return this.#joining;
+  }
+
   /** Founding members that are waited for. */
   get missing(): readonly string[] {
     return this.cluster === null && this.#joining === null ? this.#formation.missing : [];

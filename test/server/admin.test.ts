@@ -200,11 +200,19 @@ describe('a member that comes back with a new data folder', () => {
   });
 
   test('whose former self is no member is not let in; that is said once', async () => {
-    const { admin, changes, warnings } = leader();
+    const { admin, changes, warnings } = leader(formedWith(['n1.a', 'n2.b']));
     await admin.letIn(anew, at('unknown'));
     await admin.letIn(anew, at('unknown'));
     expect(changes).toEqual([]);
     expect(warnings).toEqual([expect.stringMatching(/no member is n3: use "balsa cluster add"/)]);
+  });
+
+  test('and that nobody knows of does not take the place of one that is alive', async () => {
+    const { admin, changes, warnings, active } = leader();
+    active.add('n3.c');
+    await admin.letIn(anew, at('unknown'));
+    expect(changes).toEqual([]);
+    expect(warnings).toEqual([expect.stringMatching(/n3\.c is alive/)]);
   });
 
   test('is tried again when the change was refused', async () => {

@@ -4,6 +4,7 @@ import type { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
 import { seededRandom } from '../../src/base/random.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
+import { TcpProxy } from '../../src/cluster/tcp-proxy.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
@@ -416,3 +417,40 @@ describe('a listener', () => {
     });
   });
 });
+
+test.each([2000, 400])(
+  'over %i kB/s signs of life come while a large entry is on its way',
+  {
+    timeout: 120_000,
+  },
+  async (kB) => {
+    const n2 = await node({ name: 'n2' });
+    const proxy = await TcpProxy.open(Number(n2.address.split(':')[1]));
+    proxy.set({ up: 'open', down: 'open', upShape: { bytesPerSecond: kB * 1000, delayMs: 10 } });
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', proxy.address]]) });
+    await until('both connections', () => n1.connected.length > 0);
+    const ends = { from: memberId(disk('n1')), to: memberId(disk('n2')), term: 1 };
+    const append = (bytes: number): Message => {
+      const payload = Buffer.alloc(bytes, 7);
+      const entries = [{ index: 1, term: 1, type: 'command' as const, payload }];
+      const prevLog = { index: 0, term: 0 };
+      return { type: 'AppendEntries', ...ends, prevLog, entries, leaderCommit: 0 };
+    };
+    const has = (type: string, count: number): boolean =>
+      n2.received.filter((message) => message.type === type).length >= count;
+    // The second connection is there when this has come.
+    n1.peers.send(ends.to, [append(300_000)]);
+    await until('an entry', () => has('AppendEntries', 1));
+    n1.peers.send(ends.to, [append(8 * 1024 * 1024)]);
+    for (let beat = 1; beat <= 5; beat += 1) {
+      n1.peers.send(ends.to, [heartbeat(beat)]);
+      await until('a heartbeat', () => has('Heartbeat', beat));
+    }
+    expect(has('AppendEntries', 2)).toBe(false);
+    await waitUntil('the large entry', async () => has('AppendEntries', 2) || undefined, {
+      timeoutMs: 100_000,
+    });
+    await proxy.close();
+    expect(n1.lost).toEqual([]);
+  },
+);
