@@ -41,8 +41,8 @@ function appliedConfiguration({ configuration }: StateMachine): Configuration | 
 }
 
 /**
- * Places behind which the log is still needed: by followers that are there, and by those that are on
- * the way to a snapshot's place (until they are seen to have reached it).
+ * Places behind which the log is still needed: by followers that are there, and by those that are on the way to a snapshot's
+ * place, or had one a moment ago and read on from there: silent for a moment they would need the next one.
  */
 export function logPins(
   node: Pick<RaftNode, 'progress'>,
@@ -55,7 +55,7 @@ export function logPins(
     if (recentActive) pins.push(matchIndex);
   }
   for (const { member, index } of snapshots) {
-    if ((matches.get(member) ?? 0) < index) pins.push(index);
+    pins.push(Math.max(index, matches.get(member) ?? 0));
   }
   return pins;
 }
