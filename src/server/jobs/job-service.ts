@@ -66,10 +66,11 @@ export class JobService {
 
   tick(): void {
     if (this.#isClosed) return;
-    this.#workers.tick();
     const { clock, canPropose } = this.#host;
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#toldMs >= TELL_MS || nowMs - this.#sentMs >= RESEND_MS) this.#tell();
+    // Behind it: ticks may be so rare that at each of them all are answered, and ask again.
+    this.#workers.tick();
     if (canPropose()) {
       this.#dispatcher.tick();
       this.#statistics.sample(this.#dispatcher.workers);

@@ -14,6 +14,7 @@ interface Present {
   demand: WorkerDemand;
   heardMs: number;
   fences: ReadonlySet<number>;
+  answeredMs: number;
   /** Waits for news; `null`: it has been answered, and asks again. */
   waiting: { readonly done: WorkDone; readonly sinceMs: number } | null;
 }
@@ -22,6 +23,8 @@ interface Present {
 const HEARD_MS = 2000;
 /** It is answered at the latest so long after it has asked: it is heard of then, since it asks again. */
 const ANSWER_MS = 500;
+/** Who is alive asks again sooner than this, once it was answered. */
+const ASKS_AGAIN_MS = 100;
 /** Of one answer. */
 const ASSIGNED_MAX = 256;
 
@@ -42,10 +45,14 @@ export class WorkersAtHand {
     this.#machine = machine;
   }
 
-  /** Of those that ask just now. One that has been answered and does not ask again may be gone: the leader is not told of it. */
+  /**
+   * Of those that ask just now, or were answered just now. One that has been answered and does not ask again may be gone: the leader
+   * is not told of it.
+   */
   demands(): WorkerDemand[] {
-    return [...this.#present.values()].flatMap(({ demand, waiting }) =>
-      waiting === null ? [] : [demand],
+    const nowMs = this.#parts.clock.monotonicMs();
+    return [...this.#present.values()].flatMap(({ demand, waiting, answeredMs }) =>
+      waiting === null && nowMs - answeredMs >= ASKS_AGAIN_MS ? [] : [demand],
     );
   }
 
@@ -62,7 +69,8 @@ export class WorkersAtHand {
     before?.waiting?.done({ assigned: [], dropped: [] });
     const nowMs = clock.monotonicMs();
     const waiting = { done, sinceMs: nowMs };
-    const present = { demand, heardMs: nowMs, fences: new Set(fences), waiting };
+    const answeredMs = Number.NEGATIVE_INFINITY;
+    const present = { demand, heardMs: nowMs, fences: new Set(fences), answeredMs, waiting };
     this.#present.set(demand.worker, present);
     this.#tell(present);
     return before === undefined || JSON.stringify(before.demand) !== JSON.stringify(demand);
@@ -114,6 +122,7 @@ export class WorkersAtHand {
   #answer(present: Present, answer: WorkAnswer): void {
     const { waiting } = present;
     present.waiting = null;
+    present.answeredMs = this.#parts.clock.monotonicMs();
     waiting?.done(answer);
   }
 
