@@ -10,6 +10,7 @@ import type { WorkerState } from '../../statemachine/jobs/jobs.js';
 import { firstOverdue } from '../../statemachine/jobs/tidying.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { assign, type FreeWorker } from './assignment.js';
+import { costOf } from './task-reads.js';
 
 export interface DispatcherHost {
   readonly clock: Clock;
@@ -43,6 +44,8 @@ interface Heard {
 interface PendingStep {
   readonly step: JobStep & { readonly fence: number };
   readonly bytes: number;
+  /** Keys that the entry looks at for it. */
+  readonly keys: number;
 }
 
 /** Who was not heard of for so long gets nothing, and its lease runs out. */
@@ -139,12 +142,13 @@ export class Dispatcher {
   take(steps: readonly Uint8Array[]): void {
     for (const bytes of steps) {
       if (this.#waitingBytes + bytes.byteLength > WAITING_BYTES_MAX) break;
-      const step = readStep(bytes);
-      if (step === null) continue;
+      const read = readStep(bytes);
+      if (read === null) continue;
+      const { step } = read;
       const name = `${step.type} ${step.fence}`;
       const before = this.#waiting.get(name);
       this.#waitingBytes += bytes.byteLength - (before?.bytes ?? 0);
-      this.#waiting.set(name, { step, bytes: bytes.byteLength });
+      this.#waiting.set(name, { ...read, bytes: bytes.byteLength });
     }
     this.plan();
   }
@@ -242,13 +246,17 @@ export class Dispatcher {
     const { limits, machine } = this.#host;
     const taken: (JobStep & { readonly fence: number })[] = [];
     let bytesLeft = limits.entryBytesMax / 2;
-    for (const [name, { step, bytes }] of this.#waiting) {
-      if (taken.length > 0 && (taken.length >= max || bytes > bytesLeft)) break;
+    // The other half is for what others have added to those ranges meanwhile.
+    let keysLeft = limits.entryReadKeysMax / 2;
+    for (const [name, { step, bytes, keys }] of this.#waiting) {
+      const isFull = taken.length >= max || bytes > bytesLeft || keys > keysLeft;
+      if (taken.length > 0 && isFull) break;
       this.#waiting.delete(name);
       this.#waitingBytes -= bytes;
       // One that does not count any more.
       if (machine().jobs.attempt(step.fence) === null) continue;
       bytesLeft -= bytes;
+      keysLeft -= keys;
       taken.push(step);
     }
     return taken;
@@ -346,15 +354,14 @@ function attemptsOf(job: Job): number {
 }
 
 /** `null`: nobody has made such a thing. */
-function readStep(bytes: Uint8Array): (JobStep & { readonly fence: number }) | null {
+function readStep(bytes: Uint8Array): Omit<PendingStep, 'bytes'> | null {
   try {
     // A view of a whole frame would keep that.
     const step = unpackJobStep(Uint8Array.from(bytes));
     if (step.type !== 'end' && step.type !== 'checkpoint') return null;
-    if (step.type === 'end' && (step.end.type === 'result' || step.end.type === 'cut')) {
-      if (step.end.call !== null) unpackCall(step.end.call);
-    }
-    return step;
+    const end = step.type === 'end' ? step.end : null;
+    const call = end?.type === 'result' || end?.type === 'cut' ? end.call : null;
+    return { step, keys: call === null ? 0 : costOf(unpackCall(call).ranges) };
   } catch (error) {
     if (asBalsaError(error).code === 'FRAME_INVALID') return null;
     throw error;

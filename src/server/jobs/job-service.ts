@@ -51,15 +51,14 @@ export class JobService {
     this.#dispatcher = new Dispatcher(host);
     this.#workers = new WorkersAtHand({ clock, limits }, machine);
     this.#statistics = new Statistics(clock, machine);
-    const { cellBytesMax, batchBytesMax, taskThreadsMax } = limits;
+    const { cellBytesMax, taskThreadsMax } = limits;
     const runner = new Runner({ executor, random, machine, nowMs, cellBytesMax });
     this.#sandbox =
       executor === null || taskThreadsMax === 0
         ? null
         : new SandboxTasks({
-            ...{ clock, machine, runner, nowMs, home: name, threads: taskThreadsMax },
+            ...{ clock, limits, machine, runner, nowMs, home: name, threads: taskThreadsMax },
             worker: `${name}.${random.int(NONCE_MAX).toString(36)}`,
-            recordBytesMax: batchBytesMax,
             onEnds: () => this.#plan(),
           });
   }

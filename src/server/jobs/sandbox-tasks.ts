@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.js';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
 import { INLINE_VALUE_BYTES_MAX, type TaskEnd } from '../../base/job.js';
 import { packJobStep } from '../../base/job-codec.js';
+import type { Limits } from '../../base/limits.js';
 import { packRecord, recordOf } from '../../compute/call-record.js';
 import { CALL_LIMITS, type CallLimits, type Execution } from '../../compute/execution.js';
 import type { WorkerDemand } from '../../rpc/job-frames.js';
@@ -12,6 +13,7 @@ import { MachineSource } from '../calls/machine-source.js';
 import type { Runner } from '../calls/runner.js';
 import { cutRange } from './range-cutter.js';
 import { inputText, readTaskInput } from './task-input.js';
+import { checkReads } from './task-reads.js';
 
 export interface SandboxTasksHost {
   readonly clock: Clock;
@@ -23,7 +25,7 @@ export interface SandboxTasksHost {
   readonly runner: Runner;
   /** Log time, in milliseconds. */
   readonly nowMs: () => number;
-  readonly recordBytesMax: number;
+  readonly limits: Pick<Limits, 'batchBytesMax' | 'txnReadKeysMax' | 'entryReadKeysMax'>;
   /** There is something to tell the leader. */
   readonly onEnds: () => void;
 }
@@ -305,15 +307,17 @@ export class SandboxTasks {
     const { run, resolved, execution } = ran;
     if (!execution.ok) return failureOf(execution.error);
     const value = { type: 'json', json: execution.result } as const;
-    const { reads, ranges, writes, updates, events } = execution.effects;
-    const touched = [reads, ranges, writes, updates, events].some((list) => list.length > 0);
-    // One that only reads has seen one state, whatever it is by now.
+    const { ranges, writes, updates, events } = execution.effects;
+    const touched = [writes, updates, events].some((list) => list.length > 0);
+    // One that has only read has seen one state, whatever it is by now.
     if (resolved.mode !== 'cp' || !touched) return { type: 'result', value, call: null };
+    const { limits } = this.#host;
+    checkReads(ranges, limits);
     const key = Buffer.alloc(8);
     key.writeDoubleBE(record.fence);
     const identity = { key, isNamed: false, bornIndex: 0, procedure: run, fingerprint: key };
     const call = { ...recordOf(identity, resolved.hash, execution, []), end: NO_RESULT };
-    return { type: 'result', value, call: packRecord(call, this.#host.recordBytesMax) };
+    return { type: 'result', value, call: packRecord(call, limits.batchBytesMax) };
   }
 }
 
