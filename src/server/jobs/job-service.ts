@@ -27,6 +27,8 @@ export interface JobHost extends DispatcherHost {
 const TELL_MS = 300;
 /** What the log does not have yet is said again. */
 const RESEND_MS = 300;
+/** Of one frame with ends of tasks (one of them may exceed it), so that others need not wait long behind it. */
+const ENDS_FRAME_BYTES = 4 * 1024 * 1024;
 const NONCE_MAX = 2 ** 31;
 
 /** Jobs at one replica: its own worker, those of users that are connected to it, and the leader's part when it leads. */
@@ -144,7 +146,8 @@ export class JobService {
     const { clock, id, leader, canPropose, send } = this.#host;
     const nowMs = clock.monotonicMs();
     const isAll = nowMs - this.#sentMs >= RESEND_MS;
-    const steps = (isAll ? this.#sandbox?.unconfirmed() : this.#sandbox?.untold()) ?? [];
+    const again = (isAll ? this.#sandbox?.unconfirmed() : null) ?? [];
+    const steps = [...again, ...(this.#sandbox?.untold() ?? [])];
     if (isAll) this.#sentMs = nowMs;
     const isDue = this.#hasNews || nowMs - this.#toldMs >= TELL_MS;
     const workers = isDue ? this.#demands() : [];
@@ -156,7 +159,7 @@ export class JobService {
       if (workers.length > 0) this.#dispatcher.hear(workers);
     } else if (to !== null && to !== id) {
       if (workers.length > 0) send(to, { type: 'task-demand', workers });
-      if (steps.length > 0) send(to, { type: 'task-ends', steps });
+      for (const some of framesOf(steps)) send(to, { type: 'task-ends', steps: some });
     }
   }
 
@@ -166,4 +169,18 @@ export class JobService {
     const own = isIdle ? [] : [this.#sandbox.demand()];
     return [...own, ...this.#workers.demands()];
   }
+}
+
+function framesOf(steps: readonly Uint8Array[]): Uint8Array[][] {
+  const frames: Uint8Array[][] = [];
+  let bytesLeft = 0;
+  for (const step of steps) {
+    const frame = frames.at(-1);
+    if (frame === undefined || step.byteLength > bytesLeft) {
+      frames.push([step]);
+      bytesLeft = ENDS_FRAME_BYTES;
+    } else frame.push(step);
+    bytesLeft -= step.byteLength;
+  }
+  return frames;
 }

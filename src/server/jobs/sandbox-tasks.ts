@@ -52,6 +52,10 @@ const FIRST_CONFIRM_MS = 10;
 const FIRST_TASK_MS = 5;
 /** Tasks that take longer are not claimed ahead of a free thread: another worker may have one. */
 const LONG_MS = 2000;
+/** Of ends that the log does not have yet. Beyond it nothing more is asked for. */
+const ENDS_BYTES_MAX = 16 * 1024 * 1024;
+/** Of what is told again at one time, the oldest of it first (one step may exceed it). */
+const AGAIN_BYTES_MAX = 4 * 1024 * 1024;
 /** What a thread could not be had for is given back so much later, in milliseconds. */
 const RELEASE_MS = 500;
 /** Of a task whose state is no longer kept before it ends. */
@@ -74,6 +78,10 @@ export class SandboxTasks {
   readonly #checkpoints = new Map<number, string>();
   /** Fences of which the leader was not told anything yet. */
   readonly #untold = new Set<number>();
+  /** Of all {@link SandboxTasks.#ends}. */
+  #endBytes = 0;
+  /** Of one end, as a rule. */
+  #usualBytes = 0;
   #running = 0;
   /** Of the one among them, or among those whose end the log does not have yet, that runs again since others were quicker. */
   #contended: number | null = null;
@@ -97,43 +105,56 @@ export class SandboxTasks {
     const wanted = Math.ceil((AHEAD_FACTOR * this.#confirmMs) / this.#usualMs);
     const ahead = Math.min(AHEAD_PER_THREAD_MAX, wanted);
     const perThread = this.#usualMs > LONG_MS ? 1 : 1 + ahead;
-    const slots = this.#isClosed ? 0 : threads * perThread;
+    const slots = this.#isClosed ? 0 : Math.min(threads * perThread, this.#slotsMax());
     return {
       ...{ worker, home, where: 'sandbox', slots, threads },
       ...{ tasks: [], labels: [], memoryBytes: 0 },
     };
   }
 
+  /** With more, what they give would wait here, and on the way to the leader, without bound. */
+  #slotsMax(): number {
+    const room = ENDS_BYTES_MAX - this.#endBytes;
+    const { size } = this.#ends;
+    if (room <= 0) return size;
+    return size + Math.max(this.#host.threads, Math.floor(room / this.#usualBytes));
+  }
+
   /** Steps that the leader was not told of yet. */
   untold(): Uint8Array[] {
-    if (this.#untold.size === 0) return [];
-    const fences = [...this.#untold];
-    this.#untold.clear();
-    return this.#steps(fences);
+    return this.#untold.size === 0 ? [] : this.#steps([...this.#untold], Number.POSITIVE_INFINITY);
   }
 
-  /** All steps of which it is not known yet that the log has them: what was told may be lost. */
+  /** Steps of which it is not known yet that the log has them: what was told may be lost. The first ones of them. */
   unconfirmed(): Uint8Array[] {
-    this.#untold.clear();
-    return this.#steps([...this.#checkpoints.keys(), ...this.#ends.keys()]);
+    return this.#steps([...this.#ends.keys(), ...this.#checkpoints.keys()], AGAIN_BYTES_MAX);
   }
 
-  #steps(fences: readonly number[]): Uint8Array[] {
-    const { jobs } = this.#host.machine();
+  #steps(fences: readonly number[], bytesMax: number): Uint8Array[] {
     const steps: Uint8Array[] = [];
+    let bytesLeft = bytesMax;
     for (const fence of fences) {
-      const end = this.#ends.get(fence);
-      if (end !== undefined) steps.push(end.step);
-      const json = this.#checkpoints.get(fence);
-      if (json === undefined) continue;
-      const attempt = jobs.attempt(fence);
-      if (attempt === null) continue;
-      const { stage, ordinal } = attempt.task;
-      const isThere = jobs.checkpoint({ job: attempt.job.id, stage, ordinal }) === json;
-      if (isThere) this.#checkpoints.delete(fence);
-      else steps.push(packJobStep({ type: 'checkpoint', fence, json }));
+      const step = this.#ends.get(fence)?.step ?? this.#checkpointStep(fence);
+      if (step !== null && steps.length > 0 && step.byteLength > bytesLeft) break;
+      this.#untold.delete(fence);
+      if (step === null) continue;
+      bytesLeft -= step.byteLength;
+      steps.push(step);
     }
     return steps;
+  }
+
+  /** `null`: the log has it. */
+  #checkpointStep(fence: number): Uint8Array | null {
+    const { jobs } = this.#host.machine();
+    const json = this.#checkpoints.get(fence);
+    const attempt = jobs.attempt(fence);
+    if (json === undefined || attempt === null) return null;
+    const { stage, ordinal } = attempt.task;
+    const isThere = jobs.checkpoint({ job: attempt.job.id, stage, ordinal }) === json;
+    if (!isThere) return packJobStep({ type: 'checkpoint', fence, json });
+    this.#checkpoints.delete(fence);
+    return null;
   }
 
   /** The state has changed. */
@@ -168,6 +189,7 @@ export class SandboxTasks {
     if (end !== undefined) {
       const tookMs = this.#host.clock.monotonicMs() - end.sinceMs;
       this.#confirmMs += RECENT * (tookMs - this.#confirmMs);
+      this.#endBytes -= end.step.byteLength;
     }
     // Its code need not go on: nothing that it gives counts.
     this.#controllers.get(fence)?.abort(NOBODY_WAITS);
@@ -217,6 +239,8 @@ export class SandboxTasks {
       if (this.#isClosed || !this.#known.has(fence)) return;
       this.#checkpoints.delete(fence);
       const step = packJobStep({ type: 'end', fence, end });
+      this.#endBytes += step.byteLength;
+      this.#usualBytes += RECENT * (step.byteLength - this.#usualBytes);
       this.#ends.set(fence, { step, sinceMs: this.#host.clock.monotonicMs() });
       this.#untold.add(fence);
       this.#host.onEnds();
