@@ -448,7 +448,10 @@ function answerBytes(answer: ClientAnswer): number {
     case 'jobs':
       return ANSWER_BYTES + answer.info.length + answer.bytes.byteLength;
     case 'work':
-      return answer.assigned.reduce((sum, { args }) => sum + ANSWER_BYTES + args.length, 0);
+      return answer.assigned.reduce(
+        (sum, { args, checkpoint }) => sum + ANSWER_BYTES + args.length + (checkpoint?.length ?? 0),
+        0,
+      );
     case 'watch-events':
       return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
     case 'watch-progress':

@@ -1,5 +1,6 @@
 import { BalsaError } from '../../base/errors.js';
 import type { TaskValue } from '../../base/job.js';
+import type { Limits } from '../../base/limits.js';
 import type {
   InputInfo,
   JobInfo,
@@ -19,11 +20,11 @@ const NO_BYTES = new Uint8Array(0);
 const PAGE_BYTES = 4 * 1024 * 1024;
 const PAGE_VALUES = 10_000;
 
-/** @throws BalsaError `JOB_NOT_FOUND`, `TASK_FENCED`, `JOB_STATE`, `INVALID_ARGUMENT`, and as `readTaskInput` */
+/** @throws BalsaError `JOB_NOT_FOUND`, `TASK_FENCED`, `JOB_STATE`, `JOB_LIMIT`, `INVALID_ARGUMENT`, and as `readTaskInput` */
 export async function answerJobQuery(
   machine: () => StateMachine,
   query: JobQuery,
-  nowMs: number,
+  { nowMs, limits }: { readonly nowMs: number; readonly limits: Pick<Limits, 'frameBytesMax'> },
 ): Promise<JobsAnswer> {
   switch (query.about) {
     case 'list': {
@@ -41,7 +42,7 @@ export async function answerJobQuery(
       return { info: 'null', bytes };
     }
     case 'input':
-      return input(machine, query.fence);
+      return input(machine, query.fence, limits.frameBytesMax / 2);
     default:
       throw new BalsaError('INVALID_ARGUMENT', 'jobs are not asked about this');
   }
@@ -103,8 +104,7 @@ function results(
     const value = machine.jobs.value({ job: id, stage, ordinal });
     if (value === null) throw new BalsaError('INTERNAL', 'a job has no result that is done');
     values.push(value);
-    if (value.type !== 'upload')
-      bytes += value.type === 'json' ? value.json.length : value.bytes.byteLength;
+    bytes += bytesOf(value);
   }
   const { infos, joined } = pack(values);
   const info: ResultsInfo = { count, isSingle, values: infos };
@@ -119,7 +119,11 @@ function* placesIn(
   }
 }
 
-async function input(machine: () => StateMachine, fence: number): Promise<JobsAnswer> {
+async function input(
+  machine: () => StateMachine,
+  fence: number,
+  bytesMax: number,
+): Promise<JobsAnswer> {
   const attempt = machine().jobs.attempt(fence);
   if (attempt === null) {
     throw new BalsaError('TASK_FENCED', 'the attempt does not count any more', {
@@ -127,9 +131,23 @@ async function input(machine: () => StateMachine, fence: number): Promise<JobsAn
     });
   }
   const { isList, parts } = await readTaskInput(machine, attempt);
+  const bytes = parts.reduce((sum, part) => sum + bytesOf(part), 0);
+  if (bytes > bytesMax) {
+    throw new BalsaError(
+      'JOB_LIMIT',
+      `the input of one task has ${bytes} bytes; the limit is ${bytesMax} (half of frameBytesMax)`,
+      { details: { limit: 'frameBytesMax', max: bytesMax } },
+    );
+  }
   const { infos, joined } = pack(parts);
   const info: InputInfo = { isList, values: infos };
   return { info: JSON.stringify(info), bytes: joined };
+}
+
+/** What goes with the answer; an upload is asked for by chunks. */
+function bytesOf(value: TaskValue): number {
+  if (value.type === 'upload') return 0;
+  return value.type === 'json' ? Buffer.byteLength(value.json) : value.bytes.byteLength;
 }
 
 function pack(values: readonly TaskValue[]): { infos: ValueInfo[]; joined: Buffer } {

@@ -107,8 +107,8 @@ export class JobService {
 
   /** @throws BalsaError as `answerJobQuery` */
   async answer(query: JobQuery): Promise<JobsAnswer> {
-    const { machine, nowMs } = this.#host;
-    if (query.about !== 'stats') return answerJobQuery(machine, query, nowMs());
+    const { machine, nowMs, limits } = this.#host;
+    if (query.about !== 'stats') return answerJobQuery(machine, query, { nowMs: nowMs(), limits });
     const stats = this.#statistics.stats(this.#dispatcher.workers, nowMs());
     return { info: JSON.stringify(stats), bytes: new Uint8Array(0) };
   }
@@ -143,7 +143,8 @@ export class JobService {
   }
 
   #tell(): void {
-    const { clock, id, leader, canPropose, send } = this.#host;
+    const { clock, id, leader, canPropose, send, limits } = this.#host;
+    const frameBytes = Math.min(ENDS_FRAME_BYTES, limits.frameBytesMax / 2);
     const nowMs = clock.monotonicMs();
     const isAll = nowMs - this.#sentMs >= RESEND_MS;
     const again = (isAll ? this.#sandbox?.unconfirmed() : null) ?? [];
@@ -159,7 +160,7 @@ export class JobService {
       if (workers.length > 0) this.#dispatcher.hear(workers);
     } else if (to !== null && to !== id) {
       if (workers.length > 0) send(to, { type: 'task-demand', workers });
-      for (const some of framesOf(steps)) send(to, { type: 'task-ends', steps: some });
+      for (const some of framesOf(steps, frameBytes)) send(to, { type: 'task-ends', steps: some });
     }
   }
 
@@ -171,14 +172,14 @@ export class JobService {
   }
 }
 
-function framesOf(steps: readonly Uint8Array[]): Uint8Array[][] {
+function framesOf(steps: readonly Uint8Array[], frameBytes: number): Uint8Array[][] {
   const frames: Uint8Array[][] = [];
   let bytesLeft = 0;
   for (const step of steps) {
     const frame = frames.at(-1);
     if (frame === undefined || step.byteLength > bytesLeft) {
       frames.push([step]);
-      bytesLeft = ENDS_FRAME_BYTES;
+      bytesLeft = frameBytes;
     } else frame.push(step);
     bytesLeft -= step.byteLength;
   }

@@ -27,6 +27,8 @@ const ANSWER_MS = 500;
 const ASKS_AGAIN_MS = 100;
 /** Of one answer. */
 const ASSIGNED_MAX = 256;
+/** What jobs were submitted with, and checkpoints; one task may exceed it. What is left out is told when it asks again. */
+const ASSIGNED_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
  * The workers of users that have asked this replica for work. Each asks and waits, and is told as soon as the log, as it is applied
@@ -107,10 +109,14 @@ export class WorkersAtHand {
     const { jobs, appliedIndex } = this.#machine();
     const claimed = jobs.worker(present.demand.worker)?.fences ?? new Set<number>();
     const assigned: AssignedTask[] = [];
+    let bytesLeft = Math.min(ASSIGNED_BYTES_MAX, this.#parts.limits.frameBytesMax / 4);
     for (const fence of claimed) {
-      if (present.fences.has(fence) || assigned.length >= ASSIGNED_MAX) continue;
-      const attempt = jobs.attempt(fence);
-      if (attempt !== null) assigned.push(this.#assigned(attempt));
+      if (assigned.length >= ASSIGNED_MAX || bytesLeft <= 0) break;
+      const attempt = present.fences.has(fence) ? null : jobs.attempt(fence);
+      if (attempt === null) continue;
+      const task = this.#assigned(attempt);
+      bytesLeft -= task.args.length + (task.checkpoint?.length ?? 0);
+      assigned.push(task);
     }
     const dropped = [...present.fences].filter((fence) => {
       // What is not applied here yet is not known here.
