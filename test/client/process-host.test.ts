@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -18,6 +18,10 @@ export async function obey({ signal, checkpoint }) {
   });
   void checkpoint(pid);
   await aborted;
+}
+export function die() {
+  process.kill(process.pid, 'SIGKILL');
+  return new Promise(() => {});
 }
 export function twice({ input }) { return 2 * input; }
 `;
@@ -73,7 +77,7 @@ function isGone(pid: number): true | undefined {
 
 describe('processes of tasks', () => {
   test('one that ends its task when it is told to gives its place to the next at once', async () => {
-    expect(await host.tasks()).toEqual(['obey', 'twice']);
+    expect(await host.tasks()).toEqual(['die', 'obey', 'twice']);
     const { running, pid } = await startObedient();
     const [first] = host.pids;
 
@@ -87,6 +91,18 @@ describe('processes of tasks', () => {
     expect(host.pids).not.toContain(first);
     // What it had started has ended with it.
     await waitUntil('what the task started to end', async () => isGone(pid));
+  });
+
+  test('a task for which none can be started any more has crashed', async () => {
+    await host.tasks();
+    expect(await start('die', null, () => {}).ended).toMatchObject({ type: 'crashed' });
+    // A deployment has moved the file away.
+    rmSync(join(folder.path, 'tasks.mjs'));
+
+    const outcomes = await Promise.all([1, 2].map((n) => start('twice', n, () => {}).ended));
+
+    const message = expect.stringMatching(/no process for it could be started: .*tasks\.mjs/);
+    expect(outcomes).toEqual([1, 2].map(() => ({ type: 'crashed', message })));
   });
 
   test('those of a host that is closed are gone as soon as their tasks have ended', async () => {

@@ -14,6 +14,8 @@ export interface ProcessHostOptions {
 
 interface Waiting {
   begin(process: TaskProcess): void;
+  /** There is no process for it. */
+  fail(message: string): void;
 }
 
 /** Runs tasks in processes, one in each, as many as there are slots. A process that has done a task well gets the next one. */
@@ -60,6 +62,7 @@ export class ProcessHost implements TaskHost {
           if (stopped === null) void free.run(task, input, events).then(resolve);
           else resolve({ type: 'failed', code: 'CANCELLED', message: stopped });
         },
+        fail: (message) => resolve({ type: 'crashed', message }),
       });
     });
     this.#serve();
@@ -97,20 +100,30 @@ export class ProcessHost implements TaskHost {
 
   #start(): void {
     const { clock, module, graceMs, env } = this.#options;
+    /** Why it never got ready. */
+    let why = '';
     const process: TaskProcess = new TaskProcess({
       ...{ clock, module, graceMs, env },
       onReady: (tasks) => {
         if (this.#tasks === null) this.#onTasks(tasks);
         if (!(tasks instanceof Error)) this.#tasks = tasks;
+        else if (why === '') why = tasks.message;
         this.#serve();
       },
       onExit: () => {
         this.#processes.delete(process);
+        if (!process.isReady) this.#failFirst(why);
         // A module that cannot be loaded (any more) is not tried again and again at full speed.
         if (!this.#isClosed) clock.setTimer(RESTART_MS, () => this.#serve());
       },
     });
     this.#processes.add(process);
+  }
+
+  /** Where no process gets ready a task must not wait for ever: here its time is not even counted. */
+  #failFirst(why: string): void {
+    if ([...this.#processes].some(({ isReady }) => isReady)) return;
+    this.#waiting.shift()?.fail(`no process for it could be started: ${why}`);
   }
 }
 

@@ -70,6 +70,11 @@ export class TaskProcess {
     return this.#child.pid;
   }
 
+  /** It has loaded the module. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
   get isFree(): boolean {
     return this.#isReady && !this.#isClosing && !this.#isGone && this.#running === null;
   }
