@@ -42,6 +42,9 @@ export const CALL_TAGS = 7;
 /** From here on the state remembers the newest version of commands that the log has had. */
 export const KNOWN_COMMANDS = 8;
 
+/** From here on merged calls are forgotten apart by kind: nothing was released between this and {@link KNOWN_COMMANDS}. */
+export const MERGED_KEYS_BY_KIND = 8;
+
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;

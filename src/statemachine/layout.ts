@@ -19,6 +19,7 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'o' origin                     OriginRecord: how far a queue of deltas is merged
  *     'd' idempotency key            the call that a delta was merged of, as long as it is remembered
  *     'D' index(8)                   which keys the deltas of one entry had
+ *     'D' index(8) 01                the same of keys of callers, since they are told apart
  *     'j' job                        JobSpec
  *     'J' job                        how far it is: JobRecord
  *     'g' job                        where the chunks of its input begin
@@ -285,10 +286,16 @@ function toCallKeyIn(prefix: number, key: string): Buffer {
   return storeKey;
 }
 
-export function toMergeGroupKey(index: number): Buffer {
-  return toCountedKey(PREFIX.mergeGroup, index);
+/** @param isNamed its keys are of callers; before they were told apart all were in one */
+export function toMergeGroupKey(index: number, isNamed: boolean): Buffer {
+  const storeKey = toCountedKey(PREFIX.mergeGroup, index);
+  return isNamed ? Buffer.concat([storeKey, Uint8Array.of(1)]) : storeKey;
 }
 
-export function fromMergeGroupKey(storeKey: Uint8Array): number {
-  return readCount(toBuffer(storeKey), 1);
+export function fromMergeGroupKey(storeKey: Uint8Array): {
+  readonly index: number;
+  readonly isNamed: boolean;
+} {
+  const isNamed = storeKey.byteLength > 1 + COUNT_BYTES;
+  return { index: readCount(toBuffer(storeKey), 1), isNamed };
 }

@@ -41,7 +41,7 @@ export class MergeExecutor {
     try {
       const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
-      for (const delta of counted) merges.record(delta, revision);
+      for (const delta of counted) merges.record(delta, revision, version);
       this.#merged = counted;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

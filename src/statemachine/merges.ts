@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
+import { MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
 import type { Delta } from '../base/delta.js';
 import { corrupt } from './corrupt.js';
 import {
@@ -51,9 +52,19 @@ export interface MergedCall {
 /** Calls of one entry, which are forgotten together. */
 interface Group {
   readonly index: number;
+  readonly isNamed: boolean;
   /** No caller asks again for one of them later, in milliseconds since 1970. */
   readonly untilMs: number;
   readonly count: number;
+}
+
+/** Calls of one kind. */
+interface Kind {
+  readonly isNamed: boolean;
+  /** In the order in which they are forgotten. */
+  readonly groups: Group[];
+  /** Of the entry in hand. */
+  begun: { readonly keys: string[]; untilMs: number };
 }
 
 /** Calls forgotten with one entry: it must not take long. */
@@ -66,7 +77,8 @@ const FORMAT = 1;
  * by whom and how often it may be brought, and each call, at however many replicas it may have been made.
  *
  * A key is kept until no replica can have a delta of the same call: its caller has given up, and each member has said
- * that all that it made until then is merged.
+ * that all that it made until then is merged. Those with keys of callers are kept for much longer than others, which must not wait
+ * for them. In entries before {@link MERGED_KEYS_BY_KIND} they did: all calls were of one kind.
  */
 export class Merges {
   readonly #store: StateStore;
@@ -75,11 +87,10 @@ export class Merges {
   readonly #changed = new Set<string>();
   /** By key (`toMapKey`); `null`: forgotten. */
   readonly #staged = new Map<string, MergedCall | null>();
-  #groups: Group[] = [];
+  readonly #generated = newKind(false);
+  readonly #named = newKind(true);
   readonly #removed: Uint8Array[] = [];
   #size = 0;
-  /** Of the entry in hand. */
-  #begun: { readonly keys: string[]; untilMs: number } = { keys: [], untilMs: 0 };
 
   private constructor(store: StateStore, bounds: MergeBounds) {
     this.#store = store;
@@ -95,7 +106,9 @@ export class Merges {
     const groups = { from: MERGE_GROUPS_FROM, to: MERGE_GROUPS_TO };
     await loadRecords(store, groups, (storeKey, bytes) => {
       const { untilMs, keys } = decodeGroup(bytes);
-      merges.#groups.push({ index: fromMergeGroupKey(storeKey), untilMs, count: keys.length });
+      const { index, isNamed } = fromMergeGroupKey(storeKey);
+      const { groups: known } = isNamed ? merges.#named : merges.#generated;
+      known.push({ index, isNamed, untilMs, count: keys.length });
       merges.#size += keys.length;
     });
     return merges;
@@ -152,15 +165,20 @@ export class Merges {
     this.#set({ ...known, sequence });
   }
 
-  /** The call counts from now on. */
-  record(delta: Delta, revision: number): void {
+  /**
+   * The call counts from now on.
+   * @param version of the entry, see `command-versions`
+   */
+  record(delta: Delta, revision: number, version: number): void {
     const { key, isNamed, timeMs, origin, sequence, fingerprint, result } = delta;
     const mapKey = toMapKey(key);
     this.#staged.set(mapKey, { origin, sequence, fingerprint, result, revision });
     const { callKeptMs, namedCallKeptMs } = this.#bounds;
     const untilMs = timeMs + (isNamed ? namedCallKeptMs : callKeptMs);
-    this.#begun.keys.push(mapKey);
-    this.#begun.untilMs = Math.max(this.#begun.untilMs, untilMs);
+    const isApart = isNamed && version >= MERGED_KEYS_BY_KIND;
+    const { begun } = isApart ? this.#named : this.#generated;
+    begun.keys.push(mapKey);
+    begun.untilMs = Math.max(begun.untilMs, untilMs);
     this.#size += 1;
   }
 
@@ -168,13 +186,15 @@ export class Merges {
   forgetOld(members: readonly string[]): void {
     const clearedMs = Math.min(...members.map((member) => this.#clearedOf(member)));
     let left = FORGOTTEN_PER_ENTRY_MAX;
-    while (left > 0) {
-      const [oldest] = this.#groups;
-      if (oldest === undefined) return;
-      if (oldest.untilMs + this.#bounds.clockSkewMsMax >= clearedMs) return;
-      this.#groups.shift();
-      this.#forget(oldest);
-      left -= oldest.count;
+    for (const { groups } of [this.#generated, this.#named]) {
+      while (left > 0) {
+        const [oldest] = groups;
+        if (oldest === undefined) break;
+        if (oldest.untilMs + this.#bounds.clockSkewMsMax >= clearedMs) break;
+        groups.shift();
+        this.#forget(oldest);
+        left -= oldest.count;
+      }
     }
   }
 
@@ -185,8 +205,8 @@ export class Merges {
     return 0;
   }
 
-  #forget({ index, count }: Group): void {
-    const groupKey = toMergeGroupKey(index);
+  #forget({ index, isNamed, count }: Group): void {
+    const groupKey = toMergeGroupKey(index, isNamed);
     const bytes = this.#store.get(groupKey);
     if (bytes === undefined) throw corrupt(`no keys of the calls that entry ${index} merged`);
     for (const mapKey of decodeGroup(bytes).keys) this.#staged.set(mapKey, null);
@@ -215,13 +235,20 @@ export class Merges {
     this.#staged.clear();
     for (const key of this.#removed) writes.push({ key, value: null });
     this.#removed.length = 0;
-    const { keys, untilMs } = this.#begun;
-    if (keys.length === 0) return;
-    this.#begun = { keys: [], untilMs: 0 };
-    this.#groups.push({ index, untilMs, count: keys.length });
-    const value = packToKeep([FORMAT, untilMs, keys.map(fromMapKey)]);
-    writes.push({ key: toMergeGroupKey(index), value });
+    for (const kind of [this.#generated, this.#named]) {
+      const { keys, untilMs } = kind.begun;
+      if (keys.length === 0) continue;
+      const { isNamed } = kind;
+      kind.begun = { keys: [], untilMs: 0 };
+      kind.groups.push({ index, isNamed, untilMs, count: keys.length });
+      const value = packToKeep([FORMAT, untilMs, keys.map(fromMapKey)]);
+      writes.push({ key: toMergeGroupKey(index, isNamed), value });
+    }
   }
+}
+
+function newKind(isNamed: boolean): Kind {
+  return { isNamed, groups: [], begun: { keys: [], untilMs: 0 } };
 }
 
 function encodeOrigin({ member, sequence, clearedMs }: OriginState): Buffer {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Cell } from '../../src/base/cell.js';
-import { CALL_TAGS, MERGE_COMMANDS } from '../../src/base/command-versions.js';
+import { CALL_TAGS, MERGE_COMMANDS, MERGED_KEYS_BY_KIND } from '../../src/base/command-versions.js';
 import { type CellChange, type CellWrite, callNameOf, type Delta } from '../../src/base/delta.js';
 import { packDelta } from '../../src/base/delta-codec.js';
 import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
@@ -221,6 +221,54 @@ describe('a call that was made at several replicas', () => {
       await replica.restart();
       await merge(replica, [], { reports: both(2051) });
       expect(kept(replica)).toBe(0);
+    });
+
+    describe('when its caller has named it', () => {
+      const names = (replica: Replica): string[] =>
+        ['named', 'old', 'new'].filter((key) => replica.machine.mergedCall(bytes(key)) !== null);
+
+      /** One named call and two others, of which the named one is merged first: what is left at each of these times. */
+      const left = async (versions: readonly [number, number, number]): Promise<string[][]> => {
+        const replica = await Replica.start(bounds);
+        const keys = ['named', 'old', 'new'];
+        for (const [i, key] of keys.entries()) {
+          const made = one(A, i + 1, { key, timeMs: 1000 + 100 * i, isNamed: key === 'named' });
+          await merge(replica, [made], { reports: both(0, [0, 0]) }, versions[i]);
+        }
+        const found: string[][] = [];
+        for (const timeMs of [1250, 1251, 1351, 2050, 2051]) {
+          await replica.restart();
+          await merge(replica, [], { reports: both(timeMs, [3, 0]) }, versions[2]);
+          expect(kept(replica)).toBe(names(replica).length);
+          found.push(names(replica));
+        }
+        const { stateHash } = replica.machine;
+        await replica.restart(0);
+        expect(replica.machine.stateHash).toBe(stateHash);
+        return found;
+      };
+
+      test('others are forgotten all the same', async () => {
+        const version = MERGED_KEYS_BY_KIND;
+        expect(await left([version, version, version])).toEqual([
+          ['named', 'old', 'new'],
+          ['named', 'new'],
+          ['named'],
+          ['named'],
+          [],
+        ]);
+      });
+
+      test('they wait for it in entries of older versions, which mean what they did', async () => {
+        const all = ['named', 'old', 'new'];
+        expect(await left([CALL_TAGS, CALL_TAGS, CALL_TAGS])).toEqual([all, all, all, all, []]);
+      });
+
+      test('what entries of older versions have merged is forgotten in its order', async () => {
+        const all = ['named', 'old', 'new'];
+        const versions = [CALL_TAGS, CALL_TAGS, MERGED_KEYS_BY_KIND] as const;
+        expect(await left(versions)).toEqual([all, all, all, all, []]);
+      });
     });
 
     test('as long as a member has made what is not merged, or has not spoken at all', async () => {
