@@ -42,7 +42,7 @@ export const CALL_TAGS = 7;
 /** From here on the state remembers the newest version of commands that the log has had. */
 export const KNOWN_COMMANDS = 8;
 
-/** From here on merged calls are forgotten apart by kind: nothing was released between this and {@link KNOWN_COMMANDS}. */
+/** From here on merged calls are forgotten apart by kind, and members may have older ones than they said: nothing was released between this and {@link KNOWN_COMMANDS}. */
 export const MERGED_KEYS_BY_KIND = 8;
 
 /** All versions know it. */

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { JOB_COMMANDS, MERGE_COMMANDS } from '../base/command-versions.js';
+import { JOB_COMMANDS, MERGE_COMMANDS, MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import { allMembers, otherMembers } from '../raft/configuration.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
@@ -206,6 +206,7 @@ function apHost(
     ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
     members: () => allMembers(node.configuration),
     canMerge: () => canRun() && commandVersion(options, node, machine) >= MERGE_COMMANDS,
+    canLower: () => commandVersion(options, node, machine) >= MERGED_KEYS_BY_KIND,
     propose: (merge, done) => {
       proposals.addMerge(merge, done);
       planTurn();

@@ -34,7 +34,7 @@ export class MergeExecutor {
   /** @param version of the entry, see `command-versions` */
   apply(merge: ParsedMerge, version: number): BatchAnswer {
     const { merges } = this.#parts;
-    for (const report of merge.reports) merges.report(report);
+    for (const report of merge.reports) merges.report(report, version);
     const turn = this.#turnOf(merge.deltas);
     const members = new Set(merge.members);
     const counted = this.#counted(turn);
@@ -50,7 +50,7 @@ export class MergeExecutor {
       return { ok: false, error };
     }
     // Behind the deltas: what a member says of its queue holds once they are merged.
-    for (const report of merge.reports) merges.report(report);
+    for (const report of merge.reports) merges.report(report, version);
     merges.forgetOld(merge.members);
     return { ok: true, results: NO_RESULTS, repeated: false };
   }

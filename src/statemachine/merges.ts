@@ -147,14 +147,20 @@ export class Merges {
     return present.map(({ origin }) => origin);
   }
 
-  /** What a member says of its queue. A member has one queue: another one was lost. */
-  report({ origin, member, sequence, timeMs }: OriginReport): void {
+  /**
+   * What a member says of its queue. A member has one queue: another one was lost.
+   * @param version of the entry, see `command-versions`
+   */
+  report({ origin, member, sequence, timeMs }: OriginReport, version: number): void {
     for (const other of this.#origins.values()) {
       if (other.member === member && other.origin !== origin) this.#set({ ...other, member: '' });
     }
     const known = this.#origin(origin);
     const isCleared = sequence <= known.sequence;
-    const clearedMs = isCleared ? Math.max(known.clearedMs, timeMs) : known.clearedMs;
+    // Less than it has said before: it has been sent copies of what is older.
+    const leastMs =
+      version >= MERGED_KEYS_BY_KIND ? Math.min(known.clearedMs, timeMs) : known.clearedMs;
+    const clearedMs = isCleared ? Math.max(leastMs, timeMs) : leastMs;
     this.#set({ ...known, member, clearedMs });
   }
 

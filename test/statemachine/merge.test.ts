@@ -285,6 +285,27 @@ describe('a call that was made at several replicas', () => {
       expect(kept(replica)).toBe(0);
     });
 
+    test.each([
+      [MERGED_KEYS_BY_KIND, 1],
+      [CALL_TAGS, 2],
+    ])(
+      'when a member has a copy of something older than it said, in entries of version %i: counts %i',
+      async (version, counted) => {
+        const C = 'c'.repeat(16);
+        const replica = await Replica.start(bounds);
+        const say = (...reports: OriginReport[]) => merge(replica, [], { reports }, version);
+        const named = { key: 'k', timeMs: 1000 };
+        // Made at both sides of a partition; that of n1 is not merged.
+        await merge(replica, [one(B, 1, named)], { reports: [report(A, 'n1.1')] }, version);
+        await say(report(B, 'n2.1', 1, 5000));
+        // Now n2 is sent a copy of it, and the queue of n1 is lost.
+        await say(report(B, 'n2.1', 1, 999));
+        await say(report(C, 'n1.1', 0, 5000));
+        await merge(replica, [one(A, 1, named)], {}, version);
+        expect(view(replica, 'n')).toBe(counted);
+      },
+    );
+
     test('of a member that is gone nobody waits; one that is new is waited for', async () => {
       const replica = await Replica.start(bounds);
       await merge(replica, [one(A, 1)], { reports: [report(A, 'n1.1', 1, DAY_MS)] });

@@ -28,6 +28,8 @@ export interface ApHost {
   readonly members: () => readonly MemberId[];
   /** It leads, and all members know of merges. */
   readonly canMerge: () => boolean;
+  /** See `MergerOptions`. */
+  readonly canLower: () => boolean;
   readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
   readonly send: (to: MemberId, frame: DeltaFrame) => void;
   readonly onFailure: (error: BalsaError) => void;
@@ -69,6 +71,7 @@ export class ApService {
     this.#merger = new Merger({
       ...{ limits, machine, monotonicMs, members, propose: host.propose },
       canMerge: () => !this.#isClosed && host.canMerge(),
+      canLower: host.canLower,
       reports: () => this.#exchange.reports(),
       durable: () => this.#durable(),
     });

@@ -10,6 +10,8 @@ export interface MergerOptions {
   readonly monotonicMs: () => number;
   /** It leads, and all members know of merges. */
   readonly canMerge: () => boolean;
+  /** Entries have it noted when a member has copies of something older than it said before. */
+  readonly canLower: () => boolean;
   /** All that there are. */
   readonly members: () => readonly string[];
   readonly reports: () => readonly OriginReport[];
@@ -68,15 +70,17 @@ export class Merger {
     return deltas;
   }
 
-  /** Those that tell the log something: whose queue it is, or that calls can be forgotten. */
+  /** Those that tell the log something: whose queue it is, or that calls can be forgotten, or cannot any more. */
   #reports(): OriginReport[] {
     const machine = this.#options.machine();
+    const canLower = this.#options.canLower();
     const known = new Map(machine.origins().map((state) => [state.origin, state]));
     return this.#options.reports().filter(({ origin, member, sequence, timeMs }) => {
       const state = known.get(origin);
       if (state === undefined || state.member !== member) return true;
-      const isCleared = sequence <= state.sequence && machine.mergedCallCount > 0;
-      return isCleared && timeMs - state.clearedMs >= REPORT_MS;
+      if (machine.mergedCallCount === 0) return false;
+      if (timeMs < state.clearedMs) return canLower;
+      return sequence <= state.sequence && timeMs - state.clearedMs >= REPORT_MS;
     });
   }
 }

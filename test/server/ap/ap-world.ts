@@ -1,5 +1,5 @@
 import { Cell, cellKey } from '../../../src/base/cell.js';
-import { CALL_TAGS } from '../../../src/base/command-versions.js';
+import { MERGED_KEYS_BY_KIND } from '../../../src/base/command-versions.js';
 import type { CellChange, CellType, CellWrite } from '../../../src/base/delta.js';
 import { BalsaError } from '../../../src/base/errors.js';
 import type { Limits } from '../../../src/base/limits.js';
@@ -112,7 +112,7 @@ export class ApWorld {
 
   private constructor(members: readonly string[], limits: Partial<Limits>, seed: number) {
     this.world = new ReplicaWorld(members, limits, new Scheduler(seed));
-    this.world.commandVersion = CALL_TAGS;
+    this.world.commandVersion = MERGED_KEYS_BY_KIND;
     this.world.executor = this.executor;
   }
 

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { MERGED_KEYS_BY_KIND } from '../../../src/base/command-versions.js';
+import type { Delta } from '../../../src/base/delta.js';
+import { packDelta } from '../../../src/base/delta-codec.js';
+import { LIMITS } from '../../../src/base/limits.js';
+import { Merger } from '../../../src/server/ap/merger.js';
+import type { OriginReport } from '../../../src/statemachine/types.js';
+import { bytes, Replica } from '../../statemachine/replica.js';
+
+const ORIGIN = 'a'.repeat(16);
+const MEMBERS = ['n1.1'];
+
+const report = (timeMs: number, sequence = 1): OriginReport => {
+  return { origin: ORIGIN, member: 'n1.1', sequence, timeMs };
+};
+
+/** The log has merged a call, and knows that its member has nothing older than 50,000. @returns what the leader has noted */
+async function noted(said: OriginReport, canLower = true): Promise<readonly OriginReport[]> {
+  const replica = await Replica.start();
+  const delta: Delta = {
+    ...{ origin: ORIGIN, sequence: 1, timeMs: 49_000, count: 0, isNamed: false },
+    ...{ key: bytes('k'), fingerprint: bytes('12345678'), procedure: 'p', hash: 'ab'.repeat(32) },
+    ...{ writes: [{ key: 'n', change: { cell: 'counter', type: 'add', by: 1 } }], result: '1' },
+  };
+  const reports = [report(50_000)];
+  const merge = { members: MEMBERS, reports, deltas: [packDelta(delta)] };
+  await replica.run({ merge }, MERGED_KEYS_BY_KIND);
+  const proposed: OriginReport[] = [];
+  const merger = new Merger({
+    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
+    ...{ canMerge: () => true, canLower: () => canLower, members: () => MEMBERS },
+    ...{ reports: () => [said], durable: () => [] },
+    propose: (one) => proposed.push(...one.reports),
+  });
+  merger.look();
+  return proposed;
+}
+
+test.each([
+  ['that it has copies of what is older', report(49_999)],
+  ['that it has copies of what is older, and more of its own', report(49_999, 2)],
+  ['that it has had nothing as old for a while', report(60_000)],
+])('a leader has it noted when a member says %s', async (_, said) => {
+  expect(await noted(said)).toEqual([said]);
+});
+
+test.each([
+  ['what the log knows', report(50_000)],
+  ['hardly more than that', report(59_999)],
+  ['so of a queue that is not merged', report(60_000, 2)],
+])('and not when it says %s', async (_, said) => {
+  expect(await noted(said)).toEqual([]);
+});
+
+test('nor that it has older ones as long as entries would not lower what it said: it would be said for ever', async () => {
+  expect(await noted(report(49_999), false)).toEqual([]);
+});
