@@ -124,6 +124,11 @@ function checkReport({ report }: TaskReportOperation, limits: Limits): void {
       }
       break;
     }
+    case 'failed':
+    case 'crashed':
+      // Workers cut it before (`cutMessage`); those that were there before that was so need not.
+      checkBytes('taskMessageBytesMax', report.message.length, INLINE_VALUE_BYTES_MAX);
+      break;
     default:
       break;
   }

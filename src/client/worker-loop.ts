@@ -7,6 +7,7 @@ import {
   type TaskValue,
   UPLOAD_CHUNK_BYTES_MAX,
 } from '../base/job.js';
+import { cutMessage } from '../base/task-message.js';
 import type { WorkerDemand } from '../rpc/job-frames.js';
 import type { AssignedTask, InputInfo, WorkAnswer } from '../rpc/job-protocol.js';
 import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
@@ -200,7 +201,7 @@ export class WorkerLoop {
       const outcome = await running.ended;
       if (outcome.type !== 'result') {
         this.#notice(outcome.type, task, outcome.message);
-        return outcome;
+        return cut(outcome);
       }
       const value = await this.#value(outcome.value, active);
       this.#notice('done', task);
@@ -213,7 +214,7 @@ export class WorkerLoop {
         return { type: 'released' };
       }
       this.#notice('failed', task, message);
-      return { type: 'failed', code, message };
+      return cut({ type: 'failed', code, message });
     }
   }
 
@@ -292,6 +293,14 @@ export class WorkerLoop {
     const { clock } = this.#options.parts.engine.env;
     return new Promise((resolve) => clock.setTimer(ms, resolve));
   }
+}
+
+/** The worker itself is told all of it. */
+function cut(end: Exclude<TaskOutcome, { readonly type: 'result' }>): TaskEnd {
+  const message = cutMessage(end.message);
+  return end.type === 'crashed'
+    ? { ...end, message }
+    : { ...end, code: cutMessage(end.code), message };
 }
 
 class AskForWork extends ReadRequest {

@@ -3,6 +3,7 @@ import { asBalsaError, BalsaError } from '../../base/errors.js';
 import { INLINE_VALUE_BYTES_MAX, type TaskEnd } from '../../base/job.js';
 import { packJobStep } from '../../base/job-codec.js';
 import type { Limits } from '../../base/limits.js';
+import { cutMessage } from '../../base/task-message.js';
 import { packRecord, recordOf } from '../../compute/call-record.js';
 import { CALL_LIMITS, type CallLimits, type Execution } from '../../compute/execution.js';
 import type { WorkerDemand } from '../../rpc/job-frames.js';
@@ -366,7 +367,8 @@ class TaskSource extends MachineSource {
 const NOT_RUN: ReadonlySet<string> = new Set(['SHUTTING_DOWN', 'OVERLOADED']);
 
 function failureOf({ code, message }: BalsaError): TaskEnd {
-  return NOT_RUN.has(code) ? { type: 'released' } : { type: 'failed', code, message };
+  if (NOT_RUN.has(code)) return { type: 'released' };
+  return { type: 'failed', code, message: cutMessage(message) };
 }
 
 /** What a generator has given: `{ items: [...], next }`. */

@@ -1,9 +1,10 @@
 import type { Effects } from '../../../src/base/call.js';
+import type { BalsaError } from '../../../src/base/errors.js';
 import type { JobStep, TaskEnd } from '../../../src/base/job.js';
 import { unpackJobStep } from '../../../src/base/job-codec.js';
 import { LIMITS, type Limits } from '../../../src/base/limits.js';
 import { seededRandom } from '../../../src/base/random.js';
-import type { Executor } from '../../../src/compute/execution.js';
+import { type Executor, failedExecution } from '../../../src/compute/execution.js';
 import type { JobFrame } from '../../../src/rpc/job-frames.js';
 import { JobService } from '../../../src/server/jobs/job-service.js';
 import { startWithProcedure } from '../../statemachine/call-records.js';
@@ -19,7 +20,7 @@ export class ServiceWorld {
   nowMs = 0;
   leads = false;
   /** What each run comes to. */
-  ran: { result?: string; effects?: Partial<Effects> } = {};
+  ran: { result?: string; effects?: Partial<Effects>; error?: BalsaError } = {};
   #busy = Promise.resolve();
 
   /** @param limits of the replica, and of the state where it has the same */
@@ -54,11 +55,11 @@ export class ServiceWorld {
 
   #executor(): Executor {
     return {
-      run: () =>
-        Promise.resolve({
-          ...{ ok: true, logs: [], result: this.ran.result ?? 'null' },
-          effects: { ...NONE, ...this.ran.effects },
-        }),
+      run: async () => {
+        const { result = 'null', effects, error } = this.ran;
+        if (error !== undefined) return failedExecution(error);
+        return { ok: true, logs: [], result, effects: { ...NONE, ...effects } };
+      },
       runGroup: () => Promise.reject(new Error('none')),
       close: () => Promise.resolve(),
     };
