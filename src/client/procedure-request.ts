@@ -29,15 +29,17 @@ export interface CallFields {
 /** An index that was applied somewhere, as late as possible. */
 type SeenIndex = () => number;
 
-/** What was tried before under the same key. */
-export interface Earlier {
+/** What was tried under one key, in whatever way: the requests of one call share it. */
+export interface Attempts {
   /** Of the first attempt; `null`: there was none. */
-  readonly bornIndex: number | null;
-  /** One of which nobody knows what became. */
-  readonly isUnsure: boolean;
+  bornIndex: number | null;
+  /** There was one of which nobody knows what became. */
+  isUnsure: boolean;
 }
 
-export const NOTHING_EARLIER: Earlier = { bornIndex: null, isUnsure: false };
+export function noAttempts(): Attempts {
+  return { bornIndex: null, isUnsure: false };
+}
 
 /**
  * A call of a procedure that may write, or what came of one for the leader. It is sent again under the same idempotency
@@ -46,21 +48,20 @@ export const NOTHING_EARLIER: Earlier = { bornIndex: null, isUnsure: false };
 export abstract class WritingRequest<Answer> extends ReadRequest {
   readonly consistency: Consistency = 'linearizable';
   abstract override readonly calls: readonly [PendingRead<Answer>];
-  /** An earlier attempt of which nobody knows what became. */
-  #isUnsure: boolean;
+  protected readonly attempts: Attempts;
 
-  constructor({ isUnsure }: Pick<Earlier, 'isUnsure'>) {
+  constructor(attempts: Attempts) {
     super();
-    this.#isUnsure = isUnsure;
+    this.attempts = attempts;
   }
 
   override lost(): void {
-    this.#isUnsure = true;
+    this.attempts.isUnsure = true;
   }
 
   override isFinal(error: BalsaError): boolean {
-    if (error.outcome === 'unknown' && error.code !== 'CALL_EXPIRED') this.#isUnsure = true;
-    if (error.code === 'CALL_EXPIRED' && !this.#isUnsure) return !this.renew(error);
+    if (error.outcome === 'unknown' && error.code !== 'CALL_EXPIRED') this.attempts.isUnsure = true;
+    if (error.code === 'CALL_EXPIRED' && !this.attempts.isUnsure) return !this.renew(error);
     return super.isFinal(error);
   }
 
@@ -73,8 +74,8 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
    * The error with what is known of the call: whoever asked is told this. Behind an attempt of which nobody knows nothing is
    * sure any more, also not when the code has failed now: that one may still be on its way, and is run anew when it arrives.
    */
-  outcomeOf(error: BalsaError): BalsaError {
-    if (this.#isUnsure) return error.withOutcome('unknown');
+  override outcomeOf(error: BalsaError): BalsaError {
+    if (this.attempts.isUnsure) return error.withOutcome('unknown');
     if (!this.sent) return error.withOutcome('not-applied');
     const isUndecided = UNDECIDED.has(error.code) || error.details.limit === 'batchBytesMax';
     return error.outcome === undefined && isUndecided ? error.withOutcome('unknown') : error;
@@ -85,25 +86,23 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
 export class LaneRequest extends WritingRequest<CallAnswered> {
   readonly calls: readonly [PendingRead<CallAnswered>];
   readonly #fields: CallFields;
-  #bornIndex: number | null;
   readonly #seen: SeenIndex;
 
   constructor(
     fields: CallFields,
     seen: SeenIndex,
     call: PendingRead<CallAnswered>,
-    earlier = NOTHING_EARLIER,
+    attempts = noAttempts(),
   ) {
-    super(earlier);
+    super(attempts);
     this.calls = [call];
     this.#fields = fields;
     this.#seen = seen;
-    this.#bornIndex = earlier.bornIndex;
   }
 
   encode(id: number): ClientRequest {
-    this.#bornIndex ??= this.#seen();
-    const bornIndex = this.#bornIndex;
+    this.attempts.bornIndex ??= this.#seen();
+    const { bornIndex } = this.attempts;
     const level = { consistency: this.consistency, bound: 0 };
     return { type: 'call', id, route: 'lane', ...level, ...this.#fields, bornIndex };
   }
@@ -114,9 +113,10 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
 
   protected override renew({ details }: BalsaError): boolean {
     const { index } = details;
-    if (typeof index !== 'number' || this.#bornIndex === null) return false;
-    if (index - 1 <= this.#bornIndex) return false;
-    this.#bornIndex = index - 1;
+    const { bornIndex } = this.attempts;
+    if (typeof index !== 'number' || bornIndex === null) return false;
+    if (index - 1 <= bornIndex) return false;
+    this.attempts.bornIndex = index - 1;
     return true;
   }
 }
@@ -128,7 +128,7 @@ export class ApRequest extends WritingRequest<CallAnswered> {
   readonly #fields: CallFields;
 
   constructor(fields: CallFields, call: PendingRead<CallAnswered>) {
-    super(NOTHING_EARLIER);
+    super(noAttempts());
     this.calls = [call];
     this.#fields = fields;
   }
@@ -148,12 +148,8 @@ export class SubmitRequest extends WritingRequest<CallAnswered> {
   readonly calls: readonly [PendingRead<CallAnswered>];
   readonly #record: Uint8Array;
 
-  constructor(
-    record: Uint8Array,
-    call: PendingRead<CallAnswered>,
-    earlier: Pick<Earlier, 'isUnsure'> = NOTHING_EARLIER,
-  ) {
-    super(earlier);
+  constructor(record: Uint8Array, call: PendingRead<CallAnswered>, attempts: Attempts) {
+    super(attempts);
     this.calls = [call];
     this.#record = record;
   }
@@ -177,26 +173,41 @@ export interface Executed {
   readonly logs: readonly string[];
 }
 
-/** Runs a call where it is asked, whoever leads. */
-export class ExecuteRequest extends ReadRequest {
-  readonly consistency = 'any';
+/**
+ * Runs a call where it is asked, whoever leads. Which kind of procedure it is the replica says: one of mode `ap` counts as soon
+ * as it has been run.
+ */
+export class ExecuteRequest extends WritingRequest<Executed | CallAnswered> {
+  override readonly consistency = 'any';
   readonly calls: readonly [PendingRead<Executed | CallAnswered>];
-  readonly #fields: CallFields & { readonly bornIndex: number };
+  readonly #fields: CallFields;
+  readonly #seen: SeenIndex;
 
   constructor(
-    fields: CallFields & { readonly bornIndex: number },
+    fields: CallFields,
+    seen: SeenIndex,
     call: PendingRead<Executed | CallAnswered>,
+    attempts: Attempts,
   ) {
-    super();
+    super(attempts);
     this.calls = [call];
     this.#fields = fields;
+    this.#seen = seen;
   }
 
   encode(id: number): ClientRequest {
-    return {
-      ...{ type: 'call', id, route: 'any', consistency: 'linearizable', bound: 0 },
-      ...this.#fields,
-    };
+    // One born index for all attempts: an earlier one may have been applied.
+    this.attempts.bornIndex ??= this.#seen();
+    const { bornIndex } = this.attempts;
+    const level = { consistency: 'linearizable', bound: 0 } as const;
+    return { type: 'call', id, route: 'any', ...level, ...this.#fields, bornIndex };
+  }
+
+  /** Another replica may be asked next, and what it says is not all that is known. */
+  override outcomeOf(error: BalsaError): BalsaError {
+    const told = super.outcomeOf(error);
+    if (told.outcome === 'unknown') this.attempts.isUnsure = true;
+    return told;
   }
 
   answer(answer: ClientAnswer, meta: Meta): null {

@@ -1,6 +1,6 @@
 import { toBytes } from '../base/bytes.js';
 import { CALL_KEY_BYTES_MAX } from '../base/call.js';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure } from '../base/operation.js';
 import { checkProcedureName } from '../base/procedure-name.js';
 import type { ProcedureInfo, ProceduresTopic } from '../rpc/call-protocol.js';
@@ -12,12 +12,13 @@ import type { Meta } from './pending.js';
 import { PendingRead } from './pending-read.js';
 import {
   ApRequest,
+  type Attempts,
   type CallAnswered,
   type CallFields,
-  type Earlier,
   type Executed,
   ExecuteRequest,
   LaneRequest,
+  noAttempts,
   ReadCallRequest,
   SubmitRequest,
   type WritingRequest,
@@ -240,6 +241,9 @@ export class Caller {
     return toResult(await this.#inLane(fields, options));
   }
 
+  /** For calls that are made now. */
+  readonly #born = (): number => this.#engine.seen.index;
+
   #keyOf({ idempotencyKey }: ProcedureCallOptions): Pick<CallFields, 'key' | 'isNamed'> {
     if (idempotencyKey === undefined) {
       return { key: this.#engine.env.newSessionId(), isNamed: false };
@@ -268,51 +272,60 @@ export class Caller {
     });
   }
 
-  #inLane(fields: CallFields, options: CallOptions, earlier?: Earlier): Promise<Answered> {
-    const seen = (): number => this.#engine.seen.index;
-    return this.#write(options, (call) => new LaneRequest(fields, seen, call, earlier));
+  #inLane(fields: CallFields, options: CallOptions, attempts = noAttempts()): Promise<Answered> {
+    return this.#write(options, (call) => new LaneRequest(fields, this.#born, call, attempts));
   }
 
   async #anywhere(fields: CallFields, options: CallOptions): Promise<Answered> {
+    const attempts = noAttempts();
+    try {
+      return await this.#ranAnywhere(fields, options, attempts);
+    } catch (cause) {
+      // Also what ends the call between two attempts.
+      const error = asBalsaError(cause);
+      throw attempts.isUnsure ? error.withOutcome('unknown') : error;
+    }
+  }
+
+  async #ranAnywhere(
+    fields: CallFields,
+    options: CallOptions,
+    attempts: Attempts,
+  ): Promise<Answered> {
     const { timeoutMs = this.#engine.settings.timeoutMs } = options;
     const { clock } = this.#engine.env;
     const untilMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs() + timeoutMs;
-    // One born index for all attempts: an earlier one may have been applied.
-    const bornIndex = this.#engine.seen.index;
-    let isUnsure = false;
+    const left = (): CallOptions => leftOf(options, untilMs, clock.monotonicMs());
     for (let attempt = 0; attempt < ANY_ATTEMPTS; attempt += 1) {
-      const left = leftOf(options, untilMs, clock.monotonicMs());
-      const { answer, meta } = await this.#execute({ ...fields, bornIndex }, left, isUnsure);
+      const { answer, meta } = await this.#execute(fields, left(), attempts);
       if (!('record' in answer)) return { answer, meta };
       try {
-        const within = leftOf(options, untilMs, clock.monotonicMs());
         const submitted = await this.#write(
-          within,
-          (call) => new SubmitRequest(answer.record, call, { isUnsure }),
+          left(),
+          (call) => new SubmitRequest(answer.record, call, attempts),
         );
         return { ...submitted, answer: { ...submitted.answer, logs: answer.logs } };
       } catch (cause) {
         const isOvertaken = cause instanceof BalsaError && cause.code === 'TXN_CONFLICT';
         if (!isOvertaken) throw cause;
-        isUnsure ||= cause.outcome === 'unknown';
+        if (cause.outcome === 'unknown') attempts.isUnsure = true;
       }
     }
-    const left = leftOf(options, untilMs, clock.monotonicMs());
-    return this.#inLane(fields, left, { bornIndex, isUnsure });
+    return this.#inLane(fields, left(), attempts);
   }
 
   #execute(
-    fields: CallFields & { readonly bornIndex: number },
+    fields: CallFields,
     options: CallOptions,
-    isUnsure: boolean,
+    attempts: Attempts,
   ): Promise<{ readonly answer: Executed | CallAnswered; readonly meta: Meta }> {
     return new Promise((resolve, reject) => {
       const limits = this.#engine.callLimits(options);
-      this.#reads.ask<Executed | CallAnswered>('any', (call) => new ExecuteRequest(fields, call), {
-        limits,
-        deliver: (answer, meta) => resolve({ answer, meta }),
-        reject: (error) => reject(error.withOutcome(isUnsure ? 'unknown' : 'not-applied')),
-      });
+      this.#reads.ask<Executed | CallAnswered>(
+        'any',
+        (call) => new ExecuteRequest(fields, this.#born, call, attempts),
+        { limits, deliver: (answer, meta) => resolve({ answer, meta }), reject },
+      );
     });
   }
 

@@ -52,6 +52,11 @@ export abstract class ReadRequest {
     return this.once || !error.retryable || (error.code === 'FUTURE_REVISION' && this.needsLeader);
   }
 
+  /** The error with what is known of the request: whoever asked is told this. */
+  outcomeOf(error: BalsaError): BalsaError {
+    return error;
+  }
+
   abstract encode(id: number): ClientRequest;
 
   /**

@@ -100,8 +100,11 @@ export class ReadRouter {
       limits,
       reject,
       ask: (engine, within, failed) => {
-        const call = new PendingRead<Answer>(within, deliver, failed);
-        engine.ask(toRequest(call), call, within);
+        const call = new PendingRead<Answer>(within, deliver, (error) =>
+          failed(request.outcomeOf(error)),
+        );
+        const request = toRequest(call);
+        engine.ask(request, call, within);
       },
     });
   }

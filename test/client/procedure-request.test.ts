@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError, type ErrorCode, type WriteOutcome } from '../../src/base/errors.js';
 import { PendingRead } from '../../src/client/pending-read.js';
 import {
+  type Attempts,
   type CallAnswered,
-  type Earlier,
   LaneRequest,
   SubmitRequest,
 } from '../../src/client/procedure-request.js';
@@ -19,8 +19,8 @@ function pending(): PendingRead<CallAnswered> {
   );
 }
 
-function lane({ seen = () => 7, earlier }: { seen?: () => number; earlier?: Earlier } = {}) {
-  return new LaneRequest(FIELDS, seen, pending(), earlier);
+function lane({ seen = () => 7, attempts }: { seen?: () => number; attempts?: Attempts } = {}) {
+  return new LaneRequest(FIELDS, seen, pending(), attempts);
 }
 
 /** It goes out. @returns the index that it says it was born at */
@@ -70,9 +70,9 @@ describe('what becomes of a call that has failed', () => {
   });
 
   test('is as open as it was before, when it was tried in another way first', () => {
-    const earlier = { bornIndex: 3, isUnsure: true };
-    expect(lane({ earlier }).outcomeOf(refused('TIMEOUT')).outcome).toBe('unknown');
-    const submitted = new SubmitRequest(Buffer.from('record'), pending(), earlier);
+    const attempts = { bornIndex: 3, isUnsure: true };
+    expect(lane({ attempts }).outcomeOf(refused('TIMEOUT')).outcome).toBe('unknown');
+    const submitted = new SubmitRequest(Buffer.from('record'), pending(), attempts);
     submitted.sent = true;
     const conflict = refused('TXN_CONFLICT', 'not-applied');
     expect(submitted.isFinal(conflict)).toBe(true);
@@ -88,7 +88,7 @@ describe('the index that a call says it was born at', () => {
     index = 9;
     request.lost();
     expect(send(request)).toBe(7);
-    expect(send(lane({ earlier: { bornIndex: 3, isUnsure: false } }))).toBe(3);
+    expect(send(lane({ attempts: { bornIndex: 3, isUnsure: false } }))).toBe(3);
   });
 
   test('moves on when it was too old, and nothing else was sent', () => {
@@ -98,7 +98,7 @@ describe('the index that a call says it was born at', () => {
     expect(send(request)).toBe(49);
     request.lost();
     expect(request.isFinal(refused('CALL_EXPIRED', 'unknown', 60))).toBe(true);
-    const unsure = lane({ earlier: { bornIndex: 3, isUnsure: true } });
+    const unsure = lane({ attempts: { bornIndex: 3, isUnsure: true } });
     send(unsure);
     expect(unsure.isFinal(refused('CALL_EXPIRED', 'unknown', 60))).toBe(true);
   });
