@@ -239,6 +239,7 @@ export class Engine implements Context {
     const hello = this.connection.link?.hello;
     if (hello !== null && hello !== undefined) {
       this.#limits = limitsOf(hello);
+      this.seen.noteApplied(hello.appliedIndex);
       if (hello.clusterId !== '') this.seen.clusterId = hello.clusterId;
     }
     this.#onUp();

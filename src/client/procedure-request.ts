@@ -42,6 +42,19 @@ export function noAttempts(): Attempts {
 }
 
 /**
+ * Behind `CALL_EXPIRED`: when nothing can have been applied under the key, the call may be taken for one that was born later.
+ * @returns whether it may
+ */
+export function renew(attempts: Attempts, { details }: BalsaError): boolean {
+  const { index } = details;
+  const { bornIndex, isUnsure } = attempts;
+  if (isUnsure || typeof index !== 'number' || bornIndex === null) return false;
+  if (index - 1 <= bornIndex) return false;
+  attempts.bornIndex = index - 1;
+  return true;
+}
+
+/**
  * A call of a procedure that may write, or what came of one for the leader. It is sent again under the same idempotency
  * key until it is answered: that is why it counts once.
  */
@@ -111,13 +124,8 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
     return give(this.calls[0], answer, meta);
   }
 
-  protected override renew({ details }: BalsaError): boolean {
-    const { index } = details;
-    const { bornIndex } = this.attempts;
-    if (typeof index !== 'number' || bornIndex === null) return false;
-    if (index - 1 <= bornIndex) return false;
-    this.attempts.bornIndex = index - 1;
-    return true;
+  protected override renew(error: BalsaError): boolean {
+    return renew(this.attempts, error);
   }
 }
 

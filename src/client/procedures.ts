@@ -20,6 +20,7 @@ import {
   LaneRequest,
   noAttempts,
   ReadCallRequest,
+  renew,
   SubmitRequest,
   type WritingRequest,
 } from './procedure-request.js';
@@ -242,7 +243,7 @@ export class Caller {
   }
 
   /** For calls that are made now. */
-  readonly #born = (): number => this.#engine.seen.index;
+  readonly #born = (): number => this.#engine.seen.bornIndex;
 
   #keyOf({ idempotencyKey }: ProcedureCallOptions): Pick<CallFields, 'key' | 'isNamed'> {
     if (idempotencyKey === undefined) {
@@ -306,9 +307,11 @@ export class Caller {
         );
         return { ...submitted, answer: { ...submitted.answer, logs: answer.logs } };
       } catch (cause) {
-        const isOvertaken = cause instanceof BalsaError && cause.code === 'TXN_CONFLICT';
-        if (!isOvertaken) throw cause;
-        if (cause.outcome === 'unknown') attempts.isUnsure = true;
+        if (!(cause instanceof BalsaError)) throw cause;
+        // What it was too old for is in the record: it is made anew.
+        const isRenewed = cause.code === 'CALL_EXPIRED' && renew(attempts, cause);
+        if (cause.code !== 'TXN_CONFLICT' && !isRenewed) throw cause;
+        if (cause.code === 'TXN_CONFLICT' && cause.outcome === 'unknown') attempts.isUnsure = true;
       }
     }
     return this.#inLane(fields, left(), attempts);

@@ -26,6 +26,7 @@ export class Seen {
   /** `null`: no replica has answered yet. */
   clusterId: string | null = null;
   #index = 0;
+  #applied = 0;
 
   get index(): number {
     return this.#index;
@@ -37,6 +38,16 @@ export class Seen {
 
   tokenAt(index: number): string {
     return `${index}@${this.clusterId ?? ''}`;
+  }
+
+  /** Of a call that is made now: an index that was applied somewhere, as late as is known. */
+  get bornIndex(): number {
+    return Math.max(this.#index, this.#applied);
+  }
+
+  /** A replica has applied as much; that is no answer, which sessions would have to have. */
+  noteApplied(index: number): void {
+    if (index > this.#applied) this.#applied = index;
   }
 
   /** An answer was given from this state. */

@@ -92,7 +92,7 @@ export interface ReplicaHello extends VersionRange {
   readonly members: readonly MemberAddress[];
   /** Name of the leader, if known. */
   readonly leader: string | null;
-  /** For `WriteBatch.bornIndex` of a session made now. */
+  /** For the `bornIndex` of a session or of a call that is made now. */
   readonly appliedIndex: number;
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
