@@ -75,10 +75,15 @@ export class ClientCalls {
         this.#options.refuse(request.id, error);
         return;
       }
-      const meta = metaOf(replica, request);
+      const atLevel = metaOf(replica, request);
+      let meta: AnswerMeta | null = null;
       const isLocal = request.consistency === 'ap-local';
-      void replica.calls.read({ ...request, isLocal }, (answer) =>
-        this.#answer(request.id, meta, answer),
+      // Run again it reads a later state, for which the answer stands then.
+      const onRun = (): void => {
+        meta = meta === null ? atLevel : replica.meta();
+      };
+      void replica.calls.read({ ...request, isLocal, onRun }, (answer) =>
+        this.#answer(request.id, meta ?? atLevel, answer),
       );
     });
   }

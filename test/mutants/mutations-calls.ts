@@ -206,9 +206,9 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/client-calls.ts',
-        find: '    replica.read(request, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      const meta = metaOf(replica, request);\n      const isLocal',
+        find: '    replica.read(request, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      const atLevel = metaOf(replica, request);\n',
         replace:
-          "    replica.read({ consistency: 'any', bound: 0 }, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      const meta = metaOf(replica, request);\n      const isLocal",
+          "    replica.read({ consistency: 'any', bound: 0 }, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      const atLevel = metaOf(replica, request);\n",
       },
     ],
     rules: [],

@@ -27,6 +27,14 @@ interface Ran {
   readonly revision: number;
 }
 
+/** A call of a procedure that only reads. */
+export interface ReadCall extends CallRequest {
+  /** Over what is held here as well, merged or not. */
+  readonly isLocal?: boolean | undefined;
+  /** Told each time before the state is taken that the code reads. */
+  readonly onRun?: (() => void) | undefined;
+}
+
 /** Of a call whose state is no longer kept before it ends. */
 const ATTEMPTS_MAX = 3;
 
@@ -110,7 +118,7 @@ export class Calls {
    * A procedure that only reads, over the state as it is now: the caller has seen to the level. Its revision is that of
    * the answer.
    */
-  async read(request: CallRequest & { readonly isLocal?: boolean }, done: CallDone): Promise<void> {
+  async read(request: ReadCall, done: CallDone): Promise<void> {
     const noting = this.log.noting(request.procedure, done);
     const resolved = this.resolve(request.procedure);
     if (resolved === null) {
@@ -122,8 +130,8 @@ export class Calls {
       noting(refusedCall(new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' })));
       return;
     }
-    const { isLocal = false } = request;
-    const { execution, revision } = await this.#run(resolved, request.args, isLocal);
+    const { isLocal = false, onRun } = request;
+    const { execution, revision } = await this.#run(resolved, request.args, { isLocal, onRun });
     const lost = isLocal ? await this.#ap?.calls.settled() : null;
     if (lost instanceof BalsaError) {
       noting(refusedCall(lost));
@@ -167,8 +175,13 @@ export class Calls {
   }
 
   /** Over the state as it is now; if that is no longer kept before all of it was read, over that which is then. */
-  async #run(resolved: ResolvedProcedure, args: string, isLocal = false): Promise<Ran> {
+  async #run(
+    resolved: ResolvedProcedure,
+    args: string,
+    { isLocal = false, onRun = () => {} }: Pick<ReadCall, 'isLocal' | 'onRun'> = {},
+  ): Promise<Ran> {
     for (let attempt = 1; ; attempt += 1) {
+      onRun();
       const local = isLocal ? this.#ap?.calls.source() : undefined;
       const source = local ?? new MachineSource(this.#host.machine);
       const execution = await this.#host.runner.run(resolved, args, source);
