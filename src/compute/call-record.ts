@@ -1,4 +1,5 @@
-import type { CallRecord, RecordedEffects } from '../base/call.js';
+import { toMapKey } from '../base/bytes.js';
+import type { CallRecord, KeyWrite, RecordedEffects } from '../base/call.js';
 import { packCall } from '../base/call-codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { CallIdentity, CallSupplement, Execution } from './execution.js';
@@ -21,9 +22,22 @@ export function recordOf(
   return {
     ...record,
     reads: [...record.reads, ...supplement.reads],
-    writes: [...record.writes, ...supplement.writes],
+    writes: [...record.writes, ...writesBeside(record, supplement)],
     end: record.end.ok ? record.end : { ok: true, result: 'null' },
   };
+}
+
+/** Of a supplement, what the code has not seen to itself: it may have taken back what it comes from, or put it anew. */
+function writesBeside(
+  { writes, updates }: RecordedEffects,
+  supplement: CallSupplement,
+): readonly KeyWrite[] {
+  const written = new Set([...writes, ...updates].map(({ key }) => toMapKey(key)));
+  const left = supplement.writes.filter(({ key }) => !written.has(toMapKey(key)));
+  if (left.length === supplement.writes.length) return left;
+  const puts = supplement.writes.filter(({ value }) => value !== null);
+  const isPutByCode = puts.some(({ key }) => written.has(toMapKey(key)));
+  return isPutByCode ? left.filter(({ value }) => value === null) : left;
 }
 
 function outcomeOf(execution: Execution): RecordedEffects & Pick<CallRecord, 'end'> {

@@ -138,6 +138,10 @@ export type CallIdentity = Pick<
 /** What comes into being with a call that the leader makes by itself. */
 export interface CallSupplement {
   readonly reads: readonly KeyRead[];
+  /**
+   * Without keys that the code has written itself. What is put belongs together: when the code has written one of those, none
+   * is put.
+   */
   readonly writes: readonly KeyWrite[];
   /** It does so also when the code of the call fails: then without what that wrote. */
   readonly evenIfFailed: boolean;

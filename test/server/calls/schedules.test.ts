@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import { type Body, type TextClient, WholeWorld } from '../../client/support/whole-world.js';
+
+const none = null as never;
+
+const planned = async (whole: WholeWorld, db: TextClient): Promise<number> => {
+  const [schedules, ids] = await Promise.all(
+    ['_schedules/', '_schedule-ids/'].map((prefix) => whole.until(db.count({ prefix }))),
+  );
+  return (schedules?.count ?? 0) + (ids?.count ?? 0);
+};
+
+describe('a scheduled call', () => {
+  test('may be scheduled again by its own code, under its id', async () => {
+    const whole = await WholeWorld.start();
+    const tick: Body = (ctx) => {
+      const ticks = (ctx.get<number>('ticks') ?? 0) + 1;
+      ctx.put('ticks', ticks);
+      if (ticks < 5) ctx.schedule({ inMs: 1000, id: 'tick' }, 'tick', none);
+    };
+    await whole.deploy({ tick: ['cp', tick] });
+    const db = await whole.connect();
+    await whole.until(db.call('tick'));
+    await whole.run(30_000);
+    expect((await whole.until(db.get('ticks'))).value).toBe('5');
+    expect(await planned(whole, db)).toBe(0);
+  });
+
+  test('may take back the cron expression that it comes from', async () => {
+    const whole = await WholeWorld.start();
+    const once: Body = (ctx) => {
+      ctx.put('ran', (ctx.get<number>('ran') ?? 0) + 1);
+      ctx.cancel('c');
+    };
+    await whole.deploy({
+      begin: ['cp', (ctx) => ctx.schedule({ cron: '* * * * *', id: 'c' }, 'once', none)],
+      once: ['cp', once],
+    });
+    const db = await whole.connect();
+    await whole.until(db.call('begin'));
+    await whole.run(200_000);
+    expect((await whole.until(db.get('ran'))).value).toBe('1');
+    expect(await planned(whole, db)).toBe(0);
+  });
+
+  test('may put another in the place of the cron expression that it comes from', async () => {
+    const whole = await WholeWorld.start();
+    const later: Body = (ctx) => {
+      ctx.put('ran', (ctx.get<number>('ran') ?? 0) + 1);
+      ctx.schedule({ inMs: 1000, id: 'c' }, 'last', none);
+    };
+    await whole.deploy({
+      begin: ['cp', (ctx) => ctx.schedule({ cron: '* * * * *', id: 'c' }, 'later', none)],
+      later: ['cp', later],
+      last: ['cp', (ctx) => ctx.put('last', 1)],
+    });
+    const db = await whole.connect();
+    await whole.until(db.call('begin'));
+    await whole.run(200_000);
+    expect((await whole.until(db.get('ran'))).value).toBe('1');
+    expect((await whole.until(db.get('last'))).value).toBe('1');
+    expect(await planned(whole, db)).toBe(0);
+  });
+});
