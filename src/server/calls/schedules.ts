@@ -28,6 +28,9 @@ const DUE_DIGITS = 15;
 const INTERVAL_MS = 250;
 /** Calls under way at one time. */
 const AT_ONCE_MAX = 64;
+/** Schedules that are read together, and so often in one look: those that wait must not keep others from being seen. */
+const PAGE_KEYS = 128;
+const PAGES_MAX = 8;
 /** What could not be called is tried again so long after. */
 const RETRY_MS = 5000;
 
@@ -46,6 +49,8 @@ export class Schedules {
   /** By key. */
   readonly #underWay = new Set<string>();
   readonly #notBeforeMs = new Map<string, number>();
+  /** Where the next look goes on; `null`: with what was due first. */
+  #next: Uint8Array | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #isLooking = false;
 
@@ -73,19 +78,48 @@ export class Schedules {
   async #look(): Promise<void> {
     const { machine, nowMs } = this.#host;
     const due = String(nowMs() + 1).padStart(DUE_DIGITS, '0');
-    const { items } = await machine().range({
-      ...{ from: Buffer.from(SCHEDULES), to: Buffer.from(`${SCHEDULES}${due}`) },
-      ...{ keysMax: 2 * AT_ONCE_MAX, reverse: false, revision: null },
-    });
-    for (const item of items) this.#call(item);
+    const to = Buffer.from(`${SCHEDULES}${due}`);
+    // If this look comes to nothing, the next one does not begin where it did.
+    let from = this.#next ?? Buffer.from(SCHEDULES);
+    if (this.#next === null) this.#forgetWaits();
+    this.#next = null;
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      const { items, continueFrom } = await machine().range({
+        ...{ from, to, keysMax: PAGE_KEYS, reverse: false, revision: null },
+      });
+      const left = this.#callAll(items) ?? continueFrom;
+      if (left === null) return;
+      from = left;
+      if (this.#isFull) break;
+    }
+    this.#next = from;
+  }
+
+  /** @returns the first for which there is no room; `null`: there is none */
+  #callAll(items: readonly KeyValue[]): Uint8Array | null {
+    for (const item of items) {
+      if (this.#isFull) return item.key;
+      this.#call(item);
+    }
+    return null;
+  }
+
+  get #isFull(): boolean {
+    return this.#underWay.size >= AT_ONCE_MAX || !this.#host.canRun();
+  }
+
+  /** What need not wait any more, or is gone. */
+  #forgetWaits(): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    for (const [key, untilMs] of this.#notBeforeMs) {
+      if (untilMs <= nowMs) this.#notBeforeMs.delete(key);
+    }
   }
 
   #call(item: KeyValue): void {
-    const { clock, random, machine, call, note, canRun } = this.#host;
+    const { clock, random, machine, call, note } = this.#host;
     const key = Buffer.from(item.key).toString();
-    if (this.#underWay.has(key) || this.#underWay.size >= AT_ONCE_MAX || !canRun()) return;
-    if ((this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
-    this.#notBeforeMs.delete(key);
+    if (this.#underWay.has(key) || (this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
     this.#underWay.add(key);
     const scheduled = read(item);
     const request: CallRequest = {

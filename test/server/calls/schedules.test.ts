@@ -62,3 +62,36 @@ describe('a scheduled call', () => {
     expect(await planned(whole, db)).toBe(0);
   });
 });
+
+describe('scheduled calls that cannot be made', () => {
+  test.each([120, 128, 300])('are in the way of no others, when there are %d', async (many) => {
+    const whole = await WholeWorld.start();
+    const plan: Body = (ctx, { name, count }: { name: string; count: number }) => {
+      for (let i = 0; i < count; i += 1) ctx.schedule({ inMs: 10, id: `${name}${i}` }, name, none);
+    };
+    await whole.deploy({ plan: ['cp', plan], good: ['cp', (ctx) => ctx.put('good', 1)] });
+    const db = await whole.connect();
+    await whole.until(db.call('plan', { name: 'removed', count: many }));
+    await whole.run(1000);
+    await whole.until(db.call('plan', { name: 'good', count: 1 }));
+    await whole.run(5000);
+    expect((await whole.until(db.get('good'))).value).toBe('1');
+    expect(await planned(whole, db)).toBe(2 * many);
+  });
+
+  test('are made as soon as they can be', async () => {
+    const whole = await WholeWorld.start();
+    const plan: Body = (ctx) => {
+      for (let i = 0; i < 300; i += 1) ctx.schedule({ inMs: 10, id: `${i}` }, 'late', none);
+    };
+    await whole.deploy({ plan: ['cp', plan] });
+    const db = await whole.connect();
+    await whole.until(db.call('plan'));
+    await whole.run(1000);
+    const late: Body = (ctx) => ctx.put('ran', (ctx.get<number>('ran') ?? 0) + 1);
+    await whole.deploy({ late: ['cp', late] }, '22'.repeat(32));
+    await whole.run(20_000);
+    expect((await whole.until(db.get('ran'))).value).toBe('300');
+    expect(await planned(whole, db)).toBe(0);
+  });
+});
