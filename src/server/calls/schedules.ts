@@ -1,25 +1,13 @@
 import type { KeyWrite } from '../../base/call.js';
-import type { Clock } from '../../base/clock.js';
+import { packCall } from '../../base/call-codec.js';
 import { check } from '../../base/codec.js';
+import type { BalsaError } from '../../base/errors.js';
 import type { KeyValue } from '../../base/operation.js';
-import { type Random, randomBytes } from '../../base/random.js';
+import { randomBytes } from '../../base/random.js';
 import { nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
-import type { StateMachine } from '../../statemachine/state-machine.js';
-import type { CallDone, CallRequest } from './call-types.js';
-
-/** The leader, for calls that it makes by itself. */
-export interface FollowUpHost {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly machine: () => StateMachine;
-  readonly canRun: () => boolean;
-  /** Log time as it is now, in milliseconds. */
-  readonly nowMs: () => number;
-  readonly call: (request: CallRequest, done: CallDone) => void;
-  /** For `balsa proc logs`. */
-  readonly note: (procedure: string, line: string) => void;
-}
+import type { CallRequest } from './call-types.js';
+import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
 const SCHEDULES = '_schedules/';
 const IDS = '_schedule-ids/';
@@ -117,27 +105,55 @@ export class Schedules {
   }
 
   #call(item: KeyValue): void {
-    const { clock, random, machine, call, note } = this.#host;
+    const { clock, random, machine, call } = this.#host;
     const key = Buffer.from(item.key).toString();
     if (this.#underWay.has(key) || (this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
     this.#underWay.add(key);
     const scheduled = read(item);
+    const supplement = this.#supplement(item, key, scheduled);
     const request: CallRequest = {
       procedure: scheduled?.procedure ?? '',
       args: JSON.stringify(scheduled?.args ?? null),
       key: randomBytes(random, 16),
-      ...{ isNamed: false, bornIndex: machine().appliedIndex },
-      supplement: this.#supplement(item, key, scheduled),
+      ...{ isNamed: false, bornIndex: machine().appliedIndex, supplement },
     };
     call(request, (answer) => {
-      this.#underWay.delete(key);
-      if (answer.ok || answer.error.code === 'TXN_CONFLICT') return;
-      note(
-        request.procedure,
-        `scheduled call ${key}: ${answer.error.code}: ${answer.error.message}`,
-      );
-      this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
+      const isRefused = !answer.ok && CODE_FAILED.has(answer.error.code);
+      if (isRefused && this.#giveUp(key, request.procedure, supplement, answer.error)) return;
+      this.#ended(key, request.procedure, answer.ok ? null : answer.error);
     });
+  }
+
+  /**
+   * The code ran, and what it wrote will never be taken: that ends the call as a failure of the code does, which the record
+   * itself has seen to.
+   * @returns false: there is no code that could have run
+   */
+  #giveUp(
+    key: string,
+    procedure: string,
+    supplement: CallSupplement,
+    { code, message }: BalsaError,
+  ): boolean {
+    const { machine, random, submit, note } = this.#host;
+    const resolved = machine().resolveProcedure(procedure);
+    if (resolved?.mode !== 'cp') return false;
+    note(procedure, `scheduled call ${key}: ${code}: ${message}`);
+    const { hash } = resolved;
+    const identity = { procedure, hash, key: randomBytes(random, 16) };
+    const record = withoutCode({ ...identity, bornIndex: machine().appliedIndex }, supplement);
+    submit(packCall(record), (answer) =>
+      this.#ended(key, procedure, answer.ok ? null : answer.error),
+    );
+    return true;
+  }
+
+  #ended(key: string, procedure: string, error: BalsaError | null): void {
+    const { clock, note } = this.#host;
+    this.#underWay.delete(key);
+    if (error === null || error.code === 'TXN_CONFLICT') return;
+    note(procedure, `scheduled call ${key}: ${error.code}: ${error.message}`);
+    this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
   }
 
   #supplement(item: KeyValue, key: string, scheduled: Scheduled | null): CallSupplement {

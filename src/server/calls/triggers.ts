@@ -1,12 +1,7 @@
 import { prefixEnd } from '../../base/bytes.js';
-import {
-  type CallRecord,
-  FINGERPRINT_BYTES,
-  type KeyRead,
-  type KeyWrite,
-} from '../../base/call.js';
+import type { KeyRead, KeyWrite } from '../../base/call.js';
 import { packCall } from '../../base/call-codec.js';
-import { asBalsaError } from '../../base/errors.js';
+import { asBalsaError, type BalsaError } from '../../base/errors.js';
 import { randomBytes } from '../../base/random.js';
 import type { ClientAnswer, WatchEvent } from '../../rpc/protocol.js';
 import type { TriggerState } from '../../statemachine/procedures.js';
@@ -19,12 +14,10 @@ import {
 import type { WatchHub } from '../watch-hub.js';
 import type { Watcher, WatchSink } from '../watcher.js';
 import type { CallDone } from './call-types.js';
-import type { FollowUpHost } from './schedules.js';
+import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
 export interface TriggerHost extends FollowUpHost {
   readonly watches: () => WatchHub;
-  /** Puts a record of a call that needs no code into the log. */
-  readonly submit: (record: Uint8Array, done: CallDone) => void;
 }
 
 /** How often it is looked for triggers that have come or gone. */
@@ -41,11 +34,6 @@ const PAUSE_MS_MAX = 10_000;
  */
 const SEEN_REVISIONS = 100;
 const SEEN_MS = 1000;
-
-const CODE_FAILED: ReadonlySet<string> = new Set([
-  ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'INVALID_ARGUMENT'],
-  ...['KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
-]);
 
 /**
  * Calls procedures with what is written. How far each has come is a key, which the call itself writes: so each write is told
@@ -147,26 +135,41 @@ class RunningTrigger implements WatchSink {
 
   /** All that was written through now was of no concern to it, or it has been called with it. */
   markSeen(): void {
-    const { clock, machine, submit } = this.#host;
+    const { clock } = this.#host;
     const revision = this.#seenThrough;
     const isDue = revision - this.#cursor.revision >= SEEN_REVISIONS;
     if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS) return;
-    const hash = machine()
-      .triggers()
-      .find(({ name }) => name === this.#name)?.hash;
-    if (hash === undefined) return;
-    this.#seenMs = clock.monotonicMs();
-    this.#isCalling = true;
     const cursor = { revision, sub: 0 };
-    submit(packCall(this.#recordOf(cursor, hash)), (answer) => {
-      this.#isCalling = false;
-      if (this.#isStopped) return;
+    const isBegun = this.#moveAlone(cursor, (answer) => {
       if (answer.ok) {
         this.#cursor = cursor;
         this.#cursorRevision = answer.revision;
       } else if (answer.error.code === 'TXN_CONFLICT') this.#beginAnewIfMoved();
       this.goOn();
     });
+    if (isBegun) this.#seenMs = clock.monotonicMs();
+  }
+
+  /**
+   * Moves the cursor on without a call of the code.
+   * @param done not told when it is stopped
+   * @returns false: it is no trigger any more
+   */
+  #moveAlone(cursor: TriggerCursor, done: CallDone): boolean {
+    const { machine, random, submit } = this.#host;
+    const procedure = this.#name;
+    const hash = machine()
+      .triggers()
+      .find(({ name }) => name === procedure)?.hash;
+    if (hash === undefined) return false;
+    this.#isCalling = true;
+    const identity = { procedure, hash, key: randomBytes(random, 16) };
+    const bornIndex = machine().appliedIndex;
+    submit(packCall(withoutCode({ ...identity, bornIndex }, this.#moveTo(cursor))), (answer) => {
+      this.#isCalling = false;
+      if (!this.#isStopped) done(answer);
+    });
+    return true;
   }
 
   get #seenThrough(): number {
@@ -174,17 +177,6 @@ class RunningTrigger implements WatchSink {
     const isBusy = this.#isCalling || this.#events.length > 0 || this.#openRevision !== null;
     if (isBusy || this.#watcher === null) return revision;
     return this.#host.watches().toldThrough(this.#watcher) ?? revision;
-  }
-
-  /** Of a call that only moves the cursor on. */
-  #recordOf(cursor: TriggerCursor, hash: string): CallRecord {
-    const { machine, random } = this.#host;
-    return {
-      ...{ procedure: this.#name, hash, key: randomBytes(random, 16), isNamed: false },
-      ...{ bornIndex: machine().appliedIndex, fingerprint: new Uint8Array(FINGERPRINT_BYTES) },
-      ...this.#moveTo(cursor),
-      ...{ ranges: [], updates: [], events: [], dependsOn: [], end: { ok: true, result: 'null' } },
-    };
   }
 
   #moveTo(cursor: TriggerCursor): { readonly reads: KeyRead[]; readonly writes: KeyWrite[] } {
@@ -281,9 +273,25 @@ class RunningTrigger implements WatchSink {
         this.#isCalling = false;
         if (this.#isStopped) return;
         if (answer.ok) this.#called(events.length, cursor, answer.revision);
-        else this.#failed(answer.error.code);
+        else if (!isLastTry || !this.#leaveOut(cursor, answer.error)) {
+          this.#failed(answer.error.code);
+        }
       },
     );
+  }
+
+  /**
+   * A failure of the code the record itself has seen to. This is for what the code would write and the log does not take.
+   * @returns whether the write that it was called with is left out
+   */
+  #leaveOut(cursor: TriggerCursor, { code, message }: BalsaError): boolean {
+    if (!CODE_FAILED.has(code)) return false;
+    const isBegun = this.#moveAlone(cursor, (answer) => {
+      if (answer.ok) this.#called(1, cursor, answer.revision);
+      else this.#failed(answer.error.code);
+    });
+    if (isBegun) this.#host.note(this.#name, `trigger: a write is left out: ${code}: ${message}`);
+    return isBegun;
   }
 
   /** Several writes of one revision may be told in two calls. */
