@@ -42,8 +42,14 @@ export const CALL_TAGS = 7;
 /** From here on the state remembers the newest version of commands that the log has had. */
 export const KNOWN_COMMANDS = 8;
 
-/** From here on merged calls are forgotten apart by kind, and members may have older ones than they said: nothing was released between this and {@link KNOWN_COMMANDS}. */
+/** From here on calls that were merged are forgotten by kind, and a member may have older ones than it said before. */
 export const MERGED_KEYS_BY_KIND = 8;
+
+/**
+ * From here on a trigger that takes the place of one with the same prefix goes on where that one is. Before, it began where the
+ * oldest did that its name could go back to.
+ */
+export const TRIGGER_BEGINNINGS = 8;
 
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {

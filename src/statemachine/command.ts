@@ -8,7 +8,8 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
  * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), from version 5 on `merge`, from version 6 on
- * `jobs`; version 7 has the same fields, and other tags of cells, and version 8 is remembered (`base/command-versions.ts`). Fields are
+ * `jobs`; version 7 has the same fields, and other tags of cells, and version 8 is remembered, and lets triggers go on
+ * (`base/command-versions.ts`). Fields are
  * appended, never reordered. A leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:

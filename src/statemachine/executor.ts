@@ -90,6 +90,7 @@ export class Executor {
   #ranges: RangeView;
   #budget: AnswerBudget;
   #timeMs = 0;
+  #version = 0;
 
   constructor(parts: ExecutorParts) {
     this.#keyspace = parts.keyspace;
@@ -106,9 +107,13 @@ export class Executor {
     this.#budget = new AnswerBudget(parts.bounds);
   }
 
-  /** @param ahead what the ranges of the entry find; `null`: it has none */
-  beginEntry(timeMs: number, ahead: ReadAhead | null): void {
+  /**
+   * @param version of the entry, see `command-versions`
+   * @param ahead what the ranges of the entry find; `null`: it has none
+   */
+  beginEntry(timeMs: number, version: number, ahead: ReadAhead | null): void {
     this.#timeMs = timeMs;
+    this.#version = version;
     this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds);
     if (ahead !== null) this.#keyspace.staged.keepOrder();
   }
@@ -189,7 +194,10 @@ export class Executor {
       case 'deploy':
       case 'alias-set':
       case 'alias-remove':
-        this.#procedures.write(operation, this.#timeMs, this.#keyspace.revision);
+        this.#procedures.write(operation, {
+          ...{ sinceMs: this.#timeMs, sinceRevision: this.#keyspace.revision },
+          version: this.#version,
+        });
         return this.#done();
       default:
         this.#writeJob(operation);

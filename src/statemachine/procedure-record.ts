@@ -17,6 +17,11 @@ export interface AliasVersion {
   readonly sinceMs: number;
   /** Revision of the store then. */
   readonly sinceRevision: number;
+  /**
+   * As a trigger it is for writes behind this revision: of the first in a row with the same prefix. `null`: it was put here by
+   * an entry from before {@link TRIGGER_BEGINNINGS}.
+   */
+  readonly triggerSince: number | null;
 }
 
 const FORMAT = 1;
@@ -51,7 +56,11 @@ export function decodeBundleRecord(bytes: Uint8Array): BundleRecord {
 export function encodeAliasRecord(versions: readonly AliasVersion[]): Buffer {
   return packToKeep([
     FORMAT,
-    versions.map(({ hash, sinceMs, sinceRevision }) => [hash, sinceMs, sinceRevision]),
+    versions.map(({ hash, sinceMs, sinceRevision, triggerSince }) => [
+      ...[hash, sinceMs, sinceRevision],
+      // What older entries have made stays as they made it, byte for byte.
+      ...(triggerSince === null ? [] : [triggerSince]),
+    ]),
   ]);
 }
 
@@ -61,11 +70,12 @@ export function decodeAliasRecord(bytes: Uint8Array): readonly AliasVersion[] {
     const [format, flat] = check.tuple(unpack(bytes), 'alias', 2);
     if (format !== FORMAT) throw corrupt(`an alias of format ${String(format)}`);
     const versions = check.list(flat, 'versions').map((value): AliasVersion => {
-      const [hash, sinceMs, sinceRevision] = check.tuple(value, 'version', 3);
+      const [hash, sinceMs, sinceRevision, triggerSince] = check.tuple(value, 'version', 3);
       return {
         hash: check.text(hash, 'hash'),
         sinceMs: check.count(sinceMs, 'sinceMs'),
         sinceRevision: check.count(sinceRevision, 'sinceRevision'),
+        triggerSince: check.optional(triggerSince, (v) => check.count(v, 'triggerSince')),
       };
     });
     if (versions.length === 0) throw corrupt('an alias that stands for nothing');

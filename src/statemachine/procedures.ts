@@ -1,4 +1,5 @@
 import { toMapKey } from '../base/bytes.js';
+import { TRIGGER_BEGINNINGS } from '../base/command-versions.js';
 import type {
   AliasRemoveOperation,
   AliasSetOperation,
@@ -57,8 +58,10 @@ interface Bundle {
   readonly bytes: number;
 }
 
-/** When something was changed. */
-type Since = Pick<AliasVersion, 'sinceMs' | 'sinceRevision'>;
+/** When something was changed, and by an entry of which version. */
+interface Since extends Pick<AliasVersion, 'sinceMs' | 'sinceRevision'> {
+  readonly version: number;
+}
 
 /** A procedure that is called with what is written. */
 export interface TriggerState {
@@ -128,9 +131,9 @@ export class Procedures {
     return [...this.#aliases].flatMap(([reference, versions]) => {
       const [name, alias] = splitReference(reference);
       const hash = versions[0]?.hash ?? '';
-      const prefix = this.#declared(hash, name)?.trigger ?? null;
+      const prefix = this.#prefixOf(hash, name);
       if (prefix === null || alias !== DEFAULT_ALIAS) return [];
-      return [{ name, prefix, hash, sinceRevision: versions.at(-1)?.sinceRevision ?? 0 }];
+      return [{ name, prefix, hash, sinceRevision: beginningOf(versions) }];
     });
   }
 
@@ -152,8 +155,7 @@ export class Procedures {
   }
 
   /** @throws Refusal `PROCEDURES_TOO_MANY`, `PROCEDURE_NOT_FOUND`, `CONDITION_FAILED` */
-  write(operation: ProcedureOperation, sinceMs: number, sinceRevision: number): void {
-    const now = { sinceMs, sinceRevision };
+  write(operation: ProcedureOperation, now: Since): void {
     switch (operation.type) {
       case 'deploy':
         this.#deploy(operation, now);
@@ -174,7 +176,7 @@ export class Procedures {
       const record = encodeBundleRecord({ procedures, code, deployedMs: now.sinceMs });
       this.#stage(toBundleKey(hash), record);
     }
-    for (const reference of references) this.#point(reference, { hash, ...now });
+    for (const reference of references) this.#point(reference, hash, now);
   }
 
   #checkRoom(hash: string, bytes: number, references: readonly string[]): void {
@@ -200,7 +202,7 @@ export class Procedures {
       );
     }
     if (current === null) this.#checkRoom(hash, 0, [reference]);
-    this.#point(reference, { hash, ...now });
+    this.#point(reference, hash, now);
   }
 
   #remove({ name, alias }: AliasRemoveOperation): void {
@@ -211,13 +213,28 @@ export class Procedures {
   }
 
   /** What it stood for before stays, to go back to; one code is there once. */
-  #point(reference: string, version: AliasVersion): void {
+  #point(reference: string, hash: string, now: Since): void {
     const before = this.#aliases.get(reference) ?? [];
-    if (before[0]?.hash === version.hash) return;
-    const older = before.filter(({ hash }) => hash !== version.hash);
-    const versions = [version, ...older].slice(0, this.#bounds.aliasHistoryMax);
+    if (before[0]?.hash === hash) return;
+    const { sinceMs, sinceRevision, version } = now;
+    const isOlder = version < TRIGGER_BEGINNINGS;
+    const triggerSince = isOlder ? null : this.#triggerSince(reference, hash, sinceRevision);
+    const older = before.filter((one) => one.hash !== hash);
+    const versions = [{ hash, sinceMs, sinceRevision, triggerSince }, ...older].slice(
+      0,
+      this.#bounds.aliasHistoryMax,
+    );
     this.#setAlias(reference, versions);
     this.#stage(toAliasKey(reference), encodeAliasRecord(versions));
+  }
+
+  /** What the one before has not been called with is for the next one, if that is for the same writes. */
+  #triggerSince(reference: string, hash: string, sinceRevision: number): number {
+    const [name] = splitReference(reference);
+    const before = this.#aliases.get(reference) ?? [];
+    const prefix = this.#prefixOf(before[0]?.hash ?? '', name);
+    const goesOn = prefix !== null && prefix === this.#prefixOf(hash, name);
+    return goesOn ? beginningOf(before) : sinceRevision;
   }
 
   #setAlias(reference: string, versions: readonly AliasVersion[] | null): void {
@@ -258,6 +275,10 @@ export class Procedures {
     return this.#declared(hash, name)?.mode ?? null;
   }
 
+  #prefixOf(hash: string, name: string): string | null {
+    return this.#declared(hash, name)?.trigger ?? null;
+  }
+
   #declared(hash: string, name: string): DeclaredProcedure | undefined {
     return this.#bundles.get(hash)?.procedures.find((one) => one.name === name);
   }
@@ -278,6 +299,11 @@ export class Procedures {
     for (const write of this.#staged.values()) writes.push(write);
     this.#staged.clear();
   }
+}
+
+/** Of the present one, as a trigger. */
+function beginningOf(versions: readonly AliasVersion[]): number {
+  return versions[0]?.triggerSince ?? versions.at(-1)?.sinceRevision ?? 0;
 }
 
 /** The name, and the alias that is meant when none is given. */

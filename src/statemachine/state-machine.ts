@@ -210,7 +210,7 @@ export class StateMachine implements StoreObservation {
     const storedRevision = this.revision;
     sessions.forgetIdle(timeMs);
     callKeys.forgetOld(timeMs);
-    executor.beginEntry(timeMs, ahead);
+    executor.beginEntry(timeMs, command.version, ahead);
     jobExecutor.beginEntry({ index, timeMs });
     for (const operation of command.system) executor.applySystem(operation, storedRevision);
     const answers = command.batches.map((parsed, ordinal) =>
