@@ -1,5 +1,7 @@
 import { assert } from '../base/assert.js';
 import { equalBytes, fromMapKey, toMapKey } from '../base/bytes.js';
+import type { CallOutcome } from '../base/call.js';
+import { unpackCallOutcome } from '../base/call-codec.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { corrupt } from './corrupt.js';
@@ -30,6 +32,11 @@ export interface CallIdentity {
   readonly key: Uint8Array;
   readonly isNamed: boolean;
   readonly bornIndex: number;
+  readonly fingerprint: Uint8Array;
+}
+
+/** A call that was applied, and what it was answered. */
+export interface KnownCall extends CallOutcome {
   readonly fingerprint: Uint8Array;
 }
 
@@ -140,6 +147,14 @@ export class CallKeys {
     if (kind.kind === NAMED) return;
     this.#forgottenThrough = Math.max(this.#forgottenThrough, index);
     this.#isChanged = true;
+  }
+
+  /** What was applied under a key, as long as it is remembered. Between log entries only. */
+  find(key: Uint8Array): KnownCall | null {
+    const found = this.#find(toMapKey(key));
+    if (found === null) return null;
+    const { fingerprint, outcome } = found;
+    return orCorrupt('a call', () => ({ fingerprint, ...unpackCallOutcome(outcome) }));
   }
 
   #find(mapKey: string): { readonly fingerprint: Uint8Array; readonly outcome: Uint8Array } | null {

@@ -5,6 +5,7 @@ import type { Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
 import { packResults } from '../base/operation-codec.js';
+import type { KnownCall } from './call-keys.js';
 import { COMMAND_VERSION_MAX } from './command.js';
 import type { ConfigurationRecord } from './configuration-record.js';
 import type { Jobs } from './jobs/jobs.js';
@@ -385,6 +386,11 @@ export class StateMachine implements StoreObservation {
   /** A call that was merged under this idempotency key, as long as it is remembered. */
   mergedCall(key: Uint8Array): MergedCall | null {
     return this.#parts.merges.find(key);
+  }
+
+  /** A call of a procedure of mode `cp` that was applied under this idempotency key, as long as it is remembered. */
+  appliedCall(key: Uint8Array): KnownCall | null {
+    return this.#parts.callKeys.find(key);
   }
 
   /** Queues of deltas that the log knows. */

@@ -200,10 +200,11 @@ export class ApCalls {
       const { revision } = machine();
       return { result: delta.result, revision, hash: '', logs: [], repeated: true, delta };
     }
-    const merged = machine().mergedCall(key);
-    if (merged === null) return null;
-    if (!isSame(request, merged.fingerprint)) return keyReused();
-    const { result, revision } = merged;
+    // The name may have stood for a procedure of mode `cp` when the call was made before.
+    const applied = machine().mergedCall(key) ?? machine().appliedCall(key);
+    if (applied === null) return null;
+    if (!isSame(request, applied.fingerprint)) return keyReused();
+    const { result, revision } = applied;
     return { result, revision, hash: '', logs: [], repeated: true, delta: null };
   }
 
