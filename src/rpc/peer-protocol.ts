@@ -31,6 +31,9 @@ export interface PeerHello extends VersionRange {
   readonly memberAt: number | null;
 }
 
+/** A second stream of the kind of `PEER_STREAM_PATH`, on a connection of its own, for large frames. */
+export const PEER_BULK_PATH = '/balsa.v1.Peer/Bulk';
+
 /** What a member can read. A newer format is written only when all members can read it. */
 export interface FormatVersions {
   readonly command: number;

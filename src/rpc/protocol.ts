@@ -18,8 +18,6 @@ export const PROTOCOL_VERSION_MIN = 1;
 
 export const CLIENT_STREAM_PATH = '/balsa.v1.Client/Stream';
 export const PEER_STREAM_PATH = '/balsa.v1.Peer/Stream';
-/** The same, on a connection of its own for what is large. */
-export const PEER_BULK_PATH = '/balsa.v1.Peer/Bulk';
 /** A leader sends a snapshot to a follower (frames: `snapshot-frames`). */
 export const PEER_SNAPSHOT_PATH = '/balsa.v1.Peer/Snapshot';
 /** A client asks for a backup: the same frames. */

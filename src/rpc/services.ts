@@ -1,8 +1,8 @@
 import type { handleBidiStreamingCall, ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js';
+import { PEER_BULK_PATH } from './peer-protocol.js';
 import {
   CLIENT_SNAPSHOT_PATH,
   CLIENT_STREAM_PATH,
-  PEER_BULK_PATH,
   PEER_SNAPSHOT_PATH,
   PEER_STREAM_PATH,
 } from './protocol.js';

@@ -2,8 +2,7 @@ import type { Clock, Timer } from '../base/clock.js';
 import { asBalsaError, type BalsaError } from '../base/errors.js';
 import { type Channel, dial } from '../rpc/channel.js';
 import { unpackPeerFrame } from '../rpc/peer-frames.js';
-import type { PeerHello } from '../rpc/peer-protocol.js';
-import { PEER_BULK_PATH } from '../rpc/protocol.js';
+import { PEER_BULK_PATH, type PeerHello } from '../rpc/peer-protocol.js';
 import { isOurs } from './inbound-peer.js';
 
 export interface BulkLaneOptions {

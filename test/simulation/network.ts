@@ -67,6 +67,8 @@ export class SimulatedNetwork {
   delivered = 0;
   lost = 0;
 
+  readonly #met = new Set<string>();
+
   constructor(options: { scheduler: Scheduler; coverage: Coverage; usesCodec: boolean }) {
     this.#scheduler = options.scheduler;
     this.#coverage = options.coverage;
@@ -142,11 +144,17 @@ export class SimulatedNetwork {
     return (this.#faults.get(linkKey(from, to))?.cuts ?? 0) > 0;
   }
 
-  /** A process of the member is there, and both hear each other: they would say hello. */
-  meets(from: number, to: MemberId): boolean {
+  /**
+   * The process there has heard the hello of the member: at some time in its life both were there, and heard each other.
+   */
+  haveMet(from: number, life: number, to: MemberId): boolean {
+    const name = `${from}/${life}>${to}`;
+    if (this.#met.has(name)) return true;
     const port = this.#ports.get(to);
     if (port === undefined) return false;
-    return !this.isCut(from, port.place) && !this.isCut(port.place, from);
+    const isOpen = !this.isCut(from, port.place) && !this.isCut(port.place, from);
+    if (isOpen) this.#met.add(name);
+    return isOpen;
   }
 
   #link(from: number, to: number): LinkFault {

@@ -112,8 +112,6 @@ class RunningReplica implements Process {
   readonly #clients: ClientService;
   readonly #life: number;
   readonly #heard: () => void;
-  /** Those that have said hello to this process, and what they can read. */
-  readonly #met = new Set<MemberId>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -237,7 +235,9 @@ class RunningReplica implements Process {
       },
       dialSnapshot: (member, handlers) => this.#dialSnapshot(member, handlers),
       formats: FORMATS,
-      formatsOf: (member) => (this.#hasMet(member) ? FORMATS : null),
+      formatsOf: (member) => {
+        return world.network.haveMet(machine.place, this.#life, member) ? FORMATS : null;
+      },
       nameOf,
       onEvent: (event) => {
         if (!this.#isAlive) return;
@@ -254,12 +254,6 @@ class RunningReplica implements Process {
         if (this.#isAlive) machine.failed(error);
       },
     });
-  }
-
-  #hasMet(member: MemberId): boolean {
-    const { machine, world } = this.#parts;
-    if (!this.#met.has(member) && world.network.meets(machine.place, member)) this.#met.add(member);
-    return this.#met.has(member);
   }
 
   #executor(): NativeExecutor | undefined {
