@@ -178,4 +178,18 @@ export const JOB_MUTATIONS: readonly Mutation[] = [
     rules: ASSIGNMENT_RULES,
     seedsMax: 0,
   },
+  {
+    name: 'lease-extended-for-who-was-heard-long-ago',
+    bug: 'The lease of a worker that has died a moment ago is extended once more: its tasks wait for as much longer.',
+    history: 'a plausible slip in our own code, and it was there',
+    edits: [
+      {
+        file: 'src/server/jobs/dispatcher.ts',
+        find: '(left < 1 / 3 ? isPresent : isFresh)',
+        replace: '(left < 1 / 3 ? isFresh : isPresent)',
+      },
+    ],
+    rules: ['test/server/jobs/dispatcher.test.ts'],
+    seedsMax: 0,
+  },
 ];

@@ -231,4 +231,33 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     rules: ['test/raft/snapshot-install.test.ts'],
     seedsMax: 0,
   },
+  {
+    name: 'dead-member-holds-up-what-the-log-has-had',
+    bug: 'A leader that has never heard of a member that is gone writes the oldest commands, for ever: what is newer is refused.',
+    history:
+      'found here by jepsen-like; etcd keeps its cluster version in the store for that reason',
+    edits: [
+      {
+        file: 'src/server/replica-parts.ts',
+        find: 'return Math.max(lowest, machine().knownCommandVersion);',
+        replace: 'return Math.max(lowest, 0 * machine().knownCommandVersion);',
+      },
+    ],
+    rules: ['test/server/replica-requests.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'joiner-of-a-change-that-was-rolled-back',
+    bug: 'Who is called in by a change that never commits asks no more to be let in.',
+    history: 'found here, in a review',
+    edits: [
+      {
+        file: 'src/server/peers.ts',
+        find: 'roster()?.hasBeenMember === true ? null : standing.asked',
+        replace: 'roster()?.hasBeenMember === true ? null : standing.joining',
+      },
+    ],
+    rules: ['test/server/rolled-back-joiner.test.ts'],
+    seedsMax: 0,
+  },
 ];
