@@ -6,27 +6,20 @@ import { acceptedChannel, type Channel, FRAME_SLACK_BYTES } from '../rpc/channel
 import { widenFlowWindow } from '../rpc/flow-window.js';
 import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
 import { clientService, peerService, type StreamHandler } from '../rpc/services.js';
-
-/** What takes the frames of one accepted stream. */
-export interface FrameReceiver {
-  receive(frame: Buffer): void;
-  /** A part of a large frame has come, of which more is on its way. */
-  partReceived?(): void;
-  closed(): void;
-}
+import type { ChannelReceiver } from './replica-options.js';
 
 export interface ListenerOptions {
   /** `host:port`; port 0 picks a free one. */
   readonly listen: string;
   readonly limits: Limits;
-  readonly acceptClient: (channel: Channel) => FrameReceiver;
-  readonly acceptPeer: (channel: Channel) => FrameReceiver;
+  readonly acceptClient: (channel: Channel) => ChannelReceiver;
+  readonly acceptPeer: (channel: Channel) => ChannelReceiver;
   /** As `acceptPeer`, for what is large. */
-  readonly acceptPeerBulk: (channel: Channel) => FrameReceiver;
+  readonly acceptPeerBulk: (channel: Channel) => ChannelReceiver;
   /** A leader wants to send a snapshot. */
-  readonly acceptPeerSnapshot: (channel: Channel) => FrameReceiver;
+  readonly acceptPeerSnapshot: (channel: Channel) => ChannelReceiver;
   /** A client wants a backup. */
-  readonly acceptClientSnapshot: (channel: Channel) => FrameReceiver;
+  readonly acceptClientSnapshot: (channel: Channel) => ChannelReceiver;
   readonly health: HealthSource;
 }
 
@@ -81,10 +74,10 @@ export class Listener {
 
 function streamHandler(
   frameBytesMax: number,
-  accept: (channel: Channel) => FrameReceiver,
+  accept: (channel: Channel) => ChannelReceiver,
 ): StreamHandler {
   return (call) => {
-    let receiver: FrameReceiver | null = null;
+    let receiver: ChannelReceiver | null = null;
     const channel = acceptedChannel(call, {
       frameBytesMax,
       onFrame: (frame) => receiver?.receive(frame),

@@ -47,9 +47,7 @@ interface Peer {
   wasRefused: boolean;
   /** What it was heard to have. */
   held: DeltasHeld | null;
-  /** By origin; empty when all is sent again. */
-  readonly sent: Map<string, number>;
-  /** Through here (`PendingDelta.order`) it has all, or was sent it; by origin the last of these. */
+  /** Through here (`PendingDelta.order`) it has all, or was sent it; by origin the last of these. None when all is sent again. */
   passedOrder: number;
   readonly passed: Map<string, number>;
   inFlight: Sent[];
@@ -154,8 +152,7 @@ export class Exchange {
     for (let at = firstBehind(list, peer.passedOrder); at < list.length; at += 1) {
       const pending = list[at] as PendingDelta;
       const { origin, sequence } = pending.delta;
-      const through = Math.max(peer.sent.get(origin) ?? 0, peer.held.through.get(origin) ?? 0);
-      if (sequence <= through) {
+      if (sequence <= (peer.held.through.get(origin) ?? 0)) {
         pass(peer, pending);
         continue;
       }
@@ -163,7 +160,6 @@ export class Exchange {
       if (!pending.isOwn && nowMs - pending.heldMs < FORWARD_MS) break;
       if (peer.sentBytes >= WINDOW_BYTES) break;
       if (peer.sentBytes === 0) peer.progressMs = nowMs;
-      peer.sent.set(origin, sequence);
       const bytes = pending.bytes.byteLength;
       peer.inFlight.push({ origin, sequence, bytes });
       peer.sentBytes += bytes;
@@ -268,7 +264,6 @@ export class Exchange {
       peer = {
         wasRefused: false,
         held: null,
-        sent: new Map(),
         passedOrder: 0,
         passed: new Map(),
         inFlight: [],
@@ -316,7 +311,6 @@ function firstBehind(list: readonly PendingDelta[], order: number): number {
 
 /** What was sent and is not held is sent again. */
 function restart(peer: Peer, nowMs: number): void {
-  peer.sent.clear();
   peer.passed.clear();
   peer.passedOrder = 0;
   peer.inFlight = [];

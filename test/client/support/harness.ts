@@ -1,10 +1,11 @@
-import { BalsaError } from '../../../src/base/errors.js';
+import type { BalsaError } from '../../../src/base/errors.js';
 import { seededRandom } from '../../../src/base/random.js';
 import { bytes, type Codec } from '../../../src/client/codec.js';
 import type { Environment } from '../../../src/client/environment.js';
 import type { Client } from '../../../src/client/kv-client.js';
 import { openClient } from '../../../src/client/kv-client.js';
 import type { ConnectOptions, KeyForm } from '../../../src/client/options.js';
+import { errorOf, settled } from './failure.js';
 import { FakeCluster } from './fake-cluster.js';
 import { VirtualClock } from './virtual-clock.js';
 
@@ -70,14 +71,7 @@ export class Harness {
 
   /** The error that the promise fails with, time passing as needed. */
   async failure(promise: Promise<unknown>): Promise<BalsaError> {
-    const error = await this.until(
-      promise.then(
-        () => null,
-        (e: unknown) => e,
-      ),
-    );
-    if (error instanceof BalsaError) return error;
-    throw new Error(`expected a BalsaError, got ${String(error)}`);
+    return errorOf(await this.until(settled(promise)));
   }
 }
 

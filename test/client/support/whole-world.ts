@@ -23,6 +23,7 @@ import { ClientService } from '../../../src/server/client-service.js';
 import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
 import { ReplicaWorld } from '../../server/replica-world.js';
 import { Scheduler } from '../../server/test-scheduler.js';
+import { errorOf, settled } from './failure.js';
 
 /** Of a procedure. */
 export type Body = (ctx: ApContext & CpContext, args: never) => unknown;
@@ -151,14 +152,7 @@ export class WholeWorld {
 
   /** @returns what the promise fails with */
   async failure(promise: Promise<unknown>): Promise<BalsaError> {
-    const error = await this.until(
-      promise.then(
-        () => null,
-        (e: unknown) => e,
-      ),
-    );
-    if (error instanceof BalsaError) return error;
-    throw new Error(`expected an error, got ${String(error)}`);
+    return errorOf(await this.until(settled(promise)));
   }
 
   /** All streams of clients break. */
