@@ -274,7 +274,8 @@ export type ProposalAnswer =
  * - `not-leader`: ask the leader
  * - `conflict`: the configuration in effect is another than `expectedIndex` says
  * - `pending`: another change is not finished
- * - `new-leader`: this leader has not committed an entry of its own term yet; ask again
+ * - `new-leader`: this leader has not committed an entry of its own term yet, or not had the time to
+ *   hear from the voters that are asked for; ask again
  * - `transferring`: the change would take the vote from the leader, or leadership is being handed over:
  *   it hands leadership over first; ask the next leader
  * - `quorum-at-risk`: of the voters that it asks for, not enough are heard from

@@ -310,6 +310,15 @@ describe('a change is refused', () => {
     expect(reasonOf(leader, { voters: ['n1', 'n3'] })).toBe('quorum-at-risk');
     expect(reasonOf(leader, { voters: ['n1', 'n2'] })).toBe('accepted');
   });
+
+  test('when a new leader has yet to hear from them: it is to be asked again, not to be mended', () => {
+    const leader = new Member();
+    elect(leader, ['n2']);
+    acknowledge(leader, 'n2');
+    expect(reasonOf(leader, { voters: ['n1', 'n3'] })).toBe('new-leader');
+    acknowledge(leader, 'n3');
+    expect(reasonOf(leader, { voters: ['n1', 'n3'] })).toBe('accepted');
+  });
 });
 
 describe('a new leader', () => {
