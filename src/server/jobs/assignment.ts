@@ -1,6 +1,7 @@
 import type { StageSpec, TaskClaim } from '../../base/job.js';
 import type { WorkerDemand } from '../../rpc/job-frames.js';
 import type { Job, Task } from '../../statemachine/jobs/job.js';
+import { Locality } from './locality.js';
 
 /** A worker that may be given something. */
 export interface FreeWorker {
@@ -38,9 +39,14 @@ const ENDED_MIN = 3;
 const CUT = { where: 'sandbox', run: '', labels: [], memoryBytes: 0 } as const;
 type Needs = Pick<StageSpec, 'where' | 'run' | 'labels' | 'memoryBytes'>;
 
+interface TaskPlace {
+  readonly stage: number;
+  readonly ordinal: number;
+}
+
 interface Candidates {
   readonly job: Job;
-  readonly tasks: { readonly stage: number; readonly ordinal: number }[];
+  readonly tasks: TaskPlace[];
   running: number;
 }
 
@@ -48,7 +54,8 @@ interface Candidates {
  * Decides which tasks free workers get. Jobs of a higher priority come first; among those of one priority the next task is one of
  * the job that has the fewest attempts under way for its weight: so shares are fair in time that workers spend, whatever a task
  * takes (weighted max-min; a round robin by number would give most to who has the longest tasks), and nothing need be remembered
- * from one decision to the next, nor from one leader to the next. The worker with the least to do for its threads has it.
+ * from one decision to the next, nor from one leader to the next. The worker with the least to do for its threads has it; among the
+ * next pieces of a range of keys it has those that it is likely to have read before (see {@link Locality}).
  *
  * @returns how many attempts were given; they are in `claims` of the workers
  */
@@ -68,17 +75,19 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   const free = workers.reduce((sum, worker) => sum + Math.max(0, freeSlots(worker)), 0);
   const room = Math.min(max, free);
   if (room === 0) return 0;
+  const sandboxes = workers.filter(({ demand }) => demand.where === 'sandbox');
+  const locality = new Locality(sandboxes.map(({ demand }) => demand.home));
   const all = jobs.map((job): Candidates => {
     // What the log would refuse is not asked for, again and again.
     const freshMax = Math.max(0, options.openTasksMax - job.openTasks);
-    const tasks = job.claimable(nowMs, room, freshMax);
+    const tasks = job.claimable(nowMs, room + locality.ahead(job), freshMax);
     return { job, tasks, running: running.get(job.id) ?? 0 };
   });
   let waiting = all.filter(({ tasks }) => tasks.length > 0);
   let given = 0;
   while (given < room && waiting.length > 0) {
     const next = neediest(waiting);
-    if (giveNext(next, workers)) {
+    if (giveNext(next, workers, locality)) {
       next.running += 1;
       given += 1;
     } else waiting = waiting.filter((one) => one !== next);
@@ -95,23 +104,43 @@ function neediest(waiting: readonly Candidates[]): Candidates {
   });
 }
 
-/** The first of its tasks for which there is a worker. @returns whether there was one */
-function giveNext({ job, tasks }: Candidates, workers: readonly FreeWorker[]): boolean {
+/** The first of its tasks for which there is a worker, or one behind it that is nearer to that. @returns whether there was one */
+function giveNext(
+  { job, tasks }: Candidates,
+  workers: readonly FreeWorker[],
+  locality: Locality,
+): boolean {
   const unfit = new Set<number>();
   for (let i = 0; i < tasks.length; i += 1) {
-    const task = tasks[i] as { stage: number; ordinal: number };
-    if (unfit.has(task.stage)) continue;
-    const worker = idlest(workers, job.stageSpec(task.stage) ?? CUT);
-    if (worker === null) unfit.add(task.stage);
+    const { stage } = tasks[i] as TaskPlace;
+    if (unfit.has(stage)) continue;
+    const worker = idlest(workers, job.stageSpec(stage) ?? CUT);
+    if (worker === null) unfit.add(stage);
     else {
-      give(worker, job, { ...task, speculative: false });
-      // From the front nearly always: the others are for another kind of worker.
-      if (i === 0) tasks.shift();
-      else tasks.splice(i, 1);
+      const place = nearest(job, tasks, { from: i, home: worker.demand.home, locality });
+      give(worker, job, { ...(tasks[place] as TaskPlace), speculative: false });
+      if (place === 0) tasks.shift();
+      else tasks.splice(place, 1);
       return true;
     }
   }
   return false;
+}
+
+/** Where the one is that a worker is to have: the first, unless there is one for it behind that. */
+function nearest(
+  job: Job,
+  tasks: readonly TaskPlace[],
+  { from, home, locality }: { from: number; home: string; locality: Locality },
+): number {
+  const first = tasks[from] as TaskPlace;
+  const own = locality.homeOf(job, first);
+  // What was begun before waits no longer.
+  if (own === null || own === home || job.task(first.stage, first.ordinal) !== null) return from;
+  const place = tasks.findIndex(
+    (task, n) => n > from && task.stage === first.stage && locality.homeOf(job, task) === home,
+  );
+  return place < 0 ? from : place;
 }
 
 function idlest(

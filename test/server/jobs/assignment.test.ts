@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
 import { assign, type FreeWorker } from '../../../src/server/jobs/assignment.js';
 import type { Job } from '../../../src/statemachine/jobs/job.js';
+import { HASH, startWithProcedure } from '../../statemachine/call-records.js';
 import { JobWorld, json, stage } from '../../statemachine/job-world.js';
 
 function worker(name: string, fields: Partial<WorkerDemand> = {}, load = 0): FreeWorker {
@@ -84,6 +85,83 @@ describe('who gets what', () => {
     const world = await JobWorld.start();
     await world.submit([stage('nobody'), stage('b')], list(2), 'x');
     expect(give([world.job('x')], [worker('w')])).toEqual([['x:2/0', 'x:2/1']]);
+  });
+});
+
+describe('pieces of a range of keys', () => {
+  const names = ['n1', 'n2', 'n3'];
+  const range = {
+    type: 'range',
+    values: 'json',
+    ...{ from: Buffer.from('a'), to: null, bytesPerTask: 100, keysPerTask: 1 },
+  } as const;
+
+  /** A job of so many pieces. */
+  async function cut(world: JobWorld, id: string, pieces: number): Promise<void> {
+    await world.submit([stage('a', { where: 'sandbox', run: `p@${HASH}` })], { input: range }, id);
+    const [fence] = await world.claim('cutter', [[0, 0]], { id });
+    const items = Array.from({ length: pieces }, (_, i) => `["${i}",null]`);
+    await world.end(fence, { type: 'cut', items, next: null, call: null });
+  }
+
+  /** Workers take one at a time, each a new one as soon as it has done the last. @returns who had each piece */
+  async function takeAll(world: JobWorld, id: string, homes: readonly string[]) {
+    const owners = new Map<number, string>();
+    while (world.job(id).phase === 'running') {
+      const free = homes.map((home) => {
+        return worker(`${home}.${id}`, { home, where: 'sandbox', slots: 1, threads: 1 });
+      });
+      assign({
+        ...{ jobs: [world.job(id)], workers: free, nowMs: world.timeMs, max: 100 },
+        ...{ openTasksMax: 100, running: new Map(), speculates: false },
+      });
+      const isNearEnd = owners.size > 96 - names.length;
+      expect(isNearEnd || free.every(({ claims }) => claims.length > 0)).toBe(true);
+      for (const { demand, claims } of free) {
+        for (const { ordinal } of claims) {
+          owners.set(ordinal, demand.home);
+          const [fence] = await world.claim(demand.worker, [[1, ordinal]], { id });
+          await world.end(fence, json(1));
+        }
+      }
+    }
+    return owners;
+  }
+
+  test('are read by the replica that has read them for another job, and nobody is idle for it', async () => {
+    const world = await JobWorld.start({}, await startWithProcedure());
+    await cut(world, 'x', 96);
+    await cut(world, 'y', 96);
+    const before = await takeAll(world, 'x', names);
+    const after = await takeAll(world, 'y', names.toReversed());
+    expect(before.size).toBe(96);
+    const same = [...before].filter(([piece, home]) => after.get(piece) === home);
+    // By chance it were a third of them.
+    expect(same).toHaveLength(96);
+    const shares = names.map((name) => [...before.values()].filter((home) => home === name).length);
+    expect(shares).toEqual([32, 32, 32]);
+  });
+
+  test('of a replica that is gone are read by the others', async () => {
+    const world = await JobWorld.start({}, await startWithProcedure());
+    await cut(world, 'x', 96);
+    const owners = await takeAll(world, 'x', ['n1', 'n3']);
+    expect(owners.size).toBe(96);
+    expect(new Set(owners.values())).toEqual(new Set(['n1', 'n3']));
+  });
+
+  test('what was begun before is not passed over for what is nearer', async () => {
+    const world = await JobWorld.start({}, await startWithProcedure());
+    await cut(world, 'x', 96);
+    const [fence] = await world.claim('n1.x', [[1, 40]], { id: 'x' });
+    await world.end(fence, { type: 'failed', code: 'X', message: 'no' });
+    for (const home of names) {
+      const free = worker(home, { where: 'sandbox', slots: 1, threads: 1 });
+      const others = names.filter((name) => name !== home);
+      const busy = others.map((name) => worker(name, { where: 'sandbox' }, 2));
+      const given = give([world.job('x')], [free, ...busy], { nowMs: 100_000 });
+      expect(given[0]).toEqual(['x:1/40']);
+    }
   });
 });
 
