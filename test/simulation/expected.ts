@@ -127,7 +127,8 @@ export const EXPECTED: readonly string[] = [
   'jobs: a worker was killed',
   ...['begun', 'done', 'failed', 'fenced', 'dropped'].map((what) => `jobs: worker: ${what}`),
 
-  ...['put', 'both', 'later'].map((what) => `follow-ups: ${what} answered`),
+  ...['put', 'both', 'later', 'cron', 'stop'].map((what) => `follow-ups: ${what} answered`),
+  'follow-ups: a cron expression came',
   'follow-ups: told in order, each once',
   ...['count', 'stock', 'take', 'tag', 'untag'].map((action) => `ap: ${action} answered`),
   'ap: looked',

@@ -1,10 +1,14 @@
 import { BalsaError } from '../../src/base/errors.js';
+import { nextDueMs } from '../../src/compute/cron.js';
 import type { FollowUpOptions } from './follow-ups/follow-up-options.js';
 import {
+  CRON,
   FOLLOW_UP_BUNDLE,
   HAPPENED,
   type Happened,
   IN,
+  TICKED,
+  type Ticked,
   TOLD,
   type Told,
 } from './follow-ups/follow-up-procedures.js';
@@ -23,13 +27,18 @@ const LATER_MS_MAX = 8000;
 
 type Fate = 'done' | 'refused' | 'unknown';
 
-/** Each put below the prefix of a trigger is told to it once, in order; each scheduled call happens once, not before its time. */
+/**
+ * Each put below the prefix of a trigger is told to it once, in order; each scheduled call happens once, not before its time, and
+ * those of a cron expression at each of its times that comes behind the last one, until it is stopped.
+ */
 export class FollowUpWorkload {
   readonly #world: World;
   readonly #options: FollowUpOptions;
   readonly #clients: readonly SideClient[];
   readonly #puts = new Map<string, Fate>();
   readonly #scheduled = new Map<string, Fate>();
+  /** Those of a cron expression. */
+  readonly #crons = new Map<string, { begun: Fate; stopped: Fate | null }>();
   #isDeployed = false;
   #nextId = 1;
 
@@ -73,7 +82,7 @@ export class FollowUpWorkload {
     }
     const { random } = client;
     const id = `f${this.#nextId++}`;
-    const dice = random.int(8);
+    const dice = random.int(9);
     if (dice < 4) {
       const fate = await this.#ask('put', () =>
         db.put(`${IN}${random.int(3)}`, JSON.stringify(id)),
@@ -82,11 +91,30 @@ export class FollowUpWorkload {
     } else if (dice < 6) {
       const fate = await this.#ask('both', () => db.call('follow-both', id));
       for (const side of ['a', 'b']) this.#puts.set(`${id}-${side}`, fate);
+    } else if (dice === 8) {
+      await this.#stepOfCron(db, id);
     } else {
       const inMs = random.int(LATER_MS_MAX);
       const fate = await this.#ask('later', () => db.call('follow-later', { id, inMs }));
       this.#scheduled.set(id, fate);
     }
+  }
+
+  /** Stops the one that there is, or begins one. */
+  async #stepOfCron(db: TextClient, id: string): Promise<void> {
+    const last = [...this.#crons].at(-1);
+    if (last !== undefined && last[1].stopped === null) {
+      const [name, cron] = last;
+      cron.stopped = 'unknown';
+      cron.stopped = await this.#ask('stop', () => db.call('follow-stop', name));
+      // Refused: it goes on, and may be stopped another time.
+      if (cron.stopped === 'refused') cron.stopped = null;
+      return;
+    }
+    const cron: { begun: Fate; stopped: Fate | null } = { begun: 'unknown', stopped: null };
+    this.#crons.set(id, cron);
+    cron.begun = await this.#ask('cron', () => db.call('follow-cron', id));
+    if (cron.begun === 'refused') cron.stopped = 'done';
   }
 
   async #ask(what: string, ask: () => Promise<unknown>): Promise<Fate> {
@@ -121,6 +149,10 @@ export class FollowUpWorkload {
     for (const [id, fate] of this.#scheduled) {
       if (fate === 'done' && !happened.has(id)) return `scheduled call ${id} did not happen`;
     }
+    const ticked = new Set(this.#list<Ticked>(TICKED).map(([id]) => id));
+    for (const [id, { begun, stopped }] of this.#crons) {
+      if (begun === 'done' && stopped === null && !ticked.has(id)) return `cron ${id} never came`;
+    }
     return null;
   }
 
@@ -153,7 +185,36 @@ export class FollowUpWorkload {
     for (const [id, lateMs] of happened) {
       if (lateMs < 0) throw new Violation(`Follow-ups: ${id} came ${-lateMs} ms too early`);
     }
+    this.#checkCrons();
     this.#world.coverage.count('follow-ups: told in order, each once');
+  }
+
+  #checkCrons(): void {
+    const ticks = new Map<string, Ticked[]>();
+    for (const ticked of this.#list<Ticked>(TICKED)) {
+      const [id] = ticked;
+      ticks.set(id, [...(ticks.get(id) ?? []), ticked]);
+    }
+    for (const [id, ticked] of ticks) {
+      if ((this.#crons.get(id)?.begun ?? 'refused') === 'refused') {
+        throw new Violation(`Follow-ups: cron ${id} was never begun, and comes`);
+      }
+      this.#world.coverage.count('follow-ups: a cron expression came', ticked.length);
+      for (const [i, one] of ticked.entries()) checkTick(one, ticked[i - 1] ?? null);
+    }
+  }
+}
+
+/** @throws Violation */
+function checkTick([id, dueMs, ranMs]: Ticked, before: Ticked | null): void {
+  const [, lastDueMs, lastRanMs] = before ?? [id, 0, Number.POSITIVE_INFINITY];
+  if (lastDueMs === null) throw new Violation(`Follow-ups: cron ${id} came when it was stopped`);
+  if (dueMs === null) return;
+  if (ranMs < dueMs)
+    throw new Violation(`Follow-ups: cron ${id} came ${dueMs - ranMs} ms too early`);
+  if (dueMs <= lastDueMs) throw new Violation(`Follow-ups: cron ${id} came twice for ${dueMs}`);
+  if (before !== null && dueMs > nextDueMs(CRON, lastRanMs)) {
+    throw new Violation(`Follow-ups: cron ${id} left out what was due before ${dueMs}`);
   }
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { BalsaError } from '../../../src/base/errors.js';
 import type { DeclaredProcedure, Mode } from '../../../src/base/operation.js';
 import type { CallView } from '../../../src/compute/call-view.js';
+import { nextDueMs } from '../../../src/compute/cron.js';
 import {
   type Execution,
   failedExecution,
@@ -17,8 +18,17 @@ export const TOLD = 'follow/told';
 /** Of each scheduled call: its name, and by how much it was late, in log time. */
 export const HAPPENED = 'follow/happened';
 
+/** Of each call of a cron expression: its name, when it was due, and when it ran, in log time; without times: it was stopped. */
+export const TICKED = 'follow/ticked';
+export const CRON = '*/5 * * * * *';
+
+export type Ticked = readonly [id: string, dueMs: number | null, ranMs: number];
 export type Told = readonly [revision: number, value: string];
 export type Happened = readonly [id: string, lateMs: number];
+
+const SCHEDULES = '_schedules/';
+const IDS = '_schedule-ids/';
+const DUE_DIGITS = 15;
 
 export interface LaterArgs {
   readonly id: string;
@@ -42,12 +52,27 @@ class Store {
     this.#view = view;
   }
 
+  get(key: string): unknown {
+    return JSON.parse(this.#view.get(key) ?? 'null');
+  }
+
+  delete(key: string): void {
+    this.#view.delete(key);
+  }
+
+  /** As `ctx.schedule` does. */
+  schedule(id: string, dueMs: number, what: Readonly<Record<string, unknown>>): void {
+    const key = `${SCHEDULES}${String(dueMs).padStart(DUE_DIGITS, '0')}/${id}`;
+    this.put(key, what);
+    this.put(`${IDS}${id}`, key);
+  }
+
   put(key: string, value: unknown): void {
     this.#view.put(key, JSON.stringify(value));
   }
 
   append(key: string, ...entries: readonly unknown[]): void {
-    this.put(key, [...(JSON.parse(this.#view.get(key) ?? '[]') as unknown[]), ...entries]);
+    this.put(key, [...((this.get(key) ?? []) as unknown[]), ...entries]);
   }
 }
 
@@ -70,11 +95,34 @@ const PROCEDURES: Readonly<Record<string, { readonly trigger: string | null; rea
     'follow-later': {
       trigger: null,
       run: (store, { id, inMs }: LaterArgs, nowMs) => {
-        // As `ctx.schedule` does.
         const dueMs = Math.ceil(nowMs + inMs);
-        const key = `_schedules/${String(dueMs).padStart(15, '0')}/${id}`;
-        store.put(key, { procedure: 'follow-happen', args: { id, dueMs }, cron: null });
-        store.put(`_schedule-ids/${id}`, key);
+        const args = { id, dueMs } satisfies HappenArgs;
+        store.schedule(id, dueMs, { procedure: 'follow-happen', args, cron: null });
+      },
+    },
+    'follow-cron': {
+      trigger: null,
+      run: (store, id: string, nowMs) =>
+        store.schedule(id, nextDueMs(CRON, nowMs), {
+          ...{ procedure: 'follow-tick', args: id, cron: CRON },
+        }),
+    },
+    'follow-tick': {
+      trigger: null,
+      run: (store, id: string, nowMs) => {
+        const key = String(store.get(`${IDS}${id}`));
+        const dueMs = Number(key.slice(SCHEDULES.length).slice(0, DUE_DIGITS));
+        store.append(TICKED, [id, dueMs, nowMs] satisfies Ticked);
+      },
+    },
+    'follow-stop': {
+      trigger: null,
+      run: (store, id: string, nowMs) => {
+        const key = store.get(`${IDS}${id}`);
+        if (typeof key !== 'string') return;
+        store.delete(key);
+        store.delete(`${IDS}${id}`);
+        store.append(TICKED, [id, null, nowMs] satisfies Ticked);
       },
     },
     'follow-happen': {
