@@ -6,7 +6,7 @@ import { type Endpoint, Endpoints } from './endpoints.js';
 import type { Environment } from './environment.js';
 import { Link } from './link.js';
 import type { Settings } from './options.js';
-import { backoffMs, retryAfterMs } from './retry.js';
+import { backoffMs, patienceMs, retryAfterMs } from './retry.js';
 
 /** While no replica answers, another one is tried this long after the last, so that none holds us up. */
 const STAGGER_MS = 100;
@@ -22,6 +22,9 @@ const LEADERLESS_MS = 1000;
 
 /** A leader that was silent for this long with requests open may be hung: others are asked. */
 const SILENCE_MS = 1000;
+
+/** A replica that has not said hello by then is given up; one that has been silent for long, later. */
+const HELLO_TIMEOUT_MS = 2000;
 
 /** A link that lived this long was a good one. */
 const SETTLED_MS = 1000;
@@ -265,6 +268,7 @@ export class Connection {
       address: endpoint.address,
       dial: this.#env.dial,
       clock: this.#env.clock,
+      helloTimeoutMs: Math.floor(patienceMs(this.#silentMs(endpoint), HELLO_TIMEOUT_MS)),
       hello: {
         ...OWN_VERSIONS,
         clientName: this.#settings.clientName,
@@ -292,6 +296,7 @@ export class Connection {
     this.#attempts.delete(endpoint);
     endpoint.name = hello.replica;
     endpoint.lastError = null;
+    endpoint.silentSinceMs = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
     if (this.#settings.followLeader) this.#learn(hello.members);
     const leads = hello.leader === hello.replica;
@@ -405,6 +410,7 @@ export class Connection {
   #lost(link: Link, endpoint: Endpoint, reason: BalsaError): void {
     if (this.#attempts.get(endpoint) === link) this.#attempts.delete(endpoint);
     endpoint.lastError = reason;
+    endpoint.silentSinceMs ??= this.#nowMs();
     if (link === this.#link) {
       if (this.#nowMs() - this.#upSinceMs >= SETTLED_MS) endpoint.failures = 0;
       if (reason.code === 'SHUTTING_DOWN' && this.#leader === link.replica) this.#leader = null;
@@ -431,11 +437,15 @@ export class Connection {
   #setBack(endpoint: Endpoint, reason?: BalsaError): void {
     endpoint.failures += 1;
     const waitMs = Math.max(
-      backoffMs(endpoint.failures, this.#env.random),
+      backoffMs(endpoint.failures, this.#env.random, patienceMs(this.#silentMs(endpoint))),
       reason === undefined ? 0 : this.#jittered(retryAfterMs(reason)),
       reason?.code === 'SHUTTING_DOWN' ? PROBE_MS : 0,
     );
     endpoint.notBeforeMs = this.#nowMs() + waitMs;
+  }
+
+  #silentMs({ silentSinceMs }: Endpoint): number {
+    return silentSinceMs === null ? 0 : this.#nowMs() - silentSinceMs;
   }
 
   #dropAttempts(): void {

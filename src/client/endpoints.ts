@@ -16,6 +16,8 @@ export interface Endpoint {
   /** Not to be tried before. */
   notBeforeMs: number;
   triedMs: number;
+  /** Since when no try has led to a hello; `null`: the last one did. */
+  silentSinceMs: number | null;
   lastError: BalsaError | null;
 }
 
@@ -62,6 +64,7 @@ export class Endpoints {
       failures: 0,
       notBeforeMs: Number.NEGATIVE_INFINITY,
       triedMs: Number.NEGATIVE_INFINITY,
+      silentSinceMs: null,
       lastError: null,
     };
     this.#byAddress.set(address, endpoint);

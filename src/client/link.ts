@@ -17,9 +17,6 @@ import { unpackReplicaFrame } from '../rpc/replica-frames.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import type { Dial } from './environment.js';
 
-/** A replica that has not said hello by then is given up, in milliseconds from dialling. */
-const HELLO_TIMEOUT_MS = 2000;
-
 /** Requests are cut into frames of this size at most; one request that exceeds it goes alone. */
 const FRAME_BYTES = 4 * 1024 * 1024;
 
@@ -39,6 +36,8 @@ export interface LinkOptions {
   readonly hello: ClientHello;
   readonly dial: Dial;
   readonly clock: Clock;
+  /** A replica that has not said hello by then is given up, in milliseconds from dialling. */
+  readonly helloTimeoutMs: number;
   readonly handlers: LinkHandlers;
 }
 
@@ -55,7 +54,7 @@ export class Link {
   #closed = false;
 
   constructor(options: LinkOptions) {
-    const { address, clock, dial, hello } = options;
+    const { address, clock, dial, hello, helloTimeoutMs } = options;
     this.#options = options;
     this.address = address;
     this.dialledMs = clock.monotonicMs();
@@ -67,9 +66,9 @@ export class Link {
       onFrame: (frame) => this.#received(frame),
       onClose: (reason) => this.#end(reason),
     });
-    this.#helloTimer = clock.setTimer(HELLO_TIMEOUT_MS, () => {
+    this.#helloTimer = clock.setTimer(helloTimeoutMs, () => {
       this.#end(
-        new BalsaError('UNREACHABLE', `${address} did not answer within ${HELLO_TIMEOUT_MS} ms`),
+        new BalsaError('UNREACHABLE', `${address} did not answer within ${helloTimeoutMs} ms`),
       );
     });
     this.#channel.send(packClientFrame({ type: 'hello', hello }));
