@@ -167,7 +167,7 @@ export const LIMITS = {
   snapshotBytesPerSecondMax: 64 * MiB,
   /** Snapshots that one replica sends at once, and backups (`OVERLOADED`). */
   snapshotsAtOnceMax: 2,
-  /** A stream of a snapshot that is silent for this long is ended. */
+  /** A stream of a snapshot that is silent for this long is ended; another sender waits for one that broke no longer. */
   snapshotIdleMsMax: 10_000,
   /** How long a snapshot is kept for a follower that cannot be reached, to go on where it broke off. */
   snapshotRetryMsMax: 60_000,

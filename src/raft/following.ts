@@ -92,7 +92,7 @@ function answerHeartbeat(
 }
 
 /** `leader` leads the current term. */
-export function follow(state: RaftState, leader: MemberId): void {
+function follow(state: RaftState, leader: MemberId): void {
   assert(
     state.leadership === null && (state.leader === null || state.leader === leader),
     `one leader in term ${state.currentTerm}: ${state.leader} and ${leader}`,

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.js';
 import { adoptConfiguration } from './configuration-history.js';
-import { acknowledge, follow } from './following.js';
+import { acknowledge } from './following.js';
 import type { Progress } from './progress.js';
 import { becomeFollower } from './roles.js';
 import type { RaftState } from './state.js';
@@ -58,30 +58,52 @@ export function snapshotSent(state: RaftState, member: MemberId, index: LogIndex
 
 // The follower's side
 
-/** A whole snapshot has come. A term rules over it as over any message (paper §5.1). */
+/**
+ * A whole snapshot has come. What it holds is committed, and that it stays in every term: it is taken also
+ * when another leads by now. For the same reason it is no sign of life of a leader: nobody is followed, and
+ * no election put off, because of it.
+ */
 export function snapshotReceived(state: RaftState, snapshot: SnapshotOffer): void {
-  const { from: leader, term, position } = snapshot;
-  if (term < state.currentTerm) {
-    tell(state, 'ignored', leader, position.index);
-    return;
+  const { from, term, position } = snapshot;
+  assert(position.term <= term, 'what a snapshot holds was committed when its sender led');
+  // A term rules over it as over any message (paper §5.1); and no log may end in a term that is unknown.
+  if (term > state.currentTerm) {
+    becomeFollower(state, { term, leader: null, reason: 'higher-term' });
   }
-  if (term > state.currentTerm) becomeFollower(state, { term, leader, reason: 'higher-term' });
-  follow(state, leader);
-  // A state that has not come as far as to know its members would make this one a stranger.
-  if (state.installing !== null || snapshot.configuration.voters.length === 0) {
-    tell(state, 'ignored', leader, position.index);
+  if (!mayInstall(state, snapshot)) {
+    tell(state, 'ignored', from, position.index);
     return;
   }
   if (bringsNothing(state, position)) {
-    tell(state, 'ignored', leader, position.index);
+    tell(state, 'ignored', from, position.index);
     // Paper §7, step 6: "if existing log entry has same index and term as snapshot's last included
     // entry, retain log entries following it and reply".
-    acknowledge(state, leader, state.commitIndex);
+    tellLeader(state, snapshot, state.commitIndex);
     return;
+  }
+  if (state.role !== 'follower') {
+    becomeFollower(state, { term: state.currentTerm, leader: null, reason: 'snapshot-received' });
   }
   state.installing = snapshot;
   state.outbox.install(snapshot);
-  tell(state, 'installing', leader, position.index);
+  tell(state, 'installing', from, position.index);
+}
+
+/** A state that has not come as far as to know its members would make this one a stranger. */
+function mayInstall(state: RaftState, { configuration }: SnapshotOffer): boolean {
+  // A leader has all that was committed before its term.
+  if (state.leadership !== null) return false;
+  return state.installing === null && configuration.voters.length > 0;
+}
+
+/**
+ * What is committed is in the log of whoever leads the current term. `snapshot`: says who does so, if it is
+ * of this term.
+ */
+function tellLeader(state: RaftState, snapshot: SnapshotOffer, matchIndex: LogIndex): void {
+  const { from, term } = snapshot;
+  const leader = state.leader ?? (term === state.currentTerm ? from : null);
+  if (leader !== null) acknowledge(state, leader, matchIndex);
 }
 
 /** Is all of it here? Then all of it is committed here, too. */
@@ -103,8 +125,7 @@ export function snapshotInstalled(state: RaftState, position: LogPosition): void
   state.resetLog(position);
   adoptConfiguration(state, installing.configuration);
   tell(state, 'installed', installing.from, position.index);
-  // What is committed is in the log of every later leader: whoever leads now has it, too.
-  if (state.leader !== null) acknowledge(state, state.leader, position.index);
+  tellLeader(state, installing, position.index);
 }
 
 function tell(

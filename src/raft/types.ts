@@ -230,12 +230,12 @@ export type RaftEvent =
    * taken in whole and checked; `null`: it failed, ask again.
    */
   | { readonly type: 'snapshot-sent'; readonly member: MemberId; readonly index: LogIndex | null }
-  /** A whole snapshot was received from a leader and checked. The core asks for it in `Ready.install`, or not. */
+  /** A whole snapshot was received and checked. The core asks for it in `Ready.install`, or not. */
   | { readonly type: 'snapshot-received'; readonly snapshot: SnapshotOffer }
   /** The snapshot of `Ready.install` is in place: state and log on disk begin with it. */
   | { readonly type: 'snapshot-installed'; readonly position: LogPosition };
 
-/** A snapshot that a leader of `term` has sent. */
+/** A snapshot that was begun to be sent by the leader of `term`, who may have ceased to lead since. */
 export interface SnapshotOffer {
   readonly from: MemberId;
   readonly term: Term;

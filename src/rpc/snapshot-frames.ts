@@ -48,7 +48,7 @@ export interface SnapshotOfferFrame extends VersionRange {
   readonly from: MemberId;
   /** Empty when it goes to a client. */
   readonly to: MemberId;
-  /** Of the leader that sends it. */
+  /** In which the sender led when it was asked for, or leads again. */
   readonly term: Term;
   readonly header: SnapshotHeader;
 }

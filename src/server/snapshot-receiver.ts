@@ -4,7 +4,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { SnapshotChunk, SnapshotEnd } from '../base/snapshot-codec.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
-import type { LogIndex, MemberId, SnapshotOffer, Term } from '../raft/types.js';
+import type { LogIndex, MemberId, SnapshotOffer } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import {
   packSnapshotFrame,
@@ -23,7 +23,6 @@ export interface SnapshotReceiverHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly vault: StateVault;
-  readonly term: () => Term;
   readonly commitIndex: () => LogIndex;
   /** The core must hear of it: the whole snapshot is here, checked and durable (or not needed). */
   readonly onReceived: (offer: SnapshotOffer) => void;
@@ -45,14 +44,17 @@ interface Incoming {
   state: StateImport | null;
   /** The stream that brings it; `null`: it has broken. */
   session: Session | null;
+  /** Until then (monotonic milliseconds) no other sender takes its place, so that it can go on. */
+  awaitedUntilMs: number;
   /** What the core was told. */
   told: SnapshotOffer | null;
 }
 
 /**
- * Takes in the snapshots that leaders send: one at a time. Another one (of a newer leader, or begun
- * anew by the same) takes its place; the same one goes on where it broke off. One that is whole waits
- * for what the core says to it.
+ * Takes in the snapshots that leaders send, or have begun to send while they led: one at a time. While one
+ * comes in, and for the time of a silence behind that, other senders are asked to wait: with each new leader
+ * all would begin anew. One that its sender begins anew takes its place; the same one goes on where it broke
+ * off. One that is whole waits for what the core says to it.
  */
 export class SnapshotReceiver {
   readonly #host: SnapshotReceiverHost;
@@ -82,7 +84,7 @@ export class SnapshotReceiver {
       offered: (offer) => this.#offered(session, offer),
       chunk: (chunk) => this.#queue(session, (incoming) => this.#take(incoming, chunk)),
       end: (end) => this.#queue(session, (incoming) => this.#finish(incoming, end)),
-      closed: (reason) => this.#lost(session, reason),
+      closed: (reason, isAwaited) => this.#lost(session, reason, isAwaited),
     });
     if (this.#stopped) session.refuse(new BalsaError('SHUTTING_DOWN', 'the replica is stopping'));
     return session;
@@ -118,17 +120,17 @@ export class SnapshotReceiver {
   }
 
   #offered(session: Session, offer: SnapshotOfferFrame): void {
-    const { header } = offer;
-    const refusal = this.#refusal(offer);
+    const before = this.#incoming;
+    const isSame = before !== null && before.offer.header.id === offer.header.id;
+    const isNew = offer.header.position.index > this.#host.commitIndex();
+    const refusal = this.#refusal(offer) ?? (isNew && !isSame ? this.#busy(offer) : null);
     if (refusal !== null) {
       this.#notice(offer, 'refused', refusal.message);
       session.refuse(refusal);
       return;
     }
-    const before = this.#incoming;
-    const isSame = before !== null && before.offer.header.id === header.id;
-    before?.session?.supersede();
-    if (header.position.index <= this.#host.commitIndex()) {
+    if (isNew || isSame) before?.session?.supersede();
+    if (!isNew) {
       // The sender only has to hear so.
       if (before !== null && isSame) this.#run(() => this.#abandon(before, 'no longer needed'));
       this.#host.onReceived(toCore(offer));
@@ -138,7 +140,7 @@ export class SnapshotReceiver {
       if (before.phase === 'finished') session.done();
       else session.keepWaiting(before.state?.chunks ?? 0);
     } else {
-      const incoming: Incoming = { offer, phase: 'opening', state: null, session, told: null };
+      const incoming = incomingOf(offer, session);
       this.#incoming = incoming;
       this.#notice(offer, isSame ? 'resumed' : 'started', null);
       session.keepWaiting(0);
@@ -147,32 +149,33 @@ export class SnapshotReceiver {
   }
 
   #refusal(offer: SnapshotOfferFrame): BalsaError | null {
-    const { id, cluster, term } = this.#host;
-    const { header, from, to } = offer;
+    const { id, cluster } = this.#host;
+    const { header, to } = offer;
     if (this.#stopped) return new BalsaError('SHUTTING_DOWN', 'the replica is stopping');
     if (header.clusterId !== cluster.id) {
       const message = `${id} belongs to cluster ${cluster.id}, the snapshot to ${header.clusterId}`;
       return new BalsaError('CLUSTER_MISMATCH', message);
     }
     if (to !== id) return new BalsaError('MEMBER_MISMATCH', `this is ${id}, not ${to}`);
-    if (offer.term < term()) {
-      const message = `${from} leads term ${offer.term}, but term ${term()} has begun`;
-      return new BalsaError('NOT_LEADER', message);
-    }
-    const before = this.#incoming;
-    if (before === null || before.offer.header.id === header.id) return null;
-    if (before.offer.term > offer.term) {
-      return new BalsaError(
-        'NOT_LEADER',
-        `a leader of term ${before.offer.term} sends one already`,
-      );
-    }
-    if (before.phase === 'finishing' || before.phase === 'finished') {
-      return new BalsaError('OVERLOADED', 'another snapshot is being installed', {
-        details: { retryAfterMs: 1000 },
-      });
-    }
     return null;
+  }
+
+  /** Must another snapshot wait for the one that is here already? */
+  #busy({ from }: SnapshotOfferFrame): BalsaError | null {
+    const before = this.#incoming;
+    if (before === null) return null;
+    if (before.phase === 'finishing' || before.phase === 'finished') {
+      return busy('another snapshot is being installed');
+    }
+    if (before.offer.from === from || !this.#mayComeWhole(before)) return null;
+    return busy(`${before.offer.from} sends one already`);
+  }
+
+  /** Somebody sends it, or has lost the connection a moment ago; and it is still of use. */
+  #mayComeWhole({ offer, session, awaitedUntilMs }: Incoming): boolean {
+    const { clock, commitIndex } = this.#host;
+    if (offer.header.position.index <= commitIndex()) return false;
+    return session !== null || clock.monotonicMs() < awaitedUntilMs;
   }
 
   /** Does the work when it is its turn, unless the stream that asked for it is of no concern any more. */
@@ -242,10 +245,12 @@ export class SnapshotReceiver {
   }
 
   /** The connection has broken; the import waits for the next. */
-  #lost(session: Session, reason: string): void {
+  #lost(session: Session, reason: string, isAwaited: boolean): void {
     const incoming = this.#incoming;
     if (incoming === null || incoming.session !== session) return;
     incoming.session = null;
+    const { clock, limits } = this.#host;
+    if (isAwaited) incoming.awaitedUntilMs = clock.monotonicMs() + limits.snapshotIdleMsMax;
     this.#notice(incoming.offer, 'broken', reason);
   }
 
@@ -257,6 +262,14 @@ export class SnapshotReceiver {
     const { index } = offer.header.position;
     this.#host.onNotice({ type: 'snapshot-receiving', phase, member: offer.from, index, reason });
   }
+}
+
+function incomingOf(offer: SnapshotOfferFrame, session: Session): Incoming {
+  return { offer, phase: 'opening', state: null, session, awaitedUntilMs: 0, told: null };
+}
+
+function busy(reason: string): BalsaError {
+  return new BalsaError('OVERLOADED', reason, { details: { retryAfterMs: 1000 } });
 }
 
 function toCore({ from, term, header }: SnapshotOfferFrame): SnapshotOffer {
@@ -273,7 +286,8 @@ interface SessionHandlers {
   readonly offered: (offer: SnapshotOfferFrame) => void;
   readonly chunk: (chunk: SnapshotChunk) => void;
   readonly end: (end: SnapshotEnd) => void;
-  readonly closed: (reason: string) => void;
+  /** `isAwaited`: the sender may come back, and nothing has shown that it is gone. */
+  readonly closed: (reason: string, isAwaited: boolean) => void;
 }
 
 /** One stream on which a snapshot comes in. */
@@ -375,7 +389,7 @@ class Session implements ChannelReceiver {
         this.#handlers.end(frame.end);
         break;
       case 'refusal':
-        this.#end(`the sender gives up: ${frame.error.message}`);
+        this.#end(`the sender gives up: ${frame.error.message}`, false);
         this.#channel.end();
         break;
       case 'request':
@@ -427,7 +441,7 @@ class Session implements ChannelReceiver {
     this.#silence?.cancel();
     if (this.#over) return;
     this.#silence = clock.setTimer(limits.snapshotIdleMsMax, () => {
-      this.#end(`silent for ${limits.snapshotIdleMsMax} ms`);
+      this.#end(`silent for ${limits.snapshotIdleMsMax} ms`, false);
       this.#channel.abort();
     });
   }
@@ -437,11 +451,11 @@ class Session implements ChannelReceiver {
     this.#channel.end();
   }
 
-  #end(reason: string): void {
+  #end(reason: string, isAwaited = true): void {
     if (this.#over) return;
     this.#over = true;
     this.#silence?.cancel();
     this.#stopSigns();
-    this.#handlers.closed(reason);
+    this.#handlers.closed(reason, isAwaited);
   }
 }

@@ -24,6 +24,8 @@ export interface SendTaskHost {
   readonly dial: (member: MemberId, handlers: ChannelHandlers) => Channel;
   /** The newest format that the member can read. */
   readonly formatOf: (member: MemberId) => number;
+  /** Does the core wait for a snapshot to get there? */
+  readonly isNeeded: (member: MemberId) => boolean;
   readonly onNotice: (notice: ReplicaNotice) => void;
 }
 
@@ -45,12 +47,16 @@ const RESTARTS_MAX = 3;
 export class SendTask {
   readonly member: MemberId;
   readonly #host: SendTaskHost & SendTaskQueue;
-  readonly #term: Term;
+  #term: Term;
   readonly #onResult: (index: LogIndex | null) => void;
   #snapshot: OutboundSnapshot | null = null;
   #stream: SnapshotStream | null = null;
   #timer: Timer | null = null;
   #over = false;
+  /** The receiver has begun to take it in, on an earlier stream. */
+  #begun = false;
+  /** This replica leads. */
+  #leads = true;
   #tries = 0;
   #restarts = 0;
   /** When the receiver last took in something. */
@@ -78,6 +84,11 @@ export class SendTask {
     return this.#snapshot?.sums.bytes ?? 0;
   }
 
+  /** The receiver has begun to take it in. */
+  get hasBegun(): boolean {
+    return this.#begun || this.#stream?.isWelcome === true;
+  }
+
   start(): void {
     const { source, formatOf } = this.#host;
     source.open(formatOf(this.member)).then(
@@ -95,6 +106,16 @@ export class SendTask {
     if (this.#over) return;
     this.#stream?.cancel(reason);
     this.#end('cancelled', reason.message);
+  }
+
+  leadershipLost(): void {
+    this.#leads = false;
+  }
+
+  /** Leads again, in a later term, in which the member needs a snapshot still. */
+  leadsAgain(term: Term): void {
+    this.#leads = true;
+    this.#term = term;
   }
 
   #connect(): void {
@@ -127,6 +148,7 @@ export class SendTask {
   }
 
   #streamEnded(result: StreamResult): void {
+    this.#begun = this.hasBegun;
     this.#stream = null;
     if (this.#over) return;
     switch (result.type) {
@@ -149,7 +171,13 @@ export class SendTask {
 
   #refused(error: BalsaError): void {
     const snapshot = this.#snapshot;
-    if (error.code === 'SNAPSHOT_CORRUPT' && snapshot !== null && this.#restarts < RESTARTS_MAX) {
+    // From the start, or after another has sent its own: that is for who leads now.
+    if (!this.#leads) this.#fail(error);
+    else if (
+      error.code === 'SNAPSHOT_CORRUPT' &&
+      snapshot !== null &&
+      this.#restarts < RESTARTS_MAX
+    ) {
       this.#restarts += 1;
       snapshot.restart(this.#host.source.newId(snapshot.index));
       this.#retry(error.message);
@@ -173,8 +201,16 @@ export class SendTask {
     this.#notice('broken', reason);
     const delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#tries, 10));
     this.#timer = clock.setTimer(delayMs * (0.5 + random.next() / 2), () => {
-      if (!this.#over) this.#connect();
+      if (this.#over) return;
+      if (this.#begun || this.#host.isNeeded(this.member)) this.#connect();
+      else this.#drop();
     });
+  }
+
+  /** While it waited for its turn the member got what it needs from another. */
+  #drop(): void {
+    this.#end('cancelled', 'it is not needed any more');
+    this.#onResult(null);
   }
 
   #succeed(): void {
@@ -224,7 +260,10 @@ export interface SnapshotSendersOptions extends SendTaskHost {
   readonly onSent: (member: MemberId, index: LogIndex | null) => void;
 }
 
-/** The snapshots that a leader sends: at most `snapshotsAtOnceMax` at once, the others wait. */
+/**
+ * The snapshots that a leader sends: at most `snapshotsAtOnceMax` at once, the others wait. What a member has
+ * begun to take in is sent to its end also when another leads by then.
+ */
 export class SnapshotSenders {
   readonly #options: SnapshotSendersOptions;
   readonly #running = new Map<MemberId, SendTask>();
@@ -247,13 +286,30 @@ export class SnapshotSenders {
 
   /** A member needs a snapshot; what is under way for it already is not asked for twice. */
   request(member: MemberId, term: Term): void {
+    this.#running.get(member)?.leadsAgain(term);
     const isKnown = this.#waiting.some((waiting) => waiting.member === member);
     if (this.#running.has(member) || isKnown) return;
     this.#waiting.push({ member, term });
     this.#startNext();
   }
 
-  /** Leadership is lost, or the state is about to be switched: nobody is sent anything. */
+  /**
+   * What is on its way is committed, and goes on: if each leader began anew, and leaders changed often, none
+   * would ever arrive. What has not begun to come in is left to the next leader.
+   */
+  leadershipLost(): void {
+    this.#waiting = [];
+    const reason = new BalsaError('NOT_LEADER', 'the sender does not lead any more');
+    for (const [member, task] of this.#running) {
+      if (task.hasBegun) task.leadershipLost();
+      else {
+        this.#running.delete(member);
+        task.cancel(reason);
+      }
+    }
+  }
+
+  /** The state is about to be switched, or the replica stops: nobody is sent anything. */
   cancelAll(reason: BalsaError): void {
     const tasks = [...this.#running.values()];
     this.#running.clear();

@@ -58,6 +58,11 @@ export class SnapshotStream {
     this.#options = options;
   }
 
+  /** The receiver has agreed to take it in. */
+  get isWelcome(): boolean {
+    return this.#answered;
+  }
+
   start(channel: Channel): void {
     this.#channel = channel;
     this.#send({ type: 'header', offer: this.#options.offer });

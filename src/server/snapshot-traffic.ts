@@ -60,6 +60,8 @@ export class SnapshotTraffic {
       ...{ id, clock, random, limits, failpoints, source, rate, onNotice },
       dial: options.dialSnapshot,
       formatOf: (member) => Math.min(formats.snapshot, options.formatsOf(member)?.snapshot ?? 1),
+      isNeeded: (member) =>
+        node.progress.some((p) => p.member === member && p.state === 'snapshot'),
       onSent: (member, index) => host.enqueue({ type: 'snapshot-sent', member, index }),
     });
     this.#backups = new Backups({
@@ -67,7 +69,7 @@ export class SnapshotTraffic {
       appliedIndex: host.appliedIndex,
     });
     this.#receiver = new SnapshotReceiver({
-      ...{ id, cluster, clock, limits, vault, term, onNotice },
+      ...{ id, cluster, clock, limits, vault, onNotice },
       commitIndex: () => node.commitIndex,
       onReceived: (offer) => this.#received(offer),
       onFailure: host.onFailure,
@@ -117,7 +119,7 @@ export class SnapshotTraffic {
   }
 
   leadershipLost(): void {
-    this.#senders.cancelAll(new BalsaError('NOT_LEADER', 'the sender does not lead any more'));
+    this.#senders.leadershipLost();
   }
 
   membersChanged(isMember: (member: MemberId) => boolean): void {

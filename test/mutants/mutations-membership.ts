@@ -232,6 +232,53 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     seedsMax: 0,
   },
   {
+    name: 'snapshot-given-up-with-its-leader',
+    bug: 'A snapshot is of no use when its sender does not lead any more: none arrives while leaders change often.',
+    history: 'found here by jepsen-like',
+    edits: [
+      {
+        file: 'src/server/snapshot-traffic.ts',
+        find: 'this.#senders.leadershipLost();',
+        replace: "this.#senders.cancelAll(new BalsaError('NOT_LEADER', 'leadership was lost'));",
+      },
+      {
+        file: 'src/raft/snapshots.ts',
+        find: 'if (!mayInstall(state, snapshot)) {',
+        replace: 'if (term < state.currentTerm || !mayInstall(state, snapshot)) {',
+      },
+    ],
+    rules: ['test/server/replica-snapshot.test.ts', 'test/raft/snapshot-terms.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'snapshot-taken-for-a-sign-of-life',
+    bug: 'Whoever gets a snapshot waits anew for its leader: one that leads no more, and sends again and again, holds off elections.',
+    history: 'a plausible slip in our own code',
+    edits: [
+      {
+        file: 'src/raft/snapshots.ts',
+        find: 'if (!mayInstall(state, snapshot)) {',
+        replace: 'state.resetElectionTimer();\n  if (!mayInstall(state, snapshot)) {',
+      },
+    ],
+    rules: ['test/raft/snapshot-terms.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'old-snapshot-taken-by-a-leader',
+    bug: 'A leader installs a snapshot that a leader of before has sent, in place of the log that it replicates.',
+    history: 'a plausible slip in our own code',
+    edits: [
+      {
+        file: 'src/raft/snapshots.ts',
+        find: 'if (state.leadership !== null) return false;',
+        replace: 'if (state.leadership !== null && state.installing !== null) return false;',
+      },
+    ],
+    rules: ['test/raft/snapshot-terms.test.ts'],
+    seedsMax: 0,
+  },
+  {
     name: 'dead-member-holds-up-what-the-log-has-had',
     bug: 'A leader that has never heard of a member that is gone writes the oldest commands, for ever: what is newer is refused.',
     history:

@@ -133,11 +133,50 @@ describe('a follower that was away for too long', () => {
     await world.until(() => (behind.replica.snapshots.receiving?.chunks ?? 0) > 2);
     world.isolate(leader.id);
     await world.until(() => world.leader !== leader);
-    await world.until(() => leader.replica.snapshots.sending.length === 0);
+    await world.until(() => leader.replica.node.role !== 'leader');
     world.heal();
+    await world.until(() => behind.replica.snapshots.installed === 1);
+    expect(behind.notices).toContainEqual(
+      expect.objectContaining({ phase: 'resumed', member: leader.id }),
+    );
+    await world.write(3);
+    await world.converge();
+  });
+
+  test('gets that of the next leader when its leader is lost in the middle of one', async () => {
+    const { world, leader, behind } = await givenOneThatIsFarBehind({
+      snapshotBytesPerSecondMax: 20_000,
+    });
+    world.heal();
+    await world.until(() => (behind.replica.snapshots.receiving?.chunks ?? 0) > 2);
+    leader.crash();
     await world.until(() => behind.replica.snapshots.installed === 1);
     await world.write(3);
     await world.converge();
+  });
+
+  test('gets one though no leader leads for as long as a snapshot takes', async () => {
+    const { world, behind } = await givenOneThatIsFarBehind({ snapshotBytesPerSecondMax: 10_000 });
+    const others = world.running.filter((machine) => machine !== behind);
+    world.heal();
+    const terms = new Set<number>();
+    while (behind.replica.snapshots.installed === 0 && terms.size < 30) {
+      const { leader } = world;
+      const next = others.find((machine) => machine !== leader) as TestMachine;
+      leader?.replica.transfer(next.id, () => {});
+      await world.until(() => next.replica.node.role === 'leader');
+      terms.add(next.replica.node.term);
+      await world.write(1);
+      await world.run(500);
+    }
+    expect(behind.replica.snapshots.installed).toBe(1);
+    // One of them was enough, and most began none.
+    expect(terms.size).toBeGreaterThan(4);
+    await world.write(20);
+    await world.converge();
+    expect(behind.replica.snapshots.installed).toBe(1);
+    await world.run(60_000);
+    for (const { replica } of others) expect(replica.snapshots.sending).toEqual([]);
   });
 });
 

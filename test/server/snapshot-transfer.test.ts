@@ -222,15 +222,15 @@ describe('a sender', () => {
     await expectWhole(world, n2);
   });
 
-  test('sends nothing more when leadership is lost, and has no result', async () => {
+  test('that is told to end says so, sends nothing more, and has no result', async () => {
     const { world, n2 } = await given();
     world.senders.request('n2', 3);
     await world.run(8);
     expect(world.frames.some((name) => name.startsWith('>chunk'))).toBe(true);
-    world.senders.cancelAll(new BalsaError('NOT_LEADER', 'stepped down'));
+    world.senders.cancelAll(new BalsaError('OVERLOADED', 'another state takes its place'));
     const sent = world.frames.length;
     await world.run(10_000);
-    expect(world.frames[sent - 1]).toBe('>refusal NOT_LEADER');
+    expect(world.frames[sent - 1]).toBe('>refusal OVERLOADED');
     expect(world.frames.slice(sent).filter((name) => name.startsWith('>'))).toEqual([]);
     expect([world.sent, n2.told, world.store.openViews]).toEqual([[], [], 0]);
   });
@@ -281,13 +281,6 @@ describe('a receiver', () => {
 
   const REFUSALS: readonly [string, (world: SnapshotWorld) => void, string][] = [
     [
-      'of an older term',
-      (world) => {
-        world.receiver('n2').term = 4;
-      },
-      'NOT_LEADER',
-    ],
-    [
       'for another member',
       (world) => {
         world.receivers.set('n2', world.receiver('n3'));
@@ -314,8 +307,8 @@ describe('a receiver', () => {
   });
 
   test('tells a failure to the core only after a while, so that it is not asked for without end', async () => {
-    const { world, n2 } = await given();
-    n2.term = 4;
+    const { world } = await given();
+    world.fate = (_number, _from, frame) => otherCluster(frame);
     world.senders.request('n2', 3);
     await world.run(500);
     expect(world.sent).toEqual([]);
@@ -333,27 +326,15 @@ describe('a receiver', () => {
     expect(world.sent).toEqual([{ member: 'n2', index: 10 }]);
   });
 
-  test('lets the snapshot of a newer leader take the place of one under way', async () => {
+  test('lets one that its sender has begun anew take the place of the one under way', async () => {
     const { world, n2 } = await given({ snapshotBytesPerSecondMax: 20_000 });
     world.senders.request('n2', 3);
     await world.run(200);
-    world.senders.cancelAll(new BalsaError('NOT_LEADER', 'stepped down'));
+    world.senders.cancelAll(new BalsaError('OVERLOADED', 'another state takes its place'));
     world.senders.request('n2', 4);
     await world.run(3000);
     expect(n2.told.map((offer) => offer.term)).toEqual([4]);
     expect(world.frames.filter((name) => name === '<answer 0')).toHaveLength(2);
-  });
-
-  test('does not let go of a snapshot for one of an older leader', async () => {
-    const { world, n2 } = await given({ snapshotBytesPerSecondMax: 20_000 });
-    world.senders.request('n2', 5);
-    await world.run(200);
-    const before = n2.receiver.status;
-    world.senders.cancelAll(new BalsaError('NOT_LEADER', 'stepped down'));
-    world.senders.request('n2', 4);
-    await world.run(1000);
-    expect(world.frames.at(-1)).toBe('<refusal NOT_LEADER');
-    expect(n2.receiver.status?.index).toBe(before?.index);
   });
 
   test('takes no other snapshot while one that is whole waits to be installed', async () => {

@@ -34,7 +34,7 @@ const CONFIGURATION = formedWith(['leader', 'n2', 'n3']);
 
 /** A sender with a state of some kilobytes, receivers, and the wire between them. */
 export class SnapshotWorld {
-  readonly scheduler = new Scheduler(7);
+  readonly scheduler: Scheduler;
   readonly limits: Limits;
   readonly store: WatchedStore;
   readonly source: SnapshotSource;
@@ -49,11 +49,17 @@ export class SnapshotWorld {
   /** What becomes of the n-th frame, from 1. */
   fate: (number: number, from: Side, frame: Buffer) => Fate = () => 'pass';
   dials = 0;
+  /** Does the core of the sender still wait for its snapshots to arrive? */
+  isNeeded = true;
 
-  constructor(limits: Partial<Limits> = {}, formed: Configuration = CONFIGURATION) {
+  constructor(
+    limits: Partial<Limits> = {},
+    formed: Configuration = CONFIGURATION,
+    { id = 'leader', scheduler = new Scheduler(7) } = {},
+  ) {
+    this.scheduler = scheduler;
     this.limits = { ...SMALL, ...limits };
     this.store = new WatchedStore({ schedule: (run) => void this.scheduler.plan(0.1, run) });
-    const { scheduler } = this;
     const clock = scheduler.clock(() => true);
     const random = seededRandom(1);
     this.source = new SnapshotSource({
@@ -64,9 +70,10 @@ export class SnapshotWorld {
     });
     this.senders = new SnapshotSenders({
       ...{ clock, random, limits: this.limits, failpoints: noFailpoints, source: this.source },
-      id: 'leader',
+      id,
       rate: new ByteRate(clock, this.limits.snapshotBytesPerSecondMax),
       formatOf: () => 1,
+      isNeeded: () => this.isNeeded,
       onNotice: (notice) => this.notices.push(notice),
       onSent: (member, index) => this.sent.push({ member, index }),
       dial: (member, handlers) => {
@@ -143,7 +150,6 @@ export class TestReceiver {
   readonly told: SnapshotOffer[] = [];
   readonly notices: ReplicaNotice[] = [];
   readonly failures: unknown[] = [];
-  term = 3;
   commitIndex = 0;
   readonly #world: SnapshotWorld;
 
@@ -153,7 +159,6 @@ export class TestReceiver {
     this.vault = new MemoryStateVault({ schedule: (run) => void scheduler.plan(0.1, run) });
     this.receiver = new SnapshotReceiver({
       ...{ id, limits, cluster: CLUSTER, clock: scheduler.clock(() => true), vault: this.vault },
-      term: () => this.term,
       commitIndex: () => this.commitIndex,
       onReceived: (offer) => this.told.push(offer),
       onFailure: (error) => this.failures.push(error as BalsaError),

@@ -1,6 +1,6 @@
 import type { BalsaError } from '../../src/base/errors.js';
 import type { Random } from '../../src/base/random.js';
-import type { CoreEvent, MemberId } from '../../src/raft/types.js';
+import type { CoreEvent, MemberId, Role } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
 import type { CrashChoice } from '../../src/storage/memory-files.js';
 import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
@@ -244,6 +244,12 @@ export class Machine {
     this.#atMessage = null;
     place.act();
     return life === this.time.life;
+  }
+
+  /** Of a snapshot that goes from here to another. */
+  sending({ phase }: { readonly phase: string }, role: Role): void {
+    if (role === 'leader') return;
+    this.#world.coverage.count(`snapshot: ${phase} by one that leads no more`);
   }
 
   told(event: CoreEvent): void {

@@ -248,6 +248,7 @@ class RunningReplica implements Process {
       onNotice: (notice) => {
         const detail = notice.type === 'state-mismatch' ? '' : ` ${notice.phase}`;
         world.coverage.count(`notice: ${notice.type}${detail}`);
+        if (notice.type === 'snapshot-sending') machine.sending(notice, this.replica.node.role);
       },
       afterTurn: () => this.#afterTurn(),
       onFailure: (error) => {
