@@ -234,7 +234,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
   {
     name: 'snapshot-given-up-with-its-leader',
     bug: 'A snapshot is of no use when its sender does not lead any more: none arrives while leaders change often.',
-    history: 'found here by jepsen-like',
+    history: 'found here',
     edits: [
       {
         file: 'src/server/snapshot-traffic.ts',
