@@ -4,6 +4,13 @@ import { packOperations, unpackResults } from '../base/operation-codec.js';
 import type { Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
 
+/** What a batch held before writes were left out of it. */
+interface EarlierForm {
+  readonly writes: readonly PendingWrite[];
+  /** Why they were. */
+  readonly error: BalsaError;
+}
+
 /**
  * Writes that travel together under one sequence of the session, and what became of each time that
  * they were sent. An attempt is *open* while it may have been applied or may yet be: until it is
@@ -16,6 +23,8 @@ export class Batch {
   /** Empty when the writes were refused: only the sequence is still to be used up. */
   #writes: readonly PendingWrite[];
   #operations: Buffer;
+  /** As which open attempts may be applied, the longest first: the number of results says which one was. */
+  readonly #earlier: EarlierForm[] = [];
   #refused = false;
   /** Open attempts before the last one. */
   #earlierOpen = 0;
@@ -33,8 +42,9 @@ export class Batch {
     for (const write of writes) write.sent = true;
   }
 
+  /** All that wait for it, those that were left out as well. */
   get writes(): readonly PendingWrite[] {
-    return this.#writes;
+    return this.#earlier[0]?.writes ?? this.#writes;
   }
 
   get operations(): Buffer {
@@ -80,29 +90,28 @@ export class Batch {
    */
   refuse(error: BalsaError): void {
     const outcome = this.neverApplied ? 'not-applied' : 'unknown';
-    for (const write of this.#writes) write.fail(error.withOutcome(outcome));
+    for (const write of this.writes) write.fail(error.withOutcome(outcome));
     this.#refused = true;
     this.#writes = [];
+    this.#earlier.length = 0;
     this.#operations = packOperations([]);
   }
 
   /**
    * Not all members know the newer kinds of operations yet: those fail, the others stay under the same
-   * sequence. Only in a batch that was never applied, since its bytes change.
+   * sequence. Of a batch that may have been applied before they fail when its answer says that it was not.
    * @returns whether it held any
    */
   withdrawExtended(error: BalsaError): boolean {
-    if (!this.neverApplied) return false;
     const { version } = error.details;
     const lacking = typeof version === 'number' ? version : EXTENDED_COMMANDS;
     const isKnown = ({ operation }: PendingWrite): boolean => versionOf(operation) < lacking;
     const kept = this.#writes.filter(isKnown);
     if (kept.length === this.#writes.length) return false;
-    for (const write of this.#writes) {
-      if (!isKnown(write)) write.fail(error.withOutcome('not-applied'));
-    }
+    this.#earlier.push({ writes: this.#writes, error });
     this.#writes = kept;
     this.#operations = packWrites(kept);
+    if (this.neverApplied) this.#failLeftOut(kept);
     return true;
   }
 
@@ -112,12 +121,16 @@ export class Batch {
    */
   succeed(results: Uint8Array, meta: Meta): void {
     const list = unpackResults(results);
-    const writes = this.#writes;
+    const forms = [this.#writes, ...this.#earlier.map((form) => form.writes)];
+    const applied = forms.find(({ length }) => length === list.length);
     // Of a refused batch an earlier attempt may have been applied: its writes have failed by now.
-    if (!this.#refused && list.length !== writes.length) {
-      throw new BalsaError('FRAME_INVALID', `${list.length} results for ${writes.length} writes`);
+    if (!this.#refused && applied === undefined) {
+      const { length } = this.#writes;
+      throw new BalsaError('FRAME_INVALID', `${list.length} results for ${length} writes`);
     }
     this.done = true;
+    const writes = applied ?? [];
+    this.#failLeftOut(writes);
     for (let i = 0; i < writes.length; i += 1) {
       const result = list[i];
       if (result !== undefined) writes[i]?.succeed(result, meta);
@@ -127,8 +140,21 @@ export class Batch {
   /** Takes the batch apart; its writes may be sent in another one. */
   dissolve(): readonly PendingWrite[] {
     this.done = true;
+    this.#failLeftOut(this.#writes);
     for (const write of this.#writes) write.sent = false;
     return this.#writes;
+  }
+
+  /** Those that are not among `applied` never will be. */
+  #failLeftOut(applied: readonly PendingWrite[]): void {
+    if (this.#earlier.length === 0) return;
+    const counts = new Set(applied);
+    for (const { writes, error } of this.#earlier) {
+      for (const write of writes) {
+        if (!counts.has(write)) write.fail(error.withOutcome('not-applied'));
+      }
+    }
+    this.#earlier.length = 0;
   }
 }
 

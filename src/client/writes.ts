@@ -28,8 +28,9 @@ const ORDER_RETRY_MS = 25;
  * The writes of one client: gathered into batches, numbered in one session, sent in order, and sent
  * again until each has its answer.
  *
- * A batch is *outstanding* from its first attempt to its answer. Its bytes and its sequence stay the
- * same however often it is sent, so the replicas apply it once. When one fails, those behind it fail,
+ * A batch is *outstanding* from its first attempt to its answer. Its sequence stays the same however
+ * often it is sent, so the replicas apply it once: as it was when it was first let in, should writes have
+ * been left out since. When one fails, those behind it fail,
  * too (the replicas take the batches of a session in their order only): sending halts, and begins
  * again with the first outstanding one.
  *

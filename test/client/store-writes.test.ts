@@ -170,6 +170,64 @@ describe('while not all members know the newer operations', () => {
     await h.clock.advance(1000);
     expect(txn.error).toMatchObject({ outcome: 'unknown' });
   });
+
+  describe('and the answer that said so was lost', () => {
+    /** A plain put and a transaction in one batch, and later puts; what became of each. */
+    const lost = async (first: 'ignore' | 'apply-only') => {
+      const { h, db } = await given();
+      h.cluster.fate = () => first;
+      const plain = watch(db.put('k', '1'));
+      const txn = watch(db.txn().do(op.put('t', '1')).commit({ timeoutMs: 0 }));
+      await h.clock.advance(10);
+      h.cluster.fate = (request) => {
+        if (request.type !== 'write') return undefined;
+        const isExtended = unpackOperations(request.operations).some((o) => o.type === 'txn');
+        return isExtended ? refusal('UPGRADE_PENDING', { outcome: 'not-applied' }) : undefined;
+      };
+      h.cluster.replica('n1').disconnectAll();
+      const behind = watch(db.put('k', '2'));
+      await h.clock.advance(1000);
+      return { h, plain, txn, behind };
+    };
+
+    test('those fail as not applied all the same, and what is behind them is not held up', async () => {
+      const { h, plain, txn, behind } = await lost('ignore');
+      expect(txn.error).toMatchObject({ code: 'UPGRADE_PENDING', outcome: 'not-applied' });
+      expect([plain.error, behind.error]).toEqual([null, null]);
+      expect([plain.value, behind.value]).toMatchObject([{ revision: 1 }, { revision: 2 }]);
+      expect(h.cluster.appliedValues).toEqual(['1', '2']);
+    });
+
+    test('those that were applied after all are answered so, once', async () => {
+      const { h, plain, txn, behind } = await lost('apply-only');
+      expect([plain.error, txn.error, behind.error]).toEqual([null, null, null]);
+      expect(txn.value).toMatchObject({ succeeded: true, revision: 2 });
+      expect([plain.value, behind.value]).toMatchObject([{ revision: 1 }, { revision: 3 }]);
+      expect(h.cluster.store.at('t', null)).toMatchObject({ modRevision: 2 });
+    });
+
+    test('the one that was aborted meanwhile holds nothing up either', async () => {
+      const { h, db } = await given();
+      h.cluster.fate = () => 'ignore';
+      const abort = new AbortController();
+      const txn = watch(db.txn().do(op.put('t', '1')).commit({ signal: abort.signal }));
+      await h.clock.advance(10);
+      h.cluster.fate = (request) => {
+        const isEmpty =
+          request.type === 'write' && unpackOperations(request.operations).length === 0;
+        const isPlain = request.type === 'write' && request.sequence > 1;
+        return isEmpty || isPlain
+          ? undefined
+          : refusal('UPGRADE_PENDING', { outcome: 'not-applied' });
+      };
+      abort.abort();
+      h.cluster.replica('n1').disconnectAll();
+      const behind = watch(db.put('k', '2'));
+      await h.clock.advance(1000);
+      expect(txn.error).toMatchObject({ code: 'CANCELLED', outcome: 'unknown' });
+      expect(behind.value).toMatchObject({ revision: 1 });
+    });
+  });
 });
 
 describe('large values', () => {
