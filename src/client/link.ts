@@ -51,6 +51,7 @@ export class Link {
   readonly #channel: Channel;
   #helloTimer: Timer | null;
   #hello: ReplicaHello | null = null;
+  #greetedMs: number;
   #closed = false;
 
   constructor(options: LinkOptions) {
@@ -59,6 +60,7 @@ export class Link {
     this.address = address;
     this.dialledMs = clock.monotonicMs();
     this.heardMs = this.dialledMs;
+    this.#greetedMs = this.dialledMs;
     this.#channel = dial({
       address,
       path: CLIENT_STREAM_PATH,
@@ -77,6 +79,11 @@ export class Link {
   /** What the replica said of itself; `null` before. */
   get hello(): ReplicaHello | null {
     return this.#hello;
+  }
+
+  /** When it said so, on the monotonic clock; before, when it was dialled. */
+  get greetedMs(): number {
+    return this.#greetedMs;
   }
 
   /** Name of the replica; `?` before it has said hello. */
@@ -148,6 +155,7 @@ export class Link {
     if (this.#hello !== null) throw new BalsaError('FRAME_INVALID', 'a second hello');
     this.#stopHelloTimer();
     this.#hello = hello;
+    this.#greetedMs = this.heardMs;
     this.#options.handlers.onHello(this, hello);
   }
 

@@ -1,9 +1,9 @@
 import { BalsaError } from '../base/errors.js';
-import type { Route } from '../rpc/call-protocol.js';
+import type { CallAge, Route } from '../rpc/call-protocol.js';
 import type { ClientAnswer, ClientRequest, Consistency, ReadLevel } from '../rpc/protocol.js';
 import type { Meta } from './pending.js';
 import type { PendingRead } from './pending-read.js';
-import { ReadRequest } from './read-request.js';
+import { type Departure, ReadRequest } from './read-request.js';
 
 /** What a call was answered. */
 export interface CallAnswered {
@@ -33,12 +33,14 @@ type SeenIndex = () => number;
 export interface Attempts {
   /** Of the first attempt; `null`: there was none. */
   bornIndex: number | null;
+  /** When the first one was sent of those that may have been applied, on the monotonic clock; `null`: there was none. */
+  firstMs: number | null;
   /** There was one of which nobody knows what became. */
   isUnsure: boolean;
 }
 
 export function noAttempts(): Attempts {
-  return { bornIndex: null, isUnsure: false };
+  return { bornIndex: null, firstMs: null, isUnsure: false };
 }
 
 /**
@@ -78,6 +80,19 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
     return super.isFinal(error);
   }
 
+  /** It is about to be sent. @returns how old it is, for replicas that must not take it for a new one */
+  protected age({ nowMs, greetedMs }: Departure): CallAge | null {
+    const { attempts } = this;
+    if (!attempts.isUnsure || attempts.firstMs === null) {
+      attempts.firstMs = nowMs;
+      return null;
+    }
+    const { firstMs } = attempts;
+    // What the request may still wait on its way is then known, too.
+    if (greetedMs >= firstMs) return { ms: Math.ceil(greetedMs - firstMs), at: 'hello' };
+    return { ms: Math.ceil(nowMs - firstMs), at: 'sent' };
+  }
+
   /** Nothing was sent under its key before: it may have been born later. @returns whether it was */
   protected renew(_error: BalsaError): boolean {
     return false;
@@ -113,11 +128,12 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
     this.#seen = seen;
   }
 
-  encode(id: number): ClientRequest {
+  encode(id: number, departure: Departure): ClientRequest {
     this.attempts.bornIndex ??= this.#seen();
     const { bornIndex } = this.attempts;
     const level = { consistency: this.consistency, bound: 0 };
-    return { type: 'call', id, route: 'lane', ...level, ...this.#fields, bornIndex };
+    const age = this.age(departure);
+    return { type: 'call', id, route: 'lane', ...level, ...this.#fields, bornIndex, age };
   }
 
   answer(answer: ClientAnswer, meta: Meta): null {
@@ -141,9 +157,10 @@ export class ApRequest extends WritingRequest<CallAnswered> {
     this.#fields = fields;
   }
 
-  encode(id: number): ClientRequest {
+  encode(id: number, departure: Departure): ClientRequest {
     const level = { consistency: this.consistency, bound: 0 };
-    return { type: 'call', id, route: 'read', ...level, ...this.#fields, bornIndex: 0 };
+    const age = this.age(departure);
+    return { type: 'call', id, route: 'read', ...level, ...this.#fields, bornIndex: 0, age };
   }
 
   answer(answer: ClientAnswer, meta: Meta): null {
@@ -203,12 +220,13 @@ export class ExecuteRequest extends WritingRequest<Executed | CallAnswered> {
     this.#seen = seen;
   }
 
-  encode(id: number): ClientRequest {
+  encode(id: number, departure: Departure): ClientRequest {
     // One born index for all attempts: an earlier one may have been applied.
     this.attempts.bornIndex ??= this.#seen();
     const { bornIndex } = this.attempts;
     const level = { consistency: 'linearizable', bound: 0 } as const;
-    return { type: 'call', id, route: 'any', ...level, ...this.#fields, bornIndex };
+    const age = this.age(departure);
+    return { type: 'call', id, route: 'any', ...level, ...this.#fields, bornIndex, age };
   }
 
   /** Another replica may be asked next, and what it says is not all that is known. */
@@ -249,7 +267,7 @@ export class ReadCallRequest extends ReadRequest {
   encode(id: number): ClientRequest {
     const route: Route = 'read';
     const level = { consistency: this.consistency, bound: this.#bound };
-    return { type: 'call', id, route, ...level, ...this.#fields, bornIndex: 0 };
+    return { type: 'call', id, route, ...level, ...this.#fields, bornIndex: 0, age: null };
   }
 
   answer(answer: ClientAnswer, meta: Meta): null {

@@ -15,6 +15,13 @@ import type {
   PendingStatus,
 } from './pending-read.js';
 
+/** When a request is sent; on the monotonic clock of the client. */
+export interface Departure {
+  readonly nowMs: number;
+  /** When the replica that it is sent to has said hello. */
+  readonly greetedMs: number;
+}
+
 /** One request of reads; it may be sent several times, since a read changes nothing. */
 export abstract class ReadRequest {
   /** `null`: answered by any replica for itself. */
@@ -57,7 +64,7 @@ export abstract class ReadRequest {
     return error;
   }
 
-  abstract encode(id: number): ClientRequest;
+  abstract encode(id: number, departure: Departure): ClientRequest;
 
   /**
    * Takes the answer; what it leaves unanswered comes back as a new request.

@@ -5,7 +5,7 @@ import { CallQueue } from './call-queue.js';
 import type { Context } from './context.js';
 import { cancelled, clientClosed, type Meta, type PendingCall } from './pending.js';
 import { PendingGet } from './pending-read.js';
-import { GetRequest, type ReadRequest } from './read-request.js';
+import { type Departure, GetRequest, type ReadRequest } from './read-request.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
 
 /** With this many get requests of one level without an answer, keys gather until one has come. */
@@ -39,9 +39,19 @@ export class Reads {
   /** Sent over the present link, by request id. */
   readonly #asked = new Map<number, ReadRequest>();
   #retryTimer: Timer | null = null;
+  /** Of what is sent now. Few look at it. */
+  readonly #departure: Departure;
 
   constructor(context: Context) {
     this.#context = context;
+    this.#departure = {
+      get nowMs() {
+        return context.env.clock.monotonicMs();
+      },
+      get greetedMs() {
+        return context.connection.link?.greetedMs ?? Number.NEGATIVE_INFINITY;
+      },
+    };
   }
 
   /** Requests without an answer. */
@@ -247,7 +257,7 @@ export class Reads {
     const id = this.#context.nextRequestId();
     this.#asked.set(id, request);
     request.sent = true;
-    return request.encode(id);
+    return request.encode(id, this.#departure);
   }
 
   *#requests(): Generator<ReadRequest> {

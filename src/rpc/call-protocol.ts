@@ -12,6 +12,19 @@ export type ProceduresTopic = (typeof PROCEDURES_TOPICS)[number];
 export const ROUTES = ['read', 'lane', 'any'] as const;
 export type Route = (typeof ROUTES)[number];
 
+/** How long ago a call was tried first under its key. A replica that has been asked late must not take it for a new one. */
+export interface CallAge {
+  readonly ms: number;
+  /** When it was as old: when the hello of the replica had come, or when it was sent, behind that. */
+  readonly at: 'hello' | 'sent';
+}
+
+/** A call that may have been tried before. */
+export interface Aged {
+  /** `null`: it was not tried before, or what was tried is known not to have been applied. */
+  readonly age: CallAge | null;
+}
+
 /** JSON in the answer about the topic `list`: one for each alias of each procedure. */
 export interface ProcedureInfo {
   readonly name: string;

@@ -105,6 +105,7 @@ function requestTuple(r: ClientRequest): unknown[] {
       return [
         ...[r.id, CALL, ROUTES.indexOf(r.route), CONSISTENCY_LEVELS[r.consistency], r.bound],
         ...[r.procedure, r.args, r.key, r.isNamed, r.bornIndex, r.peers],
+        ...(r.age === null ? [] : [r.age.ms, r.age.at === 'hello']),
       ];
     case 'submit':
       return [r.id, SUBMIT, r.record];
@@ -254,6 +255,10 @@ function readCall(id: number, t: readonly unknown[]): CallProcedureRequest {
     isNamed: check.flag(t[8], 'call isNamed'),
     bornIndex: check.count(t[9], 'call bornIndex'),
     peers: check.optional(t[10], (v) => check.count(v, 'call peers')) ?? 0,
+    age: check.optional(t[11], (v) => ({
+      ms: check.count(v, 'call age'),
+      at: check.flag(t[12], 'call age at') ? 'hello' : 'sent',
+    })),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
-import type { ApFigures, ProceduresTopic, Route } from './call-protocol.js';
+import type { Aged, ApFigures, ProceduresTopic, Route } from './call-protocol.js';
 import type { JobsAnswer, WorkAnswer, WorkRequest } from './job-protocol.js';
 
 /**
@@ -159,7 +159,7 @@ export type ClientRequest =
   | { readonly type: 'admin'; readonly id: number; readonly command: string };
 
 /** Calls a procedure. A procedure that only reads is run as `read` whatever the route says. */
-export interface CallProcedureRequest extends ReadLevel {
+export interface CallProcedureRequest extends ReadLevel, Aged {
   readonly type: 'call';
   readonly id: number;
   readonly route: Route;

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { unpackCall } from '../base/call-codec.js';
+import type { Clock } from '../base/clock.js';
 import { checkNesting } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
@@ -21,6 +22,7 @@ type ProceduresRequest = Extract<ClientRequest, { type: 'procedures' }>;
 type SubmitRequest = Extract<ClientRequest, { type: 'submit' }>;
 
 export interface ClientCallsOptions {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly limits: Limits;
   readonly answer: (answer: ClientAnswer) => void;
   readonly refuse: (id: number, error: BalsaError) => void;
@@ -29,9 +31,16 @@ export interface ClientCallsOptions {
 /** The calls of procedures of one client stream. */
 export class ClientCalls {
   readonly #options: ClientCallsOptions;
+  /** When the hello of the replica was sent; on the monotonic clock. */
+  #greetedMs = 0;
 
   constructor(options: ClientCallsOptions) {
     this.#options = options;
+  }
+
+  /** The hello of the replica is about to be sent. */
+  greet(): void {
+    this.#greetedMs = this.#options.clock.monotonicMs();
   }
 
   /** @throws BalsaError `PROCEDURE_LIMIT`, `FRAME_INVALID`, `INVALID_ARGUMENT` and what a key is refused with */
@@ -90,9 +99,15 @@ export class ClientCalls {
 
   #callAp(replica: Replica, request: CallProcedureRequest): void {
     const durability = { peers: request.peers };
-    void replica.calls.callAp(request, durability, (answer) =>
+    const ageMs = this.#ageOf(request);
+    void replica.calls.callAp({ ...request, ageMs }, durability, (answer) =>
       this.#answer(request.id, replica.meta(), answer),
     );
+  }
+
+  #ageOf({ age }: CallProcedureRequest): number | null {
+    if (age === null || age.at === 'sent') return age?.ms ?? null;
+    return age.ms + this.#options.clock.monotonicMs() - this.#greetedMs;
   }
 
   #run(replica: Replica, request: CallProcedureRequest): void {

@@ -1,11 +1,11 @@
 import { unreachable } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
 import { checkNesting } from '../base/codec.js';
 import { versionOf } from '../base/command-versions.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Failpoints } from '../base/failpoints.js';
-import { contentsBytes } from '../base/item-block.js';
 import type { Limits } from '../base/limits.js';
-import type { KeyContent, KeyValue, WriteBatch } from '../base/operation.js';
+import type { KeyContent, WriteBatch } from '../base/operation.js';
 import { checkKey, checkOperation, operationCost } from '../base/operation-check.js';
 import { unpackOperations } from '../base/operation-codec.js';
 import { unpackClientFrame } from '../rpc/client-frames.js';
@@ -19,6 +19,7 @@ import type {
 import { packReplicaFrame } from '../rpc/replica-frames.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
+import { answerBytes } from './answer-bytes.js';
 import { ClientCalls } from './client-calls.js';
 import { ClientJobs } from './client-jobs.js';
 import { ClientWatches } from './client-watches.js';
@@ -53,14 +54,18 @@ export interface ClientStream {
 }
 
 const SESSION_ID_BYTES = 16;
-/** Bytes of an answer or an item beside its contents. */
-const ANSWER_BYTES = 64;
-/** A number in a list of them. */
-const ID_BYTES = 5;
 /** Keys that one frame may ask for; they are looked up in one go, while all others wait. */
 const LOOKUPS_PER_FRAME_MAX = 65_536;
 /** Ranges of one stream that are read at the same time; each holds an iterator and a page. */
 const RANGES_PER_STREAM_MAX = 512;
+
+export interface ClientConnectionOptions {
+  readonly host: ClientHost;
+  readonly stream: ClientStream;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** Called when the first answer since the last {@link ClientConnection.flush} is there. */
+  readonly onAnswers: () => void;
+}
 
 /**
  * One client stream: checks what comes in, asks the replica, gathers the answers of a turn into one
@@ -80,8 +85,7 @@ export class ClientConnection {
   readonly #calls: ClientCalls;
   readonly #jobs: ClientJobs;
 
-  /** `onAnswers` is called when the first answer since the last {@link flush} is there. */
-  constructor(options: { host: ClientHost; stream: ClientStream; onAnswers: () => void }) {
+  constructor(options: ClientConnectionOptions) {
     this.#host = options.host;
     this.#stream = options.stream;
     this.#onAnswers = options.onAnswers;
@@ -95,6 +99,7 @@ export class ClientConnection {
       refuse: (id, error) => this.#refuse(id, error),
     });
     this.#calls = new ClientCalls({
+      clock: options.clock,
       limits: options.host.limits,
       answer: (answer) => this.#answer(answer),
       refuse: (id, error) => this.#refuse(id, error),
@@ -182,6 +187,7 @@ export class ClientConnection {
       );
     }
     this.#hello = hello;
+    this.#calls.greet();
     this.#stream.send(packReplicaFrame({ type: 'hello', hello: own }));
   }
 
@@ -423,61 +429,6 @@ export class ClientConnection {
     this.#answerBytes += answerBytes(answer);
     if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
   }
-}
-
-/** What it takes in a frame and in memory, roughly. */
-function answerBytes(answer: ClientAnswer): number {
-  switch (answer.type) {
-    case 'error':
-      return ANSWER_BYTES + answer.error.message.length + (answer.error.details?.length ?? 0);
-    case 'write':
-      return ANSWER_BYTES + answer.results.byteLength;
-    case 'get':
-      return ANSWER_BYTES + contentsBytes(answer.items);
-    case 'range':
-      return answer.items.reduce((sum, item) => sum + itemBytes(item), ANSWER_BYTES);
-    case 'leases':
-      return answer.leases.reduce((sum, { keys }) => sum + keysBytes(keys), ANSWER_BYTES);
-    case 'store':
-    case 'procedures':
-      return ANSWER_BYTES + answer.info.length;
-    case 'call':
-      return ANSWER_BYTES + answer.result.length + logBytes(answer.logs);
-    case 'executed':
-      return ANSWER_BYTES + answer.record.byteLength + logBytes(answer.logs);
-    case 'jobs':
-      return ANSWER_BYTES + answer.info.length + answer.bytes.byteLength;
-    case 'work':
-      return answer.assigned.reduce(
-        (sum, { args, checkpoint }) => sum + ANSWER_BYTES + args.length + (checkpoint?.length ?? 0),
-        0,
-      );
-    case 'watch-events':
-      return answer.events.reduce((sum, e) => sum + itemBytes(e.item) + itemBytes(e.previous), 0);
-    case 'watch-progress':
-      return ANSWER_BYTES + ID_BYTES * answer.alsoFor.length;
-    case 'watch-created':
-    case 'watch-lagging':
-      return ANSWER_BYTES;
-    case 'status':
-      return ANSWER_BYTES + answer.status.length;
-    case 'admin':
-      return ANSWER_BYTES + answer.result.length;
-    default:
-      return unreachable(answer);
-  }
-}
-
-function logBytes(logs: readonly string[]): number {
-  return logs.reduce((sum, line) => sum + line.length, 0);
-}
-
-function keysBytes(keys: readonly Uint8Array[]): number {
-  return keys.reduce((sum, key) => sum + ANSWER_BYTES + key.byteLength, ANSWER_BYTES);
-}
-
-function itemBytes(item: KeyValue | null): number {
-  return item === null ? 1 : ANSWER_BYTES + item.key.byteLength + item.value.byteLength;
 }
 
 function tooMuch(what: string): BalsaError {

@@ -30,7 +30,7 @@ export class ClientService {
   accept(channel: Channel): ClientConnection {
     const connection: ClientConnection = new ClientConnection({
       host: this.#host,
-      stream: channel,
+      ...{ stream: channel, clock: this.#clock },
       onAnswers: () => {
         this.#dirty.add(connection);
         this.#planFlush();

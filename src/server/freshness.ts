@@ -2,8 +2,8 @@ import type { Clock } from '../base/clock.js';
 import type { LogIndex } from '../raft/types.js';
 import type { Side } from '../rpc/protocol.js';
 
-/** A clock may run this much too slow: staleness is stated as if it did. */
-const CLOCK_DRIFT_MAX = 0.1;
+/** A clock may run this much too slow: staleness is stated as if it did, and calls grow old. */
+export const CLOCK_DRIFT_MAX = 0.1;
 
 /** So many probes are sent in one election timeout. */
 const PROBES_PER_TIMEOUT = 3;

@@ -172,6 +172,15 @@ export class Merges {
   }
 
   /**
+   * No caller asks again for a call that was made so long ago, in milliseconds of true time: it may be forgotten by then.
+   * Clocks of replicas may differ all the same, by less than `clockSkewMsMax`.
+   */
+  keptMs(isNamed: boolean): number {
+    const { callKeptMs, namedCallKeptMs } = this.#bounds;
+    return isNamed ? namedCallKeptMs : callKeptMs;
+  }
+
+  /**
    * The call counts from now on.
    * @param version of the entry, see `command-versions`
    */
@@ -179,8 +188,7 @@ export class Merges {
     const { key, isNamed, timeMs, origin, sequence, fingerprint, result } = delta;
     const mapKey = toMapKey(key);
     this.#staged.set(mapKey, { origin, sequence, fingerprint, result, revision });
-    const { callKeptMs, namedCallKeptMs } = this.#bounds;
-    const untilMs = timeMs + (isNamed ? namedCallKeptMs : callKeptMs);
+    const untilMs = timeMs + this.keptMs(isNamed);
     const isApart = isNamed && version >= MERGED_KEYS_BY_KIND;
     const { begun } = isApart ? this.#named : this.#generated;
     begun.keys.push(mapKey);

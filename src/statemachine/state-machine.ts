@@ -393,6 +393,11 @@ export class StateMachine implements StoreObservation {
     return this.#parts.callKeys.find(key);
   }
 
+  /** See `Merges.keptMs`. */
+  callKeptMs(isNamed: boolean): number {
+    return this.#parts.merges.keptMs(isNamed);
+  }
+
   /** Queues of deltas that the log knows. */
   origins(): OriginState[] {
     return this.#parts.merges.states();

@@ -26,7 +26,7 @@ function lane({ seen = () => 7, attempts }: { seen?: () => number; attempts?: At
 /** It goes out. @returns the index that it says it was born at */
 function send(request: LaneRequest): number {
   request.sent = true;
-  const { bornIndex } = request.encode(1) as { bornIndex: number };
+  const { bornIndex } = request.encode(1, { nowMs: 0, greetedMs: 0 }) as { bornIndex: number };
   return bornIndex;
 }
 
@@ -70,13 +70,39 @@ describe('what becomes of a call that has failed', () => {
   });
 
   test('is as open as it was before, when it was tried in another way first', () => {
-    const attempts = { bornIndex: 3, isUnsure: true };
+    const attempts = { bornIndex: 3, firstMs: 0, isUnsure: true };
     expect(lane({ attempts }).outcomeOf(refused('TIMEOUT')).outcome).toBe('unknown');
     const submitted = new SubmitRequest(Buffer.from('record'), pending(), attempts);
     submitted.sent = true;
     const conflict = refused('TXN_CONFLICT', 'not-applied');
     expect(submitted.isFinal(conflict)).toBe(true);
     expect(submitted.outcomeOf(conflict).outcome).toBe('unknown');
+  });
+});
+
+describe('how old a call says that it is', () => {
+  /** @returns what it says when it is sent then, to a replica that has said hello then */
+  const ageAt = (request: LaneRequest, nowMs: number, greetedMs: number): unknown => {
+    request.sent = true;
+    return (request.encode(1, { nowMs, greetedMs }) as { age: unknown }).age;
+  };
+
+  test('is nothing, as long as all that was tried is known not to have been applied', () => {
+    const request = lane();
+    expect(ageAt(request, 1000, 10)).toBeNull();
+    request.isFinal(refused('OVERLOADED', 'not-applied'));
+    expect(ageAt(request, 2000, 10)).toBeNull();
+    request.lost();
+    expect(ageAt(request, 3000, 2500)).toEqual({ ms: 500, at: 'hello' });
+  });
+
+  test('counts from the first attempt, to the hello of the replica or to when it is sent', () => {
+    const request = lane();
+    ageAt(request, 1000, 10);
+    request.isFinal(refused('TIMEOUT', 'unknown'));
+    expect(ageAt(request, 1500.5, 10)).toEqual({ ms: 501, at: 'sent' });
+    request.lost();
+    expect(ageAt(request, 9000, 8000)).toEqual({ ms: 7000, at: 'hello' });
   });
 });
 
@@ -88,7 +114,7 @@ describe('the index that a call says it was born at', () => {
     index = 9;
     request.lost();
     expect(send(request)).toBe(7);
-    expect(send(lane({ attempts: { bornIndex: 3, isUnsure: false } }))).toBe(3);
+    expect(send(lane({ attempts: { bornIndex: 3, firstMs: 0, isUnsure: false } }))).toBe(3);
   });
 
   test('moves on when it was too old, and nothing else was sent', () => {
@@ -98,7 +124,7 @@ describe('the index that a call says it was born at', () => {
     expect(send(request)).toBe(49);
     request.lost();
     expect(request.isFinal(refused('CALL_EXPIRED', 'unknown', 60))).toBe(true);
-    const unsure = lane({ attempts: { bornIndex: 3, isUnsure: true } });
+    const unsure = lane({ attempts: { bornIndex: 3, firstMs: 0, isUnsure: true } });
     send(unsure);
     expect(unsure.isFinal(refused('CALL_EXPIRED', 'unknown', 60))).toBe(true);
   });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
+import { ROUTES } from '../../src/rpc/call-protocol.js';
 import { packClientFrame, unpackClientFrame } from '../../src/rpc/client-frames.js';
 import type {
   ClientAnswer,
@@ -88,6 +89,20 @@ const request: fc.Arbitrary<ClientRequest> = fc.oneof(
     lease: orNull(count),
   }),
   fc.record({ type: fc.constant('store' as const), id, consistency: level, bound: count }),
+  fc.record({
+    type: fc.constant('call' as const),
+    id,
+    consistency: level,
+    bound: count,
+    route: fc.constantFrom(...ROUTES),
+    procedure: fc.string(),
+    args: fc.json(),
+    key: bytes.filter((key) => key.byteLength > 0),
+    isNamed: fc.boolean(),
+    bornIndex: count,
+    peers: count,
+    age: orNull(fc.record({ ms: count, at: fc.constantFrom('hello' as const, 'sent' as const) })),
+  }),
   fc.record({
     type: fc.constant('watch' as const),
     id,

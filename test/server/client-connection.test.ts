@@ -35,7 +35,7 @@ const replica = {
   read: (_level: unknown, done: (error: BalsaError | null) => void) => done(null),
 };
 
-function connect(host: Partial<ClientHost> = {}) {
+function connect(host: Partial<ClientHost> = {}, monotonicMs = () => 0) {
   const frames: ReplicaFrame[] = [];
   const stream = {
     ended: false,
@@ -58,6 +58,7 @@ function connect(host: Partial<ClientHost> = {}) {
       ...host,
     },
     stream,
+    clock: { monotonicMs },
     onAnswers: () => {},
   });
   const hello = (change: object = {}): void =>
@@ -358,4 +359,24 @@ describe('many answers at once', () => {
     ask(range(1000));
     expect(under).toBe(513);
   });
+});
+
+test('what a call has waited on its way counts, as far as the replica can know', () => {
+  const ages: unknown[] = [];
+  const calls = {
+    resolve: () => ({ mode: 'ap' }),
+    callAp: ({ ageMs }: { ageMs: unknown }) => ages.push(ageMs),
+  };
+  const clock = { nowMs: 1000 };
+  const host = { replica: { ...replica, calls } as unknown as ClientHost['replica'] };
+  const { hello, ask } = connect(host, () => clock.nowMs);
+  hello();
+  clock.nowMs += 7000;
+  const call: Extract<ClientRequest, { type: 'call' }> = {
+    ...{ type: 'call', id: 1, consistency: 'ap-local', bound: 0, route: 'read', procedure: 'p' },
+    ...{ args: 'null', key: Buffer.from('k'), isNamed: false, bornIndex: 0, peers: 0, age: null },
+  };
+  const aged = { ...call, age: { ms: 30, at: 'hello' } } as const;
+  ask(call, aged, { ...call, age: { ms: 40, at: 'sent' } });
+  expect(ages).toEqual([null, 7030, 40]);
 });

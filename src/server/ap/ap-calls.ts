@@ -17,6 +17,7 @@ import {
 } from '../calls/call-types.js';
 import { MachineSource } from '../calls/machine-source.js';
 import { identityOf, type Runner } from '../calls/runner.js';
+import { CLOCK_DRIFT_MAX } from '../freshness.js';
 import type { HybridClock } from './hybrid-clock.js';
 import type { PendingDeltas } from './pending-deltas.js';
 
@@ -51,6 +52,9 @@ interface Made {
   /** That waits to be merged, an own one or a copy; `null`: it is merged, or nothing was changed. */
   readonly delta: DeltaName | null;
 }
+
+/** A call with the time from which on the replicas may have forgotten it; on the monotonic clock. */
+type ApRequest = CallRequest & { readonly untilMs: number };
 
 /** A call that runs, or waits for the disk. */
 interface UnderWay {
@@ -126,7 +130,7 @@ export class ApCalls {
     { peers }: Durability,
     done: CallDone,
   ): Promise<void> {
-    const made = await this.#once(request, resolved);
+    const made = await this.#once({ ...request, untilMs: this.#untilMs(request) }, resolved);
     if (made instanceof BalsaError) {
       done(refusedCall(made, logsOf(made)));
       return;
@@ -157,7 +161,7 @@ export class ApCalls {
   // -------------------------------------------------------------------------------------------
 
   /** Two attempts of the same call at one time are one. */
-  async #once(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
+  async #once(request: ApRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
     const mapKey = toMapKey(request.key);
     const same = this.#underWay.get(mapKey);
     if (same !== undefined) {
@@ -174,7 +178,7 @@ export class ApCalls {
     }
   }
 
-  async #make(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
+  async #make(request: ApRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {
     const known = this.#known(request);
     if (known !== null) {
       return known instanceof BalsaError ? known : await this.#durable(known);
@@ -189,9 +193,20 @@ export class ApCalls {
     }
   }
 
-  /** What came of the call when it was made before, here or elsewhere. */
-  #known(request: CallRequest): Made | BalsaError | null {
-    const { pending, machine } = this.#options;
+  /**
+   * Infinity: it was not tried before. Whoever makes a call no later than `callKeptMs` after it was made elsewhere has not said yet
+   * that all that it made as late is merged, however the clocks differ; so the log has not forgotten the other one.
+   */
+  #untilMs({ ageMs = null, isNamed }: CallRequest): number {
+    if (ageMs === null) return Number.POSITIVE_INFINITY;
+    const { clock, machine } = this.#options;
+    const keptMs = machine().callKeptMs(isNamed) * (1 - CLOCK_DRIFT_MAX);
+    return clock.monotonicMs() + keptMs - ageMs;
+  }
+
+  /** What came of the call when it was made before, here or elsewhere; `null`: it never was. */
+  #known(request: ApRequest): Made | BalsaError | null {
+    const { pending, machine, clock } = this.#options;
     const { key } = request;
     const waiting = pending.call(key);
     if (waiting !== null) {
@@ -202,14 +217,14 @@ export class ApCalls {
     }
     // The name may have stood for a procedure of mode `cp` when the call was made before.
     const applied = machine().mergedCall(key) ?? machine().appliedCall(key);
-    if (applied === null) return null;
+    if (applied === null) return clock.monotonicMs() < request.untilMs ? null : expired();
     if (!isSame(request, applied.fingerprint)) return keyReused();
     const { result, revision } = applied;
     return { result, revision, hash: '', logs: [], repeated: true, delta: null };
   }
 
   /** `null`: others have changed what it is about; it has to run again. */
-  async #run(request: CallRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError | null> {
+  async #run(request: ApRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError | null> {
     const { runner, pending, hybrid, queue } = this.#options;
     const source = this.source();
     const execution = await runner.run(resolved, request.args, source, {
@@ -290,6 +305,14 @@ export class ApCalls {
 
 function isSame(request: CallRequest, fingerprint: Uint8Array): boolean {
   return equalBytes(identityOf(request).fingerprint, fingerprint);
+}
+
+function expired(): BalsaError {
+  return new BalsaError(
+    'CALL_EXPIRED',
+    'calls as old as this one may be forgotten: it was not applied by this attempt, but may have been before',
+    { outcome: 'unknown' },
+  );
 }
 
 function queueFull(limit: number): BalsaError {

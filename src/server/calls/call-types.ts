@@ -10,6 +10,8 @@ export interface CallRequest {
   readonly key: Uint8Array;
   readonly isNamed: boolean;
   readonly bornIndex: number;
+  /** Of one of an `ap` procedure that was tried before: how long ago it was first, at most, when it came here. */
+  readonly ageMs?: number | null | undefined;
   /** Of a call that the leader makes by itself: it is told of a conflict, and decides anew. */
   readonly supplement?: CallSupplement | undefined;
 }

@@ -144,13 +144,23 @@ export class ApWorld {
   begin(
     place: number,
     body: Body,
-    { key, peers = 0 }: { readonly key?: string; readonly peers?: number } = {},
+    {
+      key,
+      peers = 0,
+      isNamed = key !== undefined,
+      ageMs = null,
+    }: {
+      readonly key?: string;
+      readonly peers?: number;
+      readonly isNamed?: boolean;
+      readonly ageMs?: number | null;
+    } = {},
   ): { answer: CallAnswer | null } {
     this.#calls += 1;
     const told: { answer: CallAnswer | null } = { answer: null };
     const request = {
       ...{ procedure: 'p', args: JSON.stringify(body), bornIndex: 0 },
-      ...{ key: Buffer.from(key ?? `call ${this.#calls}`), isNamed: key !== undefined },
+      ...{ key: Buffer.from(key ?? `call ${this.#calls}`), isNamed, ageMs },
     };
     void this.machine(place).replica.calls.callAp(request, { peers }, (answer) => {
       told.answer = answer;

@@ -191,6 +191,42 @@ describe('a call under the same key', () => {
   });
 });
 
+describe('a call that was tried before', () => {
+  const state = { callKeptMs: 2000, namedCallKeptMs: 20_000 };
+  const k = { key: 'k', isNamed: false };
+
+  test('is not made when its key may be forgotten by now, as clocks may run too slow', async () => {
+    const ap = await ApWorld.start(3, {}, { state });
+    expect(await ap.call(1, n(), { ...k, ageMs: 1800 })).toBe('CALL_EXPIRED unknown');
+    expect(await ap.call(1, n(), { ...k, isNamed: true, ageMs: 18_000 })).toBe(
+      'CALL_EXPIRED unknown',
+    );
+    expect(ap.executor.runs).toBe(0);
+    expect(await ap.call(1, n(), { ...k, ageMs: 1700 })).toBe('1 pending');
+  });
+
+  test('is answered all the same where it is known', async () => {
+    const ap = await ApWorld.start(3, {}, { state });
+    await ap.call(1, n(), k);
+    expect(await ap.call(1, n(), { ...k, ageMs: 1e6 })).toBe('again 1 pending');
+    await ap.settle();
+    expect(await ap.call(2, n(), { ...k, ageMs: 1e6 })).toBe('again 1');
+  });
+
+  test('is not made when it was in time, and has run for too long', async () => {
+    const ap = await ApWorld.start(3, {}, { state });
+    const ends: (() => void)[] = [];
+    ap.executor.onRun = () => new Promise((resolve) => ends.push(resolve));
+    const told = ap.begin(1, n(), { ...k, ageMs: 1000 });
+    await ap.world.until(() => ends.length === 1);
+    await ap.world.run(900);
+    ends[0]?.();
+    await ap.world.until(() => told.answer !== null);
+    expect(say(told.answer)).toBe('CALL_EXPIRED unknown');
+    expect(ap.pending(1)).toBe(0);
+  });
+});
+
 describe('an escrow counter', () => {
   const stock = { key: 'stock', change: { cell: 'escrow', type: 'add', by: 9 } } as const;
 
