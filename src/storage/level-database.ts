@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { Level } from 'level';
 import { assert } from '../base/assert.js';
 import { MARKERS_FROM } from './flush-markers.js';
@@ -31,11 +32,24 @@ export async function openDatabase(folder: string): Promise<Database> {
 
 /**
  * A synced write is not enough: LevelDB changes its log file now and then, and never syncs the old
- * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory.
+ * one. Compacting a range, even an empty one, first makes synced tables of all that is in memory. It
+ * never says that it failed; that the logs from before are gone, which it deletes when their contents
+ * are in tables, says that it has not.
  */
-export function syncDatabase(database: Database): Promise<void> {
+export async function syncDatabase(database: Database): Promise<void> {
+  const before = await logsIn(database.location);
   const nowhere = Buffer.from(MARKERS_FROM);
-  return compactDatabase(database, nowhere, nowhere);
+  await compactDatabase(database, nowhere, nowhere);
+  const after = new Set(await logsIn(database.location));
+  const kept = before.find((name) => after.has(name));
+  if (kept === undefined) return;
+  // A write is refused for what has failed before, and says what it was.
+  await database.del(nowhere);
+  throw new Error(`LevelDB could not make a table of what is in ${kept}`);
+}
+
+async function logsIn(folder: string): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => /^\d+\.log$/.test(name));
 }
 
 /** Rewrites the tables of a range without what was deleted. In a thread of its own; writes go on. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
@@ -176,6 +176,27 @@ describe('writing to LevelDB', () => {
     expect(failures).toMatchObject([{ code: 'DISK_FAILED' }]);
     expect(() => store.apply(2, [])).toThrow(expect.objectContaining({ code: 'DISK_FAILED' }));
   });
+
+  for (const [title, extension] of [
+    ['table', 'ldb'],
+    ['log', 'log'],
+  ] as const) {
+    test(`a sync for which LevelDB cannot make a ${title} is none, and final`, async () => {
+      const store = await open();
+      await applyEach(store, 1, 3);
+      const failures: Error[] = [];
+      store.onFailure((error) => failures.push(error));
+      const there = readdirSync(folder);
+      for (let number = 1; number < 30; number += 1) {
+        const name = `${String(number).padStart(6, '0')}.${extension}`;
+        if (!there.includes(name)) mkdirSync(join(folder, name));
+      }
+      await expect(store.sync()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+      expect(store.syncedIndex()).toBe(0);
+      expect(failures).toMatchObject([{ code: 'DISK_FAILED' }]);
+      await store.close();
+    });
+  }
 
   test('a scan of a store that was closed is refused', async () => {
     const store = await open();
