@@ -25,6 +25,8 @@ export class LevelStateView implements StateView {
   #lastKey: Buffer | null = null;
   /** Read and not yet handed out. */
   #ready: Pair[] = [];
+  /** The end of all reads that were asked for: whoever gives one up does not wait for it before the next. */
+  #reading: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   /** @param onFailure told when the disk fails or is damaged; answers with the error to throw */
@@ -70,7 +72,16 @@ export class LevelStateView implements StateView {
     }
   }
 
-  async next(after: Uint8Array | null, bytesMax: number): Promise<readonly Pair[]> {
+  next(after: Uint8Array | null, bytesMax: number): Promise<readonly Pair[]> {
+    const page = this.#reading.then(() => this.#next(after, bytesMax));
+    this.#reading = page.then(
+      () => {},
+      () => {},
+    );
+    return page;
+  }
+
+  async #next(after: Uint8Array | null, bytesMax: number): Promise<readonly Pair[]> {
     this.#checkOpen();
     try {
       await this.#seek(after);
@@ -81,6 +92,7 @@ export class LevelStateView implements StateView {
   }
 
   async close(): Promise<void> {
+    await this.#reading;
     this.#isClosed = true;
     await this.#iterator?.close();
     await this.#snapshot.close();

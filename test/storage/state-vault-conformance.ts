@@ -105,6 +105,28 @@ function describeViews(make: Make): void {
     });
   });
 
+  test('reads of a view that overlap give each its own page', async () => {
+    await withVault(make, async (vault) => {
+      const pairs = pairsOf('k', 3000);
+      const writes = pairs.map(([key, value]) => ({ key, value }));
+      await applyAll(vault.current, 1, writes);
+      const view = await vault.current.view();
+      const whole = pairs.length * 100;
+      await view.next(null, 1000);
+      const pages = [bytes('k000099'), bytes('k000099'), null, bytes('k002000')].map((after) =>
+        view.next(after, whole),
+      );
+      const firsts = [100, 100, 0, 2001];
+      for (const [position, page] of (await Promise.all(pages)).entries()) {
+        expect(texts(page)).toEqual(texts(pairs.slice(firsts[position])));
+      }
+      const last = view.next(null, whole);
+      await view.close();
+      expect(await last).toHaveLength(pairs.length);
+      await vault.close();
+    });
+  });
+
   test('what is synced is known', async () => {
     await withVault(make, async (vault, harness) => {
       await applyAll(vault.current, 1, [put('a', '1')]);
