@@ -25,6 +25,7 @@ export class LevelImport implements StateImport {
   readonly #options: LevelImportOptions;
   readonly #database: Database;
   readonly #check = new ImportCheck();
+  #isGivenUp = false;
   /** The end of all that was asked for. */
   #queue: Promise<void> = Promise.resolve();
   #state: 'open' | 'finished' | 'ended' = 'open';
@@ -47,6 +48,11 @@ export class LevelImport implements StateImport {
   /** All of it is durable, and the database is closed. */
   get isFinished(): boolean {
     return this.#state === 'finished';
+  }
+
+  /** Nothing more is taken in. */
+  get isGivenUp(): boolean {
+    return this.#isGivenUp;
   }
 
   write(chunk: SnapshotChunk): Promise<void> {
@@ -80,6 +86,7 @@ export class LevelImport implements StateImport {
   }
 
   abandon(): Promise<void> {
+    this.#isGivenUp = true;
     return this.#enqueue(async () => {
       if (this.#state === 'ended') return;
       this.#state = 'ended';

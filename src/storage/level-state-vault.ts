@@ -142,9 +142,10 @@ export class LevelStateVault implements StateVault {
   }
 
   async #begin(header: SnapshotHeader): Promise<LevelImport> {
-    if (this.#import !== null) {
-      if (isSameSnapshot(this.#import.header, header)) return this.#import;
-      await this.#import.abandon();
+    const before = this.#import;
+    if (before !== null) {
+      if (!before.isGivenUp && isSameSnapshot(before.header, header)) return before;
+      await before.abandon();
       this.#import = null;
     }
     const { files, failpoints } = this.#options;

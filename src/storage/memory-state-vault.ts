@@ -65,7 +65,8 @@ export class MemoryStateVault implements StateVault {
   async beginImport(header: SnapshotHeader): Promise<StateImport> {
     await this.#turn();
     const before = this.#import;
-    if (before !== null && isSameSnapshot(before.header, header)) return before;
+    const isOpen = before !== null && !before.isGivenUp;
+    if (isOpen && isSameSnapshot(before.header, header)) return before;
     await before?.abandon();
     const begun = new MemoryImport(header, {
       failpoints: this.#failpoints,
@@ -157,6 +158,10 @@ class MemoryImport implements StateImport {
 
   get isFinished(): boolean {
     return this.#state === 'finished';
+  }
+
+  get isGivenUp(): boolean {
+    return this.#state === 'ended';
   }
 
   write(chunk: SnapshotChunk): Promise<void> {
