@@ -183,8 +183,10 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
   const restoredLog = await finishInstall(vault, wal);
   checkFit(restoredLog, vault.current.restoredIndex, folder);
   const { command: commandVersionMax } = ownFormats(config.unsafeFormats ?? '');
-  const openMachine = (store: StateStore): Promise<StateMachine> =>
-    StateMachine.open(store, { commandVersionMax });
+  // What decides what is applied is no matter of the configuration; how much a read answers is.
+  const { rangePageKeysMax, rangePageBytesMax } = config.limits;
+  const own = { commandVersionMax, rangePageKeysMax, rangePageBytesMax };
+  const openMachine = (store: StateStore): Promise<StateMachine> => StateMachine.open(store, own);
   const machine = await openMachine(vault.current);
   const { deltas, onDeltasFailed } = openDeltas(options, failpoints);
   const close = async (): Promise<void> => {
@@ -195,8 +197,8 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
       await vault.close().finally(release);
     }
   };
-  const own = { deltas, onDeltasFailed, failpoints, close };
-  return { logStore: wal, restoredLog, vault, machine, openMachine, ...own };
+  const rest = { deltas, onDeltasFailed, failpoints, close };
+  return { logStore: wal, restoredLog, vault, machine, openMachine, ...rest };
 }
 
 function openDeltas(

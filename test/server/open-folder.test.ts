@@ -1,12 +1,15 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import type { BalsaError } from '../../src/base/errors.js';
+import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { connect } from '../../src/client/client.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { DataFolder } from '../../src/server/data-folder.js';
+import { openStores } from '../../src/server/stores.js';
 import { DeltaQueue } from '../../src/storage/delta-queue.js';
 import { NodeFiles } from '../../src/storage/node-files.js';
 import { appendNext } from '../storage/delta-queue-helpers.js';
@@ -273,4 +276,27 @@ test('a damaged log that is begun anew leaves the deltas where they are: they co
   const [aside = ''] = asideIn(folder);
   expect(existsSync(join(folder, aside, 'meta.json'))).toBe(true);
   expect(existsSync(join(folder, aside, 'ap'))).toBe(false);
+});
+
+test('a page of a range is no larger than the configuration says', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const server = await servers.start('n1');
+  await servers.leader();
+  await using db = await connect(server.address);
+  for (const key of ['a', 'b', 'c', 'd']) await db.put(key, 'x'.repeat(500));
+  await server.close();
+  const query = { from: Buffer.from('a'), to: Buffer.from('e'), revision: null, reverse: false };
+  const pageOf = async (change: Partial<Limits>) => {
+    const limits = { ...LIMITS, ...change };
+    const replica = { folder: new DataFolder(folder, new NodeFiles()), claim: () => {} };
+    const config = { limits, unsafeFailpoints: '' };
+    const stores = await openStores({ ...replica, config, log: pino({ level: 'silent' }) });
+    const page = await stores.machine.range({ ...query, keysMax: 100 });
+    await stores.close();
+    return page.items.map(({ key }) => Buffer.from(key).toString());
+  };
+  expect(await pageOf({})).toEqual(['a', 'b', 'c', 'd']);
+  expect(await pageOf({ rangePageKeysMax: 3 })).toEqual(['a', 'b', 'c']);
+  expect(await pageOf({ rangePageBytesMax: 1200 })).toEqual(['a', 'b']);
 });
