@@ -38,6 +38,7 @@ const WRITE_BYTES = 1024 * 1024;
 export class BackupWriter {
   readonly #path: string;
   readonly #handle: FileHandle;
+  readonly #inode: number;
   #waiting: Buffer[] = [MAGIC];
   #waitingBytes = MAGIC.byteLength;
   #bytes = MAGIC.byteLength;
@@ -52,15 +53,19 @@ export class BackupWriter {
   static async create(path: string, overwrite: boolean): Promise<BackupWriter> {
     await refuseToOverwrite(path, overwrite);
     try {
-      return new BackupWriter(path, await open(path + UNFINISHED_SUFFIX, 'w'));
+      // A file of its own: somebody else may still be writing to the one that is there.
+      await rm(path + UNFINISHED_SUFFIX, { force: true });
+      const handle = await open(path + UNFINISHED_SUFFIX, 'wx');
+      return new BackupWriter(path, handle, (await handle.stat()).ino);
     } catch (cause) {
       throw unusable(path, cause);
     }
   }
 
-  private constructor(path: string, handle: FileHandle) {
+  private constructor(path: string, handle: FileHandle, inode: number) {
     this.#path = path;
     this.#handle = handle;
+    this.#inode = inode;
   }
 
   /** Bytes of the file so far. */
@@ -97,6 +102,7 @@ export class BackupWriter {
     await this.#flush();
     try {
       await this.#handle.sync();
+      if (!(await this.#isOwn())) throw overtaken(this.#path);
       await this.#handle.close();
       await refuseToOverwrite(this.#path, overwrite);
       await rename(this.#path + UNFINISHED_SUFFIX, this.#path);
@@ -108,9 +114,16 @@ export class BackupWriter {
 
   /** Takes away what was written. */
   async abandon(): Promise<void> {
+    const isOwn = await this.#isOwn();
     // Closing twice, or a disk that fails, changes nothing for somebody who gives up.
     await this.#handle.close().catch(() => undefined);
-    await rm(this.#path + UNFINISHED_SUFFIX, { force: true });
+    if (isOwn) await rm(this.#path + UNFINISHED_SUFFIX, { force: true });
+  }
+
+  /** What has the unfinished name is this file, and not that of somebody who began later. */
+  async #isOwn(): Promise<boolean> {
+    const named = await stat(this.#path + UNFINISHED_SUFFIX).catch(() => null);
+    return named?.ino === this.#inode;
   }
 
   #check(part: SnapshotPart): void {
@@ -144,6 +157,11 @@ async function refuseToOverwrite(path: string, overwrite: boolean): Promise<void
   if (found === null || (overwrite && found.isFile())) return;
   const what = found.isFile() ? 'is there already; --force replaces it' : 'is not a file';
   throw new BalsaError('INVALID_ARGUMENT', `${path} ${what}`, { details: { file: path } });
+}
+
+function overtaken(path: string): BalsaError {
+  const problem = 'another backup was begun under the same name: it is that one which goes on';
+  return new BalsaError('INVALID_ARGUMENT', `${path}: ${problem}`, { details: { file: path } });
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -108,6 +108,19 @@ describe('a backup file', () => {
     writeFileSync(file, 'mine');
     expect(await codeOf(writer.finish(false))).toBe('INVALID_ARGUMENT');
     expect(readFileSync(file, 'utf8')).toBe('mine');
+  });
+
+  test('is written by one at a time: of two it is the later one that goes on', async () => {
+    const first = await BackupWriter.create(file, true);
+    const second = await BackupWriter.create(file, true);
+    for (const part of partsOf(3)) await first.write(part);
+    expect(await codeOf(first.finish(true))).toBe('INVALID_ARGUMENT');
+    await first.abandon();
+    expect(existsSync(file)).toBe(false);
+    for (const part of partsOf(1)) await second.write(part);
+    await second.finish(true);
+    expect(await load()).toEqual(['header', 'chunk', 'end']);
+    expect(readdirSync(folder)).toEqual(['b.snap']);
   });
 
   test('what was damaged on its way is not written', async () => {
