@@ -3,6 +3,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import { FAILPOINTS, type Failpoints } from '../../src/base/failpoints.js';
 import { seededRandom } from '../../src/base/random.js';
 import { FailpointSet } from '../../src/storage/failpoint-set.js';
+import type { File } from '../../src/storage/files.js';
 import { type DiskStep, KEEP_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
 import { SEGMENT_HEADER_BYTES } from '../../src/storage/wal/format.js';
 import { Wal } from '../../src/storage/wal/wal.js';
@@ -109,6 +110,25 @@ describe('a disk that fails', () => {
     files.capacityBytes = Number.POSITIVE_INFINITY;
     const again = openWal(files.crash(KEEP_UNSYNCED), new ManualWorld());
     expect(again.restored.lastIndex).toBeGreaterThanOrEqual(good);
+  });
+
+  test('a segment that was made and cannot be opened is closed once, and missed when it is needed', () => {
+    const world = new ManualWorld();
+    const files = new MemoryFiles({ schedule: world.schedule });
+    const closes = new Map<File, number>();
+    const open = files.open.bind(files);
+    files.open = (path) => {
+      if (path.endsWith('2.wal')) throw Object.assign(new Error('too many'), { code: 'EMFILE' });
+      const file = open(path);
+      file.close = () => closes.set(file, (closes.get(file) ?? 0) + 1);
+      return file;
+    };
+    const wal = openWal(files, world);
+    world.run();
+    expect([...closes.values()]).toEqual([1, 1]);
+    const outcomes = Array.from({ length: 20 }, (_, n) => appendAllSettled(wal, world, n + 1)[0]);
+    expect(outcomes[0]).toBeNull();
+    expect(outcomes.at(-1)).toBe('DISK_FAILED');
   });
 
   test('a disk that is full when a log is made is said so', () => {

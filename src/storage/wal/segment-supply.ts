@@ -87,8 +87,9 @@ export class SegmentSupply {
       };
     const adopt = (): void => {
       failpoints.hit('wal.after-segment-create');
+      const segment = new Segment(number, files.open(path));
       file.close();
-      this.#finish(null, new Segment(number, files.open(path)));
+      this.#finish(null, segment);
     };
     const name = (): void => {
       files.rename(path + UNFINISHED_SUFFIX, path);
