@@ -62,7 +62,9 @@ interface Group {
 interface Kind {
   readonly isNamed: boolean;
   /** In the order in which they are forgotten. */
-  readonly groups: Group[];
+  groups: Group[];
+  /** Groups before this one are gone. There may be very many: to shift them would take long. */
+  first: number;
   /** Of the entry in hand. */
   begun: { readonly keys: string[]; untilMs: number };
 }
@@ -200,15 +202,18 @@ export class Merges {
   forgetOld(members: readonly string[]): void {
     const clearedMs = Math.min(...members.map((member) => this.#clearedOf(member)));
     let left = FORGOTTEN_PER_ENTRY_MAX;
-    for (const { groups } of [this.#generated, this.#named]) {
+    for (const kind of [this.#generated, this.#named]) {
       while (left > 0) {
-        const [oldest] = groups;
+        const oldest = kind.groups[kind.first];
         if (oldest === undefined) break;
         if (oldest.untilMs + this.#bounds.clockSkewMsMax >= clearedMs) break;
-        groups.shift();
+        kind.first += 1;
         this.#forget(oldest);
         left -= oldest.count;
       }
+      if (kind.first * 2 <= kind.groups.length) continue;
+      kind.groups = kind.groups.slice(kind.first);
+      kind.first = 0;
     }
   }
 
@@ -262,7 +267,7 @@ export class Merges {
 }
 
 function newKind(isNamed: boolean): Kind {
-  return { isNamed, groups: [], begun: { keys: [], untilMs: 0 } };
+  return { isNamed, groups: [], first: 0, begun: { keys: [], untilMs: 0 } };
 }
 
 function encodeOrigin({ member, sequence, clearedMs }: OriginState): Buffer {

@@ -306,6 +306,23 @@ describe('a call that was made at several replicas', () => {
       },
     );
 
+    test('some by some, and others come meanwhile, alike at one that is started anew each time', async () => {
+      const replicas = [await Replica.start(bounds), await Replica.start(bounds)] as const;
+      const seen: number[] = [];
+      for (let n = 1; n <= 12; n += 1) {
+        // From the seventh on, two are forgotten for each that comes.
+        const reports = both(n < 7 ? 0 : (n - 6) * 2000 + 500, [n, 0]);
+        for (const replica of replicas) {
+          await merge(replica, [one(A, n, { timeMs: n * 1000 })], { reports });
+        }
+        await replicas[1].restart();
+        expect(replicas[1].machine.stateHash).toBe(replicas[0].machine.stateHash);
+        seen.push(kept(replicas[0]));
+        expect(kept(replicas[1])).toBe(seen.at(-1));
+      }
+      expect(seen).toEqual([1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 1]);
+    });
+
     test('of a member that is gone nobody waits; one that is new is waited for', async () => {
       const replica = await Replica.start(bounds);
       await merge(replica, [one(A, 1)], { reports: [report(A, 'n1.1', 1, DAY_MS)] });
