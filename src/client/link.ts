@@ -17,7 +17,10 @@ import { unpackReplicaFrame } from '../rpc/replica-frames.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import type { Dial } from './environment.js';
 
-/** Requests are cut into frames of this size at most; one request that exceeds it goes alone. */
+/**
+ * Requests are cut into frames of this size at most, or of half of what the replica takes; one request that exceeds it
+ * goes alone.
+ */
 const FRAME_BYTES = 4 * 1024 * 1024;
 
 /** What a link tells. Of a link that was closed by its owner nothing is heard any more. */
@@ -92,11 +95,12 @@ export class Link {
   }
 
   send(requests: readonly ClientRequest[]): void {
+    const bytesMax = Math.min(FRAME_BYTES, (this.#hello?.frameBytesMax ?? FRAME_BYTES) / 2);
     let part: ClientRequest[] = [];
     let bytes = 0;
     for (const request of requests) {
       const size = sizeOf(request);
-      if (part.length > 0 && bytes + size > FRAME_BYTES) {
+      if (part.length > 0 && bytes + size > bytesMax) {
         this.#sendFrame(part);
         part = [];
         bytes = 0;
@@ -171,15 +175,27 @@ export class Link {
   }
 }
 
+/** Roughly; of what may be large, exactly. */
 function sizeOf(request: ClientRequest): number {
-  if (request.type === 'write') return request.operations.byteLength + 64;
-  if (request.type === 'get') {
-    let bytes = 64;
-    for (const key of request.keys) bytes += key.byteLength + 5;
-    return bytes;
+  switch (request.type) {
+    case 'write':
+      return 64 + request.operations.byteLength;
+    case 'get':
+      return request.keys.reduce((bytes, key) => bytes + key.byteLength + 5, 64);
+    case 'range':
+    case 'watch':
+      return 256 + request.from.byteLength + (request.to?.byteLength ?? 0);
+    case 'call':
+      return 256 + Buffer.byteLength(request.args);
+    case 'submit':
+      return 64 + request.record.byteLength;
+    case 'jobs':
+      return 64 + Buffer.byteLength(request.query);
+    case 'work':
+      return 1024 + 9 * request.fences.length;
+    case 'admin':
+      return 64 + request.command.length;
+    default:
+      return 256;
   }
-  if (request.type === 'range' || request.type === 'watch') {
-    return 256 + request.from.byteLength + (request.to?.byteLength ?? 0);
-  }
-  return request.type === 'admin' ? 64 + request.command.length : 256;
 }
