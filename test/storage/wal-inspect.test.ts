@@ -3,7 +3,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { KEEP_UNSYNCED, MemoryFiles, tearUnsynced } from '../../src/storage/memory-files.js';
 import { type InspectedRecord, inspectWal } from '../../src/storage/wal/inspect.js';
-import { type LogChange, ModelLog } from './log-helpers.js';
+import { entries, type LogChange, ModelLog, write } from './log-helpers.js';
 import { ManualWorld } from './manual-world.js';
 import { openWal, runScript, scriptedChanges, scriptedWrites } from './wal-script.js';
 
@@ -140,6 +140,41 @@ describe('inspecting a log', () => {
       problem: 'the file is missing',
     });
   });
+
+  for (const isCut of [false, true]) {
+    const title = isCut ? 'writes to it and cuts it' : 'writes to it';
+    test(`a replica that ${title} meanwhile has no damage`, () => {
+      for (let quiet = 1; quiet <= 4; quiet += 1) {
+        const world = new ManualWorld();
+        const files = new MemoryFiles({ schedule: world.schedule });
+        const wal = openWal(files, world);
+        let last = 0;
+        const goOn = (): void => {
+          for (let n = 0; n < 8; n += 1) {
+            wal.append(write(entries(last + 1, 1, 1, 'x'.repeat(500))), () => {});
+            last += 1;
+            world.run();
+          }
+          if (isCut) wal.compactTo({ index: last - 1, term: 1 }, () => {});
+          world.run();
+        };
+        for (let n = 0; n < 3; n += 1) goOn();
+        const before = last;
+        const read = files.readWhole.bind(files);
+        let reads = 0;
+        files.readWhole = (path) => {
+          const bytes = Buffer.from(read(path));
+          reads += 1;
+          if (reads >= quiet && reads < quiet + 3) goOn();
+          return bytes;
+        };
+        const report = inspectWal({ files, folder });
+        expect(report.damages).toEqual([]);
+        expect(report.last.index).toBeGreaterThanOrEqual(before);
+        expect(last > before).toBe(reads >= quiet);
+      }
+    });
+  }
 
   test('an empty folder is an empty log', () => {
     const files = new MemoryFiles({ schedule: new ManualWorld().schedule });

@@ -107,13 +107,14 @@ class Inspection {
   readonly #files: Files;
   readonly #folder: string;
   readonly #onRecord: (record: InspectedRecord) => void;
-  readonly #damages: WalDamage[] = [];
-  readonly #segments: InspectedSegment[] = [];
+  #damages: WalDamage[] = [];
+  #segments: InspectedSegment[] = [];
   #salt: number | null = null;
   /** Of the next frame; `null`: not known. */
   #sequence: number | null = null;
   /** Behind the last frame, and the segments behind that, which have none. */
   #ends: End[] = [];
+  #isBegunAnew = false;
   #hardState: HardState = { currentTerm: 0, votedFor: null, commitIndex: 0 };
   #logStart = LOG_START;
   #last = LOG_START;
@@ -129,21 +130,18 @@ class Inspection {
   }
 
   run(): WalReport {
-    const numbers = this.#files
-      .list(this.#folder)
-      .map(segmentNumber)
-      .filter((number) => number !== null);
+    const numbers = this.#numbersFrom(0);
     this.#sequence = numbers[0] === 1 ? 1 : null;
-    let expected = numbers[0] ?? 1;
-    for (const number of numbers) {
-      for (; expected < number; expected += 1) {
-        this.#damaged(segmentPath(this.#folder, expected), 0, 'the file is missing');
-      }
-      expected = number + 1;
-      this.#readSegment(number);
+    this.#readSegments(numbers);
+    // What a replica has begun since.
+    for (let last = numbers.at(-1) ?? 0; this.#isContinued(); ) {
+      const later = this.#numbersFrom(last + 1);
+      if (later.length === 0) break;
+      last = later.at(-1) ?? last;
+      this.#readSegments(later);
     }
     const tornTail = this.#endOfLog();
-    this.#checkStart(numbers[0] ?? 1);
+    this.#checkStart(this.#segments[0]?.number ?? 1);
     return {
       segments: this.#segments,
       frames: this.#segments.reduce((sum, segment) => sum + segment.frames, 0),
@@ -156,37 +154,105 @@ class Inspection {
     };
   }
 
+  #numbersFrom(first: number): number[] {
+    const numbers = this.#files.list(this.#folder).map(segmentNumber);
+    return numbers.filter((number): number is number => number !== null && number >= first);
+  }
+
+  /** The last segment says that there is another one, or has been deleted, which only happens when there is. */
+  #isContinued(): boolean {
+    const end = this.#ends.at(-1);
+    if (end === undefined) return this.#isBegunAnew;
+    return readFrameHeader(end.bytes, end.offset, this.#salt ?? 0)?.kind === 'end-seal';
+  }
+
+  #readSegments(numbers: readonly number[]): void {
+    let expected = (this.#segments.at(-1)?.number ?? (numbers[0] ?? 1) - 1) + 1;
+    for (const number of numbers) {
+      for (; expected < number; expected += 1) {
+        this.#damaged(segmentPath(this.#folder, expected), 0, 'the file is missing');
+      }
+      expected = number + 1;
+      this.#readSegment(number);
+    }
+  }
+
   #readSegment(number: number): void {
     const file = segmentPath(this.#folder, number);
-    const bytes = this.#files.readWhole(file);
-    const segment = { file, number, bytes: bytes.length };
-    const nothing = { usedBytes: 0, frames: 0, records: 0, firstSequence: null };
-    if (!this.#readHeader(bytes, file, number)) {
-      this.#segments.push({ ...segment, ...nothing });
+    const bytes = this.#bytesOf(file);
+    if (bytes === null) {
+      this.#beginAnew(number + 1);
       return;
     }
+    const nothing = { usedBytes: 0, frames: 0, records: 0, firstSequence: null };
+    this.#segments.push({ file, number, bytes: bytes.length, ...nothing });
+    if (!this.#readHeader(bytes, file, number)) return;
+    this.#readFrames({ number, file, bytes, offset: SEGMENT_HEADER_BYTES });
+    // Older segments are deleted only when frames of this one are durable.
+    if (this.#sequence !== null) return;
+    this.#damaged(file, SEGMENT_HEADER_BYTES, 'its first frame cannot be read');
+  }
+
+  /** `null`: the replica has deleted it since it was listed, and with it all before it. */
+  #bytesOf(file: string): Buffer | null {
+    try {
+      return this.#files.readWhole(file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  /** The replica has deleted all before the segment with this number: what was read of it is the log no more. */
+  #beginAnew(first: number): void {
+    const path = segmentPath(this.#folder, first);
+    this.#isBegunAnew = true;
+    this.#sequence = null;
+    this.#segments = this.#segments.filter(({ number }) => number >= first);
+    this.#damages = this.#damages.filter(({ file }) => file >= path);
+    this.#ends = [];
+    this.#beginBehind(LOG_START);
+  }
+
+  #readFrames(from: End): void {
+    const { number, file, bytes } = from;
     const found: DecodedFrame[] = [];
-    let offset = SEGMENT_HEADER_BYTES;
+    let { offset } = from;
     for (;;) {
       const next = this.#nextFrame(bytes, offset);
       if (next === null) break;
+      if (found.length === 0 && next.frame.sequence !== this.#sequence) this.#readOn();
       this.#checkGap({ number, file, bytes, offset }, next, found.length === 0);
       this.#take(file, bytes, next.offset, next.frame);
       found.push(next.frame);
       offset = next.offset + next.frame.byteLength;
       this.#sequence = next.frame.sequence + 1;
     }
-    // Older segments are deleted only when frames of this one are durable.
-    if (this.#sequence === null) this.#damaged(file, offset, 'its first frame cannot be read');
     if (found.length > 0) this.#ends = [];
     this.#ends.push({ number, file, bytes, offset });
-    this.#segments.push({
+    this.#count(number, offset, found);
+  }
+
+  /** Before a frame is called lost: the replica may have written it since its segment was read. */
+  #readOn(): void {
+    for (const end of this.#ends.splice(0)) {
+      const bytes = this.#bytesOf(end.file);
+      if (bytes === null) this.#beginAnew(end.number + 1);
+      else this.#readFrames({ ...end, bytes });
+    }
+  }
+
+  #count(number: number, usedBytes: number, found: readonly DecodedFrame[]): void {
+    const at = this.#segments.findIndex((segment) => segment.number === number);
+    const segment = this.#segments[at];
+    if (segment === undefined) return;
+    this.#segments[at] = {
       ...segment,
-      usedBytes: offset,
-      frames: found.length,
-      records: found.reduce((sum, { records }) => sum + records.length, 0),
-      firstSequence: found[0]?.sequence ?? null,
-    });
+      usedBytes,
+      frames: segment.frames + found.length,
+      records: found.reduce((sum, { records }) => sum + records.length, segment.records),
+      firstSequence: segment.firstSequence ?? found[0]?.sequence ?? null,
+    };
   }
 
   #readHeader(bytes: Buffer, file: string, number: number): boolean {
