@@ -159,6 +159,23 @@ describe('the vault over folders', () => {
     await vault.close();
   });
 
+  test('an import of which LevelDB cannot make a table is not finished', async () => {
+    const vault = await openLevel(folder);
+    const incoming = await vault.beginImport(headerOf(40));
+    const own = join(folder, 'state-2.incoming');
+    const there = readdirSync(own);
+    for (let number = 1; number < 30; number += 1) {
+      const name = `${String(number).padStart(6, '0')}.ldb`;
+      if (!there.includes(name)) mkdirSync(join(own, name));
+    }
+    await expect(fill(incoming, pairsOf('n', 3))).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    await incoming.abandon();
+    const next = await vault.beginImport(headerOf(50));
+    await fill(next, pairsOf('m', 2));
+    expect(await contents(await vault.switchTo(next))).toEqual(texts(pairsOf('m', 2)));
+    await vault.close();
+  });
+
   test('a view whose state was replaced says so, and the replica does not fail of it', async () => {
     const vault = await openLevel(folder);
     const failures: Error[] = [];
