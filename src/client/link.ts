@@ -186,7 +186,7 @@ function sizeOf(request: ClientRequest): number {
     case 'watch':
       return 256 + request.from.byteLength + (request.to?.byteLength ?? 0);
     case 'call':
-      return 256 + Buffer.byteLength(request.args);
+      return 256 + Buffer.byteLength(request.args) + request.key.byteLength;
     case 'submit':
       return 64 + request.record.byteLength;
     case 'jobs':

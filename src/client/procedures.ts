@@ -232,7 +232,9 @@ export class Caller {
       throw invalid('a procedure is called by its name, or by a reference that has one');
     }
     const peers = peersOf(options);
-    const fields = { procedure: reference, args: toJson(args), ...this.#keyOf(options), peers };
+    const json = toJson(args);
+    checkArgs(json, Math.floor(this.#engine.limits.frameBytesMax / 2));
+    const fields = { procedure: reference, args: json, ...this.#keyOf(options), peers };
     const { consistency } = options;
     if (consistency === 'ap-local')
       return toResult(await this.#write(options, (call) => new ApRequest(fields, call)));
@@ -393,6 +395,20 @@ function toJson(args: unknown): string {
     );
   }
   throw invalid('the arguments are not JSON');
+}
+
+/**
+ * What no frame holds would cost the connection, again and again, and all others what they ask over it.
+ * @throws BalsaError `PROCEDURE_LIMIT`
+ */
+function checkArgs(json: string, max: number): void {
+  const bytes = Buffer.byteLength(json);
+  if (bytes <= max) return;
+  throw new BalsaError(
+    'PROCEDURE_LIMIT',
+    `the arguments have ${bytes} bytes; the limit is ${max} (half of frameBytesMax)`,
+    { outcome: 'not-applied', details: { limit: 'frameBytesMax', max } },
+  );
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */

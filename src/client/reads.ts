@@ -229,9 +229,10 @@ export class Reads {
   #takeGets(level: 'linearizable' | 'any', requests: ClientRequest[]): void {
     const queue = this.#queues[level];
     if (queue.length === 0) return;
+    const { operationsPerBatchMax, frameBytesMax } = this.#context.limits;
     const bounds = {
-      operationsMax: this.#context.limits.operationsPerBatchMax,
-      bytesMax: GET_BYTES_MAX,
+      operationsMax: operationsPerBatchMax,
+      bytesMax: Math.min(GET_BYTES_MAX, frameBytesMax / 4),
     };
     let asked = this.#askedAt(level);
     while (queue.length > 0 && asked < OUTSTANDING_MAX) {

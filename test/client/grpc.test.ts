@@ -6,7 +6,7 @@ import { packResults, unpackOperations } from '../../src/base/operation-codec.js
 import { connect, json } from '../../src/client/client.js';
 import { acceptedChannel, type Channel } from '../../src/rpc/channel.js';
 import { unpackClientFrame } from '../../src/rpc/client-frames.js';
-import type { ClientAnswer, ClientRequest } from '../../src/rpc/protocol.js';
+import type { ClientAnswer, ClientFrame, ClientRequest } from '../../src/rpc/protocol.js';
 import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { clientService } from '../../src/rpc/services.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
@@ -19,11 +19,16 @@ class TinyReplica {
   });
   readonly #values = new Map<string, Uint8Array>();
   readonly channels = new Set<Channel>();
+  readonly #frameBytesMax: number;
   #revision = 0;
   address = '';
 
-  static async start(port = 0): Promise<TinyReplica> {
-    const replica = new TinyReplica();
+  constructor(frameBytesMax: number) {
+    this.#frameBytesMax = frameBytesMax;
+  }
+
+  static async start(port = 0, frameBytesMax: number = LIMITS.frameBytesMax): Promise<TinyReplica> {
+    const replica = new TinyReplica(frameBytesMax);
     replica.#server.addService(clientService, {
       Stream: (call: ServerDuplexStream<Buffer, Buffer>) => replica.#accept(call),
     });
@@ -45,7 +50,7 @@ class TinyReplica {
 
   #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
     const channel: Channel = acceptedChannel(call, {
-      frameBytesMax: LIMITS.frameBytesMax,
+      frameBytesMax: this.#frameBytesMax,
       onFrame: (bytes) => this.#received(channel, bytes),
       onClose: () => this.channels.delete(channel),
     });
@@ -53,8 +58,10 @@ class TinyReplica {
   }
 
   #received(channel: Channel, bytes: Buffer): void {
-    const frame = unpackClientFrame(bytes);
-    if (frame.type === 'hello')
+    const frame = framed(bytes);
+    // One that is too large.
+    if (frame === null) channel.abort();
+    else if (frame.type === 'hello')
       channel.send(packReplicaFrame({ type: 'hello', hello: this.#hello() }));
     else {
       const answers = frame.requests.map((request) => this.#answer(request));
@@ -72,6 +79,7 @@ class TinyReplica {
       leader: 'n1',
       appliedIndex: 0,
       ...LIMITS,
+      ...{ batchBytesMax: this.#frameBytesMax / 4, frameBytesMax: this.#frameBytesMax },
     };
   }
 
@@ -90,6 +98,10 @@ class TinyReplica {
       });
       return { type: 'write', id, meta: meta(), results: packResults(results) };
     }
+    if (request.type === 'call') {
+      const answer = { result: String(request.args.length), revision: 1, hash: '', logs: [] };
+      return { type: 'call', id, meta: meta(), ...answer, repeated: false, pending: null };
+    }
     if (request.type !== 'get') return { type: 'status', id, status: '{"replica":"n1"}' };
     const items = request.keys.map((key) => {
       const value = this.#values.get(toMapKey(key));
@@ -97,6 +109,14 @@ class TinyReplica {
       return value === undefined ? null : { key, value, ...at };
     });
     return { type: 'get', id, meta: meta(), items };
+  }
+}
+
+function framed(bytes: Buffer): ClientFrame | null {
+  try {
+    return unpackClientFrame(bytes);
+  } catch {
+    return null;
   }
 }
 
@@ -117,6 +137,29 @@ describe('over gRPC', () => {
     expect((await db.get('large')).value?.equals(large)).toBe(true);
     expect((await db.get('k4999')).value?.toString()).toBe('v4999');
     expect((await db.status()).replica).toBe('n1');
+  });
+
+  test('what is asked in one turn goes in frames that the replica takes, however small those are', async () => {
+    const KiB = 1024;
+    const replica = await TinyReplica.start(0, 1024 * KiB);
+    await using db = await connect(replica.address);
+    const text = 'x'.repeat(100 * KiB);
+    const calls = Array.from({ length: 50 }, () => db.call('length', text));
+    const puts = Array.from({ length: 50 }, (_, i) => db.put(`k${i}`, text));
+    const gets = Array.from({ length: 50 }, (_, i) => db.get(`${i}`.padEnd(60 * KiB)));
+    const lengths = (await Promise.all(calls)).map(({ result }) => result);
+    expect(lengths).toEqual(calls.map(() => text.length + 2));
+    expect((await Promise.all(puts)).at(-1)?.revision).toBe(50);
+    expect(await Promise.all(gets)).toHaveLength(50);
+  });
+
+  test('arguments that no frame holds are refused, and cost nobody the connection', async () => {
+    const replica = await TinyReplica.start();
+    await using db = await connect(replica.address);
+    const large = db.call('length', 'x'.repeat(50 * 1024 * 1024));
+    const small = db.call('length', '');
+    await expect(large).rejects.toMatchObject({ code: 'PROCEDURE_LIMIT', outcome: 'not-applied' });
+    expect((await small).result).toBe(2);
   });
 
   test('a replica that goes away and comes back is found again', async () => {
