@@ -1,4 +1,6 @@
 import { asBalsaError, BalsaError, isErrorCode } from '../base/errors.js';
+import type { TaskReportOperation } from '../base/job.js';
+import { fromJobSpec, packedBytes } from '../base/job-codec.js';
 import type {
   Compare,
   TxnOperation,
@@ -93,8 +95,30 @@ export function operationBytes(operation: WriteOperation): number {
       return 8 * OPERATION_OVERHEAD_BYTES;
     case 'namespace-remove':
       return 3 * operation.name.length + OPERATION_OVERHEAD_BYTES;
+    case 'job-submit':
+      return packedBytes(fromJobSpec(operation.spec)) + 4 * OPERATION_OVERHEAD_BYTES;
+    case 'job-upload':
+      return operation.bytes.byteLength + 4 * OPERATION_OVERHEAD_BYTES;
+    case 'task-report':
+      return reportBytes(operation) + 4 * OPERATION_OVERHEAD_BYTES;
     default:
       return OPERATION_OVERHEAD_BYTES;
+  }
+}
+
+function reportBytes({ report }: TaskReportOperation): number {
+  switch (report.type) {
+    case 'checkpoint':
+      return Buffer.byteLength(report.json);
+    case 'failed':
+      return 3 * (report.code.length + report.message.length);
+    case 'crashed':
+      return 3 * report.message.length;
+    case 'result':
+      if (report.value.type === 'json') return Buffer.byteLength(report.value.json);
+      return report.value.type === 'bytes' ? report.value.bytes.byteLength : 0;
+    default:
+      return 0;
   }
 }
 

@@ -69,6 +69,30 @@ describe('gathering writes into batches', () => {
     for (const size of sizes) expect(size).toBeLessThanOrEqual(1000);
   });
 
+  test('what belongs to jobs counts with all that it carries', async () => {
+    const h = new Harness();
+    h.cluster.limits = { batchBytesMax: 4 * 1024 * 1024 };
+    const db = await h.connect();
+    h.cluster.fate = () => 'ignore';
+    const text = 'x'.repeat(900 * 1024);
+    const definition = { input: { list: ['x'.repeat(100_000)] }, stages: { map: { run: 'p' } } };
+    const submitted = numbers(16).map(() => db.submit(definition, text, { timeoutMs: 100 }));
+    const { store } = db.jobs.parts;
+    const report = { type: 'result', value: { type: 'json', json: text }, call: null } as const;
+    const reported = numbers(16).map((fence) =>
+      store.write(
+        { timeoutMs: 100 },
+        'done',
+        () => ({ type: 'task-report', fence: Number(fence), report }),
+        () => null,
+      ),
+    );
+    await h.until(Promise.allSettled([...submitted, ...reported]));
+    const sizes = h.cluster.received('write').map((r) => r.operations.byteLength);
+    expect(sizes.length).toBeGreaterThan(1);
+    for (const size of sizes) expect(size).toBeLessThanOrEqual(4 * 1024 * 1024);
+  });
+
   test('with four batches unanswered, writes gather until one is answered', async () => {
     const h = new Harness();
     const db = await h.connect();
