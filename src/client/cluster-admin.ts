@@ -1,11 +1,12 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { AdminCommand, AdminResult, ReplicaStatus } from '../rpc/protocol.js';
+import { whenAborted } from './abort.js';
 import { Engine } from './engine.js';
 import { isDone, memberCalled } from './member-goals.js';
 import { checkNewcomer } from './newcomer.js';
 import type { CallOptions } from './options.js';
 import { invalid } from './options.js';
-import type { CallLimits } from './pending.js';
+import { type CallLimits, cancelled, clientClosed } from './pending.js';
 import { PendingRead } from './pending-read.js';
 import { AdminRequest, StatusRequest } from './read-request.js';
 import { backoffMs } from './retry.js';
@@ -239,9 +240,13 @@ export class ClusterAdmin {
 
   /** Asks the replica itself: a member is known by the data folder that it has. */
   async #incarnationAt(name: string, address: string, limits: CallLimits): Promise<string> {
-    const { env, settings } = this.#engine;
-    const own = { endpoints: [address], followLeader: false, clusterId: null };
-    const engine = new Engine(env, { ...settings, ...own });
+    const engine = this.#connectionTo(address, limits);
+    const { signal } = limits;
+    const stop = (): void => engine.close();
+    const forget = [
+      this.#engine.whenClosed(stop),
+      ...(signal === undefined ? [] : [whenAborted(signal, stop)]),
+    ];
     try {
       await engine.connect();
       const found = await this.#status(limits, engine);
@@ -251,23 +256,59 @@ export class ClusterAdmin {
       }
       checkNewcomer(found, address, await this.#status(limits));
       return incarnation;
+    } catch (error) {
+      throw signal?.aborted === true ? cancelled(signal.reason, 'not-applied') : error;
     } finally {
+      for (const end of forget) end();
       engine.close();
     }
+  }
+
+  /** One of its own, for as long as the call may take. */
+  #connectionTo(address: string, { deadlineMs }: CallLimits): Engine {
+    const { env, settings } = this.#engine;
+    const leftMs = Math.max(1, deadlineMs - env.clock.monotonicMs());
+    const connectTimeoutMs = Math.min(
+      settings.connectTimeoutMs || Number.POSITIVE_INFINITY,
+      leftMs,
+    );
+    return new Engine(env, {
+      ...settings,
+      ...{ endpoints: [address], followLeader: false, clusterId: null },
+      connectTimeoutMs: connectTimeoutMs === Number.POSITIVE_INFINITY ? 0 : connectTimeoutMs,
+    });
   }
 
   #pause(failures: number, limits: CallLimits, why: BalsaError): Promise<void> {
     return this.#wait(Math.max(1, backoffMs(failures + 1, this.#engine.env.random)), limits, why);
   }
 
-  /** @throws BalsaError `why` (or `TIMEOUT`) when that would take longer than there is time; `CANCELLED` */
+  /** @throws BalsaError `why` (or `TIMEOUT`) when that would take longer than there is time; `CANCELLED`, `CLIENT_CLOSED` */
   async #wait(delayMs: number, limits: CallLimits, why: BalsaError | null): Promise<void> {
-    const { clock } = this.#engine.env;
-    limits.signal?.throwIfAborted();
+    const engine = this.#engine;
+    const { clock } = engine.env;
+    const { signal } = limits;
+    // What was sent before may have been done.
+    const outcome = why?.outcome;
+    if (signal?.aborted === true) throw cancelled(signal.reason, outcome);
     if (clock.monotonicMs() + delayMs >= limits.deadlineMs) {
       throw why ?? new BalsaError('TIMEOUT', 'the change of members was not complete in time');
     }
-    await new Promise<void>((resolve) => clock.setTimer(delayMs, resolve));
+    await new Promise<void>((resolve, reject) => {
+      const end = (error: BalsaError | null): void => {
+        timer.cancel();
+        forgetSignal();
+        forgetClose();
+        if (error === null) resolve();
+        else reject(error);
+      };
+      const timer = clock.setTimer(delayMs, () => end(null));
+      const forgetSignal =
+        signal === undefined
+          ? () => {}
+          : whenAborted(signal, () => end(cancelled(signal.reason, outcome)));
+      const forgetClose = engine.whenClosed(() => end(clientClosed(outcome)));
+    });
   }
 }
 

@@ -47,6 +47,7 @@ export class Engine implements Context {
   /** When this turn of the event loop began to ask; read once per turn. */
   #turnMs = 0;
   #closed = false;
+  readonly #onClosed = new Set<() => void>();
   #onUp: () => void = () => {};
   #onRefused: (error: BalsaError) => void = () => {};
 
@@ -78,7 +79,7 @@ export class Engine implements Context {
 
   /**
    * Resolves when a replica has answered.
-   * @throws BalsaError `UNREACHABLE`, `CLUSTER_MISMATCH`, `PROTOCOL_VERSION`
+   * @throws BalsaError `UNREACHABLE`, `CLUSTER_MISMATCH`, `PROTOCOL_VERSION`, `CLIENT_CLOSED`
    */
   connect(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -89,11 +90,13 @@ export class Engine implements Context {
           : this.env.clock.setTimer(connectTimeoutMs, () => end(this.#unreachable()));
       const end = (error: BalsaError | null): void => {
         timer?.cancel();
+        forget();
         this.#onUp = () => {};
         this.#onRefused = () => {};
         if (error === null) resolve();
         else reject(error);
       };
+      const forget = this.whenClosed(() => end(clientClosed()));
       this.#onUp = () => end(null);
       this.#onRefused = (error) => {
         // Trying again does not help.
@@ -131,13 +134,14 @@ export class Engine implements Context {
 
   /**
    * @param unwanted aborted when nobody waits for the answer any more
-   * @throws BalsaError `OVERLOADED`
+   * @throws BalsaError `OVERLOADED`, `CLIENT_CLOSED`: its limits may be of an earlier moment
    */
   ask(
     request: ReadRequest,
     call: PendingCall,
     limits: CallLimits & { readonly unwanted?: AbortSignal },
   ): void {
+    if (this.#closed) throw clientClosed();
     this.#reads.ask(request);
     this.#watchRead(call, limits);
     const { unwanted } = limits;
@@ -183,6 +187,13 @@ export class Engine implements Context {
     this.#reads.close();
     this.#watches.close();
     this.connection.close();
+    for (const callback of this.#onClosed) callback();
+  }
+
+  /** Calls back when it is closed; returns what ends that. */
+  whenClosed(callback: () => void): () => void {
+    this.#onClosed.add(callback);
+    return () => void this.#onClosed.delete(callback);
   }
 
   // -------------------------------------------------------------------------------------------

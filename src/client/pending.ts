@@ -34,8 +34,12 @@ export abstract class PendingCall {
     this.#reject = reject;
   }
 
-  /** Calls `abort` with the reason when `signal` is aborted before this call is settled. */
+  /** Calls `abort` with the reason when `signal` is aborted before this call is settled, or was before. */
   abortedBy(signal: AbortSignal, abort: (cause: unknown) => void): void {
+    if (signal.aborted) {
+      abort(signal.reason);
+      return;
+    }
     const others = this.#forgetSignal;
     const forget = whenAborted(signal, () => abort(signal.reason));
     this.#forgetSignal = () => {

@@ -3,7 +3,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import type { ClientRequest } from '../../src/rpc/protocol.js';
 import { type Fate, refusal } from './support/fake-cluster.js';
 import { memberOf } from './support/fake-members.js';
-import { Harness } from './support/harness.js';
+import { Harness, watch } from './support/harness.js';
 
 /** The first `count` admin requests meet this fate. */
 function firstAdmin(fate: Fate, count = 1): (request: ClientRequest) => Fate {
@@ -296,6 +296,68 @@ describe('waiting until the members are settled', () => {
     const error = await h.failure(db.cluster.settled({ timeoutMs: 500 }));
     expect(error).toBeInstanceOf(BalsaError);
     expect(error.code).toBe('TIMEOUT');
+  });
+});
+
+describe('what waits for the members of a cluster', () => {
+  const begin = async (options = {}) => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.members.set({ joint: true });
+    const abort = new AbortController();
+    const calls = { timeoutMs: 0, signal: abort.signal, ...options };
+    const settled = watch(db.cluster.settled(calls));
+    await h.clock.advance(50);
+    expect(settled.count).toBe(0);
+    return { h, db, abort, settled };
+  };
+
+  test('is told when the client is closed, and leaves no timer behind', async () => {
+    const { h, db, settled } = await begin();
+    await db.close();
+    await h.clock.settle();
+    expect(settled.error?.code).toBe('CLIENT_CLOSED');
+    expect(h.clock.timers).toBe(0);
+  });
+
+  test('ends at once when it is aborted', async () => {
+    const { h, abort, settled } = await begin();
+    abort.abort();
+    await h.clock.settle();
+    expect(settled.error).toBeInstanceOf(BalsaError);
+    expect(settled.error?.code).toBe('CANCELLED');
+  });
+
+  const addHanging = async (options = {}, settings = {}) => {
+    const h = new Harness();
+    const db = await h.connect(settings);
+    h.cluster.addReplica('n4', '10.0.0.4:7001').condition = 'hangs';
+    const added = watch(db.cluster.add({ name: 'n4', address: '10.0.0.4:7001' }, options));
+    await h.clock.advance(100);
+    expect(added.count).toBe(0);
+    return { h, db, added };
+  };
+
+  test.each([5000, 0])(
+    'a newcomer that hangs is waited for no longer than the call may take, with a connectTimeoutMs of %d',
+    async (connectTimeoutMs) => {
+      const { h, added } = await addHanging({ timeoutMs: 500 }, { connectTimeoutMs });
+      await h.clock.advance(410);
+      expect(added.error?.code).toBe('UNREACHABLE');
+    },
+  );
+
+  test('a newcomer that hangs is not waited for when the call is aborted, or the client closed', async () => {
+    const abort = new AbortController();
+    const first = await addHanging({ signal: abort.signal });
+    abort.abort();
+    await first.h.clock.settle();
+    expect(first.added.error).toMatchObject({ code: 'CANCELLED', outcome: 'not-applied' });
+    const second = await addHanging();
+    await second.db.close();
+    await second.h.clock.settle();
+    expect(second.added.error?.code).toBe('CLIENT_CLOSED');
+    expect(second.h.clock.timers).toBe(0);
   });
 });
 
