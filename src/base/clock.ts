@@ -14,12 +14,22 @@ export interface Timer {
   cancel(): void;
 }
 
+/** A timer of Node that is set further ahead than this, about 25 days, fires at once. */
+const TIMER_MS_MAX = 0x7fff_ffff;
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
   setTimer(delayMs, callback) {
-    const handle = setTimeout(callback, delayMs);
+    let handle: NodeJS.Timeout;
+    const set = (leftMs: number): void => {
+      handle =
+        leftMs > TIMER_MS_MAX
+          ? setTimeout(() => set(leftMs - TIMER_MS_MAX), TIMER_MS_MAX)
+          : setTimeout(callback, leftMs);
+    };
+    set(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
   defer: (callback) => void setImmediate(callback),

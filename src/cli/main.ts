@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import type { Writable } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { runCli } from './program.js';
+import { sleep } from './sleep.js';
 
 /** The `balsa` command: the process around `runCli`. */
 
@@ -16,10 +16,8 @@ const io: CliIo = {
   env: process.env,
   interrupted: interruption.signal,
   nowMs: () => performance.now(),
-  async sleep(ms) {
-    // Whoever slept looks at `interrupted` by himself.
-    await setTimeout(ms, undefined, { signal: interruption.signal }).catch(() => undefined);
-  },
+  // Whoever slept looks at `interrupted` by himself.
+  sleep: (ms) => sleep(ms, interruption.signal),
   // gRPC takes a tenth of a second to load: only commands that talk to replicas pay for it.
   async connect(options) {
     const { bytes, connect } = await import('../client/client.js');
