@@ -120,6 +120,8 @@ export class Transaction<In, Out, Keys extends KeyForm> {
    * @throws BalsaError those of {@link Transaction.range}
    */
   async deleteRange(range: KeyRange): Promise<number> {
+    // Whoever names nothing has not meant all that there is.
+    this.#scope.range(range);
     let deleted = 0;
     for await (const { key } of this.#items(range, true)) {
       this.#writes.set({ type: 'delete', key });

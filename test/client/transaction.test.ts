@@ -109,6 +109,14 @@ describe('inside of a transaction', () => {
     expect(await h.until(all(db.range()))).toEqual(['a=2']);
   });
 
+  test('a range that names nothing is refused, and not all that there is removed', async () => {
+    const { h, db } = await given({ a: '1', b: '1' });
+    const nothing = { prefix: undefined, from: undefined } as unknown as { readonly from: string };
+    const error = await h.failure(db.transaction((tx) => tx.deleteRange(nothing)));
+    expect(error.code).toBe('INVALID_ARGUMENT');
+    expect(await h.until(db.transaction((tx) => tx.deleteRange({ from: '' })))).toBe(2);
+  });
+
   test('what it throws is passed on, and nothing is written', async () => {
     const { h, db } = await given({ a: '1' });
     const seen = watch(
