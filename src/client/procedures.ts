@@ -366,7 +366,7 @@ const PEERS_MAX = 100;
 /** @throws BalsaError `INVALID_ARGUMENT` */
 function peersOf({ durability = 'local' }: ProcedureCallOptions): number {
   if (durability === 'local') return 0;
-  const { peers } = durability;
+  const peers = (durability as { peers: number } | null)?.peers ?? Number.NaN;
   if (Number.isInteger(peers) && peers >= 0 && peers <= PEERS_MAX) return peers;
   throw invalid(
     `durability is 'local' or { peers: 0 to ${PEERS_MAX} }, found ${JSON.stringify(durability)}`,

@@ -188,7 +188,10 @@ function keyBytes(name: string, key: unknown): Uint8Array {
 
 /** The id of a lease. @throws BalsaError `INVALID_ARGUMENT` */
 export function leaseId(lease: LeaseRef): number {
-  const id = typeof lease === 'number' ? lease : lease.id;
-  if (Number.isSafeInteger(id) && id > 0) return id;
-  throw invalid(`a lease is named by its handle or its id, a whole number from 1; found ${id}`);
+  // Code that is not typed may give anything.
+  const id: unknown = typeof lease === 'object' ? (lease as { id?: number } | null)?.id : lease;
+  if (Number.isSafeInteger(id) && (id as number) > 0) return id as number;
+  throw invalid(
+    `a lease is named by its handle or its id, a whole number from 1; found ${String(id ?? lease)}`,
+  );
 }

@@ -377,6 +377,8 @@ describe('writes that the replica will not have', () => {
       db.get('k', { consistency: 'strong' as 'any' }),
       db.get('k', { revision: 1.5 }),
       db.put('k', 'v', { signal: {} as AbortSignal }),
+      db.put('k', 'v', { lease: null as unknown as number }),
+      db.call('p', null, { durability: null as unknown as 'local' }),
     ];
     for (const error of await Promise.all(failures.map((call) => h.failure(call)))) {
       expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
