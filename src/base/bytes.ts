@@ -14,6 +14,12 @@ export function toBytes(value: string | Uint8Array): Uint8Array {
   return typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
 }
 
+/** UTF-8 can say it: there is no half of a surrogate pair, which would become the same bytes as any other one. */
+export function isWellFormed(text: string): boolean {
+  // Of all Nodes that we run on; the library of types is that of an earlier year.
+  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
+}
+
 /** The bytes as a view with Buffer's methods (not copied). */
 export function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes)

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { toBuffer } from '../base/bytes.js';
+import { isWellFormed, toBuffer } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 
 /** How values become bytes, and bytes values. `In` is what is put, `Out` what is got. */
@@ -20,7 +20,7 @@ export interface Codec<In, Out> {
 export const bytes: Codec<string | Uint8Array, Buffer> = {
   name: 'bytes',
   encode(value) {
-    if (typeof value === 'string') return Buffer.from(value, 'utf8');
+    if (typeof value === 'string') return encodeText(value);
     if (value instanceof Uint8Array) return value;
     throw new TypeError(`expected a string or a Uint8Array, found ${kindOf(value)}`);
   },
@@ -32,7 +32,7 @@ export const bytes: Codec<string | Uint8Array, Buffer> = {
 export const text: Codec<string, string> = {
   name: 'text',
   encode(value) {
-    if (typeof value === 'string') return Buffer.from(value, 'utf8');
+    if (typeof value === 'string') return encodeText(value);
     throw new TypeError(`expected a string, found ${kindOf(value)}`);
   },
   decode: decodeText,
@@ -103,6 +103,13 @@ export function decodeKeyText(key: Uint8Array): string {
     'VALUE_NOT_DECODABLE',
     `the key ${showKey(key)} is not text in UTF-8; connect with keys: 'bytes' to read it`,
     { details: { key: showKey(key) } },
+  );
+}
+
+function encodeText(value: string): Buffer {
+  if (isWellFormed(value)) return Buffer.from(value, 'utf8');
+  throw new TypeError(
+    'it is not well-formed Unicode: half of a surrogate pair has no form in UTF-8',
   );
 }
 

@@ -1,3 +1,4 @@
+import { isWellFormed } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 
 /** @returns BalsaError `INVALID_ARGUMENT` */
@@ -15,4 +16,15 @@ export function checkDuration(name: string, valueMs: unknown): void {
 export function checkRevision(revision: unknown): void {
   if (Number.isSafeInteger(revision) && (revision as number) >= 0) return;
   throw invalid(`revision must be a whole number from 0, found ${String(revision)}`);
+}
+
+/** A key, or a part of one, as it was given. @throws BalsaError `INVALID_ARGUMENT` */
+export function keyBytes(name: string, key: unknown): Uint8Array {
+  if (key instanceof Uint8Array) return key;
+  if (typeof key !== 'string') {
+    const found = key === null ? 'null' : typeof key;
+    throw invalid(`${name} must be a string or a Uint8Array, found ${found}`);
+  }
+  if (isWellFormed(key)) return Buffer.from(key, 'utf8');
+  throw invalid(`${name} is not well-formed Unicode: ${JSON.stringify(key.slice(0, 100))}`);
 }

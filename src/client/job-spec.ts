@@ -1,4 +1,4 @@
-import { prefixEnd, toBytes } from '../base/bytes.js';
+import { prefixEnd } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { InputSpec, JobSpec, StageSpec } from '../base/job.js';
 import { UPLOAD_CHUNK_BYTES_MAX } from '../base/job.js';
@@ -10,7 +10,7 @@ import type {
   StageDefinition,
   TaskProcedure,
 } from '../base/job-definition.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import { checkInputForm } from './job-form.js';
 
 /** Makes of a definition what goes into the log. */
@@ -93,8 +93,9 @@ export function toInput(input: JobInput | undefined, upload: string): PreparedIn
 
 function toRange(given: RangeInput): InputSpec {
   const { prefix, from, to, bytesPerTask = 256 * 1024, keysPerTask = 10_000 } = given;
-  const begin = toBytes(prefix ?? from ?? '');
-  const end = prefix === undefined ? (to === undefined ? null : toBytes(to)) : prefixEnd(begin);
+  const begin = keyBytes('the input of the job', prefix ?? from ?? '');
+  const end =
+    prefix === undefined ? (to === undefined ? null : keyBytes('to', to)) : prefixEnd(begin);
   const { values = 'json' } = given;
   return { type: 'range', from: begin, to: end, bytesPerTask, keysPerTask, values };
 }

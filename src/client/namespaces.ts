@@ -1,8 +1,7 @@
-import { toBytes } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { StoreInfo } from '../rpc/protocol.js';
 import type { Engine } from './engine.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import type { CallOptions, KeyForm } from './options.js';
 import type { Key } from './results.js';
 import type { Scope } from './scope.js';
@@ -129,10 +128,11 @@ export class Namespaces {
 
 /** What the keys of a namespace begin with. @throws BalsaError `INVALID_ARGUMENT` */
 export function namespacePrefix(namespace: NamespaceRef): Uint8Array {
-  if (typeof namespace === 'string' && namespace !== '') return toBytes(`${namespace}/`);
+  if (typeof namespace === 'string' && namespace !== '')
+    return keyBytes('a namespace', `${namespace}/`);
   const prefix: unknown = typeof namespace === 'object' ? namespace?.prefix : undefined;
   if (typeof prefix === 'string' || prefix instanceof Uint8Array) {
-    const bytes = toBytes(prefix);
+    const bytes = keyBytes('prefix', prefix);
     if (bytes.byteLength > 0) return bytes;
   }
   throw invalid('a namespace is given by its name, or as { prefix } of at least one byte');

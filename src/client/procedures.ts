@@ -1,4 +1,3 @@
-import { toBytes } from '../base/bytes.js';
 import { CALL_KEY_BYTES_MAX } from '../base/call.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure } from '../base/operation.js';
@@ -6,7 +5,7 @@ import { checkProcedureName } from '../base/procedure-name.js';
 import type { ProcedureInfo, ProceduresTopic } from '../rpc/call-protocol.js';
 import { type ConsistencyOption, checkConsistency, toReadTarget } from './consistency.js';
 import type { Engine } from './engine.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import type { CallOptions } from './options.js';
 import type { Meta } from './pending.js';
 import { PendingRead } from './pending-read.js';
@@ -251,7 +250,7 @@ export class Caller {
     if (idempotencyKey === undefined) {
       return { key: this.#engine.env.newSessionId(), isNamed: false };
     }
-    const bytes = toBytes(idempotencyKey);
+    const bytes = keyBytes('an idempotency key', idempotencyKey);
     if (bytes.byteLength > 0 && bytes.byteLength <= CALL_KEY_BYTES_MAX) {
       return { key: bytes, isNamed: true };
     }

@@ -1,7 +1,7 @@
-import { compareBytes, prefixEnd, toBytes } from '../base/bytes.js';
+import { compareBytes, prefixEnd } from '../base/bytes.js';
 import type { KeyValue, RangeFilter } from '../base/operation.js';
 import type { ReadTarget } from './consistency.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import type { KeysOnlyOptions, KeysOptions, RangeOptions, SortField } from './options.js';
 import type { Meta } from './pending.js';
 import type { Page, PageQuery } from './pending-read.js';
@@ -96,11 +96,6 @@ const FIELDS: ReadonlySet<unknown> = new Set([
 function fieldOf({ sortBy = 'key' }: RangeOptions): SortField {
   if (FIELDS.has(sortBy)) return sortBy;
   throw invalid(`sortBy must be one of ${[...FIELDS].join(', ')}; found ${String(sortBy)}`);
-}
-
-function keyBytes(name: string, key: unknown): Uint8Array {
-  if (typeof key === 'string' || key instanceof Uint8Array) return toBytes(key);
-  throw invalid(`${name} must be a string or a Uint8Array, found ${typeof key}`);
 }
 
 /** What the options ask for, in their order. */

@@ -4,7 +4,7 @@ import type { KeyValue, WriteOperation, WriteResult } from '../base/operation.js
 import { checkOperation } from '../base/operation-check.js';
 import { type Codec, decodeKeyText, decodeValue, encodeValue } from './codec.js';
 import type { Engine } from './engine.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import type { CallOptions, KeyForm } from './options.js';
 import type { Meta } from './pending.js';
 import { operationBytes, PendingWrite } from './pending-write.js';
@@ -175,14 +175,6 @@ function checkTxnBytes(bytes: number, limit: number): void {
     'BATCH_TOO_LARGE',
     `the transaction has ${bytes} bytes; the limit is ${limit} (batchBytesMax): split it`,
     { outcome: 'not-applied', details: { limit, bytes } },
-  );
-}
-
-function keyBytes(name: string, key: unknown): Uint8Array {
-  if (typeof key === 'string') return Buffer.from(key, 'utf8');
-  if (key instanceof Uint8Array) return key;
-  throw invalid(
-    `${name} must be a string or a Uint8Array, found ${key === null ? 'null' : typeof key}`,
   );
 }
 

@@ -1,8 +1,8 @@
-import { prefixEnd, toBytes } from '../base/bytes.js';
+import { prefixEnd } from '../base/bytes.js';
 import type { Limits } from '../base/limits.js';
 import { checkKey } from '../base/operation-check.js';
 import type { WatchRequest } from '../rpc/protocol.js';
-import { invalid } from './invalid.js';
+import { invalid, keyBytes } from './invalid.js';
 import type { CallOptions } from './options.js';
 
 /** That the events of a watch come faster than they are taken. It is no error: none is lost. */
@@ -96,21 +96,16 @@ function rangeOf(options: WatchOptions, limits: Limits): Pick<WatchRequest, 'fro
     throw invalid('watch takes one of key, prefix, or from and to');
   }
   if (key !== undefined) {
-    const start = bytesOf('key', key);
+    const start = keyBytes('key', key);
     checkKey(start, limits);
     return { from: start, to: Buffer.concat([start, Buffer.of(0)]) };
   }
   if (prefix !== undefined) {
-    const start = bytesOf('prefix', prefix);
+    const start = keyBytes('prefix', prefix);
     return { from: start, to: prefixEnd(start) };
   }
-  const start = bytesOf('from', from ?? '');
-  return { from: start, to: to === undefined ? null : bytesOf('to', to) };
-}
-
-function bytesOf(name: string, key: unknown): Uint8Array {
-  if (typeof key === 'string' || key instanceof Uint8Array) return toBytes(key);
-  throw invalid(`${name} must be a string or a Uint8Array, found ${typeof key}`);
+  const start = keyBytes('from', from ?? '');
+  return { from: start, to: to === undefined ? null : keyBytes('to', to) };
 }
 
 function oneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
