@@ -116,7 +116,7 @@ export class JobHandle {
     let pauseMs = intervalMs ?? INTERVAL_MS_MIN;
     let before = '';
     for (;;) {
-      const info = await this.#look(signal);
+      const info = await this.#look(signal, untilMs);
       if (info !== null) {
         const { nowMs: _, ...rest } = info;
         const shown = JSON.stringify(rest);
@@ -134,9 +134,12 @@ export class JobHandle {
   }
 
   /** `null`: it could not be asked just now. */
-  async #look(signal: AbortSignal | undefined): Promise<JobInfo | null> {
+  async #look(signal: AbortSignal | undefined, untilMs: number): Promise<JobInfo | null> {
+    const { clock } = this.#parts.engine.env;
+    const leftMs = Math.max(1, untilMs - clock.monotonicMs());
+    const { timeoutMs } = this.#parts.engine.settings;
     try {
-      return await this.status({ signal });
+      return await this.status({ signal, timeoutMs: Math.min(timeoutMs || leftMs, leftMs) });
     } catch (cause) {
       if (cause instanceof BalsaError && cause.retryable) return null;
       throw cause;

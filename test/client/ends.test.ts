@@ -60,6 +60,16 @@ describe('time limits', () => {
     }
   });
 
+  test('whoever waits for a job is told when his time is up, also while nobody can be asked', async () => {
+    const h = new Harness();
+    const db = await h.connect({ timeoutMs: 0 });
+    h.cluster.fate = () => 'ignore';
+    const start = h.clock.monotonicMs();
+    const error = await h.failure(db.jobs.get('nightly').wait({ timeoutMs: 1000 }));
+    expect(error).toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('nightly') });
+    expect(h.clock.monotonicMs() - start).toBeLessThan(1100);
+  });
+
   test('many calls with a time limit share one timer', async () => {
     const h = new Harness();
     const db = await h.connect();
