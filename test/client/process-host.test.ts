@@ -23,6 +23,11 @@ export function die() {
   process.kill(process.pid, 'SIGKILL');
   return new Promise(() => {});
 }
+export async function tell({ input, checkpoint }) {
+  await checkpoint(input === 'nothing' ? undefined : () => 1);
+  return 'told';
+}
+export function makeFunction() { return { f: () => 1 }; }
 export function twice({ input }) { return 2 * input; }
 `;
 
@@ -77,7 +82,7 @@ function isGone(pid: number): true | undefined {
 
 describe('processes of tasks', () => {
   test('one that ends its task when it is told to gives its place to the next at once', async () => {
-    expect(await host.tasks()).toEqual(['die', 'obey', 'twice']);
+    expect(await host.tasks()).toEqual(['die', 'makeFunction', 'obey', 'tell', 'twice']);
     const { running, pid } = await startObedient();
     const [first] = host.pids;
 
@@ -91,6 +96,31 @@ describe('processes of tasks', () => {
     expect(host.pids).not.toContain(first);
     // What it had started has ended with it.
     await waitUntil('what the task started to end', async () => isGone(pid));
+  });
+
+  test('what is no JSON is no checkpoint; nothing at all is null', async () => {
+    const told: unknown[] = [];
+    const keep = (json: unknown): void => void told.push(json);
+    const nothing = await start('tell', 'nothing', keep as (json: string) => void).ended;
+    expect([nothing, told]).toEqual([{ type: 'result', value: 'told' }, ['null']]);
+    const other = await start('tell', 'a function', keep as (json: string) => void).ended;
+    expect(other).toMatchObject({
+      ...{
+        type: 'failed',
+        code: 'PROCEDURE_FAILED',
+        message: 'a checkpoint is JSON, found a function',
+      },
+    });
+    expect(told).toHaveLength(1);
+  });
+
+  test('a result that cannot be sent has failed, and its process does the next task', async () => {
+    const outcome = await start('makeFunction', null, () => {}).ended;
+    const message = expect.stringMatching(/^its result cannot be sent: .*could not be cloned/);
+    expect(outcome).toEqual({ type: 'failed', code: 'PROCEDURE_FAILED', message });
+    const [first] = host.pids;
+    expect(await start('twice', 4, () => {}).ended).toEqual({ type: 'result', value: 8 });
+    expect(host.pids).toEqual([first]);
   });
 
   test('a task for which none can be started any more has crashed', async () => {

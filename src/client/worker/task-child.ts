@@ -13,6 +13,16 @@ const say = (message: FromTaskProcess): void => {
   process.send?.(message);
 };
 
+/** What a task gives need not be something that can be sent: a function, say. */
+function sayEnd(message: FromTaskProcess): void {
+  try {
+    say(message);
+  } catch (error) {
+    const why = `its result cannot be sent: ${asBalsaError(error).message}`;
+    say({ type: 'failed', code: 'PROCEDURE_FAILED', message: why });
+  }
+}
+
 /** With all that the tasks have started, which are of its group. */
 function end(): void {
   try {
@@ -43,8 +53,10 @@ function checkpoint(value: unknown): Promise<void> {
   lastCheckpointNumber += 1;
   const n = lastCheckpointNumber;
   return new Promise((resolve) => {
+    const json = JSON.stringify(value ?? null) as string | undefined;
+    if (json === undefined) throw new TypeError(`a checkpoint is JSON, found a ${typeof value}`);
     checkpoints.set(n, resolve);
-    say({ type: 'checkpoint', json: JSON.stringify(value), n });
+    say({ type: 'checkpoint', json, n });
   });
 }
 
@@ -79,7 +91,7 @@ async function run(
 load().then(
   (tasks) => {
     process.on('message', (message: ToTaskProcess) => {
-      if (message.type === 'run') void run(tasks, message).then(say);
+      if (message.type === 'run') void run(tasks, message).then(sayEnd);
       else {
         checkpoints.get(message.n)?.();
         checkpoints.delete(message.n);
