@@ -21,6 +21,8 @@ export function environmentName(option: Option): string {
 export function applyEnvironment(command: Command, env: CliIo['env']): void {
   for (let level: Command | null = command; level !== null; level = level.parent) {
     for (const option of level.options) {
+      // It asks for something else than what the command does: BALSA_VERSION is for others to use.
+      if (option.long === '--version') continue;
       const text = env[environmentName(option)];
       if (text === undefined || text === '') continue;
       const name = option.attributeName();

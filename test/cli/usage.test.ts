@@ -101,6 +101,13 @@ describe('usage', () => {
     expect(result.stderr).toContain('Usage: balsa');
   });
 
+  test('BALSA_VERSION is no flag: images of containers say with it which version they hold', async () => {
+    const store = new FakeStore();
+    store.set('a', 'b');
+    const result = await run(['get', 'a'], { store, env: { BALSA_VERSION: '1.4.2' } });
+    expect(result).toMatchObject({ exit: 0, stdout: 'b' });
+  });
+
   test('BALSA_DEBUG=1 shows the stack, which is hidden otherwise', async () => {
     const store = new FakeStore();
     store.onPut = () => {
