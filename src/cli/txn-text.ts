@@ -112,7 +112,8 @@ function parseCondition(text: string): Condition {
   const tail = /^\s*(==|=|!=|<|>)\s*(.+)$/s.exec(rest);
   if (tail === null) throw new Error(CONDITION_FORM);
   const [, operator = '', right = ''] = tail;
-  const words = splitWords(right).words;
+  const { words, openQuote } = splitWords(right);
+  if (openQuote !== null) throw openedQuote(openQuote);
   const value = words[0]?.text;
   if (value === undefined || words.length > 1) throw new Error(CONDITION_FORM);
   return toCondition(name, place, operator, value);
@@ -207,7 +208,7 @@ interface StepFlags extends KeyFlags {
 
 function parseStep(text: string): Op {
   const { words, openQuote } = splitWords(text);
-  if (openQuote !== null) throw new Error(`a quote is opened and never closed: ${openQuote}`);
+  if (openQuote !== null) throw openedQuote(openQuote);
   const [name, ...rest] = words.map((word: Word) => word.text);
   switch (name) {
     case 'put':
@@ -219,6 +220,10 @@ function parseStep(text: string): Op {
     default:
       throw new Error(`an operation is put, get or del; found ${name ?? 'nothing'}`);
   }
+}
+
+function openedQuote(quote: string): Error {
+  return new Error(`a quote is opened and never closed: ${quote}`);
 }
 
 function putStep(words: readonly string[]): Op {

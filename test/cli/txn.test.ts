@@ -90,6 +90,7 @@ get --prefix user/ --count-only`;
     ['mod(a) ~ 3', 'txn: line 1: a condition is like'],
     ['count(a) = 3', 'txn: line 1: count is of two keys'],
     ['exists(a, b)', 'txn: line 1: it is exists("key")'],
+    ['value(a) = "b', 'txn: line 1: a quote is opened and never closed'],
     ['\npat a b', 'txn: line 2: an operation is put, get or del; found pat'],
     ['\nput a "b', 'txn: line 2: a quote is opened and never closed'],
     ['\nput a b --leese 3', "txn: line 2: unknown option '--leese'"],
