@@ -1,3 +1,4 @@
+import { isWellFormed } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import { nearest } from '../base/suggest.js';
 import { utf8OrNull } from './printable.js';
@@ -116,7 +117,7 @@ function parseObject(text: string): Record<string, unknown> {
 }
 
 function jsonKey(key: unknown): Uint8Array {
-  if (typeof key === 'string') return Buffer.from(key, 'utf8');
+  if (typeof key === 'string') return fromText(key, 'key');
   throw new Error(key === undefined ? 'has no "key"' : '"key" is not a string');
 }
 
@@ -124,20 +125,37 @@ function jsonValue(record: Record<string, unknown>, text: string): Uint8Array {
   if (Object.hasOwn(record, 'valueBase64')) return fromBase64(record.valueBase64, 'valueBase64');
   if (!Object.hasOwn(record, 'value')) throw new Error('has no "value"');
   const { value } = record;
-  if (typeof value === 'string') return Buffer.from(value, 'utf8');
-  if (LONG_NUMBER.test(text) && losesDigits(value)) {
+  if (typeof value === 'string') return fromText(value, 'value');
+  if (LONG_NUMBER.test(text) && hasNumber(value, losesDigits)) {
     throw new Error('a number in "value" has more digits than JSON numbers keep: write it as text');
+  }
+  if (HUGE_NUMBER.test(text) && hasNumber(value, isHuge)) {
+    throw new Error('a number in "value" is larger than JSON numbers can be: write it as text');
   }
   return Buffer.from(JSON.stringify(value), 'utf8');
 }
 
-/** Cheap first look, so that only lines with long numbers are searched for numbers that lose digits. */
+/** Cheap first looks, so that only lines with such numbers are searched for those that are not what was written. */
 const LONG_NUMBER = /\d{16}/;
+const HUGE_NUMBER = /\d{300}|[eE]\+?\d{3}/;
 
-function losesDigits(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value);
+function losesDigits(value: number): boolean {
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
+}
+
+function isHuge(value: number): boolean {
+  return !Number.isFinite(value);
+}
+
+function hasNumber(value: unknown, isMeant: (value: number) => boolean): boolean {
+  if (typeof value === 'number') return isMeant(value);
   if (typeof value !== 'object' || value === null) return false;
-  return Object.values(value).some(losesDigits);
+  return Object.values(value).some((each) => hasNumber(each, isMeant));
+}
+
+function fromText(text: string, name: string): Uint8Array {
+  if (isWellFormed(text)) return Buffer.from(text, 'utf8');
+  throw new Error(`"${name}" has half of a surrogate pair, which is no text`);
 }
 
 function fromBase64(value: unknown, name: string): Uint8Array {

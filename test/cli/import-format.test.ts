@@ -42,6 +42,10 @@ describe('JSON lines', () => {
     ['{"key":"a"}', 'line 1: has no "value"'],
     ['{"key":"a","valueBase64":"?"}', 'line 1: "valueBase64" is not base64'],
     ['{"key":"a","value":{"n":12345678901234567890}}', 'line 1: a number in "value" has more'],
+    ['{"key":"a","value":[1e400]}', 'line 1: a number in "value" is larger'],
+    [`{"key":"a","value":${'9'.repeat(400)}}`, 'line 1: a number in "value" is larger'],
+    ['{"key":"\\ud800","value":"x"}', 'line 1: "key" has half of a surrogate pair'],
+    ['{"key":"a","value":"\\udfff"}', 'line 1: "value" has half of a surrogate pair'],
     [Buffer.from([0x7b, 0xff]), 'line 1: is not UTF-8'],
     [`{"key":"${'x'.repeat(10_000)}"}`, 'line 1: is longer than 10000 bytes'],
   ])('%s is refused', (line, expected) => {
