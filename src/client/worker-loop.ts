@@ -86,6 +86,10 @@ export class WorkerLoop {
   #slots: number;
   #isStopped = false;
   #drained: () => void = () => {};
+  /** It was stopped, or is drained. */
+  readonly #over = new Promise<void>((resolve) => {
+    this.#drained = resolve;
+  });
 
   constructor(options: WorkerLoopOptions) {
     this.#options = options;
@@ -101,13 +105,11 @@ export class WorkerLoop {
     void this.#ask();
   }
 
-  /** It takes nothing more, and resolves when all that it has is reported. */
+  /** It takes nothing more, and resolves when all that it has is reported, however often that is asked for. */
   drain(): Promise<void> {
     this.#slots = 0;
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-      this.#endIfDrained();
-    });
+    this.#endIfDrained();
+    return this.#over;
   }
 
   /** At once: what it has is run by others when its lease is over. */

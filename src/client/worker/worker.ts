@@ -36,8 +36,9 @@ export class Worker implements AsyncDisposable {
   readonly tasks: readonly string[];
   readonly #loop: WorkerLoop;
   readonly #host: ProcessHost;
-  /** Resolves when it has ended: with why, if something was wrong. */
+  /** Resolves when it is drained, closed, or cannot go on: with why, if something was wrong. */
   readonly ended: Promise<BalsaError | null>;
+  readonly #end: (error: BalsaError | null) => void;
 
   private constructor(parts: {
     readonly id: string;
@@ -45,12 +46,14 @@ export class Worker implements AsyncDisposable {
     readonly loop: WorkerLoop;
     readonly host: ProcessHost;
     readonly ended: Promise<BalsaError | null>;
+    readonly end: (error: BalsaError | null) => void;
   }) {
     this.id = parts.id;
     this.tasks = parts.tasks;
     this.#loop = parts.loop;
     this.#host = parts.host;
     this.ended = parts.ended;
+    this.#end = parts.end;
   }
 
   /** @internal */
@@ -84,7 +87,7 @@ export class Worker implements AsyncDisposable {
       onFailure: (error) => end(error),
     });
     loop.start();
-    return new Worker({ id, tasks, loop, host, ended: ended.finally(() => host.close()) });
+    return new Worker({ id, tasks, loop, host, end, ended: ended.finally(() => host.close()) });
   }
 
   /** Tasks that it has. */
@@ -101,12 +104,14 @@ export class Worker implements AsyncDisposable {
   async drain(): Promise<void> {
     await this.#loop.drain();
     this.#host.close();
+    this.#end(null);
   }
 
   /** At once: its tasks are ended, and others run them when its lease is over. */
   close(): Promise<void> {
     this.#loop.stop();
     this.#host.close();
+    this.#end(null);
     return Promise.resolve();
   }
 

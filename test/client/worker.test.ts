@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import type { JobsParts } from '../../src/client/jobs.js';
+import { Worker } from '../../src/client/worker/worker.js';
+import { type TaskOutcome, WorkerLoop } from '../../src/client/worker-loop.js';
+import type { WorkerDemand } from '../../src/rpc/job-frames.js';
+import { temporaryFolder } from '../whole/support.js';
+
+const TASK = {
+  ...{ fence: 1, job: 'j', stage: 's', ordinal: 0, attempt: 1, run: 'wait' },
+  ...{ args: 'null', checkpoint: null, timeoutMs: 0, memoryBytes: 0 },
+};
+const DEMAND: WorkerDemand = {
+  ...{ worker: 'w-1', home: 'h', where: 'worker' as const, slots: 1, threads: 1 },
+  ...{ tasks: ['wait'], labels: [], memoryBytes: 0 },
+};
+const INPUT = { info: '{"isList":false,"values":[{"type":"json","bytes":4}]}', bytes: 'null' };
+
+type Asked = (
+  level: string,
+  toRequest: (call: unknown) => { encode(id: number): { readonly type: string } },
+  asked: { readonly deliver: (answer: unknown, meta: unknown) => void },
+) => void;
+
+/** A cluster that has one task, and answers nothing more when it is asked for work again. */
+function clusterOf(tasks: (typeof TASK)[]): JobsParts {
+  const waiting = [...tasks];
+  const ask: Asked = (_level, toRequest, { deliver }) => {
+    const meta = { appliedIndex: 0 };
+    if (toRequest(null).encode(1).type !== 'work') {
+      deliver({ ...INPUT, bytes: Buffer.from(INPUT.bytes) }, meta);
+      return;
+    }
+    const task = waiting.shift();
+    if (task !== undefined) deliver({ assigned: [task], dropped: [] }, meta);
+  };
+  const env = { clock: systemClock, newSessionId: () => Buffer.alloc(16, 1) };
+  const parts = {
+    ...{ engine: { env, callLimits: () => ({}) }, reads: { ask } },
+    store: { write: () => Promise.resolve(null) },
+  };
+  return parts as unknown as JobsParts;
+}
+
+describe('a worker', () => {
+  test('is drained when what it has is done, for all who wait for that, and stays so', async () => {
+    let finish: (outcome: TaskOutcome) => void = () => {};
+    let begun: () => void = () => {};
+    const running = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const host = {
+      run: () => {
+        begun();
+        const ended = new Promise<TaskOutcome>((resolve) => {
+          finish = resolve;
+        });
+        return { ended, stop: () => {} };
+      },
+    };
+    const onFailure = (): void => {};
+    const loop = new WorkerLoop({ parts: clusterOf([TASK]), host, demand: DEMAND, onFailure });
+    loop.start();
+    await running;
+    const drained = [loop.drain(), loop.drain()];
+    expect(loop.active).toBe(1);
+    finish({ type: 'result', value: 1 });
+    await Promise.all(drained);
+    await loop.drain();
+    expect(loop.active).toBe(0);
+  });
+
+  test('that was stopped has nothing to wait for', async () => {
+    const host = { run: () => ({ ended: new Promise<never>(() => {}), stop: () => {} }) };
+    const onFailure = (): void => {};
+    const loop = new WorkerLoop({ parts: clusterOf([]), host, demand: DEMAND, onFailure });
+    loop.start();
+    loop.stop();
+    await loop.drain();
+  });
+
+  test.each(['drain', 'close'] as const)('has ended behind %s', async (how) => {
+    using folder = temporaryFolder();
+    const tasks = join(folder.path, 'tasks.mjs');
+    writeFileSync(tasks, 'export const wait = () => new Promise(() => {});');
+    const env = { ...process.env, NODE_OPTIONS: '--import tsx' };
+    const worker = await Worker.start(clusterOf([]), { tasks, env });
+    await worker[how]();
+    expect(await worker.ended).toBeNull();
+  });
+});
