@@ -89,7 +89,8 @@ export class TurnQueue {
       lease = await this.#coordination.leases.grant(granted);
       ends.atLossOf(lease);
       const turn = await this.#lineUp(value, lease, ends, options.waits);
-      if (turn === null) await lease.revoke();
+      // It is known that others have it, whatever becomes of the own place.
+      if (turn === null) await lease.revoke().catch(() => {});
       return turn;
     } catch (error) {
       if (lease !== null) leave(lease);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { unpackOperations } from '../../src/base/operation-codec.js';
 import { text } from '../../src/client/codec.js';
 import type { Leader } from '../../src/client/election.js';
 import type { Client } from '../../src/client/kv-client.js';
@@ -128,6 +129,18 @@ describe('a lock', () => {
     const late = await h.failure(other.lock('job', { signal: abort.signal }));
     expect(late).toMatchObject({ code: 'CANCELLED' });
     await db.close();
+  });
+
+  test('that others hold is not had, though the place in the queue cannot be given up', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    await h.until(db.lock('job'));
+    h.cluster.fate = (request) => {
+      if (request.type !== 'write') return undefined;
+      const kinds = unpackOperations(request.operations).map(({ type }) => type);
+      return kinds.includes('lease-revoke') ? 'ignore' : undefined;
+    };
+    expect(await h.until(other.tryLock('job'))).toBeNull();
   });
 
   test('is tried without waiting', async () => {
