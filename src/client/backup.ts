@@ -13,7 +13,7 @@ import { OWN_VERSIONS } from '../rpc/version.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import { whenAborted } from './abort.js';
 import type { Environment } from './environment.js';
-import { cancelled } from './pending.js';
+import { cancelled, clientClosed } from './pending.js';
 
 export interface BackupOptions {
   /** `host:port` of the replica to ask. */
@@ -22,13 +22,15 @@ export interface BackupOptions {
   readonly clusterId: string | null;
   readonly frameBytesMax: number;
   readonly signal: AbortSignal | undefined;
+  /** Calls back when the client is closed; returns what ends that. */
+  readonly whenClosed: (callback: () => void) => () => void;
 }
 
 /**
  * A snapshot of one replica, part by part: the header, the chunks, the end. A chunk is acknowledged, and so
  * makes room for more, when the caller asks for what comes behind it.
  *
- * @throws BalsaError `UNREACHABLE`, `OVERLOADED`, `CANCELLED`, `SNAPSHOT_CORRUPT`
+ * @throws BalsaError `UNREACHABLE`, `OVERLOADED`, `CANCELLED`, `CLIENT_CLOSED`, `SNAPSHOT_CORRUPT`
  */
 export async function* readBackup(
   environment: Environment,
@@ -68,12 +70,14 @@ const SIGN_MS = 1000;
 /** Frames as they come, one at a time for whoever asks. */
 class BackupStream {
   readonly #channel: Channel;
-  readonly #forgetSignal: () => void;
+  readonly #forgets: (() => void)[] = [];
   readonly #frames: SnapshotFrame[] = [];
   readonly #clock: Clock;
   #taken = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
   #over: BalsaError | null = null;
+  /** Whoever reads it wants no more of what has come. */
+  #isStopped = false;
   #wake: () => void = () => {};
 
   constructor(environment: Environment, options: BackupOptions) {
@@ -87,11 +91,12 @@ class BackupStream {
       onPart: () => this.#partReceived(),
       onClose: (reason) => this.#end(reason),
     });
-    this.#forgetSignal =
-      signal === undefined
-        ? () => {}
-        : whenAborted(signal, () => this.#end(cancelled(signal.reason)));
-    if (signal?.aborted === true) this.#end(cancelled(signal.reason));
+    if (signal !== undefined) {
+      const abort = (): void => this.#stop(cancelled(signal.reason));
+      if (signal.aborted) abort();
+      else this.#forgets.push(whenAborted(signal, abort));
+    }
+    this.#forgets.push(options.whenClosed(() => this.#stop(clientClosed())));
     this.send({ type: 'request', request: { ...OWN_VERSIONS, clientName, clusterId } });
   }
 
@@ -117,12 +122,13 @@ class BackupStream {
   }
 
   close(): void {
-    this.#forgetSignal();
+    for (const forget of this.#forgets) forget();
     if (this.#over === null) this.#channel.end();
     else this.#channel.abort();
   }
 
   #received(bytes: Buffer): void {
+    if (this.#isStopped) return;
     try {
       this.#frames.push(unpackSnapshotFrame(bytes));
     } catch (error) {
@@ -137,6 +143,12 @@ class BackupStream {
     if (nowMs - this.#toldMs < SIGN_MS) return;
     this.#toldMs = nowMs;
     this.send({ type: 'ack', chunk: this.#taken });
+  }
+
+  #stop(reason: BalsaError): void {
+    this.#isStopped = true;
+    this.#frames.length = 0;
+    this.#end(reason);
   }
 
   #end(reason: BalsaError): void {

@@ -176,6 +176,7 @@ export class Engine implements Context {
       clusterId: link.hello?.clusterId ?? null,
       frameBytesMax: Math.max(LIMITS.frameBytesMax, this.#limits.frameBytesMax),
       signal,
+      whenClosed: (callback) => this.whenClosed(callback),
     });
   }
 
@@ -190,8 +191,9 @@ export class Engine implements Context {
     for (const callback of this.#onClosed) callback();
   }
 
-  /** Calls back when it is closed; returns what ends that. */
+  /** Calls back when it is closed, behind this call if it is already; returns what ends that. */
   whenClosed(callback: () => void): () => void {
+    if (this.#closed) queueMicrotask(callback);
     this.#onClosed.add(callback);
     return () => void this.#onClosed.delete(callback);
   }

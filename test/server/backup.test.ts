@@ -52,3 +52,15 @@ test('an aborted backup is CANCELLED', async () => {
   })();
   await expect(reading).rejects.toMatchObject({ code: 'CANCELLED' });
 });
+
+test('a backup ends with the client that reads it', async () => {
+  const { servers, db } = await filled();
+  await using _servers = servers;
+  const parts = db.snapshot();
+  const later = db.snapshot();
+  await parts.next();
+  await parts.next();
+  await db.close();
+  await expect(parts.next()).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+  await expect(later.next()).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+});
