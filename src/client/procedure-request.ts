@@ -3,7 +3,7 @@ import type { CallAge, Route } from '../rpc/call-protocol.js';
 import type { ClientAnswer, ClientRequest, Consistency, ReadLevel } from '../rpc/protocol.js';
 import type { Meta } from './pending.js';
 import type { PendingRead } from './pending-read.js';
-import { type Departure, ReadRequest } from './read-request.js';
+import { type Departure, REQUEST_BYTES, ReadRequest } from './read-request.js';
 
 /** What a call was answered. */
 export interface CallAnswered {
@@ -128,6 +128,10 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
     this.#seen = seen;
   }
 
+  override get bytes(): number {
+    return REQUEST_BYTES + this.#fields.args.length;
+  }
+
   encode(id: number, departure: Departure): ClientRequest {
     this.attempts.bornIndex ??= this.#seen();
     const { bornIndex } = this.attempts;
@@ -157,6 +161,10 @@ export class ApRequest extends WritingRequest<CallAnswered> {
     this.#fields = fields;
   }
 
+  override get bytes(): number {
+    return REQUEST_BYTES + this.#fields.args.length;
+  }
+
   encode(id: number, departure: Departure): ClientRequest {
     const level = { consistency: this.consistency, bound: 0 };
     const age = this.age(departure);
@@ -177,6 +185,10 @@ export class SubmitRequest extends WritingRequest<CallAnswered> {
     super(attempts);
     this.calls = [call];
     this.#record = record;
+  }
+
+  override get bytes(): number {
+    return REQUEST_BYTES + this.#record.byteLength;
   }
 
   encode(id: number): ClientRequest {
@@ -218,6 +230,10 @@ export class ExecuteRequest extends WritingRequest<Executed | CallAnswered> {
     this.calls = [call];
     this.#fields = fields;
     this.#seen = seen;
+  }
+
+  override get bytes(): number {
+    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number, departure: Departure): ClientRequest {
@@ -262,6 +278,10 @@ export class ReadCallRequest extends ReadRequest {
     this.consistency = consistency;
     this.#fields = fields;
     this.#bound = bound;
+  }
+
+  override get bytes(): number {
+    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number): ClientRequest {

@@ -345,7 +345,11 @@ export class Caller {
         (error) => reject(request.outcomeOf(error)),
       );
       const request = toRequest(call);
-      this.#engine.ask(request as ReadRequest, call, limits);
+      try {
+        this.#engine.ask(request as ReadRequest, call, limits);
+      } catch (cause) {
+        throw request.outcomeOf(asBalsaError(cause));
+      }
     });
   }
 }

@@ -22,6 +22,9 @@ export interface Departure {
   readonly greetedMs: number;
 }
 
+/** Of one that carries next to nothing. */
+export const REQUEST_BYTES = 256;
+
 /** One request of reads; it may be sent several times, since a read changes nothing. */
 export abstract class ReadRequest {
   /** `null`: answered by any replica for itself. */
@@ -37,6 +40,11 @@ export abstract class ReadRequest {
 
   get needsLeader(): boolean {
     return this.consistency === 'linearizable';
+  }
+
+  /** What it takes in memory, roughly. */
+  get bytes(): number {
+    return REQUEST_BYTES;
   }
 
   /** Somebody still waits for it. */

@@ -36,6 +36,8 @@ export class Reads {
   };
   /** Requests to send (again), as soon as there is a link for them. */
   #waiting: ReadRequest[] = [];
+  /** Memory that they take, roughly. */
+  #waitingBytes = 0;
   /** Sent over the present link, by request id. */
   readonly #asked = new Map<number, ReadRequest>();
   #retryTimer: Timer | null = null;
@@ -72,8 +74,12 @@ export class Reads {
 
   /** @throws BalsaError `OVERLOADED` */
   ask(request: ReadRequest): void {
-    if (this.#waiting.length >= WAITING_MAX)
-      throw overloaded(this.#waiting.length, `${WAITING_MAX} requests`);
+    const { length } = this.#waiting;
+    const { queueBytesMax } = this.#context.settings;
+    if (length >= WAITING_MAX) throw overloaded(length, `${WAITING_MAX} requests`);
+    if (length > 0 && this.#waitingBytes + request.bytes > queueBytesMax) {
+      throw overloaded(length, `${queueBytesMax} bytes (queueBytesMax)`);
+    }
     this.#askAgain(request);
   }
 
@@ -98,7 +104,7 @@ export class Reads {
       if (request.once) request.fail(answerLost());
     }
     this.#asked.clear();
-    this.#waiting = [...asked, ...this.#waiting];
+    this.#setWaiting([...asked, ...this.#waiting]);
     for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
     if (this.#context.settings.pinned) this.#failAll(answerLost);
   }
@@ -184,7 +190,7 @@ export class Reads {
 
   #failAll(error: () => BalsaError): void {
     const requests = [...this.#requests()];
-    this.#waiting = [];
+    this.#setWaiting([]);
     this.#asked.clear();
     for (const queue of Object.values(this.#queues)) {
       for (const call of queue) this.#fail(call, error());
@@ -194,7 +200,13 @@ export class Reads {
 
   #askAgain(request: ReadRequest): void {
     this.#waiting.push(request);
+    this.#waitingBytes += request.bytes;
     this.#context.planSend();
+  }
+
+  #setWaiting(waiting: ReadRequest[]): void {
+    this.#waiting = waiting;
+    this.#waitingBytes = waiting.reduce((bytes, request) => bytes + request.bytes, 0);
   }
 
   #takeWaiting(requests: ClientRequest[]): void {
@@ -214,7 +226,7 @@ export class Reads {
         requests.push(this.#encode(request));
       }
     }
-    this.#waiting = later;
+    this.#setWaiting(later);
     this.#retryAt(nextMs, nowMs);
   }
 
@@ -273,7 +285,7 @@ export class Reads {
   }
 
   #forgetSettled(): void {
-    this.#waiting = this.#waiting.filter((request) => request.live);
+    this.#setWaiting(this.#waiting.filter((request) => request.live));
     for (const [id, request] of this.#asked) if (!request.live) this.#asked.delete(id);
   }
 }

@@ -286,6 +286,26 @@ describe('limits of the client', () => {
     expect(gets.some((g) => g.error?.code === 'OVERLOADED')).toBe(true);
   });
 
+  test('calls of procedures that wait to be sent are bounded by what they carry, too', async () => {
+    const h = new Harness();
+    const db = await h.connect({ queueBytesMax: 10_000 });
+    h.cluster.elect(null);
+    await h.clock.advance(5);
+    const calls = Array.from({ length: 20 }, () => watch(db.call('p', 'x'.repeat(1000))));
+    await h.clock.settle();
+    const refused = calls.filter((call) => call.error?.code === 'OVERLOADED');
+    expect(refused.length).toBeGreaterThan(8);
+    expect(refused.length).toBeLessThan(20);
+    expect(refused[0]?.error).toMatchObject({
+      outcome: 'not-applied',
+      details: { retryAfterMs: 50 },
+    });
+    await h.clock.advance(6000);
+    expect(calls.every((call) => call.error?.outcome === 'not-applied')).toBe(true);
+    // Those that gave up make room.
+    expect((await h.failure(db.call('p', 'x', { timeoutMs: 10 }))).code).toBe('NO_QUORUM');
+  });
+
   test('calls that gave up while there is no leader leave nothing behind', async () => {
     const h = new Harness();
     const db = await h.connect({ queueBytesMax: 10_000_000 });
