@@ -53,8 +53,9 @@ async function runDeploy(context: Context, file: string, flags: DeployFlags): Pr
     const deployed = await client.procedures.list({ signal });
     const changes = changesOf(bundle, alias, deployed);
     const isNeeded = hasChanges(changes);
-    if (output.format !== 'json') await printChanges(context, changes);
+    // Before anything is printed: whoever reads no further, as head does, ends this process.
     if (isNeeded && !dryRun) await client.procedures.deploy(bundle, { alias, signal });
+    if (output.format !== 'json') await printChanges(context, changes);
     const { hash } = bundle;
     const bytes = Buffer.byteLength(bundle.code);
     if (output.format === 'json') {

@@ -74,6 +74,13 @@ describe('deploy', () => {
     expect(store.real.machine.appliedIndex, 'nothing was written').toBe(appliedIndex);
   });
 
+  test('prints what it has changed when that is done: whoever reads no further ends the command', async () => {
+    const deployedThen = new Set<number>();
+    const onStdout = (): void => void deployedThen.add(store.real.machine.procedures().length);
+    const { exit } = await deploy(project({ 'bank.ts': BANK }), [], { ...PEOPLE, onStdout });
+    expect([exit, [...deployedThen]]).toEqual([0, [2]]);
+  });
+
   test('shows what changes, from which code to which, and what stays', async () => {
     const file = project({ 'bank.ts': BANK });
     await deploy(file);
