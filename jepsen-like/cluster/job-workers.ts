@@ -56,7 +56,9 @@ export class JobWorkers {
     const name = `worker-${this.#count}`;
     const log = join(folder, `${name}.log`);
     const file = openSync(log, 'a');
-    const args = ['worker', this.#tasks, '--slots', SLOTS, '--endpoints', endpoints().join(',')];
+    // It may join while nobody is there.
+    const patience = ['--endpoints', endpoints().join(','), '--timeout', '2m'];
+    const args = ['worker', this.#tasks, '--slots', SLOTS, ...patience];
     const child = spawn(process.execPath, [entry, ...args], {
       stdio: ['ignore', file, file],
       env: { ...process.env, NO_COLOR: '1' },
