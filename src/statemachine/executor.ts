@@ -279,6 +279,7 @@ export class Executor {
 
   #deleteAll(targets: readonly LiveTarget[], returnPrevious: boolean): WriteResult {
     for (const target of targets) this.#checkUnwritten(target);
+    if (this.#keyspace.groupSize + targets.length > TXN_WRITES_MAX) throw tooManyWrites();
     const previous = returnPrevious
       ? targets.flatMap((target) => this.#previous(target) ?? [])
       : undefined;
@@ -364,12 +365,7 @@ export class Executor {
         },
       );
     }
-    if (this.#keyspace.groupSize < TXN_WRITES_MAX) return;
-    throw new Refusal(
-      'TXN_TOO_LARGE',
-      `the transaction writes more than ${TXN_WRITES_MAX} keys; nothing was applied`,
-      { limit: TXN_WRITES_MAX },
-    );
+    if (this.#keyspace.groupSize >= TXN_WRITES_MAX) throw tooManyWrites();
   }
 
   /** All writes of `work` share one revision. */
@@ -472,4 +468,12 @@ export class Executor {
       }
     }
   }
+}
+
+function tooManyWrites(): Refusal {
+  return new Refusal(
+    'TXN_TOO_LARGE',
+    `the transaction writes more than ${TXN_WRITES_MAX} keys; nothing was applied`,
+    { limit: TXN_WRITES_MAX },
+  );
 }

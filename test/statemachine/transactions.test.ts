@@ -263,6 +263,18 @@ describe('a transaction', () => {
     ]);
   });
 
+  test('that deletes more keys than a revision has numbers for is refused and changes nothing', async () => {
+    const replica = await Replica.start();
+    const parts = Array.from({ length: 7 }, (_, part) => part);
+    for (const part of parts) {
+      await replica.do(...Array.from({ length: 9500 }, (_, i) => put(`${part}/${i}`, '')));
+    }
+    const all = parts.map((part) => delRange(`${part}/`, `${part}0`));
+    expect(await ask(replica, txn([], all))).toBe('TXN_TOO_LARGE');
+    expect(replica.machine.revision).toBe(7 * 9500);
+    expect(replica.machine.get(bytes('0/0'), null)).toMatchObject({ version: 1 });
+  }, 60_000);
+
   test('that reads more than is allowed is refused as a whole', async () => {
     const replica = await Replica.start({ txnReadKeysMax: 2, txnReadBytesMax: 10 });
     await replica.do(put('a', '1234'), put('b', '1234'), put('c', '1'));
