@@ -99,8 +99,10 @@ export class Subscription {
 
   /** There is nothing between what was told and this revision. */
   progressed(revision: number): void {
-    if (this.#partial.length > 0) return;
-    if (this.#next !== null && revision >= this.#next) this.#next = revision + 1;
+    const next = this.#next ?? 0;
+    // A replica that is behind the one before has nothing new to say.
+    if (this.#partial.length > 0 || revision < next - 1) return;
+    this.#next = Math.max(next, revision + 1);
     // What nobody has taken yet need not pile up.
     if (this.#queue.at(-1)?.events.length === 0) this.#queue.pop();
     this.#enqueue({ revision, events: [], bytes: 0 });

@@ -33,4 +33,26 @@ describe('progress of a watch', () => {
     await settle();
     expect(asking.batches).toEqual([{ revision: 5, events: [] }]);
   });
+
+  test('does not go back when another replica, which is behind, takes the watch over', async () => {
+    const { h, db, script, asked, settle } = await connected();
+    const seen: number[] = [];
+    const onProgress = (revision: number): void => void seen.push(revision);
+    const watch = db.watch({ progress: true, consistency: 'any', onProgress });
+    const taken = collect(watch);
+    await asked(1);
+    script.created(0);
+    script.events([put(90, 'a', '1')]);
+    await settle();
+    h.cluster.replica('n1').disconnectAll();
+    await asked(2);
+    script.created(50);
+    script.progress(50);
+    await settle();
+    script.progress(91);
+    await settle();
+    expect(taken.batches.map(({ revision }) => revision)).toEqual([90, 91]);
+    expect(seen).toEqual([91]);
+    expect(watch.revision).toBe(91);
+  });
 });
