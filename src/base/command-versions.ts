@@ -51,6 +51,9 @@ export const MERGED_KEYS_BY_KIND = 8;
  */
 export const TRIGGER_BEGINNINGS = 8;
 
+/** From here on the values that the touches of an entry keep are bounded. */
+export const BOUNDED_TOUCHES = 8;
+
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;

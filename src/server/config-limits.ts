@@ -27,6 +27,7 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   txnReadKeysMax: { min: 1, max: 1_000_000 },
   txnReadBytesMax: { min: 1 * KiB, max: 64 * MiB },
   entryReadKeysMax: { min: 1, max: 10_000_000 },
+  entryTouchedBytesMax: { min: 1 * MiB, max: 4 * GiB },
   batchAnswerBytesMax: { min: 1 * KiB, max: 128 * MiB },
   leaseTtlMsMin: { min: 1, max: 3_600_000 },
   leaseTtlMsMax: { min: 1000, max: 3650 * 86_400_000 },

@@ -36,12 +36,14 @@ import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
 import { mustBeThere, usedBelow } from './targets.js';
+import { TouchedBytes } from './touched-bytes.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
 export interface ExecutorBounds extends ReadAheadBounds {
   readonly txnReadBytesMax: number;
   readonly batchAnswerBytesMax: number;
+  readonly entryTouchedBytesMax: number;
 }
 
 export interface ExecutorParts {
@@ -89,6 +91,7 @@ export class Executor {
   readonly #bounds: ExecutorBounds;
   #ranges: RangeView;
   #budget: AnswerBudget;
+  readonly #touched: TouchedBytes;
   #timeMs = 0;
   #version = 0;
 
@@ -105,6 +108,7 @@ export class Executor {
     this.#bounds = parts.bounds;
     this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
     this.#budget = new AnswerBudget(parts.bounds);
+    this.#touched = new TouchedBytes(parts.bounds, parts.journal);
   }
 
   /**
@@ -114,6 +118,7 @@ export class Executor {
   beginEntry(timeMs: number, version: number, ahead: ReadAhead | null): void {
     this.#timeMs = timeMs;
     this.#version = version;
+    this.#touched.beginEntry(version);
     this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds);
     if (ahead !== null) this.#keyspace.staged.keepOrder();
   }
@@ -215,7 +220,7 @@ export class Executor {
     const target = this.#keyspace.target(operation.key);
     this.#checkUnwritten(target);
     const lease = operation.lease === undefined ? 0 : this.#leaseOf(operation.lease, target);
-    const value = operation.value ?? this.#keyspace.valueOf(mustBeThere(target));
+    const value = operation.value ?? this.#kept(mustBeThere(target));
     this.#checkSpace(target, value);
     const previous = operation.returnPrevious === true ? this.#previous(target) : undefined;
     this.#count(target, value.byteLength);
@@ -223,6 +228,11 @@ export class Executor {
     this.#keyspace.put(target, value, lease);
     const { revision } = this.#keyspace;
     return previous === undefined ? { type: 'put', revision } : { type: 'put', revision, previous };
+  }
+
+  #kept(target: LiveTarget): Uint8Array {
+    this.#touched.add(target.record.valueBytes);
+    return this.#keyspace.valueOf(target);
   }
 
   /** The lease that a put asks for; there is room for the key. */
@@ -381,6 +391,7 @@ export class Executor {
   /** All of `work` or nothing. */
   #inJournal<T>(work: () => T): T {
     this.#journal.open();
+    this.#touched.beginTransaction();
     try {
       const result = work();
       this.#journal.close();
