@@ -42,6 +42,17 @@ export class CallQueue<Call extends Queued> {
     this.#count(call);
   }
 
+  /** Before all others. */
+  pushFirst(call: Call): void {
+    if (this.#head === 0) {
+      this.#calls.unshift(call);
+    } else {
+      this.#head -= 1;
+      this.#calls[this.#head] = call;
+    }
+    this.#count(call);
+  }
+
   /** Puts back what had been taken; those settled since are dropped. */
   pushFront(calls: readonly Call[]): void {
     const live = calls.filter((call) => !call.settled);

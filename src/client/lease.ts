@@ -188,7 +188,9 @@ export class LeaseKeeper implements Keeper {
     lease.signal.throwIfAborted();
     const askedMs = this.nowMs();
     try {
-      const result = await this.#ask({ type: 'lease-keep-alive', lease: lease.id }, options);
+      const operation = { type: 'lease-keep-alive', lease: lease.id } as const;
+      // However much this client has to write: the lease would not live to see the end of it.
+      const result = await this.#ask(operation, options, true);
       if (result.type !== 'lease') throw mismatch(result);
     } catch (error) {
       if (isGone(error)) this.#lose(standing, error);
@@ -276,13 +278,13 @@ export class LeaseKeeper implements Keeper {
       });
   }
 
-  #ask(operation: WriteOperation, options: CallOptions): Promise<WriteResult> {
+  #ask(operation: WriteOperation, options: CallOptions, isUrgent = false): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       const engine = this.#engine;
       const limits = engine.callLimits(options);
       checkOperation(operation, engine.limits);
       const deliver = (result: WriteResult, _meta: Meta): void => resolve(result);
-      engine.write(new PendingWrite({ operation, limits }, deliver, reject), limits);
+      engine.write(new PendingWrite({ operation, limits, isUrgent }, deliver, reject), limits);
     });
   }
 }

@@ -18,6 +18,8 @@ const PLAIN_OVERHEAD_BYTES = 12;
 /** A write on its way; `deliver` makes of its result what the caller gets, and may throw. */
 export class PendingWrite extends PendingCall {
   readonly operation: WriteOperation;
+  /** It goes before all that waits to be sent. */
+  readonly isUrgent: boolean;
   /** Bytes that it takes in a batch, at most. */
   readonly bytes: number;
   /** It is in a batch that was sent at least once. */
@@ -25,12 +27,17 @@ export class PendingWrite extends PendingCall {
   readonly #deliver: (result: WriteResult, meta: Meta) => void;
 
   constructor(
-    options: { readonly operation: WriteOperation; readonly limits: CallLimits },
+    options: {
+      readonly operation: WriteOperation;
+      readonly limits: CallLimits;
+      readonly isUrgent?: boolean;
+    },
     deliver: (result: WriteResult, meta: Meta) => void,
     reject: (error: BalsaError) => void,
   ) {
     super(options.limits, reject);
     this.operation = options.operation;
+    this.isUrgent = options.isUrgent === true;
     this.bytes = operationBytes(options.operation);
     this.#deliver = deliver;
   }

@@ -67,6 +67,12 @@ export class Writes {
 
   /** @throws BalsaError `OVERLOADED` */
   add(write: PendingWrite): void {
+    if (write.isUrgent) this.#queue.pushFirst(write);
+    else this.#line(write);
+    this.#context.planSend();
+  }
+
+  #line(write: PendingWrite): void {
     const { queueBytesMax } = this.#context.settings;
     if (this.#queue.length > 0 && this.#queue.bytes + write.bytes > queueBytesMax) {
       throw new BalsaError(
@@ -78,7 +84,6 @@ export class Writes {
     }
     this.#refuseHopeless(write);
     this.#queue.push(write);
-    this.#context.planSend();
   }
 
   abort(write: PendingWrite, cause: unknown): void {

@@ -12,13 +12,13 @@ async function given(): Promise<{ h: Harness; db: TextClient }> {
   return { h, db };
 }
 
-/** Ids that each batch kept alive, with the time at which it arrived. */
+/** Ids that each batch kept alive, sorted. */
 function keepAlives(h: Harness): number[][] {
   const batches = h.cluster.received('write').map(({ operations }) => unpackOperations(operations));
   const ids = batches.map((list) =>
     list.flatMap((o) => (o.type === 'lease-keep-alive' ? [o.lease] : [])),
   );
-  return ids.filter((list) => list.length > 0);
+  return ids.filter((list) => list.length > 0).map((list) => list.sort((a, b) => a - b));
 }
 
 describe('a lease', () => {
@@ -52,6 +52,20 @@ describe('a lease', () => {
     expect(keepAlives(h)).toEqual([all.map(({ id }) => id)]);
     await db.close();
     expect(all.every(({ signal }) => signal.aborted)).toBe(true);
+  });
+
+  test('is kept alive before all that its client has to write', async () => {
+    const h = new Harness();
+    h.cluster.limits = { operationsPerBatchMax: 4 };
+    h.cluster.latencyMs = 50;
+    const db = await h.connect({ codec: text });
+    const lease = await h.until(db.lease({ ttlMs: 1000 }));
+    const writes = Array.from({ length: 2500 }, (_, i) => db.put(`k${i}`, '', { timeoutMs: 0 }));
+    await h.clock.advance(1500);
+    expect(h.cluster.revision).toBeLessThan(2500);
+    expect(lease.held).toBe(true);
+    await db.close();
+    await Promise.allSettled(writes);
   });
 
   test('that is revoked takes its keys with it, and is not kept alive any more', async () => {

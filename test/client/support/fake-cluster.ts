@@ -55,7 +55,7 @@ export function refusal(
 export class FakeCluster {
   readonly clock: VirtualClock;
   readonly replicas: FakeReplica[];
-  readonly latencyMs = 1;
+  latencyMs = 1;
   leader: string | null;
   clusterId = 'cluster-a';
   protocolVersion = PROTOCOL_VERSION;
