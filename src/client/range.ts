@@ -176,6 +176,8 @@ async function* readPages(
   let left = limit;
   let next: { query: PageQuery; page: Promise<Page> } | null =
     left > 0 ? { query, page: fetch(query, left) } : null;
+  /** Of the state that all pages show; the replicas have gone on since. */
+  let shown: Meta | null = null;
   try {
     while (next !== null) {
       const { query: asked, page } = next;
@@ -189,7 +191,9 @@ async function* readPages(
         // Its failure is told when the caller gets there, if he does.
         next.page.catch(() => {});
       }
-      yield { ...found, meta: { ...meta, level: query.consistency } };
+      shown ??= { ...meta, level: query.consistency };
+      const { replica, term } = meta;
+      yield { ...found, meta: { ...shown, replica, term } };
     }
   } finally {
     unwanted.abort();

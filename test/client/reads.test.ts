@@ -159,6 +159,8 @@ describe('range', () => {
     expect(asked.map((r) => r.revision)).toEqual([null, 25, 25]);
     expect(asked.map((r) => r.consistency)).toEqual(['linearizable', 'session', 'session']);
     expect(items.every((i) => i.meta.level === 'linearizable')).toBe(true);
+    // Whoever watches from there on misses nothing.
+    expect([...new Set(items.map((i) => i.meta.revision))]).toEqual([25]);
   });
 
   test('limit is honoured across pages, and no more is asked for than is needed', async () => {
