@@ -12,6 +12,7 @@ import type {
   TxnStep,
   WriteOperation,
 } from './operation.js';
+import { TXN_DEPTH_MAX } from './operation-codec.js';
 import { checkProcedureName } from './procedure-name.js';
 
 /** What gets into the log cannot be refused any more, so all that can be said without the state is checked first. */
@@ -118,7 +119,7 @@ function checkTxn(txn: TxnOperation, limits: Limits): void {
       { outcome: 'not-applied', details: { limit: limits.txnOperationsMax, size } },
     );
   }
-  checkSteps(txn, limits);
+  checkSteps(txn, limits, 1);
 }
 
 function txnSize(txn: TxnOperation): number {
@@ -127,12 +128,15 @@ function txnSize(txn: TxnOperation): number {
   return txn.compares.length + ofSteps(txn.success) + ofSteps(txn.failure);
 }
 
-function checkSteps(txn: TxnOperation, limits: Limits): void {
+function checkSteps(txn: TxnOperation, limits: Limits, depth: number): void {
+  if (depth > TXN_DEPTH_MAX) {
+    throw invalid(`transactions can be nested ${TXN_DEPTH_MAX} deep, this one is deeper`);
+  }
   for (const { from, to } of txn.compares) checkPlace(from, to, limits);
   for (const branch of [txn.success, txn.failure]) {
     for (const step of branch) {
       if (step.type === 'read') checkPlace(step.from, step.to, limits);
-      else if (step.type === 'txn') checkSteps(step, limits);
+      else if (step.type === 'txn') checkSteps(step, limits, depth + 1);
       else checkOperation(step, limits);
     }
   }

@@ -109,6 +109,21 @@ describe('a transaction', () => {
     expect(await h.until(db.get('a'))).toMatchObject({ value: undefined });
   });
 
+  test('nested too deep is refused for itself: what is written beside it is not', async () => {
+    const { h, db } = await given();
+    const third = op.txn().do(op.txn().do(op.put('a', '1')));
+    const kept = db.txn().do(op.txn().do(third)).commit();
+    const refused = db
+      .txn()
+      .do(op.txn().do(op.txn().do(third)))
+      .commit();
+    const beside = db.put('b', '1');
+    const error = await h.failure(refused);
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', outcome: 'not-applied' });
+    expect((await h.until(kept)).succeeded).toBe(true);
+    expect((await h.until(beside)).revision).toBe(2);
+  });
+
   test('reads ranges by keys alone, by number, in reverse and by revision', async () => {
     const { h, db } = await given({ a: '1', b: '2', c: '3' });
     const result = await h.until(
