@@ -177,9 +177,9 @@ class Ends {
     const { timeoutMs, signal } = limits;
     if (signal !== undefined) {
       if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+      if (signal.aborted) throw cancelled(signal.reason, 'not-applied');
       const end = (): void => this.#abort.abort(cancelled(signal.reason, 'not-applied'));
-      if (signal.aborted) end();
-      else this.#undo.push(whenAborted(signal, end));
+      this.#undo.push(whenAborted(signal, end));
     }
     if (timeoutMs > 0) {
       const timer = engine.env.clock.setTimer(timeoutMs, () => {
@@ -187,7 +187,6 @@ class Ends {
       });
       this.#undo.push(() => timer.cancel());
     }
-    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
   }
 
   get signal(): AbortSignal {

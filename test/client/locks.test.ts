@@ -126,8 +126,11 @@ describe('a lock', () => {
     await h.clock.advance(10);
     expect(waiting.error).toMatchObject({ code: 'CANCELLED', outcome: 'not-applied' });
     expect(h.cluster.store.leases.size).toBe(1);
-    const late = await h.failure(other.lock('job', { signal: abort.signal }));
+    const { timers } = h.clock;
+    const options = { signal: abort.signal, timeoutMs: 3_600_000 };
+    const late = await h.failure(other.lock('job', options));
     expect(late).toMatchObject({ code: 'CANCELLED' });
+    expect(h.clock.timers).toBe(timers);
     await db.close();
   });
 
