@@ -51,8 +51,8 @@ export const MERGED_KEYS_BY_KIND = 8;
  */
 export const TRIGGER_BEGINNINGS = 8;
 
-/** From here on the values that the touches of an entry keep are bounded. */
-export const BOUNDED_TOUCHES = 8;
+/** From here on the values that the touches and comparisons of an entry read are bounded. */
+export const BOUNDED_VALUES = 8;
 
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {

@@ -32,6 +32,8 @@ export const LIMITS = {
   entryReadKeysMax: 200_000,
   /** Bytes of values that the touches of one log entry keep, all together (`OVERLOADED`, one transaction alone: `TXN_TOO_LARGE`). */
   entryTouchedBytesMax: 64 * MiB,
+  /** As `entryTouchedBytesMax`, of values that are compared. */
+  entryComparedBytesMax: 256 * MiB,
   /** Bytes of keys and values in the answer of one batch; a single one may exceed it (`OVERLOADED`). */
   batchAnswerBytesMax: 8 * MiB,
   /** Shortest time to live of a lease, in milliseconds (`INVALID_ARGUMENT`). */

@@ -64,7 +64,8 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    * A put that keeps the value of `key` (as `ignore_value` of etcd does): it gets a new revision, one more
    * version, and hangs on the lease given, or on none.
    *
-   * @throws BalsaError `KEY_NOT_FOUND` (nothing is there to keep), and those of {@link Client.put}
+   * @throws BalsaError `KEY_NOT_FOUND` (nothing is there to keep), `OVERLOADED` (the touches of this moment keep more
+   *   than 64 MiB), and those of {@link Client.put}
    * @example
    * ```ts
    * await db.touch('worker/7', { lease }); // now it goes when the lease goes

@@ -62,7 +62,8 @@ export class Txn<
    * condition that does not hold is no error: `succeeded` is false then.
    *
    * @throws BalsaError `KEY_DUPLICATE` (a key is written twice), `KEY_NOT_FOUND` (of a touch),
-   *   `TXN_TOO_LARGE` (more than 10,000 conditions and steps, or 65,535 keys written), `BATCH_TOO_LARGE` (too many bytes),
+   *   `TXN_TOO_LARGE` (more than 10,000 conditions and steps, 65,535 keys written, 64 MiB of values
+   *   touched or 256 MiB of them compared), `BATCH_TOO_LARGE` (too many bytes),
    *   `RANGE_TOO_LARGE`, `LEASE_NOT_FOUND`, `LEASE_FULL`, `QUOTA_EXCEEDED`, `NO_SPACE`,
    *   `UPGRADE_PENDING`: nothing of it is done; and those of {@link Client.put}
    */

@@ -28,6 +28,7 @@ export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
   txnReadBytesMax: { min: 1 * KiB, max: 64 * MiB },
   entryReadKeysMax: { min: 1, max: 10_000_000 },
   entryTouchedBytesMax: { min: 1 * MiB, max: 4 * GiB },
+  entryComparedBytesMax: { min: 1 * MiB, max: 16 * GiB },
   batchAnswerBytesMax: { min: 1 * KiB, max: 128 * MiB },
   leaseTtlMsMin: { min: 1, max: 3_600_000 },
   leaseTtlMsMax: { min: 1000, max: 3650 * 86_400_000 },

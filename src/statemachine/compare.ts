@@ -1,26 +1,52 @@
 import { unreachable } from '../base/assert.js';
 import { compareBytes } from '../base/bytes.js';
 import type { Compare, CompareOperator } from '../base/operation.js';
-import { isLive, type Keyspace, type Target } from './keyspace.js';
+import { isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
 import type { RangeView } from './range-view.js';
+import type { ReadBytes } from './read-bytes.js';
 
-/** Does the condition hold now, with all that was written before it? */
-export function holds(compare: Compare, keyspace: Keyspace, ranges: RangeView): boolean {
+/** What conditions are looked at in. */
+export interface ComparedState {
+  readonly keyspace: Keyspace;
+  readonly ranges: RangeView;
+  /** Counts the values that are read. */
+  readonly compared: ReadBytes;
+}
+
+/**
+ * Does the condition hold now, with all that was written before it?
+ * @throws Refusal `RANGE_TOO_LARGE`, `TXN_TOO_LARGE`, `OVERLOADED`
+ */
+export function holds(compare: Compare, state: ComparedState): boolean {
+  const { keyspace, ranges } = state;
   const { from, to, operator, target } = compare;
   const targets = to === undefined ? [keyspace.target(from)] : ranges.liveKeys(from, to);
   if (target === 'count') {
     return isMet(operator, targets.filter(isLive).length - compare.value);
   }
-  return targets.every((one) => isMetBy(one, compare, keyspace));
+  return targets.every((one) => isMetBy(one, compare, state));
 }
 
-function isMetBy(target: Target, compare: Compare, keyspace: Keyspace): boolean {
+function isMetBy(target: Target, compare: Compare, state: ComparedState): boolean {
   const { operator } = compare;
   if (compare.target === 'value') {
     if (!isLive(target)) return operator === '!=';
-    return isMet(operator, compareBytes(keyspace.valueOf(target), compare.value));
+    return isMetByValue(target, operator, compare.value, state);
   }
   return isMet(operator, numberOf(target, compare.target) - compare.value);
+}
+
+function isMetByValue(
+  target: LiveTarget,
+  operator: CompareOperator,
+  value: Uint8Array,
+  { keyspace, compared }: ComparedState,
+): boolean {
+  const { valueBytes } = target.record;
+  const isAboutEquality = operator === '=' || operator === '!=';
+  if (isAboutEquality && valueBytes !== value.byteLength) return operator === '!=';
+  compared.add(valueBytes);
+  return isMet(operator, compareBytes(keyspace.valueOf(target), value));
 }
 
 function numberOf(target: Target, what: Exclude<Compare['target'], 'value'>): number {

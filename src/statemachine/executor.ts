@@ -18,7 +18,6 @@ import type { Compaction, KeptRevisions } from './compaction.js';
 import { holds } from './compare.js';
 import type { HistoryHolds } from './history-holds.js';
 import type { Journal } from './journal.js';
-import { sizeOf } from './key-chain.js';
 import {
   describe,
   growth,
@@ -33,10 +32,10 @@ import type { Procedures } from './procedures.js';
 import { passes, revisionBounds } from './range-filter.js';
 import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
+import { ReadBytes } from './read-bytes.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
 import { mustBeThere, usedBelow } from './targets.js';
-import { TouchedBytes } from './touched-bytes.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -44,6 +43,7 @@ export interface ExecutorBounds extends ReadAheadBounds {
   readonly txnReadBytesMax: number;
   readonly batchAnswerBytesMax: number;
   readonly entryTouchedBytesMax: number;
+  readonly entryComparedBytesMax: number;
 }
 
 export interface ExecutorParts {
@@ -91,7 +91,8 @@ export class Executor {
   readonly #bounds: ExecutorBounds;
   #ranges: RangeView;
   #budget: AnswerBudget;
-  readonly #touched: TouchedBytes;
+  readonly #touched: ReadBytes;
+  readonly #compared: ReadBytes;
   #timeMs = 0;
   #version = 0;
 
@@ -108,7 +109,8 @@ export class Executor {
     this.#bounds = parts.bounds;
     this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
     this.#budget = new AnswerBudget(parts.bounds);
-    this.#touched = new TouchedBytes(parts.bounds, parts.journal);
+    this.#touched = new ReadBytes('entryTouchedBytesMax', parts.bounds);
+    this.#compared = new ReadBytes('entryComparedBytesMax', parts.bounds);
   }
 
   /**
@@ -119,6 +121,7 @@ export class Executor {
     this.#timeMs = timeMs;
     this.#version = version;
     this.#touched.beginEntry(version);
+    this.#compared.beginEntry(version);
     this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds);
     if (ahead !== null) this.#keyspace.staged.keepOrder();
   }
@@ -274,7 +277,7 @@ export class Executor {
   #previous(target: Target): KeyValue | null {
     if (!isLive(target)) return null;
     const item = this.#keyspace.itemOf(target);
-    this.#budget.add(sizeOf(item));
+    this.#budget.add(target.key.byteLength + target.record.valueBytes);
     return item;
   }
 
@@ -311,7 +314,8 @@ export class Executor {
 
   /** As etcd: all comparisons, those of nested transactions too, are made before anything is written. */
   #decide({ compares, success, failure }: TxnOperation): DecidedTxn {
-    const succeeded = compares.every((compare) => holds(compare, this.#keyspace, this.#ranges));
+    const where = { keyspace: this.#keyspace, ranges: this.#ranges, compared: this.#compared };
+    const succeeded = compares.every((compare) => holds(compare, where));
     const steps = (succeeded ? success : failure).map((step) =>
       step.type === 'txn' ? this.#decide(step) : step,
     );
@@ -350,9 +354,9 @@ export class Executor {
     if (read.reverse === true) matching.reverse();
     const wanted = read.limit === undefined || read.limit === 0 ? count : read.limit;
     const items = matching.slice(0, wanted).map((target) => {
-      const value = read.keysOnly === true ? NO_BYTES : this.#keyspace.valueOf(target);
-      const item = describe(target, value);
-      this.#budget.add(sizeOf(item));
+      const isBare = read.keysOnly === true;
+      const item = describe(target, isBare ? NO_BYTES : this.#keyspace.valueOf(target));
+      this.#budget.add(target.key.byteLength + (isBare ? 0 : target.record.valueBytes));
       return item;
     });
     return { type: 'read', items, count };
@@ -392,6 +396,7 @@ export class Executor {
   #inJournal<T>(work: () => T): T {
     this.#journal.open();
     this.#touched.beginTransaction();
+    this.#compared.beginTransaction();
     try {
       const result = work();
       this.#journal.close();
@@ -399,6 +404,9 @@ export class Executor {
     } catch (error) {
       this.#journal.rollBack();
       throw error;
+    } finally {
+      this.#touched.endTransaction();
+      this.#compared.endTransaction();
     }
   }
 

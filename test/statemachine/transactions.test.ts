@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { BOUNDED_TOUCHES } from '../../src/base/command-versions.js';
-import type { TxnStep, WriteOperation } from '../../src/base/operation.js';
+import type { TxnStep } from '../../src/base/operation.js';
 import {
   delRange,
   grant,
@@ -12,7 +11,7 @@ import {
   txn,
   when,
 } from './operations.js';
-import { batch, brief, bytes, del, put, Replica, resultsOf, session } from './replica.js';
+import { batch, brief, bytes, del, put, Replica, session } from './replica.js';
 
 const step = (key: string, value: string): TxnStep => putWith(key, value);
 
@@ -73,50 +72,6 @@ describe('a put', () => {
       'put@4 was nothing',
     ]);
     expect(await ask(replica, putWith('a', '4', previous))).toBe('put@5 was a=3@4');
-  });
-});
-
-describe('touches', () => {
-  const touch = putWith('a', null);
-
-  /** What a batch of an entry of this version is answered. */
-  async function said(replica: Replica, version: number, ...operations: WriteOperation[]) {
-    const batches = [batch({ bornIndex: replica.log.length, operations })];
-    const [answer] = await replica.run({ batches }, version);
-    return sayAll(resultsOf(answer));
-  }
-
-  test('of one entry keep no more than entryTouchedBytesMax together, and go on in the next one', async () => {
-    const replica = await Replica.start({ entryTouchedBytesMax: 10 });
-    await replica.do(put('a', 'four'));
-    const operations = [touch, touch, touch, put('b', 'longer than that')];
-    expect(await said(replica, BOUNDED_TOUCHES, ...operations)).toEqual([
-      ...['put@2', 'put@3', 'OVERLOADED', 'put@4'],
-    ]);
-    const next = batch({ sequence: 2, bornIndex: 1, operations: [touch] });
-    expect(brief((await replica.run({ batches: [next] }, BOUNDED_TOUCHES))[0])).toBe('put@5');
-  });
-
-  test('of one transaction that exceed it are refused as a whole, and count for nothing', async () => {
-    const replica = await Replica.start({ entryTouchedBytesMax: 10 });
-    await replica.do(put('a', 'four'), put('b', 'four'), put('c', 'four'));
-    const all = ['a', 'b', 'c'].map((key) => putWith(key, null));
-    const answers = await said(
-      replica,
-      BOUNDED_TOUCHES,
-      txn([], all),
-      touch,
-      txn([], all.slice(1)),
-      touch,
-    );
-    expect(answers).toEqual(['TXN_TOO_LARGE', 'put@4', 'OVERLOADED', 'put@5']);
-  });
-
-  test('in entries of versions before are not bounded', async () => {
-    const replica = await Replica.start({ entryTouchedBytesMax: 10 });
-    await replica.do(put('a', 'four'));
-    const answers = await said(replica, BOUNDED_TOUCHES - 1, touch, touch, touch);
-    expect(answers).toEqual(['put@2', 'put@3', 'put@4']);
   });
 });
 
