@@ -276,9 +276,9 @@ export class Executor {
 
   #previous(target: Target): KeyValue | null {
     if (!isLive(target)) return null;
-    const item = this.#keyspace.itemOf(target);
+    // Before it is read: what is too large is not read again and again.
     this.#budget.add(target.key.byteLength + target.record.valueBytes);
-    return item;
+    return this.#keyspace.itemOf(target);
   }
 
   #delete({ key, returnPrevious }: DeleteOperation): WriteResult {
@@ -355,9 +355,8 @@ export class Executor {
     const wanted = read.limit === undefined || read.limit === 0 ? count : read.limit;
     const items = matching.slice(0, wanted).map((target) => {
       const isBare = read.keysOnly === true;
-      const item = describe(target, isBare ? NO_BYTES : this.#keyspace.valueOf(target));
       this.#budget.add(target.key.byteLength + (isBare ? 0 : target.record.valueBytes));
-      return item;
+      return describe(target, isBare ? NO_BYTES : this.#keyspace.valueOf(target));
     });
     return { type: 'read', items, count };
   }

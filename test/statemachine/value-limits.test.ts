@@ -1,7 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { BOUNDED_VALUES } from '../../src/base/command-versions.js';
 import type { WriteOperation } from '../../src/base/operation.js';
-import { putWith, sayAll, txn, when } from './operations.js';
+import { delRange, putWith, readKey, readRange, sayAll, txn, when } from './operations.js';
 import { batch, brief, put, Replica, resultsOf } from './replica.js';
 
 /** Operations that read values which no command carries: what an entry may read of them is bounded. */
@@ -43,6 +43,26 @@ describe('touches', () => {
     await replica.do(put('a', 'four'));
     const answers = await said(replica, BOUNDED_VALUES - 1, touch, touch, touch);
     expect(answers).toEqual(['put@2', 'put@3', 'put@4']);
+  });
+});
+
+describe('what is more than an operation may give', () => {
+  test('is not read to find that out', async () => {
+    const replica = await Replica.start({ txnReadBytesMax: 10 });
+    await replica.do(put('a', 'longer than that'));
+    const get = vi.spyOn(replica.store, 'get');
+    const answers = await replica.do(
+      txn([], [readKey('a')]),
+      txn([], [readRange('a', null)]),
+      txn([], [readRange('a', null, { keysOnly: true })]),
+      txn([], [putWith('a', '', { returnPrevious: true })]),
+      delRange('a', null, true),
+    );
+    const tooLarge = 'RANGE_TOO_LARGE';
+    const keys = 'then@1(read[a=@1]:1)';
+    expect(sayAll(answers)).toEqual([tooLarge, tooLarge, keys, tooLarge, tooLarge]);
+    const values = get.mock.calls.filter(([key]) => String.fromCharCode(key[0] ?? 0) === 'r');
+    expect(values).toEqual([]);
   });
 });
 
