@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { parseAddress } from '../base/address.js';
 import { DURATION_FORM, parseDurationMs } from '../base/duration.js';
+import { LIMITS } from '../base/limits.js';
 import { nearest } from '../base/suggest.js';
-import { LIMIT_BOUNDS, LIMIT_NAMES, type LimitName } from './config-limits.js';
+import { isBoundedLimit, LIMIT_BOUNDS, LIMIT_NAMES, type LimitName } from './config-limits.js';
 
 /**
  * The fields of the configuration: how each is written as a flag or environment variable (text) and
@@ -97,6 +98,11 @@ export const limitsSchema = z
 function limitProblem(name: string, value: unknown): string | null {
   const known = LIMIT_NAMES.find((candidate): candidate is LimitName => candidate === name);
   if (known === undefined) return `is not a known limit${didYouMean(nearest(name, LIMIT_NAMES))}`;
+  if (!isBoundedLimit(known)) {
+    // What is said by all means, as `--print-config` shows it, does no harm.
+    if (value === LIMITS[known]) return null;
+    return `cannot be set: what the log means depends on it, so it is ${LIMITS[known]} for all replicas`;
+  }
   const result = wholeNumber(LIMIT_BOUNDS[known], '').safeParse(value);
   return result.success ? null : (result.error.issues[0]?.message ?? 'is wrong');
 }

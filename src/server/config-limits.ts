@@ -1,4 +1,5 @@
 import { LIMITS, type Limits } from '../base/limits.js';
+import type { AppliedBounds } from '../statemachine/machine-parts.js';
 
 /** What may be set under `limits` in the configuration file, and how the limits must fit together. */
 
@@ -13,52 +14,60 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-/** Every limit can be set within these bounds. */
-export const LIMIT_BOUNDS: { readonly [K in LimitName]: Bounds } = {
+type FixedLimit = keyof AppliedBounds;
+
+/** What a command comes to depends on these: they are the same for all replicas at all times, and cannot be set. */
+const FIXED: { readonly [K in FixedLimit]: true } = {
+  batchesPerSessionMax: true,
+  sessionsMax: true,
+  sessionIdleMsMax: true,
+  txnReadKeysMax: true,
+  txnReadBytesMax: true,
+  entryReadKeysMax: true,
+  entryTouchedBytesMax: true,
+  entryComparedBytesMax: true,
+  batchAnswerBytesMax: true,
+  leasesMax: true,
+  leaseKeysMax: true,
+  namespacesMax: true,
+  namespaceKeysFoundMax: true,
+  bundlesMax: true,
+  bundlesBytesMax: true,
+  aliasesMax: true,
+  aliasHistoryMax: true,
+  callKeptMs: true,
+  callsKeptMax: true,
+  namedCallKeptMs: true,
+  namedCallsMax: true,
+  mergedKeysMax: true,
+  clockSkewMsMax: true,
+  jobsMax: true,
+  jobOpenTasksMax: true,
+  jobPinMsMax: true,
+  uploadKeptMs: true,
+  uploadsMax: true,
+  uploadBytesMax: true,
+};
+
+export const FIXED_LIMITS = Object.keys(FIXED) as readonly FixedLimit[];
+
+/** Every other limit can be set within these bounds. */
+export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bounds } = {
   keyBytesMax: { min: 16, max: 1 * MiB },
   valueBytesMax: { min: 16, max: 32 * MiB },
   operationsPerBatchMax: { min: 1, max: 100_000 },
   batchBytesMax: { min: 4 * KiB, max: 64 * MiB },
   frameBytesMax: { min: 128 * KiB, max: 256 * MiB },
-  batchesPerSessionMax: { min: 1, max: 4096 },
-  sessionsMax: { min: 1, max: 10_000_000 },
-  sessionIdleMsMax: { min: 1000, max: 30 * 86_400_000 },
   txnOperationsMax: { min: 1, max: 1_000_000 },
-  txnReadKeysMax: { min: 1, max: 1_000_000 },
-  txnReadBytesMax: { min: 1 * KiB, max: 64 * MiB },
-  entryReadKeysMax: { min: 1, max: 10_000_000 },
-  entryTouchedBytesMax: { min: 1 * MiB, max: 4 * GiB },
-  entryComparedBytesMax: { min: 1 * MiB, max: 16 * GiB },
-  batchAnswerBytesMax: { min: 1 * KiB, max: 128 * MiB },
   leaseTtlMsMin: { min: 1, max: 3_600_000 },
   leaseTtlMsMax: { min: 1000, max: 3650 * 86_400_000 },
-  leasesMax: { min: 1, max: 10_000_000 },
-  leaseKeysMax: { min: 1, max: 1_000_000 },
-  namespacesMax: { min: 1, max: 100_000 },
-  namespaceKeysFoundMax: { min: 0, max: 10_000_000 },
-  bundlesMax: { min: 1, max: 100_000 },
-  bundlesBytesMax: { min: 64 * KiB, max: 4 * GiB },
-  aliasesMax: { min: 1, max: 1_000_000 },
-  aliasHistoryMax: { min: 1, max: 1000 },
   cellBytesMax: { min: 1 * KiB, max: 4 * MiB },
   procedureThreadsMax: { min: 1, max: 64 },
   procedureCallsWaitingMax: { min: 1, max: 1_000_000 },
-  callKeptMs: { min: 1000, max: 30 * 86_400_000 },
-  callsKeptMax: { min: 1, max: 100_000_000 },
-  namedCallKeptMs: { min: 1000, max: 3650 * 86_400_000 },
-  namedCallsMax: { min: 1, max: 100_000_000 },
-  mergedKeysMax: { min: 1, max: 1_000_000_000 },
-  clockSkewMsMax: { min: 0, max: 86_400_000 },
   apQueueBytesMax: { min: 16 * KiB, max: 64 * GiB },
   apCopiesBytesMax: { min: 16 * KiB, max: 256 * GiB },
-  jobsMax: { min: 1, max: 100_000 },
   jobSpecBytesMax: { min: 1 * KiB, max: 4 * MiB },
   jobStagesMax: { min: 1, max: 200 },
-  jobOpenTasksMax: { min: 1, max: 1_000_000 },
-  jobPinMsMax: { min: 1000, max: 365 * 86_400_000 },
-  uploadKeptMs: { min: 1000, max: 30 * 86_400_000 },
-  uploadsMax: { min: 1, max: 1_000_000 },
-  uploadBytesMax: { min: 1 * MiB, max: 64 * GiB },
   checkpointBytesMax: { min: 1 * KiB, max: 4 * MiB },
   workerLeaseMs: { min: 500, max: 3_600_000 },
   taskThreadsMax: { min: 0, max: 256 },
@@ -203,6 +212,11 @@ export function limitProblems(limits: Limits): LimitProblem[] {
 }
 
 export const LIMIT_NAMES = Object.keys(LIMITS) as readonly LimitName[];
+
+/** Can it be set? */
+export function isBoundedLimit(name: LimitName): name is keyof typeof LIMIT_BOUNDS {
+  return Object.hasOwn(LIMIT_BOUNDS, name);
+}
 
 export function isLimitName(name: string): name is LimitName {
   return Object.hasOwn(LIMITS, name);

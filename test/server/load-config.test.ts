@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { LIMIT_BOUNDS, LIMIT_NAMES, limitProblems } from '../../src/server/config-limits.js';
+import {
+  FIXED_LIMITS,
+  isBoundedLimit,
+  LIMIT_BOUNDS,
+  LIMIT_NAMES,
+  limitProblems,
+} from '../../src/server/config-limits.js';
 import { type ConfigSources, loadConfig } from '../../src/server/load-config.js';
 
 const MEMBERS = 'n1=127.0.0.1:7001,n2=127.0.0.1:7002';
@@ -259,7 +265,7 @@ describe('what is refused, with the source named', () => {
 
 describe('limits', () => {
   test('the defaults lie within their bounds and fit together', () => {
-    for (const name of LIMIT_NAMES) {
+    for (const name of LIMIT_NAMES.filter(isBoundedLimit)) {
       expect(LIMITS[name], name).toBeGreaterThanOrEqual(LIMIT_BOUNDS[name].min);
       expect(LIMITS[name], name).toBeLessThanOrEqual(LIMIT_BOUNDS[name].max);
     }
@@ -270,7 +276,9 @@ describe('limits', () => {
     const all = (end: 'min' | 'max') =>
       ({
         ...LIMITS,
-        ...Object.fromEntries(LIMIT_NAMES.map((name) => [name, LIMIT_BOUNDS[name][end]])),
+        ...Object.fromEntries(
+          LIMIT_NAMES.filter(isBoundedLimit).map((name) => [name, LIMIT_BOUNDS[name][end]]),
+        ),
       }) as typeof LIMITS;
     expect(limitProblems(all('max'))).toEqual([]);
     expect(limitProblems(all('min'))).toEqual([]);
@@ -293,6 +301,16 @@ describe('limits', () => {
       ]);
     },
   );
+
+  test('what the log means depends on cannot be set, but may be said', () => {
+    expect(problemsOf({ file: { limits: { leasesMax: 5 } } })).toEqual([
+      expect.stringContaining(
+        `limits.leasesMax: cannot be set: what the log means depends on it, so it is ${LIMITS.leasesMax} for all replicas`,
+      ),
+    ]);
+    const said = Object.fromEntries(FIXED_LIMITS.map((name) => [name, LIMITS[name]]));
+    expect(load({ file: { limits: said } }).config.limits).toEqual(LIMITS);
+  });
 
   test('those of the file are taken, the others stay', () => {
     const loaded = load({ file: { limits: { valueBytesMax: 1000, walSegmentBytes: 1 << 20 } } });
