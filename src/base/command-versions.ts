@@ -51,6 +51,9 @@ export const MERGED_KEYS_BY_KIND = 8;
  */
 export const TRIGGER_BEGINNINGS = 8;
 
+/** From here on a call counts once whatever the modes of the procedures were that its name has stood for. */
+export const CALLS_ACROSS_MODES = 8;
+
 /** From here on the values that the touches and comparisons of an entry read are bounded. */
 export const BOUNDED_VALUES = 8;
 

@@ -1,4 +1,4 @@
-import { toMapKey } from '../base/bytes.js';
+import { equalBytes, toMapKey } from '../base/bytes.js';
 import {
   type CallRecord,
   eventWrites,
@@ -9,11 +9,13 @@ import {
   updatedNumber,
 } from '../base/call.js';
 import { packCallOutcome } from '../base/call-codec.js';
+import { CALLS_ACROSS_MODES } from '../base/command-versions.js';
 import { BalsaError, isErrorCode } from '../base/errors.js';
 import type { TxnStep } from '../base/operation.js';
-import type { CallKeys } from './call-keys.js';
+import { type CallKeys, type CallVerdict, keyReused } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
+import type { Merges } from './merges.js';
 import type { Procedures } from './procedures.js';
 import { Refusal } from './refusal.js';
 import type { BatchAnswer } from './types.js';
@@ -22,6 +24,7 @@ export interface CallExecutorParts {
   readonly keyspace: Keyspace;
   readonly executor: Executor;
   readonly callKeys: CallKeys;
+  readonly merges: Merges;
   readonly procedures: Procedures;
 }
 
@@ -49,12 +52,16 @@ export class CallExecutor {
     this.#writers.clear();
   }
 
-  apply(call: CallRecord | BalsaError, index: number): BatchAnswer {
+  /** @param entry its index, and its version, see `command-versions` */
+  apply(
+    call: CallRecord | BalsaError,
+    entry: { readonly index: number; readonly version: number },
+  ): BatchAnswer {
     const place = this.#revisions.length;
     this.#revisions.push(NOT_APPLIED);
     if (call instanceof BalsaError) return { ok: false, error: call };
     const { callKeys } = this.#parts;
-    const verdict = callKeys.judge(call, index);
+    const verdict = this.#judge(call, entry);
     if (verdict.type === 'refuse') return { ok: false, error: verdict.error };
     if (verdict.type === 'repeat') return { ok: true, results: verdict.outcome, repeated: true };
     try {
@@ -73,6 +80,19 @@ export class CallExecutor {
       if (error instanceof Refusal) return { ok: false, error };
       throw error;
     }
+  }
+
+  /** The name may have stood for a procedure of mode `ap`, and what it made then may be merged. */
+  #judge(call: CallRecord, { index, version }: { index: number; version: number }): CallVerdict {
+    const { callKeys, merges } = this.#parts;
+    const looks = version >= CALLS_ACROSS_MODES && merges.size > 0;
+    const merged = looks ? merges.find(call.key) : null;
+    if (merged === null) return callKeys.judge(call, index);
+    if (!equalBytes(merged.fingerprint, call.fingerprint)) {
+      return { type: 'refuse', error: keyReused() };
+    }
+    const { result, revision } = merged;
+    return { type: 'repeat', outcome: packCallOutcome({ result, revision }) };
   }
 
   /**

@@ -149,7 +149,7 @@ export class CallKeys {
     this.#isChanged = true;
   }
 
-  /** What was applied under a key, as long as it is remembered. Between log entries only. */
+  /** What was applied under a key, as long as it is remembered. */
   find(key: Uint8Array): KnownCall | null {
     const found = this.#find(toMapKey(key));
     if (found === null) return null;

@@ -88,7 +88,7 @@ export async function loadParts(
     ...{ ...shared, journal, bounds },
     writeJob: (operation) => jobExecutor.write(operation, keyspace.revision),
   });
-  const calls = new CallExecutor({ keyspace, executor, callKeys, procedures });
+  const calls = new CallExecutor({ keyspace, executor, callKeys, merges, procedures });
   const jobExecutor = new JobExecutor({ jobs, calls, procedures });
   return {
     ...shared,
@@ -105,7 +105,7 @@ export async function loadParts(
     calls,
     jobExecutor,
     merges,
-    mergeExecutor: new MergeExecutor({ keyspace, executor, merges }),
+    mergeExecutor: new MergeExecutor({ keyspace, executor, merges, callKeys }),
   };
 }
 

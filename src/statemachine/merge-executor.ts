@@ -1,8 +1,10 @@
 import { toMapKey } from '../base/bytes.js';
 import { Cell, cellKey } from '../base/cell.js';
+import { CALLS_ACROSS_MODES } from '../base/command-versions.js';
 import { type ChangeStamp, callNameOf, type Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { TxnStep } from '../base/operation.js';
+import type { CallKeys } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace } from './keyspace.js';
 import type { Merges } from './merges.js';
@@ -13,6 +15,7 @@ export interface MergeExecutorParts {
   readonly keyspace: Keyspace;
   readonly executor: Executor;
   readonly merges: Merges;
+  readonly callKeys: CallKeys;
 }
 
 const NO_RESULTS = new Uint8Array(0);
@@ -37,7 +40,7 @@ export class MergeExecutor {
     for (const report of merge.reports) merges.report(report, version);
     const turn = this.#turnOf(merge.deltas);
     const members = new Set(merge.members);
-    const counted = this.#counted(turn);
+    const counted = this.#counted(turn, version);
     try {
       const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
@@ -76,13 +79,15 @@ export class MergeExecutor {
     });
   }
 
-  /** Calls that count: the same one may have been made at other replicas. */
-  #counted(deltas: readonly Delta[]): readonly Delta[] {
-    const { merges } = this.#parts;
+  /** Calls that count: the same one may have been made at other replicas, also while its name stood for one of mode `cp`. */
+  #counted(deltas: readonly Delta[], version: number): readonly Delta[] {
+    const { merges, callKeys } = this.#parts;
     const seen = new Set<string>();
+    const looks = version >= CALLS_ACROSS_MODES && callKeys.size > 0;
     return deltas.filter(({ key }) => {
       const name = toMapKey(key);
       if (seen.has(name) || merges.find(key) !== null) return false;
+      if (looks && callKeys.find(key) !== null) return false;
       seen.add(name);
       return true;
     });

@@ -219,7 +219,8 @@ export class StateMachine implements StoreObservation {
     );
     if (command.calls.length > 0) {
       calls.beginEntry();
-      for (const call of command.calls) answers.push(calls.apply(call, index));
+      const entry = { index, version: command.version };
+      for (const call of command.calls) answers.push(calls.apply(call, entry));
     }
     if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command.version));
     if (command.jobs.length > 0) {
