@@ -1,7 +1,12 @@
 import { type CallableClient, drive } from '../../src/cli/bench/drive.js';
 import { keyOf } from '../../src/cli/bench/keys.js';
+import { readShare } from '../../src/cli/bench/scenario.js';
+import { storeCalls } from '../../src/cli/bench/store-calls.js';
+import type { Client } from '../../src/client/client.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { forEach } from '../closed-loop.js';
+import { computeCalls } from './balsa-calls.js';
+import { fanOut } from './fan-out.js';
 import type { PeerKind, Subject } from './subject.js';
 
 const FILL_OUTSTANDING = 256;
@@ -16,6 +21,14 @@ export const balsa: PeerKind = {
     const client: CallableClient = {
       put: (key, value) => db.put(key, value),
       get: (key) => db.get(key),
+      others: {
+        ...storeCalls(db),
+        ...computeCalls(db),
+        'fan-out': fanOut({
+          put: async (key, value) => (await db.put(key, value)).revision,
+          watch: (onEvent) => watchAll(db, onEvent),
+        }),
+      },
     };
     const subject: Subject = {
       ...inProcess('balsa', client),
@@ -34,6 +47,25 @@ export const balsa: PeerKind = {
   },
 };
 
+/** @returns ends it */
+async function watchAll(
+  db: Client,
+  onEvent: (revision: number) => void,
+): Promise<() => Promise<void>> {
+  const controller = new AbortController();
+  const watch = db.watch({ prefix: 'key-', signal: controller.signal });
+  await watch.ready;
+  const told = (async () => {
+    for await (const { revision } of watch) onEvent(revision);
+  })().catch((error: unknown) => {
+    if (!controller.signal.aborted) throw error;
+  });
+  return () => {
+    controller.abort();
+    return told;
+  };
+}
+
 /** A subject whose client runs within this process. */
 export function inProcess(
   name: string,
@@ -41,7 +73,10 @@ export function inProcess(
 ): Pick<Subject, 'name' | 'lacks' | 'fill' | 'measure'> {
   return {
     name,
-    lacks: () => null,
+    lacks: ({ operation }) => {
+      const has = readShare(operation) !== null || client.others?.[operation] !== undefined;
+      return has ? null : 'it has no such calls';
+    },
     fill: async (keys, valueBytes) => {
       const value = Buffer.alloc(valueBytes, 'v');
       await forEach(keys, FILL_OUTSTANDING, (i) => client.put(keyOf(i), value));

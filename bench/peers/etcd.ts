@@ -1,7 +1,10 @@
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
+import type { OtherCalls } from '../../src/cli/bench/drive.js';
+import { type Operation, RANGE_KEYS } from '../../src/cli/bench/scenario.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { inProcess } from './balsa.js';
+import { fanOut } from './fan-out.js';
 import { h2loadSubject } from './h2load.js';
 import { findProgram, missingPrograms } from './installed.js';
 import { ServerGroup } from './server-process.js';
@@ -27,6 +30,7 @@ export const etcd: PeerKind = {
         ...inProcess('etcd, etcd3', {
           put: (key, value) => client.put(key).value(value).exec(),
           get: (key) => client.get(key).buffer(),
+          others: etcdCalls(client),
         }),
         durability: DURABILITY,
         serverPids,
@@ -40,6 +44,29 @@ export const etcd: PeerKind = {
     return { subjects, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
   },
 };
+
+/** The same that is asked of the others, in the words of its client. */
+function etcdCalls(client: Etcd3): Partial<Record<Operation, OtherCalls>> {
+  const end = '\0';
+  return {
+    range: {
+      call: (key) => client.getAll().inRange({ start: key, end }).limit(RANGE_KEYS).buffers(),
+    },
+    txn: {
+      call: (key, value) =>
+        client.if(key, 'Version', '>', 0).then(client.put(key).value(value)).commit(),
+    },
+    'fan-out': fanOut({
+      put: async (key, value) =>
+        Number((await client.put(key).value(value).exec()).header.revision),
+      watch: async (onEvent) => {
+        const watcher = await client.watch().prefix('key-').create();
+        watcher.on('put', ({ mod_revision }) => onEvent(Number(mod_revision)));
+        return () => watcher.cancel();
+      },
+    }),
+  };
+}
 
 /** Members that run, and a client of their leader. */
 export class EtcdCluster implements AsyncDisposable {

@@ -5,11 +5,13 @@ import { keyOf } from './bench/keys.js';
 import {
   DISTRIBUTIONS,
   type Distribution,
-  OPERATIONS,
   type Operation,
+  RANGE_KEYS,
   type Scenario,
+  STORE_OPERATIONS,
   titleOf,
 } from './bench/scenario.js';
+import { storeCalls } from './bench/store-calls.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
@@ -50,8 +52,11 @@ export function benchCommand(runtime: Runtime): Command {
     ],
   })
     .addOption(
-      new Option('--operation <name>', 'mixed: so many of 100 calls are gets')
-        .choices(OPERATIONS)
+      new Option(
+        '--operation <name>',
+        `mixed: so many of 100 calls are gets; range: ${RANGE_KEYS} keys; txn: a put, if the key is there`,
+      )
+        .choices(STORE_OPERATIONS)
         .default('put'),
     )
     .option('--value-bytes <count>', 'length of each value', parseCount, 128)
@@ -147,11 +152,16 @@ async function measure(
     await call;
     count += 1;
   };
+  const others = storeCalls(client, prefix);
   try {
     return await drive(
       {
         put: (key, value) => counted(client.put(prefix + key, value, { signal })),
         get: (key) => counted(client.get(prefix + key, { signal })),
+        others: {
+          range: { call: (key, value) => counted(others.range.call(key, value)) },
+          txn: { call: (key, value) => counted(others.txn.call(key, value)) },
+        },
       },
       scenario,
       { warmUpSeconds: warmUp / 1000, seconds: duration / 1000, signal },

@@ -7,6 +7,7 @@ import { benchPage } from '../../bench/harness/page.js';
 import { type Round, ratiosOf } from '../../bench/harness/rounds.js';
 import { readRun } from '../../bench/harness/run-file.js';
 import { benchOptions } from '../../bench/options.js';
+import { fanOut } from '../../bench/peers/fan-out.js';
 import { parseH2load, requestFrame } from '../../bench/peers/h2load.js';
 import { parseRedis } from '../../bench/peers/redis.js';
 import { seededRandom } from '../../src/base/random.js';
@@ -84,6 +85,56 @@ test('calls that fail are counted by their code, and are not among the served', 
   const calls = await drive(store, SCENARIO, { warmUpSeconds: 0, seconds: 0.05 }, () => {});
   expect(calls.served).toBe(0);
   expect(calls.errors.OVERLOADED).toBeGreaterThanOrEqual(4);
+});
+
+test('calls that are neither puts nor gets are prepared before the first, and ended behind the last', async () => {
+  const said: string[] = [];
+  const say = (word: string) => async (): Promise<void> => {
+    if (said.at(-1) !== word) said.push(word);
+  };
+  const others = { range: { begin: say('begin'), call: say('call'), end: say('end') } };
+  const store = { get: say('get'), put: say('put'), others };
+  const length = { warmUpSeconds: 0, seconds: 0.02 };
+  const { served } = await drive(store, { ...SCENARIO, operation: 'range' }, length);
+  expect(served).toBeGreaterThan(0);
+  expect(said).toEqual(['begin', 'call', 'end']);
+  await expect(drive(store, { ...SCENARIO, operation: 'txn' }, length)).rejects.toThrow(
+    'the client has calls of txn',
+  );
+});
+
+test('a put has ended when a hundred watchers were told of it, before or behind its answer', async () => {
+  const watchers: ((revision: number) => void)[] = [];
+  let ended = 0;
+  let answer: (revision: number) => void = () => {};
+  const calls = fanOut({
+    put: () =>
+      new Promise<number>((resolve) => {
+        answer = resolve;
+      }),
+    watch: async (onEvent) => {
+      watchers.push(onEvent);
+      return async () => {
+        ended += 1;
+      };
+    },
+  });
+  await calls.begin?.();
+  expect(watchers).toHaveLength(100);
+  for (const early of [0, 40, 100]) {
+    let isDone = false;
+    const put = calls.call('k', Buffer.alloc(0)).then(() => {
+      isDone = true;
+    });
+    for (const told of watchers.slice(0, early)) told(7);
+    answer(7);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isDone).toBe(early === 100);
+    for (const told of watchers.slice(early)) told(7);
+    await put;
+  }
+  await calls.end?.();
+  expect(ended).toBe(100);
 });
 
 test('ratios are of rounds that stood beside each other', () => {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
+import { storeCalls } from '../../src/cli/bench/store-calls.js';
+import { Harness } from '../client/support/harness.js';
 import { FakeStore, run } from './fakes.js';
 
 const SHORT = ['bench', '--duration', '20ms', '--warm-up', '0ms', '--keys', '1500'];
@@ -34,6 +36,26 @@ describe('bench', () => {
     const [, row] = stdout.split('\n');
     // Calls per second, four latencies, none failed.
     expect(row).toMatch(/^\d+\t(\d+\.\d\d\t){4}0$/);
+  });
+
+  test('ranges are measured, too', async () => {
+    const args = [...SHORT, '-o', 'json', '--operation', 'range'];
+    const { exit, stdout } = await run(args, { store: new FakeStore() });
+    expect(exit).toBe(0);
+    const { served, errors } = JSON.parse(stdout);
+    expect(served).toBeGreaterThan(0);
+    expect(errors).toEqual({});
+  });
+
+  test('a txn is a put of a key that is there', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await h.until(db.put('p/key-1', 'old'));
+    const { txn } = storeCalls(db, 'p/');
+    await h.until(txn.call('key-1', Buffer.from('new')));
+    await h.until(txn.call('key-2', Buffer.from('new')));
+    expect(String((await h.until(db.get('p/key-1'))).value)).toBe('new');
+    expect((await h.until(db.get('p/key-2'))).value).toBeUndefined();
   });
 
   test('what fails is counted by its code', async () => {

@@ -1,11 +1,22 @@
+import { assert } from '../../base/assert.js';
 import { keyChooser, keyOf } from './keys.js';
 import { type LatencySummary, latencySummary } from './latencies.js';
-import { readShare, type Scenario } from './scenario.js';
+import { type Operation, readShare, type Scenario } from './scenario.js';
+
+/** Calls that are neither puts nor gets. */
+export interface OtherCalls {
+  /** Before the first of them. */
+  begin?(): Promise<void>;
+  call(key: string, value: Buffer): Promise<unknown>;
+  /** Behind the last of them. */
+  end?(): Promise<void>;
+}
 
 /** A client within this process. */
 export interface CallableClient {
   put(key: string, value: Buffer): Promise<unknown>;
   get(key: string): Promise<unknown>;
+  readonly others?: Partial<Record<Operation, OtherCalls>>;
 }
 
 /** What the calls of one measurement came to. */
@@ -36,14 +47,17 @@ export async function drive(
   length: Length,
   onBegin: OnBegin = () => {},
 ): Promise<Calls> {
-  const timer = setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
   const call = caller(client, scenario);
+  const others = client.others?.[scenario.operation];
+  await others?.begin?.();
+  const timer = setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
   try {
     return scenario.ratePerSecond === null
       ? await closedLoop(call, scenario.outstanding, length)
       : await openLoop(call, scenario.ratePerSecond, length);
   } finally {
     clearTimeout(timer);
+    await others?.end?.();
   }
 }
 
@@ -51,10 +65,14 @@ export async function drive(
 function caller(client: CallableClient, scenario: Scenario): () => Promise<unknown> {
   const value = Buffer.alloc(scenario.valueBytes, 'v');
   const next = keyChooser(scenario);
-  const share = readShare(scenario.operation);
+  const { operation } = scenario;
+  const share = readShare(operation);
+  const others = client.others?.[operation];
+  assert(share !== null || others !== undefined, `the client has calls of ${operation}`);
   return () => {
     const key = keyOf(next());
-    return Math.random() < share ? client.get(key) : client.put(key, value);
+    if (others !== undefined) return others.call(key, value);
+    return Math.random() < (share ?? 0) ? client.get(key) : client.put(key, value);
   };
 }
 
