@@ -12,16 +12,25 @@ export type Answer =
 const CONNECT_MS_MAX = 2000;
 
 /** Each replica is asked through a connection of its own, so that none speaks for another. */
-export function ownConnection({ options }: Context, address: string): Partial<StoreOptions> {
+export function ownConnection({ options }: Context, address: string): OwnConnection {
   const connectTimeoutMs = Math.min(options.timeout || CONNECT_MS_MAX, CONNECT_MS_MAX);
   return { endpoints: [address], followLeader: false, connectTimeoutMs };
 }
 
-export async function askReplica(context: Context, address: string): Promise<Answer> {
+type OwnConnection = Pick<StoreOptions, 'endpoints' | 'followLeader' | 'connectTimeoutMs'>;
+
+/** @param leastMs how long is waited for it at least: where much depends on whether it lives */
+export async function askReplica(
+  context: Context,
+  address: string,
+  { leastMs = 0 }: { readonly leastMs?: number } = {},
+): Promise<Answer> {
   try {
     const { signal } = context;
+    const own = ownConnection(context, address);
+    const patience = leastMs === 0 ? {} : { timeoutMs: leastMs, connectTimeoutMs: leastMs };
     const ask = (client: StoreClient) => client.status({ signal });
-    const status = await context.withClient(ask, ownConnection(context, address));
+    const status = await context.withClient(ask, { ...own, ...patience });
     return { address, status };
   } catch (error) {
     context.signal.throwIfAborted();

@@ -38,13 +38,16 @@ export function recoverCommand(runtime: Runtime): Command {
   );
 }
 
+/** A replica that lives, on a machine that is busy, may take long to say so; and here it must not be taken for dead. */
+const ASK_MS = 10_000;
+
 async function runRecover(context: Context, flags: RecoverFlags): Promise<ExitCode> {
   const { planRecovery, recover } = await import('../server/recover.js');
   const { output } = context;
   const options: RecoverOptions = {
     path: resolve(needed('data', flags.data)),
     members: flags.members ?? {},
-    ask: async (address) => (await askReplica(context, address)).status,
+    ask: async (address) => (await askReplica(context, address, { leastMs: ASK_MS })).status,
   };
   if (flags.acceptDataLoss !== true) {
     const plan = await planRecovery(options);

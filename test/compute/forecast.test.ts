@@ -119,7 +119,9 @@ describe('a call that is given what it will probably read', () => {
         if (given.vm.isSpent) given = await Sandbox.with(PROGRAM);
         const mode = name === 'p' ? 'cp' : 'read';
         const store = new MemorySource(STORED);
-        const wish = { name, args, mode } as const;
+        // However long this machine takes.
+        const limits = { computeMsMax: 600_000 };
+        const wish = { name, args, mode, limits } as const;
         // It has read the same before, or something else.
         if (isKnown) given.call({ ...wish, source: new AtHand(new MemorySource(STORED)) });
         if (given.vm.isSpent) given = await Sandbox.with(PROGRAM);

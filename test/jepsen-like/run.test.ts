@@ -193,13 +193,17 @@ describe('the command', () => {
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
     child.stdout.resume();
     child.stderr.resume();
-    const pids = await waitUntil('replicas that are under load', async () => {
-      const [name] = readdirSync(folder);
-      const faults = join(folder, name ?? '', 'faults.jsonl');
-      if (name === undefined || !existsSync(faults)) return undefined;
-      if (!readFileSync(faults, 'utf8').includes('begin')) return undefined;
-      return replicasOf(folder);
-    });
+    const pids = await waitUntil(
+      'replicas that are under load',
+      async () => {
+        const [name] = readdirSync(folder);
+        const faults = join(folder, name ?? '', 'faults.jsonl');
+        if (name === undefined || !existsSync(faults)) return undefined;
+        if (!readFileSync(faults, 'utf8').includes('begin')) return undefined;
+        return replicasOf(folder);
+      },
+      { timeoutMs: 120_000 },
+    );
     expect(pids).toHaveLength(3);
     child.kill('SIGINT');
     expect(await ended).toBe(130);

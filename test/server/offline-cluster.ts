@@ -1,3 +1,4 @@
+import { createConnection } from 'node:net';
 import { type Client, connect } from '../../src/client/client.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { BackupWriter } from '../../src/server/backup-file.js';
@@ -37,13 +38,24 @@ export async function saveBackup(server: Server, file: string): Promise<void> {
   });
 }
 
+/** Is anybody there? One who is must not be taken for dead, however busy this machine is. */
+function listens(address: string): Promise<boolean> {
+  const [host = '', port] = address.split(':');
+  const socket = createConnection({ host, port: Number(port) });
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+  }).finally(() => socket.destroy()) as Promise<boolean>;
+}
+
 /** As the command asks. */
 export const ask: RecoverOptions['ask'] = async (address) => {
+  if (!(await listens(address))) return null;
   try {
     await using db = await connect({
       endpoints: [address],
       followLeader: false,
-      connectTimeoutMs: 1000,
+      ...{ connectTimeoutMs: 60_000, timeoutMs: 60_000 },
     });
     return await db.status();
   } catch {
