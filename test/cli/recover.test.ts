@@ -22,7 +22,9 @@ describe('recover', () => {
     expect(first.stdout).toContain(`n2\tvoter at ${servers.members.n2}: does not answer\n`);
     expect(first.stderr).toContain('What may be lost\n- every write behind entry ');
     expect(first.stderr).toContain('nothing was changed; to go on');
-    expect(store.connections).toMatchObject([{ followLeader: false }, { followLeader: false }]);
+    // One that is busy must not be taken for dead.
+    const patient = { followLeader: false, connectTimeoutMs: 10_000, timeoutMs: 10_000 };
+    expect(store.connections).toMatchObject([patient, patient]);
     const json = await run(['recover', '--data', data, '-o', 'json'], { store });
     expect(JSON.parse(json.stdout)).toMatchObject({
       recovered: false,
