@@ -315,6 +315,7 @@ export class System implements AsyncDisposable {
         this.#hit.clear();
         return null;
       }
+      if (leader !== undefined) await this.#discardRemoved(leader, known);
       const hopeless = this.#endingAgainAndAgain();
       if (hopeless !== null) return `${hopeless} ends by itself whenever it is started`;
       if (performance.now() > untilMs) {
@@ -322,6 +323,23 @@ export class System implements AsyncDisposable {
         return `not recovered ${RECOVERY_MS_MAX / 1000} s after the last fault: ${lines.join('; ')}`;
       }
       await delay(100);
+    }
+  }
+
+  /**
+   * A replacement that was decided when whoever asked for it had given up waiting: who has left has begun anew since, and waits in
+   * vain to be let in.
+   */
+  async #discardRemoved(
+    { membership }: ReplicaStatus,
+    known: Map<string, ReplicaStatus>,
+  ): Promise<void> {
+    for (const name of this.names) {
+      const waits = known.get(name)?.clusterId === '';
+      if (!waits || membership.members.some((member) => member.name === name)) continue;
+      await this.cluster.discard(name);
+      this.deleteData(name);
+      known.delete(name);
     }
   }
 

@@ -169,6 +169,10 @@ function watches(bench: Bench, { log, random, site }: WorkloadClient): Step {
     if (db === null) return;
     const prefix = random.int(3) === 0 ? 'watched/' : (WATCHED[random.int(2)] ?? WATCHED[0]);
     const fromRevision = random.int(3) === 0 ? Math.max(1, seen - random.int(200)) : seen + 1;
+    if (bench.stopping.aborted) {
+      await db.close();
+      return;
+    }
     const until = AbortSignal.any([AbortSignal.timeout(4000 + random.int(15_000)), bench.stopping]);
     const watched = db.watch({
       prefix,
