@@ -11,7 +11,7 @@ export const USAGE = `Measures Balsa, and in the same run what else one would pi
                    --operations put,get           also mixed-50, mixed-95 (so many of 100 are gets; all linearizable), range (100 keys),
                                                   txn (a put, if the key is there), fan-out (a put, until 100 watchers have it);
                                                   of Balsa alone cp, cp-50, cp-80, cp-100 (calls of a procedure, so many of 100 about
-                                                  one pair of keys), ap (a call that counts), job (100 empty tasks)
+                                                  one pair of keys), ap (a call that counts), job (100 empty tasks, and to remove it)
                    --value-bytes 128,1024         --outstanding 1,64,256,1024
                    --distribution uniform,zipfian --keys 10000
                    --rates 2000                   open loop: so many calls per second, however long they take

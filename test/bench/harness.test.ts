@@ -7,6 +7,7 @@ import { benchPage } from '../../bench/harness/page.js';
 import { type Round, ratiosOf } from '../../bench/harness/rounds.js';
 import { readRun } from '../../bench/harness/run-file.js';
 import { benchOptions } from '../../bench/options.js';
+import { computeCalls } from '../../bench/peers/balsa-calls.js';
 import { fanOut } from '../../bench/peers/fan-out.js';
 import { parseH2load, requestFrame } from '../../bench/peers/h2load.js';
 import { parseRedis } from '../../bench/peers/redis.js';
@@ -15,6 +16,7 @@ import { drive } from '../../src/cli/bench/drive.js';
 import { keyChooser } from '../../src/cli/bench/keys.js';
 import { latencySummary, median } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
+import type { Client } from '../../src/client/client.js';
 
 const SCENARIO: Scenario = {
   ...{ operation: 'put', valueBytes: 3, outstanding: 4 },
@@ -135,6 +137,18 @@ test('a put has ended when a hundred watchers were told of it, before or behind 
   }
   await calls.end?.();
   expect(ended).toBe(100);
+});
+
+test('a job is removed when it has been measured: the cluster keeps a thousand of them', async () => {
+  const kept = new Set<object>();
+  const submit = async (): Promise<object> => {
+    const handle = { result: async () => ['done'], remove: async () => kept.delete(handle) };
+    kept.add(handle);
+    return handle;
+  };
+  const { job } = computeCalls({ submit } as unknown as Client);
+  expect(await job?.call('k', Buffer.alloc(0))).toEqual(['done']);
+  expect(kept.size).toBe(0);
 });
 
 test('ratios are of rounds that stood beside each other', () => {

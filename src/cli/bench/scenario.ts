@@ -2,7 +2,8 @@
 export const STORE_OPERATIONS = ['put', 'get', 'mixed-50', 'mixed-95', 'range', 'txn'] as const;
 /**
  * `fan-out`: a put, until a hundred watchers have been told. `cp`: a call of a procedure that reads two keys and writes them, keys all over,
- * or one pair of them in so many of 100 calls. `ap`: a call that counts. `job`: a job of a hundred empty tasks.
+ * or one pair of them in so many of 100 calls. `ap`: a call that counts. `job`: a job of a hundred empty tasks,
+ * until it has been removed.
  */
 export const OPERATIONS = [
   ...STORE_OPERATIONS,
