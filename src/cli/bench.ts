@@ -152,7 +152,7 @@ async function measure(
     await call;
     count += 1;
   };
-  const others = storeCalls(client, prefix);
+  const others = storeCalls(client, prefix, signal);
   try {
     return await drive(
       {

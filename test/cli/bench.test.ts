@@ -47,6 +47,30 @@ describe('bench', () => {
     expect(errors).toEqual({});
   });
 
+  test('ranges are those of its own keys', async () => {
+    const store = new FakeStore();
+    store.set('balsa-bench0', 'not mine');
+    for (const key of ['a', 'b', 'c']) store.set(`balsa-bench/${key}`, 'mine');
+    const client = await store.connect({
+      ...{ endpoints: ['10.0.0.1:7001'], followLeader: true, consistency: 'linearizable' },
+      ...{ clientName: 'test', connectTimeoutMs: 1000, timeoutMs: 1000 },
+    });
+    const { range } = storeCalls(client, 'balsa-bench/');
+    expect(await range.call('b', Buffer.alloc(0))).toHaveLength(2);
+  });
+
+  test.each(['range', 'txn'] as const)('a %s ends when it is interrupted', async (operation) => {
+    const h = new Harness();
+    const db = await h.connect({ timeoutMs: 0 });
+    h.cluster.fate = () => 'ignore';
+    const interruption = new AbortController();
+    const calls = storeCalls(db, 'p/', interruption.signal);
+    const failed = h.failure(calls[operation].call('key-1', Buffer.from('v')) as Promise<unknown>);
+    await h.clock.settle();
+    interruption.abort();
+    expect((await failed).code).toBe('CANCELLED');
+  });
+
   test('a txn is a put of a key that is there', async () => {
     const h = new Harness();
     const db = await h.connect();

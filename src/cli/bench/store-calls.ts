@@ -1,3 +1,4 @@
+import { prefixEnd } from '../../base/bytes.js';
 import { compare } from '../../client/compare.js';
 import type { Client } from '../../client/kv-client.js';
 import { op } from '../../client/op.js';
@@ -10,16 +11,19 @@ type StoreCalls<Keys extends KeyForm> = Pick<
   'range' | 'txn'
 >;
 
-/** What is asked of a store of ours beside puts and gets. */
+/** What is asked of a store of ours beside puts and gets, of keys that begin with `prefix` alone. */
 export function storeCalls<Keys extends KeyForm>(
   client: StoreCalls<Keys>,
   prefix = '',
+  signal?: AbortSignal,
 ): Record<'range' | 'txn', OtherCalls> {
+  const to = prefixEnd(Buffer.from(prefix)) ?? undefined;
   return {
     range: {
       call: async (key) => {
         const found: unknown[] = [];
-        for await (const item of client.range({ from: prefix + key, limit: RANGE_KEYS })) {
+        const range = { from: prefix + key, to, limit: RANGE_KEYS, signal };
+        for await (const item of client.range(range)) {
           found.push(item);
         }
         return found;
@@ -32,7 +36,7 @@ export function storeCalls<Keys extends KeyForm>(
           .txn()
           .when(condition)
           .do(op.put(prefix + key, value))
-          .commit();
+          .commit({ signal });
       },
     },
   };
