@@ -137,7 +137,8 @@ function jsonValue(record: Record<string, unknown>, text: string): Uint8Array {
 
 /** Cheap first looks, so that only lines with such numbers are searched for those that are not what was written. */
 const LONG_NUMBER = /\d{16}/;
-const HUGE_NUMBER = /\d{300}|[eE]\+?\d{3}/;
+// Fewer digits with a shorter exponent stay below the largest number, some 10 ** 308.
+const HUGE_NUMBER = /\d{200}|[eE]\+?\d{3}/;
 
 function losesDigits(value: number): boolean {
   return Number.isInteger(value) && !Number.isSafeInteger(value);

@@ -44,6 +44,7 @@ describe('JSON lines', () => {
     ['{"key":"a","value":{"n":12345678901234567890}}', 'line 1: a number in "value" has more'],
     ['{"key":"a","value":[1e400]}', 'line 1: a number in "value" is larger'],
     [`{"key":"a","value":${'9'.repeat(400)}}`, 'line 1: a number in "value" is larger'],
+    [`{"key":"a","value":[${'9'.repeat(250)}e60]}`, 'line 1: a number in "value" is larger'],
     ['{"key":"\\ud800","value":"x"}', 'line 1: "key" has half of a surrogate pair'],
     ['{"key":"a","value":"\\udfff"}', 'line 1: "value" has half of a surrogate pair'],
     [Buffer.from([0x7b, 0xff]), 'line 1: is not UTF-8'],
