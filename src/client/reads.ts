@@ -74,13 +74,20 @@ export class Reads {
 
   /** @throws BalsaError `OVERLOADED` */
   ask(request: ReadRequest): void {
+    // While there is no link nothing is taken: those that gave up must not stand in the way.
+    if (this.#lackOfRoom(request) !== null) this.#forgetSettled();
+    const limit = this.#lackOfRoom(request);
+    if (limit !== null) throw overloaded(this.#waiting.length, limit);
+    this.#askAgain(request);
+  }
+
+  /** The limit that it would exceed. */
+  #lackOfRoom({ bytes }: ReadRequest): string | null {
     const { length } = this.#waiting;
     const { queueBytesMax } = this.#context.settings;
-    if (length >= WAITING_MAX) throw overloaded(length, `${WAITING_MAX} requests`);
-    if (length > 0 && this.#waitingBytes + request.bytes > queueBytesMax) {
-      throw overloaded(length, `${queueBytesMax} bytes (queueBytesMax)`);
-    }
-    this.#askAgain(request);
+    if (length >= WAITING_MAX) return `${WAITING_MAX} requests`;
+    const isFull = length > 0 && this.#waitingBytes + bytes > queueBytesMax;
+    return isFull ? `${queueBytesMax} bytes (queueBytesMax)` : null;
   }
 
   abort(call: PendingCall, cause: unknown): void {

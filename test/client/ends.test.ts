@@ -306,6 +306,24 @@ describe('limits of the client', () => {
     expect((await h.failure(db.call('p', 'x', { timeoutMs: 10 }))).code).toBe('NO_QUORUM');
   });
 
+  test('calls of procedures that were aborted make room for others, without a time limit as well', async () => {
+    const h = new Harness();
+    const db = await h.connect({ queueBytesMax: 10_000, timeoutMs: 0 });
+    for (const name of ['n1', 'n2', 'n3']) {
+      h.cluster.replica(name).condition = 'hangs';
+      h.cluster.replica(name).disconnectAll();
+    }
+    await h.clock.advance(5);
+    for (let n = 0; n < 20; n += 1) {
+      const controller = new AbortController();
+      const call = watch(db.call('p', 'x'.repeat(4000), { signal: controller.signal }));
+      await h.clock.settle();
+      controller.abort();
+      await h.clock.settle();
+      expect(call.error).toMatchObject({ code: 'CANCELLED', outcome: 'not-applied' });
+    }
+  });
+
   test('calls that gave up while there is no leader leave nothing behind', async () => {
     const h = new Harness();
     const db = await h.connect({ queueBytesMax: 10_000_000 });
