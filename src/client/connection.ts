@@ -26,6 +26,9 @@ const SILENCE_MS = 1000;
 /** A replica that has not said hello by then is given up; one that has been silent for long, later. */
 const HELLO_TIMEOUT_MS = 2000;
 
+/** An endpoint that was not tried for so long, though it might have been: nobody knows whether it is silent still. */
+const UNTRIED_MS = 10_000;
+
 /** A link that lived this long was a good one. */
 const SETTLED_MS = 1000;
 
@@ -263,6 +266,8 @@ export class Connection {
   }
 
   #dial(endpoint: Endpoint, nowMs: number): void {
+    const dueMs = Math.max(endpoint.notBeforeMs, endpoint.triedMs);
+    if (nowMs - dueMs >= UNTRIED_MS) endpoint.silentSinceMs = null;
     endpoint.triedMs = nowMs;
     const link = new Link({
       address: endpoint.address,

@@ -16,7 +16,7 @@ export interface Endpoint {
   /** Not to be tried before. */
   notBeforeMs: number;
   triedMs: number;
-  /** Since when no try has led to a hello; `null`: the last one did. */
+  /** Since when no try has led to a hello; `null`: the last one did, or is too long ago. */
   silentSinceMs: number | null;
   lastError: BalsaError | null;
 }

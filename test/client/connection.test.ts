@@ -218,7 +218,7 @@ describe('following the leader', () => {
   });
 
   /** Replicas that refuse all connections. @returns how many there have been since the last time */
-  async function refusing(h: Harness): Promise<() => number> {
+  async function refusing(h: Harness, forMs = 2000): Promise<() => number> {
     for (const replica of h.cluster.replicas) {
       replica.condition = 'refuses';
       replica.disconnectAll();
@@ -229,7 +229,7 @@ describe('following the leader', () => {
       dialled += 1;
       return dial(options);
     };
-    await h.clock.advance(2000);
+    await h.clock.advance(forMs);
     dialled = 0;
     return () => {
       const since = dialled;
@@ -269,6 +269,25 @@ describe('following the leader', () => {
     const again = await refusing(h);
     await h.clock.advance(4000);
     expect(again()).toBeGreaterThan(22);
+    await db.close();
+  });
+
+  test('one that was away once, and not asked since, is not taken for one that was away all the time', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await refusing(h);
+    await h.clock.advance(60_000);
+    for (const name of ['n1', 'n3']) h.cluster.replica(name).condition = 'up';
+    await h.until(db.put('k', 'v', { timeoutMs: 20_000 }));
+    h.cluster.replica('n2').condition = 'up';
+    await h.clock.advance(3_600_000);
+    // All are away, for less than a second.
+    await refusing(h, 500);
+    h.cluster.replica('n2').condition = 'up';
+    h.cluster.leader = 'n2';
+    const startMs = h.clock.monotonicMs();
+    await h.until(db.put('k', 'v', { timeoutMs: 20_000 }));
+    expect(h.clock.monotonicMs() - startMs).toBeLessThan(600);
     await db.close();
   });
 
