@@ -46,8 +46,10 @@ interface TaskPlace {
 
 interface Candidates {
   readonly job: Job;
-  readonly tasks: TaskPlace[];
+  tasks: TaskPlace[];
   running: number;
+  /** Tasks among which it is worth while to choose are still to be looked for. */
+  isShort: boolean;
 }
 
 /**
@@ -77,16 +79,22 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   if (room === 0) return 0;
   const sandboxes = workers.filter(({ demand }) => demand.where === 'sandbox');
   const locality = new Locality(sandboxes.map(({ demand }) => demand.home));
-  const all = jobs.map((job): Candidates => {
+  const claimable = (job: Job, count: number): TaskPlace[] => {
     // What the log would refuse is not asked for, again and again.
     const freshMax = Math.max(0, options.openTasksMax - job.openTasks);
-    const tasks = job.claimable(nowMs, room + locality.ahead(job), freshMax);
-    return { job, tasks, running: running.get(job.id) ?? 0 };
+    return job.claimable(nowMs, count, freshMax);
+  };
+  const all = jobs.map((job): Candidates => {
+    const isShort = locality.ahead(job) > 0;
+    return { job, tasks: claimable(job, room), running: running.get(job.id) ?? 0, isShort };
   });
   let waiting = all.filter(({ tasks }) => tasks.length > 0);
   let given = 0;
   while (given < room && waiting.length > 0) {
     const next = neediest(waiting);
+    // Only of those that get something: there may be a thousand jobs, and room for one task.
+    if (next.isShort) next.tasks = claimable(next.job, room + locality.ahead(next.job));
+    next.isShort = false;
     if (giveNext(next, workers, locality)) {
       next.running += 1;
       given += 1;

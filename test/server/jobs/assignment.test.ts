@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
 import { assign, type FreeWorker } from '../../../src/server/jobs/assignment.js';
 import type { Job } from '../../../src/statemachine/jobs/job.js';
@@ -140,6 +140,20 @@ describe('pieces of a range of keys', () => {
     expect(same).toHaveLength(96);
     const shares = names.map((name) => [...before.values()].filter((home) => home === name).length);
     expect(shares).toEqual([32, 32, 32]);
+  });
+
+  test('are looked for in the jobs that get something, and not in all that there are', async () => {
+    const world = await JobWorld.start({}, await startWithProcedure());
+    const ids = Array.from({ length: 20 }, (_, i) => `x${i}`);
+    for (const id of ids) await cut(world, id, 96);
+    const jobs = ids.map((id) => world.job(id));
+    const looks = jobs.map((job) => vi.spyOn(job, 'claimable'));
+    const workers = names.map((name) => worker(name, { where: 'sandbox' }, name === 'n1' ? 0 : 2));
+    const [given] = give(jobs, workers);
+    expect(given).toHaveLength(2);
+    // For two places no more than two tasks of a job are asked for, unless there is to be chosen among them.
+    const calls = looks.flatMap((look) => look.mock.calls);
+    expect(calls.filter(([, max]) => max > 2)).toHaveLength(2);
   });
 
   test('of a replica that is gone are read by the others', async () => {
