@@ -104,7 +104,11 @@ export class ReadRouter {
           failed(request.outcomeOf(error)),
         );
         const request = toRequest(call);
-        engine.ask(request, call, within);
+        try {
+          engine.ask(request, call, within);
+        } catch (cause) {
+          throw request.outcomeOf(asBalsaError(cause));
+        }
       },
     });
   }

@@ -306,6 +306,21 @@ describe('limits of the client', () => {
     expect((await h.failure(db.call('p', 'x', { timeoutMs: 10 }))).code).toBe('NO_QUORUM');
   });
 
+  test('a call for which there is no room is not applied, wherever it was to run', async () => {
+    const h = new Harness();
+    const db = await h.connect({ queueBytesMax: 10_000 });
+    for (const name of ['n1', 'n2', 'n3']) {
+      h.cluster.replica(name).condition = 'hangs';
+      h.cluster.replica(name).disconnectAll();
+    }
+    await h.clock.advance(5);
+    const large = 'x'.repeat(6000);
+    const waits = watch(db.call('p', large, { route: 'any' }));
+    const refused = h.failure(db.call('p', large, { route: 'any' }));
+    expect(await refused).toMatchObject({ code: 'OVERLOADED', outcome: 'not-applied' });
+    expect(waits.error).toBeNull();
+  });
+
   test('calls of procedures that were aborted make room for others, without a time limit as well', async () => {
     const h = new Harness();
     const db = await h.connect({ queueBytesMax: 10_000, timeoutMs: 0 });
