@@ -72,6 +72,9 @@ type DecidedStep = Exclude<TxnStep, TxnOperation> | DecidedTxn;
 /** Writes of one transaction: their number in it takes two bytes. */
 const TXN_WRITES_MAX = 0xffff;
 
+/** With all numbers there are, which a range that is deleted may use up: it could always, and so it is what logs mean. */
+const REVISION_WRITES_MAX = TXN_WRITES_MAX + 1;
+
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -292,7 +295,7 @@ export class Executor {
 
   #deleteAll(targets: readonly LiveTarget[], returnPrevious: boolean): WriteResult {
     for (const target of targets) this.#checkUnwritten(target);
-    if (this.#keyspace.groupSize + targets.length > TXN_WRITES_MAX) throw tooManyWrites();
+    if (this.#keyspace.groupSize + targets.length > REVISION_WRITES_MAX) throw tooManyWrites();
     const previous = returnPrevious
       ? targets.flatMap((target) => this.#previous(target) ?? [])
       : undefined;

@@ -275,6 +275,19 @@ describe('a transaction', () => {
     expect(replica.machine.get(bytes('0/0'), null)).toMatchObject({ version: 1 });
   }, 60_000);
 
+  test('deletes as many keys as a revision has numbers for: earlier versions did, and one more write is refused', async () => {
+    const replica = await Replica.start();
+    const parts = Array.from({ length: 8 }, (_, part) => part);
+    for (const part of parts) {
+      await replica.do(...Array.from({ length: 8192 }, (_, i) => put(`${part}/${i}`, '')));
+    }
+    const all = parts.map((part) => delRange(`${part}/`, `${part}0`));
+    expect(await ask(replica, txn([], [...all, step('z', '')]))).toBe('TXN_TOO_LARGE');
+    expect(await ask(replica, txn([], all))).toMatch(/^then@65537/);
+    expect(replica.machine.get(bytes('7/8191'), null)).toBe(null);
+    expect(replica.machine.revision).toBe(8 * 8192 + 1);
+  }, 60_000);
+
   test('that reads more than is allowed is refused as a whole', async () => {
     const replica = await Replica.start({ txnReadKeysMax: 2, txnReadBytesMax: 10 });
     await replica.do(put('a', '1234'), put('b', '1234'), put('c', '1'));
