@@ -47,6 +47,10 @@ interface TaskPlace {
 interface Candidates {
   readonly job: Job;
   tasks: TaskPlace[];
+  /** Which replica is to have a task, if there is time (`null`: any), of those that were looked at. */
+  readonly homes: Map<TaskPlace, string | null>;
+  /** By stage and replica: none of its tasks is for that one. */
+  readonly none: Set<string>;
   running: number;
   /** Tasks among which it is worth while to choose are still to be looked for. */
   isShort: boolean;
@@ -86,7 +90,8 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   };
   const all = jobs.map((job): Candidates => {
     const isShort = locality.ahead(job) > 0;
-    return { job, tasks: claimable(job, room), running: running.get(job.id) ?? 0, isShort };
+    const facts = { homes: new Map(), none: new Set<string>(), running: running.get(job.id) ?? 0 };
+    return { job, tasks: claimable(job, room), ...facts, isShort };
   });
   let waiting = all.filter(({ tasks }) => tasks.length > 0);
   let given = 0;
@@ -114,10 +119,11 @@ function neediest(waiting: readonly Candidates[]): Candidates {
 
 /** The first of its tasks for which there is a worker, or one behind it that is nearer to that. @returns whether there was one */
 function giveNext(
-  { job, tasks }: Candidates,
+  candidates: Candidates,
   workers: readonly FreeWorker[],
   locality: Locality,
 ): boolean {
+  const { job, tasks } = candidates;
   const unfit = new Set<number>();
   for (let i = 0; i < tasks.length; i += 1) {
     const { stage } = tasks[i] as TaskPlace;
@@ -125,7 +131,7 @@ function giveNext(
     const worker = idlest(workers, job.stageSpec(stage) ?? CUT);
     if (worker === null) unfit.add(stage);
     else {
-      const place = nearest(job, tasks, { from: i, home: worker.demand.home, locality });
+      const place = nearest(candidates, { from: i, home: worker.demand.home, locality });
       give(worker, job, { ...(tasks[place] as TaskPlace), speculative: false });
       if (place === 0) tasks.shift();
       else tasks.splice(place, 1);
@@ -135,20 +141,34 @@ function giveNext(
   return false;
 }
 
-/** Where the one is that a worker is to have: the first, unless there is one for it behind that. */
+/** Where the one is that a worker is to have: the first of the stage, at `from`, unless there is one for it behind that. */
 function nearest(
-  job: Job,
-  tasks: readonly TaskPlace[],
+  candidates: Candidates,
   { from, home, locality }: { from: number; home: string; locality: Locality },
 ): number {
+  const { job, tasks, none } = candidates;
   const first = tasks[from] as TaskPlace;
-  const own = locality.homeOf(job, first);
+  const { stage, ordinal } = first;
+  const own = homeOf(candidates, first, locality);
+  if (own === null || own === home) return from;
+  // Tasks are only taken away: what was not found once is not looked for among all of them again and again.
+  const name = `${stage} ${home}`;
   // What was begun before waits no longer.
-  if (own === null || own === home || job.task(first.stage, first.ordinal) !== null) return from;
+  if (none.has(name) || job.task(stage, ordinal) !== null) return from;
   const place = tasks.findIndex(
-    (task, n) => n > from && task.stage === first.stage && locality.homeOf(job, task) === home,
+    (task, n) => n > from && task.stage === stage && homeOf(candidates, task, locality) === home,
   );
-  return place < 0 ? from : place;
+  if (place >= 0) return place;
+  none.add(name);
+  return from;
+}
+
+function homeOf({ job, homes }: Candidates, task: TaskPlace, locality: Locality): string | null {
+  const known = homes.get(task);
+  if (known !== undefined) return known;
+  const home = locality.homeOf(job, task);
+  homes.set(task, home);
+  return home;
 }
 
 function idlest(

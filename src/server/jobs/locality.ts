@@ -12,6 +12,8 @@ const PIECES_TOGETHER = 16;
 export class Locality {
   /** In order: whoever leads finds the same. */
   readonly #homes: readonly string[];
+  /** By job: a number of where its range begins. */
+  readonly #begins = new Map<Job, number>();
 
   /** @param homes of the replicas whose sandboxes can be given something */
   constructor(homes: Iterable<string>) {
@@ -33,7 +35,13 @@ export class Locality {
     const spec = job.stageSpec(stage);
     if (input.type !== 'range' || spec === null || this.#homes.length < 2) return null;
     if (spec.where !== 'sandbox' || !spec.after.includes(0)) return null;
-    const place = crc32(input.from) + Math.floor(ordinal / PIECES_TOGETHER);
+    const place = this.#beginOf(job, input.from) + Math.floor(ordinal / PIECES_TOGETHER);
     return this.#homes[place % this.#homes.length] ?? null;
+  }
+
+  #beginOf(job: Job, from: Uint8Array): number {
+    const begin = this.#begins.get(job) ?? crc32(from);
+    this.#begins.set(job, begin);
+    return begin;
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
 import { assign, type FreeWorker } from '../../../src/server/jobs/assignment.js';
+import { Locality } from '../../../src/server/jobs/locality.js';
 import type { Job } from '../../../src/statemachine/jobs/job.js';
 import { HASH, startWithProcedure } from '../../statemachine/call-records.js';
 import { JobWorld, json, stage } from '../../statemachine/job-world.js';
@@ -162,6 +163,19 @@ describe('pieces of a range of keys', () => {
     const owners = await takeAll(world, 'x', ['n1', 'n3']);
     expect(owners.size).toBe(96);
     expect(new Set(owners.values())).toEqual(new Set(['n1', 'n3']));
+  });
+
+  test('are looked at once, however many there is room for', async () => {
+    const world = await JobWorld.start({}, await startWithProcedure());
+    await cut(world, 'x', 900);
+    const homeOf = vi.spyOn(Locality.prototype, 'homeOf');
+    const sandbox = { where: 'sandbox', threads: 1 } as const;
+    const busy = ['n2', 'n3'].map((name) => worker(name, sandbox, 2));
+    const workers = [worker('n1', { ...sandbox, slots: 900 }), ...busy];
+    const given = give([world.job('x')], workers, { max: 900, openTasksMax: 900 });
+    expect(given.map(({ length }) => length)).toEqual([900, 0, 0]);
+    expect(homeOf.mock.calls.length).toBeLessThanOrEqual(900);
+    homeOf.mockRestore();
   });
 
   test('what was begun before is not passed over for what is nearer', async () => {
