@@ -51,7 +51,10 @@ export const MERGED_KEYS_BY_KIND = 8;
  */
 export const TRIGGER_BEGINNINGS = 8;
 
-/** From here on a call counts once whatever the modes of the procedures were that its name has stood for. */
+/**
+ * From here on a call counts once whatever the modes of the procedures were that its name has stood for, as long as it is remembered.
+ * One of mode `cp` is for `callKeptMs`, also while a member that is cut off holds a delta of the same call.
+ */
 export const CALLS_ACROSS_MODES = 8;
 
 /** From here on the values that the touches and comparisons of an entry read are bounded. */
