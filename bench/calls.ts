@@ -7,6 +7,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleProcedures } from '../src/compute/bundle.js';
 import { forEach, forSeconds } from './closed-loop.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
+import { TRANSFER } from './transfer-code.js';
 
 /**
  * `npm run bench:calls`: calls of stored procedures through the public client, three replicas, in turn (A B C A B C): a
@@ -30,15 +31,7 @@ const outstanding = Number(flags.outstanding);
 
 const CODE = `
 import { procedure, read } from 'balsa/procedures';
-export const transfer = procedure({
-  handler: (ctx, { from, to, amount }: { from: string; to: string; amount: number }) => {
-    const left = (ctx.get<number>(from) ?? 0) - amount;
-    const right = (ctx.get<number>(to) ?? 0) + amount;
-    ctx.put(from, left);
-    ctx.put(to, right);
-    return [left, right];
-  },
-});
+${TRANSFER}
 export const both = read({
   handler: (ctx, { from, to }: { from: string; to: string }) =>
     (ctx.get<number>(from) ?? 0) + (ctx.get<number>(to) ?? 0),

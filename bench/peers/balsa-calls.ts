@@ -6,18 +6,11 @@ import type { Operation } from '../../src/cli/bench/scenario.js';
 import type { Client, JobDefinition } from '../../src/client/client.js';
 import { bundleProcedures } from '../../src/compute/bundle.js';
 import { forEach } from '../closed-loop.js';
+import { TRANSFER } from '../transfer-code.js';
 
 const CODE = `
 import { ap, counter, procedure, read } from 'balsa/procedures';
-export const transfer = procedure({
-  handler: (ctx, { from, to, amount }: { from: string; to: string; amount: number }) => {
-    const left = (ctx.get<number>(from) ?? 0) - amount;
-    const right = (ctx.get<number>(to) ?? 0) + amount;
-    ctx.put(from, left);
-    ctx.put(to, right);
-    return [left, right];
-  },
-});
+${TRANSFER}
 export const view = ap({
   handler: (ctx, page: string) => {
     const views = ctx.cell(counter('views/' + page));
