@@ -75,6 +75,8 @@ class PageBuilder {
   #wanted: WantedValue[] = [];
   #count = 0;
   #examined = 0;
+  /** Keys looked at since the last one that was asked for. */
+  #passedOver = 0;
   #bytes = 0;
   #bytesFull = false;
   #lastExamined: Uint8Array | null = null;
@@ -95,10 +97,13 @@ class PageBuilder {
     return this.#bytesFull || this.#count >= this.#keysMax || this.#examined >= this.#examinedMax;
   }
 
-  /** How many keys to take from the store: no more than can be needed, and one to see if more follow. */
+  /**
+   * How many keys to take from the store: no more than can be needed, and one to see if more follow. While nothing of what
+   * is there is asked for, twice as many each time: the first key of a queue may follow thousands that were deleted.
+   */
   chunkKeys(): number {
-    const left = Math.min(this.#keysMax - this.#count, this.#examinedMax - this.#examined);
-    return Math.min(CHUNK_KEYS, left + 1);
+    const needed = Math.max(this.#keysMax - this.#count, 2 * this.#passedOver);
+    return Math.min(CHUNK_KEYS, needed + 1, this.#examinedMax - this.#examined + 1);
   }
 
   /** The part of the range that was not looked at, in store keys. */
@@ -115,7 +120,9 @@ class PageBuilder {
     for (const [storeKey, bytes] of pairs) {
       if (this.isFull()) return true;
       const key = fromKeyRecordKey(storeKey);
+      const before = this.#count;
       if (!this.#addKey(key, bytes)) return true;
+      this.#passedOver = this.#count > before ? 0 : this.#passedOver + 1;
       this.#examined += 1;
       this.#lastExamined = key;
     }

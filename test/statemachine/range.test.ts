@@ -70,6 +70,28 @@ describe('a range', () => {
     expect(await replica.items({ reverse: true })).toEqual(['d=D', 'b=B']);
   });
 
+  test('gets past thousands of deleted keys in few steps, and takes no more than it needs where there are none', async () => {
+    const replica = await Replica.start();
+    const keys = Array.from({ length: 5000 }, (_, i) => `q/${String(i).padStart(4, '0')}`);
+    for (const key of keys) replica.write(put(key, 'x'));
+    for (const key of keys.slice(0, 4990)) replica.write(del(key));
+    const taken: number[] = [];
+    const { store } = replica;
+    const scan = store.scan.bind(store);
+    store.scan = async (options) => {
+      const chunk = await scan(options);
+      taken.push(chunk.pairs.length);
+      return chunk;
+    };
+
+    const first = await replica.machine.range({ ...ALL, keysMax: 2 });
+    expect(first.items.map(({ key }) => Buffer.from(key).toString())).toEqual(['q/4990', 'q/4991']);
+    expect(taken.length).toBeLessThan(20);
+    taken.length = 0;
+    await replica.machine.range({ ...ALL, from: bytes('q/4990'), keysMax: 2 });
+    expect(taken).toEqual([3]);
+  });
+
   test('at an older revision is what it was then', async () => {
     const replica = await Replica.start();
     replica.write(
