@@ -5,6 +5,7 @@ import type { Client, ReplicaStatus } from '../../src/client/client.js';
 import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
 import type { ReplicaProcess } from '../../src/cluster/replica-process.js';
 import { ClockFile } from './clock-file.js';
+import { removeClockLeftovers } from './clock-leftovers.js';
 import { DiskFile } from './disk-file.js';
 import { JobWorkers } from './job-workers.js';
 import type { Machine } from './machine.js';
@@ -117,6 +118,7 @@ export class System implements AsyncDisposable {
         const lies = options.clocks && library !== null ? clock.environment(library, 1) : {};
         return { BALSA_UNSAFE_DISK: disk.path, ...lies };
       },
+      onProcessEnd: (pid) => removeClockLeftovers(pid),
     });
     return new System(cluster, options, files);
   }

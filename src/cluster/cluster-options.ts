@@ -21,6 +21,8 @@ export interface LocalClusterOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Environment of one replica beyond `env`. */
   readonly environmentOf?: ((name: string) => Readonly<Record<string, string>>) | undefined;
+  /** Is told the id of each process of a replica that has ended, however it ended. */
+  readonly onProcessEnd?: ((pid: number) => void) | undefined;
   /** Further arguments of `balsa start`. */
   readonly extraArgs?: readonly string[] | undefined;
   /** The compiled command, `dist/cli/main.js`. Default: that of this package. */

@@ -135,6 +135,7 @@ export class LocalCluster implements AsyncDisposable {
         ...this.#options.env,
         ...this.#options.environmentOf?.(name),
       },
+      onProcessEnd: this.#options.onProcessEnd,
     });
   }
 

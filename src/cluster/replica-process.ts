@@ -29,6 +29,7 @@ export interface ReplicaProcessOptions {
   readonly launcher?: readonly string[];
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  readonly onProcessEnd?: ((pid: number) => void) | undefined;
 }
 
 const TAIL_LINES = 20;
@@ -156,7 +157,10 @@ export class ReplicaProcess {
   }
 
   #onExit(child: ChildProcess, exit: ReplicaExit): void {
-    if (child.pid !== undefined) unguardChild(child.pid);
+    if (child.pid !== undefined) {
+      unguardChild(child.pid);
+      this.#options.onProcessEnd?.(child.pid);
+    }
     this.#child = null;
     this.#paused = false;
     if (this.#exitExpected) return;

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CHECKERS } from '../../jepsen-like/checkers/all-checkers.js';
 import { JobWorkers } from '../../jepsen-like/cluster/job-workers.js';
 import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
+import { System } from '../../jepsen-like/cluster/system.js';
 import { PREY } from '../../jepsen-like/mutations/prey.js';
 import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
 import { planCycles, planPeriods } from '../../jepsen-like/nemeses/schedule.js';
@@ -113,6 +114,22 @@ describe('a run', () => {
     ]);
   });
 });
+
+const machine = lookAtMachine();
+
+test.skipIf(machine.fakeTimeLibrary === null)(
+  'a replica with a clock that lies leaves nothing in shared memory, however it ends',
+  async () => {
+    await using system = await System.start({
+      ...{ nodes: 1, folder, machine, clocks: true, network: 'proxies', oldReplicas: false },
+    });
+    const pid = system.cluster.replicas[0]?.pid ?? 0;
+    const left = (): string[] => readdirSync('/dev/shm').filter((name) => name.endsWith(`_${pid}`));
+    expect(left()).not.toEqual([]);
+    await system.cluster.kill('n1');
+    expect(left()).toEqual([]);
+  },
+);
 
 test('a worker of jobs that ends by itself is told of, with what it had said', async () => {
   const entry = join(folder, 'broken.mjs');
