@@ -118,7 +118,7 @@ export class System implements AsyncDisposable {
         const lies = options.clocks && library !== null ? clock.environment(library, 1) : {};
         return { BALSA_UNSAFE_DISK: disk.path, ...lies };
       },
-      onProcessEnd: (pid) => removeClockLeftovers(pid),
+      onProcessEnd: removeClockLeftovers,
     });
     return new System(cluster, options, files);
   }

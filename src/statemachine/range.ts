@@ -75,8 +75,6 @@ class PageBuilder {
   #wanted: WantedValue[] = [];
   #count = 0;
   #examined = 0;
-  /** Keys looked at since the last one that was asked for. */
-  #passedOver = 0;
   #bytes = 0;
   #bytesFull = false;
   #lastExamined: Uint8Array | null = null;
@@ -98,11 +96,12 @@ class PageBuilder {
   }
 
   /**
-   * How many keys to take from the store: no more than can be needed, and one to see if more follow. While nothing of what
-   * is there is asked for, twice as many each time: the first key of a queue may follow thousands that were deleted.
+   * How many keys to take from the store: no more than can be needed, and one to see if more follow; more and more when most
+   * of what is there is not asked for: the first key of a queue may follow thousands that were deleted.
    */
   chunkKeys(): number {
-    const needed = Math.max(this.#keysMax - this.#count, 2 * this.#passedOver);
+    const passedOver = this.#examined - this.#count;
+    const needed = Math.max(this.#keysMax - this.#count, 2 * passedOver);
     return Math.min(CHUNK_KEYS, needed + 1, this.#examinedMax - this.#examined + 1);
   }
 
@@ -120,9 +119,7 @@ class PageBuilder {
     for (const [storeKey, bytes] of pairs) {
       if (this.isFull()) return true;
       const key = fromKeyRecordKey(storeKey);
-      const before = this.#count;
       if (!this.#addKey(key, bytes)) return true;
-      this.#passedOver = this.#count > before ? 0 : this.#passedOver + 1;
       this.#examined += 1;
       this.#lastExamined = key;
     }
