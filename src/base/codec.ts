@@ -75,9 +75,13 @@ export function unpack(bytes: Uint8Array): unknown {
 /** Deeper than any tuple of ours. */
 const NESTING_MAX = 32;
 
+const FIXED_EXTENSION_1 = 0xd4;
+
 /**
  * Refuses bytes whose lists are nested deeper than any of ours: how deep they can be read depends on the stack of the moment, and
- * what gets into the log must be read alike everywhere. Bytes that are no msgpack at all are for {@link unpack} to refuse.
+ * what gets into the log must be read alike everywhere. So are extensions of msgpack (sets, errors, records...), of which ours have
+ * none: some of them take the next value into themselves, and so on, as deep as somebody likes. Bytes that are no msgpack at all
+ * are for {@link unpack} to refuse.
  *
  * @throws BalsaError `FRAME_INVALID`
  */
@@ -87,6 +91,7 @@ export function checkNesting(bytes: Uint8Array): void {
   const open: number[] = [];
   let at = 0;
   while (at < bytes.byteLength) {
+    if (isExtension(bytes, at)) throw new BalsaError('FRAME_INVALID', 'an extension of msgpack');
     const { bytes: size, values } = headOf(view, at);
     at += size;
     while (open.length > 0 && open[open.length - 1] === 0) open.pop();
@@ -96,6 +101,13 @@ export function checkNesting(bytes: Uint8Array): void {
       throw new BalsaError('FRAME_INVALID', `lists nested more than ${NESTING_MAX} deep`);
     open.push(values);
   }
+}
+
+/** All but the one that stands for `undefined`, which {@link pack} makes. */
+function isExtension(bytes: Uint8Array, at: number): boolean {
+  const type = bytes[at] as number;
+  if (type === FIXED_EXTENSION_1) return bytes[at + 1] !== 0;
+  return (type >= 0xc7 && type <= 0xc9) || (type > FIXED_EXTENSION_1 && type <= 0xd8);
 }
 
 /** Of the value that begins at `at`: its own bytes, and how many values it is made of. */
@@ -111,9 +123,9 @@ function headOf(view: DataView, at: number): { readonly bytes: number; readonly 
   if (type <= 0x9f) return { bytes: 1, values: type & 0x0f };
   if (type <= 0xbf) return { bytes: 1 + (type & 0x1f), values: 0 };
   const width =
-    type === 0xc4 || type === 0xc7 || type === 0xd9
+    type === 0xc4 || type === 0xd9
       ? 1
-      : type === 0xc5 || type === 0xc8 || type === 0xda || type === 0xdc || type === 0xde
+      : type === 0xc5 || type === 0xda || type === 0xdc || type === 0xde
         ? 2
         : 4;
   switch (type) {
@@ -125,11 +137,6 @@ function headOf(view: DataView, at: number): { readonly bytes: number; readonly 
     case 0xda:
     case 0xdb:
       return { bytes: 1 + width + size(width), values: 0 };
-    // ext
-    case 0xc7:
-    case 0xc8:
-    case 0xc9:
-      return { bytes: 2 + width + size(width), values: 0 };
     case 0xdc:
     case 0xdd:
       return { bytes: 1 + width, values: size(width) };
@@ -141,10 +148,10 @@ function headOf(view: DataView, at: number): { readonly bytes: number; readonly 
   }
 }
 
-/** Of 0xc0 to 0xd8, those that have a size of their own. */
+/** Of 0xc0 to 0xd4, those that have a size of their own. */
 const FIXED_BYTES: readonly number[] = [
   ...[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8],
-  ...[2, 3, 5, 9, 17],
+  2,
 ];
 
 /** Checks for values that came from outside. Each names what it found and where. */

@@ -28,6 +28,32 @@ test.each([
   }
 });
 
+test.each([
+  ['a set', [0xd4, 0x73, 0x00]],
+  ['an error', [0xd4, 0x65, 0x00, 0x92, 0xa1, 0x61]],
+  ['a value with an id', [0xd6, 0x69, 0, 0, 0, 1]],
+  ['a record', [0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61]],
+  ['a set, in a longer form', [0xc7, 0x01, 0x73, 0x00]],
+  ['a set, in the longest form', [0xc9, 0, 0, 0, 1, 0x73, 0x00]],
+])(
+  '%s that holds another one, and so on, is refused: one replica could read it, and another not',
+  (_what, head) => {
+    for (const depth of [1, 33, 20_000]) {
+      const chain = Buffer.concat([...Array(depth).fill(Buffer.from(head)), Buffer.from([0x90])]);
+      // As one more field of a deletion, which nobody looks at.
+      const bytes = Buffer.concat([Buffer.from([0x91, 0x94, 2, 0xc4, 1, 0x6b, 0]), chain]);
+      expect(() => checkNesting(bytes)).toThrow(/extension/);
+    }
+  },
+);
+
+test('a field that is not there is no extension', () => {
+  const bytes = pack([[1, undefined], undefined, 2]);
+  expect(bytes.includes(0xd4)).toBe(true);
+  expect(() => checkNesting(bytes)).not.toThrow();
+  expect(unpack(bytes)).toEqual([[1, undefined], undefined, 2]);
+});
+
 test('what a list holds behind a nested one is not nested', () => {
   expect(() =>
     checkNesting(pack(Array.from({ length: 1000 }, () => [[1], [[2]], 'x']))),
@@ -65,7 +91,7 @@ test('any bytes are walked, to whatever they are', () => {
       try {
         checkNesting(bytes);
       } catch (error) {
-        expect((error as Error).message).toMatch(/nested/);
+        expect((error as Error).message).toMatch(/nested|extension/);
       }
       try {
         unpack(bytes);
