@@ -6,16 +6,24 @@ import { BalsaError } from '../base/errors.js';
  * @throws BalsaError `INVALID_ARGUMENT`: it is none, or is never due again
  */
 export function nextDueMs(expression: string, nowMs: number): number {
-  let next: Date | null;
+  const next = dueAgainMs(expression, nowMs);
+  if (next === null) throw invalid(`${JSON.stringify(expression)} is never due again`);
+  return next;
+}
+
+/**
+ * As {@link nextDueMs}; `null`: it is never due again, being one of certain years.
+ * @throws BalsaError `INVALID_ARGUMENT`: it is none
+ */
+export function dueAgainMs(expression: string, nowMs: number): number | null {
   try {
-    next = new Cron(expression, { timezone: 'UTC', paused: true }).nextRun(new Date(nowMs));
+    const cron = new Cron(expression, { timezone: 'UTC', paused: true });
+    return cron.nextRun(new Date(nowMs))?.getTime() ?? null;
   } catch (cause) {
     throw invalid(
       `${JSON.stringify(expression)} is no cron expression: ${(cause as Error).message}`,
     );
   }
-  if (next === null) throw invalid(`${JSON.stringify(expression)} is never due again`);
-  return next.getTime();
 }
 
 /** What `ctx.schedule` is given. */

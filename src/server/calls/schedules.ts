@@ -4,7 +4,7 @@ import { check } from '../../base/codec.js';
 import type { BalsaError } from '../../base/errors.js';
 import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
-import { nextDueMs } from '../../compute/cron.js';
+import { dueAgainMs, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
@@ -161,9 +161,10 @@ export class Schedules {
     const id = key.slice(SCHEDULES.length + DUE_DIGITS + 1);
     const pointer = Buffer.from(`${IDS}${id}`);
     const writes: KeyWrite[] = [{ key: item.key, value: null }];
-    if (scheduled === null || scheduled.cron === null) writes.push({ key: pointer, value: null });
+    const cron = scheduled?.cron ?? null;
+    const next = cron === null ? null : dueAgainMs(cron, this.#host.nowMs());
+    if (next === null) writes.push({ key: pointer, value: null });
     else {
-      const next = nextDueMs(scheduled.cron, this.#host.nowMs());
       const nextKey = `${SCHEDULES}${String(next).padStart(DUE_DIGITS, '0')}/${id}`;
       writes.push({ key: Buffer.from(nextKey), value: item.value });
       writes.push({ key: pointer, value: Buffer.from(JSON.stringify(nextKey)) });

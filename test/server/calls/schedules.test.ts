@@ -43,6 +43,36 @@ describe('a scheduled call', () => {
     expect(await planned(whole, db)).toBe(0);
   });
 
+  test('whose cron expression has a last time is made then, and not again', async () => {
+    const whole = await WholeWorld.start();
+    const begin: Body = (ctx) => {
+      for (let i = 0; i < 100; i += 1) {
+        const last = new Date(ctx.now + 5000);
+        const [year, month, day] = [
+          last.getUTCFullYear(),
+          last.getUTCMonth() + 1,
+          last.getUTCDate(),
+        ];
+        const time = `${last.getUTCSeconds()} ${last.getUTCMinutes()} ${last.getUTCHours()}`;
+        ctx.schedule({ cron: `${time} ${day} ${month} * ${year}` }, 'last', none);
+      }
+    };
+    await whole.deploy({
+      begin: ['cp', begin],
+      last: ['cp', (ctx) => ctx.put('ran', (ctx.get<number>('ran') ?? 0) + 1)],
+      plan: ['cp', (ctx) => ctx.schedule({ inMs: 10 }, 'other', none)],
+      other: ['cp', (ctx) => ctx.put('other', 1)],
+    });
+    const db = await whole.connect();
+    await whole.until(db.call('begin'));
+    await whole.run(20_000);
+    await whole.until(db.call('plan'));
+    await whole.run(5000);
+    expect((await whole.until(db.get('other'))).value).toBe('1');
+    expect((await whole.until(db.get('ran'))).value).toBe('100');
+    expect(await planned(whole, db)).toBe(0);
+  });
+
   test('may put another in the place of the cron expression that it comes from', async () => {
     const whole = await WholeWorld.start();
     const later: Body = (ctx) => {
