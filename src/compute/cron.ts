@@ -56,9 +56,14 @@ export function dueOf({ atMs, inMs, cron, id, name, now }: ScheduleRequest): num
   const given = [atMs, inMs, cron].filter((value) => value !== undefined);
   if (given.length !== 1) throw invalid('ctx.schedule: one of atMs, inMs and cron');
   if (cron !== undefined) return nextDueMs(String(cron), now);
-  const due = Math.ceil(Number(atMs ?? now + Number(inMs)));
+  const due = Math.ceil(atMs === undefined ? now + numberOf(inMs) : numberOf(atMs));
   if (Number.isFinite(due) && due >= 0 && due <= DUE_MAX) return due;
   throw invalid('ctx.schedule: atMs and inMs are milliseconds');
+}
+
+/** What is no number, or none that is finite, has become `null` on its way. */
+function numberOf(value: unknown): number {
+  return value === null ? Number.NaN : Number(value);
 }
 
 function invalid(message: string): BalsaError {

@@ -61,6 +61,19 @@ describe('ctx.schedule', () => {
   });
 
   test.each([
+    '{ inMs: NaN }',
+    '{ inMs: Infinity }',
+    '{ inMs: null }',
+    '{ atMs: NaN }',
+    '{ atMs: null }',
+  ])('is refused with %s, which is no time', async (when) => {
+    const code = `return { p: { mode: 'cp', handler: (ctx) => ctx.schedule(${when}, 'p') } };`;
+    expect(failureOf((await Sandbox.with(code)).call())).toMatch(
+      /INVALID_ARGUMENT: .*milliseconds/,
+    );
+  });
+
+  test.each([
     [{}, 'itself', /one of atMs, inMs and cron/],
     [{ inMs: 1, cron: '* * * * *' }, 'itself', /one of atMs, inMs and cron/],
     [{ inMs: 'soon' }, 'itself', /milliseconds/],
