@@ -50,7 +50,7 @@ export class CallView {
   readonly #limits: CallLimits;
   readonly #mode: Mode;
   readonly #cells: CellView;
-  readonly #reads = new Map<string, KeyRead & { readonly value: Found }>();
+  readonly #reads = new Map<string, KeyRead & { value: Found }>();
   readonly #ranges: RangeRead[] = [];
   readonly #writes = new Map<string, KeyWrite>();
   readonly #updates: (KeyUpdate | KeyDefault)[] = [];
@@ -173,23 +173,27 @@ export class CallView {
     let next = 0;
     let last: Uint8Array | null = null;
     let isWhole = false;
-    while (taken.length < limit) {
-      // Each own write may take the place of a stored key.
-      const stored = range.peek(limit - taken.length + own.length - next);
-      const write = own[next];
-      if (stored === null && write === undefined) {
-        isWhole = true;
-        break;
+    try {
+      while (taken.length < limit) {
+        // Each own write may take the place of a stored key.
+        const stored = range.peek(limit - taken.length + own.length - next);
+        const write = own[next];
+        if (stored === null && write === undefined) {
+          isWhole = true;
+          break;
+        }
+        const order = orderOf(stored, write);
+        if (order <= 0) range.take();
+        if (order >= 0) next += 1;
+        // The own write is in the place of what is stored.
+        const { key, value } = (order < 0 ? stored : write) as KeyWrite;
+        last = key;
+        if (value !== null) taken.push([this.#text(key, key), this.#text(value, key)]);
       }
-      const order = orderOf(stored, write);
-      if (order <= 0) range.take();
-      if (order >= 0) next += 1;
-      // The own write is in the place of what is stored.
-      const { key, value } = (order < 0 ? stored : write) as KeyWrite;
-      if (value !== null) taken.push([this.#text(key, key), this.#text(value, key)]);
-      last = key;
+    } finally {
+      // What the call fails of must hold, too.
+      if (isWhole || last !== null) this.#ranges.push(range.readThrough(isWhole ? null : last));
     }
-    this.#ranges.push(range.readThrough(isWhole ? null : last));
     return taken;
   }
 
@@ -212,15 +216,16 @@ export class CallView {
 
   // -------------------------------------------------------------------------------------------
 
-  #read(key: string): KeyRead & { readonly value: Found } {
+  #read(key: string): KeyRead & { value: Found } {
     let read = this.#reads.get(key);
     if (read === undefined) {
       const bytes = keyBytes(key);
       const found = this.#ask(() => this.#source.get(bytes));
-      this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
-      const value = found === null ? null : this.#valueOf(found);
-      read = { key: bytes, modRevision: found?.modRevision ?? 0, value };
+      read = { key: bytes, modRevision: found?.modRevision ?? 0, value: null };
+      // Before anything can be wrong with it: what the call fails of must hold, too.
       this.#reads.set(key, read);
+      this.#countReads([{ key: bytes, value: found?.value ?? NO_BYTES }]);
+      read.value = found === null ? null : this.#valueOf(found);
     }
     return read;
   }

@@ -290,6 +290,22 @@ describe('texts', () => {
       expect(failureOf(sandbox.call({ source }))).toMatch(/^VALUE_NOT_DECODABLE/);
     }
   });
+
+  test('that a call fails of are among what it has read', async () => {
+    const source = new MemorySource({ a: 1, b: 2, c: 3 });
+    source.replace('b', Buffer.from([0xff]));
+    const readsOf = async (body: string): Promise<unknown> => {
+      const execution = (await Sandbox.with(oneProcedure(body))).call({ source });
+      return execution.ok ? execution : execution.reads;
+    };
+
+    expect(await readsOf(`ctx.get('b')`)).toMatchObject({
+      reads: [{ key: Buffer.from('b'), modRevision: 1 }],
+    });
+    expect(await readsOf(`return ctx.scan({ from: 'a' })`)).toMatchObject({
+      ranges: [{ from: Buffer.from('a'), to: Buffer.from('b\0'), keys: 2, modRevisionMax: 1 }],
+    });
+  });
 });
 
 describe('a scan', () => {

@@ -50,6 +50,19 @@ describe('the lane', () => {
     expect(world.heldTimes).toBe(0);
   });
 
+  test('runs a call again that fails of what was mended meanwhile', async () => {
+    world.bodies.set('q', (view) => view.get('n'));
+    const notText = { key: Buffer.from('n'), value: Buffer.from([0xff]) };
+    await world.replica.do({ type: 'put', ...notText });
+    const call = world.call('q');
+    await world.proposal();
+    await world.put('n', 5);
+
+    await world.commit();
+    await world.commit();
+    expect(said(call)).toBe('5');
+  });
+
   test('holds other writes back for a call that was overtaken twice, until it is applied', async () => {
     const call = world.call('p', 'n');
     for (const value of [1, 2]) {
