@@ -1,5 +1,5 @@
 import { toMapKey } from '../base/bytes.js';
-import type { CallRecord } from '../base/call.js';
+import { type CallRecord, eventWrites } from '../base/call.js';
 import type { GroupNews, Source, StoredKey } from './execution.js';
 
 /** What is kept, in bytes, roughly. */
@@ -68,16 +68,17 @@ export class LaneCache {
     for (const key of changed) this.#drop(toMapKey(key));
   }
 
-  #applied({ writes, updates }: CallRecord, revision: number): void {
-    for (const { key, value } of writes) {
+  #applied({ writes, updates, events }: CallRecord, revision: number): void {
+    for (const { key, value } of [...writes, ...eventWrites(events)]) {
       this.#keep(toMapKey(key), value === null ? null : { key, value, modRevision: revision });
     }
     for (const { key } of updates) this.#drop(toMapKey(key));
   }
 
   /** Something that it has read was not so any more; which is not known. */
-  #dropAll({ reads, writes, updates }: CallRecord): void {
-    for (const { key } of [...reads, ...writes, ...updates]) this.#drop(toMapKey(key));
+  #dropAll({ reads, writes, updates, events }: CallRecord): void {
+    const changed = [...writes, ...updates, ...eventWrites(events)];
+    for (const { key } of [...reads, ...changed]) this.#drop(toMapKey(key));
   }
 
   #keep(mapKey: string, found: StoredKey | null): void {

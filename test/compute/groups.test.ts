@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { pendingRevision } from '../../src/base/call.js';
 import { unpackCall } from '../../src/base/call-codec.js';
 import { type Clock, systemClock } from '../../src/base/clock.js';
+import { recordOf } from '../../src/compute/call-record.js';
 import {
   CALL_LIMITS,
   type CallLimits,
@@ -283,6 +284,33 @@ describe('what the thread of groups has read', { timeout: 120_000 }, () => {
       { end: [null, null], reads: { m: 0, n: 0 } },
     ]);
     expect(source.gets).toBe(1);
+  });
+
+  test('is known anew where an event came into being', () => {
+    const key = Buffer.from('_events/paid/0');
+    const source = new MemorySource({ '_events/paid/0': 'old' });
+    const cache = new LaneCache();
+    const kept = cache.over(source);
+    const effects = { reads: [], ranges: [], writes: [], updates: [], cells: [] };
+    const events = [{ name: 'paid', payload: '"new"' }];
+    const emitting = {
+      ok: true,
+      logs: [],
+      result: 'null',
+      effects: { ...effects, events },
+    } as const;
+    const [{ identity }] = groupOf(['']) as [GroupCall];
+    const emits = (revision: number | null): void => {
+      cache.ran([recordOf(identity, 'hash', emitting, [])]);
+      cache.heed({ revisions: [revision], changed: [] });
+    };
+
+    expect(kept.get(key)?.modRevision).toBe(1);
+    emits(7);
+    expect(kept.get(key)).toMatchObject({ value: Buffer.from('"new"'), modRevision: 7 });
+    emits(null);
+    expect(kept.get(key)?.modRevision).toBe(1);
+    expect(source.gets).toBe(2);
   });
 
   test('is kept up to a bound, the oldest goes first', () => {
