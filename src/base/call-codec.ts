@@ -15,7 +15,7 @@ import {
   pendingRevision,
   type RangeRead,
 } from './call.js';
-import { check, packToKeep, unpack } from './codec.js';
+import { check, packToKeep, shownType, unpack } from './codec.js';
 import { BalsaError } from './errors.js';
 import { toDetails } from './operation-codec.js';
 
@@ -144,7 +144,7 @@ function toUpdate(value: unknown): KeyUpdate | KeyDefault {
   if (type === SET_IF_ABSENT) {
     return { type: 'set-if-absent', ...of, value: check.bytes(operand, 'call update') };
   }
-  if (type !== ADD && type !== MAX) throw invalid(`call update: unknown type ${String(type)}`);
+  if (type !== ADD && type !== MAX) throw invalid(`call update: unknown type ${shownType(type)}`);
   if (typeof operand !== 'number' || !Number.isFinite(operand)) {
     throw invalid('call update: not a finite number');
   }

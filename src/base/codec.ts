@@ -63,13 +63,22 @@ function sizeHead(type: number, size: number): Buffer {
  * @throws BalsaError `FRAME_INVALID` when they are not one whole msgpack value
  */
 export function unpack(bytes: Uint8Array): unknown {
+  let value: unknown;
+  let end = 0;
   try {
-    return packr.unpack(bytes as Buffer);
+    // Of a value with more behind it `unpack` of the library shows the beginning, as JSON of the whole, which takes seconds.
+    packr.unpackMultiple(bytes, (first, _start, behind = 0) => {
+      value = first;
+      end = behind;
+      return false;
+    });
   } catch (cause) {
     throw new BalsaError('FRAME_INVALID', `not a msgpack value: ${(cause as Error).message}`, {
       cause,
     });
   }
+  if (end === bytes.byteLength) return value;
+  throw new BalsaError('FRAME_INVALID', `not a msgpack value: it ends after ${end} bytes`);
 }
 
 /** Deeper than any tuple of ours. */
@@ -187,6 +196,17 @@ export const check = {
 };
 
 function invalid(what: string, expected: string, found: unknown): BalsaError {
-  const kind = found === null ? 'null' : Array.isArray(found) ? 'a list' : typeof found;
-  return new BalsaError('FRAME_INVALID', `${what}: expected ${expected}, found ${kind}`);
+  return new BalsaError('FRAME_INVALID', `${what}: expected ${expected}, found ${kindOf(found)}`);
+}
+
+function kindOf(found: unknown): string {
+  return found === null ? 'null' : Array.isArray(found) ? 'a list' : typeof found;
+}
+
+const SHOWN_LENGTH_MAX = 100;
+
+/** For messages: what came from outside where a type is expected. It may be anything, a number of millions of digits too. */
+export function shownType(found: unknown): string {
+  if (typeof found === 'string') return found.slice(0, SHOWN_LENGTH_MAX);
+  return typeof found === 'number' ? String(found) : kindOf(found);
 }

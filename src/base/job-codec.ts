@@ -1,4 +1,4 @@
-import { check, pack, packToKeep, unpack } from './codec.js';
+import { check, pack, packToKeep, shownType, unpack } from './codec.js';
 import { BalsaError } from './errors.js';
 import {
   CLAIMS_PER_ENTRY_MAX,
@@ -338,7 +338,7 @@ export function toJobOperation(t: readonly unknown[]): JobOperation {
         report: toTaskReport(t[2]),
       };
     default:
-      throw new BalsaError('FRAME_INVALID', `operation: unknown type ${String(t[0])}`);
+      throw new BalsaError('FRAME_INVALID', `operation: unknown type ${shownType(t[0])}`);
   }
 }
 
@@ -364,5 +364,5 @@ function counts(value: unknown, what: string): number[] {
 }
 
 function unknown(what: string, found: unknown): BalsaError {
-  return new BalsaError('FRAME_INVALID', `${what}: unknown type ${String(found)}`);
+  return new BalsaError('FRAME_INVALID', `${what}: unknown type ${shownType(found)}`);
 }

@@ -1,4 +1,4 @@
-import { check, LARGE_BYTES, pack, packLarge, packToKeep, unpack } from './codec.js';
+import { check, LARGE_BYTES, pack, packLarge, packToKeep, shownType, unpack } from './codec.js';
 import { isPlainPut } from './command-versions.js';
 import { BalsaError } from './errors.js';
 import type { JobOperation } from './job.js';
@@ -281,7 +281,7 @@ function toProcedureOperation(t: readonly unknown[]): ProcedureOperation | JobOp
 function toDeclared(value: unknown): DeclaredProcedure {
   const [name, mode, trigger] = check.tuple(value, 'deploy procedure', 3);
   const isKnown = mode === 'cp' || mode === 'read' || mode === 'ap';
-  if (!isKnown) throw invalid(`deploy procedure: unknown mode ${String(mode)}`);
+  if (!isKnown) throw invalid(`deploy procedure: unknown mode ${shownType(mode)}`);
   return {
     ...{ name: check.text(name, 'deploy procedure'), mode },
     trigger: check.optional(trigger, (v) => check.text(v, 'deploy trigger')),
@@ -442,7 +442,7 @@ function toResult(value: unknown): WriteResult | ReadResult {
         details: check.optional(t[3], toDetails),
       };
     default:
-      throw invalid(`result: unknown type ${String(t[0])}`);
+      throw invalid(`result: unknown type ${shownType(t[0])}`);
   }
 }
 

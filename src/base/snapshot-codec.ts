@@ -1,6 +1,6 @@
 import { unreachable } from './assert.js';
 import { crc32 } from './checksum.js';
-import { check, pack, unpack } from './codec.js';
+import { check, pack, shownType, unpack } from './codec.js';
 import { BalsaError } from './errors.js';
 
 /**
@@ -131,7 +131,7 @@ function readPart(tuple: readonly unknown[]): SnapshotPart {
       };
     }
     default:
-      throw snapshotCorrupt(`a part of unknown type ${String(tuple[0])}`);
+      throw snapshotCorrupt(`a part of unknown type ${shownType(tuple[0])}`);
   }
 }
 

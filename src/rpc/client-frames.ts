@@ -1,6 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { CALL_KEY_BYTES_MAX } from '../base/call.js';
-import { check, LARGE_BYTES } from '../base/codec.js';
+import { check, LARGE_BYTES, shownType } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { filterBounds, filterFlags, readFilter } from '../base/operation-codec.js';
 import { PROCEDURES_TOPICS, ROUTES } from './call-protocol.js';
@@ -294,5 +294,5 @@ function readRevision(value: unknown): number | null {
 }
 
 export function unknownType(what: string, found: unknown): BalsaError {
-  return new BalsaError('FRAME_INVALID', `${what}: unknown type ${String(found)}`);
+  return new BalsaError('FRAME_INVALID', `${what}: unknown type ${shownType(found)}`);
 }

@@ -1,5 +1,5 @@
 import { unreachable } from '../base/assert.js';
-import { check, LARGE_BYTES } from '../base/codec.js';
+import { check, LARGE_BYTES, shownType } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import type { Entry, EntryType, LogIndex, LogPosition, MemberId, Message } from '../raft/types.js';
 import { readVersions } from './client-frames.js';
@@ -137,7 +137,7 @@ export function unpackPeerFrame(
   }
   if (isDeltaFrame(tuple[0])) return readDeltaFrame(tuple);
   if (isJobFrame(tuple[0])) return readJobFrame(tuple);
-  throw new BalsaError('FRAME_INVALID', `peer frame: unknown type ${String(tuple[0])}`);
+  throw new BalsaError('FRAME_INVALID', `peer frame: unknown type ${shownType(tuple[0])}`);
 }
 
 function readHello(t: readonly unknown[]): PeerHello {
@@ -243,7 +243,7 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
     case TIMEOUT_NOW:
       return { type: 'TimeoutNow', ...envelope };
     default:
-      throw new BalsaError('FRAME_INVALID', `message: unknown type ${String(t[0])}`);
+      throw new BalsaError('FRAME_INVALID', `message: unknown type ${shownType(t[0])}`);
   }
 }
 
@@ -259,7 +259,7 @@ function readAppendEntries(t: readonly unknown[], envelope: ReadEnvelope): Messa
     const e = check.tuple(value, 'entry', 3);
     const type = ENTRY_TYPES[check.count(e[1], 'entry type')];
     if (type === undefined)
-      throw new BalsaError('FRAME_INVALID', `entry: unknown type ${String(e[1])}`);
+      throw new BalsaError('FRAME_INVALID', `entry: unknown type ${shownType(e[1])}`);
     return {
       index: prevLog.index + 1 + i,
       term: check.count(e[0], 'entry term'),

@@ -1,5 +1,5 @@
 import { unreachable } from '../base/assert.js';
-import { check } from '../base/codec.js';
+import { check, shownType } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import {
   packSnapshotPart,
@@ -137,7 +137,7 @@ export function unpackSnapshotFrame(bytes: Uint8Array): SnapshotFrame {
     case REFUSAL:
       return { type: 'refusal', error: readWireError(t[1]) };
     default:
-      throw new BalsaError('FRAME_INVALID', `snapshot frame: unknown type ${String(t[0])}`);
+      throw new BalsaError('FRAME_INVALID', `snapshot frame: unknown type ${shownType(t[0])}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert, unreachable } from '../base/assert.js';
-import { check, LARGE_BYTES, packLarge, packToKeep, unpack } from '../base/codec.js';
+import { check, LARGE_BYTES, packLarge, packToKeep, shownType, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { fromJobStep, toJobStep } from '../base/job-codec.js';
 import type { WriteBatch } from '../base/operation.js';
@@ -109,7 +109,7 @@ function toSystem(value: unknown): SystemOperation {
   }
   if (t[0] === COMPACT) return { type: 'compact', revision: check.count(t[1], 'compact revision') };
   if (t[0] === SWEEP) return { type: 'sweep', records: check.count(t[1], 'sweep records') };
-  throw new BalsaError('FRAME_INVALID', `system operation: unknown type ${String(t[0])}`);
+  throw new BalsaError('FRAME_INVALID', `system operation: unknown type ${shownType(t[0])}`);
 }
 
 function fromMerge(merge: MergeCommand | null): unknown[] | null {
