@@ -155,8 +155,14 @@ export class RaftNode {
     return this.#state.appliedIndex;
   }
 
+  /** In effect. */
   get configuration(): Configuration {
     return this.#state.configuration;
+  }
+
+  /** The latest one that is known to be committed; it may lie beyond what is applied. */
+  get committedConfiguration(): Configuration {
+    return this.#state.configurations.committed;
   }
 
   /** To whom this leader is handing leadership, if to anybody. */

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError, type ErrorCode } from '../base/errors.js';
 import { seededRandom } from '../base/random.js';
-import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { CoreEvent, MemberId } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import type { FormatVersions } from '../rpc/peer-protocol.js';
@@ -257,9 +256,9 @@ export class Member implements Server {
       },
       onFailure: (error) => this.#failed(error),
     });
-    const applied = stores.machine.configuration;
-    const committed = applied && unpackConfiguration(applied.payload, applied.index);
-    roster.update(replica.node.configuration, committed);
+    const { configuration, committedConfiguration } = replica.node;
+    // Not the applied one: what the log says to be committed beyond that is told by no event any more.
+    roster.update(configuration, committedConfiguration);
     const admin = new Admin({
       replica,
       roster,
