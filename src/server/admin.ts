@@ -138,7 +138,11 @@ export class Admin {
       configuration: roster.configuration,
       addressOf: (member) => roster.addressOf(member),
     });
-    if (change === null) return;
+    if (change === null) {
+      // What is in effect may be taken back as long as it is not committed.
+      if (!roster.isCommitted) throw notFinished(index);
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       replica.changeMembers(change, (error) => (error === null ? resolve() : reject(error)));
     });
@@ -172,6 +176,13 @@ function wasRemoved(member: MemberId): BalsaError {
   return invalidCommand(
     `${member} was removed and gives up its data folder: start it with --join on an empty one, and add that`,
   );
+}
+
+function notFinished(index: number): BalsaError {
+  return new BalsaError('CHANGE_PENDING', `configuration ${index} is not finished`, {
+    outcome: 'not-applied',
+    details: { reason: 'pending' },
+  });
 }
 
 function conflict(expected: number, found: number): BalsaError {

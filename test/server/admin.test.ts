@@ -140,6 +140,23 @@ describe('a command of an operator', () => {
     expect(changes).toEqual([]);
   });
 
+  test('that asks for what is in effect and not committed is told to wait: it may be taken back', async () => {
+    const { admin, roster, changes } = leader();
+    const wanted = { name: 'n4', incarnation: 'd', address: 'h:4', promote: false, replaces: null };
+    const { configuration: before } = roster;
+    const addresses = [{ member: 'n4.d', address: 'h:4' }];
+    const next = { ...before, index: 1, learners: ['n4.d'], addresses };
+    roster.update(next, null);
+    const add = command({ expectedIndex: 1, add: [wanted] });
+    await expect(admin.run(add)).rejects.toMatchObject({
+      code: 'CHANGE_PENDING',
+      outcome: 'not-applied',
+    });
+    roster.update(next, next);
+    expect(await codeOf(admin.run(add))).toBe('none');
+    expect(changes).toEqual([]);
+  });
+
   test('a transfer names a member, or nobody', async () => {
     const { admin, transfers, refusals } = leader();
     await admin.run(JSON.stringify({ op: 'transfer', target: 'n2' }));
