@@ -341,6 +341,27 @@ describe('changes of the members', () => {
     expect(store.cluster.changes).toHaveLength(1);
   });
 
+  test('a removal that is in effect and not committed is not done: it may be taken back', async () => {
+    const store = cluster();
+    const { cluster: fake } = store;
+    const { members: before, index } = fake;
+    fake.onChange = () => {
+      fake.members = before.filter(({ name }) => name !== 'n3');
+      fake.index = 8;
+      fake.committed = false;
+      throw new BalsaError('UNREACHABLE', 'the leader was lost', { outcome: 'unknown' });
+    };
+    let looks = 0;
+    fake.onLook = () => {
+      looks += 1;
+      if (looks !== 3) return;
+      // Another leads by now, that never had it.
+      Object.assign(fake, { members: before, index, committed: true, onChange: () => {} });
+    };
+    const result = await run(['cluster', 'remove', 'n3'], { store });
+    expect([result.exit, fake.changes.length, fake.text]).toEqual([0, 2, 'n1 n2']);
+  });
+
   test('what the leader refuses is told with what to try', async () => {
     const store = cluster();
     store.cluster.onChange = () => {

@@ -7,6 +7,7 @@ export class FakeMembers {
   members: MemberStatus[];
   index = 5;
   joint = false;
+  committed = true;
   leader: string | null = 'n1';
   readonly changes: MembersChange[] = [];
   readonly transfers: (string | null)[] = [];
@@ -56,8 +57,8 @@ export class FakeMembers {
   };
 
   #result(): AdminResult {
-    const { index, joint, leader } = this;
-    return { members: { index, committed: true, joint, members: [...this.members] }, leader };
+    const { index, joint, committed, leader } = this;
+    return { members: { index, committed, joint, members: [...this.members] }, leader };
   }
 
   #apply({ add, remove, promote, demote }: MembersChange): void {

@@ -110,9 +110,10 @@ async function decide(
   for (;;) {
     const before = await client.cluster.members({ signal });
     const plan = wish.plan(before.members, isTried);
-    if (plan.change === null) return { plan, result: before };
+    if (plan.change === null && before.members.committed) return { plan, result: before };
     const expectedIndex = expectIndex ?? before.members.index;
     try {
+      if (plan.change === null) throw notCommitted(before.members);
       const result = await client.cluster.change({ expectedIndex, ...plan.change }, { signal });
       if (plan.awaited.length > 0) output.say(plan.decided);
       return { plan, result };
@@ -126,6 +127,12 @@ async function decide(
       signal.throwIfAborted();
     }
   }
+}
+
+/** The members are as wished, and may yet be again what they were before. */
+function notCommitted({ index }: MembersStatus): BalsaError {
+  const message = `the members of index ${index} are not committed yet`;
+  return new BalsaError('CHANGE_PENDING', message, { outcome: 'unknown' });
 }
 
 /** Waits until those who are to vote do, and no joint configuration is left. */
