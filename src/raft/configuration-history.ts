@@ -61,6 +61,8 @@ export class ConfigurationHistory {
     if (count === 0) return [];
     const committed = this.#uncommitted.splice(0, count);
     this.#committed = committed.at(-1) ?? this.#committed;
+    // Also who was let in and removed in one go was one of the members.
+    if (committed.some((c) => namesMember(c, this.#self))) this.#wasMember = true;
     return committed;
   }
 

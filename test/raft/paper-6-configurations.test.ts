@@ -248,6 +248,27 @@ describe('a member that is removed', () => {
     expect(ready.events.map((event) => event.type)).not.toContain('removed');
   });
 
+  test.each([
+    ['hears of both in one message', {}],
+    ['finds both committed when it starts', { log: [1, 1], commitIndex: 2 }],
+  ])('one that joined and was removed says so when it %s', (_how, restored) => {
+    const joined = { ...without, learners: ['n4'] };
+    const configurations = { 1: joined, 2: without };
+    const setup = { id: 'n4', voters: ['n2', 'n3'], ...restored };
+    const events =
+      'log' in restored
+        ? new Member({ ...setup, configurations }).tick().events
+        : new Member(setup).receive(
+            append({
+              to: 'n4',
+              term: 1,
+              entries: [configurationEntry(1, 1, joined), configurationEntry(2, 1, without)],
+              leaderCommit: 2,
+            }),
+          ).events;
+    expect(events).toContainEqual({ type: 'removed' });
+  });
+
   test('never campaigns again', () => {
     const member = removed();
     member.receive(heartbeat({ term: 1, commit: 1 }));
