@@ -336,15 +336,16 @@ export class SnapshotSenders {
     return [...this.#settling, ...sending].map(({ member, index }) => ({ member, index }));
   }
 
+  /** Those that wait, as far as there are places for them. */
   #startNext(): void {
-    if (this.#running.size >= this.#options.limits.snapshotsAtOnceMax) return;
-    const target = this.#waiting.shift();
-    if (target === undefined) return;
-    const { member } = target;
     const host = { ...this.#options, othersWait: () => this.#waiting.length > 0 };
-    const task: SendTask = new SendTask(host, target, (index) => this.#ended(task, index));
-    this.#running.set(member, task);
-    task.start();
+    while (this.#running.size < this.#options.limits.snapshotsAtOnceMax) {
+      const target = this.#waiting.shift();
+      if (target === undefined) return;
+      const task: SendTask = new SendTask(host, target, (index) => this.#ended(task, index));
+      this.#running.set(target.member, task);
+      task.start();
+    }
   }
 
   #ended(task: SendTask, index: LogIndex | null): void {

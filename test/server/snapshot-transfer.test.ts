@@ -248,6 +248,14 @@ describe('a sender', () => {
     expect(n3.told).toHaveLength(1);
   });
 
+  test('goes to all that wait for whom there is a place when several members are removed', async () => {
+    const { world } = await given({ snapshotsAtOnceMax: 2 });
+    for (const member of ['n2', 'n3', 'n4', 'n5']) world.senders.request(member, 3);
+    await world.run(5);
+    world.senders.retain((member) => member === 'n4' || member === 'n5');
+    expect(Array.from(world.senders.tasks, (task) => task.member)).toEqual(['n4', 'n5']);
+  });
+
   test('keeps the log for a member until it is seen to follow, but not for ever', async () => {
     const { world } = await given();
     world.senders.request('n2', 3);
