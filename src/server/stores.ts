@@ -4,6 +4,7 @@ import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
+import { closeAll } from '../storage/close-all.js';
 import { DeltaQueue } from '../storage/delta-queue.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
 import type { Files } from '../storage/files.js';
@@ -68,7 +69,7 @@ export async function openStores(options: OpenOptions): Promise<Stores> {
       options.claim();
       return await openRest(options, { vault, failpoints, release });
     } catch (error) {
-      await vault.close();
+      await vault.close().catch(() => {});
       throw error;
     }
   } catch (error) {
@@ -190,12 +191,12 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
   const machine = await openMachine(vault.current);
   const { deltas, onDeltasFailed } = openDeltas(options, failpoints);
   const close = async (): Promise<void> => {
-    try {
-      await deltas.close();
-      await wal.close();
-    } finally {
-      await vault.close().finally(release);
-    }
+    const all = closeAll(
+      () => deltas.close(),
+      () => wal.close(),
+      () => vault.close(),
+    );
+    await all.finally(release);
   };
   const rest = { deltas, onDeltasFailed, failpoints, close };
   return { logStore: wal, restoredLog, vault, machine, openMachine, ...rest };

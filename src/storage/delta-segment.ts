@@ -62,9 +62,12 @@ export function createDeltaSegment(plan: DeltaSegmentPlan, start: DeltaSegmentSt
   files.makeFolder(folder);
   failpoints.hit('deltas.before-segment-create');
   const unfinished = files.open(path + UNFINISHED_SUFFIX);
-  unfinished.writeAt(0, [deltaHeaderOf(plan, start)]);
-  unfinished.sync();
-  unfinished.close();
+  try {
+    unfinished.writeAt(0, [deltaHeaderOf(plan, start)]);
+    unfinished.sync();
+  } finally {
+    unfinished.close();
+  }
   files.rename(path + UNFINISHED_SUFFIX, path);
   files.syncFolder(folder);
   failpoints.hit('deltas.after-segment-create');

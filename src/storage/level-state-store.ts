@@ -4,6 +4,7 @@ import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
+import { closeAll } from './close-all.js';
 import {
   checkMarkers,
   MARKERS_FROM,
@@ -241,18 +242,13 @@ export class LevelStateStore implements DurableStateStore {
 
   async close(): Promise<void> {
     this.#isClosing = true;
-    try {
-      for (;;) {
-        await this.#work;
-        this.#isDue = true;
-        this.#advance();
-        if (this.#work === null) break;
-      }
-      if (this.#failure === null) await this.sync();
-    } finally {
-      this.#isClosed = true;
-      await this.#database.close();
-    }
+    await closeAll(
+      () => this.#flushAll(),
+      () => {
+        this.#isClosed = true;
+        return this.#database.close();
+      },
+    );
   }
 
   // ---------------------------------------------------------------- to the disk
@@ -315,6 +311,16 @@ export class LevelStateStore implements DurableStateStore {
     if (this.#batchesSinceSync < BATCHES_PER_SYNC) return;
     this.#batchesSinceSync = 0;
     await this.sync();
+  }
+
+  async #flushAll(): Promise<void> {
+    for (;;) {
+      await this.#work;
+      this.#isDue = true;
+      this.#advance();
+      if (this.#work === null) break;
+    }
+    if (this.#failure === null) await this.sync();
   }
 
   #finishFlush(): void {

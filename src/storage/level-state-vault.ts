@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../base/clock.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { LogPosition } from '../raft/types.js';
+import { closeAll } from './close-all.js';
 import { toDiskError, toFolderError } from './disk-error.js';
 import type { Files } from './files.js';
 import { stateCorrupt } from './flush-markers.js';
@@ -136,9 +137,11 @@ export class LevelStateVault implements StateVault {
 
   async close(): Promise<void> {
     await this.#beginning;
-    await this.#import?.abandon();
-    await this.#removing;
-    await this.#current.close();
+    await closeAll(
+      () => this.#import?.abandon(),
+      () => this.#removing,
+      () => this.#current.close(),
+    );
   }
 
   async #begin(header: SnapshotHeader): Promise<LevelImport> {

@@ -365,6 +365,25 @@ describe('a disk that fails', () => {
     await queue.close();
   });
 
+  test('when the queue is made leaves no file open', () => {
+    for (const step of ['write', 'sync'] as const) {
+      const files = new MemoryFiles({ schedule: () => {} });
+      const open = files.open.bind(files);
+      let count = 0;
+      files.open = (path) => {
+        const file = open(path);
+        count += 1;
+        file.close = () => {
+          count -= 1;
+        };
+        return file;
+      };
+      files.failNext(step, 'EIO');
+      expect(() => openQueue(files, new ManualWorld())).toThrow('EIO');
+      expect(count).toBe(0);
+    }
+  });
+
   test('when it is opened is told apart', () => {
     for (const [step, code, reported] of cases.slice(0, 6)) {
       const world = new ManualWorld();

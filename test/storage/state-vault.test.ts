@@ -86,6 +86,19 @@ describe('the vault over folders', () => {
     expect(readdirSync(folder).sort()).toEqual(['state-2', 'state.json']);
   });
 
+  test('a snapshot under way that cannot be deleted does not keep the state from being closed', async () => {
+    const files = new NodeFiles();
+    const vault = await LevelStateVault.open({ folder, files, limits });
+    await applyAll(vault.current, 1, [put('a', '1')]);
+    await vault.beginImport(headerOf(40));
+    files.removeFolderLater = (path, done) => {
+      const error = Object.assign(new Error('cannot be removed'), { code: 'EIO', path });
+      setImmediate(done, error);
+    };
+    await expect(vault.close()).rejects.toThrow('cannot be removed');
+    expect(() => vault.current.get(Buffer.from('a'))).toThrow('the state is closed');
+  });
+
   test('a lost or damaged pointer is said so, and no state is taken for the current one', async () => {
     await (await openLevel(folder)).close();
     const path = join(folder, 'state.json');

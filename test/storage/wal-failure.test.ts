@@ -4,7 +4,12 @@ import { FAILPOINTS, type Failpoints } from '../../src/base/failpoints.js';
 import { seededRandom } from '../../src/base/random.js';
 import { FailpointSet } from '../../src/storage/failpoint-set.js';
 import type { File } from '../../src/storage/files.js';
-import { type DiskStep, KEEP_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
+import {
+  type DiskStep,
+  type FaultyStep,
+  KEEP_UNSYNCED,
+  MemoryFiles,
+} from '../../src/storage/memory-files.js';
 import { SEGMENT_HEADER_BYTES } from '../../src/storage/wal/format.js';
 import { Wal } from '../../src/storage/wal/wal.js';
 import { entries, ModelLog, plain, restoredFacts, write } from './log-helpers.js';
@@ -183,6 +188,58 @@ function appendAllSettled(wal: Wal, world: ManualWorld, index: number): Outcome[
   world.run();
   return outcomes;
 }
+
+describe('an opening that fails', () => {
+  /** Counts how many files are open. */
+  function counted(files: MemoryFiles, open: { count: number }): void {
+    const openFile = files.open.bind(files);
+    files.open = (path) => {
+      const file = openFile(path);
+      open.count += 1;
+      file.close = () => {
+        open.count -= 1;
+      };
+      return file;
+    };
+  }
+
+  /** Fails each step of this kind in turn, until the log is opened without coming to it. */
+  function failEach(step: FaultyStep, disk: () => MemoryFiles): number {
+    for (let skip = 0; ; skip += 1) {
+      const files = disk();
+      const open = { count: 0 };
+      counted(files, open);
+      files.failNext(step, 'EIO', skip);
+      try {
+        openWal(files, new ManualWorld());
+        return skip;
+      } catch (error) {
+        expect(error).toMatchObject({ code: expect.stringMatching(/DISK_FAILED|UNUSABLE/) });
+        expect(open.count, `${step} ${skip} fails`).toBe(0);
+      }
+    }
+  }
+
+  test('a new log leaves no file open', () => {
+    const disk = (): MemoryFiles => new MemoryFiles({ schedule: () => {} });
+    const failed = (['open', 'write', 'sync', 'sync-folder', 'rename'] as const).map((step) =>
+      failEach(step, disk),
+    );
+    expect(failed).toEqual([1, 2, 1, 1, 1]);
+  });
+
+  test('a log with entries leaves no file open', () => {
+    const disk = (): MemoryFiles => {
+      const { files, wal, world } = openedWal();
+      appendAllSettled(wal, world, 1);
+      appendAll(wal, 2, 9, 1000);
+      world.run();
+      return files.crash(KEEP_UNSYNCED, () => {});
+    };
+    const failed = (['read', 'sync', 'sync-folder'] as const).map((step) => failEach(step, disk));
+    expect(failed.every((count) => count > 0)).toBe(true);
+  });
+});
 
 describe('group commit', () => {
   test('all that is appended while the disk works is one write and one sync', () => {

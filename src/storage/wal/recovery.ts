@@ -114,8 +114,9 @@ class Recovery {
         throw corrupt(segmentPath(this.#folder, expected), 0, 'the file is missing');
       }
       const path = segmentPath(this.#folder, number);
-      const file = this.#files.open(path);
-      this.#segments.push(new Segment(number, file));
+      const segment = Segment.open(this.#files, path, number);
+      this.#segments.push(segment);
+      const { file } = segment;
       const header = checkHeader(file.readAt(0, SEGMENT_HEADER_BYTES), path, number);
       if (position === 0) this.#salt = header.salt;
       if (header.salt !== this.#salt) throw corrupt(path, 0, 'the file belongs to another log');

@@ -87,7 +87,7 @@ export class SegmentSupply {
       };
     const adopt = (): void => {
       failpoints.hit('wal.after-segment-create');
-      const segment = new Segment(number, files.open(path));
+      const segment = Segment.open(files, path, number);
       file.close();
       this.#finish(null, segment);
     };

@@ -28,6 +28,17 @@ export class Segment {
     this.preparedBytes = file.size();
   }
 
+  /** @param path of a segment that is whole */
+  static open(files: Files, path: string, number: number): Segment {
+    const file = files.open(path);
+    try {
+      return new Segment(number, file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
   get isEmpty(): boolean {
     return this.end === SEGMENT_HEADER_BYTES;
   }
@@ -112,14 +123,17 @@ export function createSegment(plan: SegmentPlan, number: number): Segment {
   const path = segmentPath(folder, number);
   failpoints.hit('wal.before-segment-create');
   const unfinished = files.open(path + UNFINISHED_SUFFIX);
-  for (const { position, bytes } of segmentPieces(plan, number)) {
-    unfinished.writeAt(position, [bytes]);
+  try {
+    for (const { position, bytes } of segmentPieces(plan, number)) {
+      unfinished.writeAt(position, [bytes]);
+    }
+    unfinished.sync();
+  } finally {
+    unfinished.close();
   }
-  unfinished.sync();
-  unfinished.close();
   files.rename(path + UNFINISHED_SUFFIX, path);
   // Without this the file may be gone after a power failure, with all that was synced in it.
   files.syncFolder(folder);
   failpoints.hit('wal.after-segment-create');
-  return new Segment(number, files.open(path));
+  return Segment.open(files, path, number);
 }

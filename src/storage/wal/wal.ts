@@ -57,9 +57,19 @@ export class Wal implements LogStore {
         failpoints: options.failpoints ?? noFailpoints,
         segmentBytes: options.limits.walSegmentBytes,
       };
-      return new Wal(options, plan, recovered ?? createWal(plan));
+      return Wal.#over(recovered ?? createWal(plan), options, plan);
     } catch (error) {
       throw toFolderError(error, folder);
+    }
+  }
+
+  /** The files are closed if it cannot be read any more. */
+  static #over(recovered: RecoveredWal, options: WalOptions, plan: SegmentPlan): Wal {
+    try {
+      return new Wal(options, plan, recovered);
+    } catch (error) {
+      for (const segment of [...recovered.segments, ...recovered.spares]) segment.drop();
+      throw error;
     }
   }
 
