@@ -147,6 +147,21 @@ function checkPlace(from: Uint8Array, to: Compare['to'], limits: Limits): void {
   else checkBounds(from, to, limits);
 }
 
+/**
+ * Of keys that are read or watched. What stands behind the longest key is one byte longer than that.
+ * @throws BalsaError `KEY_TOO_LARGE`
+ */
+export function checkReadBounds(
+  { from, to }: { readonly from: Uint8Array; readonly to: Uint8Array | null },
+  limits: Limits,
+): void {
+  for (const { byteLength } of [from, to ?? from]) {
+    if (byteLength > limits.keyBytesMax + 1) {
+      checkSize('KEY_TOO_LARGE', 'key', byteLength, limits.keyBytesMax);
+    }
+  }
+}
+
 /** `from` may be empty: the first key of all. */
 function checkBounds(from: Uint8Array, to: Uint8Array | null, limits: Limits): void {
   checkSize('KEY_TOO_LARGE', 'key', from.byteLength, limits.keyBytesMax);

@@ -1,4 +1,5 @@
 import type { KeyValue } from '../base/operation.js';
+import { checkReadBounds } from '../base/operation-check.js';
 import type { Engine } from './engine.js';
 import type { CallOptions } from './options.js';
 import { type Page, type PageQuery, PendingRead } from './pending-read.js';
@@ -23,12 +24,13 @@ export function fetchPage(
   });
 }
 
-/** All items of a range that is known to be small, and the revision that they were read at. */
+/** All items of a range that is known to be small, and the revision that they were read at. @throws BalsaError `KEY_TOO_LARGE` */
 export async function fetchAll(
   engine: Engine,
   query: PageQuery,
   options: CallOptions,
 ): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+  checkReadBounds(query, engine.limits);
   const items: KeyValue[] = [];
   let revision = 0;
   const fetch = async (q: PageQuery, unwanted: AbortSignal): Promise<Page> => {

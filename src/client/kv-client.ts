@@ -1,6 +1,6 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
-import { checkKey } from '../base/operation-check.js';
+import { checkKey, checkReadBounds } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
 import { Changes } from './changes.js';
@@ -36,7 +36,7 @@ import { countRange, readRange, toCountQuery, toPageQuery } from './range.js';
 import { StatusRequest } from './read-request.js';
 import { ReadRouter } from './read-router.js';
 import type { Item, Key } from './results.js';
-import { Scope } from './scope.js';
+import { type Bounds, Scope } from './scope.js';
 import { type JobsShared, StoreJobs } from './store-jobs.js';
 import { askStore, StoreRequest } from './store-request.js';
 import { Settings } from './store-settings.js';
@@ -171,8 +171,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * Reads keys in order, page by page, all as of one revision: that of the first page, or `revision`.
    * While the caller works on a page the next one is fetched; `break` ends it.
    *
-   * @throws BalsaError (from the iteration) `COMPACTED` (also when the revision is compacted meanwhile),
-   *   `FUTURE_REVISION`, `VALUE_NOT_DECODABLE`, and see {@link Client}
+   * @throws BalsaError (from the iteration) `KEY_TOO_LARGE`, `COMPACTED` (also when the revision is compacted
+   *   meanwhile), `FUTURE_REVISION`, `VALUE_NOT_DECODABLE`, and see {@link Client}
    * @example
    * ```ts
    * for await (const { key, value } of db.range({ prefix: 'user/', limit: 10 })) {
@@ -201,7 +201,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   /**
    * How many keys there are, as of one revision. Only numbers travel.
    *
-   * @throws BalsaError `COMPACTED`, `FUTURE_REVISION`, and see {@link Client}
+   * @throws BalsaError `KEY_TOO_LARGE`, `COMPACTED`, `FUTURE_REVISION`, and see {@link Client}
    * @example
    * ```ts
    * const { count } = await db.count({ prefix: 'user/' });
@@ -230,9 +230,9 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   watch(options: WatchOptions = {}): Watch<Out, Keys> {
     const engine = this.#engine;
     const limits = engine.callLimits(options);
-    const query = toWatchQuery(options, engine.limits);
+    const query = this.#within(toWatchQuery(options, engine.limits));
     return new Watch<Out, Keys>(options, {
-      query: { ...query, ...this.#scope.within(query) },
+      query,
       limits,
       scope: this.#scope,
       host: {
@@ -416,8 +416,11 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     return { value: this.#scope.decode(item), modRevision, createRevision, version, lease, meta };
   }
 
-  #within(query: PageQuery): PageQuery {
-    return { ...query, ...this.#scope.within(query) };
+  /** @throws BalsaError `KEY_TOO_LARGE` */
+  #within<Query extends Bounds>(query: Query): Query {
+    const bounds = this.#scope.within(query);
+    checkReadBounds(bounds, this.#engine.limits);
+    return { ...query, ...bounds };
   }
 
   #toRangeItem(item: KeyValue, meta: Meta, keysOnly: boolean): RangeItem<Out | undefined, Keys> {

@@ -1,7 +1,7 @@
 import { compareBytes } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyValue, TxnOperation } from '../base/operation.js';
-import { checkKey, checkOperation } from '../base/operation-check.js';
+import { checkKey, checkOperation, checkReadBounds } from '../base/operation-check.js';
 import type { ReadTarget } from './consistency.js';
 import { fetchPage } from './fetch-page.js';
 import { invalid } from './invalid.js';
@@ -160,6 +160,7 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     const { prefix, reverse = false } = range;
     const from = prefix === undefined && range.to === undefined ? (range.from ?? '') : range.from;
     const bounds = this.#scope.range({ ...range, from });
+    checkReadBounds(bounds, this.#scope.engine.limits);
     if (bounds.to !== null && compareBytes(bounds.from, bounds.to) >= 0) return;
     const staged = this.#writes.within(bounds, reverse);
     const read = this.#reads.range(bounds, reverse);
