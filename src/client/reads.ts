@@ -108,12 +108,12 @@ export class Reads {
     const asked = [...this.#asked.values()].filter((request) => !request.once);
     for (const request of this.#asked.values()) {
       request.lost();
-      if (request.once) request.fail(answerLost());
+      if (request.once) request.fail(answerLost('unknown'));
     }
     this.#asked.clear();
     this.#setWaiting([...asked, ...this.#waiting]);
     for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
-    if (this.#context.settings.pinned) this.#failAll(answerLost);
+    if (this.#context.settings.pinned) this.#failAll(() => answerLost());
   }
 
   answered(id: number, answer: ClientAnswer, meta: Meta): void {
@@ -312,8 +312,9 @@ function overloaded(calls: number, limit: string): BalsaError {
   });
 }
 
-function answerLost(): BalsaError {
+/** @param outcome of what may have changed something: a read has none */
+function answerLost(outcome?: WriteOutcome): BalsaError {
   return new BalsaError('UNREACHABLE', 'the connection was lost before the answer came', {
-    outcome: 'unknown',
+    outcome,
   });
 }

@@ -284,6 +284,22 @@ describe("reads that are spread (readFrom: 'spread')", () => {
     expect((await h.until(gets)).map((r) => r.value)).toEqual(['old', 'old', 'old']);
   });
 
+  test('whose link breaks when their time is up say nothing of an outcome: a read has none', async () => {
+    const { h, db } = await givenSpread();
+    h.cluster.fate = ({ type }) => (type === 'get' || type === 'range' ? 'ignore' : undefined);
+    // The clients look for those whose time is up then, and again 5 ms later.
+    const before = h.failure(db.get('k', { consistency: 'any', timeoutMs: 98 }));
+    const limits = { consistency: 'any', timeoutMs: 100 } as const;
+    const reads = [db.get('k', limits), db.range(limits).next(), db.count(limits)];
+    const failures = Promise.all(reads.map((read) => h.failure(read)));
+    await h.clock.advance(101);
+    for (const name of ['n1', 'n2', 'n3']) h.cluster.replica(name).disconnectAll();
+    expect(await before).toMatchObject({ code: 'TIMEOUT', outcome: undefined });
+    for (const error of await failures) {
+      expect(error).toMatchObject({ code: 'UNREACHABLE', outcome: undefined });
+    }
+  });
+
   test('follow the members', async () => {
     const { h, db } = await givenSpread();
     h.cluster.addReplica('n4', '10.0.0.4:7001');
