@@ -46,14 +46,16 @@ interface TaskPlace {
 
 interface Candidates {
   readonly job: Job;
+  /** Where it stands among the jobs. */
+  readonly place: number;
   tasks: TaskPlace[];
+  /** Its tasks are looked for when it is its turn: there may be a thousand jobs, and room for one task. */
+  isNew: boolean;
   /** Which replica is to have a task, if there is time (`null`: any), of those that were looked at. */
   readonly homes: Map<TaskPlace, string | null>;
   /** By stage and replica: none of its tasks is for that one. */
   readonly none: Set<string>;
   running: number;
-  /** Tasks among which it is worth while to choose are still to be looked for. */
-  isShort: boolean;
 }
 
 /**
@@ -83,38 +85,35 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   if (room === 0) return 0;
   const sandboxes = workers.filter(({ demand }) => demand.where === 'sandbox');
   const locality = new Locality(sandboxes.map(({ demand }) => demand.home));
-  const claimable = (job: Job, count: number): TaskPlace[] => {
+  const claimable = (job: Job): TaskPlace[] => {
     // What the log would refuse is not asked for, again and again.
     const freshMax = Math.max(0, options.openTasksMax - job.openTasks);
-    return job.claimable(nowMs, count, freshMax);
+    return job.claimable(nowMs, room + locality.ahead(job), freshMax);
   };
-  const all = jobs.map((job): Candidates => {
-    const isShort = locality.ahead(job) > 0;
+  const all = jobs.map((job, place): Candidates => {
     const facts = { homes: new Map(), none: new Set<string>(), running: running.get(job.id) ?? 0 };
-    return { job, tasks: claimable(job, room), ...facts, isShort };
+    return { job, place, tasks: [], isNew: true, ...facts };
   });
-  let waiting = all.filter(({ tasks }) => tasks.length > 0);
+  const waiting = all.sort(byNeed);
   let given = 0;
-  while (given < room && waiting.length > 0) {
-    const next = neediest(waiting);
-    // Only of those that get something: there may be a thousand jobs, and room for one task.
-    if (next.isShort) next.tasks = claimable(next.job, room + locality.ahead(next.job));
-    next.isShort = false;
-    if (giveNext(next, workers, locality)) {
-      next.running += 1;
-      given += 1;
-    } else waiting = waiting.filter((one) => one !== next);
+  while (given < room) {
+    const next = waiting.shift();
+    if (next === undefined) break;
+    if (next.isNew) next.tasks = claimable(next.job);
+    next.isNew = false;
+    if (!giveNext(next, workers, locality)) continue;
+    next.running += 1;
+    given += 1;
+    const behind = waiting.findIndex((one) => byNeed(next, one) < 0);
+    waiting.splice(behind < 0 ? waiting.length : behind, 0, next);
   }
   return given;
 }
 
-function neediest(waiting: readonly Candidates[]): Candidates {
+/** Who is to have the next task is first. */
+function byNeed(a: Candidates, b: Candidates): number {
   const shareOf = ({ job, running }: Candidates): number => (running + 1) / job.spec.weight;
-  return waiting.reduce((best, one) => {
-    const difference = shareOf(one) - shareOf(best);
-    if (difference !== 0) return difference < 0 ? one : best;
-    return one.job.bornIndex < best.job.bornIndex ? one : best;
-  });
+  return shareOf(a) - shareOf(b) || a.job.bornIndex - b.job.bornIndex || a.place - b.place;
 }
 
 /** The first of its tasks for which there is a worker, or one behind it that is nearer to that. @returns whether there was one */
