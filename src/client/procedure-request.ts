@@ -3,7 +3,7 @@ import type { CallAge, Route } from '../rpc/call-protocol.js';
 import type { ClientAnswer, ClientRequest, Consistency, ReadLevel } from '../rpc/protocol.js';
 import type { Meta } from './pending.js';
 import type { PendingRead } from './pending-read.js';
-import { type Departure, REQUEST_BYTES, ReadRequest } from './read-request.js';
+import { type Departure, ReadRequest } from './read-request.js';
 
 /** What a call was answered. */
 export interface CallAnswered {
@@ -65,8 +65,9 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
   abstract override readonly calls: readonly [PendingRead<Answer>];
   protected readonly attempts: Attempts;
 
-  constructor(attempts: Attempts) {
-    super();
+  /** @param carried bytes of what it takes along */
+  constructor(attempts: Attempts, carried: number) {
+    super(carried);
     this.attempts = attempts;
   }
 
@@ -122,14 +123,10 @@ export class LaneRequest extends WritingRequest<CallAnswered> {
     call: PendingRead<CallAnswered>,
     attempts = noAttempts(),
   ) {
-    super(attempts);
+    super(attempts, fields.args.length);
     this.calls = [call];
     this.#fields = fields;
     this.#seen = seen;
-  }
-
-  override get bytes(): number {
-    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number, departure: Departure): ClientRequest {
@@ -156,13 +153,9 @@ export class ApRequest extends WritingRequest<CallAnswered> {
   readonly #fields: CallFields;
 
   constructor(fields: CallFields, call: PendingRead<CallAnswered>) {
-    super(noAttempts());
+    super(noAttempts(), fields.args.length);
     this.calls = [call];
     this.#fields = fields;
-  }
-
-  override get bytes(): number {
-    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number, departure: Departure): ClientRequest {
@@ -182,13 +175,9 @@ export class SubmitRequest extends WritingRequest<CallAnswered> {
   readonly #record: Uint8Array;
 
   constructor(record: Uint8Array, call: PendingRead<CallAnswered>, attempts: Attempts) {
-    super(attempts);
+    super(attempts, record.byteLength);
     this.calls = [call];
     this.#record = record;
-  }
-
-  override get bytes(): number {
-    return REQUEST_BYTES + this.#record.byteLength;
   }
 
   encode(id: number): ClientRequest {
@@ -226,14 +215,10 @@ export class ExecuteRequest extends WritingRequest<Executed | CallAnswered> {
     call: PendingRead<Executed | CallAnswered>,
     attempts: Attempts,
   ) {
-    super(attempts);
+    super(attempts, fields.args.length);
     this.calls = [call];
     this.#fields = fields;
     this.#seen = seen;
-  }
-
-  override get bytes(): number {
-    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number, departure: Departure): ClientRequest {
@@ -273,15 +258,11 @@ export class ReadCallRequest extends ReadRequest {
     { consistency, bound }: ReadLevel,
     call: PendingRead<CallAnswered>,
   ) {
-    super();
+    super(fields.args.length);
     this.calls = [call];
     this.consistency = consistency;
     this.#fields = fields;
     this.#bound = bound;
-  }
-
-  override get bytes(): number {
-    return REQUEST_BYTES + this.#fields.args.length;
   }
 
   encode(id: number): ClientRequest {

@@ -23,13 +23,15 @@ export interface Departure {
 }
 
 /** Of one that carries next to nothing. */
-export const REQUEST_BYTES = 256;
+const REQUEST_BYTES = 256;
 
 /** One request of reads; it may be sent several times, since a read changes nothing. */
 export abstract class ReadRequest {
   /** `null`: answered by any replica for itself. */
   abstract readonly consistency: Consistency | null;
   abstract readonly calls: readonly PendingRead<never>[];
+  /** What it takes in memory, roughly. */
+  readonly bytes: number;
   /** It changes something, so it is sent once only; whoever asked decides whether to ask again. */
   readonly once: boolean = false;
   sent = false;
@@ -38,13 +40,13 @@ export abstract class ReadRequest {
   /** Not to be sent before. */
   notBeforeMs = Number.NEGATIVE_INFINITY;
 
-  get needsLeader(): boolean {
-    return this.consistency === 'linearizable';
+  /** @param carried bytes of what it takes along, beside next to nothing */
+  constructor(carried = 0) {
+    this.bytes = REQUEST_BYTES + carried;
   }
 
-  /** What it takes in memory, roughly. */
-  get bytes(): number {
-    return REQUEST_BYTES;
+  get needsLeader(): boolean {
+    return this.consistency === 'linearizable';
   }
 
   /** Somebody still waits for it. */
