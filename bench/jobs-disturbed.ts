@@ -1,12 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, JobDefinition } from '../src/client/client.js';
-import { findEntry } from '../src/cluster/entry.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { spawnWorker } from '../src/cluster/spawn-worker.js';
 import { rounded } from './machine.js';
 
 /** Jobs whose workers are lost: what that costs, and how soon somebody else goes on. */
@@ -35,29 +35,26 @@ const patient = (task: string): JobDefinition => ({
 /** `balsa worker` processes of one cluster. */
 class Workers implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'bench-workers-'));
-  readonly #endpoints: string;
+  readonly #endpoints: readonly string[];
   readonly #running = new Set<ChildProcess>();
 
   constructor({ endpoints }: LocalCluster) {
-    this.#endpoints = endpoints.join(',');
+    this.#endpoints = endpoints;
     writeFileSync(join(this.#folder, 'tasks.mjs'), TASKS);
   }
 
   /** Resolves when it waits for tasks. */
   async start(): Promise<ChildProcess> {
-    const args = ['worker', join(this.#folder, 'tasks.mjs'), '--slots', String(SLOTS)];
-    const child = spawn(process.execPath, [findEntry(), ...args, '--endpoints', this.#endpoints], {
+    const child = spawnWorker({
+      ...{ tasks: join(this.#folder, 'tasks.mjs'), slots: SLOTS, endpoints: this.#endpoints },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#running.add(child);
-    const kill = (): void => void child.kill('SIGKILL');
-    process.once('exit', kill);
-    child.once('exit', () => {
-      process.off('exit', kill);
-      this.#running.delete(child);
-    });
-    for await (const said of child.stderr) if (String(said).includes('waits for tasks')) break;
-    child.stderr.resume();
+    child.once('exit', () => this.#running.delete(child));
+    for await (const said of child.stderr ?? []) {
+      if (String(said).includes('waits for tasks')) break;
+    }
+    child.stderr?.resume();
     return child;
   }
 

@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { guardChild, unguardChild } from '../../src/cluster/child-guard.js';
-import { findEntry } from '../../src/cluster/entry.js';
+import { spawnWorker } from '../../src/cluster/spawn-worker.js';
 
 export interface JobWorkersOptions {
   /** For their logs, and what they have. */
@@ -21,7 +20,7 @@ interface Worker {
 }
 
 const TAIL_CHARACTERS = 2000;
-const SLOTS = '2';
+const SLOTS = 2;
 
 /** Processes of `balsa worker`, which take tasks of jobs. No fault of the network hits them; they are killed instead. */
 export class JobWorkers {
@@ -51,24 +50,20 @@ export class JobWorkers {
   /** Another one joins. */
   start(): void {
     if (this.#tasks === null) return;
-    const { folder, entry = findEntry(), endpoints } = this.#options;
+    const { folder, entry, endpoints } = this.#options;
     this.#count += 1;
     const name = `worker-${this.#count}`;
     const log = join(folder, `${name}.log`);
     const file = openSync(log, 'a');
-    // It may join while nobody is there.
-    const patience = ['--endpoints', endpoints().join(','), '--timeout', '2m'];
-    const args = ['worker', this.#tasks, '--slots', SLOTS, ...patience];
-    const child = spawn(process.execPath, [entry, ...args], {
+    const child = spawnWorker({
+      ...{ entry, tasks: this.#tasks, slots: SLOTS, endpoints: endpoints() },
+      // It may join while nobody is there.
+      flags: ['--timeout', '2m'],
       stdio: ['ignore', file, file],
-      env: { ...process.env, NO_COLOR: '1' },
-      detached: true,
     });
     closeSync(file);
-    if (child.pid !== undefined) guardChild(child.pid);
     const ended = new Promise<void>((resolve) => {
       const end = (how: string): void => {
-        if (child.pid !== undefined) unguardChild(child.pid);
         this.#running.delete(name);
         if (!worker.isExpectedToEnd) this.#noteStrange(worker, how);
         resolve();
