@@ -55,7 +55,7 @@ export class Changes {
       for (;;) {
         const told = await subscription.take();
         if (told === null || told.events.length > 0) return;
-        engine.watchTaken(subscription);
+        engine.watchTaken(subscription, told);
       }
     } finally {
       forget();

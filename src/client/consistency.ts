@@ -6,7 +6,7 @@ import { parseToken, type Seen } from './session-token.js';
  * How fresh a read is. In the order of what they cost and promise (docs/guarantees.md):
  *
  * - `linearizable`: sees every write that was acknowledged before the call began. Needs a majority.
- * - `session`: sees what this client has written, and never less than what it has read before.
+ * - `session`: sees what this client has written, and never less than what it has read or was told by a watch before.
  *   `{ session: token }`: and what the client had seen that the token is from, also another one.
  * - `{ bounded: ms }`: is at most so many milliseconds old.
  * - `{ at: revision }`: the store as it was then.

@@ -2,6 +2,7 @@ import { BalsaError } from '../base/errors.js';
 import { LIMITS, type Limits } from '../base/limits.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { AnswerMeta, ClientAnswer, ClientRequest, ReplicaHello } from '../rpc/protocol.js';
+import type { WatchAnswer } from '../rpc/watch-protocol.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import { readBackup } from './backup.js';
 import { Connection } from './connection.js';
@@ -22,8 +23,8 @@ import type { PendingWrite } from './pending-write.js';
 import type { ReadRequest } from './read-request.js';
 import { Reads } from './reads.js';
 import { parseToken, Seen } from './session-token.js';
-import type { Subscription } from './subscription.js';
-import { type WatchAnswer, Watches } from './watches.js';
+import type { RevisionEvents, Subscription } from './subscription.js';
+import { Watches } from './watches.js';
 import { Writes } from './writes.js';
 
 /**
@@ -161,7 +162,8 @@ export class Engine implements Context {
   }
 
   /** The caller has taken some of what it was told. */
-  watchTaken(subscription: Subscription): void {
+  watchTaken(subscription: Subscription, { appliedIndex }: RevisionEvents): void {
+    if (appliedIndex !== null) this.seen.note(appliedIndex);
     this.#watches.taken(subscription);
   }
 

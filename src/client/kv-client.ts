@@ -135,7 +135,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   }
 
   /**
-   * Stands for all that this client has seen: the latest of the answers to its writes and reads. Whoever
+   * Stands for all that this client has seen: the latest of the answers to its writes and reads, and of what its
+   * watches have given. Whoever
    * gets it reads at least that, also in another process: `connect({ token })` with `session` reads, or
    * `get(key, { consistency: { session: token } })`.
    */
@@ -238,7 +239,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
       host: {
         begin: (subscription) => engine.watch(subscription),
         ended: (subscription) => engine.unwatch(subscription),
-        taken: (subscription) => engine.watchTaken(subscription),
+        taken: (subscription, revision) => engine.watchTaken(subscription, revision),
       },
     });
   }

@@ -21,7 +21,7 @@ export function parseToken(token: unknown): SessionToken {
   return { index, clusterId: match[2] as string };
 }
 
-/** How much of the log a client has seen in the answers it got, over all its links. */
+/** How much of the log a client has seen in the answers it got and what its watches gave, over all its links. */
 export class Seen {
   /** `null`: no replica has answered yet. */
   clusterId: string | null = null;
@@ -50,7 +50,7 @@ export class Seen {
     if (index > this.#applied) this.#applied = index;
   }
 
-  /** An answer was given from this state. */
+  /** An answer was given from this state, or events that the caller has now. */
   note(appliedIndex: number): void {
     if (appliedIndex > this.#index) this.#index = appliedIndex;
   }

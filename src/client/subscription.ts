@@ -1,5 +1,6 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { ClientRequest, WatchEvent } from '../rpc/protocol.js';
+import type { TellingIndex, WatchAnswer } from '../rpc/watch-protocol.js';
 import type { CallLimits, Meta } from './pending.js';
 import type { LaggingNotice, WatchQuery } from './watch-options.js';
 
@@ -8,7 +9,14 @@ export interface RevisionEvents {
   readonly revision: number;
   readonly events: readonly WatchEvent[];
   readonly bytes: number;
+  /** A state that has seen as much of the log has all of them. */
+  readonly appliedIndex: TellingIndex;
 }
+
+type Told<Type extends WatchAnswer['type']> = Omit<
+  Extract<WatchAnswer, { type: Type }>,
+  'type' | 'id' | 'alsoFor'
+>;
 
 /** What an event takes in memory beside its bytes, roughly. */
 const EVENT_BYTES = 200;
@@ -81,11 +89,8 @@ export class Subscription {
     this.#options.onReady(meta);
   }
 
-  /**
-   * @param more the last revision, `revision`, goes on with the next events
-   * @throws BalsaError `FRAME_INVALID` when they are not those that come next
-   */
-  told(events: readonly WatchEvent[], revision: number, more: boolean): void {
+  /** @throws BalsaError `FRAME_INVALID` when they are not those that come next */
+  told({ events, revision, more, appliedIndex }: Told<'watch-events'>): void {
     let last = this.#next ?? 0;
     for (const { item } of events) {
       if (item.modRevision < last || item.modRevision > revision) {
@@ -94,18 +99,18 @@ export class Subscription {
       }
       last = item.modRevision;
     }
-    this.#queueWhole([...this.#partial, ...events], more ? revision : revision + 1);
+    this.#queueWhole([...this.#partial, ...events], more ? revision : revision + 1, appliedIndex);
   }
 
   /** There is nothing between what was told and this revision. */
-  progressed(revision: number): void {
+  progressed({ revision, appliedIndex }: Told<'watch-progress'>): void {
     const next = this.#next ?? 0;
     // A replica that is behind the one before has nothing new to say.
     if (this.#partial.length > 0 || revision < next - 1) return;
     this.#next = Math.max(next, revision + 1);
     // What nobody has taken yet need not pile up.
     if (this.#queue.at(-1)?.events.length === 0) this.#queue.pop();
-    this.#enqueue({ revision, events: [], bytes: 0 });
+    this.#enqueue({ revision, events: [], bytes: 0, appliedIndex });
   }
 
   lagging(revision: number): void {
@@ -177,7 +182,7 @@ export class Subscription {
   // -------------------------------------------------------------------------------------------
 
   /** Everything before revision `next` is whole. */
-  #queueWhole(events: readonly WatchEvent[], next: number): void {
+  #queueWhole(events: readonly WatchEvent[], next: number, appliedIndex: TellingIndex): void {
     let whole: WatchEvent[] = [];
     let from = 0;
     for (; from < events.length; from += 1) {
@@ -185,7 +190,8 @@ export class Subscription {
       if (event.item.modRevision >= next) break;
       whole.push(event);
       if (events[from + 1]?.item.modRevision === event.item.modRevision) continue;
-      this.#enqueue({ revision: event.item.modRevision, events: whole, bytes: sizeOf(whole) });
+      const { modRevision: revision } = event.item;
+      this.#enqueue({ revision, events: whole, bytes: sizeOf(whole), appliedIndex });
       whole = [];
     }
     this.#partial = events.slice(from);

@@ -54,7 +54,8 @@ export interface WatchHost {
   /** @throws BalsaError `OVERLOADED`, `CLIENT_CLOSED` */
   readonly begin: (subscription: Subscription) => void;
   readonly ended: (subscription: Subscription) => void;
-  readonly taken: (subscription: Subscription) => void;
+  /** The caller has it now. */
+  readonly taken: (subscription: Subscription, revision: RevisionEvents) => void;
 }
 
 /**
@@ -141,7 +142,7 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
       for (;;) {
         const next = await subscription.take();
         if (next === null) return;
-        this.#host.taken(subscription);
+        this.#host.taken(subscription, next);
         const batch = this.#toBatch(next);
         this.#revision = Math.max(next.revision, this.#revision ?? 0);
         if (next.events.length > 0) yield batch;

@@ -1,15 +1,11 @@
 import type { Timer } from '../base/clock.js';
 import { asBalsaError, type BalsaError } from '../base/errors.js';
-import type { AnswerMeta, ClientAnswer, ClientRequest } from '../rpc/protocol.js';
+import type { AnswerMeta, ClientRequest } from '../rpc/protocol.js';
+import type { WatchAnswer } from '../rpc/watch-protocol.js';
 import type { Context } from './context.js';
 import { clientClosed, type Meta } from './pending.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
 import type { Subscription } from './subscription.js';
-
-export type WatchAnswer = Extract<
-  ClientAnswer,
-  { type: 'watch-created' | 'watch-events' | 'watch-progress' | 'watch-lagging' }
->;
 
 /**
  * The watches of one client. One whose link is lost, or that its replica gives up, is asked for again, from
@@ -97,7 +93,7 @@ export class Watches {
         break;
       }
       case 'watch-events':
-        subscription.told(answer.events, answer.revision, answer.more);
+        subscription.told(answer);
         if (subscription.pauseIfFull()) this.#cancel(subscription);
         break;
       default:
@@ -160,9 +156,8 @@ export class Watches {
 
   // -------------------------------------------------------------------------------------------
 
-  #progressed({ id, alsoFor, revision }: WatchAnswer & { readonly type: 'watch-progress' }): void {
-    this.#asked.get(id)?.progressed(revision);
-    for (const other of alsoFor) this.#asked.get(other)?.progressed(revision);
+  #progressed(answer: WatchAnswer & { readonly type: 'watch-progress' }): void {
+    for (const id of [answer.id, ...answer.alsoFor]) this.#asked.get(id)?.progressed(answer);
   }
 
   #cancel({ requestId }: Subscription): void {

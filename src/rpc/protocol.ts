@@ -2,6 +2,7 @@ import type { WriteOutcome } from '../base/errors.js';
 import type { KeyContent, KeyValue, RangeFilter, StoreSettings } from '../base/operation.js';
 import type { Aged, ApFigures, ProceduresTopic, Route } from './call-protocol.js';
 import type { JobsAnswer, WorkAnswer, WorkRequest } from './job-protocol.js';
+import type { WatchAnswer } from './watch-protocol.js';
 
 /**
  * What crosses the wire. Two gRPC services, each with one bidirectional stream whose messages are
@@ -384,31 +385,7 @@ export type ClientAnswer =
     }
   | (JobsAnswer & { readonly type: 'jobs'; readonly id: number; readonly meta: AnswerMeta })
   | (WorkAnswer & { readonly type: 'work'; readonly id: number; readonly meta: AnswerMeta })
-  /** Events behind `revision` follow, those from `startRevision` on when it was given. */
-  | {
-      readonly type: 'watch-created';
-      readonly id: number;
-      readonly meta: AnswerMeta;
-      readonly revision: number;
-    }
-  | {
-      readonly type: 'watch-events';
-      readonly id: number;
-      readonly events: readonly WatchEvent[];
-      /** All through this revision has been told, unless `more`: its last revision goes on. */
-      readonly revision: number;
-      readonly more: boolean;
-    }
-  /** There is nothing between what was told and this revision. */
-  | {
-      readonly type: 'watch-progress';
-      readonly id: number;
-      readonly revision: number;
-      /** Other watches of the stream of which the same can be said. */
-      readonly alsoFor: readonly number[];
-    }
-  /** The client reads too slowly: what comes is read from history when it has caught up. */
-  | { readonly type: 'watch-lagging'; readonly id: number; readonly revision: number }
+  | WatchAnswer
   /** JSON of `ReplicaStatus`. */
   | { readonly type: 'status'; readonly id: number; readonly status: string }
   /** JSON of {@link AdminResult}. */

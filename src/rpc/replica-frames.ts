@@ -48,6 +48,7 @@ import {
   type WatchEvent,
   type WireError,
 } from './protocol.js';
+import type { TellingIndex } from './watch-protocol.js';
 
 /** Frames from replicas to clients as bytes. Everything that was received is checked field by field. */
 
@@ -153,9 +154,9 @@ function answerTuple(a: ClientAnswer): unknown[] {
     case 'watch-created':
       return [a.id, WATCH_CREATED, metaTuple(a.meta), a.revision];
     case 'watch-events':
-      return [a.id, WATCH_EVENTS, a.events.map(eventTuple), a.revision, a.more];
+      return [a.id, WATCH_EVENTS, a.events.map(eventTuple), a.revision, a.more, a.appliedIndex];
     case 'watch-progress':
-      return [a.id, WATCH_PROGRESS, a.revision, a.alsoFor];
+      return [a.id, WATCH_PROGRESS, a.revision, a.alsoFor, a.appliedIndex];
     case 'watch-lagging':
       return [a.id, WATCH_LAGGING, a.revision];
     case 'status':
@@ -338,6 +339,8 @@ function readCallAnswer(id: number, t: readonly unknown[]): ClientAnswer {
 
 function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
   const revision = (value: unknown): number => check.count(value, 'watch revision');
+  const index = (value: unknown): TellingIndex =>
+    check.optional(value, (v) => check.count(v, 'watch appliedIndex'));
   switch (t[1]) {
     case WATCH_CREATED:
       return { type: 'watch-created', id, meta: readMeta(t[2]), revision: revision(t[3]) };
@@ -348,6 +351,7 @@ function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
         events: check.list(t[2], 'watch events').map(readEvent),
         revision: revision(t[3]),
         more: check.flag(t[4], 'watch more'),
+        appliedIndex: index(t[5]),
       };
     case WATCH_PROGRESS:
       return {
@@ -355,6 +359,7 @@ function readWatchAnswer(id: number, t: readonly unknown[]): ClientAnswer {
         id,
         revision: revision(t[2]),
         alsoFor: check.list(t[3], 'watch alsoFor').map((v) => check.count(v, 'watch alsoFor')),
+        appliedIndex: index(t[4]),
       };
     default:
       return { type: 'watch-lagging', id, revision: revision(t[2]) };

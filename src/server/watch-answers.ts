@@ -46,7 +46,10 @@ export function tellEvents(
     const next = events[at];
     const last = (events[at - 1] as WriteEvent).revision;
     const revision = next === undefined ? through : last;
-    sink.send({ type: 'watch-events', id, events: part, revision, more: next?.revision === last });
+    sink.send({
+      ...{ type: 'watch-events', id, events: part, revision, more: next?.revision === last },
+      appliedIndex: source.appliedIndex,
+    });
     answers += 1;
   }
   return { blockedAt: null, answers };

@@ -63,6 +63,7 @@ export class WatchHub {
       clock,
       silenceMs: limits.watchProgressMs,
       revisionOf: (watcher) => this.toldThrough(watcher),
+      appliedIndex: () => this.#source.appliedIndex,
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../base/clock.js';
+import type { LogIndex } from '../raft/types.js';
 import type { Watcher, WatchSink } from './watcher.js';
 
 /** Those that are due within this share of the interval are told together. */
@@ -12,6 +13,7 @@ export class WatchProgress {
   readonly #clock: Clock;
   readonly #silenceMs: number;
   readonly #revisionOf: (watcher: Watcher) => number | null;
+  readonly #appliedIndex: () => LogIndex;
   readonly #order = new Set<Watcher>();
   #timer: Timer | null = null;
 
@@ -20,10 +22,12 @@ export class WatchProgress {
     readonly clock: Clock;
     readonly silenceMs: number;
     readonly revisionOf: (watcher: Watcher) => number | null;
+    readonly appliedIndex: () => LogIndex;
   }) {
     this.#clock = options.clock;
     this.#silenceMs = options.silenceMs;
     this.#revisionOf = options.revisionOf;
+    this.#appliedIndex = options.appliedIndex;
   }
 
   /** Something was said to it. */
@@ -50,7 +54,7 @@ export class WatchProgress {
       if (revision !== null) news.add(watcher, revision);
       this.#putLast(watcher, nowMs);
     }
-    news.send();
+    news.send(this.#appliedIndex());
     const [first] = this.#order;
     this.#timer = null;
     if (first === undefined) return;
@@ -77,10 +81,11 @@ class ProgressNews {
     else ids.push(id);
   }
 
-  send(): void {
+  send(appliedIndex: LogIndex): void {
     for (const [sink, ofSink] of this.#ids) {
       for (const [revision, [id, ...alsoFor]] of ofSink) {
-        if (id !== undefined) sink.send({ type: 'watch-progress', id, revision, alsoFor });
+        if (id === undefined) continue;
+        sink.send({ type: 'watch-progress', id, revision, alsoFor, appliedIndex });
       }
     }
   }

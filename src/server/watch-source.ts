@@ -1,3 +1,4 @@
+import type { LogIndex } from '../raft/types.js';
 import type { Position } from '../statemachine/position.js';
 import type { StoreObservation, WriteEvent } from '../statemachine/types.js';
 
@@ -5,7 +6,7 @@ import type { StoreObservation, WriteEvent } from '../statemachine/types.js';
 export type WatchSource = Pick<
   StoreObservation,
   'revision' | 'compactedRevision' | 'onWrites' | 'history' | 'valueBefore'
->;
+> & { readonly appliedIndex: LogIndex };
 
 export function positionOf({ revision, sub }: WriteEvent): Position {
   return { revision, sub };

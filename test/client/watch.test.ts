@@ -205,7 +205,8 @@ describe('a watch whose connection is lost', () => {
     const [first, second, third] = script.asked.map(({ request }) => request.id);
     // One of them is cancelled, and may still be named.
     const alsoFor = [second ?? 0, 999];
-    script.say({ type: 'watch-progress', id: first ?? 0, revision: 500, alsoFor });
+    const progress = { type: 'watch-progress', revision: 500, alsoFor } as const;
+    script.say({ ...progress, id: first ?? 0, appliedIndex: null });
     await settle();
     h.cluster.replica('n1').disconnectAll();
     await asked(6);
@@ -267,7 +268,8 @@ describe('a watch whose connection is lost', () => {
     script.created(12);
     const stale = [put(13, 'a', 'stale')];
     const { id } = first.request;
-    script.say({ type: 'watch-events', id, events: stale, revision: 13, more: false });
+    const told = { type: 'watch-events', events: stale, revision: 13, more: false } as const;
+    script.say({ ...told, id, appliedIndex: null });
     script.events([put(12, 'a', '2')]);
     await settle();
     expect(short(taken.events)).toEqual(['11 put a=1', '12 put a=2']);

@@ -69,8 +69,8 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/watch-answers.ts',
-        find: 'more: next?.revision === last });',
-        replace: 'more: false });',
+        find: 'more: next?.revision === last },',
+        replace: 'more: false },',
       },
     ],
     rules: [HUB],

@@ -431,7 +431,7 @@ export class FakeStream {
 
   /** Tells of what has happened since it was told last. */
   tellWatches(): void {
-    const { store, revision } = this.#cluster;
+    const { store, revision, appliedIndex } = this.#cluster;
     for (const [id, watch] of this.#watches) {
       const { request, next } = watch;
       const events = store.events(request, next);
@@ -439,7 +439,7 @@ export class FakeStream {
       if (events.length === 0) continue;
       this.send({
         type: 'answers',
-        answers: [{ type: 'watch-events', id, events, revision, more: false }],
+        answers: [{ type: 'watch-events', id, events, revision, more: false, appliedIndex }],
       });
     }
   }

@@ -245,6 +245,6 @@ export class RealMachine {
       return { type, item: { ...item, createRevision, version, lease }, previous: null };
     });
     const answer = { type: 'watch-events', id, events: told, revision, more: false } as const;
-    stream.send({ type: 'answers', answers: [answer] });
+    stream.send({ type: 'answers', answers: [{ ...answer, appliedIndex: null }] });
   }
 }

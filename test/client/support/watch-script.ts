@@ -58,13 +58,20 @@ export class WatchScript {
     this.say({ type: 'watch-created', id: this.last.request.id, meta: META, revision });
   }
 
+  /** What the replica has applied, as it says when it tells something; `null`: it does not say so. */
+  appliedIndex: number | null = null;
+
   events(events: readonly WireEvent[], through?: number, more = false): void {
     const revision = through ?? events.at(-1)?.item.modRevision ?? 0;
-    this.say({ type: 'watch-events', id: this.last.request.id, events, revision, more });
+    const { id } = this.last.request;
+    const { appliedIndex } = this;
+    this.say({ type: 'watch-events', id, events, revision, more, appliedIndex });
   }
 
   progress(revision: number): void {
-    this.say({ type: 'watch-progress', id: this.last.request.id, revision, alsoFor: [] });
+    const { id } = this.last.request;
+    const { appliedIndex } = this;
+    this.say({ type: 'watch-progress', id, revision, alsoFor: [], appliedIndex });
   }
 
   lagging(revision: number): void {

@@ -25,6 +25,10 @@ export class FakeSource implements WatchSource {
   #held: (() => void)[] = [];
   #listener: WritesListener | null = null;
 
+  get appliedIndex(): number {
+    return 100 + this.revision;
+  }
+
   get isHeard(): boolean {
     return this.#listener !== null;
   }

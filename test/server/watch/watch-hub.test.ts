@@ -301,6 +301,25 @@ describe('a hub that nobody watched for a while', () => {
   });
 });
 
+describe('what the state had applied', () => {
+  test('is said with what is told, live and from history', async () => {
+    const world = new HubWorld();
+    const live = world.watch();
+    world.turn({ a: '1' }, { a: '2' });
+    const later = world.watch({ startRevision: 1 });
+    await world.settle();
+    world.turn({ a: '3' });
+    const indexes = [live, later].map((sink) =>
+      eventAnswers(sink).map(({ revision, appliedIndex }) => [revision, appliedIndex]),
+    );
+    const told = [
+      [2, 102],
+      [3, 103],
+    ];
+    expect(indexes).toEqual([told, told]);
+  });
+});
+
 describe('progress', () => {
   const quiet = { from: b('k'), to: b('l') };
 
@@ -320,7 +339,9 @@ describe('progress', () => {
     world.turn({ a: '1' }, { b: '2' });
     await world.pass(1100);
     const said = sink.answers.filter(({ type }) => type === 'watch-progress');
-    expect(said).toEqual([{ type: 'watch-progress', id: 1, revision: 2, alsoFor: [2, 3, 4, 5] }]);
+    expect(said).toEqual([
+      { type: 'watch-progress', id: 1, revision: 2, alsoFor: [2, 3, 4, 5], appliedIndex: 102 },
+    ]);
     expect(other.told()).toEqual(['progress 2']);
   });
 
