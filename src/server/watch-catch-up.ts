@@ -10,8 +10,9 @@ import type { Watcher } from './watcher.js';
 const PAGE_EVENTS = 1024;
 const PAGE_BYTES = 256 * 1024;
 
-/** Events applied while a page is read, of which note is taken. */
+/** Events applied while a page is read, of which note is taken, and their bytes. */
 const MEANWHILE_MAX = 10_000;
+const MEANWHILE_BYTES_MAX = 16 * 1024 * 1024;
 
 interface CatchUpOptions {
   readonly source: () => WatchSource;
@@ -36,6 +37,7 @@ export class WatchCatchUp {
   readonly #index = new WatchIndex<Watcher>();
   /** What was applied since the page under way was asked for; `null`: too much. */
   #meanwhile: WriteEvent[] | null = [];
+  #meanwhileBytes = 0;
   #isReading = false;
   #isPaused = false;
   /** Grows with each {@link pause}: what was asked for before is dropped. */
@@ -58,7 +60,13 @@ export class WatchCatchUp {
   /** These events have just been applied. */
   hear(events: readonly WriteEvent[]): void {
     if (!this.#isReading || this.#meanwhile === null) return;
-    if (this.#meanwhile.length + events.length > MEANWHILE_MAX) this.#meanwhile = null;
+    for (const { key, value } of events) {
+      this.#meanwhileBytes += key.byteLength + value.byteLength;
+    }
+    const isTooMuch =
+      this.#meanwhile.length + events.length > MEANWHILE_MAX ||
+      this.#meanwhileBytes > MEANWHILE_BYTES_MAX;
+    if (isTooMuch) this.#meanwhile = null;
     else for (const event of events) this.#meanwhile.push(event);
   }
 
@@ -89,6 +97,7 @@ export class WatchCatchUp {
     const generation = this.#generation;
     this.#isReading = true;
     this.#meanwhile = [];
+    this.#meanwhileBytes = 0;
     const settle = (then: () => void): void => {
       if (generation !== this.#generation) return;
       this.#isReading = false;

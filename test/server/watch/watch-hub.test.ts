@@ -122,6 +122,25 @@ describe('a watch from a revision of the past', () => {
     expect(world.source.pages).toEqual([1]);
   });
 
+  test('keeps no more than some MiB of what is written while it reads, and reads that, too', async () => {
+    const world = new HubWorld();
+    const large = 'x'.repeat(1024 * 1024);
+    const begin = async (writes: number): Promise<TestSink> => {
+      world.source.isHeld = true;
+      const sink = world.watch({ startRevision: world.source.revision });
+      for (let i = 0; i < writes; i += 1) world.turn({ a: large });
+      world.source.isHeld = false;
+      world.source.release();
+      await world.settle();
+      return sink;
+    };
+    world.turn({ a: '1' });
+    expect((await begin(4)).told()).toHaveLength(5);
+    expect(world.source.pages).toEqual([1]);
+    expect((await begin(20)).told()).toHaveLength(21);
+    expect(world.source.pages).toEqual([1, 5, 6]);
+  });
+
   test('reads page by page; those that begin at about the same place share the pages', async () => {
     const world = new HubWorld();
     for (let i = 0; i < 20; i += 1) world.turn({ a: String(i) });
