@@ -175,6 +175,10 @@ export const LIMITS = {
   snapshotIdleMsMax: 10_000,
   /** How long a snapshot is kept for a follower that cannot be reached, to go on where it broke off. */
   snapshotRetryMsMax: 60_000,
+  /** Bytes of its state on the disk that a replica reads in a second while it runs, to see that they are whole; 0: none. */
+  scrubBytesPerSecondMax: 1 * MiB,
+  /** From one time that it begins to read all of it to the next, at least. */
+  scrubIntervalMs: 3_600_000,
   /** Entries between two comparisons of the state with that of other replicas. */
   stateHashEntries: 1024,
 } as const;

@@ -453,6 +453,11 @@ export interface ReplicaStatus {
   readonly store: StoreFigures;
   /** What `ap` calls left here; `null`: it has no role in a cluster yet. Replicas of earlier versions do not say. */
   readonly ap?: ApFigures | null;
+  /**
+   * How much of the state on its disk it has read again since that was opened, and how long ago it found all of it whole; `null`: it
+   * does not look. Replicas of earlier versions do not say.
+   */
+  readonly scrub?: { readonly bytes: number; readonly wholeMs: number } | null;
   readonly uptimeMs: number;
   readonly process: ProcessFacts;
   readonly limits: Readonly<Record<string, number>>;

@@ -106,6 +106,8 @@ export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bou
   snapshotsAtOnceMax: { min: 1, max: 64 },
   snapshotIdleMsMax: { min: 100, max: 600_000 },
   snapshotRetryMsMax: { min: 0, max: 3_600_000 },
+  scrubBytesPerSecondMax: { min: 0, max: 64 * GiB },
+  scrubIntervalMs: { min: 100, max: 365 * 86_400_000 },
   stateHashEntries: { min: 1, max: 1_000_000 },
 };
 

@@ -40,6 +40,16 @@ const GAUGES: Figures<ReplicaStatus> = [
   ['ap_pending_deltas', 'Calls of ap procedures not merged yet.', ({ ap }) => ap?.pending ?? 0],
   ['ap_queue_bytes', 'What those of this replica take.', ({ ap }) => ap?.ownBytes ?? 0],
   ['ap_copies_bytes', 'What copies of those of others take.', ({ ap }) => ap?.copiesBytes ?? 0],
+  [
+    'state_scrubbed_bytes',
+    'What was read of the state to see that it is whole.',
+    (s) => s.scrub?.bytes ?? 0,
+  ],
+  [
+    'state_whole_seconds',
+    'So long ago all of the state was found whole; NaN: it is not looked at.',
+    (s) => (s.scrub?.wholeMs ?? Number.NaN) / MS_PER_S,
+  ],
   ['uptime_seconds', 'Since the start.', ({ uptimeMs }) => uptimeMs / MS_PER_S],
   ['resident_memory_bytes', 'Memory of the process.', (s) => s.process.rssBytes],
   [

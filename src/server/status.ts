@@ -72,6 +72,7 @@ export function replicaStatus(source: {
     watches: replica?.watches.size ?? 0,
     store: storeFigures(machine),
     ap: replica?.calls.apStatus ?? null,
+    scrub: stores.vault.current.scrubbed,
     uptimeMs: Math.round(source.uptimeMs),
     process: source.process,
     limits: { ...config.limits },

@@ -21,9 +21,9 @@ function makeTable(): Int32Array {
   return table;
 }
 
-/** Of `bytes` from `start` to `end`. */
-export function crc32c(bytes: Uint8Array, start = 0, end = bytes.byteLength): number {
-  let crc = -1;
+/** Of `bytes` from `start` to `end`, going on from that of what stands before. */
+export function crc32c(bytes: Uint8Array, start = 0, end = bytes.byteLength, before = 0): number {
+  let crc = ~before;
   let at = start;
   for (const last = end - 7; at < last; at += 8) {
     const low = crc ^ word(bytes, at);

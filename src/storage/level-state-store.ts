@@ -21,6 +21,7 @@ import { compactDatabase, type Database, openDatabase, syncDatabase } from './le
 import { toLevelError, toLevelOpenError } from './level-errors.js';
 import { checkedCursor, checkedValue } from './level-reads.js';
 import { mergeScan } from './level-scan.js';
+import { LevelScrub, type ScrubFigures, type ScrubRate } from './level-scrub.js';
 import { type DamagedTable, damagedTables, liveTables } from './level-tables.js';
 import { LevelStateView } from './level-view.js';
 import { Overlay } from './overlay.js';
@@ -49,6 +50,8 @@ export interface LevelStateStoreOptions {
   readonly clock?: Clock;
   /** Reads all of it once before it is opened, to see that it is whole; default true. */
   readonly isVerified?: boolean;
+  /** Reads all of it again and again as long as it is open; default: it does not. */
+  readonly scrub?: ScrubRate | null;
 }
 
 /**
@@ -65,6 +68,7 @@ export class LevelStateStore implements DurableStateStore {
   readonly #diskUse: FolderUse;
   readonly #overlay = new Overlay();
   readonly #waiters = new PendingWaiters();
+  readonly #scrub: LevelScrub | null;
   readonly #flushBytes: number;
   #appliedIndex: number;
   #allowedIndex: number;
@@ -102,7 +106,13 @@ export class LevelStateStore implements DurableStateStore {
   }
 
   private constructor(options: LevelStateStoreOptions, database: Database, found: MarkersFound) {
-    this.#options = { failpoints: noFailpoints, clock: systemClock, isVerified: true, ...options };
+    const defaults = {
+      failpoints: noFailpoints,
+      clock: systemClock,
+      isVerified: true,
+      scrub: null,
+    };
+    this.#options = { ...defaults, ...options };
     this.#database = database;
     this.#diskUse = new FolderUse(options.folder, this.#options.clock);
     this.#flushBytes = Math.min(FLUSH_BYTES, options.limits.overlayBytesMax / 4);
@@ -114,6 +124,7 @@ export class LevelStateStore implements DurableStateStore {
     this.#syncedIndex = found.index;
     this.#oldestMarker = found.first === 0 ? 1 : found.first;
     this.#lastMarker = found.last;
+    this.#scrub = this.#beginScrub();
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -220,10 +231,15 @@ export class LevelStateStore implements DurableStateStore {
     }
   }
 
+  get scrubbed(): ScrubFigures | null {
+    return this.#scrub?.figures ?? null;
+  }
+
   /** Closes without putting anything more on disk: another state has taken this one's place. */
   async abandon(): Promise<void> {
     this.#isClosing = true;
     this.#isClosed = true;
+    await this.#scrub?.stop();
     await this.#work;
     await this.#database.close();
   }
@@ -243,12 +259,23 @@ export class LevelStateStore implements DurableStateStore {
   async close(): Promise<void> {
     this.#isClosing = true;
     await closeAll(
+      () => this.#scrub?.stop(),
       () => this.#flushAll(),
       () => {
         this.#isClosed = true;
         return this.#database.close();
       },
     );
+  }
+
+  #beginScrub(): LevelScrub | null {
+    const { folder, clock, scrub: rate } = this.#options;
+    if (rate === null) return null;
+    return new LevelScrub({
+      ...{ folder, clock, rate, database: this.#database },
+      onDamage: (table) => void this.#fail(tableError(table, folder)),
+      onFailure: (error) => void this.#fail(error),
+    });
   }
 
   // ---------------------------------------------------------------- to the disk

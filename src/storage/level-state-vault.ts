@@ -9,6 +9,7 @@ import type { Files } from './files.js';
 import { stateCorrupt } from './flush-markers.js';
 import { isSameSnapshot } from './import-check.js';
 import { LevelImport } from './level-import.js';
+import type { ScrubRate } from './level-scrub.js';
 import { LevelStateStore } from './level-state-store.js';
 import { removeFolder } from './remove-folder.js';
 import type { SnapshotHeader, StateImport, StateVault } from './snapshot.js';
@@ -18,7 +19,8 @@ export interface LevelStateVaultOptions {
   /** The replica's data folder; it must exist. */
   readonly folder: string;
   readonly files: Files;
-  readonly limits: Pick<Limits, 'overlayBytesMax'>;
+  readonly limits: Pick<Limits, 'overlayBytesMax'> &
+    Partial<Pick<Limits, 'scrubBytesPerSecondMax' | 'scrubIntervalMs'>>;
   readonly failpoints?: Failpoints;
   readonly clock?: Clock;
 }
@@ -215,11 +217,25 @@ async function openState(
   const folder = `${options.folder}/${name}`;
   const { limits, failpoints, clock, files } = options;
   guard(folder, () => files.makeFolder(folder));
-  const store = await LevelStateStore.open({ folder, limits, failpoints, clock, isVerified });
+  const scrub = scrubRate(limits);
+  const store = await LevelStateStore.open({
+    folder,
+    limits,
+    failpoints,
+    clock,
+    isVerified,
+    scrub,
+  });
   if (store.restoredIndex >= (installed?.index ?? 0)) return store;
   await store.abandon();
   const problem = `it holds entry ${store.restoredIndex}, and began with a snapshot of ${installed?.index}`;
   throw stateCorrupt(folder, problem, null);
+}
+
+/** `null`: without the limits it does not. */
+function scrubRate(limits: LevelStateVaultOptions['limits']): ScrubRate | null {
+  const { scrubBytesPerSecondMax: bytesPerSecond = 0, scrubIntervalMs: intervalMs = 0 } = limits;
+  return bytesPerSecond === 0 ? null : { bytesPerSecond, intervalMs };
 }
 
 async function removeLeftovers(files: Files, folder: string, current: string): Promise<void> {

@@ -19,6 +19,15 @@ export interface DamagedTable {
   readonly offset: number;
 }
 
+/** How tables are read. */
+export interface TableReading {
+  readonly bytesAtOnce: number;
+  /** So many were read: it goes on when that is done. */
+  readonly onRead: (bytes: number) => Promise<void>;
+}
+
+const AT_FULL_SPEED: TableReading = { bytesAtOnce: 1024 * 1024, onRead: async () => {} };
+
 /** Where a block is, without its trailer. */
 interface BlockPlace {
   readonly offset: number;
@@ -27,8 +36,10 @@ interface BlockPlace {
 
 const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
+const CHECKSUM_BYTES = 4;
+/** Looked at in one go. */
+const SLICE_BYTES = 1024 * 1024;
 const MAGIC = Buffer.from('57fb808b247547db', 'hex');
-const READ_BYTES = 1024 * 1024;
 const UNCOMPRESSED = 0;
 const SNAPPY = 1;
 
@@ -40,13 +51,14 @@ const SNAPPY = 1;
 export async function damagedTables(
   folder: string,
   numbers: ReadonlySet<number> | null = null,
+  reading = AT_FULL_SPEED,
 ): Promise<DamagedTable[]> {
   const damaged: DamagedTable[] = [];
   for (const name of await tableNames(folder)) {
     const number = tableNumber(name);
     if (number === null || numbers?.has(number) === false) continue;
     const file = `${folder}/${name}`;
-    const offset = await firstDamage(file);
+    const offset = await firstDamage(file, reading);
     if (offset !== null) damaged.push({ number, file, offset });
   }
   return damaged;
@@ -77,7 +89,7 @@ function tableNumber(name: string): number | null {
 }
 
 /** The offset of the first block that is not what was written; `null` when all are. */
-async function firstDamage(file: string): Promise<number | null> {
+async function firstDamage(file: string, reading: TableReading): Promise<number | null> {
   const handle = await openTable(file);
   if (handle === null) return null;
   try {
@@ -93,7 +105,7 @@ async function firstDamage(file: string): Promise<number | null> {
       const contents = await readBlock(handle, block);
       const inner = contents === null ? null : readHandles(contents);
       if (inner === null) return block.offset;
-      const damage = await firstDamagedBlock(handle, inner);
+      const damage = await firstDamagedBlock(handle, inner, reading);
       if (damage !== null) return damage;
     }
     return null;
@@ -116,6 +128,7 @@ async function openTable(file: string): Promise<FileHandle | null> {
 async function firstDamagedBlock(
   handle: FileHandle,
   places: readonly BlockPlace[],
+  { bytesAtOnce, onRead }: TableReading,
 ): Promise<number | null> {
   let window: { offset: number; bytes: Buffer } = { offset: 0, bytes: Buffer.alloc(0) };
   for (const { offset, length } of places) {
@@ -123,12 +136,14 @@ async function firstDamagedBlock(
     const isIn =
       offset >= window.offset && offset + need <= window.offset + window.bytes.byteLength;
     if (!isIn) {
-      const bytes = await readSome(handle, offset, Math.max(READ_BYTES, need));
+      const bytes = await readSome(handle, offset, Math.max(bytesAtOnce, need));
       window = { offset, bytes };
+      await onRead(bytes.byteLength);
     }
     const at = offset - window.offset;
     if (at + need > window.bytes.byteLength) return offset;
-    if (!isWhole(window.bytes.subarray(at, at + need))) return offset;
+    const block = window.bytes.subarray(at, at + need);
+    if (need > SLICE_BYTES ? !(await isWholeInSlices(block)) : !isWhole(block)) return offset;
   }
   return null;
 }
@@ -145,10 +160,23 @@ async function readBlock(handle: FileHandle, place: BlockPlace): Promise<Buffer 
 
 /** Of a block with its trailer. */
 function isWhole(block: Buffer): boolean {
-  const end = block.byteLength - 4;
-  const masked = block.readUInt32LE(end);
-  const rotated = (masked - 0xa282_ead8) >>> 0;
-  return crc32c(block, 0, end) === ((rotated >>> 17) | (rotated << 15)) >>> 0;
+  return crc32c(block, 0, block.byteLength - CHECKSUM_BYTES) === checksumOf(block);
+}
+
+/** The same of a large one, while others have their turns. */
+async function isWholeInSlices(block: Buffer): Promise<boolean> {
+  const end = block.byteLength - CHECKSUM_BYTES;
+  let crc = 0;
+  for (let at = 0; at < end; at += SLICE_BYTES) {
+    crc = crc32c(block, at, Math.min(at + SLICE_BYTES, end), crc);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return crc === checksumOf(block);
+}
+
+function checksumOf(block: Buffer): number {
+  const rotated = (block.readUInt32LE(block.byteLength - CHECKSUM_BYTES) - 0xa282_ead8) >>> 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }
 
 /** Where the metaindex and the index are. */

@@ -143,6 +143,8 @@ export class MemoryStateStore implements DurableStateStore {
     return bytes;
   }
 
+  readonly scrubbed = null;
+
   /** What is deleted takes no space here. */
   async reclaim(): Promise<void> {
     await this.#turn();

@@ -1,6 +1,7 @@
 import type { SnapshotChunk, SnapshotEnd, SnapshotHeader } from '../base/snapshot-codec.js';
 import type { LogPosition } from '../raft/types.js';
 import type { StateStore } from '../statemachine/state-store.js';
+import type { ScrubFigures } from './level-scrub.js';
 
 /** The places that snapshots come from and go to. What they are: `base/snapshot-codec`. */
 export type { SnapshotChunk, SnapshotEnd, SnapshotHeader };
@@ -32,6 +33,8 @@ export interface DurableStateStore extends StateStore {
    * on its own, beside everything else.
    */
   reclaim(from: Uint8Array, to: Uint8Array): Promise<void>;
+  /** How far it is with looking again and again whether the disk still has what was written; `null`: it does not look. */
+  readonly scrubbed: ScrubFigures | null;
 }
 
 /** A state that is being received, in a place of its own. */

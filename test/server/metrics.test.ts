@@ -53,6 +53,8 @@ describe('metrics', () => {
       expect(all.get('balsa_commit_index')).toBeGreaterThan(0);
       expect(all.get('balsa_wal_syncs_total')).toBeGreaterThan(0);
       expect(all.get('balsa_resident_memory_bytes')).toBeGreaterThan(1e6);
+      expect(all.get('balsa_state_scrubbed_bytes')).toBe(0);
+      expect(all.get('balsa_state_whole_seconds')).toBeGreaterThan(0);
     }
     const won = 'balsa_core_events_total{event="role",detail="leader: election-won"}';
     expect(leading.get(won)).toBe(1);

@@ -151,6 +151,8 @@ describe('checksums and formats of LevelDB', () => {
     expect(crc32c(Buffer.alloc(32))).toBe(0x8a91_36aa);
     expect(crc32c(Buffer.alloc(32, 0xff))).toBe(0x62a8_ab43);
     expect(crc32c(Buffer.from('..123456789.'), 2, 11)).toBe(0xe306_9283);
+    const first = crc32c(Buffer.from('12345'));
+    expect(crc32c(Buffer.from('6789'), 0, 4, first)).toBe(0xe306_9283);
   });
 
   test('Snappy is unpacked: literals, and copies that overlap what they make', () => {
