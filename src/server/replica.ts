@@ -78,8 +78,8 @@ export class Replica {
   readonly calls: Calls;
   #machine: StateMachine;
   #store: DurableStateStore;
-  /** False while the state is switched: there is none to read. */
-  #readable = true;
+  /** Reads wait for a state that has applied as much: one that was let in begins with none, and none is there while it is switched. */
+  #readableFrom: LogIndex;
   #events: RaftEvent[] = [];
   #turnPlanned = false;
   #inTurn = false;
@@ -91,6 +91,7 @@ export class Replica {
     this.#options = options;
     this.#machine = options.machine;
     this.#store = options.vault.current;
+    this.#readableFrom = namesMember(options.configuration, options.id) ? 0 : 1;
     const { id, clock, limits, nameOf } = options;
     const node = makeNode(options);
     this.#node = node;
@@ -106,7 +107,10 @@ export class Replica {
     });
     this.#reads = new ReadLevels({
       ...options,
-      readableIndex: () => this.#readableIndex,
+      readableIndex: () => {
+        const { appliedIndex } = this.#machine;
+        return appliedIndex >= this.#readableFrom ? appliedIndex : -1;
+      },
       planTurn: () => this.#planTurn(),
     });
     this.#changes = new PendingChanges({ id, nameOf });
@@ -365,7 +369,7 @@ export class Replica {
     if (ready.install !== null) {
       this.#applier.pause();
       this.watches.pause();
-      this.#readable = false;
+      this.#readableFrom = Number.POSITIVE_INFINITY;
     }
     this.#snapshots.decided(ready.install);
   }
@@ -375,15 +379,10 @@ export class Replica {
     this.#store = store;
     this.#machine = machine;
     this.#watch(store);
-    this.#readable = true;
+    this.#readableFrom = 0;
     this.watches.follow(machine);
     this.#reads.applied();
     this.#options.afterTurn();
-  }
-
-  /** Reads wait while there is no state to read. */
-  get #readableIndex(): LogIndex {
-    return this.#readable ? this.#machine.appliedIndex : -1;
   }
 
   #watch(store: DurableStateStore): void {

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { ReplicaWorld, TestMachine } from './replica-world.js';
+
+const MEMBERS = ['n1', 'n2', 'n3'];
+const ANY = { consistency: 'any', bound: 0 } as const;
+
+test('a member that was let in serves nothing before it has a state: it is behind, and not empty', async () => {
+  const world = new ReplicaWorld(MEMBERS, { readWaitMsMax: 5000 });
+  await world.start();
+  await world.write(200);
+  await world.converge();
+  world.machines.set('n4', new TestMachine(world, 'n4', MEMBERS));
+  await world.wait(world.machine('n4').start());
+  const { replica } = world.machine('n4');
+  const became: string[] = [];
+  const read = (): void =>
+    replica.read(ANY, (error) => became.push(error?.code ?? `at ${replica.meta().appliedIndex}`));
+
+  read();
+  await world.run(6000);
+  expect(became).toEqual(['REPLICA_BEHIND']);
+  read();
+  const leader = world.leader as TestMachine;
+  const { index: expectedIndex } = leader.replica.node.configuration;
+  const change = { expectedIndex, voters: MEMBERS, learners: ['n4'] };
+  leader.replica.changeMembers({ ...change, promotions: [], addresses: [] }, () => {});
+  await world.until(() => became.length === 2);
+  expect(became[1]).toMatch(/^at 2\d\d$/);
+});
+
+test('members that form a cluster serve what there is from the beginning on: nothing', async () => {
+  const world = new ReplicaWorld(MEMBERS);
+  const machine = world.machine('n1');
+  await world.wait(machine.start());
+  const errors: unknown[] = [];
+  machine.replica.read(ANY, (error) => errors.push(error));
+  expect(errors).toEqual([null]);
+});
