@@ -76,7 +76,7 @@ function specsOf(options: Options): RunSpec[] {
   if (isSuite) return briefSuite(seed, pace);
   const spec = {
     ...{ workload: workload ?? 'all', nemesis: nemesis ?? 'all', minutes: minutes ?? 1 },
-    ...{ nodes, network, cycles, pace, seed },
+    ...{ nodes, network, cycles, pace, seed, isTimed: cycles === null },
   };
   check(() => chooseNemeses(spec.nemesis));
   check(() => chooseWorkloads(spec.workload));

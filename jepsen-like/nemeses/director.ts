@@ -11,6 +11,8 @@ export interface DirectorOptions {
   readonly faults: FaultLog;
   readonly db: Client;
   readonly signal: AbortSignal;
+  /** See `RunOptions`. */
+  readonly untilMs: number;
   /** Told before each period. */
   readonly onPeriod: (period: Period, index: number) => void;
 }
@@ -26,15 +28,17 @@ export class Director {
   readonly #options: DirectorOptions;
   readonly #taken = new Set<string>();
   readonly #claimed = new Set<Claim>();
+  readonly #endings: (() => void)[] = [];
 
   constructor(options: DirectorOptions) {
     this.#options = options;
   }
 
   async run(periods: readonly Period[]): Promise<void> {
-    const { signal, system, onPeriod } = this.#options;
+    const { signal, system, untilMs, onPeriod } = this.#options;
+    const begunMs = performance.now();
     for (const [index, period] of periods.entries()) {
-      if (signal.aborted) return;
+      if (signal.aborted || performance.now() - begunMs >= untilMs) return;
       onPeriod(period, index);
       const episodes = period.episodes.map((episode) => this.#play(episode));
       await Promise.all([sleep(period.lengthMs, signal), ...episodes]);
@@ -42,6 +46,7 @@ export class Director {
       await system.mend();
       if (signal.aborted) return;
       const problem = await system.recovered();
+      for (const end of this.#endings.splice(0)) end();
       if (problem === null) continue;
       // What is broken already shows nothing more.
       this.problems.push(problem);
@@ -90,6 +95,7 @@ export class Director {
       count: (what) => {
         this.injected.set(what, (this.injected.get(what) ?? 0) + 1);
       },
+      endsWithPeriod: (end) => this.#endings.push(end),
     };
   }
 }

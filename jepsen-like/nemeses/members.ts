@@ -42,23 +42,30 @@ async function tidyUp(stage: Stage): Promise<void> {
   }
 }
 
-async function change(stage: Stage, name: string, work: () => Promise<void>): Promise<void> {
+/** @param work who was to leave, and may do so yet: nobody has heard what became of that */
+async function change(
+  stage: Stage,
+  name: string,
+  work: () => Promise<string | null>,
+): Promise<void> {
+  let leaving: string | null = null;
   await during(stage, { name, nodes: stage.system.names }, async () => {
-    await work();
+    leaving = await work();
     await tidyUp(stage);
   });
+  if (leaving === null) return;
+  stage.endsWithPeriod(stage.faults.begin('member-may-leave', [leaving]).end);
 }
 
-async function add(stage: Stage, replaces?: string): Promise<string | null> {
+async function add(stage: Stage, replaces?: string): Promise<boolean> {
   const { system } = stage;
   const name = freeName(stage);
-  if (name === null) return null;
+  if (name === null) return false;
   system.deleteData(name);
   const what = replaces === undefined ? 'member added' : 'member replaced';
-  const isDone = await tryTo(stage, what, () =>
+  return tryTo(stage, what, () =>
     system.cluster.addReplica(replaces === undefined ? { name } : { name, replaces }),
   );
-  return isDone ? name : null;
 }
 
 export const memberAdd: Nemesis = {
@@ -67,14 +74,14 @@ export const memberAdd: Nemesis = {
   claims: ['members'],
   episode: async (stage) => {
     await change(stage, 'member-add', async () => {
-      const name = await add(stage);
-      if (name === null) return;
+      if (!(await add(stage))) return null;
       await stage.sleep(stage.random.int(stage.holdMs));
       // Not one that another fault has its hands on: that one would look for it in vain.
       const [gone] = stage.take(1);
-      if (gone === undefined) return;
+      if (gone === undefined) return null;
       stage.system.leaves(gone);
-      await tryTo(stage, 'member removed', () => stage.system.cluster.removeReplica(gone));
+      const remove = () => stage.system.cluster.removeReplica(gone);
+      return (await tryTo(stage, 'member removed', remove)) ? null : gone;
     });
   },
 };
@@ -86,9 +93,9 @@ export const memberReplace: Nemesis = {
   episode: async (stage) => {
     await change(stage, 'member-replace', async () => {
       const [old] = stage.take(1);
-      if (old === undefined) return;
+      if (old === undefined) return null;
       stage.system.leaves(old);
-      await add(stage, old);
+      return (await add(stage, old)) ? null : old;
     });
   },
 };

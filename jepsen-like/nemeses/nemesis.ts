@@ -43,6 +43,8 @@ export interface Stage {
   readonly sleep: (ms: number) => Promise<void>;
   /** Counts what was injected, by name. */
   readonly count: (what: string) => void;
+  /** Called when the period is over, and all is whole again. */
+  readonly endsWithPeriod: (end: () => void) => void;
 }
 
 /** Does something while a fault is noted as being on: until those that it has hit answer again. */

@@ -20,7 +20,10 @@ export interface RunSpec {
   readonly nemesis: string;
   readonly nodes: number;
   readonly network: 'proxies' | 'namespaces';
+  /** Of the plan. A period with faults takes longer than planned: it ends when all is whole again. */
   readonly minutes: number;
+  /** It ends after `minutes`, whatever of the plan is left. */
+  readonly isTimed?: boolean;
   /** Instead of `minutes`: so many times one fault. */
   readonly cycles: number | null;
   /** With `cycles`: how long each fault lasts, in milliseconds. */
@@ -56,8 +59,9 @@ export async function conduct(
   const totalMs = periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
   const line = new ProgressLine(`seed ${seed}`, totalMs);
   const { signal, entry } = options;
+  const untilMs = spec.isTimed === true ? totalMs : Number.POSITIVE_INFINITY;
   const record = await run({
-    ...{ workloads, nemeses, nodes, periods, seed, pace, folder, machine, network },
+    ...{ workloads, nemeses, nodes, periods, untilMs, seed, pace, folder, machine, network },
     ...{ signal, entry },
     onProgress: (progress) => line.show(progress),
   });

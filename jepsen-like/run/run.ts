@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly network: 'proxies' | 'namespaces';
   /** What is done when; see `planPeriods`. */
   readonly periods: readonly Period[];
+  /** No period begins later than so many milliseconds behind the first. */
+  readonly untilMs: number;
   readonly seed: number;
   /** For histories and logs; made anew. */
   readonly folder: string;
@@ -62,6 +64,9 @@ export interface RunRecord {
 }
 
 const FINAL_MS_MAX = 60_000;
+
+/** Longer than any fault. In a run of hours most of what was ever written would be in the way of those who look for what is there. */
+const HISTORY_MS = 300_000;
 
 /** Starts a cluster, lets clients and faults loose on it, mends it, and gathers what is needed for a verdict. */
 export async function run(options: RunOptions): Promise<RunRecord> {
@@ -123,6 +128,7 @@ class Running {
   async run(): Promise<RunRecord> {
     const director = new Director({
       ...{ system: this.#system, faults: this.#faults, db: this.#db },
+      untilMs: this.#options.untilMs,
       signal: this.#ending.signal,
       onPeriod: (period) => this.#tell('load', period),
     });
@@ -164,11 +170,12 @@ class Running {
 
   async #prepare(): Promise<void> {
     this.#tell('start');
-    // Older replicas have no procedures, nor have workloads that go with them.
+    // Older replicas have no procedures, nor have workloads that go with them; nor can they be told how long to keep history.
     if (!startsOld(this.#options)) {
       await this.#db.procedures.deploy(await bundleProcedures(proceduresFile()), {
         timeoutMs: 60_000,
       });
+      await this.#db.settings.set({ historyMs: HISTORY_MS });
     }
     for (const crew of this.#crews) await crew.prepare();
   }

@@ -70,10 +70,15 @@ interface Stand {
   readonly log: ProcessLog;
 }
 
+/** @returns null: there is none, or it has just joined and has nothing yet */
 async function standAt(bench: Bench, node: string | undefined): Promise<Stand | null> {
   if (node === undefined) return null;
   const db = await bench.connectTo(node).catch(() => null);
-  return db === null ? null : { node, db, log: bench.processAt(node) };
+  if (db === null) return null;
+  const status = await db.status().catch(() => null);
+  if (status !== null && status.appliedIndex > 0) return { node, db, log: bench.processAt(node) };
+  await db.close();
+  return null;
 }
 
 async function change(bench: Bench, { db, log, node }: Stand, random: Random): Promise<void> {

@@ -82,6 +82,7 @@ describe('a run', () => {
       nemeses,
       nodes: 3,
       periods: planCycles({ seed: 5, nemeses, cycles: 4 }),
+      untilMs: Number.POSITIVE_INFINITY,
       seed: 5,
       pace: 1,
       network: 'proxies',
