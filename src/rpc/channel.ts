@@ -10,7 +10,7 @@ import {
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import { DIAL_FLOW_WINDOW } from './flow-window.js';
-import { FrameAssembler } from './frame-parts.js';
+import { FRAME_PART_BYTES, FrameAssembler } from './frame-parts.js';
 import { FrameQueue } from './frame-queue.js';
 
 /** One side of a stream of frames. What it carries is settled by the frames themselves. */
@@ -49,8 +49,11 @@ export interface DialOptions extends ChannelHandlers {
   readonly isBulk?: boolean;
 }
 
-/** Room for what gRPC adds to a frame. */
-export const FRAME_SLACK_BYTES = 64 * 1024;
+/**
+ * Most bytes of one message: a larger frame goes in parts. What says that it is longer was damaged on its way, or is not from here;
+ * who believed it would take all that follows for a part of it.
+ */
+export const MESSAGE_BYTES_MAX = FRAME_PART_BYTES + 64 * 1024;
 
 /** A peer that is silent for this long is asked for a sign of life. */
 const KEEPALIVE_MS = 3000;
@@ -70,7 +73,7 @@ const asIs = (bytes: Buffer): Buffer => bytes;
 /** Opens a stream over gRPC. Never throws; what goes wrong comes as `onClose`. */
 export function dial(options: DialOptions): Channel {
   const client = new Client(options.address, credentials.createInsecure(), {
-    'grpc.max_receive_message_length': options.frameBytesMax + FRAME_SLACK_BYTES,
+    'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': -1,
     'grpc.keepalive_time_ms': KEEPALIVE_MS,
     'grpc.keepalive_timeout_ms':

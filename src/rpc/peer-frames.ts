@@ -18,12 +18,16 @@ export type PeerFrame =
   | { readonly type: 'messages'; readonly messages: readonly Message[] }
   /** The sender's state after it had applied `index`; it is the same on all members. */
   | { readonly type: 'state-hash'; readonly index: LogIndex; readonly hash: number }
+  /** Asks for an answer, which goes back over the same stream: the one thing that does, behind the hello. */
+  | { readonly type: 'probe' }
+  | { readonly type: 'probe-answer' }
   | DeltaFrame
   | JobFrame;
 
 const HELLO = 1;
 const MESSAGES = 2;
 const STATE_HASH = 3;
+const PROBE = 9;
 
 const REQUEST_VOTE = 1;
 const REQUEST_VOTE_REPLY = 2;
@@ -62,6 +66,14 @@ export function packPeerHello(h: PeerHello): Buffer {
 
 export function packStateHash(index: LogIndex, hash: number): Buffer {
   return packFrame([STATE_HASH, index, hash]);
+}
+
+export function packProbe(): Buffer {
+  return packFrame([PROBE, false]);
+}
+
+export function packProbeAnswer(): Buffer {
+  return packFrame([PROBE, true]);
 }
 
 export function packDeltaFrame(frame: DeltaFrame): Buffer {
@@ -134,6 +146,9 @@ export function unpackPeerFrame(
   if (tuple[0] === STATE_HASH) {
     const index = check.count(tuple[1], 'state hash index');
     return { type: 'state-hash', index, hash: check.count(tuple[2], 'state hash') };
+  }
+  if (tuple[0] === PROBE) {
+    return { type: check.flag(tuple[1], 'probe') ? 'probe-answer' : 'probe' };
   }
   if (isDeltaFrame(tuple[0])) return readDeltaFrame(tuple);
   if (isJobFrame(tuple[0])) return readJobFrame(tuple);

@@ -13,7 +13,9 @@ import type { WatchAnswer } from './watch-protocol.js';
  *
  * Tuples are versioned by position: fields are appended, never reordered or removed.
  */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
+/** From this version on who was dialled by another replica answers its probes. */
+export const PROTOCOL_VERSION_PROBES = 2;
 /** The oldest one that this version still speaks. Two sides speak the newest that both know. */
 export const PROTOCOL_VERSION_MIN = 1;
 

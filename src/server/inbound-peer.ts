@@ -4,7 +4,7 @@ import type { MemberId, Message } from '../raft/types.js';
 import type { Channel } from '../rpc/channel.js';
 import type { DeltaFrame } from '../rpc/delta-frames.js';
 import type { JobFrame } from '../rpc/job-frames.js';
-import { type PeerFrame, unpackPeerFrame } from '../rpc/peer-frames.js';
+import { type PeerFrame, packProbeAnswer, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { memberId } from './member-id.js';
 import type { Standing } from './standing.js';
@@ -79,7 +79,11 @@ export class InboundPeer {
       return;
     }
     if (this.#ends === null) throw new BalsaError('FRAME_INVALID', 'messages before the hello');
-    if (frame.type === 'messages') {
+    if (frame.type === 'probe') {
+      this.#channel.send(packProbeAnswer(), true);
+    } else if (frame.type === 'probe-answer') {
+      throw new BalsaError('FRAME_INVALID', 'an answer to a probe that was never sent');
+    } else if (frame.type === 'messages') {
       for (const message of frame.messages) this.#options.onMessage(message);
     } else if (frame.type === 'state-hash') {
       this.#options.onStateHash(this.#ends.from, { index: frame.index, hash: frame.hash });

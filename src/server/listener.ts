@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { parseAddress } from '../base/address.js';
 import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
-import { acceptedChannel, type Channel, FRAME_SLACK_BYTES } from '../rpc/channel.js';
+import { acceptedChannel, type Channel, MESSAGE_BYTES_MAX } from '../rpc/channel.js';
 import { widenFlowWindow } from '../rpc/flow-window.js';
 import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
 import { clientService, peerService, type StreamHandler } from '../rpc/services.js';
@@ -35,7 +35,7 @@ export class Listener {
   static async open(options: ListenerOptions): Promise<{ listener: Listener; address: string }> {
     const { frameBytesMax } = options.limits;
     const server = new Server({
-      'grpc.max_receive_message_length': frameBytesMax + FRAME_SLACK_BYTES,
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,

@@ -5,12 +5,14 @@ import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import { type Channel, dial } from '../rpc/channel.js';
 import { FRAME_PART_BYTES } from '../rpc/frame-parts.js';
-import { packMessages, unpackPeerFrame } from '../rpc/peer-frames.js';
+import { packMessages, packProbe, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
-import { PEER_STREAM_PATH } from '../rpc/protocol.js';
+import { PEER_STREAM_PATH, PROTOCOL_VERSION_PROBES } from '../rpc/protocol.js';
+import { agreeOnVersion } from '../rpc/version.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import { BulkLane } from './bulk-lane.js';
 import { isOurs } from './inbound-peer.js';
+import { LinkProbe } from './link-probe.js';
 import { memberId } from './member-id.js';
 import type { PeerTarget } from './roster.js';
 import type { Standing } from './standing.js';
@@ -52,6 +54,7 @@ export class OutboundLink {
   #channel: Channel | null = null;
   #bulk: BulkLane | null = null;
   #ready: MemberId | null = null;
+  #probe: LinkProbe | null = null;
   #timer: Timer | null = null;
   #failures = 0;
   #wasRefused = false;
@@ -136,6 +139,7 @@ export class OutboundLink {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#probe?.stop();
     this.#channel?.end();
     this.#bulk?.stop();
   }
@@ -145,6 +149,10 @@ export class OutboundLink {
     const { self, standing, onConnected, onFailure } = this.#options;
     try {
       const frame = unpackPeerFrame(bytes, { from: this.target.name, to: self.name });
+      if (frame.type === 'probe-answer' && this.#probe !== null) {
+        this.#probe.answered();
+        return;
+      }
       if (frame.type !== 'hello')
         throw new BalsaError('FRAME_INVALID', 'only a hello is expected here');
       if (frame.hello.refusal !== null) {
@@ -152,6 +160,7 @@ export class OutboundLink {
         this.#refused(channel, fromWireError(frame.hello.refusal));
         return;
       }
+      if (this.#ready !== null) throw new BalsaError('FRAME_INVALID', 'a second hello');
       this.#checkAnswer(frame.hello);
       const member = this.#owner.meet(frame.hello);
       // What was met may have made this link a needless one.
@@ -160,6 +169,9 @@ export class OutboundLink {
       onConnected(this.target.name);
       if (standing.cluster !== null && frame.hello.clusterId !== null) {
         this.#opened(memberId(member));
+        if (agreeOnVersion(frame.hello, this.target.name) >= PROTOCOL_VERSION_PROBES) {
+          this.#watch(channel);
+        }
       } else {
         // One of the two has yet to join the cluster: say hello again, soon when all have been met.
         if (standing.bound !== null) this.#failures = 0;
@@ -204,8 +216,22 @@ export class OutboundLink {
     this.#options.log('info', { peer: name, address }, 'connected to peer');
   }
 
+  #watch(channel: Channel): void {
+    const { clock, log } = this.#options;
+    this.#probe = new LinkProbe({
+      clock,
+      send: () => channel.send(packProbe(), true),
+      onSilent: () => {
+        log('warn', { peer: this.target.name }, 'peer hears nothing of what is sent');
+        channel.abort();
+      },
+    });
+  }
+
   #onClose(channel: Channel, reason: BalsaError): void {
     if (channel !== this.#channel) return;
+    this.#probe?.stop();
+    this.#probe = null;
     this.#channel = null;
     this.#bulk?.stop();
     this.#bulk = null;

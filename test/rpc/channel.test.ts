@@ -1,9 +1,9 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { Client, credentials } from '@grpc/grpc-js';
+import { Client, credentials, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import { type Channel, dial } from '../../src/rpc/channel.js';
+import { type Channel, dial, MESSAGE_BYTES_MAX } from '../../src/rpc/channel.js';
 import { CLIENT_STREAM_PATH } from '../../src/rpc/protocol.js';
 import { Listener } from '../../src/server/listener.js';
 
@@ -76,6 +76,19 @@ const until = (what: string, holds: () => boolean): Promise<true> =>
   waitUntil(what, async () => (holds() ? true : undefined));
 
 describe('a channel', () => {
+  test('is closed when a message says that it is longer than any: what follows would be taken for a part of it', async () => {
+    server = new Accepting();
+    await server.open();
+    const client = new Client(server.address, credentials.createInsecure());
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const call = client.makeBidiStreamRequest(CLIENT_STREAM_PATH, asIs, asIs);
+    call.resume();
+    const ended = new Promise<{ readonly code?: number }>((resolve) => call.on('error', resolve));
+    call.write(Buffer.alloc(MESSAGE_BYTES_MAX + 1));
+    expect((await ended).code).toBe(status.RESOURCE_EXHAUSTED);
+    client.close();
+  });
+
   test('that is ended by the replica brings what was sent before, then closes, once on each side', async () => {
     const { channel, other, told } = await dialled();
     for (let i = 0; i < 100; i += 1) other.send(Buffer.from(`frame ${i}`));

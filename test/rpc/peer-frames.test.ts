@@ -7,6 +7,8 @@ import {
   type PeerFrame,
   packMessages,
   packPeerHello,
+  packProbe,
+  packProbeAnswer,
   packStateHash,
   unpackPeerFrame,
 } from '../../src/rpc/peer-frames.js';
@@ -109,6 +111,11 @@ describe('peer frames', () => {
       }),
       { seed: 1, numRuns: 300 },
     );
+  });
+
+  test('a probe and its answer come out as they went in', () => {
+    expect(unpackPeerFrame(packProbe(), ENDS)).toEqual({ type: 'probe' });
+    expect(unpackPeerFrame(packProbeAnswer(), ENDS)).toEqual({ type: 'probe-answer' });
   });
 
   test('a hello comes out as it went in', () => {

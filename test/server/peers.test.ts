@@ -1,181 +1,35 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { systemClock } from '../../src/base/clock.js';
-import type { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
-import { seededRandom } from '../../src/base/random.js';
-import { freePorts } from '../../src/cluster/free-ports.js';
 import { TcpProxy } from '../../src/cluster/tcp-proxy.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { formedWith } from '../../src/raft/configuration.js';
-import type { MemberId, Message } from '../../src/raft/types.js';
+import type { Message } from '../../src/raft/types.js';
 import { dial } from '../../src/rpc/channel.js';
-import { packMessages, packPeerHello, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
+import {
+  packMessages,
+  packPeerHello,
+  packProbeAnswer,
+  unpackPeerFrame,
+} from '../../src/rpc/peer-frames.js';
 import type { PeerHello } from '../../src/rpc/peer-protocol.js';
 import { PEER_STREAM_PATH } from '../../src/rpc/protocol.js';
-import { OWN_VERSIONS } from '../../src/rpc/version.js';
-import { clusterIdOf, formedConfiguration } from '../../src/server/formation.js';
+import { clusterIdOf } from '../../src/server/formation.js';
 import { Listener } from '../../src/server/listener.js';
 import { memberId } from '../../src/server/member-id.js';
-import { Peers } from '../../src/server/peers.js';
-import { Roster } from '../../src/server/roster.js';
-import { Standing } from '../../src/server/standing.js';
+import {
+  closeNodes,
+  disk,
+  heartbeat,
+  helloOf,
+  NAMES,
+  type Node,
+  nobody,
+  node,
+  talk,
+  until,
+} from './peer-nodes.js';
 
-const NAMES = ['n1', 'n2'];
-const disk = (name: string) => ({ name, incarnation: `${name}-disk` });
-
-interface Node {
-  readonly address: string;
-  readonly peers: Peers;
-  readonly standing: Standing;
-  readonly roster: Roster;
-  readonly received: Message[];
-  readonly lost: MemberId[];
-  readonly connected: string[];
-  readonly refused: BalsaError[];
-  readonly failures: BalsaError[];
-  readonly hashes: string[];
-  readonly joining: string[];
-  close(): Promise<void>;
-}
-
-const running: Node[] = [];
-
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((node) => node.close()));
-});
-
-interface NodeOptions {
-  readonly name: string;
-  readonly addresses?: ReadonlyMap<string, string>;
-  readonly formed?: boolean;
-  readonly listen?: string;
-  readonly incarnation?: string;
-  readonly onStep?: () => void;
-  readonly joining?: { readonly replaces: string | null };
-}
-
-/** A member without a replica: its peers, behind a real listener. */
-async function node(options: NodeOptions): Promise<Node> {
-  const { name, addresses = new Map(), formed = true } = options;
-  const listen = options.listen ?? `127.0.0.1:${(await freePorts(1))[0]}`;
-  const self = { name, incarnation: options.incarnation ?? disk(name).incarnation };
-  const told = {
-    received: [] as Message[],
-    lost: [] as MemberId[],
-    connected: [] as string[],
-    refused: [] as BalsaError[],
-    failures: [] as BalsaError[],
-    hashes: [] as string[],
-    joining: [] as string[],
-  };
-  const names = options.joining === undefined ? NAMES : [name];
-  const founded = { clusterId: clusterIdOf('c', NAMES.map(disk)), formation: NAMES.map(disk) };
-  const standing = new Standing({
-    clusterName: 'c',
-    self,
-    names,
-    restored: {
-      ...(formed ? founded : { clusterId: null, formation: null }),
-      joining: options.joining ?? null,
-    },
-  });
-  const roster = new Roster(
-    { self, address: listen, configured: addresses },
-    formedConfiguration(NAMES.map(disk)),
-  );
-  const peers = new Peers({
-    clock: systemClock,
-    random: seededRandom(1),
-    limits: LIMITS,
-    clusterName: 'c',
-    self,
-    address: listen,
-    formats: { command: 2, snapshot: 1 },
-    seeds: addresses,
-    standing,
-    roster: () => (standing.cluster === null ? null : roster),
-    onMessage: (message) => void told.received.push(message),
-    onStateHash: (from, { hash }) => void told.hashes.push(`${from} ${hash}`),
-    onDeltas: () => {},
-    onJobs: () => {},
-    onDisconnected: (member) => void told.lost.push(member),
-    onStep: options.onStep ?? (() => {}),
-    onJoining: (hello) => void told.joining.push(hello.name),
-    onConnected: (peer) => void told.connected.push(peer),
-    onRefused: (_peer, error) => void told.refused.push(error),
-    onFailure: (error) => void told.failures.push(error),
-    log: () => {},
-  });
-  const { listener, address } = await Listener.open({
-    listen,
-    limits: LIMITS,
-    acceptClient: () => ({ receive: () => {}, closed: () => {} }),
-    acceptPeer: (channel) => peers.accept(channel),
-    acceptPeerBulk: (channel) => peers.acceptBulk(channel),
-    acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
-    acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
-    health: { ready: () => true, onChange: () => () => {} },
-  });
-  peers.start();
-  const close = async (): Promise<void> => {
-    peers.stop();
-    await listener.close(100);
-  };
-  const made: Node = { address, peers, standing, roster, ...told, close };
-  running.push(made);
-  return made;
-}
-
-const heartbeat = (readRound: number): Message => ({
-  type: 'Heartbeat',
-  from: memberId(disk('n1')),
-  to: memberId(disk('n2')),
-  term: 1,
-  commit: 0,
-  leaseMs: 0,
-  readRound,
-});
-
-const until = (what: string, holds: () => boolean): Promise<true> =>
-  waitUntil(what, async () => (holds() ? true : undefined));
-
-function helloOf(change: Partial<PeerHello> = {}): PeerHello {
-  return {
-    ...OWN_VERSIONS,
-    clusterName: 'c',
-    clusterId: null,
-    ...disk('n1'),
-    to: 'n2',
-    formation: null,
-    refusal: null,
-    toIncarnation: null,
-    formats: { command: 1, snapshot: 1 },
-    joining: null,
-    address: null,
-    memberAt: null,
-    ...change,
-  };
-}
-
-/** Sends frames on a raw stream; resolves with the codes of the refusals when it is over. */
-function talk(address: string, frames: readonly Buffer[]): Promise<string[]> {
-  return new Promise((resolve) => {
-    const refusals: string[] = [];
-    const channel = dial({
-      address,
-      path: PEER_STREAM_PATH,
-      frameBytesMax: LIMITS.frameBytesMax,
-      onFrame: (bytes) => {
-        const frame = unpackPeerFrame(bytes, { from: '', to: '' });
-        if (frame.type === 'hello' && frame.hello.refusal !== null) {
-          refusals.push(frame.hello.refusal.code);
-        }
-      },
-      onClose: () => resolve(refusals),
-    });
-    for (const frame of frames) channel.send(frame);
-  });
-}
+afterEach(closeNodes);
 
 describe('peers over loopback', () => {
   test('messages reach the member they are for, in order, under the name of the stream', async () => {
@@ -276,6 +130,76 @@ describe('peers over loopback', () => {
     expect(await talk(n2.address, frames)).toEqual([code]);
     expect(n2.received).toEqual([]);
     expect(n2.failures).toEqual([]);
+  });
+
+  test('a peer where nothing arrives any more, though its connection answers, is dialled again', async () => {
+    let isDeaf = false;
+    const n2 = await node({ name: 'n2', isDeaf: () => isDeaf });
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', n2.address]]), speed: 20 });
+    await until('the connection', () => n1.connected.length > 0);
+    isDeaf = true;
+    await until('the loss', () => n1.lost.length > 0);
+    isDeaf = false;
+    await until('the next connection', () => n1.connected.length > 1);
+    n1.peers.send(memberId(disk('n2')), [heartbeat(1)]);
+    await until('the message', () => n2.received.length > 0);
+  });
+
+  test('a peer that answers its probes is kept, and so is one that knows none', async () => {
+    for (const protocolVersion of [2, 1]) {
+      const frames: string[] = [];
+      let opened = 0;
+      const { listener, address } = await Listener.open({
+        ...{ listen: '127.0.0.1:0', limits: LIMITS },
+        ...{ acceptClient: nobody, acceptPeerBulk: nobody, acceptPeerSnapshot: nobody },
+        ...{
+          acceptClientSnapshot: nobody,
+          health: { ready: () => true, onChange: () => () => {} },
+        },
+        acceptPeer: (channel) => {
+          opened += 1;
+          return {
+            closed: () => {},
+            receive: (bytes) => {
+              const { type } = unpackPeerFrame(bytes, { from: '', to: '' });
+              frames.push(type);
+              if (type === 'probe') channel.send(packProbeAnswer());
+              if (type !== 'hello') return;
+              const { clusterId, formation } = {
+                clusterId: clusterIdOf('c', NAMES.map(disk)),
+                formation: NAMES.map(disk),
+              };
+              channel.send(
+                packPeerHello(
+                  helloOf({
+                    ...disk('n2'),
+                    to: 'n1',
+                    clusterId,
+                    formation,
+                    protocolVersion,
+                    protocolVersionMin: 1,
+                  }),
+                ),
+              );
+            },
+          };
+        },
+      });
+      const timers: number[] = [];
+      const addresses = new Map([['n2', address]]);
+      const n1 = await node({ name: 'n1', addresses, speed: 50, timers });
+      await until('the connection', () => n1.connected.length > 0);
+      n1.peers.send(memberId(disk('n2')), [heartbeat(1)]);
+      const isProbed = protocolVersion === 2;
+      const isEnough = (): boolean => (isProbed ? frames.length > 8 : frames.includes('messages'));
+      await until('frames', isEnough);
+      expect([opened, n1.lost]).toEqual([1, []]);
+      expect(frames.includes('probe')).toBe(isProbed);
+      // That of the hello, and those of probes.
+      expect(timers.filter((ms) => ms === 3000).length > 1).toBe(isProbed);
+      await n1.close();
+      await listener.close(100);
+    }
   });
 
   test('a stream that says nothing is ended', async () => {
