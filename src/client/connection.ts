@@ -52,6 +52,8 @@ export interface ConnectionHandlers {
   readonly onRefused: (reason: BalsaError) => void;
   /** Are there requests without an answer? */
   readonly isWaiting: () => boolean;
+  /** Or watches, which may be told something at any time? */
+  readonly isListening: () => boolean;
 }
 
 /**
@@ -285,6 +287,7 @@ export class Connection {
         onAnswers: (l, answers) => this.#answered(l, answers),
         onLeader: (l, leader) => this.#leaderChanged(l, leader),
         onMembers: (l, members) => this.#membersChanged(l, members),
+        isListening: () => this.#handlers.isListening(),
         onClosed: (l, reason) => this.#lost(l, endpoint, reason),
       },
     });

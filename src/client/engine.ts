@@ -70,8 +70,13 @@ export class Engine implements Context {
       onAnswers: (answers) => this.#answered(answers),
       onDown: () => this.#down(),
       onRefused: (reason) => this.#onRefused(reason),
-      isWaiting: () => this.#writes.waiting + this.#reads.waiting + this.#watches.waiting > 0,
+      isWaiting: () => this.#isWaiting,
+      isListening: () => this.#isWaiting || this.#watches.size > 0,
     });
+  }
+
+  get #isWaiting(): boolean {
+    return this.#writes.waiting + this.#reads.waiting + this.#watches.waiting > 0;
   }
 
   get limits(): Limits {

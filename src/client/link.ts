@@ -10,10 +10,12 @@ import {
   type ClientHello,
   type ClientRequest,
   type MemberAddress,
+  PROTOCOL_VERSION_PROBES,
   type ReplicaFrame,
   type ReplicaHello,
 } from '../rpc/protocol.js';
 import { unpackReplicaFrame } from '../rpc/replica-frames.js';
+import { PROBE_MS, StreamProbe } from '../rpc/stream-probe.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import type { Dial } from './environment.js';
 
@@ -30,6 +32,8 @@ export interface LinkHandlers {
   readonly onAnswers: (link: Link, answers: readonly ClientAnswer[]) => void;
   readonly onLeader: (link: Link, leader: string | null) => void;
   readonly onMembers: (link: Link, members: readonly MemberAddress[]) => void;
+  /** Is there anything that the replica is to tell? */
+  readonly isListening: () => boolean;
   /** The link is over: refused, lost or broken by what came over it. Comes last, once. */
   readonly onClosed: (link: Link, reason: BalsaError) => void;
 }
@@ -55,6 +59,9 @@ export class Link {
   #helloTimer: Timer | null;
   #hello: ReplicaHello | null = null;
   #greetedMs: number;
+  #probe: StreamProbe | null = null;
+  /** When anything came last, also a part of a frame. */
+  #aliveMs: number;
   #closed = false;
 
   constructor(options: LinkOptions) {
@@ -64,11 +71,13 @@ export class Link {
     this.dialledMs = clock.monotonicMs();
     this.heardMs = this.dialledMs;
     this.#greetedMs = this.dialledMs;
+    this.#aliveMs = this.dialledMs;
     this.#channel = dial({
       address,
       path: CLIENT_STREAM_PATH,
       frameBytesMax: LIMITS.frameBytesMax,
       onFrame: (frame) => this.#received(frame),
+      onPart: () => this.#lives(),
       onClose: (reason) => this.#end(reason),
     });
     this.#helloTimer = clock.setTimer(helloTimeoutMs, () => {
@@ -119,12 +128,19 @@ export class Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopHelloTimer();
+    this.#probe?.stop();
     this.#channel.abort();
+  }
+
+  #lives(): void {
+    this.#aliveMs = this.#options.clock.monotonicMs();
+    this.#probe?.answered();
   }
 
   #received(frame: Buffer): void {
     if (this.#closed) return;
     this.heardMs = this.#options.clock.monotonicMs();
+    this.#lives();
     try {
       this.#take(unpackReplicaFrame(frame));
     } catch (error) {
@@ -150,7 +166,7 @@ export class Link {
       handlers.onLeader(this, frame.leader);
     } else if (frame.type === 'members') {
       handlers.onMembers(this, frame.members);
-    } else {
+    } else if (frame.type !== 'probe-answer') {
       unreachable(frame);
     }
   }
@@ -160,7 +176,25 @@ export class Link {
     this.#stopHelloTimer();
     this.#hello = hello;
     this.#greetedMs = this.heardMs;
+    if (hello.protocolVersion >= PROTOCOL_VERSION_PROBES) this.#probe = this.#startProbe();
     this.#options.handlers.onHello(this, hello);
+  }
+
+  /** Not of one that has just been heard, or from whom nothing is expected: ten thousand idle clients would be a load. */
+  #startProbe(): StreamProbe {
+    const { clock, handlers } = this.#options;
+    return new StreamProbe({
+      clock,
+      isNeeded: () =>
+        handlers.isListening() &&
+        clock.monotonicMs() - this.#aliveMs >= PROBE_MS &&
+        this.#channel.pendingBytes === 0,
+      send: () => this.#channel.send(packClientFrame({ type: 'probe' }), true),
+      onSilent: () => {
+        const message = `${this.address} hears nothing of what is sent to it, or says nothing any more`;
+        this.#end(new BalsaError('UNREACHABLE', message));
+      },
+    });
   }
 
   #end(reason: BalsaError): void {

@@ -24,6 +24,10 @@ export class Watches {
     this.#context = context;
   }
 
+  get size(): number {
+    return this.#all.size;
+  }
+
   /** Requests without an answer. */
   get waiting(): number {
     let count = 0;

@@ -5,6 +5,7 @@ export const BATCH = 2;
 export const LEADER = 3;
 export const END = 4;
 export const MEMBERS = 5;
+export const PROBE = 6;
 export const ERROR = 0;
 export const WRITE = 1;
 export const GET = 2;

@@ -12,6 +12,7 @@ import {
   HELLO,
   JOBS,
   LEASES,
+  PROBE,
   PROCEDURES,
   RANGE,
   STATUS,
@@ -67,6 +68,8 @@ export function packClientFrame(frame: ClientFrame): Buffer {
     }
     case 'requests':
       return packFrame([BATCH, frame.requests.map(requestTuple)], frame.requests.some(isLarge));
+    case 'probe':
+      return packFrame([PROBE, null]);
     default:
       return unreachable(frame);
   }
@@ -144,6 +147,7 @@ function watchTuple(r: WatchRequest): unknown[] {
 export function unpackClientFrame(bytes: Uint8Array): ClientFrame {
   const tuple = check.tuple(unpackFrame(bytes), 'frame', 2);
   if (tuple[0] === HELLO) return { type: 'hello', hello: readClientHello(tuple) };
+  if (tuple[0] === PROBE) return { type: 'probe' };
   if (tuple[0] === BATCH) {
     const list = check.list(tuple[1], 'requests');
     if (list.length > REQUESTS_PER_FRAME_MAX) {

@@ -14,7 +14,7 @@ import type { WatchAnswer } from './watch-protocol.js';
  * Tuples are versioned by position: fields are appended, never reordered or removed.
  */
 export const PROTOCOL_VERSION = 2;
-/** From this version on who was dialled by another replica answers its probes. */
+/** From this version on who was dialled answers probes. */
 export const PROTOCOL_VERSION_PROBES = 2;
 /** The oldest one that this version still speaks. Two sides speak the newest that both know. */
 export const PROTOCOL_VERSION_MIN = 1;
@@ -395,7 +395,9 @@ export type ClientAnswer =
 
 export type ClientFrame =
   | { readonly type: 'hello'; readonly hello: ClientHello }
-  | { readonly type: 'requests'; readonly requests: readonly ClientRequest[] };
+  | { readonly type: 'requests'; readonly requests: readonly ClientRequest[] }
+  /** Asks for nothing but an answer. */
+  | { readonly type: 'probe' };
 
 export type ReplicaFrame =
   | { readonly type: 'hello'; readonly hello: ReplicaHello }
@@ -404,6 +406,7 @@ export type ReplicaFrame =
   | { readonly type: 'leader'; readonly leader: string | null; readonly term: number }
   /** Sent when the members change, or where they are. */
   | { readonly type: 'members'; readonly members: readonly MemberAddress[] }
+  | { readonly type: 'probe-answer' }
   /** The stream ends for this reason; requests in flight on it have no answer. */
   | { readonly type: 'end'; readonly error: WireError };
 

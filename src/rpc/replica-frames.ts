@@ -23,6 +23,7 @@ import {
   LEADER,
   LEASES,
   MEMBERS,
+  PROBE,
   PROCEDURES,
   RANGE,
   STATUS,
@@ -62,6 +63,8 @@ export function packReplicaFrame(frame: ReplicaFrame): Buffer {
       return packFrame([LEADER, frame.leader, frame.term]);
     case 'members':
       return packFrame([MEMBERS, frame.members.map(memberTuple)]);
+    case 'probe-answer':
+      return packFrame([PROBE, null]);
     case 'end':
       return packFrame([END, wireErrorTuple(frame.error)]);
     default:
@@ -204,6 +207,8 @@ export function unpackReplicaFrame(bytes: Uint8Array): ReplicaFrame {
       };
     case MEMBERS:
       return { type: 'members', members: check.list(tuple[1], 'members').map(readMember) };
+    case PROBE:
+      return { type: 'probe-answer' };
     case END:
       return { type: 'end', error: readWireError(tuple[1]) };
     default:

@@ -120,6 +120,7 @@ export class ClientConnection {
     try {
       const frame = unpackClientFrame(bytes);
       if (frame.type === 'hello') this.#welcome(frame.hello);
+      else if (frame.type === 'probe') this.#probed();
       else this.#requests(frame.requests);
     } catch (error) {
       this.end(asBalsaError(error));
@@ -189,6 +190,11 @@ export class ClientConnection {
     this.#hello = hello;
     this.#calls.greet();
     this.#stream.send(packReplicaFrame({ type: 'hello', hello: own }));
+  }
+
+  #probed(): void {
+    if (this.#hello === null) throw new BalsaError('FRAME_INVALID', 'a probe before the hello');
+    this.#stream.send(packReplicaFrame({ type: 'probe-answer' }));
   }
 
   #requests(requests: readonly ClientRequest[]): void {

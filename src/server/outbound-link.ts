@@ -8,11 +8,11 @@ import { FRAME_PART_BYTES } from '../rpc/frame-parts.js';
 import { packMessages, packProbe, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import { PEER_STREAM_PATH, PROTOCOL_VERSION_PROBES } from '../rpc/protocol.js';
+import { StreamProbe } from '../rpc/stream-probe.js';
 import { agreeOnVersion } from '../rpc/version.js';
 import { fromWireError } from '../rpc/wire-error.js';
 import { BulkLane } from './bulk-lane.js';
 import { isOurs } from './inbound-peer.js';
-import { LinkProbe } from './link-probe.js';
 import { memberId } from './member-id.js';
 import type { PeerTarget } from './roster.js';
 import type { Standing } from './standing.js';
@@ -54,7 +54,7 @@ export class OutboundLink {
   #channel: Channel | null = null;
   #bulk: BulkLane | null = null;
   #ready: MemberId | null = null;
-  #probe: LinkProbe | null = null;
+  #probe: StreamProbe | null = null;
   #timer: Timer | null = null;
   #failures = 0;
   #wasRefused = false;
@@ -218,8 +218,10 @@ export class OutboundLink {
 
   #watch(channel: Channel): void {
     const { clock, log } = this.#options;
-    this.#probe = new LinkProbe({
+    this.#probe = new StreamProbe({
       clock,
+      // As long as the network has not taken what went before, its end is not reached.
+      isNeeded: () => channel.pendingBytes === 0,
       send: () => channel.send(packProbe(), true),
       onSilent: () => {
         log('warn', { peer: this.target.name }, 'peer hears nothing of what is sent');

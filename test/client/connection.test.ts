@@ -137,6 +137,56 @@ describe('following the leader', () => {
     expect(h.clock.monotonicMs() - start).toBeLessThan(50);
   });
 
+  test.each([
+    ['of the leader', {}],
+    ['of one replica', { endpoints: ['10.0.0.1:7001'], followLeader: false }],
+  ])(
+    'a stream %s over which nothing arrives any more is given up for another one',
+    async (_which, options) => {
+      const h = new Harness();
+      const db = await h.connect(options);
+      await h.until(db.put('k', 'v'));
+      for (const stream of h.cluster.replica('n1').streams) stream.isDeaf = true;
+      const start = h.clock.monotonicMs();
+      const { value } = await h.until(db.get('k', { timeoutMs: 60_000 }));
+      expect(String(value)).toBe('v');
+      expect(h.clock.monotonicMs() - start).toBeLessThan(15_000);
+    },
+  );
+
+  test('a replica is probed when something is expected of it, and not for its silence alone', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await h.clock.advance(30_000);
+    expect(h.cluster.probes).toBe(0);
+    h.cluster.fate = () => 'ignore';
+    const slow = h.failure(db.get('k', { timeoutMs: 60_000 }));
+    await h.clock.advance(59_000);
+    expect(h.cluster.probes).toBeGreaterThan(5);
+    // It answers all the while: it is slow, and asking it twice is no help.
+    expect(h.cluster.frames).toHaveLength(1);
+    await h.clock.advance(2000);
+    await slow;
+  });
+
+  test('a watch over whose stream nothing comes any more goes on over another one', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const told: unknown[] = [];
+    const changes = db.watch({ prefix: '' });
+    const listening = (async () => {
+      for await (const batch of changes) told.push(batch);
+    })();
+    await h.clock.advance(10);
+    for (const stream of h.cluster.replica('n1').streams) stream.isDeaf = true;
+    await h.clock.advance(10_000);
+    await h.until(db.put('k', 'v'));
+    await h.clock.advance(1000);
+    expect(told).toHaveLength(1);
+    await changes.close();
+    await h.until(listening);
+  });
+
   test('a leader that hangs is left when others have chosen another one', async () => {
     const h = new Harness();
     const db = await h.connect();

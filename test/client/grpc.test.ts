@@ -63,6 +63,7 @@ class TinyReplica {
     if (frame === null) channel.abort();
     else if (frame.type === 'hello')
       channel.send(packReplicaFrame({ type: 'hello', hello: this.#hello() }));
+    else if (frame.type === 'probe') channel.send(packReplicaFrame({ type: 'probe-answer' }));
     else {
       const answers = frame.requests.map((request) => this.#answer(request));
       channel.send(packReplicaFrame({ type: 'answers', answers }));

@@ -27,7 +27,7 @@ function framesOf(requests: readonly ClientRequest[], frameBytesMax: number): Bu
     },
     handlers: {
       ...{ onHello: nothing, onAnswers: nothing, onLeader: nothing },
-      ...{ onMembers: nothing, onClosed: nothing },
+      ...{ onMembers: nothing, onClosed: nothing, isListening: () => false },
     },
   });
   const self = { replica: 'n1', leader: 'n1', members: [{ name: 'n1', address: link.address }] };

@@ -206,6 +206,7 @@ const clientFrame: fc.Arbitrary<ClientFrame> = fc.oneof(
     }),
   }),
   fc.record({ type: fc.constant('requests' as const), requests: fc.array(request) }),
+  fc.record({ type: fc.constant('probe' as const) }),
 );
 
 const replicaFrame: fc.Arbitrary<ReplicaFrame> = fc.oneof(
@@ -213,6 +214,7 @@ const replicaFrame: fc.Arbitrary<ReplicaFrame> = fc.oneof(
   fc.record({ type: fc.constant('answers' as const), answers: fc.array(answer) }),
   fc.record({ type: fc.constant('leader' as const), leader: orNull(fc.string()), term: count }),
   fc.record({ type: fc.constant('members' as const), members }),
+  fc.record({ type: fc.constant('probe-answer' as const) }),
   fc.record({ type: fc.constant('end' as const), error: wireError }),
 );
 

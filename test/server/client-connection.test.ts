@@ -144,13 +144,27 @@ describe('a client stream', () => {
   });
 
   test.each([
-    ['another protocol version', { protocolVersion: 2, protocolVersionMin: 2 }, 'PROTOCOL_VERSION'],
+    [
+      'another protocol version',
+      { protocolVersion: 99, protocolVersionMin: 99 },
+      'PROTOCOL_VERSION',
+    ],
     ['another cluster', { clusterId: 'other' }, 'CLUSTER_MISMATCH'],
     ['a session id that is too short', { sessionId: Buffer.alloc(3) }, 'FRAME_INVALID'],
   ])('%s is refused by code', (_what, change, code) => {
     const { frames, hello } = connect();
     hello(change);
     expect(endCode(frames)).toBe(code);
+  });
+
+  test('a probe is answered, and before the hello it breaks the protocol', () => {
+    const { connection, frames, hello } = connect();
+    hello();
+    connection.receive(packClientFrame({ type: 'probe' }));
+    expect(frames.map(({ type }) => type)).toEqual(['hello', 'probe-answer']);
+    const early = connect();
+    early.connection.receive(packClientFrame({ type: 'probe' }));
+    expect(endCode(early.frames)).toBe('FRAME_INVALID');
   });
 
   test('a request before the hello, and a second hello, break the protocol', () => {

@@ -58,6 +58,8 @@ export class FakeCluster {
   latencyMs = 1;
   leader: string | null;
   clusterId = 'cluster-a';
+  /** That were answered. */
+  probes = 0;
   protocolVersion = PROTOCOL_VERSION;
   limits: Partial<ReplicaHello> = {};
   /** Other addresses of replicas. */
@@ -290,6 +292,8 @@ export class FakeStream {
   readonly #options: DialOptions;
   sessionId: Uint8Array = new Uint8Array();
   lossy = false;
+  /** What comes over it is lost from now on, and nobody is told. */
+  isDeaf = false;
   #open = true;
 
   constructor(cluster: FakeCluster, replica: FakeReplica | null, options: DialOptions) {
@@ -337,12 +341,17 @@ export class FakeStream {
   #received(bytes: Buffer): void {
     const { replica } = this;
     if (this.#silent) this.lossy = true;
-    if (replica === null || this.#silent) return;
+    if (replica === null || this.#silent || this.isDeaf) return;
     const frame = unpackClientFrame(bytes);
     if (frame.type === 'hello') {
       this.sessionId = frame.hello.sessionId;
       this.#cluster.hellos.push({ replica: replica.name, hello: frame.hello });
       this.send({ type: 'hello', hello: replica.hello() });
+      return;
+    }
+    if (frame.type === 'probe') {
+      this.#cluster.probes += 1;
+      this.send({ type: 'probe-answer' });
       return;
     }
     this.#cluster.frames.push({ replica: replica.name, requests: frame.requests });

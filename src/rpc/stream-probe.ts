@@ -1,14 +1,16 @@
 import type { Clock, Timer } from '../base/clock.js';
 
 /** Between two probes, in milliseconds. */
-const PROBE_MS = 3000;
+export const PROBE_MS = 3000;
 /** So many of them may be without an answer; it may be this side that did nothing for long. */
 const UNANSWERED_MAX = 2;
 
-export interface LinkProbeOptions {
+export interface StreamProbeOptions {
   readonly clock: Clock;
+  /** Is there a reason to ask, when it is time to? Default: always. */
+  readonly isNeeded?: () => boolean;
   readonly send: () => void;
-  /** Called once: whatever is sent arrives nowhere. */
+  /** Called once: whatever is sent arrives nowhere, or what is sent back does not. */
   readonly onSilent: () => void;
 }
 
@@ -17,12 +19,12 @@ export interface LinkProbeOptions {
  * of it: where one bit of a length was damaged, the other end takes all that follows for the rest of one message, and waits for
  * its end.
  */
-export class LinkProbe {
-  readonly #options: LinkProbeOptions;
+export class StreamProbe {
+  readonly #options: StreamProbeOptions;
   #unanswered = 0;
   #timer: Timer;
 
-  constructor(options: LinkProbeOptions) {
+  constructor(options: StreamProbeOptions) {
     this.#options = options;
     this.#timer = this.#plan();
   }
@@ -40,12 +42,16 @@ export class LinkProbe {
   }
 
   #due(): void {
-    if (this.#unanswered >= UNANSWERED_MAX) {
-      this.#options.onSilent();
+    const { isNeeded, send, onSilent } = this.#options;
+    if (isNeeded?.() === false) {
+      this.#unanswered = 0;
+    } else if (this.#unanswered >= UNANSWERED_MAX) {
+      onSilent();
       return;
+    } else {
+      this.#unanswered += 1;
+      send();
     }
-    this.#unanswered += 1;
-    this.#options.send();
     this.#timer = this.#plan();
   }
 }
