@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
+import { DeadRuns } from './dead-runs.js';
 import { GenerationCache } from './generation-cache.js';
 import type { Journal } from './journal.js';
 import type { KeyChains } from './key-chain.js';
@@ -67,6 +68,7 @@ export class Keyspace {
     READ_CACHE_BYTES,
     ({ value }) => READ_ENTRY_BYTES + value.byteLength,
   );
+  readonly dead = new DeadRuns();
   /** What the present log entry has changed. */
   readonly #staged = new StagedKeys();
   #stagedValues: StateWrite[] = [];
@@ -273,6 +275,7 @@ export class Keyspace {
       const bytes = record === null ? null : encodeKeyRecord(record, value);
       writes.push({ key: toKeyRecordKey(key), value: bytes });
       this.#read.delete(mapKey);
+      if (record !== null && record.version > 0) this.dead.put(mapKey);
       if (record === null) this.#known.delete(mapKey);
       else this.#known.set(mapKey, record);
     }

@@ -1,5 +1,6 @@
 import { compareBytes, successor } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
+import type { DeadRuns, DeadWalk, KeyBounds, Run } from './dead-runs.js';
 import { type KeyChains, type KeyVersion, sizeOf } from './key-chain.js';
 import { decodeKeyRecord, inlineValue, type KeyHead, readKeyHead } from './key-record.js';
 import { fromKeyRecordKey, KEYS_TO, toKeyRecordKey } from './layout.js';
@@ -30,6 +31,7 @@ type FixedQuery = RangeQuery & { readonly revision: number };
 export interface RangeSource {
   readonly store: StateStore;
   readonly chains: KeyChains;
+  readonly dead: DeadRuns;
   readonly limits: RangeLimits;
   /** @throws BalsaError `COMPACTED` when the revision of the query is no longer kept */
   readonly checkKept: () => void;
@@ -40,22 +42,37 @@ export interface RangeSource {
  * be newer: they lead back to that revision, so entries applied meanwhile never show.
  */
 export async function readRange(source: RangeSource, query: FixedQuery): Promise<RangePage> {
-  const page = new PageBuilder(source, query);
-  let more = !isEmpty(query);
-  while (more && !page.isFull()) {
-    const chunk = await source.store.scan({
-      ...page.rest(),
+  const walk = source.dead.walk(query, query.reverse);
+  const page = new PageBuilder(source, query, walk);
+  try {
+    return page.finish(!isEmpty(query) && (await fill(page, source, query)));
+  } finally {
+    walk.end();
+  }
+}
+
+/** @returns there may be more behind what is on the page */
+async function fill(page: PageBuilder, source: RangeSource, query: FixedQuery): Promise<boolean> {
+  const { store, chains, dead, limits, checkKept } = source;
+  while (!page.isFull()) {
+    const piece = dead.piece(page.rest(), query.reverse, query.revision);
+    if (piece === null) return false;
+    if (piece.passed !== null) page.pass(piece.passed);
+    const chunk = await store.scan({
+      from: toKeyRecordKey(piece.from),
+      to: piece.to === null ? KEYS_TO : toKeyRecordKey(piece.to),
       reverse: query.reverse,
       keysMax: page.chunkKeys(),
-      bytesMax: source.limits.rangePageBytesMax,
+      bytesMax: limits.rangePageBytesMax,
     });
-    source.checkKept();
-    more = page.add(chunk.pairs) || chunk.more;
+    checkKept();
+    const isLeft = page.add(chunk.pairs) || chunk.more;
+    if (!isLeft) page.reach(piece);
     const wanted = page.takeWanted();
-    if (wanted.length === 0) continue;
-    await loadValues(source.store, source.chains, source.checkKept, wanted);
+    if (wanted.length > 0) await loadValues(store, chains, checkKept, wanted);
+    if (!isLeft && !piece.isCut) return false;
   }
-  return page.finish(more);
+  return true;
 }
 
 function isEmpty(query: RangeQuery): boolean {
@@ -78,8 +95,12 @@ class PageBuilder {
   #bytes = 0;
   #bytesFull = false;
   #lastExamined: Uint8Array | null = null;
+  /** The end of a piece that was looked at, behind the last key. */
+  #reached: Uint8Array | null = null;
+  readonly #walk: DeadWalk;
 
-  constructor({ chains, limits }: RangeSource, query: FixedQuery) {
+  constructor({ chains, limits }: RangeSource, query: FixedQuery, walk: DeadWalk) {
+    this.#walk = walk;
     const isCount = query.countOnly === true;
     this.#chains = chains;
     this.#query = query;
@@ -105,13 +126,22 @@ class PageBuilder {
     return Math.min(CHUNK_KEYS, needed + 1, this.#examinedMax - this.#examined + 1);
   }
 
-  /** The part of the range that was not looked at, in store keys. */
-  rest(): { readonly from: Uint8Array; readonly to: Uint8Array } {
-    const { reverse } = this.#query;
-    const next = this.#continueFrom();
-    const from = reverse ? this.#query.from : (next ?? this.#query.from);
-    const to = reverse ? (next ?? this.#query.to) : this.#query.to;
-    return { from: toKeyRecordKey(from), to: to === null ? KEYS_TO : toKeyRecordKey(to) };
+  /** The part of the range that was not looked at. */
+  rest(): KeyBounds {
+    const { from, to, reverse } = this.#query;
+    const at = this.#continueFrom();
+    return reverse ? { from, to: at ?? to } : { from: at ?? from, to };
+  }
+
+  /** There is nothing in it. */
+  pass(run: Run): void {
+    this.#walk.passed(run);
+  }
+
+  /** All of a piece was looked at. */
+  reach({ from, to }: KeyBounds): void {
+    const end = this.#query.reverse ? from : to;
+    if (end !== null) this.#reached = end;
   }
 
   /** @returns some of them did not fit */
@@ -122,6 +152,7 @@ class PageBuilder {
       if (!this.#addKey(key, bytes)) return true;
       this.#examined += 1;
       this.#lastExamined = key;
+      this.#reached = null;
     }
     return false;
   }
@@ -129,6 +160,8 @@ class PageBuilder {
   /** @returns false when the key has to wait for the next page */
   #addKey(key: Uint8Array, bytes: Uint8Array): boolean {
     const head = readKeyHead(bytes);
+    if (head.version === 0) this.#walk.dead(key, head.modRevision);
+    else this.#walk.alive();
     if (head.modRevision > this.#query.revision) return this.#addOlder(bytes);
     if (head.version === 0 || !this.#matches(head)) return true;
     if (this.#query.countOnly === true) return this.#takeCount();
@@ -192,6 +225,7 @@ class PageBuilder {
   }
 
   #continueFrom(): Uint8Array | null {
+    if (this.#reached !== null) return this.#reached;
     if (this.#lastExamined === null) return null;
     return this.#query.reverse ? this.#lastExamined : successor(this.#lastExamined);
   }

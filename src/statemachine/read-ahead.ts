@@ -1,5 +1,6 @@
 import { successor, toMapKey } from '../base/bytes.js';
-import { isAliveRecord } from './key-record.js';
+import type { DeadRuns, KeyBounds } from './dead-runs.js';
+import { isAliveRecord, readKeyHead } from './key-record.js';
 import {
   fromKeyRecordKey,
   fromLeaseKeyKey,
@@ -9,7 +10,7 @@ import {
   toValueRecordKey,
   VALUES_TO,
 } from './layout.js';
-import type { EntryNeeds, KeyRange } from './needs.js';
+import type { EntryNeeds } from './needs.js';
 import type { Position } from './position.js';
 import type { ScanPage, StateStore } from './state-store.js';
 
@@ -20,6 +21,12 @@ const CHUNK_BYTES = 1024 * 1024;
 const SWEEP_BYTES_MAX = 4 * 1024 * 1024;
 /** What looking at a range costs beside its keys, in keys. */
 export const RANGE_COST = 4;
+
+/** Where the keys are, and where it is known that there are none. */
+export interface KeyStore {
+  readonly store: StateStore;
+  readonly dead: DeadRuns;
+}
 
 /** Bounds that decide what is applied; see `LIMITS`. */
 export interface ReadAheadBounds {
@@ -53,7 +60,7 @@ export class ReadAhead {
   #sweep: ScanPage = { pairs: [], more: false };
 
   static async read(
-    store: StateStore,
+    store: KeyStore,
     needs: EntryNeeds,
     bounds: ReadAheadBounds & { readonly sweepFrom: Position },
   ): Promise<ReadAhead> {
@@ -63,41 +70,37 @@ export class ReadAhead {
   }
 
   async #read(
-    store: StateStore,
+    source: KeyStore,
     needs: EntryNeeds,
     bounds: ReadAheadBounds & { readonly sweepFrom: Position },
   ): Promise<void> {
     let left = bounds.entryReadKeysMax;
-    const read = async (range: KeyRange, keysMax: number, keep: Keep): Promise<FoundKeys> => {
+    const { store } = source;
+    const read = async (
+      keysMax: number,
+      scan: (bounds: ScanBounds) => Promise<FoundKeys>,
+    ): Promise<FoundKeys> => {
       left -= RANGE_COST;
       if (left < 0) return NOT_READ;
-      const found = await scanKeys(store, range, { keysMax, left }, keep);
+      const found = await scan({ keysMax, left });
       left -= found.type === 'found' ? found.pairs.length : Math.min(keysMax, left);
       return found;
     };
     if (needs.sweepRecords > 0) this.#sweep = await scanSweep(store, needs, bounds.sweepFrom);
     for (const lease of needs.leases) {
-      const range = {
-        from: toLeaseKeyKey(lease, new Uint8Array()),
-        to: toLeaseKeyKey(lease + 1, new Uint8Array()),
-      };
-      this.#leases.set(lease, await read(range, bounds.leaseKeysMax, KEEP_ALL));
+      const keys = await read(bounds.leaseKeysMax, (max) => scanLease(store, lease, max));
+      this.#leases.set(lease, keys);
     }
     for (const { from, to } of needs.ranges) {
       const name = rangeName(from, to);
       if (this.#ranges.has(name)) continue;
-      const range = {
-        from: toKeyRecordKey(from),
-        to: to === null ? KEYS_TO : toKeyRecordKey(to),
-      };
-      this.#ranges.set(name, await read(range, bounds.txnReadKeysMax, KEEP_LIVE));
+      const keys = await read(bounds.txnReadKeysMax, (max) => scanLive(source, { from, to }, max));
+      this.#ranges.set(name, keys);
     }
     for (const { from, to } of needs.prefixes) {
-      const range = { from: toKeyRecordKey(from), to: to === null ? KEYS_TO : toKeyRecordKey(to) };
-      this.#prefixes.set(
-        toMapKey(from),
-        await read(range, bounds.namespaceKeysFoundMax, KEEP_LIVE),
-      );
+      const keysMax = bounds.namespaceKeysFoundMax;
+      const keys = await read(keysMax, (max) => scanLive(source, { from, to }, max));
+      this.#prefixes.set(toMapKey(from), keys);
     }
   }
 
@@ -123,35 +126,94 @@ function rangeName(from: Uint8Array, to: Uint8Array | null): string {
   return `${from.byteLength} ${toMapKey(from)}${to === null ? '' : ` ${toMapKey(to)}`}`;
 }
 
-/** What is kept of a record; `null`: it does not count. */
-type Keep = (pair: Pair) => Pair | null;
+/** How many keys may be found: of one operation, and of what is left of the entry. */
+interface ScanBounds {
+  readonly keysMax: number;
+  readonly left: number;
+}
 
-const KEEP_LIVE: Keep = ([storeKey, bytes]) =>
-  isAliveRecord(bytes) ? [fromKeyRecordKey(storeKey), bytes] : null;
-
-const KEEP_ALL: Keep = ([storeKey, bytes]) => [fromLeaseKeyKey(storeKey), bytes];
-
-async function scanKeys(
-  store: StateStore,
-  range: { readonly from: Uint8Array; readonly to: Uint8Array },
-  limit: { readonly keysMax: number; readonly left: number },
-  keep: Keep,
-): Promise<FoundKeys> {
-  const pairs: Pair[] = [];
-  let { from } = range;
+async function scanLease(store: StateStore, lease: number, bounds: ScanBounds): Promise<FoundKeys> {
+  const found = new Collected(bounds);
+  const to = toLeaseKeyKey(lease + 1, new Uint8Array());
+  let from: Uint8Array = toLeaseKeyKey(lease, new Uint8Array());
   for (;;) {
-    const keysMax = Math.min(CHUNK_KEYS, limit.keysMax + 1);
-    const page = await store.scan({ from, to: range.to, keysMax, bytesMax: CHUNK_BYTES });
-    for (const pair of page.pairs) {
-      const kept = keep(pair);
-      if (kept === null) continue;
-      pairs.push(kept);
-      if (pairs.length > limit.keysMax) return { type: 'too-many' };
-      if (pairs.length > limit.left) return NOT_READ;
+    const page = await store.scan({ from, to, ...found.chunk() });
+    for (const [storeKey, bytes] of page.pairs) {
+      if (!found.add([fromLeaseKeyKey(storeKey), bytes])) return found.refusal;
     }
     const last = page.pairs.at(-1)?.[0];
-    if (!page.more || last === undefined) return { type: 'found', pairs };
+    if (!page.more || last === undefined) return found.all;
     from = successor(last);
+  }
+}
+
+/** The keys that are there, as the last entry has left them. */
+async function scanLive(
+  { store, dead }: KeyStore,
+  range: KeyBounds,
+  bounds: ScanBounds,
+): Promise<FoundKeys> {
+  const found = new Collected(bounds);
+  const walk = dead.walk(range, false);
+  try {
+    let rest: KeyBounds = range;
+    for (;;) {
+      const piece = dead.piece(rest, false, Number.POSITIVE_INFINITY);
+      if (piece === null) return found.all;
+      if (piece.passed !== null) walk.passed(piece.passed);
+      const from = toKeyRecordKey(piece.from);
+      const to = piece.to === null ? KEYS_TO : toKeyRecordKey(piece.to);
+      const page = await store.scan({ from, to, ...found.chunk() });
+      for (const [storeKey, bytes] of page.pairs) {
+        const key = fromKeyRecordKey(storeKey);
+        if (!isAliveRecord(bytes)) {
+          walk.dead(key, readKeyHead(bytes).modRevision);
+          continue;
+        }
+        walk.alive();
+        if (!found.add([key, bytes])) return found.refusal;
+      }
+      const last = page.pairs.at(-1)?.[0];
+      if (page.more && last !== undefined) {
+        rest = { from: successor(fromKeyRecordKey(last)), to: range.to };
+      } else if (piece.isCut && piece.to !== null) {
+        rest = { from: piece.to, to: range.to };
+      } else {
+        return found.all;
+      }
+    }
+  } finally {
+    walk.end();
+  }
+}
+
+/** What a scan has found, within its bounds. */
+class Collected {
+  readonly #pairs: Pair[] = [];
+  readonly #bounds: ScanBounds;
+
+  constructor(bounds: ScanBounds) {
+    this.#bounds = bounds;
+  }
+
+  get all(): FoundKeys {
+    return { type: 'found', pairs: this.#pairs };
+  }
+
+  /** Why there is no room for the last one. */
+  get refusal(): FoundKeys {
+    return this.#pairs.length > this.#bounds.keysMax ? { type: 'too-many' } : NOT_READ;
+  }
+
+  /** How much to take from the store at once. */
+  chunk(): { readonly keysMax: number; readonly bytesMax: number } {
+    return { keysMax: Math.min(CHUNK_KEYS, this.#bounds.keysMax + 1), bytesMax: CHUNK_BYTES };
+  }
+
+  /** @returns false: there is no room for it */
+  add(pair: Pair): boolean {
+    this.#pairs.push(pair);
+    return this.#pairs.length <= Math.min(this.#bounds.keysMax, this.#bounds.left);
   }
 }
 

@@ -142,7 +142,7 @@ export class StateMachine implements StoreObservation {
     const prepared = { entry, command, ahead: null as ReadAhead | null };
     this.#prepared = prepared;
     if (command.version < EXTENDED_COMMANDS) return null;
-    const { namespaces, compaction, store, limits } = this.#parts;
+    const { namespaces, compaction, store, keyspace, limits } = this.#parts;
     const builder = new NeedsBuilder(({ name, prefix }) => namespaces.has(name, prefix));
     builder.addSystem(command.system);
     for (const { operations } of command.batches) {
@@ -153,9 +153,11 @@ export class StateMachine implements StoreObservation {
     const needs = builder.build();
     if (needs === null) return null;
     const sweepFrom = compaction.sweepFrom(needs.isCompacted);
-    return ReadAhead.read(store, needs, { ...limits, sweepFrom }).then((ahead) => {
-      prepared.ahead = ahead;
-    });
+    return ReadAhead.read({ store, dead: keyspace.dead }, needs, { ...limits, sweepFrom }).then(
+      (ahead) => {
+        prepared.ahead = ahead;
+      },
+    );
   }
 
   /**
@@ -327,12 +329,13 @@ export class StateMachine implements StoreObservation {
     if (!(query.keysMax >= 1)) {
       throw new BalsaError('INVALID_ARGUMENT', 'keysMax of a range must be at least 1');
     }
-    const { store, chains, limits } = this.#parts;
+    const { store, chains, keyspace, limits } = this.#parts;
+    const { dead } = keyspace;
     for (;;) {
       const revision = this.#readable(query.revision);
       const checkKept = (): number => this.#readable(revision);
       try {
-        return await readRange({ store, chains, limits, checkKept }, { ...query, revision });
+        return await readRange({ store, chains, dead, limits, checkKept }, { ...query, revision });
       } catch (error) {
         const isOvertaken = error instanceof BalsaError && error.code === 'COMPACTED';
         // Who asked for the latest did not ask for this revision.
