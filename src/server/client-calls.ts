@@ -84,6 +84,11 @@ export class ClientCalls {
         this.#options.refuse(request.id, error);
         return;
       }
+      // Nothing was known of it while there was no state.
+      if (replica.calls.resolve(request.procedure)?.mode === 'ap') {
+        this.#callAp(replica, request);
+        return;
+      }
       const atLevel = metaOf(replica, request);
       let meta: AnswerMeta | null = null;
       const isLocal = request.consistency === 'ap-local';

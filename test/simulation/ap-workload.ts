@@ -23,8 +23,8 @@ const ORDINARY = new Set([
   ...['UNREACHABLE', 'TIMEOUT', 'SHUTTING_DOWN', 'CLIENT_CLOSED'],
   // The executor's own trouble.
   ...['OVERLOADED', 'PROCEDURE_LIMIT'],
-  // One that has just been let in has not heard of it.
-  'PROCEDURE_NOT_FOUND',
+  // One that has just been let in has nothing yet, or has not heard of it.
+  ...['REPLICA_BEHIND', 'PROCEDURE_NOT_FOUND'],
 ]);
 
 interface ApCall {
