@@ -1,21 +1,24 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { ProcessFacts } from '../rpc/protocol.js';
 
-/** How finely the delay is sampled; what is reported is what exceeds this. */
-const RESOLUTION_MS = 5;
+/** How finely the delay is sampled; what is reported is what exceeds this. An idle process would be woken for nothing else. */
+const RESOLUTION_MS = { busy: 5, idle: 100 };
+/** A process is idle that had nothing to do for most of a window. */
+const IDLE_USE_MAX = 0.05;
 /** The figure covers the last one to two windows. */
 const WINDOW_MS = 5000;
 const NS_PER_MS = 1e6;
 
 /** How long the event loop was held up lately, and what memory the process takes. */
 export class ProcessWatch {
-  readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
+  #resolutionMs = RESOLUTION_MS.busy;
+  #histogram: IntervalHistogram = sampled(this.#resolutionMs);
+  #use = performance.eventLoopUtilization();
   #windowBeforeMs = 0;
   #maxMs = 0;
 
   constructor() {
-    this.#histogram.enable();
     this.#timer = setInterval(() => this.#turnWindow(), WINDOW_MS);
     this.#timer.unref();
   }
@@ -37,12 +40,28 @@ export class ProcessWatch {
   #turnWindow(): void {
     this.#windowBeforeMs = this.#delayMs();
     this.#maxMs = Math.max(this.#maxMs, this.#windowBeforeMs);
-    this.#histogram.reset();
+    const use = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(use, this.#use);
+    this.#use = use;
+    const resolutionMs = utilization > IDLE_USE_MAX ? RESOLUTION_MS.busy : RESOLUTION_MS.idle;
+    if (resolutionMs === this.#resolutionMs) {
+      this.#histogram.reset();
+      return;
+    }
+    this.#histogram.disable();
+    this.#histogram = sampled(resolutionMs);
+    this.#resolutionMs = resolutionMs;
   }
 
   /** The longest delay of this window beyond the interval of sampling. */
   #delayMs(): number {
-    const ms = this.#histogram.max / NS_PER_MS - RESOLUTION_MS;
+    const ms = this.#histogram.max / NS_PER_MS - this.#resolutionMs;
     return Math.max(0, Math.round(ms * 10) / 10);
   }
+}
+
+function sampled(resolution: number): IntervalHistogram {
+  const histogram = monitorEventLoopDelay({ resolution });
+  histogram.enable();
+  return histogram;
 }

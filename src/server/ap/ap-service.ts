@@ -1,4 +1,4 @@
-import type { Clock } from '../../base/clock.js';
+import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Random } from '../../base/random.js';
@@ -44,6 +44,8 @@ export class ApService {
   readonly #merger: Merger;
   readonly #rights: Rights;
   #isClosed = false;
+  /** Of what others are to be told next. */
+  #timer: Timer | null = null;
 
   constructor(host: ApHost) {
     this.#host = host;
@@ -59,6 +61,7 @@ export class ApService {
     });
     this.#exchange = new Exchange({
       ...{ id, limits, queue, pending, clock: hybrid, monotonicMs, send: host.send },
+      later: (delayMs, callback) => this.#later(delayMs, callback),
       others: () => members().filter((member) => member !== id),
       onRightsWanted: (origin, keys) => this.#rights.asked(origin, keys),
       onCopied: () => this.calls.copied(),
@@ -112,7 +115,12 @@ export class ApService {
 
   close(error: BalsaError): void {
     this.#isClosed = true;
+    this.#timer?.cancel();
     this.calls.close(error);
+  }
+
+  #later(delayMs: number, callback: () => void): void {
+    if (!this.#isClosed) this.#timer = this.#host.clock.setTimer(delayMs, callback);
   }
 
   /**

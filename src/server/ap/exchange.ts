@@ -17,6 +17,8 @@ export interface ExchangeOptions {
   readonly pending: PendingDeltas;
   readonly clock: HybridClock;
   readonly monotonicMs: () => number;
+  /** Calls back in so many milliseconds, unless all is over by then. */
+  readonly later: (delayMs: number, callback: () => void) => void;
   /** All but this one. */
   readonly others: () => readonly MemberId[];
   readonly send: (to: MemberId, frame: DeltaFrame) => void;
@@ -27,6 +29,8 @@ export interface ExchangeOptions {
 
 /** How often each is told what is held here, when nothing changes, in milliseconds. */
 const TELL_MS = 1000;
+/** News are told to all by then. */
+const NEWS_MS = 25;
 /** What was sent and is not confirmed in this time is sent again. */
 const RESEND_MS = 1000;
 /** As {@link RESEND_MS}, at the word of who lacks something: it may lack it for longer than one round. */
@@ -45,6 +49,9 @@ interface Sent {
 interface Peer {
   /** What it has sent was not all taken in here, and it is to be told so. */
   wasRefused: boolean;
+  /** Where the last of what it has sent was put into the queue, and how far that was on the disk when it was told. */
+  copiedPosition: number;
+  toldPosition: number;
   /** What it was heard to have. */
   held: DeltasHeld | null;
   /** Through here (`PendingDelta.order`) it has all, or was sent it; by origin the last of these. None when all is sent again. */
@@ -66,7 +73,7 @@ interface Peer {
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #peers = new Map<MemberId, Peer>();
-  /** What others have not been told yet. */
+  /** Others will be told of what they have not been told yet. */
   #hasNews = false;
 
   constructor(options: ExchangeOptions) {
@@ -111,26 +118,25 @@ export class Exchange {
 
   /** What is durable now is sent, and told. */
   durable(): void {
-    this.#hasNews = true;
     this.push();
+    // Calls may wait for the word of those who have sent something.
+    this.#tellAll(({ copiedPosition, toldPosition }) => copiedPosition > toldPosition);
+    if (this.#hasNews) return;
+    this.#hasNews = true;
+    this.#options.later(NEWS_MS, () => {
+      this.#hasNews = false;
+      this.#tellAll(() => true);
+    });
   }
 
   tick(): void {
     const nowMs = this.#options.monotonicMs();
-    const others = this.#options.others();
-    this.#forgetAllBut(others);
-    let own: DeltasHeld | null = null;
-    for (const member of others) {
-      const peer = this.#peer(member);
-      const isDue = this.#hasNews || peer.wasRefused || nowMs - peer.toldMs >= TELL_MS;
-      if (isDue) {
-        own ??= this.#own();
-        this.#tell(member, peer, { ...own, lacks: peer.wasRefused });
-      }
+    this.#forgetAllBut(this.#options.others());
+    this.#tellAll((peer) => peer.wasRefused || nowMs - peer.toldMs >= TELL_MS);
+    for (const peer of this.#peers.values()) {
       const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= RESEND_MS;
       if (isStuck) restart(peer, nowMs);
     }
-    this.#hasNews = false;
     this.push();
   }
 
@@ -172,10 +178,21 @@ export class Exchange {
     this.#options.send(member, { type: 'deltas', behind, deltas });
   }
 
+  #tellAll(isDue: (peer: Peer) => boolean): void {
+    let own: DeltasHeld | null = null;
+    for (const member of this.#options.others()) {
+      const peer = this.#peer(member);
+      if (!isDue(peer)) continue;
+      own ??= this.#own();
+      this.#tell(member, peer, { ...own, lacks: peer.wasRefused });
+    }
+  }
+
   #tell(member: MemberId, peer: Peer, held: DeltasHeld): void {
     peer.toldMs = this.#options.monotonicMs();
     this.#options.send(member, held);
     peer.wasRefused = false;
+    peer.toldPosition = this.#options.queue.durablePosition;
   }
 
   #own(): DeltasHeld {
@@ -248,6 +265,7 @@ export class Exchange {
       clock.seen(delta);
       // A view of a whole frame would keep that.
       pending.add({ delta, bytes: Uint8Array.from(bytes) });
+      peer.copiedPosition = pending.list.at(-1)?.position ?? 0;
     }
   }
 
@@ -263,6 +281,8 @@ export class Exchange {
     if (peer === undefined) {
       peer = {
         wasRefused: false,
+        copiedPosition: 0,
+        toldPosition: 0,
         held: null,
         passedOrder: 0,
         passed: new Map(),

@@ -130,6 +130,17 @@ describe('what was acknowledged', () => {
     expect(ap.merged(1, 'n')).toBe(5);
   });
 
+  test('with peers is answered as soon as it is there, one call behind the other', async () => {
+    const ap = await ApWorld.start(3);
+    await ap.world.run(3000);
+    await ap.call(3, n(), { peers: 1 });
+    for (let i = 0; i < 20; i += 1) {
+      const call = ap.begin(3, n(), { peers: 1 });
+      // Twice over the network, and once to either disk.
+      await ap.world.until(() => call.answer !== null, 8);
+    }
+  });
+
   test('with peers, asked again where a copy is, is on as many other disks all the same', async () => {
     const ap = await ApWorld.start(5, { readWaitMsMax: 1000 });
     ap.split([
