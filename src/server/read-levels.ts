@@ -16,6 +16,8 @@ export interface ReadLevelsOptions {
   readonly electionTicks: number;
   /** What the state that can be read has applied; below 0 while there is none. */
   readonly readableIndex: () => LogIndex;
+  /** It was let in, and has been given no state yet: that may take long, and others have one. */
+  readonly isEmpty: () => boolean;
   /** There is something to {@link ReadLevels.take}. */
   readonly planTurn: () => void;
 }
@@ -53,6 +55,8 @@ export class ReadLevels {
   read(level: ReadLevel, done: ReadDone): void {
     if (level.consistency === 'linearizable') {
       this.#ask(done);
+    } else if (this.#options.isEmpty()) {
+      done(this.#unreadable(level, noState()));
     } else if (this.#options.readableIndex() < 0) {
       this.#waiting.hold((error) => {
         if (error === null) this.read(level, done);
@@ -157,4 +161,9 @@ export class ReadLevels {
     const details = { stalenessMs, boundMs };
     return new BalsaError('STALE_BOUND_EXCEEDED', message, { details, cause });
   }
+}
+
+function noState(): BalsaError {
+  const message = 'this replica has just been let in, and has no state yet';
+  return new BalsaError('REPLICA_BEHIND', message, { details: { retryAfterMs: 100 } });
 }

@@ -78,7 +78,7 @@ export class Replica {
   readonly calls: Calls;
   #machine: StateMachine;
   #store: DurableStateStore;
-  /** Reads wait for a state that has applied as much: one that was let in begins with none, and none is there while it is switched. */
+  /** What is read has applied as much: one that was let in begins with nothing, and nothing is there while the state is switched. */
   #readableFrom: LogIndex;
   #events: RaftEvent[] = [];
   #turnPlanned = false;
@@ -111,6 +111,7 @@ export class Replica {
         const { appliedIndex } = this.#machine;
         return appliedIndex >= this.#readableFrom ? appliedIndex : -1;
       },
+      isEmpty: () => this.#readableFrom === 1 && this.#machine.appliedIndex === 0,
       planTurn: () => this.#planTurn(),
     });
     this.#changes = new PendingChanges({ id, nameOf });

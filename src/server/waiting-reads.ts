@@ -140,7 +140,7 @@ export class WaitingReads {
     const message =
       index > appliedIndex
         ? `the read must see entry ${index}, and this replica has applied ${appliedIndex} after ${readWaitMsMax} ms`
-        : `this replica has no state yet, or installs a snapshot, and that was not done after ${readWaitMsMax} ms`;
+        : `a snapshot is being installed here, and was not done after ${readWaitMsMax} ms`;
     const details = { limit: 'readWaitMsMax', index, appliedIndex, retryAfterMs: 50 };
     return new BalsaError('REPLICA_BEHIND', message, { details });
   }
