@@ -229,4 +229,32 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     rules: ['test/statemachine/history.test.ts', 'test/statemachine/model.test.ts'],
     seedsMax: 20,
   },
+  {
+    name: 'written-key-passed-over',
+    bug: 'Where deleted keys follow one another is remembered, and not forgotten when one of them is written again.',
+    history: 'every cache',
+    edits: [
+      {
+        file: 'src/statemachine/keyspace.ts',
+        find: '      if (record !== null && record.version > 0) this.dead.put(mapKey);\n',
+        replace: '',
+      },
+    ],
+    rules: ['test/statemachine/dead-runs.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'deleted-keys-passed-over-by-who-reads-from-before',
+    bug: 'Keys that were deleted since are passed over by a read as of a revision at which they were there.',
+    history: 'every cache, under MVCC',
+    edits: [
+      {
+        file: 'src/statemachine/dead-runs.ts',
+        find: 'start < before.to && before.revision <= revision ? before : null;',
+        replace: 'start < before.to ? before : null;',
+      },
+    ],
+    rules: ['test/statemachine/dead-runs.test.ts'],
+    seedsMax: 0,
+  },
 ];
