@@ -160,6 +160,8 @@ export class Keyspace {
   put(target: Target, value: Uint8Array, lease: number): void {
     const modified = this.#nextPosition();
     const live = isLive(target) ? target.record : null;
+    // Here, and not when the entry ends: it may delete the key again, and there is a revision at which the key is there.
+    if (live === null) this.dead.put(target.mapKey);
     const { previous, skip, depth, back } = linkNext(target.record);
     const createRevision = live === null ? modified.revision : live.createRevision;
     const version = live === null ? 1 : live.version + 1;
@@ -275,7 +277,6 @@ export class Keyspace {
       const bytes = record === null ? null : encodeKeyRecord(record, value);
       writes.push({ key: toKeyRecordKey(key), value: bytes });
       this.#read.delete(mapKey);
-      if (record !== null && record.version > 0) this.dead.put(mapKey);
       if (record === null) this.#known.delete(mapKey);
       else this.#known.set(mapKey, record);
     }

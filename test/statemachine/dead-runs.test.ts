@@ -137,6 +137,18 @@ describe('runs of deleted keys', () => {
     expect(passed).toBe(60);
   });
 
+  test('hide no key that an entry writes and deletes again from who reads in between', async () => {
+    const replica = await Replica.start();
+    for (let n = 0; n < KEYS; n += 1) replica.write(put(keyOf(n), 'v'));
+    for (let n = 0; n < KEYS; n += 1) replica.write(del(keyOf(n)));
+    expect(await replica.items()).toEqual([]);
+    const [written] = replica.write(put(keyOf(50), 'again'), del(keyOf(50)));
+    const revision = (written as { revision: number }).revision;
+    expect(await replica.items({ revision })).toEqual([`${keyOf(50)}=again`]);
+    expect(await replica.items({ revision, reverse: true })).toEqual([`${keyOf(50)}=again`]);
+    expect(await replica.items()).toEqual([]);
+  });
+
   /** Deleted keys from one to another. */
   function walked(dead: DeadRuns, first: number, last: number, revision = 5): void {
     const walk = dead.walk({ from: bytes(keyOf(first)), to: null }, false);
