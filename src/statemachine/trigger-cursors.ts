@@ -44,7 +44,12 @@ export function neededByTriggers(
     const stored = isThere ? keyspace.valueOf({ key, mapKey, record }) : null;
     const cursor = stored === null ? null : readTriggerCursor(stored);
     const revision = (cursor?.revision ?? sinceRevision) + 1;
-    if (oldest === null || revision < oldest.revision) oldest = { name, revision };
+    // Their order in memory is not the same at all replicas, and what is said of the farthest behind is kept as an answer.
+    const isOlder =
+      oldest === null ||
+      revision < oldest.revision ||
+      (revision === oldest.revision && name < oldest.name);
+    if (isOlder) oldest = { name, revision };
   }
   return oldest;
 }

@@ -45,6 +45,23 @@ describe('history that a trigger has not been called with', () => {
     });
   });
 
+  test('is said to be of the same one at all replicas, also when several are as far behind', async () => {
+    const replica = await Replica.start();
+    await replica.do(put('a', '1'));
+    const procedures = ['ship', 'bill'].map((name) => {
+      return { name, mode: 'cp' as const, trigger: 'orders/' };
+    });
+    await replica.do({ ...deploy(A, ['ship', 'bill']), procedures });
+    await replica.do(put('a', '2'), put('a', '3'), compact(2));
+    const before = replica.log.length;
+    const [result] = await replica.do(compact(3));
+    expect(result).toMatchObject({ message: expect.stringContaining('the trigger bill has not') });
+    const { stateHash } = replica.machine;
+    // One that was started anew has read them from the store, in the order of their names.
+    await replica.restart(before);
+    expect(replica.machine.stateHash).toBe(stateHash);
+  });
+
   test('goes as soon as it was called with it', async () => {
     const replica = await withTrigger();
     await replica.do(called(4));
