@@ -1,7 +1,7 @@
 import type { HistoryHold } from './history-holds.js';
 import type { Keyspace } from './keyspace.js';
 import { fromValueRecordKey } from './layout.js';
-import { comparePositions, type Position } from './position.js';
+import { comparePositions, type Position, SUB_MAX } from './position.js';
 import { Refusal } from './refusal.js';
 import type { ScanPage } from './state-store.js';
 import { decodeValueRecord, type ValueRecord } from './value-record.js';
@@ -50,7 +50,10 @@ export class Compaction {
    */
   sweepFrom(isCompactedFirst: boolean): Position {
     const again = { revision: this.#compactedRevision, sub: 0 };
-    return isCompactedFirst && comparePositions(again, this.#cursor) < 0 ? again : this.#cursor;
+    const from =
+      isCompactedFirst && comparePositions(again, this.#cursor) < 0 ? again : this.#cursor;
+    // A revision may use up all numbers that its writes can have: behind the last one comes the next revision.
+    return from.sub <= SUB_MAX ? from : { revision: from.revision + 1, sub: 0 };
   }
 
   /** Through here what is no longer kept has been removed. */

@@ -7,6 +7,9 @@ export interface Position {
   readonly sub: number;
 }
 
+/** The last number that a write of a revision can have: it takes two bytes. */
+export const SUB_MAX = 0xffff;
+
 /** Before the first write of a key. */
 export const NOWHERE: Position = { revision: 0, sub: 0 };
 

@@ -1,4 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { Compaction } from '../../src/statemachine/compaction.js';
+import { toValueRecordKey } from '../../src/statemachine/layout.js';
+import { NOWHERE } from '../../src/statemachine/position.js';
+import { encodeValueRecord } from '../../src/statemachine/value-record.js';
 import { compact, delRange, putWith, sayAll, txn } from './operations.js';
 import { bytes, del, put, Replica, readAll } from './replica.js';
 
@@ -76,6 +80,24 @@ describe('compaction', () => {
 });
 
 describe('the sweep', () => {
+  test('goes on behind a revision that has used up all numbers of its writes', () => {
+    const last = { revision: 7, sub: 0xffff };
+    const from = { revision: 7, sub: 0xfff0 };
+    const record = { compactedRevision: 9, sweepCursor: from, sweptTo: from };
+    const compaction = new Compaction(record);
+    const value = encodeValueRecord({
+      ...{ type: 'put', previous: NOWHERE, skip: NOWHERE, createRevision: 7, version: 1 },
+      ...{ lease: 0, previousBytes: 0, key: bytes('k'), value: bytes('v') },
+    });
+    const page = { pairs: [[toValueRecordKey(last), value]] as const, more: true };
+    compaction.sweep(page, 9, {} as never);
+    for (const next of [compaction, new Compaction(compaction.toRecord())]) {
+      const at = toValueRecordKey(next.sweepFrom(false));
+      expect(Buffer.compare(at, toValueRecordKey(last))).toBe(1);
+      expect(Buffer.compare(at, toValueRecordKey({ revision: 8, sub: 0 }))).toBeLessThanOrEqual(0);
+    }
+  });
+
   test('removes what was replaced and what was deleted, and nothing that can be read', async () => {
     const replica = await Replica.start();
     await replica.do(put('a', '1'), put('b', '1'), put('a', '2'), del('b'), put('c', '1'));
