@@ -78,6 +78,10 @@ function checkInput(input: InputSpec): void {
     checkId('upload', input.upload);
     if (input.counts.length === 0) throw invalid('an upload has at least one chunk');
     if (input.counts.some((n) => n === 0)) throw invalid('a chunk of items without any');
+    // All together could be more than a number can say exactly, and what is stored of the job could not be read any more.
+    if (input.counts.some((n) => n > UPLOAD_CHUNK_BYTES_MAX)) {
+      throw invalid('a chunk with more items than it has bytes');
+    }
   } else if (input.type === 'generator') checkRun(input.run);
 }
 
