@@ -295,7 +295,7 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/calls/call-lane.ts',
-        find: 'import { unpackCallOutcome } from',
+        find: 'import { unpackCall, unpackCallOutcome } from',
         replace: 'import { packCallOutcome, unpackCall, unpackCallOutcome } from',
       },
       {

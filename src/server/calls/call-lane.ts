@@ -1,5 +1,6 @@
 import { toMapKey } from '../../base/bytes.js';
-import { unpackCallOutcome } from '../../base/call-codec.js';
+import { eventWrites } from '../../base/call.js';
+import { unpackCall, unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
@@ -199,7 +200,7 @@ export class CallLane {
     const submitted = this.#takeSubmitted();
     const group = submitted ?? (await this.#execute(callsMax, epoch));
     if (group.length === 0) {
-      this.#news.ended([]);
+      this.#news.ended([], () => []);
       return;
     }
     const answers = await new Promise<readonly BatchAnswer[]>((resolve) => {
@@ -209,7 +210,9 @@ export class CallLane {
       );
     });
     // What was run elsewhere was written by others, as far as the thread of the lane is concerned.
-    if (submitted === null) this.#news.ended(answers.map(revisionOf));
+    if (submitted === null) {
+      this.#news.ended(answers.map(revisionOf), (place) => keysOf(group[place] as Member));
+    }
     const again: Waiting[] = [];
     group.forEach((member, place) => {
       const answer = answers[place] as BatchAnswer;
@@ -342,6 +345,11 @@ function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): Bal
 
 function revisionOf(answer: BatchAnswer): number | null {
   return answer.ok && !answer.repeated ? unpackCallOutcome(answer.results).revision : null;
+}
+
+function keysOf({ record }: Member): Uint8Array[] {
+  const { writes, updates, events } = unpackCall(record);
+  return [...writes, ...updates, ...eventWrites(events)].map(({ key }) => key);
 }
 
 /** One of which only the code decides: run again, it may come to something else. */

@@ -29,12 +29,27 @@ export class LaneNews {
     this.#changed = new Map();
   }
 
-  /** What became of a group: of each of its records the revision, `null` where it was not applied. */
-  ended(revisions: readonly (number | null)[]): void {
+  /**
+   * What became of a group: of each of its records the revision, `null` where it was not applied.
+   * @param keysOf what the record at this place would write: one that has changed nothing has the revision of whoever wrote last
+   */
+  ended(
+    revisions: readonly (number | null)[],
+    keysOf: (place: number) => readonly Uint8Array[],
+  ): void {
     this.#revisions = revisions;
+    const changed = this.#changed;
+    const first = revisions.findIndex((revision) => revision !== null);
+    if (changed === null || changed.size === 0 || first < 0) return;
+    // They rise along the group: only that of the first one may be another's.
     const own = new Set(revisions);
-    for (const [mapKey, { revision }] of this.#changed ?? []) {
-      if (own.has(revision)) this.#changed?.delete(mapKey);
+    const shared = revisions[first] as number;
+    own.delete(shared);
+    for (const [mapKey, { revision }] of changed) {
+      if (own.has(revision)) changed.delete(mapKey);
+    }
+    for (const key of keysOf(first).map(toMapKey)) {
+      if (changed.get(key)?.revision === shared) changed.delete(key);
     }
   }
 

@@ -141,6 +141,19 @@ describe('the lane', () => {
     expect(world.news[1]?.changed?.map((key) => Buffer.from(key).toString())).toEqual(['other']);
   });
 
+  test('tells the thread which keys others wrote also when calls that only read came next', async () => {
+    world.bodies.set('q', (view) => view.get('n'));
+    world.call('q');
+    world.call('p', 'n');
+    await world.proposal();
+    await world.put('other', 1);
+    await world.commit();
+    world.call('q');
+    await world.commit();
+
+    expect(world.news[1]?.changed?.map((key) => Buffer.from(key).toString())).toEqual(['other']);
+  });
+
   test('that it cannot run is told after the leader has made sure', async () => {
     const gone = world.call('gone');
     await world.settled();
