@@ -216,7 +216,7 @@ export class CallLane {
     const again: Waiting[] = [];
     group.forEach((member, place) => {
       const answer = answers[place] as BatchAnswer;
-      if (!answer.ok && isConflict(answer.error) && isRunAgain(member.waiting)) {
+      if (!answer.ok && isConflict(answer.error) && this.#isRunAgain(member.waiting)) {
         member.waiting.conflicts += 1;
         again.push(member.waiting);
       } else {
@@ -296,6 +296,15 @@ export class CallLane {
     return taken;
   }
 
+  /** Run again, it may come to something else: unless it was run elsewhere, or what the leader makes it for is not so any more. */
+  #isRunAgain({ request }: Waiting): boolean {
+    if (request === null) return false;
+    const machine = this.#host.machine();
+    return (request.supplement?.reads ?? []).every(
+      ({ key, modRevision }) => (machine.get(key, null)?.modRevision ?? 0) === modRevision,
+    );
+  }
+
   /** The state that it read is gone: there is a later one. */
   #mayGoOn(waiting: Waiting, { code }: BalsaError): boolean {
     waiting.conflicts += 1;
@@ -350,11 +359,6 @@ function revisionOf(answer: BatchAnswer): number | null {
 function keysOf({ record }: Member): Uint8Array[] {
   const { writes, updates, events } = unpackCall(record);
   return [...writes, ...updates, ...eventWrites(events)].map(({ key }) => key);
-}
-
-/** One of which only the code decides: run again, it may come to something else. */
-function isRunAgain({ request }: Waiting): boolean {
-  return request !== null && request.supplement === undefined;
 }
 
 function isConflict(error: BalsaError): boolean {

@@ -12,7 +12,7 @@ export interface CallRequest {
   readonly bornIndex: number;
   /** Of one of an `ap` procedure that was tried before: how long ago it was first, at most, when it came here. */
   readonly ageMs?: number | null | undefined;
-  /** Of a call that the leader makes by itself: it is told of a conflict, and decides anew. */
+  /** Of a call that the leader makes by itself: when what this has read is not so any more it is told of the conflict, and decides anew. */
   readonly supplement?: CallSupplement | undefined;
 }
 

@@ -209,6 +209,50 @@ describe('the lane', () => {
   });
 });
 
+describe('a call that the leader makes by itself', () => {
+  const cursor = Buffer.from('cursor');
+
+  /** It moves the cursor on, which it has seen at this revision. */
+  function follow(modRevision: number): { answer: CallAnswer | null } {
+    const told: { answer: CallAnswer | null } = { answer: null };
+    const supplement = {
+      reads: [{ key: cursor, modRevision }],
+      writes: [{ key: cursor, value: Buffer.from('1') }],
+      evenIfFailed: false,
+    };
+    world.lane.add({ ...world.request('p', 'n'), supplement }, (answer) => {
+      told.answer = answer;
+    });
+    return told;
+  }
+
+  test('comes to its turn however often others write what its code reads', async () => {
+    const call = follow(0);
+    for (const value of [1, 2]) {
+      await world.proposal();
+      await world.put('n', value);
+      await world.commit();
+      expect(said(call)).toBe('no answer yet');
+    }
+    expect(world.isHeld).toBe(true);
+
+    await world.commit();
+    expect(said(call)).toBe(2);
+    expect(world.get('cursor')).toBe(1);
+  });
+
+  test('is told that what it came from is not so any more', async () => {
+    const call = follow(0);
+    await world.proposal();
+    await world.put('cursor', 5);
+    await world.put('n', 1);
+
+    await world.commit();
+    expect(said(call)).toBe('TXN_CONFLICT not-applied');
+    expect(world.ran).toEqual(['p']);
+  });
+});
+
 describe('a call that was run elsewhere', () => {
   function submit(record: Uint8Array): { answer: CallAnswer | null } {
     const told: { answer: CallAnswer | null } = { answer: null };
