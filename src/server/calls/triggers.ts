@@ -92,6 +92,8 @@ class RunningTrigger implements WatchSink {
   #events: WatchEvent[] = [];
   #cursor: TriggerCursor;
   #cursorRevision: number;
+  /** How far it has come as the log has it: history is kept from there on. */
+  #notedRevision: number;
   readonly #beganAt: TriggerCursor;
   #toSkip: number;
   /** The revision of which more is to come; `null`: all that was heard is whole. */
@@ -113,10 +115,11 @@ class RunningTrigger implements WatchSink {
     this.#key = triggerCursorKey(name);
     const stored = host.machine().get(this.#key, null);
     this.#cursorRevision = stored?.modRevision ?? 0;
-    this.#cursor = (stored === null ? null : readTriggerCursor(stored.value)) ?? {
-      revision: sinceRevision,
-      sub: 0,
-    };
+    const noted = stored === null ? null : readTriggerCursor(stored.value);
+    // One of its name may have been there before it, for other writes.
+    const isOwn = noted !== null && noted.revision >= sinceRevision;
+    this.#cursor = isOwn ? noted : { revision: sinceRevision, sub: 0 };
+    this.#notedRevision = noted?.revision ?? sinceRevision;
     this.#beganAt = this.#cursor;
     this.#toSkip = this.#cursor.sub;
     this.#watch();
@@ -137,13 +140,12 @@ class RunningTrigger implements WatchSink {
   markSeen(): void {
     const { clock } = this.#host;
     const revision = this.#seenThrough;
-    const isDue = revision - this.#cursor.revision >= SEEN_REVISIONS;
+    const isDue = revision - this.#notedRevision >= SEEN_REVISIONS;
     if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS) return;
     const cursor = { revision, sub: 0 };
     const isBegun = this.#moveAlone(cursor, (answer) => {
       if (answer.ok) {
-        this.#cursor = cursor;
-        this.#cursorRevision = answer.revision;
+        this.#noted(cursor, answer.revision);
       } else if (answer.error.code === 'TXN_CONFLICT') this.#beginAnewIfMoved();
       this.goOn();
     });
@@ -306,12 +308,17 @@ class RunningTrigger implements WatchSink {
 
   #called(count: number, cursor: TriggerCursor, revision: number): void {
     this.#events.splice(0, count);
-    this.#cursor = cursor;
-    this.#cursorRevision = revision;
+    this.#noted(cursor, revision);
     this.#failures = 0;
     this.#pauses = 0;
     this.#eventsMax = Math.min(EVENTS_MAX, this.#eventsMax * 2);
     this.goOn();
+  }
+
+  #noted(cursor: TriggerCursor, revision: number): void {
+    this.#cursor = cursor;
+    this.#cursorRevision = revision;
+    this.#notedRevision = cursor.revision;
   }
 
   #failed(code: string): void {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { unpackCall } from '../../../src/base/call-codec.js';
+import { TRIGGER_BEGINNINGS } from '../../../src/base/command-versions.js';
 import { BalsaError } from '../../../src/base/errors.js';
 import { LIMITS } from '../../../src/base/limits.js';
 import { seededRandom } from '../../../src/base/random.js';
@@ -12,7 +13,7 @@ import { Triggers } from '../../../src/server/calls/triggers.js';
 import { WatchHub } from '../../../src/server/watch-hub.js';
 import { deploy, hashOf } from '../../statemachine/call-records.js';
 import { compact } from '../../statemachine/operations.js';
-import { put, Replica } from '../../statemachine/replica.js';
+import { batch, put, Replica } from '../../statemachine/replica.js';
 
 const HASH = hashOf('aaaa1111');
 const CURSOR = '_triggers/ship';
@@ -57,6 +58,16 @@ class World {
     // History is read in the background.
     for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
     this.triggers.tick();
+  }
+
+  /** Other code under the name of the trigger, for writes below this prefix. */
+  async deployAnew(prefix: string): Promise<void> {
+    const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: prefix }];
+    const operations = [{ ...deploy(hashOf('bbbb2222'), ['ship']), procedures }];
+    const bornIndex = this.replica.log.length;
+    const batches = [batch({ sessionId: Buffer.alloc(16, 9), bornIndex, operations })];
+    await this.replica.run({ batches }, TRIGGER_BEGINNINGS);
+    await this.turn();
   }
 
   /** The oldest call that was asked for comes to this. */
@@ -168,6 +179,33 @@ describe('a trigger', () => {
     world.lead();
     await world.turn(order(3));
     expect(world.told).toEqual([[2, 3]]);
+  });
+});
+
+describe('a trigger that was removed', () => {
+  test('and is deployed again begins then, and not where it was before', async () => {
+    await world.turn(order(1));
+    await world.answer(null);
+    await world.turn({ type: 'alias-remove', name: 'ship', alias: 'prod' });
+    await world.turn(order(2));
+    await world.deployAnew('orders/');
+    expect(world.told).toEqual([]);
+    await world.turn(order(3));
+    expect(world.told).toEqual([[3]]);
+
+    await world.answer(null);
+    world.lead();
+    await world.turn(order(4));
+    expect(world.told).toEqual([[4]]);
+  });
+
+  test('and has another prefix when it is deployed again begins then', async () => {
+    await world.turn(order(1), put('bills/1', '1'));
+    await world.answer(null);
+    await world.turn(put('bills/2', '2'));
+    await world.deployAnew('bills/');
+    await world.turn(put('bills/3', '3'));
+    expect(world.told).toEqual([[3]]);
   });
 });
 
