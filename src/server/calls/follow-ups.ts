@@ -23,6 +23,8 @@ export interface FollowUpHost {
 /** How a call ends on account of its code: that it failed, or that the log does not take what it would write. */
 export const CODE_FAILED: ReadonlySet<string> = new Set([
   ...['PROCEDURE_FAILED', 'PROCEDURE_ABORTED', 'PROCEDURE_LIMIT', 'INVALID_ARGUMENT'],
+  // What it writes that it may not, and what it calls that there is not.
+  ...['PROCEDURE_READ_ONLY', 'PROCEDURE_NOT_FOUND'],
   ...['KEY_EMPTY', 'KEY_TOO_LARGE', 'VALUE_TOO_LARGE', 'VALUE_NOT_DECODABLE'],
   ...['KEY_DUPLICATE', 'TXN_TOO_LARGE'],
 ]);

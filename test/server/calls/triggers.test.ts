@@ -170,6 +170,22 @@ describe('a trigger', () => {
     expect(world.told).toEqual([[2]]);
   });
 
+  test.each(['PROCEDURE_READ_ONLY', 'PROCEDURE_NOT_FOUND'] as const)(
+    'leaves out a write with which its code always ends with %s',
+    async (code) => {
+      await world.turn(order(1));
+      for (let i = 0; i < 5; i += 1) {
+        expect(world.called[0]?.request.supplement?.evenIfFailed).toBe(i === 4);
+        const failed = new BalsaError(code, 'no', { outcome: 'not-applied' });
+        await world.answer(i === 4 ? null : failed);
+        world.nowMs += 20_000;
+        await world.turn();
+      }
+      expect(world.told).toEqual([]);
+      expect(world.cursor).toEqual({ revision: 1, sub: 0 });
+    },
+  );
+
   test('goes on where the one of the leader before has ended', async () => {
     await world.turn(order(1));
     await world.answer(null);
