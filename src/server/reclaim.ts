@@ -69,7 +69,12 @@ export class Reclaim {
   async #run(sweptRevision: number): Promise<void> {
     const { store, info, clock } = this.#options;
     const state = store();
-    const diskBytes = await state.diskBytes();
+    const diskBytes = await state.diskBytes().catch(() => null);
+    // That the files cannot be looked at (no more may be opened, or they are gone with their state) says nothing of the disk.
+    if (diskBytes === null) {
+      this.#sweptRevision = 0;
+      return;
+    }
     if (diskBytes < WASTE_FACTOR * info().spaceBytes + WASTE_BYTES_MIN) return;
     const step = Math.ceil((sweptRevision + 1) / PIECES);
     for (let revision = 0; revision <= sweptRevision; revision += step) {
