@@ -132,7 +132,7 @@ class RunningTrigger implements WatchSink {
 
   goOn(): void {
     if (this.#isCalling || this.#isStopped || this.#events.length === 0) return;
-    if (this.#host.clock.monotonicMs() < this.#notBeforeMs) return;
+    if (this.#host.clock.monotonicMs() < this.#notBeforeMs || !this.#isWanted) return;
     this.#call(this.#events.slice(0, this.#eventsMax));
   }
 
@@ -141,7 +141,7 @@ class RunningTrigger implements WatchSink {
     const { clock } = this.#host;
     const revision = this.#seenThrough;
     const isDue = revision - this.#notedRevision >= SEEN_REVISIONS;
-    if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS) return;
+    if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS || !this.#isWanted) return;
     const cursor = { revision, sub: 0 };
     const isBegun = this.#moveAlone(cursor, (answer) => {
       if (answer.ok) {
@@ -150,6 +150,15 @@ class RunningTrigger implements WatchSink {
       this.goOn();
     });
     if (isBegun) this.#seenMs = clock.monotonicMs();
+  }
+
+  /** Its name may stand for code now that is for other writes: that has a place of its own. */
+  get #isWanted(): boolean {
+    const found = this.#host
+      .machine()
+      .triggers()
+      .find(({ name }) => name === this.#name);
+    return found?.prefix === this.prefix;
   }
 
   /**
