@@ -67,7 +67,7 @@ export class ClientCalls {
     const bytes = Buffer.byteLength(request.args);
     if (bytes > CALL_LIMITS.argsBytesMax) throw argsTooLarge(bytes);
     const mode = replica.calls.resolve(request.procedure)?.mode;
-    if (mode === 'ap') this.#callAp(replica, request);
+    if (mode === 'ap') this.#callAp(replica, request, this.#ageOf(request));
     else if (request.route === 'read' || mode === 'read') this.#read(replica, request);
     else if (request.route === 'any') this.#execute(replica, request);
     else if (replica.node.role === 'leader') this.#run(replica, request);
@@ -79,14 +79,21 @@ export class ClientCalls {
     if (request.consistency === 'at') {
       throw new BalsaError('INVALID_ARGUMENT', 'a procedure reads the latest state of a replica');
     }
+    const { clock } = this.#options;
+    const ageMs = this.#ageOf(request);
+    const askedMs = clock.monotonicMs();
     replica.read(request, (error) => {
       if (error !== null) {
         this.#options.refuse(request.id, error);
         return;
       }
-      // Nothing was known of it while there was no state.
+      // What it is this replica may know only now: there was no state yet, or the one before that of a snapshot.
       if (replica.calls.resolve(request.procedure)?.mode === 'ap') {
-        this.#callAp(replica, request);
+        this.#callAp(
+          replica,
+          request,
+          ageMs === null ? null : ageMs + clock.monotonicMs() - askedMs,
+        );
         return;
       }
       const atLevel = metaOf(replica, request);
@@ -102,9 +109,8 @@ export class ClientCalls {
     });
   }
 
-  #callAp(replica: Replica, request: CallProcedureRequest): void {
+  #callAp(replica: Replica, request: CallProcedureRequest, ageMs: number | null): void {
     const durability = { peers: request.peers };
-    const ageMs = this.#ageOf(request);
     void replica.calls.callAp({ ...request, ageMs }, durability, (answer) =>
       this.#answer(request.id, replica.meta(), answer),
     );
