@@ -6,6 +6,8 @@ import {
   type JobOperation,
   type JobSpec,
   LABEL_LENGTH_MAX,
+  RANGE_VALUES,
+  STAGE_KINDS,
   type StageSpec,
   type TaskReportOperation,
   UPLOAD_CHUNK_BYTES_MAX,
@@ -47,7 +49,8 @@ export function checkJobOperation(operation: JobOperation, limits: Limits): void
 
 /** @throws BalsaError `INVALID_ARGUMENT` */
 export function checkId(what: 'job' | 'upload' | 'worker', id: string): void {
-  if (ID.test(id)) return;
+  // Code that is not typed may give anything.
+  if (typeof id === 'string' && ID.test(id)) return;
   throw invalid(
     `${JSON.stringify(id)} is no id of a ${what}: letters, digits, ., _ and -, not one of these first, at most 100`,
   );
@@ -74,6 +77,7 @@ function checkInput(input: InputSpec): void {
   if (input.type === 'range') {
     checkWithin('bytesPerTask', input.bytesPerTask, 1, 64 * 1024 * 1024);
     checkWithin('keysPerTask', input.keysPerTask, 1, 1_000_000);
+    checkOneOf('values of the input', input.values, RANGE_VALUES);
   } else if (input.type === 'upload') {
     checkId('upload', input.upload);
     if (input.counts.length === 0) throw invalid('an upload has at least one chunk');
@@ -92,8 +96,10 @@ function checkStage(stage: StageSpec, place: number): void {
     throw invalid(`stage ${name}: it takes what earlier stages give, or the input`);
   }
   if (new Set(after).size < after.length) throw invalid(`stage ${name}: one is there twice`);
+  checkOneOf(`kind of stage ${name}`, kind, STAGE_KINDS);
   checkWithin(`fanIn of stage ${name}`, fanIn, kind === 'map' ? 1 : 2, FAN_IN_MAX);
   checkRun(run);
+  checkWithin('memoryBytes', stage.memoryBytes, 0, Number.MAX_SAFE_INTEGER);
   if (labels.length > LABELS_MAX || !labels.every(isLabel)) {
     throw invalid(
       `stage ${name}: at most ${LABELS_MAX} labels of 1 to ${LABEL_LENGTH_MAX} characters`,
@@ -139,8 +145,13 @@ function checkReport({ report }: TaskReportOperation, limits: Limits): void {
 }
 
 function checkWithin(what: string, value: number, min: number, max: number): void {
-  if (value >= min && value <= max) return;
-  throw invalid(`${what} of a job is ${min} to ${max}, found ${value}`);
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw invalid(`${what} of a job is a whole number from ${min} to ${max}, found ${value}`);
+}
+
+function checkOneOf(what: string, value: string, known: readonly string[]): void {
+  if (known.includes(value)) return;
+  throw invalid(`${what}: one of ${known.join(', ')}, found ${value}`);
 }
 
 function checkBytes(name: string, bytes: number, max: number): void {

@@ -64,7 +64,7 @@ export function checkOperation(operation: WriteOperation, limits: Limits): void 
       checkTxn(operation, limits);
       break;
     case 'lease-grant':
-      checkLease(operation.ttlMs, limits);
+      checkLease(operation.lease, operation.ttlMs, limits);
       break;
     case 'namespace-set':
       checkKey(operation.prefix, limits);
@@ -173,12 +173,16 @@ function checkBounds(from: Uint8Array, to: Uint8Array | null, limits: Limits): v
   });
 }
 
-function checkLease(ttlMs: number, limits: Limits): void {
+/** @param id 0: one that the cluster chooses */
+function checkLease(id: number, ttlMs: number, limits: Limits): void {
+  if (!Number.isSafeInteger(id) || id < 0) {
+    throw invalid(`the id of a lease is a whole number from 1, found ${id}`);
+  }
   const { leaseTtlMsMin, leaseTtlMsMax } = limits;
-  if (ttlMs >= leaseTtlMsMin && ttlMs <= leaseTtlMsMax) return;
+  if (Number.isInteger(ttlMs) && ttlMs >= leaseTtlMsMin && ttlMs <= leaseTtlMsMax) return;
   throw new BalsaError(
     'INVALID_ARGUMENT',
-    `the time to live of a lease is ${ttlMs} ms; allowed are ${leaseTtlMsMin} to ${leaseTtlMsMax} (leaseTtlMsMin, leaseTtlMsMax)`,
+    `the time to live of a lease is ${ttlMs} ms; allowed are whole numbers from ${leaseTtlMsMin} to ${leaseTtlMsMax} (leaseTtlMsMin, leaseTtlMsMax)`,
     { outcome: 'not-applied', details: { ttlMs, leaseTtlMsMin, leaseTtlMsMax } },
   );
 }

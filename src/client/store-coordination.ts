@@ -8,7 +8,7 @@ import { StoreWrites } from './store-writes.js';
 
 /** Options of {@link Client.lease}. */
 export interface LeaseOptions extends CallOptions {
-  /** How long it lives after it was last kept alive, in milliseconds. */
+  /** How long it lives after it was last kept alive, in whole milliseconds. */
   readonly ttlMs: number;
   /** Keep it alive in the background. Default `true`. */
   readonly keepAlive?: boolean | undefined;
