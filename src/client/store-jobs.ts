@@ -30,7 +30,7 @@ export class StoreJobs<In, Out, Keys extends KeyForm> extends StoreCoordination<
    * Makes this process a worker: it runs tasks of jobs whose stages have a `task` that the module exports, each in a process of its
    * own, until it is drained or closed. What an attempt gives counts once; what it does outside of the store it may do twice.
    *
-   * @throws BalsaError `FILE_INVALID` (the module cannot be loaded, or has no task), `INVALID_ARGUMENT` (slots, labels), and see {@link Client}
+   * @throws BalsaError `FILE_INVALID` (the module cannot be loaded, or has no task), `INVALID_ARGUMENT` (an option), and see {@link Client}
    * @example
    * ```ts
    * const worker = await db.worker({ tasks: './tasks.js', slots: 4, labels: ['ffmpeg'] });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import type { JobsParts } from '../../src/client/jobs.js';
-import { Worker } from '../../src/client/worker/worker.js';
+import { Worker, type WorkerOptions } from '../../src/client/worker/worker.js';
 import { type TaskOutcome, WorkerLoop } from '../../src/client/worker-loop.js';
 import type { WorkerDemand } from '../../src/rpc/job-frames.js';
 import { temporaryFolder } from '../whole/support.js';
@@ -79,6 +79,20 @@ describe('a worker', () => {
     loop.start();
     loop.stop();
     await loop.drain();
+  });
+
+  test.each([
+    ['memory with a fraction', { memoryBytes: 0.8 * 16_777_216 }, 'memoryBytes'],
+    ['memory below 0', { memoryBytes: -1 }, 'memoryBytes'],
+    ['a home that is no text', { home: 5 }, 'home'],
+    ['a time to end that is no time', { graceMs: Number.NaN }, 'graceMs'],
+    ['no module', { tasks: undefined }, 'tasks'],
+    ['labels that are one text', { labels: 'gpu' }, 'labels'],
+  ])('is not started with %s', async (_what, wrong, says) => {
+    const options = { tasks: './tasks.js', ...wrong } as unknown as WorkerOptions;
+    await expect(Worker.start(clusterOf([]), options)).rejects.toMatchObject({
+      ...{ code: 'INVALID_ARGUMENT', message: expect.stringContaining(says) },
+    });
   });
 
   test.each(['drain', 'close'] as const)('has ended behind %s', async (how) => {

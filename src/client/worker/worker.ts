@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BalsaError } from '../../base/errors.js';
 import { isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../../base/job.js';
-import { invalid } from '../invalid.js';
+import { checkDuration, invalid } from '../invalid.js';
 import type { JobsParts } from '../jobs.js';
 import { WorkerLoop, type WorkerNotice } from '../worker-loop.js';
 import { ProcessHost } from './process-host.js';
@@ -16,7 +16,7 @@ export interface WorkerOptions {
   readonly slots?: number | undefined;
   /** What stages may ask for, each of 1 to 100 characters: `gpu`, `ffmpeg`. */
   readonly labels?: readonly string[] | undefined;
-  /** For all tasks together: those that say what they need get no more. Default: it is not bounded. */
+  /** For all tasks together: those that say what they need get no more. In whole bytes. Default: it is not bounded. */
   readonly memoryBytes?: number | undefined;
   /** Where it is: when workers at several places are lost at one task it is run no more. Default: the name of the host. */
   readonly home?: string | undefined;
@@ -60,12 +60,7 @@ export class Worker implements AsyncDisposable {
   static async start(parts: JobsParts, options: WorkerOptions): Promise<Worker> {
     const { slots = 1, labels = [], memoryBytes = 0, home = hostname(), onNotice } = options;
     const { graceMs = GRACE_MS, env = process.env } = options;
-    if (!Number.isInteger(slots) || slots < 1 || slots > SLOTS_MAX) {
-      throw invalid(`slots of a worker: 1 to ${SLOTS_MAX}, found ${slots}`);
-    }
-    if (!labels.every(isLabel)) {
-      throw invalid(`labels of a worker: each has 1 to ${LABEL_LENGTH_MAX} characters`);
-    }
+    checkOptions({ slots, labels, memoryBytes, home, graceMs });
     const { clock, newSessionId } = parts.engine.env;
     const host = new ProcessHost({ clock, module: urlOf(options.tasks), slots, graceMs, env });
     const tasks = await host.tasks();
@@ -120,7 +115,31 @@ export class Worker implements AsyncDisposable {
   }
 }
 
+type Checked = Pick<WorkerOptions, 'slots' | 'labels' | 'memoryBytes' | 'home' | 'graceMs'>;
+
+/**
+ * What is told to a replica in a form that it does not know costs the connection, with all that is asked over it.
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+function checkOptions({ slots, labels, memoryBytes, home, graceMs }: Required<Checked>): void {
+  const isWithin = (count: unknown, min: number, max: number): boolean =>
+    Number.isInteger(count) && (count as number) >= min && (count as number) <= max;
+  if (!isWithin(slots, 1, SLOTS_MAX)) {
+    throw invalid(`slots of a worker: 1 to ${SLOTS_MAX}, found ${slots}`);
+  }
+  if (!Array.isArray(labels) || !labels.every(isLabel)) {
+    throw invalid(`labels of a worker: each has 1 to ${LABEL_LENGTH_MAX} characters`);
+  }
+  if (!isWithin(memoryBytes, 0, Number.MAX_SAFE_INTEGER)) {
+    throw invalid(`memoryBytes of a worker: a whole number from 0, found ${memoryBytes}`);
+  }
+  if (typeof home !== 'string') throw invalid(`home of a worker: a text, found a ${typeof home}`);
+  checkDuration('graceMs', graceMs);
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
 function urlOf(module: string | URL): string {
   if (module instanceof URL) return module.href;
+  if (typeof module !== 'string') throw invalid('tasks of a worker: the path or URL of a module');
   return module.startsWith('file:') ? module : pathToFileURL(resolve(module)).href;
 }
