@@ -3,11 +3,12 @@ import type { JobAction } from '../base/job.js';
 import type { JobDefinition, JobInput } from '../base/job-definition.js';
 import type { JobInfo, JobsStats, ResultsInfo } from '../rpc/job-protocol.js';
 import { whenAborted } from './abort.js';
+import { checkDuration } from './invalid.js';
 import { checkJobForm } from './job-form.js';
 import { askJobs, type JobsAsker, readValues } from './job-request.js';
 import { toInput, toSpec } from './job-spec.js';
 import type { CallOptions } from './options.js';
-import { cancelled } from './pending.js';
+import { cancelled, clientClosed } from './pending.js';
 import type { Scope } from './scope.js';
 
 /** Options of {@link Client.submit}. */
@@ -112,6 +113,8 @@ export class JobHandle {
   async *progress(options: WaitOptions = NO_OPTIONS): AsyncGenerator<JobInfo, void, undefined> {
     const { clock } = this.#parts.engine.env;
     const { timeoutMs = 0, signal, intervalMs } = options;
+    checkDuration('timeoutMs', timeoutMs);
+    if (intervalMs !== undefined) checkDuration('intervalMs', intervalMs);
     const untilMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs() + timeoutMs;
     let pauseMs = intervalMs ?? INTERVAL_MS_MIN;
     let before = '';
@@ -216,19 +219,23 @@ export class JobHandle {
     );
   }
 
-  #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const { clock } = this.#parts.engine.env;
-    return new Promise((resolve, reject) => {
-      const timer = clock.setTimer(ms, () => {
-        stop?.();
-        resolve();
-      });
-      const stop =
-        signal &&
-        whenAborted(signal, () => {
-          timer.cancel();
-          reject(cancelled(signal.reason));
-        });
+  /** @throws BalsaError `CANCELLED`, `CLIENT_CLOSED` */
+  async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const { engine } = this.#parts;
+    // The caller may have aborted it while he had what was found.
+    if (signal?.aborted === true) throw cancelled(signal.reason);
+    await new Promise<void>((resolve, reject) => {
+      const end = (error: BalsaError | null): void => {
+        timer.cancel();
+        forgetSignal();
+        forgetClose();
+        if (error === null) resolve();
+        else reject(error);
+      };
+      const timer = engine.env.clock.setTimer(ms, () => end(null));
+      const forgetSignal =
+        signal === undefined ? () => {} : whenAborted(signal, () => end(cancelled(signal.reason)));
+      const forgetClose = engine.whenClosed(() => end(clientClosed()));
     });
   }
 }
