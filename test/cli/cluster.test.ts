@@ -300,6 +300,17 @@ describe('changes of the members', () => {
     expect(store.cluster.changes.map((change) => change.expectedIndex)).toEqual([5, 9]);
   });
 
+  test.each([
+    ['remove', 'n4', 'has removed it'],
+    ['promote', 'n2', 'has given it the vote'],
+  ])('with --expect-index %s %s is exit 4, too, when somebody else %s', async (change, name) => {
+    const store = cluster();
+    const result = await run(['cluster', change, name, '--expect-index', '4'], { store });
+    expect(result.stderr).toContain('their index is 5, not 4\n');
+    expect(result.exit).toBe(4);
+    expect(store.cluster.changes).toEqual([]);
+  });
+
   test('with --expect-index it is exit 4, and nothing is done', async () => {
     const store = cluster();
     const result = await run(['cluster', 'remove', 'n3', '--expect-index', '4'], { store });

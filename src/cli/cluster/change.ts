@@ -109,6 +109,8 @@ async function decide(
   let isTried = false;
   for (;;) {
     const before = await client.cluster.members({ signal });
+    // Before anything is made of them: what it was to be done to may be gone, or done by somebody else.
+    if (expectIndex !== undefined && !isTried) checkIndex(before.members, expectIndex);
     const plan = wish.plan(before.members, isTried);
     if (plan.change === null && before.members.committed) return { plan, result: before };
     const expectedIndex = expectIndex ?? before.members.index;
@@ -127,6 +129,14 @@ async function decide(
       signal.throwIfAborted();
     }
   }
+}
+
+/** @throws BalsaError `CONFIGURATION_CONFLICT` */
+function checkIndex({ index }: MembersStatus, expectedIndex: number): void {
+  if (index === expectedIndex) return;
+  const message = `the members have changed: their index is ${index}, not ${expectedIndex}`;
+  const details = { index, expectedIndex };
+  throw new BalsaError('CONFIGURATION_CONFLICT', message, { outcome: 'not-applied', details });
 }
 
 /** The members are as wished, and may yet be again what they were before. */
