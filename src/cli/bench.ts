@@ -89,7 +89,7 @@ async function runBench(context: Context, flags: BenchFlags): Promise<number> {
     ratePerSecond: flags.rate ?? null,
   };
   const calls = await context.withClient(async (client) => {
-    await refuseKeysOfOthers(client, flags.prefix);
+    await refuseKeysOfOthers(context, client, flags.prefix);
     try {
       await fill(context, client, flags);
       return await measure(context, client, scenario, flags);
@@ -102,9 +102,13 @@ async function runBench(context: Context, flags: BenchFlags): Promise<number> {
   return EXIT.done;
 }
 
-/** What it writes over and deletes must be its own. */
-async function refuseKeysOfOthers(client: StoreClient, prefix: string): Promise<void> {
-  const { count } = await client.count({ prefix });
+/** What it writes over and deletes must be its own, whatever its reads may leave out. */
+async function refuseKeysOfOthers(
+  { signal }: Context,
+  client: StoreClient,
+  prefix: string,
+): Promise<void> {
+  const { count } = await client.count({ prefix, consistency: 'linearizable', signal });
   if (count === 0) return;
   throw new BalsaError(
     'INVALID_ARGUMENT',

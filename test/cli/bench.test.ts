@@ -3,6 +3,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import { storeCalls } from '../../src/cli/bench/store-calls.js';
 import { Harness } from '../client/support/harness.js';
 import { FakeStore, run } from './fakes.js';
+import { MachineStore } from './machine-store.js';
 
 const SHORT = ['bench', '--duration', '20ms', '--warm-up', '0ms', '--keys', '1500'];
 
@@ -150,5 +151,17 @@ describe('bench', () => {
     const { exit, stderr } = await run(['bench', ...flags]);
     expect(exit).toBe(2);
     expect(stderr).toContain(message);
+  });
+
+  test('keys of others are seen at whatever level its own reads are', async () => {
+    const store = await MachineStore.open();
+    await store.h.until(store.db.put('other', '1'));
+    await store.h.until(store.db.put('user/key-0000000001', 'not mine'));
+    const args = [...SHORT, '--keys', '3', '--prefix', 'user/', '--consistency', 'at:1'];
+    const { exit, stderr } = await store.run(args);
+    expect(exit).toBe(2);
+    expect(stderr).toContain('1 keys begin with user/ already');
+    const { value } = await store.h.until(store.db.get('user/key-0000000001'));
+    expect(String(value)).toBe('not mine');
   });
 });
