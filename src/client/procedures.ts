@@ -416,7 +416,9 @@ function checkArgs(json: string, max: number): void {
 
 /** @throws BalsaError `INVALID_ARGUMENT` */
 function splitReference(reference: string): readonly [name: string, alias: string] {
-  const [name = '', alias = DEFAULT_ALIAS] = reference.split('@');
+  const at = reference.indexOf('@');
+  const name = at === -1 ? reference : reference.slice(0, at);
+  const alias = at === -1 ? DEFAULT_ALIAS : reference.slice(at + 1);
   checkProcedureName('name', name);
   checkProcedureName('alias', alias);
   return [name, alias];
