@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { BalsaError } from '../base/errors.js';
 import type { GetResult } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
@@ -7,7 +6,7 @@ import { EXIT } from './exit-codes.js';
 import { keyText } from './items.js';
 import { addKeyFlags, neededKeys } from './key-flags.js';
 import { jsonBytes, printable } from './printable.js';
-import { addRangeFlags, printRange, type RangeFlags } from './range.js';
+import { addRangeFlags, printRange, type RangeFlags, refuseListFlags } from './range.js';
 
 export function getCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -32,11 +31,7 @@ async function runGet(
 ): Promise<number> {
   const { key, range } = neededKeys('get', given, flags);
   if (range !== undefined) return await printRange(context, range, flags);
-  for (const name of ['limit', 'reverse', 'sortBy', 'keysOnly'] as const) {
-    if (flags[name] === undefined) continue;
-    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new BalsaError('INVALID_ARGUMENT', `get: --${flag} is for --prefix, --from and --to`);
-  }
+  refuseListFlags('get', flags, 'is for --prefix, --from and --to');
   const answer = await context.withClient((client) =>
     client.get(key, { revision: flags.rev, signal: context.signal }),
   );

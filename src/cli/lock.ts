@@ -76,7 +76,10 @@ export function electCommand(runtime: Runtime): Command {
     const { args, child } = splitAtDashes(runtime, command, 2);
     const [name, value] = args;
     if (name === undefined) throw new BalsaError('INVALID_ARGUMENT', 'elect: give a NAME');
-    if (flags.listen === true) return await listen(context, name);
+    if (flags.listen === true) {
+      if (value === undefined && child === null) return await listen(context, name);
+      throw new BalsaError('INVALID_ARGUMENT', 'elect: --listen takes no VALUE and no command');
+    }
     if (value === undefined) {
       throw new BalsaError('INVALID_ARGUMENT', 'elect: give a VALUE, or --listen');
     }

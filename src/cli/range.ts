@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { BalsaError } from '../base/errors.js';
 import type { RangeOptions, SortField } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
@@ -58,6 +59,18 @@ export function addRangeFlags(command: Command): Command {
     .option('--keys-only', 'no values');
 }
 
+/**
+ * What says how keys are listed, where none are.
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function refuseListFlags(command: string, flags: RangeFlags, why: string): void {
+  for (const name of ['limit', 'reverse', 'sortBy', 'keysOnly'] as const) {
+    if (flags[name] === undefined) continue;
+    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new BalsaError('INVALID_ARGUMENT', `${command}: --${flag} ${why}`);
+  }
+}
+
 /** Prints the keys of a range, or how many there are. */
 export async function printRange(
   context: Context,
@@ -69,6 +82,7 @@ export async function printRange(
   const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = flags;
   const bounds = { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision };
   if (flags.countOnly === true) {
+    refuseListFlags('range', flags, 'says nothing together with --count-only');
     return await runCount(context, { ...keys, ...bounds, revision: rev });
   }
   const options = { ...keys, ...bounds, revision: rev, limit, reverse, sortBy, signal };

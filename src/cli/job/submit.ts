@@ -37,6 +37,9 @@ the same form. Procedures that its tasks run are deployed before: balsa deploy F
     .option('--result', 'wait until it has ended, and print what it came to');
   return onRun<SubmitFlags>(command, runtime, async (context, [file = '', json], flags) => {
     const { output, signal } = context;
+    if (flags.watch === true && flags.result === true) {
+      throw new BalsaError('INVALID_ARGUMENT', 'job submit: give --watch or --result, not both');
+    }
     const args = json === undefined ? null : parseJson('the arguments are', json);
     const definition = await readDefinition(file, flags.job);
     return await context.withClient(async (client) => {
@@ -55,6 +58,10 @@ the same form. Procedures that its tasks run are deployed before: balsa deploy F
 /** @throws BalsaError `FILE_UNREADABLE`, `FILE_INVALID`, `INVALID_ARGUMENT` */
 async function readDefinition(file: string, wanted: string | undefined): Promise<JobDefinition> {
   if (file.endsWith('.json')) {
+    if (wanted !== undefined) {
+      const message = `job submit: --job is for modules; ${file} is one job`;
+      throw new BalsaError('INVALID_ARGUMENT', message);
+    }
     const text = await readFile(file, 'utf8').catch((cause: unknown) => {
       throw fileUnreadable(file, cause);
     });
