@@ -43,7 +43,7 @@ async function runCompact(
   await context.withClient(async (client) => {
     const before = await client.info({ signal });
     const asked = wanted ?? before.revision;
-    const { compactedRevision: revision } = await client.compact(asked, { signal });
+    const { compactedRevision: revision } = await client.compact(wanted, { signal });
     if (revision < asked) {
       const since = formatCount(revision);
       context.output.say(

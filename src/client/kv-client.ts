@@ -326,20 +326,26 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    * comes free in the background. What is present stays, and so does what a trigger or a job still needs:
    * `compactedRevision` of the answer may be lower than was asked for.
    *
-   * @param revision default: the latest one
-   * @throws BalsaError `COMPACTED` (it was done already, further), `COMPACTION_HELD` (somebody needs all that is
+   * @param revision default: the latest one; that nothing was written since the last time is no error then
+   * @throws BalsaError `COMPACTED` (it was done already, up to there or further), `COMPACTION_HELD` (somebody needs all that is
    *   left), `FUTURE_REVISION`, `UPGRADE_PENDING`, and see {@link Client}
    */
   async compact(revision?: number, options: CallOptions = NO_OPTIONS): Promise<CompactResult> {
-    const upTo = revision ?? (await this.info(options)).revision;
+    let upTo = revision ?? null;
+    if (upTo === null) {
+      const { revision: latest, compactedRevision, meta } = await this.info(options);
+      if (latest <= compactedRevision) return { compactedRevision, meta };
+      upTo = latest;
+    }
+    const last = upTo;
     return this.#scope.write(
       options,
       'done',
       () => {
-        checkRevision(upTo);
-        return { type: 'compact', revision: upTo };
+        checkRevision(last);
+        return { type: 'compact', revision: last };
       },
-      (result, meta) => ({ compactedRevision: result.compactedRevision ?? upTo, meta }),
+      (result, meta) => ({ compactedRevision: result.compactedRevision ?? last, meta }),
     );
   }
 

@@ -256,6 +256,16 @@ describe('compact, info, settings and namespace', () => {
     expect((await store.run(['compact', '99', '--no-wait'])).exit).toBe(5);
   });
 
+  test('compact of all history is done, too, when nothing was written since the last time', async () => {
+    await store.run(['put', 'a', '1']);
+    const first = await store.json(['compact', '--no-wait']);
+    const again = await store.run(['compact', '--no-wait', '-o', 'json']);
+    expect(again).toMatchObject({ exit: 0, stderr: '' });
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      ...{ compactedRevision: 1, before: first.after, after: first.after },
+    });
+  });
+
   test('compact waits until the history is removed, and can be interrupted', async () => {
     for (let n = 0; n < 5; n += 1) await store.run(['put', 'a', String(n)]);
     const interruption = new AbortController();

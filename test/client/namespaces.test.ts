@@ -177,6 +177,9 @@ describe('what concerns the whole store', () => {
     expect(await h.failure(db.get('k', { revision: 1 }))).toMatchObject({ code: 'COMPACTED' });
     expect(await h.until(db.get('k', { revision: 2 }))).toMatchObject({ value: '2' });
     expect(await h.until(db.compact())).toMatchObject({ compactedRevision: 3 });
+    // All of it is given up already.
+    expect(await h.until(db.compact())).toMatchObject({ compactedRevision: 3 });
+    expect(await h.failure(db.compact(3))).toMatchObject({ code: 'COMPACTED' });
     expect(await h.failure(db.compact(9))).toMatchObject({
       code: 'FUTURE_REVISION',
       outcome: 'not-applied',
