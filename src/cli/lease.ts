@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatDuration } from '../base/duration.js';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { LeaseStatus } from '../client/client.js';
 import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
@@ -51,7 +51,7 @@ function grantCommand(runtime: Runtime): Command {
 function keepAliveCommand(runtime: Runtime): Command {
   const command = newCommand({
     name: 'keep-alive',
-    summary: 'Keep a lease alive until Ctrl-C; exit code 3 when there is none',
+    summary: 'Keep a lease alive until Ctrl-C; exit code 3 when there is none (any more)',
     examples: ['balsa lease keep-alive 12', 'balsa lease keep-alive 12 --once'],
   })
     .argument(...ID, parseCount)
@@ -61,15 +61,31 @@ function keepAliveCommand(runtime: Runtime): Command {
   );
 }
 
+/** After a keep-alive that was not answered the next one comes so soon. */
+const RETRY_MS = 500;
+
 async function keepAlive(context: Context, id: number, once: boolean): Promise<number> {
   const { io, output, signal } = context;
   return await context.withClient(async (client) => {
+    /** Until then it lives, as far as is known here. */
+    let untilMs = Number.NEGATIVE_INFINITY;
     for (;;) {
-      const { ttlMs } = await client.leases.keepAlive(id, { signal });
-      if (output.format === 'json') await output.json({ id, ttlMs });
-      else await output.line(`${id}\t${formatDuration(ttlMs)}`);
-      if (once) return EXIT.done;
-      await io.sleep(ttlMs / 3);
+      const askedMs = io.nowMs();
+      let pauseMs = RETRY_MS;
+      try {
+        const { ttlMs } = await client.leases.keepAlive(id, { signal });
+        untilMs = askedMs + ttlMs;
+        pauseMs = ttlMs / 3;
+        if (output.format === 'json') await output.json({ id, ttlMs });
+        else await output.line(`${id}\t${formatDuration(ttlMs)}`);
+        if (once) return EXIT.done;
+      } catch (error) {
+        // A change of leaders that takes its time does not end the lease.
+        const { retryable, message } = asBalsaError(error);
+        if (!retryable || io.nowMs() >= untilMs) throw error;
+        output.say(`lease ${id} is not kept alive yet: ${message}`);
+      }
+      await io.sleep(pauseMs);
       if (signal.aborted) throw new BalsaError('CANCELLED', 'interrupted');
     }
   });

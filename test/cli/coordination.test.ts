@@ -175,6 +175,37 @@ describe('lease', () => {
     expect(exit).toBe(130);
     expect(stdout.split('\n').length).toBeGreaterThan(8);
   });
+
+  test('keep-alive goes on when it is not answered for a while, and the lease lives', async () => {
+    await store.run(['lease', 'grant', '30', '--id', '7']);
+    const interruption = new AbortController();
+    const { cluster, clock } = store.h;
+    const keeping = store.begin(['lease', 'keep-alive', '7'], {
+      ...{ interrupted: interruption.signal, nowMs: () => clock.monotonicMs() },
+    });
+    await store.sleepFor(5000);
+    const answers = cluster.fate;
+    // Longer than the limit of one request.
+    cluster.fate = () => 'ignore';
+    await store.sleepFor(16_000);
+    cluster.fate = answers;
+    await store.sleepFor(40_000);
+    expect((await store.run(['lease', 'show', '7'])).exit).toBe(0);
+    interruption.abort();
+    expect((await store.h.until(keeping)).exit).toBe(130);
+  });
+
+  test('keep-alive ends when it was not answered for as long as the lease lives', async () => {
+    await store.run(['lease', 'grant', '3', '--id', '7']);
+    const keeping = store.begin(['lease', 'keep-alive', '7'], {
+      nowMs: () => store.h.clock.monotonicMs(),
+    });
+    await store.sleepFor(500);
+    store.h.cluster.fate = () => 'ignore';
+    const { exit, stdout } = await store.h.until(keeping);
+    expect(exit).toBe(6);
+    expect(stdout).toBe('7\t3s\n');
+  });
 });
 
 describe('lock', () => {
