@@ -226,8 +226,11 @@ export class ClusterAdmin {
 
   #send(command: AdminCommand, limits: CallLimits): Promise<AdminResult> {
     return new Promise((resolve, reject) => {
-      const call = new PendingRead<AdminResult>(limits, resolve, reject);
-      this.#engine.ask(new AdminRequest(JSON.stringify(command), call), call, limits);
+      const call = new PendingRead<AdminResult>(limits, resolve, (error) =>
+        reject(request.outcomeOf(error)),
+      );
+      const request = new AdminRequest(JSON.stringify(command), call);
+      this.#engine.ask(request, call, limits);
     });
   }
 

@@ -196,6 +196,14 @@ export class AdminRequest extends ReadRequest {
     this.#command = command;
   }
 
+  /** Who gives up waiting for the answer has not taken it back. */
+  override outcomeOf(error: BalsaError): BalsaError {
+    if (error.outcome !== undefined) return error;
+    if (!this.sent) return error.withOutcome('not-applied');
+    const isGivenUp = error.code === 'CANCELLED' || error.code === 'CLIENT_CLOSED';
+    return isGivenUp ? error.withOutcome('unknown') : error;
+  }
+
   encode(id: number): ClientRequest {
     return { type: 'admin', id, command: this.#command };
   }

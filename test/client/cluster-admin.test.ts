@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
+import type { Client } from '../../src/client/kv-client.js';
 import type { ClientRequest } from '../../src/rpc/protocol.js';
 import { type Fate, refusal } from './support/fake-cluster.js';
 import { memberOf } from './support/fake-members.js';
@@ -242,6 +243,52 @@ describe('a change of members', () => {
     h.cluster.fate = (request) => (request.type === 'admin' ? 'ignore' : undefined);
     const error = await h.failure(db.cluster.remove('n3', { timeoutMs: 300 }));
     expect(error).toMatchObject({ code: 'TIMEOUT', outcome: 'unknown' });
+  });
+});
+
+describe('a command that was sent', () => {
+  async function given(): Promise<{ h: Harness; db: Client }> {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.fate = (request) => (request.type === 'admin' ? 'apply-only' : undefined);
+    return { h, db };
+  }
+
+  async function sent(h: Harness): Promise<void> {
+    while (h.cluster.received('admin').length === 0) await h.clock.advance(1);
+  }
+
+  test.each(['remove', 'transfer'] as const)(
+    '%s, and is aborted, may have been carried out',
+    async (name) => {
+      const { h, db } = await given();
+      const abort = new AbortController();
+      const failing = h.failure(db.cluster[name]('n3', { signal: abort.signal }));
+      await sent(h);
+      abort.abort();
+      expect(await failing).toMatchObject({ code: 'CANCELLED', outcome: 'unknown' });
+    },
+  );
+
+  test('may have been carried out when the client is closed before it is answered', async () => {
+    const { h, db } = await given();
+    const failing = h.failure(db.cluster.remove('n3'));
+    await sent(h);
+    await db.close();
+    expect(await failing).toMatchObject({ code: 'CLIENT_CLOSED', outcome: 'unknown' });
+    expect(h.cluster.members.done).toHaveLength(1);
+  });
+
+  test('and one that was not is surely not carried out', async () => {
+    const { h, db } = await given();
+    h.cluster.fate = (request) => (request.type === 'status' ? 'ignore' : undefined);
+    const abort = new AbortController();
+    const failing = h.failure(db.cluster.remove('n3', { signal: abort.signal }));
+    await h.clock.advance(10);
+    abort.abort();
+    const error = await failing;
+    expect(error.code).toBe('CANCELLED');
+    expect(error.outcome).not.toBe('unknown');
   });
 });
 
