@@ -3,6 +3,7 @@ import { BalsaError } from '../base/errors.js';
 import { packOperations, unpackResults } from '../base/operation-codec.js';
 import type { Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
+import type { Load } from './write-window.js';
 
 /** What a batch held before writes were left out of it. */
 interface EarlierForm {
@@ -49,6 +50,10 @@ export class Batch {
 
   get operations(): Buffer {
     return this.#operations;
+  }
+
+  get load(): Load {
+    return { operations: this.writes.length, bytes: this.#operations.byteLength };
   }
 
   /** It is only here to use up its sequence. */

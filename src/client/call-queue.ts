@@ -37,6 +37,11 @@ export class CallQueue<Call extends Queued> {
     return this.#bytes + this.#live * CALL_OVERHEAD_BYTES;
   }
 
+  /** Bytes that they take in requests, at most. */
+  get callBytes(): number {
+    return this.#bytes;
+  }
+
   push(call: Call): void {
     this.#calls.push(call);
     this.#count(call);

@@ -18,6 +18,12 @@ const SAMPLE_WEIGHT = 0.5;
 /** Without an answer for so long nothing flows, and what flowed before says little. */
 const FLOWS_MS = 500;
 
+/** So many writes, and their bytes as they travel. */
+export interface Load {
+  readonly operations: number;
+  readonly bytes: number;
+}
+
 /**
  * How many writes one client has under way: as few as keep the leader busy, so that what waits waits here, where it is surely not applied when
  * its time runs out. Additive increase, multiplicative decrease by delay, as TCP Vegas does it (Brakmo and Peterson 1995). And how
@@ -29,10 +35,10 @@ export class WriteWindow {
   #baseMs = Number.POSITIVE_INFINITY;
   #shrunkMs = Number.NEGATIVE_INFINITY;
   #answeredMs = Number.NEGATIVE_INFINITY;
-  /** Operations per millisecond; `null`: not known yet. */
-  #pace: number | null = null;
+  /** In a millisecond; `null`: not known yet. */
+  #pace: Load | null = null;
   /** Since when there is more to send than may be sent, and what was answered since; `null`: there is not. */
-  #sample: { readonly startedMs: number; operations: number } | null = null;
+  #sample: { readonly startedMs: number; operations: number; bytes: number } | null = null;
 
   /** @param underWay operations without an answer */
   hasRoom(underWay: number, more: number): boolean {
@@ -49,22 +55,24 @@ export class WriteWindow {
    * @param sentMs when it was first sent
    * @param waiting writes that wait to be sent
    */
-  answered(operations: number, sentMs: number, nowMs: number, waiting: number): void {
+  answered(load: Load, sentMs: number, nowMs: number, waiting: number): void {
     this.#answeredMs = nowMs;
-    this.#adapt(operations, sentMs, nowMs, waiting);
-    this.#measure(operations, nowMs, waiting);
+    this.#adapt(load.operations, sentMs, nowMs, waiting);
+    this.#measure(load, nowMs, waiting);
   }
 
   /**
-   * Whether a write that comes now cannot be answered in its time, so that it would only keep others from theirs.
+   * Whether a write that comes now cannot be answered in its time, so that it would only keep others from theirs. What went through
+   * may have been larger, or smaller, than what is ahead: the pace counts by which that takes less.
    * @param ahead writes that wait, or are under way
    * @param leftMs what it has
    * @returns how long it would take, in milliseconds; `null`: nothing is known that speaks against it
    */
-  hopeless(ahead: number, leftMs: number, nowMs: number): number | null {
+  hopeless(ahead: Load, leftMs: number, nowMs: number): number | null {
     const flows = nowMs - this.#answeredMs < FLOWS_MS;
-    if (ahead < HOPELESS_MIN || !flows || this.#pace === null) return null;
-    const waitMs = Math.round(ahead / this.#pace);
+    if (ahead.operations < HOPELESS_MIN || !flows || this.#pace === null) return null;
+    const { operations, bytes } = this.#pace;
+    const waitMs = Math.round(Math.min(ahead.operations / operations, ahead.bytes / bytes));
     return waitMs > leftMs * HOPELESS_SHARE ? waitMs : null;
   }
 
@@ -82,20 +90,28 @@ export class WriteWindow {
     }
   }
 
-  #measure(operations: number, nowMs: number, waiting: number): void {
+  #measure({ operations, bytes }: Load, nowMs: number, waiting: number): void {
     if (waiting === 0) {
       this.#sample = null;
       return;
     }
     if (this.#sample === null) {
-      this.#sample = { startedMs: nowMs, operations: 0 };
+      this.#sample = { startedMs: nowMs, operations: 0, bytes: 0 };
       return;
     }
     this.#sample.operations += operations;
+    this.#sample.bytes += bytes;
     const tookMs = nowMs - this.#sample.startedMs;
     if (tookMs < SAMPLE_MS) return;
-    const pace = this.#sample.operations / tookMs;
-    this.#pace = this.#pace === null ? pace : this.#pace + (pace - this.#pace) * SAMPLE_WEIGHT;
-    this.#sample = { startedMs: nowMs, operations: 0 };
+    const before = this.#pace;
+    const mean = (field: keyof Load, count: number): number => {
+      const pace = count / tookMs;
+      return before === null ? pace : before[field] + (pace - before[field]) * SAMPLE_WEIGHT;
+    };
+    this.#pace = {
+      operations: mean('operations', this.#sample.operations),
+      bytes: mean('bytes', this.#sample.bytes),
+    };
+    this.#sample = { startedMs: nowMs, operations: 0, bytes: 0 };
   }
 }

@@ -7,7 +7,7 @@ import type { Context } from './context.js';
 import { cancelled, clientClosed, type Meta } from './pending.js';
 import type { PendingWrite } from './pending-write.js';
 import { backoffMs, leaderNamed, retryAfterMs } from './retry.js';
-import { WriteWindow } from './write-window.js';
+import { type Load, WriteWindow } from './write-window.js';
 
 /** Writes go into one batch up to this size; more would make all of them wait for the last one. */
 const BATCH_TARGET_BYTES = 2 * 1024 * 1024;
@@ -113,7 +113,7 @@ export class Writes {
     if (batch === undefined) return;
     this.#attempts.delete(id);
     if (!batch.done) {
-      this.#window.answered(batch.writes.length, batch.sentMs, this.#nowMs, this.#queue.length);
+      this.#window.answered(batch.load, batch.sentMs, this.#nowMs, this.#queue.length);
       batch.succeed(answer.results, meta);
       this.#outstanding.splice(this.#outstanding.indexOf(batch), 1);
       this.#failures = 0;
@@ -168,7 +168,7 @@ export class Writes {
     const { batchesPerSessionMax } = this.#context.limits;
     if (count >= Math.min(batchesPerSessionMax, OUTSTANDING_MAX)) return false;
     const next = Math.min(this.#queue.length, this.#bounds.operationsMax);
-    if (!this.#window.hasRoom(this.#underWay, next)) return false;
+    if (!this.#window.hasRoom(this.#underWay.operations, next)) return false;
     return count < EAGER_MAX || this.#queue.fills(this.#bounds);
   }
 
@@ -180,8 +180,14 @@ export class Writes {
   }
 
   /** Writes without an answer. */
-  get #underWay(): number {
-    return this.#outstanding.reduce((sum, { writes }) => sum + writes.length, 0);
+  get #underWay(): Load {
+    let operations = 0;
+    let bytes = 0;
+    for (const { load } of this.#outstanding) {
+      operations += load.operations;
+      bytes += load.bytes;
+    }
+    return { operations, bytes };
   }
 
   get #nowMs(): number {
@@ -190,13 +196,17 @@ export class Writes {
 
   /** What cannot be answered in its time is not even begun: it would only keep others from theirs. @throws BalsaError `OVERLOADED` */
   #refuseHopeless({ deadlineMs }: PendingWrite): void {
-    const ahead = this.#queue.length + this.#underWay;
+    const underWay = this.#underWay;
+    const ahead = {
+      operations: this.#queue.length + underWay.operations,
+      bytes: this.#queue.callBytes + underWay.bytes,
+    };
     const nowMs = this.#nowMs;
     const waitMs = this.#window.hopeless(ahead, deadlineMs - nowMs, nowMs);
     if (waitMs === null) return;
     throw new BalsaError(
       'OVERLOADED',
-      `${ahead} writes of this client are under way or wait: about ${waitMs} ms at the pace of late, too long for this one`,
+      `${ahead.operations} writes of this client are under way or wait: about ${waitMs} ms at the pace of late, too long for this one`,
       { outcome: 'not-applied', details: { waitMs, retryAfterMs: Math.ceil(waitMs / 2) } },
     );
   }

@@ -431,3 +431,18 @@ describe('sessions that the cluster has forgotten', () => {
     expect(h.cluster.received('write').map((r) => r.bornIndex)).toEqual([100, 501]);
   });
 });
+
+describe('many small writes behind large ones', () => {
+  test('are not taken for what could not be answered in its time', async () => {
+    const h = new Harness();
+    h.cluster.latencyMs = 50;
+    // A large one fills a batch, and forty small ones do.
+    h.cluster.limits = { batchBytesMax: 2000 };
+    const db = await h.connect();
+    const large = Array.from({ length: 300 }, (_, i) => db.put(`l${i}`, Buffer.alloc(1900)));
+    await h.until(Promise.all(large));
+    const small = Array.from({ length: 6000 }, (_, i) => watch(db.put(`s${i}`, 'x')));
+    await h.until(db.put('last', 'x').catch(() => null));
+    expect(small.filter(({ error }) => error !== null)).toEqual([]);
+  });
+});
