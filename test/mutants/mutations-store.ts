@@ -236,7 +236,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/keyspace.ts',
-        find: '      if (record !== null && record.version > 0) this.dead.put(mapKey);\n',
+        find: '    if (live === null) this.dead.put(target.mapKey);\n',
         replace: '',
       },
     ],
