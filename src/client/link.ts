@@ -62,6 +62,8 @@ export class Link {
   #probe: StreamProbe | null = null;
   /** When anything came last, also a part of a frame. */
   #aliveMs: number;
+  /** A probe was sent, and nothing has come since. */
+  #isProbed = false;
   #closed = false;
 
   constructor(options: LinkOptions) {
@@ -134,6 +136,7 @@ export class Link {
 
   #lives(): void {
     this.#aliveMs = this.#options.clock.monotonicMs();
+    this.#isProbed = false;
     this.#probe?.answered();
   }
 
@@ -180,16 +183,22 @@ export class Link {
     this.#options.handlers.onHello(this, hello);
   }
 
-  /** Not of one that has just been heard, or from whom nothing is expected: ten thousand idle clients would be a load. */
+  /**
+   * Not of one that has just been heard, or from whom nothing is expected: ten thousand idle clients would be a load. What was begun
+   * is brought to its end: reads leave a silent member sooner than that, and come again.
+   */
   #startProbe(): StreamProbe {
     const { clock, handlers } = this.#options;
     return new StreamProbe({
       clock,
       isNeeded: () =>
-        handlers.isListening() &&
+        (this.#isProbed || handlers.isListening()) &&
         clock.monotonicMs() - this.#aliveMs >= PROBE_MS &&
         this.#channel.pendingBytes === 0,
-      send: () => this.#channel.send(packClientFrame({ type: 'probe' }), true),
+      send: () => {
+        this.#isProbed = true;
+        this.#channel.send(packClientFrame({ type: 'probe' }), true);
+      },
       onSilent: () => {
         const message = `${this.address} hears nothing of what is sent to it, or says nothing any more`;
         this.#end(new BalsaError('UNREACHABLE', message));

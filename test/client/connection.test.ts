@@ -154,6 +154,25 @@ describe('following the leader', () => {
     },
   );
 
+  test('a stream to one of all members, over which nothing arrives any more, is given up though reads leave it', async () => {
+    const h = new Harness();
+    const db = await h.connect({ readFrom: 'spread' });
+    await h.until(db.put('k', 'v'));
+    const read = () => db.get('k', { consistency: 'any' });
+    for (let i = 0; i < 6; i += 1) await h.until(read());
+    for (const stream of h.cluster.replica('n2').streams) stream.isDeaf = true;
+    const slow: number[] = [];
+    const start = h.clock.monotonicMs();
+    while (h.clock.monotonicMs() < start + 40_000) {
+      const askedMs = h.clock.monotonicMs();
+      await h.until(read());
+      if (h.clock.monotonicMs() - askedMs > 500) slow.push(askedMs - start);
+      await h.clock.advance(20);
+    }
+    expect(slow.length).toBeGreaterThan(0);
+    expect(slow.at(-1)).toBeLessThan(25_000);
+  });
+
   test('a replica is probed when something is expected of it, and not for its silence alone', async () => {
     const h = new Harness();
     const db = await h.connect();
