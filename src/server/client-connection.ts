@@ -135,6 +135,10 @@ export class ClientConnection {
     this.#answerBytes = 0;
     this.#host.failpoints.hit('reply.before-send');
     this.#stream.send(packReplicaFrame({ type: 'answers', answers }));
+    this.#checkIsRead();
+  }
+
+  #checkIsRead(): void {
     if (this.#stream.pendingBytes > this.#host.limits.pendingAnswerBytesMax) {
       const limit = this.#host.limits.pendingAnswerBytesMax;
       const message = `${limit} bytes of answers wait (pendingAnswerBytesMax) and the client does not read them`;
@@ -195,6 +199,7 @@ export class ClientConnection {
   #probed(): void {
     if (this.#hello === null) throw new BalsaError('FRAME_INVALID', 'a probe before the hello');
     this.#stream.send(packReplicaFrame({ type: 'probe-answer' }));
+    this.#checkIsRead();
   }
 
   #requests(requests: readonly ClientRequest[]): void {

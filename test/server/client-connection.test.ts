@@ -162,6 +162,11 @@ describe('a client stream', () => {
     hello();
     connection.receive(packClientFrame({ type: 'probe' }));
     expect(frames.map(({ type }) => type)).toEqual(['hello', 'probe-answer']);
+    const deaf = connect();
+    deaf.hello();
+    deaf.stream.pendingBytes = LIMITS.pendingAnswerBytesMax + 1;
+    deaf.connection.receive(packClientFrame({ type: 'probe' }));
+    expect(endCode(deaf.frames)).toBe('OVERLOADED');
     const early = connect();
     early.connection.receive(packClientFrame({ type: 'probe' }));
     expect(endCode(early.frames)).toBe('FRAME_INVALID');
