@@ -44,9 +44,8 @@ export const apCells: Workload = {
     const { random, index } = client;
     let at = await standAt(bench, bench.system.names[index % bench.system.names.length]);
     return async () => {
-      // Its replica may have left the cluster.
-      const { names } = bench.system;
-      if (at === null || !names.includes(at.node)) {
+      if (at === null || !isThere(bench, at)) {
+        const { names } = bench.system;
         at = await standAt(bench, names[random.int(names.length)]);
         return;
       }
@@ -66,17 +65,26 @@ export const apCells: Workload = {
 /** A client that stays at one replica, beside it: whatever becomes of the network, that must serve it. */
 interface Stand {
   readonly node: string;
+  readonly address: string;
   readonly db: Client;
   readonly log: ProcessLog;
+}
+
+/** It may have left the cluster, and another one may have its name by now. */
+function isThere({ system }: Bench, { node, address }: Pick<Stand, 'node' | 'address'>): boolean {
+  return system.names.includes(node) && system.cluster.replica(node).address === address;
 }
 
 /** @returns null: there is none, or it has just joined and has nothing yet */
 async function standAt(bench: Bench, node: string | undefined): Promise<Stand | null> {
   if (node === undefined) return null;
+  const { address } = bench.system.cluster.replica(node);
   const db = await bench.connectTo(node).catch(() => null);
   if (db === null) return null;
   const status = await db.status().catch(() => null);
-  if (status !== null && status.appliedIndex > 0) return { node, db, log: bench.processAt(node) };
+  if (status !== null && status.appliedIndex > 0) {
+    return { node, address, db, log: bench.processAt(node) };
+  }
   await db.close();
   return null;
 }
