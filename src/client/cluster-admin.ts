@@ -6,7 +6,8 @@ import { isDone, memberCalled } from './member-goals.js';
 import { checkNewcomer } from './newcomer.js';
 import type { CallOptions } from './options.js';
 import { invalid } from './options.js';
-import { type CallLimits, cancelled, clientClosed } from './pending.js';
+import { pause } from './pause.js';
+import { type CallLimits, cancelled } from './pending.js';
 import { PendingRead } from './pending-read.js';
 import { AdminRequest, StatusRequest } from './read-request.js';
 import { backoffMs } from './retry.js';
@@ -297,21 +298,7 @@ export class ClusterAdmin {
     if (clock.monotonicMs() + delayMs >= limits.deadlineMs) {
       throw why ?? new BalsaError('TIMEOUT', 'the change of members was not complete in time');
     }
-    await new Promise<void>((resolve, reject) => {
-      const end = (error: BalsaError | null): void => {
-        timer.cancel();
-        forgetSignal();
-        forgetClose();
-        if (error === null) resolve();
-        else reject(error);
-      };
-      const timer = clock.setTimer(delayMs, () => end(null));
-      const forgetSignal =
-        signal === undefined
-          ? () => {}
-          : whenAborted(signal, () => end(cancelled(signal.reason, outcome)));
-      const forgetClose = engine.whenClosed(() => end(clientClosed(outcome)));
-    });
+    await pause(engine, delayMs, signal, outcome);
   }
 }
 

@@ -2,13 +2,12 @@ import { BalsaError } from '../base/errors.js';
 import type { JobAction } from '../base/job.js';
 import type { JobDefinition, JobInput } from '../base/job-definition.js';
 import type { JobInfo, JobsStats, ResultsInfo } from '../rpc/job-protocol.js';
-import { whenAborted } from './abort.js';
 import { checkDuration } from './invalid.js';
 import { checkJobForm } from './job-form.js';
 import { askJobs, type JobsAsker, readValues } from './job-request.js';
 import { toInput, toSpec } from './job-spec.js';
 import type { CallOptions } from './options.js';
-import { cancelled, clientClosed } from './pending.js';
+import { pause } from './pause.js';
 import type { Scope } from './scope.js';
 
 /** Options of {@link Client.submit}. */
@@ -131,7 +130,7 @@ export class JobHandle {
       if (leftMs <= 0) {
         throw new BalsaError('TIMEOUT', `job ${this.id} has not ended in time; it goes on`);
       }
-      await this.#pause(Math.min(pauseMs, leftMs), signal);
+      await pause(this.#parts.engine, Math.min(pauseMs, leftMs), signal);
       pauseMs = intervalMs ?? Math.min(INTERVAL_MS_MAX, pauseMs * 1.3);
     }
   }
@@ -217,26 +216,6 @@ export class JobHandle {
       () => ({ type: 'job-control', job: this.id, action }),
       () => null,
     );
-  }
-
-  /** @throws BalsaError `CANCELLED`, `CLIENT_CLOSED` */
-  async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const { engine } = this.#parts;
-    // The caller may have aborted it while he had what was found.
-    if (signal?.aborted === true) throw cancelled(signal.reason);
-    await new Promise<void>((resolve, reject) => {
-      const end = (error: BalsaError | null): void => {
-        timer.cancel();
-        forgetSignal();
-        forgetClose();
-        if (error === null) resolve();
-        else reject(error);
-      };
-      const timer = engine.env.clock.setTimer(ms, () => end(null));
-      const forgetSignal =
-        signal === undefined ? () => {} : whenAborted(signal, () => end(cancelled(signal.reason)));
-      const forgetClose = engine.whenClosed(() => end(clientClosed()));
-    });
   }
 }
 
