@@ -1,4 +1,5 @@
 import { fromMapKey, toMapKey } from '../base/bytes.js';
+import type { OpenRange } from './needs.js';
 
 /** Fewer deleted keys in a row than this are looked at each time. */
 const RUN_KEYS_MIN = 32;
@@ -17,14 +18,8 @@ export interface Run {
   readonly keys: number;
 }
 
-export interface KeyBounds {
-  readonly from: Uint8Array;
-  /** Exclusive; `null`: to the end. */
-  readonly to: Uint8Array | null;
-}
-
 /** What is worth while to be looked at next of a range. */
-export interface Piece extends KeyBounds {
+export interface Piece extends OpenRange {
   /** More of the range follows behind it. */
   readonly isCut: boolean;
   /** Begins behind this, which was passed over; `null`: nothing was. */
@@ -65,13 +60,13 @@ export class DeadRuns {
    * The next piece of a range in which there may be keys; `null`: there are none in all of it.
    * @param revision runs of keys that were deleted later are looked at
    */
-  piece({ from, to }: KeyBounds, reverse: boolean, revision: number): Piece | null {
+  piece({ from, to }: OpenRange, reverse: boolean, revision: number): Piece | null {
     if (this.#runs.length === 0) return { from, to, isCut: false, passed: null };
     return reverse ? this.#lastPiece(from, to, revision) : this.#firstPiece(from, to, revision);
   }
 
   /** Somebody begins to walk through a range; to be ended in any case. */
-  walk(bounds: KeyBounds, reverse: boolean): DeadWalk {
+  walk(bounds: OpenRange, reverse: boolean): DeadWalk {
     const walk = new DeadWalk(reverse ? bounds.to : bounds.from, {
       onRun: (run) => this.#add(run),
       onEnd: () => this.#walks.delete(walk),

@@ -4,12 +4,6 @@ import { BalsaError } from '../base/errors.js';
 import type { NamespaceSetOperation, TxnOperation, WriteOperation } from '../base/operation.js';
 import type { SystemOperation } from './types.js';
 
-/** Store keys. */
-export interface KeyRange {
-  readonly from: Uint8Array;
-  readonly to: Uint8Array;
-}
-
 /** User keys; `to` is exclusive, `null`: to the end. */
 export interface OpenRange {
   readonly from: Uint8Array;

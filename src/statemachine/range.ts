@@ -1,10 +1,11 @@
 import { compareBytes, successor } from '../base/bytes.js';
 import type { KeyValue } from '../base/operation.js';
-import type { DeadRuns, DeadWalk, KeyBounds, Run } from './dead-runs.js';
+import type { DeadRuns, DeadWalk, Run } from './dead-runs.js';
 import { type KeyChains, type KeyVersion, sizeOf } from './key-chain.js';
 import { decodeKeyRecord, inlineValue, type KeyHead, readKeyHead } from './key-record.js';
 import { fromKeyRecordKey, KEYS_TO, toKeyRecordKey } from './layout.js';
 import { loadValues, type WantedValue } from './load-values.js';
+import type { OpenRange } from './needs.js';
 import { passes, type RevisionBounds, revisionBounds } from './range-filter.js';
 import type { StateStore } from './state-store.js';
 import type { RangePage, RangeQuery } from './types.js';
@@ -127,7 +128,7 @@ class PageBuilder {
   }
 
   /** The part of the range that was not looked at. */
-  rest(): KeyBounds {
+  rest(): OpenRange {
     const { from, to, reverse } = this.#query;
     const at = this.#continueFrom();
     return reverse ? { from, to: at ?? to } : { from: at ?? from, to };
@@ -139,7 +140,7 @@ class PageBuilder {
   }
 
   /** All of a piece was looked at. */
-  reach({ from, to }: KeyBounds): void {
+  reach({ from, to }: OpenRange): void {
     const end = this.#query.reverse ? from : to;
     if (end !== null) this.#reached = end;
   }

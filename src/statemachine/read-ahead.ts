@@ -1,5 +1,5 @@
 import { successor, toMapKey } from '../base/bytes.js';
-import type { DeadRuns, KeyBounds } from './dead-runs.js';
+import type { DeadRuns } from './dead-runs.js';
 import { isAliveRecord, readKeyHead } from './key-record.js';
 import {
   fromKeyRecordKey,
@@ -10,7 +10,7 @@ import {
   toValueRecordKey,
   VALUES_TO,
 } from './layout.js';
-import type { EntryNeeds } from './needs.js';
+import type { EntryNeeds, OpenRange } from './needs.js';
 import type { Position } from './position.js';
 import type { ScanPage, StateStore } from './state-store.js';
 
@@ -150,13 +150,13 @@ async function scanLease(store: StateStore, lease: number, bounds: ScanBounds): 
 /** The keys that are there, as the last entry has left them. */
 async function scanLive(
   { store, dead }: KeyStore,
-  range: KeyBounds,
+  range: OpenRange,
   bounds: ScanBounds,
 ): Promise<FoundKeys> {
   const found = new Collected(bounds);
   const walk = dead.walk(range, false);
   try {
-    let rest: KeyBounds = range;
+    let rest: OpenRange = range;
     for (;;) {
       const piece = dead.piece(rest, false, Number.POSITIVE_INFINITY);
       if (piece === null) return found.all;
