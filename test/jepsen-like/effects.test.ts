@@ -171,6 +171,36 @@ describe('the checker of ap cells', () => {
     expect(await anomalies(change('insert', 'a', 'x'), final(['x', 'y']))).toEqual(['of nobody']);
   });
 
+  test('finds a replica that does not show what it has acknowledged itself', async () => {
+    const read = (answer: unknown, more: Partial<Planned> = {}): Planned =>
+      op(2 * MS, 3 * MS, 'read', null, answer, { key: 'c', ...more });
+    const hidden = ['own change not shown'];
+    const add = change('add', 'a', 2);
+    const insert = change('insert', 'a', 'x');
+    expect(await anomalies(add, read(2), final(2))).toEqual([]);
+    expect(await anomalies(add, read(0), final(2))).toEqual(hidden);
+    expect(await anomalies(insert, read(['x']), final(['x']))).toEqual([]);
+    expect(await anomalies(insert, read([]), final(['x']))).toEqual(hidden);
+    // It was not acknowledged yet, or not there, or under a key that was asked for twice.
+    expect(await anomalies(add, read(0, { begin: MS / 2 }), final(2))).toEqual([]);
+    expect(await anomalies({ ...add, ...INFO }, read(0), final(2))).toEqual(['not available']);
+    expect(await anomalies(add, change('add', 'a', 2, { process: 7 }), read(0), final(2))).toEqual(
+      [],
+    );
+    const elsewhere = sent([add, read(0), final(2)]).map((line) =>
+      line.f === 'read' && line.type === 'invoke' ? { ...line, node: 'n2' } : line,
+    );
+    expect(await found(apChecker(), elsewhere)).toEqual([]);
+    // With its disk it may have lost what nobody else had.
+    const behind = (fault: string, node: string): Promise<string[]> => {
+      const faults: FaultRecord[] = [{ time: MS, fault, nodes: [node], phase: 'begin' }];
+      return found(apChecker({ faults }), sent([add, read(0), final(2)]));
+    };
+    expect(await behind('disk-wipe', 'n1')).toEqual([]);
+    expect(await behind('disk-wipe', 'n2')).toEqual(hidden);
+    expect(await behind('disk-stall', 'n1')).toEqual(hidden);
+  });
+
   test('does not know what a cell has come to when nobody tells', async () => {
     expect((await judge(apChecker(), sent([change('add', 'a', 1)]))).valid).toBe('unknown');
   });

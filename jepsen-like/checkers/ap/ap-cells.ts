@@ -4,6 +4,7 @@ import type { Checker } from '../checker.js';
 import { Findings } from '../findings.js';
 import { Availability } from './availability.js';
 import { CellHistory } from './cells.js';
+import { Disks } from './own-changes.js';
 
 export interface ApOptions {
   readonly faults?: readonly FaultRecord[];
@@ -17,8 +18,9 @@ const CHANGES: ReadonlySet<string> = new Set(['add', 'take', 'insert', 'append']
 
 /**
  * Mergeable cells that every side of a partition goes on with. Each call is served by its replica unless that was stopped (not
- * available); in the end all replicas have the same (no convergence), everything that was acknowledged (lost), each key once (counts
- * twice), and nothing of nobody; an escrow counter is never below 0, and never has more been taken from it than had been added.
+ * available), and shown by it from then on (own change not shown); in the end all replicas have the same (no convergence),
+ * everything that was acknowledged (lost), each key once (counts twice), and nothing of nobody; an escrow counter is never below 0,
+ * and never has more been taken from it than had been added.
  */
 export function apChecker(options: ApOptions = {}): Checker {
   return {
@@ -31,6 +33,7 @@ export function apChecker(options: ApOptions = {}): Checker {
         graceMs,
         ...(excuses === undefined ? {} : { excuses }),
       });
+      const disks = new Disks(faults);
       const cells = new Map<string, CellHistory>();
       for await (const call of callsOf(history)) {
         if (!CHANGES.has(call.f) && call.f !== 'read' && call.f !== 'final') continue;
@@ -38,7 +41,7 @@ export function apChecker(options: ApOptions = {}): Checker {
         if (call.f !== 'final') availability.judge(call, findings);
         let cell = cells.get(call.key);
         if (cell === undefined) {
-          cell = new CellHistory(findings, call.key);
+          cell = new CellHistory(findings, call.key, disks);
           cells.set(call.key, cell);
         }
         cell.take(call);

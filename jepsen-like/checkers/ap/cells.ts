@@ -2,26 +2,21 @@ import type { Call } from '../calls.js';
 import { type Change, ChangeBounds } from '../change-bounds.js';
 import type { Findings } from '../findings.js';
 import { badValue, fieldsOf, listOf, numberOf, seconds, show, valueText } from '../values.js';
-
-/** All calls under one idempotency key on one cell: one of them counts. */
-interface Once {
-  readonly id: string;
-  readonly f: string;
-  readonly value: unknown;
-  readonly calls: Call[];
-}
+import { type Disks, type Once, OwnChanges } from './own-changes.js';
 
 /** What was done to one cell, and how it was read. */
 export class CellHistory {
   readonly #findings: Findings;
   readonly #key: string;
+  readonly #disks: Disks;
   readonly #changes = new Map<string, Once>();
   readonly #reads: Call[] = [];
   readonly finals: Call[] = [];
 
-  constructor(findings: Findings, key: string) {
+  constructor(findings: Findings, key: string, disks: Disks) {
     this.#findings = findings;
     this.#key = key;
+    this.#disks = disks;
   }
 
   take(call: Call): void {
@@ -73,6 +68,23 @@ export class CellHistory {
       this.#findings.note(anomaly, `${when}, and must be from ${low} to ${high}`, [call]);
     }
     if (isEscrow) this.#judgeEscrow(changes);
+    else this.#judgeOwnAdds(changes);
+  }
+
+  /** What others have added comes on top. */
+  #judgeOwnAdds(changes: readonly Once[]): void {
+    const own = new OwnChanges(changes, this.#disks);
+    for (const read of this.#reads) {
+      const adds = own.before(read);
+      const sum = adds.reduce(
+        (total, { value, calls }) => total + numberOf(calls[0] as Call, value),
+        0,
+      );
+      const value = numberOf(read, read.answer);
+      if (value >= sum) continue;
+      const text = `"${this.#key}" was read as ${value} at ${nodeOf(read)}, ${seconds(read.end)}, which had acknowledged ${sum}`;
+      this.#findings.note('own change not shown', text, [...(adds.at(-1)?.calls ?? []), read]);
+    }
   }
 
   /** At no moment more has been taken, for certain, than may have been added before. */
@@ -99,6 +111,7 @@ export class CellHistory {
   }
 
   #judgeCollection(): void {
+    const own = new OwnChanges(this.#changes.values(), this.#disks);
     const byValue = new Map<string, Call[]>();
     for (const { value, calls } of this.#changes.values()) {
       const name = valueText(value);
@@ -117,7 +130,13 @@ export class CellHistory {
         if (calls.some(({ outcome, begin }) => outcome !== 'fail' && begin <= call.end)) continue;
         this.#findings.note('of nobody', `${when} has ${item}`, [...calls, call]);
       }
-      if (call.f !== 'final') continue;
+      if (call.f !== 'final') {
+        const hidden = own.before(call).find(({ value }) => !there.has(valueText(value)));
+        if (hidden === undefined) continue;
+        const text = `${when} does not have ${show(hidden.value)}, which ${nodeOf(call)} had acknowledged`;
+        this.#findings.note('own change not shown', text, [...hidden.calls, call]);
+        continue;
+      }
       for (const [item, calls] of byValue) {
         const isCertain = calls.some(({ outcome, end }) => outcome === 'ok' && end < call.begin);
         if (!isCertain || there.has(item)) continue;
