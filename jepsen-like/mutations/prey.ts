@@ -27,6 +27,12 @@ export const PREY: readonly Prey[] = [
     nodes: 3,
   },
   {
+    mutation: 'read-without-quorum',
+    workload: 'register,levels',
+    nemesis: 'links-answers-late',
+    nodes: 3,
+  },
+  {
     mutation: 'follower-reads-without-asking',
     workload: 'levels',
     nemesis: 'links-delayed',
@@ -61,6 +67,12 @@ export const PREY: readonly Prey[] = [
     mutation: 'ap-call-answered-before-its-disk',
     workload: 'ap',
     nemesis: 'lost-tail',
+    nodes: 3,
+  },
+  {
+    mutation: 'cell-seen-without-what-waits',
+    workload: 'ap',
+    nemesis: 'partition-halves',
     nodes: 3,
   },
   { mutation: 'log-time-from-the-wall-clock', workload: 'lease', nemesis: 'clock-jump', nodes: 3 },

@@ -61,6 +61,33 @@ export const LINK_NEMESES: readonly Nemesis[] = BAD_LINKS.map(({ name, about, sh
   },
 }));
 
+/**
+ * Whoever believes that it leads because somebody answers, and does not look to what, leads on beside its successor. Longer than the
+ * longest election timeout of a replica here (twice 1500 ms), so that there is one while old answers still come.
+ */
+export const linksAnswersLate: Nemesis = {
+  name: 'links-answers-late',
+  about:
+    'what the leader sends to the others is lost, and what they had answered before arrives 4 to 7 s late',
+  claims: ['network'],
+  needsProxies: true,
+  episode: async (stage) => {
+    const { system, random } = stage;
+    const leader = await system.leader();
+    if (leader === null) return;
+    const delayMs = 4000 + random.int(3000);
+    const detail = { delayMs };
+    await during(stage, { name: 'links-answers-late', nodes: [leader], detail }, async () => {
+      for (const other of system.names.filter((name) => name !== leader)) {
+        system.cluster.cut(leader, other);
+        system.cluster.shape(other, leader, detail);
+      }
+      await stage.sleep(Math.max(stage.holdMs, delayMs + 1000));
+      system.healNetwork();
+    });
+  },
+};
+
 /** As when a machine in between restarts: every connection is reset, again and again. */
 export const resetStorm: Nemesis = {
   name: 'reset-storm',

@@ -24,7 +24,7 @@ import {
   rollingRestart,
   rollingUpgrade,
 } from './kill.js';
-import { LINK_NEMESES, resetStorm } from './links.js';
+import { LINK_NEMESES, linksAnswersLate, resetStorm } from './links.js';
 import { memberAdd, memberReplace, transfer } from './members.js';
 import type { Nemesis } from './nemesis.js';
 import {
@@ -60,6 +60,7 @@ export const NEMESES: readonly Nemesis[] = [
   partitionFlapping,
   clientsCutOff,
   ...LINK_NEMESES,
+  linksAnswersLate,
   resetStorm,
   clockJump,
   clockStrobe,
