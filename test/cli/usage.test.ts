@@ -6,10 +6,11 @@ import { FakeStore, run } from './fakes.js';
 
 const COMMANDS = [
   ...['start', 'put', 'get', 'del', 'range', 'count', 'txn', 'watch', 'lock', 'elect', 'import'],
-  ...['bench', 'compact', 'info', 'status', 'recover', 'shell', 'deploy', 'dev'],
+  ...['bench', 'compact', 'info', 'status', 'recover', 'shell', 'deploy', 'dev', 'worker'],
 ];
 const GROUPS = {
   cluster: ['members', 'add', 'remove', 'promote', 'demote', 'replace', 'transfer'],
+  job: [...['submit', 'list', 'status', 'watch', 'result', 'cancel', 'retry', 'remove', 'stats']],
   lease: ['grant', 'keep-alive', 'revoke', 'show', 'list'],
   namespace: ['set', 'list', 'remove'],
   proc: ['list', 'show', 'call', 'rollback', 'remove', 'logs', 'stats'],

@@ -8,7 +8,7 @@ export function cancelCommand(runtime: Runtime): Command {
     name: 'cancel',
     summary: 'End a job: when this is answered, nothing of it has an effect any more',
     details: '\nExit code 3: there is no such job. 4: it has ended already.',
-    examples: ['balsa job cancel nightly'],
+    examples: ['balsa job cancel nightly', 'balsa job cancel nightly -o json'],
   };
   return changing(runtime, setup, 'cancelled', (job, options) => job.cancel(options));
 }
@@ -18,7 +18,7 @@ export function retryCommand(runtime: Runtime): Command {
     name: 'retry',
     summary: 'Go on with a job that has failed: what is done stays',
     details: '\nExit code 3: there is no such job. 4: it has not failed.',
-    examples: ['balsa job retry nightly'],
+    examples: ['balsa job retry nightly', 'balsa job retry nightly -o json'],
   };
   return changing(runtime, setup, 'goes on', (job, options) => job.retry(options));
 }
@@ -28,7 +28,7 @@ export function removeCommand(runtime: Runtime): Command {
     name: 'remove',
     summary: 'Forget a job that has ended, with its results',
     details: '\nExit code 3: there is no such job. 4: it is under way; cancel it first.',
-    examples: ['balsa job remove nightly'],
+    examples: ['balsa job remove nightly', 'balsa job remove nightly -o json'],
   };
   return changing(runtime, setup, 'removed', (job, options) => job.remove(options));
 }
