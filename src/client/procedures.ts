@@ -45,13 +45,14 @@ export interface ProcedureCallOptions extends CallOptions {
   /**
    * Where the code runs. `lane` (default): at the leader, one call after the other, so that no call is in the way of
    * another. `any`: at the replica at hand, while others run: for code that takes long; it is run again when what it has
-   * read was changed meanwhile, after two times in the lane.
+   * read was changed meanwhile, after two times in the lane. Not together with `consistency`.
    */
   readonly route?: 'lane' | 'any' | undefined;
   /**
    * For an `ap` procedure: where what it has changed must lie before it is answered. `local` (default): on the disk of the replica
    * that ran it. `{ peers: k }`: on those of so many others, too; when they cannot be reached in time, the call fails with
-   * `TIMEOUT`, and counts all the same: asked again under its key it is answered as soon as they have it.
+   * `TIMEOUT`, and counts all the same: asked again under its key it is answered as soon as they have it. Peers are
+   * for `consistency: 'ap-local'` only.
    */
   readonly durability?: 'local' | { readonly peers: number } | undefined;
   /**
@@ -235,6 +236,7 @@ export class Caller {
     checkArgs(json, Math.floor(this.#engine.limits.frameBytesMax / 2));
     const fields = { procedure: reference, args: json, ...this.#keyOf(options), peers };
     const { consistency } = options;
+    checkTogether(options, peers);
     if (consistency === 'ap-local')
       return toResult(await this.#write(options, (call) => new ApRequest(fields, call)));
     if (consistency !== undefined)
@@ -374,6 +376,24 @@ function peersOf({ durability = 'local' }: ProcedureCallOptions): number {
   throw invalid(
     `durability is 'local' or { peers: 0 to ${PEERS_MAX} }, found ${JSON.stringify(durability)}`,
   );
+}
+
+/**
+ * What would be left out of a call is refused: a level says where it runs, and only an `ap` procedure waits for copies.
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+function checkTogether({ consistency, route }: ProcedureCallOptions, peers: number): void {
+  if (route !== undefined && route !== 'lane' && route !== 'any') {
+    throw invalid(`route is 'lane' or 'any', found ${JSON.stringify(route)}`);
+  }
+  if (consistency !== undefined && route !== undefined) {
+    throw invalid('a call has a route or a consistency, not both: a level says where it runs');
+  }
+  if (peers > 0 && consistency !== 'ap-local') {
+    throw invalid(
+      "durability of other replicas is for ap procedures, which are called with consistency 'ap-local'",
+    );
+  }
 }
 
 function leftOf(options: CallOptions, untilMs: number, nowMs: number): CallOptions {

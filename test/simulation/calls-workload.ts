@@ -284,7 +284,8 @@ export class CallsWorkload {
       { bounded: 500 + random.int(4000) },
       { session: db.token },
     ][random.int(6)];
-    const route = random.int(8) === 0 ? 'any' : undefined;
+    // A level says where it runs.
+    const route = random.int(8) === 0 && consistency === undefined ? 'any' : undefined;
     const wish = { id: this.#ledger.newId(), name, args, isNamed: false };
     const call = await caller.call(wish, { consistency, route });
     for (const { answer } of call.asks) {

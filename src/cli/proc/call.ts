@@ -43,12 +43,12 @@ majority. With --durability N it is answered when N other replicas have on their
     .addOption(
       new Option(
         '--route <where>',
-        'lane: at the leader, one after the other (default); any: beside others',
+        'lane: at the leader, one after the other (default); any: beside others. Not with --consistency',
       ).choices(['lane', 'any']),
     )
     .option(
       '--durability <where>',
-      'of an ap procedure: local (default): on one disk; N: on those of N other replicas, too',
+      'with --consistency ap-local: local (default): on one disk; N: on those of N other replicas, too',
       parseDurability,
     );
   return onRun<CallFlags>(command, runtime, async (context, [reference = '', json], flags) => {
