@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { newCommand, onRun, type Runtime } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { printFacts } from './facts.js';
+import { jsonBytes } from './printable.js';
 import { formatCount } from './progress.js';
 import { settingsFacts } from './settings.js';
 import { bytesText } from './snapshot/bytes-text.js';
@@ -16,7 +17,11 @@ export function infoCommand(runtime: Runtime): Command {
     const { output, signal } = context;
     const info = await context.withClient((client) => client.info({ signal }));
     if (output.format === 'json') {
-      await output.json(info);
+      const namespaces = info.namespaces.map(({ prefix, ...rest }) => ({
+        ...rest,
+        ...jsonBytes('prefix', Buffer.from(prefix, 'hex')),
+      }));
+      await output.json({ ...info, namespaces });
       return EXIT.done;
     }
     const isTable = output.format === 'table';

@@ -5,7 +5,7 @@ import { parseSize } from './flags.js';
 import { keyText } from './items.js';
 import { printDone } from './print-done.js';
 import { printTable } from './print-table.js';
-import { utf8OrNull } from './printable.js';
+import { jsonBytes } from './printable.js';
 import { formatCount } from './progress.js';
 import { bytesText } from './snapshot/bytes-text.js';
 
@@ -58,10 +58,7 @@ function listCommand(runtime: Runtime): Command {
     const namespaces = await context.withClient((client) => client.namespaces.list({ signal }));
     if (output.format === 'json') {
       for (const { prefix, ...rest } of namespaces) {
-        const text = utf8OrNull(prefix);
-        const named =
-          text === null ? { prefixBase64: prefix.toString('base64') } : { prefix: text };
-        await output.json({ ...rest, ...named });
+        await output.json({ ...rest, ...jsonBytes('prefix', prefix) });
       }
       return EXIT.done;
     }

@@ -10,7 +10,10 @@ export function utf8OrNull(bytes: Uint8Array): string | null {
 }
 
 /** `{ value: "text" }`, or `{ valueBase64 }` for bytes that are no text. */
-export function jsonBytes(name: 'key' | 'value', bytes: Uint8Array): Record<string, string> {
+export function jsonBytes(
+  name: 'key' | 'value' | 'prefix',
+  bytes: Uint8Array,
+): Record<string, string> {
   const text = utf8OrNull(bytes);
   return text === null
     ? { [`${name}Base64`]: Buffer.from(bytes).toString('base64') }
