@@ -126,32 +126,60 @@ function jsonValue(record: Record<string, unknown>, text: string): Uint8Array {
   if (!Object.hasOwn(record, 'value')) throw new Error('has no "value"');
   const { value } = record;
   if (typeof value === 'string') return fromText(value, 'value');
-  if (LONG_NUMBER.test(text) && hasNumber(value, losesDigits)) {
-    throw new Error('a number in "value" has more digits than JSON numbers keep: write it as text');
-  }
-  if (HUGE_NUMBER.test(text) && hasNumber(value, isHuge)) {
-    throw new Error('a number in "value" is larger than JSON numbers can be: write it as text');
-  }
+  if (LONG_NUMBER.test(text)) checkNumbers(text);
   return Buffer.from(JSON.stringify(value), 'utf8');
 }
 
-/** Cheap first looks, so that only lines with such numbers are searched for those that are not what was written. */
-const LONG_NUMBER = /\d{16}/;
-// Fewer digits with a shorter exponent stay below the largest number, some 10 ** 308.
-const HUGE_NUMBER = /\d{200}|[eE]\+?\d{3}/;
+/**
+ * A cheap first look, so that only lines with such numbers are searched for those that are not what was written. Fewer digits are
+ * all kept, and with a shorter exponent no number is too large or too small.
+ */
+const LONG_NUMBER = /\d{16}|[\d.]{17}|[eE][+-]?\d{3}/;
 
-function losesDigits(value: number): boolean {
-  return Number.isInteger(value) && !Number.isSafeInteger(value);
+/** @throws Error when `"value"` in the text of a record has a number that would be stored as another one */
+function checkNumbers(text: string): void {
+  for (const number of numbersOfValue(text)) {
+    if (!Number.isFinite(Number(number))) {
+      throw new Error('a number in "value" is larger than JSON numbers can be: write it as text');
+    }
+    if (losesDigits(number)) {
+      throw new Error(
+        'a number in "value" has more digits than JSON numbers keep: write it as text',
+      );
+    }
+  }
 }
 
-function isHuge(value: number): boolean {
-  return !Number.isFinite(value);
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:]|[^\s"{}[\]:,]+/g;
+
+/** As they are written. The text is known to be an object. */
+function* numbersOfValue(text: string): Generator<string> {
+  let depth = 0;
+  let name = '';
+  let previous = '';
+  for (const [token] of text.matchAll(TOKEN)) {
+    if (token === '{' || token === '[') depth += 1;
+    else if (token === '}' || token === ']') depth -= 1;
+    else if (token === ':' && depth === 1) name = JSON.parse(previous) as string;
+    else if (name === 'value' && /^[-\d]/.test(token)) yield token;
+    previous = token;
+  }
 }
 
-function hasNumber(value: unknown, isMeant: (value: number) => boolean): boolean {
-  if (typeof value === 'number') return isMeant(value);
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.values(value).some((each) => hasNumber(each, isMeant));
+/** `toPrecision` gives no more. */
+const DIGITS_MAX = 100;
+
+/** A number with as many digits as are written is another one. */
+function losesDigits(written: string): boolean {
+  const digits = significantDigits(written);
+  if (digits === '') return false;
+  if (digits.length > DIGITS_MAX) return true;
+  return significantDigits(Number(written).toPrecision(digits.length)) !== digits;
+}
+
+/** Without the zeros around them, which say how large it is. */
+function significantDigits(number: string): string {
+  return number.replace(/[eE].*|[-.]/g, '').replace(/^0+|0+$/g, '');
 }
 
 function fromText(text: string, name: string): Uint8Array {
