@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr';
+import { isNativeAccelerationEnabled, Packr } from 'msgpackr';
 import { BalsaError } from './errors.js';
 
 /**
@@ -59,10 +59,11 @@ function sizeHead(type: number, size: number): Buffer {
 }
 
 /**
- * The value that `bytes` hold, all of them.
- * @throws BalsaError `FRAME_INVALID` when they are not one whole msgpack value
+ * The value that `packed` holds, all of it.
+ * @throws BalsaError `FRAME_INVALID` when it is not one whole msgpack value
  */
-export function unpack(bytes: Uint8Array): unknown {
+export function unpack(packed: Uint8Array): unknown {
+  const bytes = isNativeAccelerationEnabled ? packed : keepMarks(packed);
   let value: unknown;
   let end = 0;
   try {
@@ -155,6 +156,37 @@ function headOf(view: DataView, at: number): { readonly bytes: number; readonly 
     default:
       return { bytes: 1 + (FIXED_BYTES[type - 0xc0] ?? 0), values: 0 };
   }
+}
+
+/** U+FEFF in UTF-8. */
+const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+const STR_8 = 0xd9;
+const STR_32 = 0xdb;
+
+/**
+ * Without its native part the library takes a mark from the beginning of each text of more than 64 bytes: there is a second one
+ * then, which is what it takes.
+ */
+function keepMarks(packed: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength);
+  if (!bytes.includes(MARK)) return packed;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const pieces: Buffer[] = [];
+  let kept = 0;
+  for (let at = 0; at < bytes.byteLength; ) {
+    const type = view.getUint8(at);
+    const { bytes: size } = headOf(view, at);
+    const begin = at + 1 + (1 << (type - STR_8));
+    const length = at + size - begin;
+    const isText = type >= STR_8 && type <= STR_32;
+    if (isText && length > 64 && MARK.equals(bytes.subarray(begin, begin + MARK.byteLength))) {
+      pieces.push(bytes.subarray(kept, at), sizeHead(STR_32, length + MARK.byteLength), MARK);
+      kept = begin;
+    }
+    at += size;
+  }
+  return Buffer.concat([...pieces, bytes.subarray(kept)]);
 }
 
 /** Of 0xc0 to 0xd4, those that have a size of their own. */
