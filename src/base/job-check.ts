@@ -134,9 +134,12 @@ function checkReport({ report }: TaskReportOperation, limits: Limits): void {
       }
       break;
     }
+    // Workers cut both before (`cutMessage`); those that were there before that was so need not.
     case 'failed':
+      checkBytes('taskCodeBytesMax', report.code.length, INLINE_VALUE_BYTES_MAX);
+      checkBytes('taskMessageBytesMax', report.message.length, INLINE_VALUE_BYTES_MAX);
+      break;
     case 'crashed':
-      // Workers cut it before (`cutMessage`); those that were there before that was so need not.
       checkBytes('taskMessageBytesMax', report.message.length, INLINE_VALUE_BYTES_MAX);
       break;
     default:

@@ -32,12 +32,16 @@ test('so it is of a task that a replica has run', async () => {
   expect(world.told()[0]?.[0]?.end).toEqual({ type: 'failed', code: 'PROCEDURE_FAILED', message });
 });
 
-test('a report of a worker that says much more is refused', () => {
-  const check = (message: string): void =>
-    checkJobOperation(
-      { type: 'task-report', fence: 1, report: { type: 'crashed', message } },
-      LIMITS,
-    );
+test.each([
+  ['taskMessageBytesMax', (text: string) => ({ type: 'crashed', message: text }) as const],
+  [
+    'taskMessageBytesMax',
+    (text: string) => ({ type: 'failed', code: 'X', message: text }) as const,
+  ],
+  ['taskCodeBytesMax', (text: string) => ({ type: 'failed', code: text, message: '' }) as const],
+])('a report of a worker that says much more is refused: %s', (limit, toReport) => {
+  const check = (text: string): void =>
+    checkJobOperation({ type: 'task-report', fence: 1, report: toReport(text) }, LIMITS);
   expect(() => check('x'.repeat(1024 * 1024))).not.toThrow();
-  expect(() => check('x'.repeat(1024 * 1024 + 1))).toThrow(/taskMessageBytesMax/);
+  expect(() => check('x'.repeat(1024 * 1024 + 1))).toThrow(limit);
 });
