@@ -18,7 +18,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * What an attempt takes, as the replica has it: items of the input, keys as of the revision of the job, or what other tasks gave.
- * @throws BalsaError `COMPACTED`, `VALUE_NOT_DECODABLE`, `JOB_LIMIT`
+ * @throws BalsaError `COMPACTED`, `VALUE_NOT_DECODABLE`, `JOB_LIMIT`, `INVALID_ARGUMENT` (of an upload that is not what the job says)
  */
 export async function readTaskInput(
   machine: () => StateMachine,

@@ -41,7 +41,7 @@ import {
   type WorkerRecord,
 } from './job-records.js';
 import { StagedRecords } from './staged-records.js';
-import { type UploadBounds, Uploads } from './uploads.js';
+import { type UploadBounds, Uploads, uploadedItems } from './uploads.js';
 
 /** Part of what the log means, as `SessionBounds`. */
 export interface JobBounds extends UploadBounds {
@@ -171,7 +171,10 @@ export class Jobs {
     return pinned;
   }
 
-  /** Item of the input, JSON. Between log entries only. */
+  /**
+   * Items of the input, JSON. Between log entries only.
+   * @throws BalsaError `INVALID_ARGUMENT`: what was uploaded is not what the job says of it
+   */
   itemsAt(job: Job, from: number, to: number): readonly string[] {
     const items: string[] = [];
     let at = from;
@@ -200,7 +203,11 @@ export class Jobs {
     if (kept !== undefined) return { first, chunk: kept };
     const bytes = this.records.get(inputChunkKey(job, { place, first }));
     if (bytes === undefined) throw corrupt(`no chunk ${first} of the input of job ${job.id}`);
-    const chunk = orCorrupt('a chunk of a job', () => unpackItemChunk(bytes));
+    const { input } = job.spec;
+    const chunk =
+      input.type === 'upload'
+        ? uploadedItems(bytes, { upload: input.upload, place, count: input.counts[place] ?? 0 })
+        : orCorrupt('a chunk of a job', () => unpackItemChunk(bytes));
     this.#chunks.set(name, chunk);
     const [oldest] = this.#chunks.keys();
     if (this.#chunks.size > CHUNKS_KEPT && oldest !== undefined) this.#chunks.delete(oldest);

@@ -1,3 +1,5 @@
+import { BalsaError } from '../../base/errors.js';
+import { unpackItemChunk } from '../../base/job-codec.js';
 import { fromNameKey, jobKeys, UPLOADS_FROM, UPLOADS_TO } from '../layout.js';
 import { loadRecords } from '../load-records.js';
 import { Refusal } from '../refusal.js';
@@ -123,5 +125,33 @@ export class Uploads {
   #set(upload: string, record: UploadRecord): void {
     this.#uploads.set(upload, record);
     this.#records.set(jobKeys.upload(upload), encodeUpload(record));
+  }
+}
+
+/**
+ * Items of a chunk of an input, JSON of each. Nobody has looked into it before: it is as its client has made it.
+ *
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function uploadedItems(
+  bytes: Uint8Array,
+  { upload, place, count }: { upload: string; place: number; count: number },
+): readonly string[] {
+  const items = itemsOrNull(bytes);
+  if (items?.length === count) return items;
+  const found = items === null ? 'is no list of items in msgpack' : `has ${items.length} items`;
+  throw new BalsaError(
+    'INVALID_ARGUMENT',
+    `the input of the job was uploaded wrongly: chunk ${place} of upload ${upload} ${found}, and the job says that it has ${count}`,
+    { details: { upload, place } },
+  );
+}
+
+function itemsOrNull(bytes: Uint8Array): readonly string[] | null {
+  try {
+    return unpackItemChunk(bytes);
+  } catch (error) {
+    if (error instanceof BalsaError && error.code === 'FRAME_INVALID') return null;
+    throw error;
   }
 }
