@@ -11,6 +11,7 @@ import {
   type RangeRead,
 } from '../base/call.js';
 import { cellKey } from '../base/cell.js';
+import { cutText } from '../base/cut-text.js';
 import { CELL_PREFIX } from '../base/delta.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
@@ -151,8 +152,8 @@ export class CallView {
     const { logLinesMax, logLineBytesMax } = this.#limits;
     if (this.#logs.length >= logLinesMax) return;
     const isLast = this.#logs.length === logLinesMax - 1;
-    const cut = line.length > logLineBytesMax ? `${line.slice(0, logLineBytesMax)}…` : line;
-    this.#logs.push(isLast ? `… (logLinesMax is ${logLinesMax})` : cut);
+    const told = `… (logLinesMax is ${logLinesMax})`;
+    this.#logs.push(isLast ? told : cutText(line, logLineBytesMax));
   }
 
   /** @throws BalsaError `PROCEDURE_ABORTED` */

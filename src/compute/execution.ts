@@ -21,7 +21,7 @@ export interface CallLimits {
   readonly argsBytesMax: number;
   readonly resultBytesMax: number;
   readonly logLinesMax: number;
-  /** A longer line is cut. */
+  /** In UTF-8. A longer line is cut. */
   readonly logLineBytesMax: number;
   /** Of a cell, beyond which nothing more is added to it: `CELL_FULL`. */
   readonly cellBytesMax: number;

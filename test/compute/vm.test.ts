@@ -102,6 +102,14 @@ describe('a call', () => {
     expect(sandbox.call().logs).toEqual(['a 1 {"b":[2]} undefined']);
   });
 
+  test('cuts the lines that it logs by their bytes', async () => {
+    const sandbox = await Sandbox.with(
+      oneProcedure(`for (const n of [512, 513]) ctx.log('é'.repeat(n));`),
+    );
+
+    expect(sandbox.call().logs).toEqual(['é'.repeat(512), `${'é'.repeat(510)}…`]);
+  });
+
   test('emits events and updates without reading', async () => {
     const source = new MemorySource(ACCOUNTS);
     const sandbox = await Sandbox.with(

@@ -1,0 +1,12 @@
+const CUT = '…';
+const CUT_BYTES = Buffer.byteLength(CUT);
+
+/** The beginning of a text, so that it has at most `bytesMax` bytes in UTF-8 with the … that says that it was cut. */
+export function cutText(text: string, bytesMax: number): string {
+  // No character has fewer bytes than units of its text.
+  const bytes = Buffer.from(text.slice(0, bytesMax + 1));
+  if (bytes.byteLength <= bytesMax) return text;
+  const start = bytes.subarray(0, bytesMax - CUT_BYTES);
+  // What is left of a character at the end is left out.
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(start, { stream: true }) + CUT;
+}
