@@ -1,4 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
+import { BalsaError } from '../base/errors.js';
 import { isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../base/job.js';
 import type { WorkerNotice } from '../client/client.js';
 import type { UserModule } from '../compute/user-module.js';
@@ -59,9 +61,18 @@ async function runWorker(context: Context, file: string, flags: WorkerFlags): Pr
     return await context.withClient((client) => serve(context, client, { module, flags }), {
       timeoutMs: 30_000,
     });
+  } catch (error) {
+    throw named(file, module, error);
   } finally {
     module.remove();
   }
+}
+
+/** What is wrong with a module is told of the file of the user, and not of what was made of it. */
+function named(file: string, { url }: UserModule, error: unknown): unknown {
+  if (!(error instanceof BalsaError) || error.code !== 'FILE_INVALID') return error;
+  const message = error.message.replaceAll(url, file).replaceAll(fileURLToPath(url), file);
+  return new BalsaError(error.code, message, { cause: error });
 }
 
 /** Until it is told to stop, or cannot go on. */

@@ -22,7 +22,7 @@ class FakeWorkers {
   readonly calls: string[] = [];
   active = 0;
   /** Instead of a worker. */
-  refusal: BalsaError | null = null;
+  refusal: ((module: string) => BalsaError) | null = null;
   #end: (error: BalsaError | null) => void = () => {};
   readonly #ended = new Promise<BalsaError | null>((resolve) => {
     this.#end = resolve;
@@ -41,7 +41,7 @@ class FakeWorkers {
 
   readonly #worker = async (options: WorkerOptions) => {
     this.asked.push(options);
-    if (this.refusal !== null) throw this.refusal;
+    if (this.refusal !== null) throw this.refusal(String(options.tasks));
     // Behind this turn: the command has it by then.
     setImmediate(this.#started);
     return {
@@ -162,10 +162,12 @@ describe('worker', () => {
   });
 
   test('that cannot begin leaves nothing behind', async () => {
-    workers.refusal = new BalsaError('FILE_INVALID', `${path}: it has no task`);
+    // As of code that throws while it is loaded: what was made of the file is no name for a user.
+    workers.refusal = (module) =>
+      new BalsaError('FILE_INVALID', `${module}: no package, from ${fileURLToPath(module)}`);
 
     expectRefusal(await run(['worker', path], { connect: workers.connect }), {
-      ...{ exit: 1, says: 'tasks.ts: it has no task\n' },
+      ...{ exit: 1, says: `error FILE_INVALID: ${path}: no package, from ${path}\n` },
     });
     const unreachable = await run(['worker', path], {
       connect: () => Promise.reject(new BalsaError('UNREACHABLE', 'nobody is there')),
