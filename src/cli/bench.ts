@@ -68,7 +68,7 @@ export function benchCommand(runtime: Runtime): Command {
         .choices(DISTRIBUTIONS)
         .default('uniform'),
     )
-    .option('--duration <duration>', 'how long', parseTimeoutMs, 10_000)
+    .option('--duration <duration>', 'how long', parseSpanMs, 10_000)
     .option('--warm-up <duration>', 'before that, not counted', parseTimeoutMs, 2000)
     .option('--prefix <text>', 'what its keys begin with', 'balsa-bench/');
   return onRun<BenchFlags>(command, runtime, (context, _args, flags) => runBench(context, flags));
@@ -205,4 +205,11 @@ async function report({ output }: Context, scenario: Scenario, calls: Calls): Pr
   await printTable(output, COLUMNS, [
     [String(Math.round(perSecond)), ...latencies, String(failed)],
   ]);
+}
+
+/** Longer than nothing: of no calls at all there is nothing to tell. */
+function parseSpanMs(text: string): number {
+  const ms = parseTimeoutMs(text);
+  if (ms > 0) return ms;
+  throw new InvalidArgumentError('It must be longer than 0.');
 }

@@ -147,6 +147,7 @@ describe('bench', () => {
     [['--keys', '0'], 'It must be a whole number from 1.'],
     [['--operation', 'push'], 'Allowed choices are put, get'],
     [['--duration', 'long'], 'It must be'],
+    [['--duration', '0'], 'It must be longer than 0.'],
   ])('%s is wrong usage', async (flags, message) => {
     const { exit, stderr } = await run(['bench', ...flags]);
     expect(exit).toBe(2);
