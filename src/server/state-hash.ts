@@ -38,10 +38,12 @@ export class StateHashes {
     const checkpoint = this.#at(index);
     if (checkpoint === null) return;
     checkpoint.own = hash;
+    // All of them, as whoever answered first may be the one that is wrong; each hash once.
+    const judged = new Set([hash]);
     for (const [member, other] of checkpoint.others) {
-      if (other === hash) continue;
+      if (judged.has(other)) continue;
+      judged.add(other);
       this.#judge(member, { index, hash: other }, checkpoint);
-      return;
     }
   }
 

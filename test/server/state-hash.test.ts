@@ -48,6 +48,18 @@ describe('the state of a replica', () => {
     }
   });
 
+  test('has diverged also when one that answered before the majority differs from all', () => {
+    const { own, of, diverged, mismatches } = hashesIn(formedWith(['n1', 'n2', 'n3', 'n4', 'n5']));
+    of('n2', 1024, 9);
+    for (const member of ['n3', 'n4', 'n5']) of(member, 1024, 8);
+    own(1024, 7);
+    expect(diverged).toEqual([
+      'STATE_DIVERGED: after log entry 1024 the state here has hash 00000007, ' +
+        'at a majority of the voters 00000008',
+    ]);
+    expect(mismatches).toEqual(['n2 at 1024']);
+  });
+
   test('that one other does not have is right as long as no majority says otherwise', () => {
     const { own, of, diverged, mismatches } = hashesIn(three);
     own(1024, 7);
