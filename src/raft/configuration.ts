@@ -46,7 +46,7 @@ export function otherMembers(configuration: Configuration, self: MemberId): Memb
   return without(self, [...voters, ...votersOutgoing, ...learners]);
 }
 
-/** All who are members in any way; each once. */
+/** All who are members in any way; each once, those who vote first. */
 export function allMembers(configuration: Configuration): MemberId[] {
   const { voters, votersOutgoing, learners, learnersNext } = configuration;
   return [...new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext])];

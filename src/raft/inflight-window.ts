@@ -18,10 +18,6 @@ export class InflightWindow {
     return this.#sizes.length - this.#head;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** No further message may go. One always may when none is under way, however large. */
   get full(): boolean {
     return this.count >= this.#messagesMax || (this.count > 0 && this.#bytes >= this.#bytesMax);

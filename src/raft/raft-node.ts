@@ -165,11 +165,6 @@ export class RaftNode {
     return this.#state.configurations.committed;
   }
 
-  /** To whom this leader is handing leadership, if to anybody. */
-  get transferTarget(): MemberId | null {
-    return this.#state.leadership?.transfer?.target ?? null;
-  }
-
   /** Bytes of the entries that this leader took and has not committed; 0 unless it leads. */
   get uncommittedBytes(): number {
     return this.#state.leadership?.uncommittedBytes ?? 0;

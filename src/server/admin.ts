@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
+import { allMembers } from '../raft/configuration.js';
 import type { ConfigurationChange, MemberId } from '../raft/types.js';
 import type { Joining } from '../rpc/peer-protocol.js';
 import type { AdminCommand, AdminResult } from '../rpc/protocol.js';
@@ -7,7 +8,7 @@ import { invalidCommand, parseAdminCommand } from './admin-command.js';
 import { findMember, toConfigurationChange } from './member-change.js';
 import { memberId, nameOf } from './member-id.js';
 import { notLeader } from './proposals.js';
-import { allMembers, type Roster } from './roster.js';
+import type { Roster } from './roster.js';
 
 type Done = (error: BalsaError | null) => void;
 

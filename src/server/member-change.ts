@@ -1,8 +1,8 @@
+import { allMembers } from '../raft/configuration.js';
 import type { Configuration, ConfigurationChange, MemberId, Promotion } from '../raft/types.js';
 import type { AdminCommand } from '../rpc/protocol.js';
 import { invalidCommand } from './admin-command.js';
 import { memberId, nameOf } from './member-id.js';
-import { allMembers } from './roster.js';
 
 type ChangeMembers = Extract<AdminCommand, { op: 'change-members' }>;
 

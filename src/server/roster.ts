@@ -1,4 +1,4 @@
-import { isVoter, otherMembers } from '../raft/configuration.js';
+import { allMembers, isVoter, namesMember, otherMembers } from '../raft/configuration.js';
 import type { Configuration, LogIndex, MemberId } from '../raft/types.js';
 import type { FormatVersions, FormedMember, PeerHello } from '../rpc/peer-protocol.js';
 import type { MemberAddress, MemberStatus, MembersStatus } from '../rpc/protocol.js';
@@ -71,7 +71,7 @@ export class Roster {
   }
 
   has(member: MemberId): boolean {
-    return names(this.#inEffect, member);
+    return namesMember(this.#inEffect, member);
   }
 
   /** @returns the members that a newly committed configuration leaves out */
@@ -80,8 +80,10 @@ export class Roster {
     if (committed === null || committed.index < this.#committed.index) return [];
     const before = this.#committed;
     this.#committed = committed;
-    if (names(committed, this.#self)) this.#hasBeenMember = true;
-    const left = otherMembers(before, this.#self).filter((member) => !names(committed, member));
+    if (namesMember(committed, this.#self)) this.#hasBeenMember = true;
+    const left = otherMembers(before, this.#self).filter(
+      (member) => !namesMember(committed, member),
+    );
     for (const member of left) this.#removed.add(member);
     return left;
   }
@@ -107,7 +109,7 @@ export class Roster {
 
   /** For the own hello: see `PeerHello.memberAt`. */
   get memberAt(): LogIndex | null {
-    return names(this.#committed, this.#self) ? this.#committed.index : null;
+    return namesMember(this.#committed, this.#self) ? this.#committed.index : null;
   }
 
   /**
@@ -118,7 +120,7 @@ export class Roster {
   removedAt(hello: Pick<PeerHello, 'name' | 'incarnation' | 'memberAt'>): LogIndex | null {
     const { index } = this.#committed;
     if (hello.memberAt === null || hello.memberAt >= index) return null;
-    return names(this.#committed, memberId(hello)) ? null : index;
+    return namesMember(this.#committed, memberId(hello)) ? null : index;
   }
 
   /** `null` when nobody has said where it is. */
@@ -182,14 +184,4 @@ export class Roster {
       replaces: promotion === undefined || promotion.replaces === null ? null : promotion.replaces,
     };
   }
-}
-
-/** Each once; those who vote first. */
-export function allMembers(configuration: Configuration): MemberId[] {
-  const { voters, votersOutgoing, learners } = configuration;
-  return [...new Set([...voters, ...votersOutgoing, ...learners])];
-}
-
-function names(configuration: Configuration, member: MemberId): boolean {
-  return isVoter(configuration, member) || configuration.learners.includes(member);
 }
