@@ -143,15 +143,21 @@ export class ClusterAdmin {
     const limits = this.#engine.callLimits(options);
     const { leader: before, membership: now } = await this.#status(limits);
     if (target !== null && before === nameIn(target)) return { members: now, leader: before };
+    let mayBeDone = false;
     for (let failures = 1; ; failures += 1) {
       try {
         return await this.#send({ op: 'transfer', target }, limits);
       } catch (cause) {
         const error = asBalsaError(cause);
-        if (!mayTryAgain(error)) throw error;
-        await this.#pause(failures, limits, error);
+        mayBeDone ||= error.outcome === 'unknown';
+        const told = (why: unknown): BalsaError =>
+          mayBeDone ? asUnknown(asBalsaError(why)) : asBalsaError(why);
+        if (!mayTryAgain(error)) throw told(error);
+        await this.#pause(failures, limits, told(error));
         // An answer may have been lost: what counts is who leads now.
-        const { membership, leader } = await this.#status(limits);
+        const { membership, leader } = await this.#status(limits).catch((why: unknown) => {
+          throw told(why);
+        });
         const isOver = target === null ? leader !== before : leader === nameIn(target);
         if (isOver) return { members: membership, leader };
       }

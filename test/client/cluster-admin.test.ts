@@ -311,6 +311,32 @@ describe('a transfer of leadership', () => {
     expect(h.cluster.received('admin')).toHaveLength(1);
   });
 
+  test('that is refused behind an attempt without an answer may have been carried out', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const fates: Fate[] = [
+      refusal('NOT_LEADER', { outcome: 'unknown', details: { leader: null } }),
+      refusal('TRANSFER_FAILED', { outcome: 'not-applied' }),
+    ];
+    h.cluster.fate = (request) => (request.type === 'admin' ? fates.shift() : undefined);
+    const error = await h.failure(db.cluster.transfer('n3'));
+    expect(error).toMatchObject({ code: 'TRANSFER_FAILED', outcome: 'unknown' });
+    expect(h.cluster.received('admin')).toHaveLength(2);
+  });
+
+  test('behind which nobody can be asked who leads may have been carried out', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    let sent = false;
+    h.cluster.fate = (request) => {
+      if (request.type === 'status') return sent ? 'ignore' : undefined;
+      sent ||= request.type === 'admin';
+      return refusal('NOT_LEADER', { outcome: 'unknown', details: { leader: null } });
+    };
+    const error = await h.failure(db.cluster.transfer('n3', { timeoutMs: 300 }));
+    expect(error).toMatchObject({ code: 'TIMEOUT', outcome: 'unknown' });
+  });
+
   test('that the leader gives up is TRANSFER_FAILED', async () => {
     const h = new Harness();
     const db = await h.connect();
