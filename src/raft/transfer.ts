@@ -35,11 +35,19 @@ export function transferLeadership(state: RaftState, id: number, target: MemberI
   } else if (leadership.transfer?.target === to) {
     // Asked again while it is under way: one answer for both, and no more time.
     leadership.transfer.ids.push(id);
+  } else if (isSilent(state, leadership, to)) {
+    refuse(state, id, 'silent-target');
   } else {
     abortTransfer(state, 'superseded');
     if (to === state.id) state.outbox.answerTransfer({ id, ok: true, target: to });
     else startTransfer(state, leadership, { target: to, ids: [id], reason: 'asked' });
   }
+}
+
+/** It could not take over, and commands would wait for it in vain. A new leader has yet to hear from all. */
+function isSilent(state: RaftState, leadership: Leadership, target: MemberId): boolean {
+  const isNew = state.now - leadership.sinceTick < state.options.electionTicks;
+  return !isNew && !leadership.hears(target, state.now);
 }
 
 export function startTransfer(

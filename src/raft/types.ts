@@ -309,8 +309,14 @@ export type TransferAnswer =
   | {
       readonly id: number;
       readonly ok: false;
-      /** `invalid-target`: not a voter; `superseded`: by another transfer. */
-      readonly reason: 'not-leader' | 'no-target' | 'invalid-target' | 'timeout' | 'superseded';
+      /** `invalid-target`: not a voter; `silent-target`: nothing is heard from it; `superseded`: by another transfer. */
+      readonly reason:
+        | 'not-leader'
+        | 'no-target'
+        | 'invalid-target'
+        | 'silent-target'
+        | 'timeout'
+        | 'superseded';
       readonly leader: MemberId | null;
     };
 

@@ -89,6 +89,8 @@ export class PendingTransfers {
         return failed('no other voter is alive and has the whole log');
       case 'invalid-target':
         return new BalsaError('INVALID_ARGUMENT', 'the target is not a voter');
+      case 'silent-target':
+        return failed('nothing has been heard from the target for an election timeout');
       case 'timeout':
         return failed('the target did not catch up in time');
       case 'superseded':

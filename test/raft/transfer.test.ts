@@ -155,6 +155,24 @@ describe('a transfer at the leader', () => {
     expect(transfer(leader, 'n3').transfers).toMatchObject([{ reason: 'invalid-target' }]);
   });
 
+  test('to a voter of which nothing is heard is refused, and commands are taken as before', () => {
+    const leader = settledLeader();
+    for (let i = 0; i < ELECTION_TICKS; i += 1) {
+      leader.tick();
+      leader.receive(heartbeatReply({ from: 'n2', term: leader.node.term }));
+    }
+    const ready = transfer(leader, 'n3', 4);
+    expect(ready.transfers).toEqual([{ id: 4, ok: false, reason: 'silent-target', leader: 'n1' }]);
+    expect(leader.propose('x').proposals).toMatchObject([{ accepted: true }]);
+    leader.receive(heartbeatReply({ from: 'n3', term: leader.node.term }));
+    expect(transfer(leader, 'n3', 5).transfers).toEqual([]);
+  });
+
+  test('to a voter of which a new leader has not heard yet is begun', () => {
+    const leader = leaderOf();
+    expect(transfer(leader, 'n3').events).toMatchObject([{ phase: 'started', target: 'n3' }]);
+  });
+
   test('asked of a follower is refused, with the name of the leader', () => {
     const member = new Member();
     member.receive(heartbeat({ term: 1, from: 'n2' }));
