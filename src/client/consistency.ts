@@ -8,7 +8,7 @@ import { parseToken, type Seen } from './session-token.js';
  * - `linearizable`: sees every write that was acknowledged before the call began. Needs a majority.
  * - `session`: sees what this client has written, and never less than what it has read or was told by a watch before.
  *   `{ session: token }`: and what the client had seen that the token is from, also another one.
- * - `{ bounded: ms }`: is at most so many milliseconds old.
+ * - `{ bounded: ms }`: is at most so many milliseconds old, at least 1.
  * - `{ at: revision }`: the store as it was then.
  * - `any`: some earlier state, from the replica at hand, even when that is cut off.
  * - `ap-local`: as `any`, with what this side of a partition has taken in on its own.
@@ -45,8 +45,11 @@ export function checkConsistency(option: unknown): asserts option is Consistency
       return;
     }
     if (bounded !== undefined) {
-      if (typeof bounded === 'number' && bounded >= 0 && bounded <= Number.MAX_SAFE_INTEGER) return;
-      throw invalid(`bounded must be a number of milliseconds from 0, found ${String(bounded)}`);
+      if (typeof bounded === 'number' && bounded >= 1 && bounded <= Number.MAX_SAFE_INTEGER) return;
+      // No answer is younger than the way that it takes.
+      throw invalid(
+        `bounded must be a number of milliseconds from 1, found ${String(bounded)}; the latest state is "linearizable"`,
+      );
     }
   }
   const found = typeof option === 'object' ? JSON.stringify(option) : String(option);

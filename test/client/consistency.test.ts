@@ -56,6 +56,8 @@ describe('levels on the wire', () => {
     null,
     {},
     { bounded: -1 },
+    { bounded: 0 },
+    { bounded: 0.9 },
     { bounded: Number.NaN },
     { at: 1.5 },
     { session: 'nonsense' },
