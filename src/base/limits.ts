@@ -122,6 +122,8 @@ export const LIMITS = {
   uncommittedBytesMax: 64 * MiB,
   /** Bytes of requests that a replica has taken in and not answered (`OVERLOADED`). */
   pendingRequestBytesMax: 128 * MiB,
+  /** Bytes of large requests that have come in part, of all clients; as much for the other members (`OVERLOADED`). */
+  partialFrameBytesMax: 256 * MiB,
   /** As `pendingRequestBytesMax`, in operations: with more a write would wait for seconds. */
   pendingOperationsMax: 16_384,
   /** Bytes of answers that a client has not read; beyond, its stream is ended (`OVERLOADED`). */

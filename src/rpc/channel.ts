@@ -10,7 +10,7 @@ import {
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import { DIAL_FLOW_WINDOW } from './flow-window.js';
-import { FRAME_PART_BYTES, FrameAssembler } from './frame-parts.js';
+import { FRAME_PART_BYTES, FrameAssembler, type PartialFrames } from './frame-parts.js';
 import { FrameQueue } from './frame-queue.js';
 
 /** One side of a stream of frames. What it carries is settled by the frames themselves. */
@@ -161,9 +161,13 @@ function plainReason(details: string): string {
 
 export interface AcceptHandlers {
   readonly frameBytesMax: number;
+  /** What the parts of large frames count for. */
+  readonly partial: PartialFrames;
   readonly onFrame: (frame: Buffer) => void;
   /** As {@link ChannelHandlers.onPart}. */
   readonly onPart?: () => void;
+  /** There is no room for a part of a large frame. Called once; nothing that comes is taken any more. */
+  readonly onRefused: () => void;
   /** Called once. */
   readonly onClose: () => void;
 }
@@ -207,19 +211,23 @@ class AcceptedChannel implements Channel {
   }
 
   #listen(call: ServerDuplexStream<Buffer, Buffer>, handlers: AcceptHandlers): void {
-    const assembler = new FrameAssembler(handlers.frameBytesMax);
+    const assembler = new FrameAssembler(handlers.frameBytesMax, handlers.partial);
     call.on('data', (message: Buffer) => {
+      if (assembler.isRefused) return;
       const frame = assembler.take(message);
       if (frame !== null) handlers.onFrame(frame);
+      else if (assembler.isRefused) handlers.onRefused();
       else handlers.onPart?.();
     });
-    call.on('end', () => {
+    const close = (): void => {
+      assembler.release();
       this.#close();
+    };
+    call.on('end', () => {
+      close();
       this.#end();
     });
-    for (const event of ['error', 'cancelled', 'close', 'finish']) {
-      call.on(event, () => this.#close());
-    }
+    for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, close);
     for (const event of ['cancelled', 'close']) {
       call.on(event, () => {
         this.#queue.clear();

@@ -160,6 +160,13 @@ export class ClientConnection {
     this.#stream.send(packReplicaFrame({ type: 'members', members }));
   }
 
+  /** There was no room for a part of a large frame. */
+  refused(): void {
+    const max = this.#host.limits.partialFrameBytesMax;
+    const what = `${max} bytes of large requests have come in part already (partialFrameBytesMax)`;
+    this.end(tooMuch(what));
+  }
+
   /** Ends the stream and says why. */
   end(error: BalsaError): void {
     if (this.#closed) return;

@@ -82,6 +82,7 @@ export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bou
   rangePageBytesMax: { min: 1 * KiB, max: 64 * MiB },
   uncommittedBytesMax: { min: 64 * KiB, max: 4 * GiB },
   pendingRequestBytesMax: { min: 128 * KiB, max: 16 * GiB },
+  partialFrameBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingOperationsMax: { min: 1, max: 10_000_000 },
   pendingAnswerBytesMax: { min: 128 * KiB, max: 16 * GiB },
   pendingReadsMax: { min: 1, max: 10_000_000 },
@@ -189,6 +190,7 @@ const FIT_RULES: readonly FitRule[] = [
   },
   { limit: 'logEntriesMax', holds: 'logTrailingEntries', atLeast: (l) => l.logTrailingEntries },
   { limit: 'pendingRequestBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
+  { limit: 'partialFrameBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
   { limit: 'pendingAnswerBytesMax', holds: 'frameBytesMax', atLeast: (l) => l.frameBytesMax },
   {
     // A watch whose client does not read must lag before its stream is ended.

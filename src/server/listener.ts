@@ -4,6 +4,7 @@ import { BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { acceptedChannel, type Channel, MESSAGE_BYTES_MAX } from '../rpc/channel.js';
 import { widenFlowWindow } from '../rpc/flow-window.js';
+import { PartialFrames } from '../rpc/frame-parts.js';
 import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
 import { clientService, peerService, type StreamHandler } from '../rpc/services.js';
 import type { ChannelReceiver } from './replica-options.js';
@@ -33,7 +34,10 @@ export class Listener {
 
   /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE` */
   static async open(options: ListenerOptions): Promise<{ listener: Listener; address: string }> {
-    const { frameBytesMax } = options.limits;
+    const { partialFrameBytesMax } = options.limits;
+    // Clients cannot take the room of the members from them.
+    const ofClients = new PartialFrames(partialFrameBytesMax);
+    const ofPeers = new PartialFrames(partialFrameBytesMax);
     const server = new Server({
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': -1,
@@ -41,13 +45,13 @@ export class Listener {
       'grpc.keepalive_timeout_ms': 5_000,
     });
     server.addService(clientService, {
-      Stream: streamHandler(frameBytesMax, options.acceptClient),
-      Snapshot: streamHandler(frameBytesMax, options.acceptClientSnapshot),
+      Stream: streamHandler(options, ofClients, options.acceptClient),
+      Snapshot: streamHandler(options, ofClients, options.acceptClientSnapshot),
     });
     server.addService(peerService, {
-      Stream: streamHandler(frameBytesMax, options.acceptPeer),
-      Bulk: streamHandler(frameBytesMax, options.acceptPeerBulk),
-      Snapshot: streamHandler(frameBytesMax, options.acceptPeerSnapshot),
+      Stream: streamHandler(options, ofPeers, options.acceptPeer),
+      Bulk: streamHandler(options, ofPeers, options.acceptPeerBulk),
+      Snapshot: streamHandler(options, ofPeers, options.acceptPeerSnapshot),
     });
     server.addService(healthService, healthImplementation(options.health));
     const port = await bind(server, options.listen);
@@ -73,13 +77,18 @@ export class Listener {
 }
 
 function streamHandler(
-  frameBytesMax: number,
+  { limits: { frameBytesMax } }: ListenerOptions,
+  partial: PartialFrames,
   accept: (channel: Channel) => ChannelReceiver,
 ): StreamHandler {
   return (call) => {
     let receiver: ChannelReceiver | null = null;
     const channel = acceptedChannel(call, {
-      frameBytesMax,
+      ...{ frameBytesMax, partial },
+      onRefused: () => {
+        if (receiver?.refused === undefined) channel.abort();
+        else receiver.refused();
+      },
       onFrame: (frame) => receiver?.receive(frame),
       onPart: () => receiver?.partReceived?.(),
       onClose: () => receiver?.closed(),

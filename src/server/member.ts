@@ -170,6 +170,7 @@ export class Member implements Server {
         const connection = this.#clients.accept(channel);
         return {
           receive: (frame) => connection.receive(frame),
+          refused: () => connection.refused(),
           closed: () => this.#clients.closed(connection),
         };
       },

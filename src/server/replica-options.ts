@@ -113,6 +113,8 @@ export interface ChannelReceiver {
   receive(frame: Buffer): void;
   /** A part of a large frame has come, of which more is on its way. */
   partReceived?(): void;
+  /** There was no room for a part of a large frame (`partialFrameBytesMax`): no more comes. Without it the stream is cut off. */
+  refused?(): void;
   /** The stream is over. */
   closed(): void;
 }

@@ -6,6 +6,7 @@ import { packResults, unpackOperations } from '../../src/base/operation-codec.js
 import { connect, json } from '../../src/client/client.js';
 import { acceptedChannel, type Channel } from '../../src/rpc/channel.js';
 import { unpackClientFrame } from '../../src/rpc/client-frames.js';
+import { PartialFrames } from '../../src/rpc/frame-parts.js';
 import type { ClientAnswer, ClientFrame, ClientRequest } from '../../src/rpc/protocol.js';
 import { packReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { clientService } from '../../src/rpc/services.js';
@@ -51,6 +52,8 @@ class TinyReplica {
   #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
     const channel: Channel = acceptedChannel(call, {
       frameBytesMax: this.#frameBytesMax,
+      partial: new PartialFrames(this.#frameBytesMax),
+      onRefused: () => channel.abort(),
       onFrame: (bytes) => this.#received(channel, bytes),
       onClose: () => this.channels.delete(channel),
     });

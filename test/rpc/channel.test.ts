@@ -1,9 +1,10 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from 'vitest';
-import { LIMITS } from '../../src/base/limits.js';
+import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { type Channel, dial, MESSAGE_BYTES_MAX } from '../../src/rpc/channel.js';
+import { FRAME_PART_BYTES, framePart } from '../../src/rpc/frame-parts.js';
 import { CLIENT_STREAM_PATH } from '../../src/rpc/protocol.js';
 import { Listener } from '../../src/server/listener.js';
 
@@ -12,13 +13,14 @@ class Accepting {
   readonly channels: Channel[] = [];
   readonly frames: string[] = [];
   closed = 0;
+  refused = 0;
   address = '';
   #listener: Listener | null = null;
 
-  async open(): Promise<void> {
+  async open(limits: Partial<Limits> = {}): Promise<void> {
     const { listener, address } = await Listener.open({
       listen: '127.0.0.1:0',
-      limits: LIMITS,
+      limits: { ...LIMITS, ...limits },
       acceptPeerSnapshot: () => ({ receive: () => {}, closed: () => {} }),
       acceptClientSnapshot: () => ({ receive: () => {}, closed: () => {} }),
       acceptPeer: () => ({ receive: () => {}, closed: () => {} }),
@@ -27,6 +29,9 @@ class Accepting {
         this.channels.push(channel);
         return {
           receive: (frame) => void this.frames.push(frame.toString()),
+          refused: () => {
+            this.refused += 1;
+          },
           closed: () => {
             this.closed += 1;
           },
@@ -86,6 +91,34 @@ describe('a channel', () => {
     const ended = new Promise<{ readonly code?: number }>((resolve) => call.on('error', resolve));
     call.write(Buffer.alloc(MESSAGE_BYTES_MAX + 1));
     expect((await ended).code).toBe(status.RESOURCE_EXHAUSTED);
+    client.close();
+  });
+
+  test('whose large frame comes in part counts for what all of them may hold, until it is over', async () => {
+    server = new Accepting();
+    await server.open({ partialFrameBytesMax: 4 * FRAME_PART_BYTES });
+    const frame = Buffer.alloc(5 * FRAME_PART_BYTES, 'x');
+    const parts = [0, 1, 2, 3, 4].map((n) => framePart(frame, n * FRAME_PART_BYTES));
+    const client = new Client(server.address, credentials.createInsecure());
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const begun = (count: number) => {
+      const call = client.makeBidiStreamRequest(CLIENT_STREAM_PATH, asIs, asIs);
+      call.on('error', () => {}).resume();
+      for (const part of parts.slice(0, count)) call.write(part);
+      call.write(Buffer.from('not the next part'));
+      return call;
+    };
+    const first = begun(3);
+    await until('three parts', () => server.frames.length === 1);
+    const second = begun(2);
+    await until('the limit', () => server.refused === 1);
+    second.cancel();
+    first.cancel();
+    await until('both to be over', () => server.closed === 2);
+    expect(server.frames).toHaveLength(1);
+    begun(3);
+    await until('three parts again', () => server.frames.length === 2);
+    expect(server.refused).toBe(1);
     client.close();
   });
 

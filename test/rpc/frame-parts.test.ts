@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { FRAME_PART_BYTES, FrameAssembler, framePart } from '../../src/rpc/frame-parts.js';
+import {
+  FRAME_PART_BYTES,
+  FrameAssembler,
+  framePart,
+  PartialFrames,
+} from '../../src/rpc/frame-parts.js';
 import { FrameQueue } from '../../src/rpc/frame-queue.js';
 
 const LARGE = 3 * FRAME_PART_BYTES + 17;
@@ -78,6 +83,30 @@ describe('large frames', () => {
     network.takeAll();
     expect(ended).toBe(true);
     expect(network.received(1e8)).toHaveLength(1);
+  });
+
+  test('of several streams have room together for so many bytes of parts', () => {
+    const partial = new PartialFrames(3 * FRAME_PART_BYTES);
+    const frame = frameOf(4 * FRAME_PART_BYTES);
+    const parts = [0, 1, 2, 3].map((n) => framePart(frame, n * FRAME_PART_BYTES));
+    const [one, other] = [0, 1].map(() => new FrameAssembler(frame.byteLength, partial));
+    for (const part of parts.slice(0, 2)) expect(one?.take(part)).toBeNull();
+    expect(other?.take(parts[0] as Buffer)).toBeNull();
+    expect(other?.isRefused).toBe(false);
+    expect(other?.take(parts[1] as Buffer)).toBeNull();
+    expect(other?.isRefused).toBe(true);
+    // What it held is free again, and what else it is sent is not looked at.
+    expect(other?.take(frameOf(10))).toBeNull();
+    other?.release();
+    expect(one?.take(parts[2] as Buffer)).toBeNull();
+    expect(one?.take(parts[3] as Buffer)).toBeNull();
+    expect(one?.isRefused).toBe(true);
+    const small = frameOf(2 * FRAME_PART_BYTES);
+    const third = new FrameAssembler(frame.byteLength, partial);
+    for (let i = 0; i < 4; i += 1) {
+      expect(third.take(framePart(small, 0))).toBeNull();
+      expect(third.take(framePart(small, FRAME_PART_BYTES))?.equals(small)).toBe(true);
+    }
   });
 
   test('beyond the limit, or whose parts do not fit together, come out as what is no frame', () => {

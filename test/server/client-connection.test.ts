@@ -172,6 +172,16 @@ describe('a client stream', () => {
     expect(endCode(early.frames)).toBe('FRAME_INVALID');
   });
 
+  test('is ended when there is no room for a part of a large request', () => {
+    const { connection, frames, hello } = connect();
+    hello();
+    connection.refused();
+    expect(frames.at(-1)).toMatchObject({
+      type: 'end',
+      error: { code: 'OVERLOADED', message: expect.stringContaining('partialFrameBytesMax') },
+    });
+  });
+
   test('a request before the hello, and a second hello, break the protocol', () => {
     const early = connect();
     early.ask({ type: 'status', id: 1 });
