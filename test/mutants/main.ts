@@ -43,13 +43,21 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
   const startedMs = Date.now();
   const queue = [...mutations];
   const verdicts: Verdict[] = [];
+  const undecided: string[] = [];
   const work = async (): Promise<void> => {
     const workshop = new Workshop(ROOT);
     try {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const verdict = await examine(workshop, next);
-        verdicts.push(verdict);
-        report(verdict, { done: verdicts.length, of: mutations.length, startedMs });
+        try {
+          const verdict = await examine(workshop, next);
+          verdicts.push(verdict);
+          const done = verdicts.length + undecided.length;
+          report(verdict, { done, of: mutations.length, startedMs });
+        } catch (error) {
+          // The others are looked at all the same.
+          undecided.push(next.name);
+          console.log(`UNDECIDED ${next.name.padEnd(43)} ${(error as Error).message}`);
+        }
       }
     } finally {
       workshop.dispose();
@@ -58,10 +66,12 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
   await Promise.all(Array.from({ length: Number(values.workers) }, work));
   verdicts.sort((a, b) => mutations.indexOf(a.mutation) - mutations.indexOf(b.mutation));
   const survivors = verdicts.filter((verdict) => !verdict.caught);
-  if (all && survivors.length === 0) writeTable(tableOf(verdicts));
-  console.log(`${verdicts.length - survivors.length} caught, ${survivors.length} survived`);
+  const allCaught = survivors.length === 0 && undecided.length === 0;
+  if (all && allCaught) writeTable(tableOf(verdicts));
+  const counts = [`${verdicts.length - survivors.length} caught`, `${survivors.length} survived`];
+  console.log([...counts, `${undecided.length} undecided`].join(', '));
   for (const { mutation } of survivors) console.log(`survived: ${mutation.name}: ${mutation.bug}`);
-  return survivors.length === 0 ? 0 : 1;
+  return allCaught ? 0 : 1;
 }
 
 function report(
