@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { BalsaError } from '../base/errors.js';
+import { faultText, findFault } from '../base/json-text.js';
 import { nearest } from '../base/suggest.js';
 import { didYouMean, FIELD_NAMES, FIELDS, isFieldName } from './config-fields.js';
 
@@ -49,12 +50,14 @@ function readText(path: string, readFile: (path: string) => string): string {
 }
 
 function parseJsonObject(path: string, text: string): Record<string, unknown> {
+  const json = text.replace(/^\uFEFF/, '');
   let content: unknown;
   try {
-    content = JSON.parse(text.replace(/^\uFEFF/, ''));
+    content = JSON.parse(json);
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw configInvalid([{ where: path, problem: `is not JSON: ${withLine(message, text)}` }]);
+    const fault = findFault(json);
+    const problem = fault === null ? (cause as Error).message : faultText(json, fault);
+    throw configInvalid([{ where: path, problem: `is not JSON: ${problem}` }]);
   }
   if (isRecord(content)) return content;
   throw configInvalid([{ where: path, problem: 'must hold one JSON object' }]);
@@ -62,14 +65,6 @@ function parseJsonObject(path: string, text: string): Record<string, unknown> {
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** `JSON.parse` names a position; people look for a line. */
-function withLine(message: string, text: string): string {
-  const position = /at position (\d+)/.exec(message)?.[1];
-  if (position === undefined) return message;
-  const before = text.slice(0, Number(position)).split('\n');
-  return `${message} (line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1})`;
 }
 
 /** The field that was meant: fields go by the names of the file, but people know the flags. */

@@ -207,8 +207,12 @@ describe('what is refused, with the source named', () => {
       'limits.batchBytesMax: must be at least keyB',
     ],
     [{ file: [] }, 'balsa.json: must hold one JSON object'],
-    [{ file: '{\n "name": "n1",\n}' }, 'balsa.json: is not JSON: Expected double-quoted property'],
-    [{ file: '{\n "name": "n1",\n}' }, '(line 3, column 1)'],
+    [{ file: '{\n "name": "n1",\n}' }, 'is not JSON: line 3, column 1: there is a comma before'],
+    [
+      { file: '{\n "name": n1\n}' },
+      'balsa.json: is not JSON: line 2, column 10: a value is expected',
+    ],
+    [{ file: '\uFEFF{' }, 'balsa.json: is not JSON: line 1, column 2: '],
   ])('%j', (sources, expected) => {
     expect(problemsOf(sources).join('\n')).toContain(expected);
   });

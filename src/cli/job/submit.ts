@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
+import { parseJson } from '../../base/json-text.js';
 import type { JobDefinition } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { fileUnreadable, refuseMissing } from '../files.js';
-import { parseJson } from '../json-text.js';
 import { printResult } from './result.js';
 import { watchJob } from './watch.js';
 

@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BalsaError } from '../../base/errors.js';
+import { parseJson } from '../../base/json-text.js';
 import type { CallResult, ProcedureCallOptions } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { INPUT_BYTES_MAX, readInput } from '../input.js';
-import { parseJson } from '../json-text.js';
 import { printJson } from '../print-json.js';
 import { oneLine, utf8OrNull } from '../printable.js';
 import { shortHash } from './reference.js';

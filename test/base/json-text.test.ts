@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
-import { findFault, parseJson } from '../../src/cli/json-text.js';
+import { findFault, parseJson } from '../../src/base/json-text.js';
 
 function isJson(text: string): boolean {
   try {

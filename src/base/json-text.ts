@@ -1,4 +1,4 @@
-import { BalsaError } from '../base/errors.js';
+import { BalsaError } from './errors.js';
 
 /**
  * What the text says, if it is JSON. `JSON.parse` does not always tell where it is not.
@@ -13,11 +13,16 @@ export function parseJson(subject: string, text: string): unknown {
     const fault = findFault(text);
     // It is right as far as we can see: then it is for JSON.parse to say what it does not like.
     if (fault === null) throw wrong(`${subject} no JSON: ${(cause as Error).message}`, cause);
-    const { line, column, lineText } = placeIn(text, fault.at);
-    const place = `line ${line}, column ${column}`;
-    const message = `${subject} no JSON: ${place}: ${fault.problem}\n${pointAt(lineText, column)}`;
+    const { column, lineText } = placeIn(text, fault.at);
+    const message = `${subject} no JSON: ${faultText(text, fault)}\n${pointAt(lineText, column)}`;
     throw wrong(message, cause);
   }
+}
+
+/** Where it is, and what is wrong there. */
+export function faultText(text: string, { at, problem }: Fault): string {
+  const { line, column } = placeIn(text, at);
+  return `line ${line}, column ${column}: ${problem}`;
 }
 
 function wrong(message: string, cause: unknown): BalsaError {
