@@ -59,6 +59,11 @@ export interface WorkerNotice {
   readonly message: string;
 }
 
+interface Answered {
+  readonly answer: WorkAnswer;
+  readonly meta: Meta;
+}
+
 interface Active {
   readonly task: AssignedTask;
   running: RunningTask | null;
@@ -83,8 +88,13 @@ export class WorkerLoop {
   readonly #active = new Map<number, Active>();
   /** Those that it had last: a replica that is behind may give it one again. */
   readonly #former = new Set<number>();
-  #slots: number;
   #isStopped = false;
+  /** It takes nothing more. */
+  #isDraining = false;
+  /** It has said that it takes nothing more, and was given nothing then. */
+  #hasLeft = false;
+  /** It waits for the answer to what it has asked no longer. */
+  #askAnew: () => void = () => {};
   #drained: () => void = () => {};
   /** It was stopped, or is drained. */
   readonly #over = new Promise<void>((resolve) => {
@@ -93,7 +103,6 @@ export class WorkerLoop {
 
   constructor(options: WorkerLoopOptions) {
     this.#options = options;
-    this.#slots = options.demand.slots;
   }
 
   /** Attempts that it has. */
@@ -105,10 +114,13 @@ export class WorkerLoop {
     void this.#ask();
   }
 
-  /** It takes nothing more, and resolves when all that it has is reported, however often that is asked for. */
+  /**
+   * It takes nothing more, and resolves when all that it has is reported, however often that is asked for. What the log has just
+   * given it, and it has not begun, it gives back.
+   */
   drain(): Promise<void> {
-    this.#slots = 0;
-    this.#endIfDrained();
+    this.#isDraining = true;
+    this.#askAnew();
     return this.#over;
   }
 
@@ -124,11 +136,13 @@ export class WorkerLoop {
 
   async #ask(): Promise<void> {
     while (!this.#isStopped) {
+      const isLeaving = this.#isDraining;
       try {
-        const { answer, meta } = await this.#work();
+        const asked = await this.#work(isLeaving);
         if (this.#isStopped) return;
-        for (const fence of answer.dropped) this.#drop(fence);
-        for (const task of answer.assigned) void this.#take(task, meta);
+        if (asked === null) continue;
+        this.#answered(asked);
+        if (isLeaving && isEmpty(asked.answer)) this.#leave();
       } catch (cause) {
         if (this.#isStopped) return;
         const error = asBalsaError(cause);
@@ -137,18 +151,28 @@ export class WorkerLoop {
           this.#options.onFailure(error);
           return;
         }
+        // Nobody can be asked. What it was given all the same others run when its lease is over.
+        if (isLeaving) this.#leave();
         await this.#sleep(RETRY_MS);
       }
     }
   }
 
-  #work(): Promise<{ readonly answer: WorkAnswer; readonly meta: Meta }> {
+  #answered({ answer, meta }: Answered): void {
+    for (const fence of answer.dropped) this.#drop(fence);
+    for (const task of answer.assigned) {
+      if (this.#active.has(task.fence) || this.#former.has(task.fence)) continue;
+      void (this.#isDraining ? this.#giveBack(task) : this.#take(task, meta));
+    }
+  }
+
+  /** @returns `null`: it is to be drained, and says so first. What the log has given it by then it is told again */
+  #work(isLeaving: boolean): Promise<Answered | null> {
     const { parts, demand } = this.#options;
-    const request = {
-      demand: { ...demand, slots: this.#slots },
-      fences: [...this.#active.keys()],
-    };
+    const slots = isLeaving ? 0 : demand.slots;
+    const request = { demand: { ...demand, slots }, fences: [...this.#active.keys()] };
     return new Promise((resolve, reject) => {
+      if (!isLeaving) this.#askAnew = () => resolve(null);
       const limits = parts.engine.callLimits({ timeoutMs: ASK_TIMEOUT_MS });
       parts.reads.ask<WorkAnswer>('any', (call) => new AskForWork(request, call), {
         limits,
@@ -168,8 +192,14 @@ export class WorkerLoop {
     this.#forget(fence);
   }
 
+  async #giveBack(task: AssignedTask): Promise<void> {
+    const active: Active = { task, running: null, isReporting: true, isDropped: false };
+    this.#active.set(task.fence, active);
+    await this.#report(active, { type: 'released' });
+    this.#forget(task.fence);
+  }
+
   async #take(task: AssignedTask, meta: Meta): Promise<void> {
-    if (this.#active.has(task.fence) || this.#former.has(task.fence)) return;
     const active: Active = { task, running: null, isReporting: false, isDropped: false };
     this.#active.set(task.fence, active);
     this.#notice('begun', task);
@@ -285,8 +315,13 @@ export class WorkerLoop {
     this.#options.onNotice?.({ type, task, message });
   }
 
+  #leave(): void {
+    this.#hasLeft = true;
+    this.#endIfDrained();
+  }
+
   #endIfDrained(): void {
-    if (this.#slots > 0 || this.#active.size > 0 || this.#isStopped) return;
+    if (!this.#hasLeft || this.#active.size > 0 || this.#isStopped) return;
     this.#isStopped = true;
     this.#drained();
   }
@@ -295,6 +330,10 @@ export class WorkerLoop {
     const { clock } = this.#options.parts.engine.env;
     return new Promise((resolve) => clock.setTimer(ms, resolve));
   }
+}
+
+function isEmpty({ assigned, dropped }: WorkAnswer): boolean {
+  return assigned.length + dropped.length === 0;
 }
 
 /** The worker itself is told all of it. */

@@ -18,28 +18,49 @@ const DEMAND: WorkerDemand = {
 };
 const INPUT = { info: '{"isList":false,"values":[{"type":"json","bytes":4}]}', bytes: 'null' };
 
+interface Encoded {
+  readonly type: string;
+  readonly demand?: WorkerDemand;
+}
+
 type Asked = (
   level: string,
-  toRequest: (call: unknown) => { encode(id: number): { readonly type: string } },
+  toRequest: (call: unknown) => { encode(id: number): Encoded },
   asked: { readonly deliver: (answer: unknown, meta: unknown) => void },
 ) => void;
 
-/** A cluster that has one task, and answers nothing more when it is asked for work again. */
-function clusterOf(tasks: (typeof TASK)[]): JobsParts {
+interface Hand {
+  readonly tasks?: readonly (typeof TASK)[];
+  /** Were being given to it as it said that it takes nothing more. */
+  readonly lateTasks?: readonly (typeof TASK)[];
+  readonly onReport?: (report: unknown) => void;
+}
+
+/** A cluster that tells a worker what it has as soon as it is asked for work, and what it has not at the end only. */
+function clusterOf({ tasks = [], lateTasks = [], onReport = () => {} }: Hand): JobsParts {
   const waiting = [...tasks];
+  const late = [...lateTasks];
   const ask: Asked = (_level, toRequest, { deliver }) => {
     const meta = { appliedIndex: 0 };
-    if (toRequest(null).encode(1).type !== 'work') {
+    const request = toRequest(null).encode(1);
+    if (request.type !== 'work') {
       deliver({ ...INPUT, bytes: Buffer.from(INPUT.bytes) }, meta);
       return;
     }
-    const task = waiting.shift();
-    if (task !== undefined) deliver({ assigned: [task], dropped: [] }, meta);
+    const isLeaving = request.demand?.slots === 0;
+    const task = waiting.shift() ?? (isLeaving ? late.shift() : undefined);
+    const assigned = task === undefined ? [] : [task];
+    if (task !== undefined || isLeaving) deliver({ assigned, dropped: [] }, meta);
   };
   const env = { clock: systemClock, newSessionId: () => Buffer.alloc(16, 1) };
   const parts = {
     ...{ engine: { env, callLimits: () => ({}) }, reads: { ask } },
-    store: { write: () => Promise.resolve(null) },
+    store: {
+      write: (_options: unknown, _what: string, operation: () => unknown) => {
+        onReport(operation());
+        return Promise.resolve(null);
+      },
+    },
   };
   return parts as unknown as JobsParts;
 }
@@ -61,7 +82,12 @@ describe('a worker', () => {
       },
     };
     const onFailure = (): void => {};
-    const loop = new WorkerLoop({ parts: clusterOf([TASK]), host, demand: DEMAND, onFailure });
+    const loop = new WorkerLoop({
+      parts: clusterOf({ tasks: [TASK] }),
+      host,
+      demand: DEMAND,
+      onFailure,
+    });
     loop.start();
     await running;
     const drained = [loop.drain(), loop.drain()];
@@ -72,10 +98,29 @@ describe('a worker', () => {
     expect(loop.active).toBe(0);
   });
 
+  test('gives back at once what it was just being given when it was told to take nothing more', async () => {
+    const run = (): never => {
+      throw new Error('it runs nothing more');
+    };
+    const reports: unknown[] = [];
+    const parts = clusterOf({
+      lateTasks: [TASK, { ...TASK, fence: 2 }],
+      onReport: (report) => reports.push(report),
+    });
+    const loop = new WorkerLoop({ parts, host: { run }, demand: DEMAND, onFailure: () => {} });
+    loop.start();
+    await loop.drain();
+    const report = { type: 'released' };
+    expect(reports).toEqual([
+      { type: 'task-report', fence: 1, report },
+      { type: 'task-report', fence: 2, report },
+    ]);
+  });
+
   test('that was stopped has nothing to wait for', async () => {
     const host = { run: () => ({ ended: new Promise<never>(() => {}), stop: () => {} }) };
     const onFailure = (): void => {};
-    const loop = new WorkerLoop({ parts: clusterOf([]), host, demand: DEMAND, onFailure });
+    const loop = new WorkerLoop({ parts: clusterOf({}), host, demand: DEMAND, onFailure });
     loop.start();
     loop.stop();
     await loop.drain();
@@ -90,7 +135,7 @@ describe('a worker', () => {
     ['labels that are one text', { labels: 'gpu' }, 'labels'],
   ])('is not started with %s', async (_what, wrong, says) => {
     const options = { tasks: './tasks.js', ...wrong } as unknown as WorkerOptions;
-    await expect(Worker.start(clusterOf([]), options)).rejects.toMatchObject({
+    await expect(Worker.start(clusterOf({}), options)).rejects.toMatchObject({
       ...{ code: 'INVALID_ARGUMENT', message: expect.stringContaining(says) },
     });
   });
@@ -100,7 +145,7 @@ describe('a worker', () => {
     const tasks = join(folder.path, 'tasks.mjs');
     writeFileSync(tasks, 'export const wait = () => new Promise(() => {});');
     const env = { ...process.env, NODE_OPTIONS: '--import tsx' };
-    const worker = await Worker.start(clusterOf([]), { tasks, env });
+    const worker = await Worker.start(clusterOf({}), { tasks, env });
     await worker[how]();
     expect(await worker.ended).toBeNull();
   });

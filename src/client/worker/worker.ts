@@ -95,7 +95,7 @@ export class Worker implements AsyncDisposable {
     return this.#host.pids;
   }
 
-  /** It takes nothing more, and resolves when all that it has is done and reported. */
+  /** It takes nothing more, gives back what it has not begun, and resolves when all that it has is done and reported. */
   async drain(): Promise<void> {
     await this.#loop.drain();
     this.#host.close();
