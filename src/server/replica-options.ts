@@ -106,6 +106,12 @@ export type ReplicaNotice =
       readonly index: LogIndex;
       readonly hash: number;
       readonly ownHash: number;
+    }
+  /** What `ap` calls have left that this member sends cannot be read here: none of it is copied, nor what comes behind it. */
+  | {
+      readonly type: 'deltas-unreadable';
+      readonly member: MemberId;
+      readonly reason: string;
     };
 
 /** What a stream that somebody else opened hands its frames to. */

@@ -205,6 +205,8 @@ function apHost(
   return {
     ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
     members: () => allMembers(node.configuration),
+    onUnreadable: (member, { message }) =>
+      options.onNotice?.({ type: 'deltas-unreadable', member, reason: message }),
     canMerge: () => canRun() && commandVersion(options, node, machine) >= MERGE_COMMANDS,
     canLower: () => commandVersion(options, node, machine) >= MERGED_KEYS_BY_KIND,
     propose: (merge, done) => {

@@ -246,7 +246,7 @@ class RunningReplica implements Process {
         else if (event.type === 'configuration') this.#clients.membersChanged(this.#members());
       },
       onNotice: (notice) => {
-        const detail = notice.type === 'state-mismatch' ? '' : ` ${notice.phase}`;
+        const detail = 'phase' in notice ? ` ${notice.phase}` : '';
         world.coverage.count(`notice: ${notice.type}${detail}`);
         if (notice.type === 'snapshot-sending') machine.sending(notice, this.replica.node.role);
       },

@@ -33,6 +33,8 @@ export interface ApHost {
   readonly propose: (merge: MergeCommand, done: (error: BalsaError | null) => void) => void;
   readonly send: (to: MemberId, frame: DeltaFrame) => void;
   readonly onFailure: (error: BalsaError) => void;
+  /** See `ExchangeOptions`. */
+  readonly onUnreadable: (from: MemberId, error: BalsaError) => void;
 }
 
 /** What a replica has to do with `ap` procedures: it runs their calls, copies deltas to and fro, and merges as the leader. */
@@ -65,6 +67,7 @@ export class ApService {
       others: () => members().filter((member) => member !== id),
       onRightsWanted: (origin, keys) => this.#rights.asked(origin, keys),
       onCopied: () => this.calls.copied(),
+      onUnreadable: host.onUnreadable,
     });
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },

@@ -1,7 +1,7 @@
 import { checkCellWrite } from '../../base/cell.js';
 import type { Delta } from '../../base/delta.js';
 import { unpackDelta } from '../../base/delta-codec.js';
-import { asBalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { MemberId } from '../../raft/types.js';
 import type { DeltaFrame, DeltasHeld, DeltasSent } from '../../rpc/delta-frames.js';
@@ -25,14 +25,19 @@ export interface ExchangeOptions {
   readonly onRightsWanted: (origin: string, keys: readonly string[]) => void;
   /** Somebody else has more on its disk than before. */
   readonly onCopied: () => void;
+  /** What a member sends cannot be read here; told once, until it can. */
+  readonly onUnreadable: (from: MemberId, error: BalsaError) => void;
 }
 
 /** How often each is told what is held here, when nothing changes, in milliseconds. */
 const TELL_MS = 1000;
 /** News are told to all by then. */
 const NEWS_MS = 25;
-/** What was sent and is not confirmed in this time is sent again. */
+/** What was sent and is not confirmed in this time is sent again, and then each time after twice as long. */
 const RESEND_MS = 1000;
+const RESEND_MS_MAX = 8 * RESEND_MS;
+/** Who was not heard of for so long could not be reached: all begins anew. */
+const SILENT_MS = 2 * TELL_MS;
 /** As {@link RESEND_MS}, at the word of who lacks something: it may lack it for longer than one round. */
 const REFUSED_MS = 200;
 /** A copy is left to its origin for so long: then whoever lacks it is sent it. */
@@ -49,6 +54,8 @@ interface Sent {
 interface Peer {
   /** What it has sent was not all taken in here, and it is to be told so. */
   wasRefused: boolean;
+  /** Nor can it be: what it has sent cannot be read, which was said. */
+  isUnreadable: boolean;
   /** Where the last of what it has sent was put into the queue, and how far that was on the disk when it was told. */
   copiedPosition: number;
   toldPosition: number;
@@ -60,6 +67,9 @@ interface Peer {
   inFlight: Sent[];
   sentBytes: number;
   progressMs: number;
+  /** See {@link RESEND_MS}. */
+  resendMs: number;
+  heardMs: number;
   /** When all was last begun anew. */
   restartedMs: number;
   toldMs: number;
@@ -111,7 +121,7 @@ export class Exchange {
   }
 
   receive(from: MemberId, frame: DeltaFrame): void {
-    if (frame.type === 'deltas') this.#takeCopies(this.#peer(from), frame);
+    if (frame.type === 'deltas') this.#takeCopies(from, frame);
     else if (frame.type === 'deltas-held') this.#heard(from, frame);
     else this.#options.onRightsWanted(frame.origin, frame.keys);
   }
@@ -134,8 +144,10 @@ export class Exchange {
     this.#forgetAllBut(this.#options.others());
     this.#tellAll((peer) => peer.wasRefused || nowMs - peer.toldMs >= TELL_MS);
     for (const peer of this.#peers.values()) {
-      const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= RESEND_MS;
-      if (isStuck) restart(peer, nowMs);
+      const isStuck = peer.sentBytes > 0 && nowMs - peer.progressMs >= peer.resendMs;
+      if (!isStuck) continue;
+      restart(peer, nowMs);
+      peer.resendMs = Math.min(2 * peer.resendMs, RESEND_MS_MAX);
     }
     this.push();
   }
@@ -224,6 +236,8 @@ export class Exchange {
     const isOther = before !== null && before.origin !== held.origin;
     const nowMs = this.#options.monotonicMs();
     const isRefused = held.lacks && nowMs - peer.restartedMs >= REFUSED_MS;
+    if (isOther || nowMs - peer.heardMs >= SILENT_MS) peer.resendMs = RESEND_MS;
+    peer.heardMs = nowMs;
     if (isOther || isRefused) restart(peer, nowMs);
     if (!hasMore && !isOther && !isRefused) return;
     const { length } = peer.inFlight;
@@ -232,22 +246,29 @@ export class Exchange {
     );
     peer.sentBytes = peer.inFlight.reduce((sum, { bytes }) => sum + bytes, 0);
     // What it has from others is no progress.
-    if (peer.inFlight.length < length) peer.progressMs = nowMs;
+    if (peer.inFlight.length < length) {
+      peer.progressMs = nowMs;
+      peer.resendMs = RESEND_MS;
+    }
     this.#options.onCopied();
     this.push();
   }
 
-  #takeCopies(peer: Peer, { behind, deltas }: DeltasSent): void {
+  #takeCopies(from: MemberId, { behind, deltas }: DeltasSent): void {
     const { queue, pending, clock, limits } = this.#options;
+    const peer = this.#peer(from);
     // A frame was lost, or was not all taken in: these may have seen what was in it.
     if ([...behind].some(([origin, sequence]) => pending.through(origin) < sequence)) {
-      peer.wasRefused = true;
+      peer.wasRefused = !peer.isUnreadable;
       return;
     }
     for (const bytes of deltas) {
       const delta = readDelta(bytes);
-      // Nor what lies behind it, which may have seen it.
-      if (delta === null) return;
+      // Nor what lies behind it, also that of other origins, which may have seen it.
+      if (delta instanceof BalsaError) {
+        this.#cannotRead(from, peer, delta);
+        return;
+      }
       const { origin, sequence } = delta;
       // Own ones come back from others when they are known to be merged by nobody: they are here.
       const next = pending.through(origin) + 1;
@@ -267,6 +288,12 @@ export class Exchange {
       pending.add({ delta, bytes: Uint8Array.from(bytes) });
       peer.copiedPosition = pending.list.at(-1)?.position ?? 0;
     }
+    peer.isUnreadable = false;
+  }
+
+  #cannotRead(from: MemberId, peer: Peer, error: BalsaError): void {
+    if (!peer.isUnreadable) this.#options.onUnreadable(from, error);
+    peer.isUnreadable = true;
   }
 
   #forgetAllBut(members: readonly MemberId[]): void {
@@ -281,6 +308,7 @@ export class Exchange {
     if (peer === undefined) {
       peer = {
         wasRefused: false,
+        isUnreadable: false,
         copiedPosition: 0,
         toldPosition: 0,
         held: null,
@@ -289,6 +317,8 @@ export class Exchange {
         inFlight: [],
         sentBytes: 0,
         progressMs: 0,
+        resendMs: RESEND_MS,
+        heardMs: -SILENT_MS,
         restartedMs: -REFUSED_MS,
         toldMs: -TELL_MS,
       };
@@ -298,15 +328,15 @@ export class Exchange {
   }
 }
 
-/** `null`: nobody has made such a thing. The stream that it came on carries more than deltas, and goes on. */
-function readDelta(bytes: Uint8Array): Delta | null {
+/** The error: nobody has made such a thing. The stream that it came on carries more than deltas, and goes on. */
+function readDelta(bytes: Uint8Array): Delta | BalsaError {
   try {
     const delta = unpackDelta(bytes);
     for (const write of delta.writes) checkCellWrite(write);
     return delta;
   } catch (error) {
-    const { code } = asBalsaError(error);
-    if (code === 'FRAME_INVALID' || code === 'INVALID_ARGUMENT') return null;
+    const told = asBalsaError(error);
+    if (told.code === 'FRAME_INVALID' || told.code === 'INVALID_ARGUMENT') return told;
     throw error;
   }
 }

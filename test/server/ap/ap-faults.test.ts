@@ -217,3 +217,31 @@ test('a delta that cannot be read is not taken in, and the stream that it came o
   await ap.settle();
   expect(ap.merged(2, 'n')).toBe(3);
 });
+
+test('deltas of a member that cannot be read are told once, sent again less and less often, and taken in when they can be', async () => {
+  const ap = await ApWorld.start(5);
+  for (const place of [3, 4, 5]) ap.machine(place).crash();
+  const sent: number[] = [];
+  let isDamaged = true;
+  ap.world.fateOfDeltas = (from, to, frame) => {
+    if (from !== 'n1.1' || to !== 'n2.1' || frame.type !== 'deltas') return [1];
+    sent.push(ap.world.scheduler.nowMs);
+    if (isDamaged) Object.assign(frame, { deltas: frame.deltas.map(() => Buffer.from([0x90])) });
+    return [1];
+  };
+  for (let i = 0; i < 3; i += 1) {
+    await ap.call(1, n());
+    await ap.world.run(10_000);
+  }
+  const reason = expect.stringContaining('delta');
+  const unreadable = { type: 'deltas-unreadable', member: 'n1.1', reason };
+  expect(ap.machine(2).notices).toEqual([unreadable]);
+  expect(sent.length).toBeLessThan(20);
+  isDamaged = false;
+  await ap.world.run(8500);
+  expect(ap.pending(2)).toBe(3);
+  isDamaged = true;
+  await ap.call(1, n());
+  await ap.world.run(1000);
+  expect(ap.machine(2).notices).toEqual([unreadable, unreadable]);
+});
