@@ -24,6 +24,8 @@ export interface ApHost {
   readonly queue: DeltaQueue;
   readonly runner: Runner;
   readonly machine: () => StateMachine;
+  /** See `PendingDeltasOptions`. */
+  readonly isLogged: (index: number) => boolean;
   /** Members of the cluster as this one knows them; itself may be among them. */
   readonly members: () => readonly MemberId[];
   /** It leads, and all members know of merges. */
@@ -54,7 +56,7 @@ export class ApService {
     const { clock, queue, machine, limits, members, id } = host;
     const monotonicMs = (): number => clock.monotonicMs();
     const hybrid = new HybridClock(() => clock.wallMs());
-    const pending = new PendingDeltas({ queue, machine, monotonicMs });
+    const pending = new PendingDeltas({ queue, machine, monotonicMs, isLogged: host.isLogged });
     for (const { delta } of pending.list) hybrid.seen(delta);
     this.#pending = pending;
     this.#rights = new Rights({

@@ -43,6 +43,8 @@ export interface PendingDeltasOptions {
   /** Another one when a snapshot takes its place. */
   readonly machine: () => StateMachine;
   readonly monotonicMs: () => number;
+  /** The own disk has the log through this index. */
+  readonly isLogged: (index: number) => boolean;
 }
 
 /**
@@ -65,6 +67,10 @@ export class PendingDeltas {
   /** What was merged when it was last looked. */
   readonly #merged = new Map<string, number>();
   #trimmedIndex = -1;
+  /** When more was merged last than the queue is to forget next; -1: nothing. */
+  #mergedIndex = -1;
+  /** Merged at this index, by origin: the queue is to forget it. */
+  #toForget: { readonly index: number; readonly merged: ReadonlyMap<string, number> } | null = null;
   #machine: StateMachine | null = null;
 
   constructor(options: PendingDeltasOptions) {
@@ -265,6 +271,7 @@ export class PendingDeltas {
   /** What is merged in the state as it is now is pending no more. */
   #trim(): void {
     const machine = this.#options.machine();
+    this.#forgetMerged();
     if (machine.appliedIndex === this.#trimmedIndex && machine === this.#machine) return;
     // Behind a snapshot nobody has told which calls were merged; from now on it is heard.
     const isNew = machine !== this.#machine;
@@ -296,7 +303,25 @@ export class PendingDeltas {
       this.#views.delete(cell);
     }
     if (isNew) this.#lookForMergedCalls();
-    this.#options.queue.trim((origin) => this.#merged.get(origin) ?? 0);
+    this.#mergedIndex = this.#trimmedIndex;
+    this.#forgetMerged();
+  }
+
+  /**
+   * Not before the own disk has the entries that have merged it: of a majority that is lost for good, this replica may be all that
+   * is left, and what comes behind a gap is never merged.
+   */
+  #forgetMerged(): void {
+    const { queue, isLogged } = this.#options;
+    if (this.#toForget !== null && isLogged(this.#toForget.index)) {
+      const { merged } = this.#toForget;
+      this.#toForget = null;
+      queue.trim((origin) => merged.get(origin) ?? 0);
+    }
+    if (this.#toForget !== null || this.#mergedIndex < 0) return;
+    this.#toForget = { index: this.#mergedIndex, merged: new Map(this.#merged) };
+    this.#mergedIndex = -1;
+    this.#forgetMerged();
   }
 
   /** @returns the cells that they have changed */

@@ -21,10 +21,12 @@ async function given() {
   const files = new MemoryFiles({ schedule: (complete) => complete() });
   const queue = DeltaQueue.open({ folder: 'ap', files, onFailure: () => {} });
   let replica = await Replica.start();
+  let loggedIndex = Number.POSITIVE_INFINITY;
   const pending = new PendingDeltas({
     queue,
     machine: () => replica.machine,
     monotonicMs: () => 0,
+    isLogged: (index) => index <= loggedIndex,
   });
   const view = (): unknown => {
     const bytes = pending.cell('n');
@@ -37,7 +39,11 @@ async function given() {
   const install = async (): Promise<void> => {
     replica = await Replica.start();
   };
-  return { pending, view, merge, install };
+  const logged = (index: number): void => {
+    loggedIndex = index;
+  };
+  const appliedIndex = (): number => replica.machine.appliedIndex;
+  return { pending, queue, view, merge, install, logged, appliedIndex };
 }
 
 test('a call that others have merged is seen once, also behind a snapshot', async () => {
@@ -63,6 +69,26 @@ test('of two with one key that wait here the earlier one counts, in whichever or
     expect(view()).toBe(2);
     expect(pending.call(Buffer.from('k'))?.isOwn).toBe(isLater);
   }
+});
+
+test('what is merged is forgotten by the queue when the own disk has the entry, and not before', async () => {
+  const { pending, queue, merge, logged, appliedIndex } = await given();
+  const held = (): number[] => [...queue.held].map(({ delta }) => delta.sequence);
+  logged(appliedIndex());
+  const deltas = ['a', 'b', 'c'].map((key) => pending.make(parts(key)).delta);
+  const ends: number[] = [];
+  for (const delta of deltas) {
+    await merge(delta);
+    ends.push(appliedIndex());
+    expect(pending.list).toHaveLength(3 - ends.length);
+    expect(held()).toEqual([1, 2, 3]);
+  }
+  logged(ends[0] ?? 0);
+  expect(pending.list).toEqual([]);
+  expect(held()).toEqual([2, 3]);
+  logged(ends[2] ?? 0);
+  expect(pending.list).toEqual([]);
+  expect(held()).toEqual([]);
 });
 
 const GIVER = 'c'.repeat(16);
