@@ -56,15 +56,21 @@ export class Merger {
     });
   }
 
+  /** Those whose turn it is: of one behind a gap the log makes nothing, and would be asked again as soon as it has said so. */
   #deltas(): Uint8Array[] {
     const deltas: Uint8Array[] = [];
+    const through = new Map<string, number>();
     let bytesLeft = this.#options.limits.entryBytesMax / 2;
     let writesLeft = WRITES_MAX;
     for (const { bytes, delta } of this.#options.durable()) {
+      const { origin, sequence } = delta;
+      const before = through.get(origin) ?? this.#options.machine().mergedThrough(origin);
+      if (sequence !== before + 1) continue;
       bytesLeft -= bytes.byteLength;
       writesLeft -= delta.writes.length;
       const isFull = bytesLeft < 0 || writesLeft < 0 || deltas.length >= DELTAS_MAX;
       if (isFull && deltas.length > 0) break;
+      through.set(origin, sequence);
       deltas.push(bytes);
     }
     return deltas;

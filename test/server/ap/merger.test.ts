@@ -14,17 +14,24 @@ const report = (timeMs: number, sequence = 1): OriginReport => {
   return { origin: ORIGIN, member: 'n1.1', sequence, timeMs };
 };
 
-/** The log has merged a call, and knows that its member has nothing older than 50,000. @returns what the leader has noted */
-async function noted(said: OriginReport, canLower = true): Promise<readonly OriginReport[]> {
+const delta = (sequence: number, origin = ORIGIN): Delta => ({
+  ...{ origin, sequence, timeMs: 49_000, count: 0, isNamed: false },
+  ...{ key: bytes('k'), fingerprint: bytes('12345678'), procedure: 'p', hash: 'ab'.repeat(32) },
+  ...{ writes: [{ key: 'n', change: { cell: 'counter', type: 'add', by: 1 } }], result: '1' },
+});
+
+/** The log has merged a call, and knows that its member has nothing older than 50,000. */
+async function givenMerged(): Promise<Replica> {
   const replica = await Replica.start();
-  const delta: Delta = {
-    ...{ origin: ORIGIN, sequence: 1, timeMs: 49_000, count: 0, isNamed: false },
-    ...{ key: bytes('k'), fingerprint: bytes('12345678'), procedure: 'p', hash: 'ab'.repeat(32) },
-    ...{ writes: [{ key: 'n', change: { cell: 'counter', type: 'add', by: 1 } }], result: '1' },
-  };
   const reports = [report(50_000)];
-  const merge = { members: MEMBERS, reports, deltas: [packDelta(delta)] };
+  const merge = { members: MEMBERS, reports, deltas: [packDelta(delta(1))] };
   await replica.run({ merge }, MERGED_KEYS_BY_KIND);
+  return replica;
+}
+
+/** @returns what the leader has noted */
+async function noted(said: OriginReport, canLower = true): Promise<readonly OriginReport[]> {
+  const replica = await givenMerged();
   const proposed: OriginReport[] = [];
   const merger = new Merger({
     ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
@@ -54,4 +61,30 @@ test.each([
 
 test('nor that it has older ones as long as entries would not lower what it said: it would be said for ever', async () => {
   expect(await noted(report(49_999), false)).toEqual([]);
+});
+
+test('what lies behind a gap is not proposed again and again, and all else is merged', async () => {
+  const replica = await givenMerged();
+  const other = 'b'.repeat(16);
+  const held = [delta(3), delta(4), delta(1, other), delta(2, other)].map((one) => {
+    return { delta: one, bytes: packDelta(one) };
+  });
+  const proposed: Uint8Array[][] = [];
+  let asked: (() => void) | null = null;
+  const merger = new Merger({
+    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
+    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS, reports: () => [] },
+    durable: () =>
+      held.filter((one) => one.delta.sequence > replica.machine.mergedThrough(one.delta.origin)),
+    propose: ({ deltas }, done) => {
+      proposed.push([...deltas]);
+      asked = () => done(null);
+    },
+  });
+  merger.look();
+  const merge = { members: MEMBERS, reports: [], deltas: proposed[0] ?? [] };
+  await replica.run({ merge }, MERGED_KEYS_BY_KIND);
+  (asked as (() => void) | null)?.();
+  expect(replica.machine.mergedThrough(other)).toBe(2);
+  expect(proposed).toHaveLength(1);
 });
