@@ -53,6 +53,14 @@ export interface CallReads {
   readonly ranges: readonly RangeRead[];
 }
 
+/** What looking at a range costs beside its keys, in keys. */
+export const RANGE_COST = 4;
+
+/** What looking at the ranges again takes of the keys that one log entry may look at (`entryReadKeysMax`). */
+export function costOf(ranges: readonly RangeRead[]): number {
+  return ranges.reduce((sum, { keys }) => sum + keys + RANGE_COST, 0);
+}
+
 /** What a call that goes into the log has read and would write. Nothing of it has happened yet. */
 export interface RecordedEffects extends CallReads {
   /** Each key once, in the order of the first write. */

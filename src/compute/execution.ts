@@ -179,6 +179,8 @@ export interface GroupBounds {
   readonly msMax: number;
   /** Bytes of records, beyond which no further call is run. */
   readonly bytesMax: number;
+  /** What looking at their ranges again takes, see `costOf`, beyond which no further call is run. */
+  readonly rangeCostMax: number;
   /** Of one record. */
   readonly recordBytesMax: number;
 }

@@ -1,4 +1,4 @@
-import type { CallRecord } from '../base/call.js';
+import { type CallRecord, costOf } from '../base/call.js';
 import { asBalsaError } from '../base/errors.js';
 import { isVerdict, packRecord, recordOf } from './call-record.js';
 import type {
@@ -25,16 +25,18 @@ export interface GroupHost {
 export async function runGroup(
   calls: readonly GroupCall[],
   source: Source,
-  { msMax, bytesMax, recordBytesMax }: GroupBounds,
+  { msMax, bytesMax, rangeCostMax, recordBytesMax }: GroupBounds,
   { monotonicMs, run, onBegin, onRecord }: GroupHost,
 ): Promise<readonly GroupMember[]> {
   const overlay = new GroupOverlay();
   const members: GroupMember[] = [];
   const untilMs = monotonicMs() + msMax;
   let bytes = 0;
+  let rangeCost = 0;
   let place = 0;
   for (const { call, identity, supplement } of calls) {
-    if (members.length > 0 && (bytes >= bytesMax || monotonicMs() >= untilMs)) break;
+    const isFull = bytes >= bytesMax || rangeCost >= rangeCostMax || monotonicMs() >= untilMs;
+    if (members.length > 0 && isFull) break;
     onBegin?.(members.length);
     const seen = new OverlaySource(source, overlay);
     const execution = await run(call, seen);
@@ -52,6 +54,7 @@ export async function runGroup(
       place += 1;
       onRecord?.(made);
       bytes += record.byteLength;
+      rangeCost += costOf(made.ranges);
       members.push({
         ok: true,
         record,

@@ -1,8 +1,9 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
+import { RANGE_COST } from '../base/call.js';
 import { decodeKeyRecord } from './key-record.js';
 import { isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
-import { type FoundKeys, RANGE_COST, type ReadAhead } from './read-ahead.js';
+import type { FoundKeys, ReadAhead } from './read-ahead.js';
 import { Refusal } from './refusal.js';
 
 /** The ranges of the entry in hand: what the store had before it, and what it has written itself. */

@@ -1,4 +1,5 @@
 import { successor, toMapKey } from '../base/bytes.js';
+import { RANGE_COST } from '../base/call.js';
 import type { DeadRuns } from './dead-runs.js';
 import { isAliveRecord, readKeyHead } from './key-record.js';
 import {
@@ -19,8 +20,6 @@ const CHUNK_KEYS = 1000;
 const CHUNK_BYTES = 1024 * 1024;
 /** Bytes of records that one slice of a sweep looks at (one record may exceed it). */
 const SWEEP_BYTES_MAX = 4 * 1024 * 1024;
-/** What looking at a range costs beside its keys, in keys. */
-export const RANGE_COST = 4;
 
 /** Where the keys are, and where it is known that there are none. */
 export interface KeyStore {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { pendingRevision } from '../../src/base/call.js';
+import { pendingRevision, RANGE_COST } from '../../src/base/call.js';
 import { unpackCall } from '../../src/base/call-codec.js';
 import { type Clock, systemClock } from '../../src/base/clock.js';
 import { recordOf } from '../../src/compute/call-record.js';
@@ -21,7 +21,12 @@ import { MemorySource } from './memory-source.js';
 /** The calls of one log entry: each sees what those before it would write. */
 
 const pools: WorkerPool[] = [];
-const BOUNDS: GroupBounds = { msMax: 60_000, bytesMax: 1e6, recordBytesMax: 1e6 };
+const BOUNDS: GroupBounds = {
+  msMax: 60_000,
+  bytesMax: 1e6,
+  rangeCostMax: 1e6,
+  recordBytesMax: 1e6,
+};
 
 function poolOf(workers = 2, clock: Clock = systemClock): WorkerPool {
   const pool = new WorkerPool({
@@ -154,8 +159,12 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     expect(shown(members)[1]).toMatchObject({ end: { of: 'tea' }, dependsOn: [0] });
   });
 
-  test('ends when it has as many bytes, or has taken as long, as it may', async () => {
+  test('ends when it has as many bytes, has looked at as many keys of ranges, or has taken as long, as it may', async () => {
     const many = groupOf([ADD, ADD, ADD]);
+    const looks = groupOf(
+      Array.from({ length: 4 }, () => `return ctx.scan({ prefix: 'a/' }).length;`),
+    );
+    const stored = new MemorySource({ 'a/1': 1, 'a/2': 2 });
     const pool = poolOf();
 
     expect(
@@ -164,6 +173,10 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     expect(
       await pool.runGroup(many, new MemorySource(), { ...BOUNDS, msMax: 0 }, NO_NEWS),
     ).toHaveLength(1);
+    const rangeCostMax = 2 * (2 + RANGE_COST);
+    expect(await pool.runGroup(looks, stored, { ...BOUNDS, rangeCostMax }, NO_NEWS)).toHaveLength(
+      2,
+    );
   });
 
   test('a record that is too large is refused, and the others go on', async () => {

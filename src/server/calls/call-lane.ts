@@ -1,5 +1,5 @@
 import { toMapKey } from '../../base/bytes.js';
-import { eventWrites } from '../../base/call.js';
+import { costOf, eventWrites } from '../../base/call.js';
 import { unpackCall, unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
@@ -228,14 +228,16 @@ export class CallLane {
 
   /** Those at the head of the queue that were run elsewhere; `null`: there are none. */
   #takeSubmitted(): Member[] | null {
+    const { entryBytesMax, entryReadKeysMax } = this.#host.limits;
     const members: Member[] = [];
     let bytes = 0;
+    let rangeCost = 0;
     for (const waiting of this.#queue) {
-      const isFull =
-        members.length === GROUP_CALLS_MAX || bytes > this.#host.limits.entryBytesMax / 2;
-      if (waiting.record === null || isFull) break;
+      const isFull = bytes > entryBytesMax / 2 || rangeCost >= entryReadKeysMax / 2;
+      if (waiting.record === null || isFull || members.length === GROUP_CALLS_MAX) break;
       members.push({ waiting, record: waiting.record, hash: '', logs: [] });
       bytes += waiting.record.byteLength;
+      rangeCost += costOf(unpackCall(waiting.record).ranges);
     }
     this.#queue.splice(0, members.length);
     return members.length === 0 ? null : members;
@@ -250,6 +252,8 @@ export class CallLane {
     const bounds = {
       msMax: GROUP_MS_MAX,
       bytesMax: limits.entryBytesMax / 2,
+      // The other half is for the last one, and for what others have added to those ranges meanwhile.
+      rangeCostMax: limits.entryReadKeysMax / 2,
       recordBytesMax: limits.batchBytesMax,
     };
     const source = new MachineSource(machine);

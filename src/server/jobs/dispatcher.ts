@@ -1,3 +1,4 @@
+import { costOf } from '../../base/call.js';
 import { unpackCall } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
 import { asBalsaError } from '../../base/errors.js';
@@ -10,7 +11,6 @@ import type { WorkerState } from '../../statemachine/jobs/jobs.js';
 import { firstOverdue } from '../../statemachine/jobs/tidying.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { assign, type FreeWorker } from './assignment.js';
-import { costOf } from './task-reads.js';
 
 export interface DispatcherHost {
   readonly clock: Clock;

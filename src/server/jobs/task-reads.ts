@@ -1,12 +1,6 @@
-import type { RangeRead } from '../../base/call.js';
+import { costOf, type RangeRead } from '../../base/call.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
-import { RANGE_COST } from '../../statemachine/read-ahead.js';
-
-/** What looking at the ranges again takes of the keys that one log entry may look at. */
-export function costOf(ranges: readonly RangeRead[]): number {
-  return ranges.reduce((sum, { keys }) => sum + keys + RANGE_COST, 0);
-}
 
 /**
  * Of a task that writes: whether what it has read can be looked at again when its writes come into being.

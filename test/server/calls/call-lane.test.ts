@@ -16,6 +16,14 @@ function saidOf(answer: CallAnswer): unknown {
   return answer.ok && answer.repeated ? `${answer.result} again` : said({ answer });
 }
 
+function submit(record: Uint8Array): { answer: CallAnswer | null } {
+  const told: { answer: CallAnswer | null } = { answer: null };
+  world.lane.submit(record, (answer) => {
+    told.answer = answer;
+  });
+  return told;
+}
+
 let world: LaneWorld;
 beforeEach(async () => {
   world = await LaneWorld.start();
@@ -254,14 +262,6 @@ describe('a call that the leader makes by itself', () => {
 });
 
 describe('a call that was run elsewhere', () => {
-  function submit(record: Uint8Array): { answer: CallAnswer | null } {
-    const told: { answer: CallAnswer | null } = { answer: null };
-    world.lane.submit(record, (answer) => {
-      told.answer = answer;
-    });
-    return told;
-  }
-
   function counted(modRevision: number): Uint8Array {
     const key = Buffer.from('n');
     const effects = {
@@ -294,6 +294,35 @@ describe('a call that was run elsewhere', () => {
 
     expect(said(told)).toBe('TXN_CONFLICT not-applied');
     expect(world.get('n')).toBe(1);
+  });
+});
+
+describe('calls that read more keys of ranges than one entry may look at', () => {
+  const range = { from: Buffer.from('k'), to: Buffer.from('l') };
+
+  beforeEach(async () => {
+    world = await LaneWorld.start({ entryReadKeysMax: 100 });
+    world.bodies.set('p', COUNT);
+    for (let i = 0; i < 20; i += 1) await world.put(`k${i}`, i);
+  });
+
+  test('go into the log one after the other, and none is refused', async () => {
+    const modRevisionMax = world.replica.machine.revision;
+    const ranges = [{ ...range, keys: 20, modRevisionMax }];
+    const effects = { reads: [], ranges, writes: [], updates: [], events: [], cells: [] };
+    const execution = { ok: true, logs: [], result: '20', effects } as const;
+    const calls = Array.from({ length: 8 }, () => {
+      const record = recordOf(identityOf(world.request('p')), HASH, execution, []);
+      return submit(packRecord(record, 1e6));
+    });
+    while (calls.some(({ answer }) => answer === null)) await world.commit();
+    expect(calls.map(said)).toEqual(calls.map(() => 20));
+  });
+
+  test('are not run together', async () => {
+    world.call('p', 'n');
+    await world.commit();
+    expect(world.bounds[0]?.rangeCostMax).toBe(50);
   });
 });
 

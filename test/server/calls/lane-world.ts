@@ -1,11 +1,12 @@
 import type { BalsaError } from '../../../src/base/errors.js';
-import { LIMITS } from '../../../src/base/limits.js';
+import { LIMITS, type Limits } from '../../../src/base/limits.js';
 import { seededRandom } from '../../../src/base/random.js';
 import { CallView } from '../../../src/compute/call-view.js';
 import {
   CALL_LIMITS,
   type Execution,
   type Executor,
+  type GroupBounds,
   type GroupNews,
   type ProcedureCall,
   type Source,
@@ -32,7 +33,9 @@ export class LaneWorld {
   readonly host: LaneHost;
   readonly lane: CallLane;
   readonly proposed: Proposed[] = [];
+  /** Of each group that was run. */
   readonly news: GroupNews[] = [];
+  readonly bounds: GroupBounds[] = [];
   /** By name; which ran, in order. */
   readonly bodies = new Map<string, Body>();
   readonly ran: string[] = [];
@@ -47,13 +50,14 @@ export class LaneWorld {
   #nowMs = 0;
   #keys = 0;
 
-  static async start(): Promise<LaneWorld> {
-    const world = new LaneWorld(await Replica.start());
+  /** @param bounds of the state, which the leader knows */
+  static async start(bounds: { readonly entryReadKeysMax?: number } = {}): Promise<LaneWorld> {
+    const world = new LaneWorld(await Replica.start(bounds), { ...LIMITS, ...bounds });
     await world.deploy('p', 'q', 'r');
     return world;
   }
 
-  private constructor(replica: Replica) {
+  private constructor(replica: Replica, limits: Limits) {
     this.replica = replica;
     const machine = () => replica.machine;
     const random = seededRandom(1);
@@ -65,7 +69,7 @@ export class LaneWorld {
       nowMs: () => 7,
     });
     this.host = {
-      ...{ limits: LIMITS, runner, machine },
+      ...{ limits, runner, machine },
       clock: {
         monotonicMs: () => this.#nowMs,
         wallMs: () => 0,
@@ -161,6 +165,7 @@ export class LaneWorld {
       run: (call, _mode, source) => run(call, source as Source),
       runGroup: (calls, source, bounds, news) => {
         this.news.push(news);
+        this.bounds.push(bounds);
         return runGroup(calls, source as Source, bounds, { monotonicMs: () => this.#nowMs, run });
       },
       close: () => Promise.resolve(),
