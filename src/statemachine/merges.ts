@@ -85,6 +85,10 @@ const FORMAT = 1;
 export class Merges {
   readonly #store: StateStore;
   readonly #bounds: MergeBounds;
+  /**
+   * One for each disk that has ever had a queue, for ever: deltas that are merged may be back with a copy of them, or with a disk that
+   * was away, and only this tells that they are. They are few, since disks are lost one by one.
+   */
   readonly #origins = new Map<string, OriginState>();
   readonly #changed = new Set<string>();
   /** By key (`toMapKey`); `null`: forgotten. */
