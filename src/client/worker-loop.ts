@@ -75,6 +75,10 @@ interface Active {
 /** After a failure to ask, in milliseconds. */
 const RETRY_MS = 200;
 const FORMER_MAX = 1000;
+/** A replica that is behind, and answers at once what is known here, is asked again after so long. */
+const STALE_MS = 20;
+/** And by a worker that leaves not for longer than this. */
+const LEAVE_MS = 1000;
 /** Longer than a replica lets it wait. */
 const ASK_TIMEOUT_MS = 2500;
 
@@ -91,6 +95,8 @@ export class WorkerLoop {
   #isStopped = false;
   /** It takes nothing more. */
   #isDraining = false;
+  /** Since when, on the monotonic clock. */
+  #drainedMs = 0;
   /** It has said that it takes nothing more, and was given nothing then. */
   #hasLeft = false;
   /** It waits for the answer to what it has asked no longer. */
@@ -119,6 +125,7 @@ export class WorkerLoop {
    * given it, and it has not begun, it gives back.
    */
   drain(): Promise<void> {
+    if (!this.#isDraining) this.#drainedMs = this.#options.parts.engine.env.clock.monotonicMs();
     this.#isDraining = true;
     this.#askAnew();
     return this.#over;
@@ -141,8 +148,10 @@ export class WorkerLoop {
         const asked = await this.#work(isLeaving);
         if (this.#isStopped) return;
         if (asked === null) continue;
-        this.#answered(asked);
-        if (isLeaving && isEmpty(asked.answer)) this.#leave();
+        const isNews = this.#answered(asked);
+        const isStale = !isNews && !isEmpty(asked.answer);
+        if (isLeaving && !isNews && (!isStale || this.#isLate())) this.#leave();
+        if (isStale) await this.#sleep(STALE_MS);
       } catch (cause) {
         if (this.#isStopped) return;
         const error = asBalsaError(cause);
@@ -158,12 +167,23 @@ export class WorkerLoop {
     }
   }
 
-  #answered({ answer, meta }: Answered): void {
-    for (const fence of answer.dropped) this.#drop(fence);
+  /** @returns whether it was told something that it did not know */
+  #answered({ answer, meta }: Answered): boolean {
+    let isNews = false;
+    for (const fence of answer.dropped) {
+      if (this.#drop(fence)) isNews = true;
+    }
     for (const task of answer.assigned) {
       if (this.#active.has(task.fence) || this.#former.has(task.fence)) continue;
       void (this.#isDraining ? this.#giveBack(task) : this.#take(task, meta));
+      isNews = true;
     }
+    return isNews;
+  }
+
+  #isLate(): boolean {
+    const { clock } = this.#options.parts.engine.env;
+    return clock.monotonicMs() - this.#drainedMs >= LEAVE_MS;
   }
 
   /** @returns `null`: it is to be drained, and says so first. What the log has given it by then it is told again */
@@ -182,14 +202,16 @@ export class WorkerLoop {
     });
   }
 
-  #drop(fence: number): void {
+  /** @returns whether it had it */
+  #drop(fence: number): boolean {
     const active = this.#active.get(fence);
     // What is being reported is no more under way as soon as the log has it: the answer tells.
-    if (active === undefined || active.isReporting) return;
+    if (active === undefined || active.isReporting) return false;
     active.isDropped = true;
     active.running?.stop('the attempt does not count any more');
     this.#notice('dropped', active.task);
     this.#forget(fence);
+    return true;
   }
 
   async #giveBack(task: AssignedTask): Promise<void> {

@@ -117,6 +117,32 @@ describe('a worker', () => {
     ]);
   });
 
+  test('is drained though a replica that is behind gives it again and again what it has done', async () => {
+    let asked = 0;
+    const parts = clusterOf({ tasks: Array.from({ length: 100_000 }, () => TASK) });
+    const clock = { ...systemClock, monotonicMs: () => asked };
+    const counting = {
+      ...parts,
+      engine: { ...parts.engine, env: { ...parts.engine.env, clock } },
+      reads: {
+        ask: (...args: Parameters<Asked>): void => {
+          asked += 100;
+          setImmediate(() => (parts.reads as unknown as { ask: Asked }).ask(...args));
+        },
+      },
+    } as unknown as JobsParts;
+    const host = {
+      run: () => ({
+        ended: Promise.resolve({ type: 'result', value: 1 } as const),
+        stop: () => {},
+      }),
+    };
+    const loop = new WorkerLoop({ parts: counting, host, demand: DEMAND, onFailure: () => {} });
+    loop.start();
+    await loop.drain();
+    expect(asked / 100).toBeLessThan(20);
+  });
+
   test('that was stopped has nothing to wait for', async () => {
     const host = { run: () => ({ ended: new Promise<never>(() => {}), stop: () => {} }) };
     const onFailure = (): void => {};
