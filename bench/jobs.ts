@@ -85,15 +85,21 @@ async function overhead(): Promise<Record<string, number>> {
     ['1 replica, 2 threads', { replicas: 1, threads: 2 }],
     ['3 replicas, 3 threads each', { replicas: 3, threads: 3 }],
   ] as const) {
-    await started(options, async (db) => {
+    await started(options, async (db, cluster) => {
       await took(db, 'empty', list.slice(0, 500));
       found[`ms per empty task, ${name}`] = rounded(
         (await took(db, 'empty', list)) / list.length,
         3,
       );
+      found[`MiB of memory of a replica at most, ${name}`] = largestMiB(cluster);
     });
   }
   return found;
+}
+
+function largestMiB({ running }: LocalCluster): number {
+  const sizes = running.map(({ pid }) => memoryUse(pid ?? 0).residentMaxBytes / MiB);
+  return rounded(Math.max(...sizes));
 }
 
 async function speedUp(): Promise<Record<string, number>> {
