@@ -150,13 +150,11 @@ export class ClusterAdmin {
       } catch (cause) {
         const error = asBalsaError(cause);
         mayBeDone ||= error.outcome === 'unknown';
-        const told = (why: unknown): BalsaError =>
-          mayBeDone ? asUnknown(asBalsaError(why)) : asBalsaError(why);
-        if (!mayTryAgain(error)) throw told(error);
-        await this.#pause(failures, limits, told(error));
+        if (!mayTryAgain(error)) throw told(error, mayBeDone);
+        await this.#pause(failures, limits, told(error, mayBeDone));
         // An answer may have been lost: what counts is who leads now.
         const { membership, leader } = await this.#status(limits).catch((why: unknown) => {
-          throw told(why);
+          throw told(why, mayBeDone);
         });
         const isOver = target === null ? leader !== before : leader === nameIn(target);
         if (isOver) return { members: membership, leader };
@@ -201,11 +199,11 @@ export class ClusterAdmin {
         const error = asBalsaError(cause);
         mayBeDone ||= error.outcome === 'unknown';
         const isConflict = mayBeDone && error.code === 'CONFIGURATION_CONFLICT';
-        if (!isConflict && !mayTryAgain(error)) throw mayBeDone ? asUnknown(error) : error;
-        await this.#pause(failures, limits, mayBeDone ? asUnknown(error) : error);
+        if (!isConflict && !mayTryAgain(error)) throw told(error, mayBeDone);
+        await this.#pause(failures, limits, told(error, mayBeDone));
         if (!mayBeDone) continue;
         const found = await this.#outcome(change, limits).catch((cause: unknown) => {
-          throw asUnknown(asBalsaError(cause));
+          throw told(cause, mayBeDone);
         });
         if (found !== null) return found;
       }
@@ -317,9 +315,10 @@ function isPassing(error: BalsaError): boolean {
   return error.retryable && error.code !== 'TIMEOUT';
 }
 
-/** An earlier attempt may have been carried out. */
-function asUnknown(error: BalsaError): BalsaError {
-  return error.outcome === 'unknown' ? error : error.withOutcome('unknown');
+/** @param mayBeDone an earlier attempt may have been carried out */
+function told(cause: unknown, mayBeDone: boolean): BalsaError {
+  const error = asBalsaError(cause);
+  return mayBeDone && error.outcome !== 'unknown' ? error.withOutcome('unknown') : error;
 }
 
 /** Of `name` or `name.incarnation`. */

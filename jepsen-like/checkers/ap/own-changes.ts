@@ -1,6 +1,6 @@
 import type { FaultRecord } from '../../history/operation.js';
 import type { Call } from '../calls.js';
-import { windowsOf } from '../fault-windows.js';
+import { type FaultWindow, windowsOf } from '../fault-windows.js';
 import { countBelow } from '../sorted.js';
 
 /** All calls under one idempotency key on one cell: one of them counts. */
@@ -19,7 +19,7 @@ const LOSES_DISK = /^(?:disk-(?:flip|helix|rollback|wipe)|member)/;
  * that it counts for the rest of the run.
  */
 export class Disks {
-  readonly #windows: ReturnType<typeof windowsOf>;
+  readonly #windows: readonly FaultWindow[];
 
   constructor(faults: readonly FaultRecord[]) {
     this.#windows = windowsOf(faults).filter(({ fault }) => LOSES_DISK.test(fault));
