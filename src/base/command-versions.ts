@@ -53,12 +53,21 @@ export const TRIGGER_BEGINNINGS = 8;
 
 /**
  * From here on a call counts once whatever the modes of the procedures were that its name has stood for, as long as it is remembered.
- * One of mode `cp` is for `callKeptMs`, also while a member that is cut off holds a delta of the same call.
+ * One of mode `cp` is for `callKeptMs`, also while a member that is cut off holds a delta of the same call, before {@link AP_PASTS}.
  */
 export const CALLS_ACROSS_MODES = 8;
 
 /** From here on the values that the touches and comparisons of an entry read are bounded. */
 export const BOUNDED_VALUES = 8;
+
+/**
+ * From here on it is remembered which names have ever stood for code of mode `ap`: a call of one that is of mode `cp` now is
+ * remembered until no member can hold a delta of the same call, as if it had been merged.
+ */
+export const AP_PASTS = 9;
+
+/** From here on what was noted of an older trigger of the same name keeps no history for a younger one. */
+export const OWN_TRIGGER_CURSORS = 9;
 
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {

@@ -9,13 +9,13 @@ import {
   updatedNumber,
 } from '../base/call.js';
 import { packCallOutcome } from '../base/call-codec.js';
-import { CALLS_ACROSS_MODES } from '../base/command-versions.js';
+import { AP_PASTS, CALLS_ACROSS_MODES } from '../base/command-versions.js';
 import { BalsaError, isErrorCode } from '../base/errors.js';
 import type { TxnStep } from '../base/operation.js';
 import { type CallKeys, type CallVerdict, keyReused } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
-import type { Merges } from './merges.js';
+import { type Merges, mergesFull } from './merges.js';
 import type { Procedures } from './procedures.js';
 import { Refusal } from './refusal.js';
 import type { BatchAnswer } from './types.js';
@@ -26,6 +26,15 @@ export interface CallExecutorParts {
   readonly callKeys: CallKeys;
   readonly merges: Merges;
   readonly procedures: Procedures;
+}
+
+/** The entry that calls came in. */
+export interface CallEntry {
+  readonly index: number;
+  /** Log time. */
+  readonly timeMs: number;
+  /** See `command-versions`. */
+  readonly version: number;
 }
 
 /** Of a call whose writes are not there. */
@@ -52,15 +61,11 @@ export class CallExecutor {
     this.#writers.clear();
   }
 
-  /** @param entry its index, and its version, see `command-versions` */
-  apply(
-    call: CallRecord | BalsaError,
-    entry: { readonly index: number; readonly version: number },
-  ): BatchAnswer {
+  apply(call: CallRecord | BalsaError, entry: CallEntry): BatchAnswer {
     const place = this.#revisions.length;
     this.#revisions.push(NOT_APPLIED);
     if (call instanceof BalsaError) return { ok: false, error: call };
-    const { callKeys } = this.#parts;
+    const { callKeys, merges } = this.#parts;
     const verdict = this.#judge(call, entry);
     if (verdict.type === 'refuse') return { ok: false, error: verdict.error };
     if (verdict.type === 'repeat') return { ok: true, results: verdict.outcome, repeated: true };
@@ -72,6 +77,9 @@ export class CallExecutor {
         const { result } = call.end;
         const results = packCallOutcome({ result, revision });
         callKeys.recordApplied(call, results);
+        if (this.#mayBeMerged(call, entry)) {
+          merges.recordApplied(call, { result, revision }, entry.timeMs);
+        }
         this.#revisions[place] = revision;
         return { ok: true, results, repeated: false };
       }
@@ -83,16 +91,25 @@ export class CallExecutor {
   }
 
   /** The name may have stood for a procedure of mode `ap`, and what it made then may be merged. */
-  #judge(call: CallRecord, { index, version }: { index: number; version: number }): CallVerdict {
+  #judge(call: CallRecord, entry: CallEntry): CallVerdict {
     const { callKeys, merges } = this.#parts;
-    const looks = version >= CALLS_ACROSS_MODES && merges.size > 0;
+    const looks = entry.version >= CALLS_ACROSS_MODES && merges.size > 0;
     const merged = looks ? merges.find(call.key) : null;
-    if (merged === null) return callKeys.judge(call, index);
+    if (merged === null) {
+      const verdict = callKeys.judge(call, entry.index);
+      const lacksRoom = verdict.type === 'apply' && merges.isFull && this.#mayBeMerged(call, entry);
+      return lacksRoom ? { type: 'refuse', error: mergesFull() } : verdict;
+    }
     if (!equalBytes(merged.fingerprint, call.fingerprint)) {
       return { type: 'refuse', error: keyReused() };
     }
     const { result, revision } = merged;
     return { type: 'repeat', outcome: packCallOutcome({ result, revision }) };
+  }
+
+  /** A member that is cut off may have made the same call while its name stood for code of mode `ap`, or does so yet. */
+  #mayBeMerged({ procedure }: CallRecord, { version }: CallEntry): boolean {
+    return version >= AP_PASTS && this.#parts.procedures.hasApPast(procedure);
   }
 
   /**

@@ -8,8 +8,7 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
  * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), from version 5 on `merge`, from version 6 on
- * `jobs`; version 7 has the same fields, and other tags of cells, and version 8 is remembered, and lets triggers go on
- * (`base/command-versions.ts`). Fields are
+ * `jobs`. Later ones have the same fields, and do something else with them (`base/command-versions.ts`). Fields are
  * appended, never reordered. A leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -18,7 +17,7 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 8;
+export const COMMAND_VERSION_MAX = 9;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.

@@ -35,7 +35,7 @@ import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { ReadBytes } from './read-bytes.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
-import { mustBeThere, usedBelow } from './targets.js';
+import { mustBeThere, tooManyWrites, usedBelow } from './targets.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -295,7 +295,8 @@ export class Executor {
 
   #deleteAll(targets: readonly LiveTarget[], returnPrevious: boolean): WriteResult {
     for (const target of targets) this.#checkUnwritten(target);
-    if (this.#keyspace.groupSize + targets.length > REVISION_WRITES_MAX) throw tooManyWrites();
+    if (this.#keyspace.groupSize + targets.length > REVISION_WRITES_MAX)
+      throw tooManyWrites(TXN_WRITES_MAX);
     const previous = returnPrevious
       ? targets.flatMap((target) => this.#previous(target) ?? [])
       : undefined;
@@ -381,7 +382,7 @@ export class Executor {
         },
       );
     }
-    if (this.#keyspace.groupSize >= TXN_WRITES_MAX) throw tooManyWrites();
+    if (this.#keyspace.groupSize >= TXN_WRITES_MAX) throw tooManyWrites(TXN_WRITES_MAX);
   }
 
   /** All writes of `work` share one revision. */
@@ -443,7 +444,8 @@ export class Executor {
   }
 
   #keptRevisions(): KeptRevisions {
-    return { current: this.#keyspace.revision, hold: this.#holds.oldest(this.#timeMs) };
+    const hold = this.#holds.oldest(this.#timeMs, this.#version);
+    return { current: this.#keyspace.revision, hold };
   }
 
   #setNamespace({ name, prefix, quotaBytes }: NamespaceSetOperation): void {
@@ -489,12 +491,4 @@ export class Executor {
       }
     }
   }
-}
-
-function tooManyWrites(): Refusal {
-  return new Refusal(
-    'TXN_TOO_LARGE',
-    `the transaction writes more than ${TXN_WRITES_MAX} keys; nothing was applied`,
-    { limit: TXN_WRITES_MAX },
-  );
 }

@@ -29,13 +29,16 @@ export class HistoryHolds {
     this.#parts = parts;
   }
 
-  /** `null`: nobody needs anything older than the latest. */
-  oldest(timeMs: number): HistoryHold | null {
+  /**
+   * `null`: nobody needs anything older than the latest.
+   * @param version of the entry, see `command-versions`
+   */
+  oldest(timeMs: number, version: number): HistoryHold | null {
     const { keyspace, procedures, settings, jobs } = this.#parts;
     const pinned = jobs.pinnedRevision(timeMs);
     const trigger = settings.isFull(keyspace.spaceBytes)
       ? null
-      : neededByTriggers(procedures, keyspace);
+      : neededByTriggers(procedures, keyspace, version);
     if (trigger !== null && (pinned === null || trigger.revision <= pinned)) {
       const { name, revision } = trigger;
       const reason = `the trigger ${name} has not been called with what was written at revision ${revision} yet`;

@@ -14,11 +14,12 @@ import { POSITION_BYTES, type Position, readPosition, writePosition } from './po
  *     'a' session(16) sequence(8)    the answer of one batch, until it is acknowledged
  *     'b' hash                       BundleRecord: code of procedures
  *     'p' name@alias                 what the alias stands for, and did
+ *     'A' name                       (a mark) the name has stood for code of mode `ap`
  *     'c' idempotency key            the outcome of a call, as long as it is remembered
  *     'C' kind(1) index(8)           which keys the calls of one entry had
  *     'o' origin                     OriginRecord: how far a queue of deltas is merged
- *     'd' idempotency key            the call that a delta was merged of, as long as it is remembered
- *     'D' index(8)                   which keys the deltas of one entry had
+ *     'd' idempotency key            a call that a delta was merged of, or could be, as long as it is remembered
+ *     'D' index(8)                   which keys those of one entry had
  *     'D' index(8) 01                the same of keys of callers, since they are told apart
  *     'j' job                        JobSpec
  *     'J' job                        how far it is: JobRecord
@@ -43,6 +44,7 @@ const PREFIX = {
   machine: 0x6d,
   bundle: 0x62,
   alias: 0x70,
+  apName: 0x41,
   call: 0x63,
   callGroup: 0x43,
   origin: 0x6f,
@@ -76,6 +78,8 @@ export const BUNDLES_FROM: Uint8Array = Uint8Array.of(PREFIX.bundle);
 export const BUNDLES_TO: Uint8Array = Uint8Array.of(PREFIX.bundle + 1);
 export const ALIASES_FROM: Uint8Array = Uint8Array.of(PREFIX.alias);
 export const ALIASES_TO: Uint8Array = Uint8Array.of(PREFIX.alias + 1);
+export const AP_NAMES_FROM: Uint8Array = Uint8Array.of(PREFIX.apName);
+export const AP_NAMES_TO: Uint8Array = Uint8Array.of(PREFIX.apName + 1);
 export const CALL_GROUPS_FROM: Uint8Array = Uint8Array.of(PREFIX.callGroup);
 export const CALL_GROUPS_TO: Uint8Array = Uint8Array.of(PREFIX.callGroup + 1);
 
@@ -189,7 +193,11 @@ export function toAliasKey(reference: string): Buffer {
   return Buffer.concat([ALIASES_FROM, Buffer.from(reference, 'utf8')]);
 }
 
-/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey}, {@link toAliasKey}, {@link toOriginKey} or `jobKeys`, if there is nothing behind it. */
+export function toApNameKey(name: string): Buffer {
+  return Buffer.concat([AP_NAMES_FROM, Buffer.from(name, 'utf8')]);
+}
+
+/** The name in a key made by {@link toNamespaceKey}, {@link toBundleKey}, {@link toAliasKey}, {@link toApNameKey}, {@link toOriginKey} or `jobKeys`, if there is nothing behind it. */
 export function fromNameKey(storeKey: Uint8Array): string {
   return toBuffer(storeKey.subarray(1)).toString('utf8');
 }

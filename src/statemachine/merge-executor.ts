@@ -7,7 +7,7 @@ import type { TxnStep } from '../base/operation.js';
 import type { CallKeys } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace } from './keyspace.js';
-import type { Merges } from './merges.js';
+import { type Merges, mergesFull } from './merges.js';
 import { Refusal } from './refusal.js';
 import type { BatchAnswer, ParsedMerge } from './types.js';
 
@@ -27,8 +27,6 @@ const NO_RESULTS = new Uint8Array(0);
  */
 export class MergeExecutor {
   readonly #parts: MergeExecutorParts;
-  /** Of the entry in hand: calls that count from now on. */
-  #merged: readonly Delta[] = [];
 
   constructor(parts: MergeExecutorParts) {
     this.#parts = parts;
@@ -45,7 +43,6 @@ export class MergeExecutor {
       const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
       for (const delta of counted) merges.record(delta, revision, version);
-      this.#merged = counted;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       // Else there would never be room again: it is tried with what is full.
@@ -56,13 +53,6 @@ export class MergeExecutor {
     for (const report of merge.reports) merges.report(report, version);
     merges.forgetOld(merge.members);
     return { ok: true, results: NO_RESULTS, repeated: false };
-  }
-
-  /** Calls that the entry has merged. */
-  takeMerged(): readonly Delta[] {
-    const merged = this.#merged;
-    this.#merged = [];
-    return merged;
   }
 
   /** Those whose turn it is: others were merged before, or come too early. */
@@ -99,7 +89,7 @@ export class MergeExecutor {
    */
   #write(deltas: readonly Delta[], origins: readonly string[], version: number): number {
     const { keyspace, executor, merges } = this.#parts;
-    if (deltas.length > 0 && merges.isFull) throw full();
+    if (deltas.length > 0 && merges.isFull) throw mergesFull();
     const cells = this.#changed(deltas, origins, version);
     if (cells.size === 0) return keyspace.revision;
     const steps = [...cells].map(([key, cell]): TxnStep => {
@@ -140,12 +130,4 @@ export class MergeExecutor {
 export function stampOf(delta: Delta, call: string, place: number): ChangeStamp {
   const { origin, timeMs, count } = delta;
   return { origin, call, timeMs, count, place };
-}
-
-function full(): Refusal {
-  return new Refusal(
-    'MERGED_KEYS_FULL',
-    'too many calls that were merged are remembered (mergedKeysMax): a member that is away may still have made the same ones; ' +
-      'bring it back, or remove it',
-  );
 }

@@ -1,8 +1,10 @@
 import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
+import type { CallOutcome } from '../base/call.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
 import { MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
 import type { Delta } from '../base/delta.js';
+import type { CallIdentity } from './call-keys.js';
 import { corrupt } from './corrupt.js';
 import {
   fromMergeGroupKey,
@@ -17,6 +19,7 @@ import {
 } from './layout.js';
 import { loadRecords } from './load-records.js';
 import { orCorrupt } from './procedure-record.js';
+import { Refusal } from './refusal.js';
 import type { StateStore, StateWrite } from './state-store.js';
 import type { OriginReport } from './types.js';
 
@@ -39,15 +42,20 @@ export interface OriginState {
   readonly clearedMs: number;
 }
 
-/** A call that was merged, as long as it is remembered. */
+/** A call that was merged, or of which another attempt could be, as long as it is remembered. */
 export interface MergedCall {
+  /** Empty: it was applied without a delta, as one of mode `cp`. */
   readonly origin: string;
+  /** 0: see `origin`. */
   readonly sequence: number;
   readonly fingerprint: Uint8Array;
   /** JSON. */
   readonly result: string;
   readonly revision: number;
 }
+
+/** A call that counts from now on: other deltas of the same one never will. */
+export type CountedCall = Pick<Delta, 'key' | 'origin' | 'sequence'>;
 
 /** Calls of one entry, which are forgotten together. */
 interface Group {
@@ -81,6 +89,8 @@ const FORMAT = 1;
  * A key is kept until no replica can have a delta of the same call: its caller has given up, and each member has said
  * that all that it made until then is merged. Those with keys of callers are kept for much longer than others, which must not wait
  * for them. In entries before {@link MERGED_KEYS_BY_KIND} they did: all calls were of one kind.
+ *
+ * So are calls of mode `cp` whose name has ever stood for code of mode `ap`: a member that is cut off may have made the same one then.
  */
 export class Merges {
   readonly #store: StateStore;
@@ -96,6 +106,8 @@ export class Merges {
   readonly #generated = newKind(false);
   readonly #named = newKind(true);
   readonly #removed: Uint8Array[] = [];
+  /** Of the entry in hand. */
+  #counted: CountedCall[] = [];
   #size = 0;
 
   private constructor(store: StateStore, bounds: MergeBounds) {
@@ -192,14 +204,45 @@ export class Merges {
    */
   record(delta: Delta, revision: number, version: number): void {
     const { key, isNamed, timeMs, origin, sequence, fingerprint, result } = delta;
-    const mapKey = toMapKey(key);
-    this.#staged.set(mapKey, { origin, sequence, fingerprint, result, revision });
-    const untilMs = timeMs + this.keptMs(isNamed);
     const isApart = isNamed && version >= MERGED_KEYS_BY_KIND;
     const { begun } = isApart ? this.#named : this.#generated;
+    const untilMs = timeMs + this.keptMs(isNamed);
+    this.#keep(key, { origin, sequence, fingerprint, result, revision }, { begun, untilMs });
+  }
+
+  /**
+   * As {@link record}, of a call that was applied without a delta.
+   * @param timeMs log time
+   */
+  recordApplied(
+    { key, isNamed, fingerprint }: CallIdentity,
+    { result, revision }: CallOutcome,
+    timeMs: number,
+  ): void {
+    const { begun } = isNamed ? this.#named : this.#generated;
+    const untilMs = timeMs + this.keptMs(isNamed);
+    this.#keep(key, { origin: '', sequence: 0, fingerprint, result, revision }, { begun, untilMs });
+  }
+
+  #keep(
+    key: Uint8Array,
+    call: MergedCall,
+    { begun, untilMs }: Pick<Kind, 'begun'> & { readonly untilMs: number },
+  ): void {
+    const mapKey = toMapKey(key);
+    this.#staged.set(mapKey, call);
     begun.keys.push(mapKey);
     begun.untilMs = Math.max(begun.untilMs, untilMs);
     this.#size += 1;
+    const { origin, sequence } = call;
+    this.#counted.push({ key, origin, sequence });
+  }
+
+  /** Calls that count since the entry in hand. */
+  takeCounted(): readonly CountedCall[] {
+    const counted = this.#counted;
+    if (counted.length > 0) this.#counted = [];
+    return counted;
   }
 
   /** @param members all that there are: who has not spoken may still have anything */
@@ -325,4 +368,12 @@ function decodeGroup(bytes: Uint8Array): {
 
 function checkFormat(format: unknown): void {
   if (format !== FORMAT) throw corrupt(`merged deltas of format ${String(format)}`);
+}
+
+export function mergesFull(): Refusal {
+  return new Refusal(
+    'MERGED_KEYS_FULL',
+    'too many calls that were merged are remembered (mergedKeysMax): a member that is away may still have made the same ones; ' +
+      'bring it back, or remove it',
+  );
 }

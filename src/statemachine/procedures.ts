@@ -1,5 +1,5 @@
 import { toMapKey } from '../base/bytes.js';
-import { TRIGGER_BEGINNINGS } from '../base/command-versions.js';
+import { AP_PASTS, TRIGGER_BEGINNINGS } from '../base/command-versions.js';
 import type {
   AliasRemoveOperation,
   AliasSetOperation,
@@ -11,10 +11,13 @@ import type {
 import {
   ALIASES_FROM,
   ALIASES_TO,
+  AP_NAMES_FROM,
+  AP_NAMES_TO,
   BUNDLES_FROM,
   BUNDLES_TO,
   fromNameKey,
   toAliasKey,
+  toApNameKey,
   toBundleKey,
 } from './layout.js';
 import { loadRecords } from './load-records.js';
@@ -72,6 +75,10 @@ export interface TriggerState {
   readonly sinceRevision: number;
 }
 
+/** Names whose past is told apart: beyond, each counts as one that has stood for code of mode `ap`. */
+const AP_NAMES_MAX = 100_000;
+const AP_NAME_MARK = new Uint8Array(0);
+
 /** Hexadecimal digits that may stand for a whole hash. */
 const HASH_PREFIX = /^[0-9a-f]{8,64}$/;
 
@@ -85,6 +92,8 @@ export class Procedures {
   readonly #bundles = new Map<string, Bundle>();
   /** By `name@alias`. */
   readonly #aliases = new Map<string, readonly AliasVersion[]>();
+  /** Names that have stood for code of mode `ap`, under any alias, for ever: a member may be away for as long. */
+  readonly #apNames = new Set<string>();
   /** How many versions of aliases there are of each bundle. */
   readonly #uses = new Map<string, number>();
   #bytes = 0;
@@ -108,6 +117,10 @@ export class Procedures {
     const aliases = { from: ALIASES_FROM, to: ALIASES_TO };
     await loadRecords(store, aliases, (storeKey, bytes) => {
       procedures.#setAlias(fromNameKey(storeKey), decodeAliasRecord(bytes));
+    });
+    const apNames = { from: AP_NAMES_FROM, to: AP_NAMES_TO };
+    await loadRecords(store, apNames, (storeKey) => {
+      procedures.#apNames.add(fromNameKey(storeKey));
     });
     return procedures;
   }
@@ -148,6 +161,12 @@ export class Procedures {
     return hash === null || mode === null ? null : { name, mode, hash };
   }
 
+  /** Has what is called ever stood for code of mode `ap`, as far as entries since {@link AP_PASTS} have seen? */
+  hasApPast(reference: string): boolean {
+    const [name] = splitReference(reference);
+    return this.#apNames.has(name) || this.#apNames.size >= AP_NAMES_MAX;
+  }
+
   /** The code as it was deployed, UTF-8; `null`: it is not there. Between log entries only. */
   code(hash: string): Uint8Array | null {
     const bytes = this.#bundles.has(hash) ? this.#store.get(toBundleKey(hash)) : undefined;
@@ -164,7 +183,7 @@ export class Procedures {
         this.#move(operation, now);
         break;
       default:
-        this.#remove(operation);
+        this.#remove(operation, now);
     }
   }
 
@@ -205,9 +224,11 @@ export class Procedures {
     this.#point(reference, hash, now);
   }
 
-  #remove({ name, alias }: AliasRemoveOperation): void {
+  #remove({ name, alias }: AliasRemoveOperation, now: Since): void {
     const reference = `${name}@${alias}`;
-    if (!this.#aliases.has(reference)) throw notFound(reference);
+    const before = this.#aliases.get(reference);
+    if (before === undefined) throw notFound(reference);
+    this.#noteAp(name, before, now);
     this.#setAlias(reference, null);
     this.#stage(toAliasKey(reference), null);
   }
@@ -224,8 +245,18 @@ export class Procedures {
       0,
       this.#bounds.aliasHistoryMax,
     );
+    // While the code of all of them is there.
+    this.#noteAp(splitReference(reference)[0], [...versions, ...before], now);
     this.#setAlias(reference, versions);
     this.#stage(toAliasKey(reference), encodeAliasRecord(versions));
+  }
+
+  #noteAp(name: string, versions: readonly AliasVersion[], { version }: Since): void {
+    if (version < AP_PASTS || this.#apNames.has(name)) return;
+    if (this.#apNames.size >= AP_NAMES_MAX) return;
+    if (!versions.some(({ hash }) => this.#modeOf(hash, name) === 'ap')) return;
+    this.#apNames.add(name);
+    this.#stage(toApNameKey(name), AP_NAME_MARK);
   }
 
   /** What the one before has not been called with is for the next one, if that is for the same writes. */

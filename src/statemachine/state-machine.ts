@@ -1,7 +1,6 @@
 import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
 import { EXTENDED_COMMANDS, versionOf } from '../base/command-versions.js';
-import type { Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
 import { packResults } from '../base/operation-codec.js';
@@ -12,7 +11,7 @@ import type { Jobs } from './jobs/jobs.js';
 import { MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
-import type { MergedCall, OriginState } from './merges.js';
+import type { CountedCall, MergedCall, OriginState } from './merges.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
 import type { AliasState, ResolvedProcedure, TriggerState } from './procedures.js';
@@ -66,7 +65,7 @@ export class StateMachine implements StoreObservation {
   } | null = null;
   #listener: WritesListener | null = null;
   #observer: WritesListener | null = null;
-  #onMerged: ((delta: Delta) => void) | null = null;
+  #onCounted: ((call: CountedCall) => void) | null = null;
 
   private constructor(parts: MachineParts, commandVersionMax: number) {
     this.#parts = parts;
@@ -169,7 +168,7 @@ export class StateMachine implements StoreObservation {
     assert(entry.index === this.#appliedIndex + 1, 'entries are applied in order, each once');
     const answers = this.#answer(entry);
     this.#commit(entry.index);
-    for (const delta of this.#parts.mergeExecutor.takeMerged()) this.#onMerged?.(delta);
+    for (const call of this.#parts.merges.takeCounted()) this.#onCounted?.(call);
     const events = this.#isHeard ? this.#parts.keyspace.takeEvents() : null;
     if (events !== null) {
       this.#observer?.(events);
@@ -221,7 +220,7 @@ export class StateMachine implements StoreObservation {
     );
     if (command.calls.length > 0) {
       calls.beginEntry();
-      const entry = { index, version: command.version };
+      const entry = { index, timeMs, version: command.version };
       for (const call of command.calls) answers.push(calls.apply(call, entry));
     }
     if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command.version));
@@ -387,7 +386,7 @@ export class StateMachine implements StoreObservation {
     return this.#parts.merges.through(origin);
   }
 
-  /** A call that was merged under this idempotency key, as long as it is remembered. */
+  /** A call that was merged under this idempotency key, or could be merged again, as long as it is remembered. */
   mergedCall(key: Uint8Array): MergedCall | null {
     return this.#parts.merges.find(key);
   }
@@ -407,14 +406,14 @@ export class StateMachine implements StoreObservation {
     return this.#parts.merges.states();
   }
 
-  /** Merged calls that are remembered. */
+  /** Merged calls that are remembered, and others of which there may be deltas. */
   get mergedCallCount(): number {
     return this.#parts.merges.size;
   }
 
-  /** Told of each call that is merged from now on. */
-  onMerged(listener: (delta: Delta) => void): void {
-    this.#onMerged = listener;
+  /** Told of each call that counts from now on, and of which deltas will not. */
+  onCounted(listener: (call: CountedCall) => void): void {
+    this.#onCounted = listener;
   }
 
   /** To be looked at between log entries. */
@@ -483,13 +482,13 @@ export class StateMachine implements StoreObservation {
   }
 
   revisionToKeep(logNowMs: number): number | null {
-    const { settings, marks } = this.#parts;
+    const { settings, marks, holds, knownCommands } = this.#parts;
     const { historyMs, historyRevisions } = settings.current;
     const byAge = historyMs === 0 ? 0 : marks.revisionAt(logNowMs - historyMs);
     const byNumber = historyRevisions === 0 ? 0 : this.revision - historyRevisions;
     const wanted = Math.max(byAge, byNumber);
     if (wanted <= this.compactedRevision) return null;
-    const held = this.#parts.holds.oldest(logNowMs)?.revision ?? wanted;
+    const held = holds.oldest(logNowMs, knownCommands.version)?.revision ?? wanted;
     return held > this.compactedRevision ? Math.min(wanted, held) : null;
   }
 }

@@ -37,3 +37,11 @@ export function usedBelow(
   );
   return { usedBytes, keys: targets.length };
 }
+
+export function tooManyWrites(limit: number): Refusal {
+  return new Refusal(
+    'TXN_TOO_LARGE',
+    `the transaction writes more than ${limit} keys; nothing was applied`,
+    { limit },
+  );
+}

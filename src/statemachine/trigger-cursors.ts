@@ -1,4 +1,5 @@
 import { toMapKey } from '../base/bytes.js';
+import { OWN_TRIGGER_CURSORS } from '../base/command-versions.js';
 import type { Keyspace } from './keyspace.js';
 import type { Procedures } from './procedures.js';
 
@@ -30,10 +31,14 @@ export function readTriggerCursor(bytes: Uint8Array): TriggerCursor | null {
   }
 }
 
-/** The trigger that is farthest behind, and the oldest revision that it has not been called with. `null`: there are none. */
+/**
+ * The trigger that is farthest behind, and the oldest revision that it has not been called with. `null`: there are none.
+ * @param version of the entry, see `command-versions`
+ */
 export function neededByTriggers(
   procedures: Procedures,
   keyspace: Keyspace,
+  version: number,
 ): { readonly name: string; readonly revision: number } | null {
   let oldest: { readonly name: string; readonly revision: number } | null = null;
   for (const { name, sinceRevision } of procedures.triggers()) {
@@ -43,7 +48,10 @@ export function neededByTriggers(
     const isThere = record !== null && record.version > 0;
     const stored = isThere ? keyspace.valueOf({ key, mapKey, record }) : null;
     const cursor = stored === null ? null : readTriggerCursor(stored);
-    const revision = (cursor?.revision ?? sinceRevision) + 1;
+    const noted = cursor?.revision ?? sinceRevision;
+    // What is older was noted by another one of the name, which is gone.
+    const through = version >= OWN_TRIGGER_CURSORS ? Math.max(noted, sinceRevision) : noted;
+    const revision = through + 1;
     // Their order in memory is not the same at all replicas, and what is said of the farthest behind is kept as an answer.
     const isOlder =
       oldest === null ||

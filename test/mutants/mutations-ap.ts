@@ -68,6 +68,20 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     seedsMax: 10,
   },
   {
+    name: 'call-of-another-mode-forgotten-too-soon',
+    bug: 'A call that was made as `ap` on one side and as `cp` on the other counts twice when the sides meet late.',
+    history: 'found here by reading, before the first release',
+    edits: [
+      {
+        file: 'src/statemachine/call-executor.ts',
+        find: 'if (this.#mayBeMerged(call, entry)) {',
+        replace: 'if (this.#mayBeMerged(call, entry) && entry.version < AP_PASTS) {',
+      },
+    ],
+    rules: ['test/statemachine/calls-across-modes.test.ts', 'test/server/ap/ap-faults.test.ts'],
+    seedsMax: 0,
+  },
+  {
     name: 'rights-for-an-addition-that-does-not-count',
     bug: 'A delta under a key that was merged changes the cells again, though it is not recorded.',
     history: 'a plausible slip in our own code',

@@ -1,10 +1,12 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { packCall } from '../../src/base/call-codec.js';
 import { Cell } from '../../src/base/cell.js';
-import { CALL_TAGS, CALLS_ACROSS_MODES } from '../../src/base/command-versions.js';
+import { AP_PASTS, CALL_TAGS, CALLS_ACROSS_MODES } from '../../src/base/command-versions.js';
 import { packDelta } from '../../src/base/delta-codec.js';
-import { call, sayCall, startWithProcedure } from './call-records.js';
-import { bytes, type Replica } from './replica.js';
+import type { WriteOperation } from '../../src/base/operation.js';
+import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
+import { call, deploy, hashOf, sayCall, startWithProcedure } from './call-records.js';
+import { bytes, Replica } from './replica.js';
 
 /** One call whose name has stood for a procedure of mode `ap` and for one of mode `cp`. */
 
@@ -56,4 +58,143 @@ test('counts twice in entries of older versions, which mean what they did', asyn
   const other = await startWithProcedure();
   expect(await asAp(other, CALL_TAGS)).toBe(1);
   expect(await asCp(other, CALL_TAGS)).toMatch(/^"k"@/);
+});
+
+describe('of mode cp whose name has stood for ap', () => {
+  const KEPT_MS = 1000;
+  const bounds = { callKeptMs: KEPT_MS, namedCallKeptMs: 10 * KEPT_MS, clockSkewMsMax: 50 };
+  const AP = hashOf('aaaa1111');
+  const CP = hashOf('bbbb2222');
+
+  const away = { members: ['n1.1', 'n2.1'], reports: [], deltas: [] };
+
+  /** A replica of members n1.1 and n2.1, where a member may have made the call as one of mode `ap`. */
+  async function startWithPast(
+    path: readonly WriteOperation[] = [deploy(AP, ['p:ap']), deploy(CP, ['p'])],
+    options: StateMachineOptions = {},
+  ): Promise<Replica> {
+    const replica = await Replica.start({ ...bounds, ...options });
+    for (const operation of path) await replica.doIn(AP_PASTS, operation);
+    return replica;
+  }
+
+  async function applied(
+    replica: Replica,
+    more: { timeMs?: number; version?: number; key?: string; isNamed?: boolean } = {},
+  ): Promise<string> {
+    const { timeMs = 0, version = AP_PASTS, key = 'k', isNamed = false } = more;
+    const bornIndex = replica.log.length - 1;
+    const fields = { fingerprint: FINGERPRINT, bornIndex, hash: CP, isNamed, writes: { cp: '1' } };
+    const calls = [packCall(call(key, fields))];
+    const [answer] = await replica.run({ timeMs, calls }, version);
+    return sayCall(answer);
+  }
+
+  /** Log time goes on, and what is too old is forgotten. */
+  async function pass(
+    replica: Replica,
+    timeMs: number,
+    clearedMs: number | null = null,
+  ): Promise<void> {
+    const report = (origin: string, member: string) => ({
+      ...{ origin: origin.repeat(16), member, sequence: 0, timeMs: clearedMs ?? 0 },
+    });
+    const reports = clearedMs === null ? [] : [report('a', 'n1.1'), report('b', 'n2.1')];
+    await replica.run({ timeMs, merge: { ...away, reports } }, AP_PASTS);
+    expect(replica.machine.appliedCall(bytes('k'))).toBeNull();
+  }
+
+  test('does not count again when a member that was cut off for longer brings it as ap', async () => {
+    const replica = await startWithPast();
+    expect(await applied(replica)).toMatch(/^"k"@/);
+    await pass(replica, 100 * KEPT_MS);
+    expect(await asAp(replica, AP_PASTS)).toBe(0);
+    await replica.restart();
+    await pass(replica, 200 * KEPT_MS);
+    expect(await asAp(replica, AP_PASTS, 2)).toBe(0);
+  });
+
+  test('is answered as it was for as long', async () => {
+    const replica = await startWithPast();
+    const first = await applied(replica);
+    await pass(replica, 100 * KEPT_MS);
+    expect(await applied(replica)).toBe(`again ${first}`);
+  });
+
+  test('is forgotten once each member has said that it has nothing as old', async () => {
+    const replica = await startWithPast();
+    await applied(replica, { timeMs: 10 * KEPT_MS });
+    await pass(replica, 20 * KEPT_MS, 11 * KEPT_MS + 50);
+    expect(replica.machine.mergedCallCount).toBe(1);
+    await pass(replica, 20 * KEPT_MS, 11 * KEPT_MS + 51);
+    expect(replica.machine.mergedCallCount).toBe(0);
+    expect(replica.store.keys().filter((key) => /^[dD]/.test(key))).toEqual([]);
+    expect(replica.machine.revision).toBe(1);
+  });
+
+  test('with a key of its caller is remembered for as long as such are', async () => {
+    const replica = await startWithPast();
+    await applied(replica, { isNamed: true });
+    await pass(replica, 20 * KEPT_MS, 10 * KEPT_MS + 50);
+    expect(replica.machine.mergedCallCount).toBe(1);
+    await pass(replica, 20 * KEPT_MS, 10 * KEPT_MS + 51);
+    expect(replica.machine.mergedCallCount).toBe(0);
+  });
+
+  test('is refused when too many are remembered', async () => {
+    const replica = await startWithPast(undefined, { mergedKeysMax: 1 });
+    const first = await applied(replica);
+    expect(await applied(replica, { key: 'other' })).toBe('MERGED_KEYS_FULL not-applied');
+    expect(await applied(replica)).toBe(`again ${first}`);
+  });
+
+  test('is told to who holds a delta of it', async () => {
+    const replica = await startWithPast();
+    const told: string[] = [];
+    replica.machine.onCounted(({ key, origin }) => told.push(`${Buffer.from(key)} "${origin}"`));
+    await applied(replica);
+    await applied(replica);
+    expect(told).toEqual(['k ""']);
+  });
+
+  const gone: WriteOperation = { type: 'alias-remove', name: 'p', alias: 'prod' };
+  const newer = Array.from({ length: 20 }, (_, n) => deploy(hashOf(`cccc${1000 + n}`), ['p']));
+  const back: WriteOperation = {
+    ...{ type: 'alias-set', name: 'p', alias: 'prod', hash: CP, expected: null },
+  };
+  test.each([
+    ['under another alias', [deploy(AP, ['p:ap'], { alias: 'staging' }), deploy(CP, ['p'])]],
+    ['though the alias was removed', [deploy(AP, ['p:ap']), gone, deploy(CP, ['p'])]],
+    ['longer ago than aliases go back', [deploy(AP, ['p:ap']), ...newer, deploy(CP, ['p'])]],
+    ['and went back from there', [deploy(CP, ['p']), deploy(AP, ['p:ap']), back]],
+  ] as const)('%s', async (_, path) => {
+    const replica = await startWithPast(path);
+    await applied(replica);
+    expect(replica.machine.mergedCallCount).toBe(1);
+    await replica.restart();
+    await applied(replica, { key: 'other' });
+    expect(replica.machine.mergedCallCount).toBe(2);
+  });
+
+  test('before entries knew of that: what its name is moved from or removed with is seen', async () => {
+    const paths = [[deploy(CP, ['p'])], [gone, deploy(CP, ['p'])]];
+    for (const path of paths) {
+      const replica = await startWithPast([]);
+      await replica.doIn(AP_PASTS - 1, deploy(AP, ['p:ap']));
+      for (const operation of path) await replica.doIn(AP_PASTS, operation);
+      await applied(replica);
+      expect(replica.machine.mergedCallCount).toBe(1);
+    }
+  });
+
+  test('never, or in an older entry, is remembered as others are', async () => {
+    const never = await startWithPast([deploy(AP, ['other:ap']), deploy(CP, ['p'])]);
+    await applied(never);
+    expect(never.machine.mergedCallCount).toBe(0);
+    const older = await startWithPast();
+    await applied(older, { version: AP_PASTS - 1 });
+    expect(older.machine.mergedCallCount).toBe(0);
+    await pass(older, 100 * KEPT_MS);
+    expect(await asAp(older, AP_PASTS)).toBe(1);
+  });
 });

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { OWN_TRIGGER_CURSORS } from '../../src/base/command-versions.js';
 import { packTriggerCursor, triggerCursorKey } from '../../src/statemachine/trigger-cursors.js';
 import { deploy, hashOf } from './call-records.js';
 import { compact, sayAll } from './operations.js';
 import { put, Replica } from './replica.js';
 
 const A = hashOf('aaaa1111');
+const B = hashOf('bbbb2222');
 
 const settings = (change: object) => ({ type: 'settings' as const, change });
 
@@ -67,6 +69,20 @@ describe('history that a trigger has not been called with', () => {
     await replica.do(called(4));
     const [result] = await replica.do(compact(6));
     expect(result).toMatchObject({ type: 'done', compactedRevision: 5 });
+  });
+
+  test('is not what another trigger of the name has not been called with, which is gone', async () => {
+    const compacted = async (version: number): Promise<number> => {
+      const replica = await withTrigger();
+      const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: 'items/' }];
+      await replica.do(called(3));
+      await replica.doIn(OWN_TRIGGER_CURSORS, { ...deploy(B, ['ship']), procedures });
+      await replica.doIn(version, compact(6));
+      return replica.machine.compactedRevision;
+    };
+    expect(await compacted(OWN_TRIGGER_CURSORS)).toBe(6);
+    // As older entries did.
+    expect(await compacted(OWN_TRIGGER_CURSORS - 1)).toBe(4);
   });
 
   test('goes when there is no such trigger any more', async () => {

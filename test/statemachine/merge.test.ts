@@ -182,7 +182,7 @@ describe('a call that was made at several replicas', () => {
   test('is told to who listens: those that count, when they do', async () => {
     const replica = await Replica.start();
     const told: string[] = [];
-    replica.machine.onMerged(({ origin, sequence }) => told.push(`${origin[0]}${sequence}`));
+    replica.machine.onCounted(({ origin, sequence }) => told.push(`${origin[0]}${sequence}`));
     await merge(replica, [one(A, 1, { key: 'k' }), one(B, 1, { key: 'k' }), one(A, 2)]);
     await merge(replica, [one(A, 2)]);
     expect(told).toEqual(['a1', 'a2']);

@@ -95,12 +95,25 @@ export class Replica {
   }
 
   /** As {@link Replica.do}, at a log time. */
-  async doAt(timeMs: number, ...operations: WriteOperation[]): Promise<WriteResult[]> {
+  doAt(timeMs: number, ...operations: WriteOperation[]): Promise<WriteResult[]> {
+    const version = Math.max(EXTENDED_COMMANDS, ...operations.map(versionOf));
+    return this.#do(timeMs, version, operations);
+  }
+
+  /** As {@link Replica.do}, in an entry of that version. */
+  doIn(version: number, ...operations: WriteOperation[]): Promise<WriteResult[]> {
+    return this.#do(0, version, operations);
+  }
+
+  async #do(
+    timeMs: number,
+    version: number,
+    operations: readonly WriteOperation[],
+  ): Promise<WriteResult[]> {
     const sessionId = Buffer.alloc(16);
     sessionId.writeUInt32BE(this.log.length + 1, 0);
     const bornIndex = this.log.length;
     const batches = [batch({ sessionId, bornIndex, operations })];
-    const version = Math.max(EXTENDED_COMMANDS, ...operations.map(versionOf));
     const [answer] = await this.run({ timeMs, batches }, version);
     return resultsOf(answer);
   }

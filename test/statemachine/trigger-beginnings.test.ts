@@ -2,19 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { TRIGGER_BEGINNINGS } from '../../src/base/command-versions.js';
 import type { WriteOperation } from '../../src/base/operation.js';
 import { deploy, hashOf } from './call-records.js';
-import { batch, put, Replica } from './replica.js';
+import { put, Replica } from './replica.js';
 
 const A = hashOf('aaaa1111');
 const B = hashOf('bbbb2222');
 const C = hashOf('cccc3333');
-
-/** The operation, in an entry of that version. */
-async function entry(replica: Replica, version: number, operation: WriteOperation): Promise<void> {
-  const sessionId = Buffer.alloc(16);
-  sessionId.writeUInt32BE(replica.log.length + 1, 0);
-  const batches = [batch({ sessionId, bornIndex: replica.log.length, operations: [operation] })];
-  await replica.run({ batches }, version);
-}
 
 /** `ship` stands for such code now. @param trigger `null`: it is none */
 function ship(hash: string, trigger: string | null = 'orders/', alias = 'prod'): WriteOperation {
@@ -36,7 +28,7 @@ async function since(
   for (const [n, operation] of operations.entries()) {
     await replica.do(put('a', `${n}`));
     const own = typeof version === 'number' ? version : version[n];
-    await entry(replica, own ?? TRIGGER_BEGINNINGS, operation);
+    await replica.doIn(own ?? TRIGGER_BEGINNINGS, operation);
   }
   const [trigger] = replica.machine.triggers();
   const hash = replica.machine.stateHash;

@@ -11,6 +11,7 @@ import {
 } from '../../base/delta.js';
 import { packDelta } from '../../base/delta-codec.js';
 import { stampOf } from '../../statemachine/merge-executor.js';
+import type { CountedCall } from '../../statemachine/merges.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue, HeldDelta } from '../../storage/delta-queue.js';
 
@@ -175,7 +176,7 @@ export class PendingDeltas {
   // -------------------------------------------------------------------------------------------
 
   /** A call was merged: the one that waits here under the same key does not count. */
-  #wasMerged({ key, origin, sequence }: Delta): void {
+  #hasCounted({ key, origin, sequence }: CountedCall): void {
     this.#decided(key);
     const pending = this.#byCall.get(toMapKey(key));
     if (pending === undefined) return;
@@ -276,7 +277,7 @@ export class PendingDeltas {
     // Behind a snapshot nobody has told which calls were merged; from now on it is heard.
     const isNew = machine !== this.#machine;
     this.#machine = machine;
-    if (isNew) machine.onMerged((delta) => this.#wasMerged(delta));
+    if (isNew) machine.onCounted((call) => this.#hasCounted(call));
     this.#trimmedIndex = machine.appliedIndex;
     let hasChanged = isNew;
     for (const { origin, sequence } of machine.origins()) {

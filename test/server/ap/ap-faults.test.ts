@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DeltaFrame } from '../../../src/rpc/delta-frames.js';
+import type { StateMachine } from '../../../src/statemachine/state-machine.js';
+import { deploy, hashOf } from '../../statemachine/call-records.js';
 import { ApWorld, add, append, say, setAdd } from './ap-world.js';
 
 /** `ap` calls where frames, disks and members are lost. */
@@ -101,6 +103,26 @@ describe('a call that was made elsewhere and is known here as a copy', () => {
     expect(ap.merged(1, 'n')).toBe(1);
     expect(ap.machine(1).replica.machine.mergedCallCount).toBe(0);
   });
+});
+
+test('a call counts once that a member made as ap, and the others as cp, however long that one was away', async () => {
+  const state = { callKeptMs: 500, namedCallKeptMs: 500, clockSkewMsMax: 500 };
+  const ap = await ApWorld.start(3, {}, { state });
+  const [away = 0] = [1, 2, 3].filter((place) => ap.machine(place) !== ap.world.leader);
+  ap.world.isolate(ap.machine(away).id);
+  expect(await ap.call(away, n(), { key: 'k' })).toBe('1 pending');
+  const hash = hashOf('cccc');
+  await ap.world.ask(deploy(hash, ['p']));
+  expect(await ap.submit(n(), 'k', hash)).toBe('"cp"');
+  const machine = (): StateMachine | undefined => ap.world.leader?.replica.machine;
+  await ap.world.run(15_000);
+  await ap.world.write(1);
+  expect(machine()?.appliedCall(Buffer.from('k'))).toBeNull();
+  ap.world.heal();
+  await ap.settle();
+  expect(await ap.look(away, 'n')).toBe(0);
+  for (const place of [1, 2, 3]) expect(ap.merged(place, 'n')).toBe(0);
+  await ap.world.until(() => machine()?.mergedCallCount === 0);
 });
 
 describe('what is not on a disk yet', () => {

@@ -1,5 +1,6 @@
+import { packCall } from '../../../src/base/call-codec.js';
 import { Cell, cellKey } from '../../../src/base/cell.js';
-import { MERGED_KEYS_BY_KIND } from '../../../src/base/command-versions.js';
+import { AP_PASTS } from '../../../src/base/command-versions.js';
 import type { CellChange, CellType, CellWrite } from '../../../src/base/delta.js';
 import { BalsaError } from '../../../src/base/errors.js';
 import type { Limits } from '../../../src/base/limits.js';
@@ -11,6 +12,7 @@ import {
   type StoreSource,
 } from '../../../src/compute/execution.js';
 import type { CallAnswer } from '../../../src/server/calls/call-types.js';
+import { identityOf } from '../../../src/server/calls/runner.js';
 import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
 import { ReplicaWorld, type TestMachine } from '../replica-world.js';
 import { Scheduler } from '../test-scheduler.js';
@@ -112,7 +114,7 @@ export class ApWorld {
 
   private constructor(members: readonly string[], limits: Partial<Limits>, seed: number) {
     this.world = new ReplicaWorld(members, limits, new Scheduler(seed));
-    this.world.commandVersion = MERGED_KEYS_BY_KIND;
+    this.world.commandVersion = AP_PASTS;
     this.world.executor = this.executor;
   }
 
@@ -177,6 +179,22 @@ export class ApWorld {
     const told = this.begin(place, body, how);
     await this.world.until(() => told.answer !== null);
     return say(told.answer);
+  }
+
+  /** The leader is given the same call as {@link begin}, run as one of mode `cp`. @returns the code of an error, or nothing */
+  async submit(body: Body, key: string, hash: string): Promise<string> {
+    const { leader } = this.world;
+    const bornIndex = leader?.replica.machine.appliedIndex ?? 0;
+    const request = { procedure: 'p', args: JSON.stringify(body), bornIndex };
+    const identity = identityOf({ ...request, key: Buffer.from(key), isNamed: true });
+    const end = { ok: true, result: '"cp"' } as const;
+    const record = packCall({ ...identity, ...EMPTY, hash, dependsOn: [], end });
+    let told: CallAnswer | null = null;
+    leader?.replica.calls.submit(record, (answer) => {
+      told = answer;
+    });
+    await this.world.until(() => told !== null);
+    return say(told);
   }
 
   /** The cell as a procedure sees it that only reads, with what is pending there. */

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest';
+import { packCall } from '../../../src/base/call-codec.js';
 import { Cell } from '../../../src/base/cell.js';
-import { CALL_TAGS } from '../../../src/base/command-versions.js';
+import { AP_PASTS, CALL_TAGS } from '../../../src/base/command-versions.js';
 import type { Delta } from '../../../src/base/delta.js';
 import { packDelta } from '../../../src/base/delta-codec.js';
 import { PendingDeltas } from '../../../src/server/ap/pending-deltas.js';
 import { DeltaQueue } from '../../../src/storage/delta-queue.js';
 import { MemoryFiles } from '../../../src/storage/memory-files.js';
+import { call, deploy, hashOf } from '../../statemachine/call-records.js';
 import { Replica } from '../../statemachine/replica.js';
 
 const OTHER = 'b'.repeat(16);
@@ -36,6 +38,13 @@ async function given() {
     const command = { members: ['n1.1'], reports: [], deltas: deltas.map(packDelta) };
     await replica.run({ merge: command }, CALL_TAGS);
   };
+  const apply = async (key: string): Promise<void> => {
+    await replica.doIn(AP_PASTS, deploy(hashOf('aaaa'), ['p:ap']));
+    await replica.doIn(AP_PASTS, deploy(hashOf('bbbb'), ['p']));
+    const record = call(key, { hash: hashOf('bbbb'), isNamed: true });
+    const [answer] = await replica.run({ calls: [packCall(record)] }, AP_PASTS);
+    expect(answer).toMatchObject({ ok: true });
+  };
   const install = async (): Promise<void> => {
     replica = await Replica.start();
   };
@@ -43,8 +52,18 @@ async function given() {
     loggedIndex = index;
   };
   const appliedIndex = (): number => replica.machine.appliedIndex;
-  return { pending, queue, view, merge, install, logged, appliedIndex };
+  return { pending, queue, view, merge, apply, install, logged, appliedIndex };
 }
+
+test('a call that was applied as one of mode cp is pending no more', async () => {
+  const { pending, view, apply } = await given();
+  pending.make(parts('k'));
+  pending.make(parts('other'));
+  expect(view()).toBe(2);
+  await apply('k');
+  expect(view()).toBe(1);
+  expect(pending.call(Buffer.from('k'))).toBeNull();
+});
 
 test('a call that others have merged is seen once, also behind a snapshot', async () => {
   for (const isInstalled of [false, true]) {

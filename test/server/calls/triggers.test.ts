@@ -13,7 +13,7 @@ import { Triggers } from '../../../src/server/calls/triggers.js';
 import { WatchHub } from '../../../src/server/watch-hub.js';
 import { deploy, hashOf } from '../../statemachine/call-records.js';
 import { compact } from '../../statemachine/operations.js';
-import { batch, put, Replica } from '../../statemachine/replica.js';
+import { put, Replica } from '../../statemachine/replica.js';
 
 const HASH = hashOf('aaaa1111');
 const CURSOR = '_triggers/ship';
@@ -63,10 +63,8 @@ class World {
   /** Other code under the name of the trigger, for writes below this prefix. */
   async deployAnew(prefix: string): Promise<void> {
     const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: prefix }];
-    const operations = [{ ...deploy(hashOf('bbbb2222'), ['ship']), procedures }];
-    const bornIndex = this.replica.log.length;
-    const batches = [batch({ sessionId: Buffer.alloc(16, 9), bornIndex, operations })];
-    await this.replica.run({ batches }, TRIGGER_BEGINNINGS);
+    const deployed = { ...deploy(hashOf('bbbb2222'), ['ship']), procedures };
+    await this.replica.doIn(TRIGGER_BEGINNINGS, deployed);
   }
 
   /** As {@link World.turn}, before it is looked for triggers that have come or gone. */
