@@ -179,7 +179,7 @@ export const ERROR_CODES = {
   MERGED_KEYS_FULL: {
     retryable: true,
     meaning:
-      'The log remembers as many merged calls as mergedKeysMax allows, while a member is away.',
+      'So many calls are remembered that a member may still bring as mergedKeysMax allows; often one is away.',
   },
   KEY_RESERVED: {
     retryable: false,

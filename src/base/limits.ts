@@ -70,7 +70,10 @@ export const LIMITS = {
   namedCallKeptMs: 24 * 3_600_000,
   /** Outcomes of such calls that are kept (`CALL_KEYS_FULL`). */
   namedCallsMax: 1_000_000,
-  /** Calls of `ap` procedures that are remembered behind their merge, until no member can have made the same one (`MERGED_KEYS_FULL`). */
+  /**
+   * Calls of `ap` procedures that are remembered behind their merge, and of `cp` ones whose name has ever been `ap`, until no member can
+   * have made the same one (`MERGED_KEYS_FULL`).
+   */
   mergedKeysMax: 4_000_000,
   /** The clocks of two replicas differ by less, in milliseconds. */
   clockSkewMsMax: 300_000,

@@ -63,7 +63,7 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   CALL_KEYS_FULL: null,
   AP_QUEUE_FULL:
     'bring the others back, so that what waits can be merged, or raise apQueueBytesMax',
-  MERGED_KEYS_FULL: 'bring the member that is away back, or remove it: balsa cluster remove',
+  MERGED_KEYS_FULL: 'bring a member that is away back, or remove it: balsa cluster remove',
   KEY_RESERVED: null,
   PROCEDURE_FAILED: null,
   PROCEDURE_ABORTED: null,

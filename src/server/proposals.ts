@@ -39,6 +39,8 @@ export interface ProposalsOptions {
   readonly id: MemberId;
   /** What commands are stamped with; `null`: not known yet, they have to wait. */
   readonly logTimeMs: () => number | null;
+  /** See `Command`. */
+  readonly wallMs: () => number;
   readonly limits: Limits;
   readonly nameOf: (member: MemberId) => string;
   /** The newest version of commands that all members can read. */
@@ -221,7 +223,8 @@ export class Proposals {
     return queued.flatMap(({ records, done }) => {
       const items = together(records, done);
       if (this.#options.commandVersion() >= CALL_COMMANDS) {
-        return [this.#propose({ timeMs, batches: [], calls: records }, items, null)];
+        const wallMs = this.#options.wallMs();
+        return [this.#propose({ timeMs, batches: [], calls: records, wallMs }, items, null)];
       }
       this.#fail({ items, system: null }, this.#upgradePending(CALL_COMMANDS));
       return [];

@@ -109,7 +109,7 @@ export function makeProposals(
 ): Proposals {
   const { id, limits, nameOf } = options;
   return new Proposals({
-    ...{ id, limits, nameOf, logTimeMs },
+    ...{ id, limits, nameOf, logTimeMs, wallMs: () => options.clock.wallMs() },
     commandVersion: () => commandVersion(options, node, machine),
     lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
     term: () => node.term,

@@ -31,8 +31,8 @@ export interface CallExecutorParts {
 /** The entry that calls came in. */
 export interface CallEntry {
   readonly index: number;
-  /** Log time. */
-  readonly timeMs: number;
+  /** See `Command`. */
+  readonly wallMs: number;
   /** See `command-versions`. */
   readonly version: number;
 }
@@ -78,7 +78,7 @@ export class CallExecutor {
         const results = packCallOutcome({ result, revision });
         callKeys.recordApplied(call, results);
         if (this.#mayBeMerged(call, entry)) {
-          merges.recordApplied(call, { result, revision }, entry.timeMs);
+          merges.recordApplied(call, { result, revision }, entry.wallMs);
         }
         this.#revisions[place] = revision;
         return { ok: true, results, repeated: false };
@@ -97,8 +97,8 @@ export class CallExecutor {
     const merged = looks ? merges.find(call.key) : null;
     if (merged === null) {
       const verdict = callKeys.judge(call, entry.index);
-      const lacksRoom = verdict.type === 'apply' && merges.isFull && this.#mayBeMerged(call, entry);
-      return lacksRoom ? { type: 'refuse', error: mergesFull() } : verdict;
+      const isKept = verdict.type === 'apply' && call.end.ok && this.#mayBeMerged(call, entry);
+      return isKept && merges.isFull ? { type: 'refuse', error: mergesFull() } : verdict;
     }
     if (!equalBytes(merged.fingerprint, call.fingerprint)) {
       return { type: 'refuse', error: keyReused() };

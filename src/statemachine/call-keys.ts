@@ -144,8 +144,13 @@ export class CallKeys {
       this.#staged.set(mapKey, { key: toCallKey(mapKey), value: null });
     }
     kind.removed.push(groupKey);
-    if (kind.kind === NAMED) return;
-    this.#forgottenThrough = Math.max(this.#forgottenThrough, index);
+    if (kind.kind !== NAMED) this.forgotThrough(index);
+  }
+
+  /** Calls with keys of clients that entries through `index` held are remembered no more, here or elsewhere: older ones are refused. */
+  forgotThrough(index: number): void {
+    if (index <= this.#forgottenThrough) return;
+    this.#forgottenThrough = index;
     this.#isChanged = true;
   }
 

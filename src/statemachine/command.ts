@@ -8,7 +8,7 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
 /**
  * Layout of a command: `[version, timeMs, [[sessionId, bornIndex, sequence, acknowledged, operations],
  * ...]]`, from version 2 on `proposerTerm` behind them, from version 3 on `system`, from version 4 on `calls` (each packed), from version 5 on `merge`, from version 6 on
- * `jobs`. Later ones have the same fields, and do something else with them (`base/command-versions.ts`). Fields are
+ * `jobs`, from version 9 on `wallMs`. What else is new in a version: `base/command-versions.ts`. Fields are
  * appended, never reordered. A leader writes the newest version that all members can read.
  *
  * Whatever changes what a command does to the state needs a new version, a new kind of operation too:
@@ -34,6 +34,7 @@ export function packCommand(command: Command, version: number = COMMAND_VERSION_
   if (version >= 4) fields.push(command.calls ?? []);
   if (version >= 5) fields.push(fromMerge(command.merge ?? null));
   if (version >= 6) fields.push((command.jobs ?? []).map(fromJobStep));
+  if (version >= 9) fields.push(Math.floor(command.wallMs ?? 0));
   const isLarge =
     command.batches.some((batch) => batch.operations.byteLength >= LARGE_BYTES) ||
     (command.calls ?? []).some((call) => call.byteLength >= LARGE_BYTES) ||
@@ -70,7 +71,9 @@ export function unpackCommand(
   if (version < 5) return { ...extended, calls };
   const merging = { ...extended, calls, merge: check.optional(tuple[6], toMerge) };
   if (version < 6) return merging;
-  return { ...merging, jobs: check.list(tuple[7], 'command jobs').map(toJobStep) };
+  const working = { ...merging, jobs: check.list(tuple[7], 'command jobs').map(toJobStep) };
+  if (version < 9) return working;
+  return { ...working, wallMs: check.count(tuple[8], 'command time of day') };
 }
 
 function checkVersion(version: number, versionMax: number): void {

@@ -25,6 +25,11 @@ export class KnownCommands {
     return this.#version;
   }
 
+  /** Is a command of this version the first one that is as new as `version`, as far as is remembered? */
+  isFirst(version: number, applied: number): boolean {
+    return applied >= version && this.#version < version;
+  }
+
   /** A command of this version is applied. */
   saw(version: number): void {
     // An older Balsa, which has no such record, would have another state.

@@ -1,6 +1,6 @@
 import { toMapKey } from '../base/bytes.js';
 import { Cell, cellKey } from '../base/cell.js';
-import { CALLS_ACROSS_MODES } from '../base/command-versions.js';
+import { AP_PASTS, CALLS_ACROSS_MODES } from '../base/command-versions.js';
 import { type ChangeStamp, callNameOf, type Delta } from '../base/delta.js';
 import { BalsaError } from '../base/errors.js';
 import type { TxnStep } from '../base/operation.js';
@@ -40,19 +40,27 @@ export class MergeExecutor {
     const members = new Set(merge.members);
     const counted = this.#counted(turn, version);
     try {
+      if (counted.length > 0 && !merges.hasRoom(merge, version)) throw mergesFull();
       const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
       for (const delta of counted) merges.record(delta, revision, version);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       // Else there would never be room again: it is tried with what is full.
-      merges.forgetOld(merge.members);
+      this.#forgetOld(merge, version);
       return { ok: false, error };
     }
     // Behind the deltas: what a member says of its queue holds once they are merged.
     for (const report of merge.reports) merges.report(report, version);
-    merges.forgetOld(merge.members);
+    this.#forgetOld(merge, version);
     return { ok: true, results: NO_RESULTS, repeated: false };
+  }
+
+  #forgetOld({ members }: ParsedMerge, version: number): void {
+    const { merges, callKeys } = this.#parts;
+    const through = merges.forgetOld(members, version);
+    // Its name may stand for code of mode `cp` when a call is asked for again.
+    if (version >= AP_PASTS) callKeys.forgotThrough(through);
   }
 
   /** Those whose turn it is: others were merged before, or come too early. */
@@ -85,11 +93,10 @@ export class MergeExecutor {
 
   /**
    * @returns the revision of the cells that have changed, or of the store when none has
-   * @throws Refusal what puts are refused with, and `MERGED_KEYS_FULL`
+   * @throws Refusal what puts are refused with
    */
   #write(deltas: readonly Delta[], origins: readonly string[], version: number): number {
-    const { keyspace, executor, merges } = this.#parts;
-    if (deltas.length > 0 && merges.isFull) throw mergesFull();
+    const { keyspace, executor } = this.#parts;
     const cells = this.#changed(deltas, origins, version);
     if (cells.size === 0) return keyspace.revision;
     const steps = [...cells].map(([key, cell]): TxnStep => {

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
 import type { CallOutcome } from '../base/call.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
-import { MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
+import { AP_PASTS, MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
 import type { Delta } from '../base/delta.js';
 import type { CallIdentity } from './call-keys.js';
 import { corrupt } from './corrupt.js';
@@ -21,7 +21,7 @@ import { loadRecords } from './load-records.js';
 import { orCorrupt } from './procedure-record.js';
 import { Refusal } from './refusal.js';
 import type { StateStore, StateWrite } from './state-store.js';
-import type { OriginReport } from './types.js';
+import type { MergeCommand, OriginReport } from './types.js';
 
 /** Part of what the log means, as `SessionBounds`. */
 export interface MergeBounds {
@@ -54,6 +54,9 @@ export interface MergedCall {
   readonly revision: number;
 }
 
+/** All members, and what they say of their queues. */
+export type MemberWords = Pick<MergeCommand, 'members' | 'reports'>;
+
 /** A call that counts from now on: other deltas of the same one never will. */
 export type CountedCall = Pick<Delta, 'key' | 'origin' | 'sequence'>;
 
@@ -77,7 +80,7 @@ interface Kind {
   begun: { readonly keys: string[]; untilMs: number };
 }
 
-/** Calls forgotten with one entry: it must not take long. */
+/** Calls forgotten with one entry, of each kind since {@link AP_PASTS}: it must not take long. */
 const FORGOTTEN_PER_ENTRY_MAX = 4096;
 
 const FORMAT = 1;
@@ -105,6 +108,7 @@ export class Merges {
   readonly #staged = new Map<string, MergedCall | null>();
   readonly #generated = newKind(false);
   readonly #named = newKind(true);
+  readonly #kinds = [this.#generated, this.#named] as const;
   readonly #removed: Uint8Array[] = [];
   /** Of the entry in hand. */
   #counted: CountedCall[] = [];
@@ -139,6 +143,27 @@ export class Merges {
 
   get isFull(): boolean {
     return this.#size >= this.#bounds.mergedKeysMax;
+  }
+
+  /**
+   * Is there room for what is to be merged, or will there be once it is? When all who keep the oldest from being forgotten are
+   * back, what they have made meanwhile has to be merged before that can be, and it is bounded (`apQueueBytesMax`).
+   * @param version of the entry, see `command-versions`
+   */
+  hasRoom({ members, reports }: MemberWords, version: number): boolean {
+    if (!this.isFull) return true;
+    if (version < AP_PASTS) return false;
+    const dueMs = Math.min(...this.#kinds.map((kind) => this.#dueMs(kind)));
+    const said = new Map(reports.map(({ member, timeMs }) => [member, timeMs]));
+    return members.every((member) => {
+      return this.#clearedOf(member) > dueMs || (said.get(member) ?? 0) > dueMs;
+    });
+  }
+
+  /** Are there calls that may be forgotten now? @param members all that there are */
+  canForget(members: readonly string[]): boolean {
+    const clearedMs = this.#clearedMs(members);
+    return this.#kinds.some((kind) => this.#dueMs(kind) < clearedMs);
   }
 
   /** All of its deltas through this one are merged; 0: none. */
@@ -212,15 +237,15 @@ export class Merges {
 
   /**
    * As {@link record}, of a call that was applied without a delta.
-   * @param timeMs log time
+   * @param wallMs the time of day when it was taken in: members say what they have merged by theirs
    */
   recordApplied(
     { key, isNamed, fingerprint }: CallIdentity,
     { result, revision }: CallOutcome,
-    timeMs: number,
+    wallMs: number,
   ): void {
     const { begun } = isNamed ? this.#named : this.#generated;
-    const untilMs = timeMs + this.keptMs(isNamed);
+    const untilMs = wallMs + this.keptMs(isNamed);
     this.#keep(key, { origin: '', sequence: 0, fingerprint, result, revision }, { begun, untilMs });
   }
 
@@ -245,23 +270,43 @@ export class Merges {
     return counted;
   }
 
-  /** @param members all that there are: who has not spoken may still have anything */
-  forgetOld(members: readonly string[]): void {
-    const clearedMs = Math.min(...members.map((member) => this.#clearedOf(member)));
+  /**
+   * @param members all that there are: who has not spoken may still have anything
+   * @param version of the entry, see `command-versions`
+   * @returns the last entry of which calls with keys of clients were forgotten; 0: of none
+   */
+  forgetOld(members: readonly string[], version: number): number {
+    const clearedMs = this.#clearedMs(members);
+    let through = 0;
     let left = FORGOTTEN_PER_ENTRY_MAX;
-    for (const kind of [this.#generated, this.#named]) {
-      while (left > 0) {
+    for (const kind of this.#kinds) {
+      if (version >= AP_PASTS) left = FORGOTTEN_PER_ENTRY_MAX;
+      while (left > 0 && this.#dueMs(kind) < clearedMs) {
         const oldest = kind.groups[kind.first];
-        if (oldest === undefined) break;
-        if (oldest.untilMs + this.#bounds.clockSkewMsMax >= clearedMs) break;
+        assert(oldest !== undefined, 'there is a group that is due');
         kind.first += 1;
         this.#forget(oldest);
         left -= oldest.count;
+        if (!kind.isNamed) through = Math.max(through, oldest.index);
       }
       if (kind.first * 2 <= kind.groups.length) continue;
       kind.groups = kind.groups.slice(kind.first);
       kind.first = 0;
     }
+    return through;
+  }
+
+  /** Its oldest calls may be forgotten when all members have said that they have nothing as old as this. Infinity: there are none. */
+  #dueMs(kind: Kind): number {
+    const oldest = kind.groups[kind.first];
+    return oldest === undefined
+      ? Number.POSITIVE_INFINITY
+      : oldest.untilMs + this.#bounds.clockSkewMsMax;
+  }
+
+  /** None of them has anything that is as old and not merged. */
+  #clearedMs(members: readonly string[]): number {
+    return Math.min(...members.map((member) => this.#clearedOf(member)));
   }
 
   #clearedOf(member: string): number {
@@ -301,7 +346,7 @@ export class Merges {
     this.#staged.clear();
     for (const key of this.#removed) writes.push({ key, value: null });
     this.#removed.length = 0;
-    for (const kind of [this.#generated, this.#named]) {
+    for (const kind of this.#kinds) {
       const { keys, untilMs } = kind.begun;
       if (keys.length === 0) continue;
       const { isNamed } = kind;
@@ -373,7 +418,7 @@ function checkFormat(format: unknown): void {
 export function mergesFull(): Refusal {
   return new Refusal(
     'MERGED_KEYS_FULL',
-    'too many calls that were merged are remembered (mergedKeysMax): a member that is away may still have made the same ones; ' +
-      'bring it back, or remove it',
+    'too many calls are remembered of which a member may still have deltas (mergedKeysMax): if one is away, bring it back, or ' +
+      'remove it; else make fewer of them, or call for less to be kept (callKeptMs, namedCallKeptMs)',
   );
 }

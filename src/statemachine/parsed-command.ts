@@ -12,6 +12,8 @@ import type { ParsedJobStep, ParsedMerge, SystemOperation } from './types.js';
 export interface ParsedCommand {
   readonly version: number;
   readonly timeMs: number;
+  /** 0: there are no calls, or it is older. See `Command`. */
+  readonly wallMs: number;
   readonly system: readonly SystemOperation[];
   readonly batches: readonly ParsedBatch[];
   readonly calls: readonly (CallRecord | BalsaError)[];
@@ -27,10 +29,11 @@ const NO_STEPS: readonly JobStep[] = [];
 export function parseCommand(payload: Uint8Array, versionMax: number): ParsedCommand {
   const command = unpackCommand(payload, versionMax);
   const { version, timeMs, system = NO_SYSTEM, batches, calls = NO_CALLS } = command;
-  const { merge = null, jobs = NO_STEPS } = command;
+  const { merge = null, jobs = NO_STEPS, wallMs = 0 } = command;
   return {
     version,
     timeMs,
+    wallMs,
     system,
     batches: batches.map((batch) => new ParsedBatch(batch)),
     calls: calls.map((call) => orInvalid(() => unpackCall(call))),

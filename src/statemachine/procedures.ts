@@ -75,8 +75,8 @@ export interface TriggerState {
   readonly sinceRevision: number;
 }
 
-/** Names whose past is told apart: beyond, each counts as one that has stood for code of mode `ap`. */
-const AP_NAMES_MAX = 100_000;
+/** Of names whose past is told apart there are so many times as of aliases: beyond, each counts as one that has been of mode `ap`. */
+const AP_NAMES_PER_ALIAS = 10;
 const AP_NAME_MARK = new Uint8Array(0);
 
 /** Hexadecimal digits that may stand for a whole hash. */
@@ -161,10 +161,10 @@ export class Procedures {
     return hash === null || mode === null ? null : { name, mode, hash };
   }
 
-  /** Has what is called ever stood for code of mode `ap`, as far as entries since {@link AP_PASTS} have seen? */
+  /** Has what is called ever stood for code of mode `ap`, as far back as there was code when {@link noteApPasts} looked? */
   hasApPast(reference: string): boolean {
     const [name] = splitReference(reference);
-    return this.#apNames.has(name) || this.#apNames.size >= AP_NAMES_MAX;
+    return this.#apNames.has(name) || this.#isFullOfApNames;
   }
 
   /** The code as it was deployed, UTF-8; `null`: it is not there. Between log entries only. */
@@ -183,7 +183,7 @@ export class Procedures {
         this.#move(operation, now);
         break;
       default:
-        this.#remove(operation, now);
+        this.#remove(operation);
     }
   }
 
@@ -195,6 +195,7 @@ export class Procedures {
       const record = encodeBundleRecord({ procedures, code, deployedMs: now.sinceMs });
       this.#stage(toBundleKey(hash), record);
     }
+    if (now.version >= AP_PASTS) this.#noteAp(procedures);
     for (const reference of references) this.#point(reference, hash, now);
   }
 
@@ -224,11 +225,9 @@ export class Procedures {
     this.#point(reference, hash, now);
   }
 
-  #remove({ name, alias }: AliasRemoveOperation, now: Since): void {
+  #remove({ name, alias }: AliasRemoveOperation): void {
     const reference = `${name}@${alias}`;
-    const before = this.#aliases.get(reference);
-    if (before === undefined) throw notFound(reference);
-    this.#noteAp(name, before, now);
+    if (!this.#aliases.has(reference)) throw notFound(reference);
     this.#setAlias(reference, null);
     this.#stage(toAliasKey(reference), null);
   }
@@ -245,18 +244,27 @@ export class Procedures {
       0,
       this.#bounds.aliasHistoryMax,
     );
-    // While the code of all of them is there.
-    this.#noteAp(splitReference(reference)[0], [...versions, ...before], now);
     this.#setAlias(reference, versions);
     this.#stage(toAliasKey(reference), encodeAliasRecord(versions));
   }
 
-  #noteAp(name: string, versions: readonly AliasVersion[], { version }: Since): void {
-    if (version < AP_PASTS || this.#apNames.has(name)) return;
-    if (this.#apNames.size >= AP_NAMES_MAX) return;
-    if (!versions.some(({ hash }) => this.#modeOf(hash, name) === 'ap')) return;
-    this.#apNames.add(name);
-    this.#stage(toApNameKey(name), AP_NAME_MARK);
+  /** The first entry since {@link AP_PASTS} is applied: all code that is there may have been called. */
+  noteApPasts(): void {
+    // Their order in memory is not the same at all replicas, and there may be too many.
+    const bundles = [...this.#bundles].sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [, { procedures }] of bundles) this.#noteAp(procedures);
+  }
+
+  #noteAp(procedures: readonly DeclaredProcedure[]): void {
+    for (const { name, mode } of procedures) {
+      if (mode !== 'ap' || this.#apNames.has(name) || this.#isFullOfApNames) continue;
+      this.#apNames.add(name);
+      this.#stage(toApNameKey(name), AP_NAME_MARK);
+    }
+  }
+
+  get #isFullOfApNames(): boolean {
+    return this.#apNames.size >= AP_NAMES_PER_ALIAS * this.#bounds.aliasesMax;
   }
 
   /** What the one before has not been called with is for the next one, if that is for the same writes. */

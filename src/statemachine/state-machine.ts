@@ -1,6 +1,6 @@
 import { assert, unreachable } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
-import { EXTENDED_COMMANDS, versionOf } from '../base/command-versions.js';
+import { AP_PASTS, EXTENDED_COMMANDS, versionOf } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyContent, KeyValue } from '../base/operation.js';
 import { packResults } from '../base/operation-codec.js';
@@ -11,7 +11,7 @@ import type { Jobs } from './jobs/jobs.js';
 import { MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
 import { type MachineRecord, sealMachineRecord } from './machine-record.js';
-import type { CountedCall, MergedCall, OriginState } from './merges.js';
+import type { CountedCall, MergedCall, Merges, OriginState } from './merges.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
 import type { AliasState, ResolvedProcedure, TriggerState } from './procedures.js';
@@ -204,7 +204,8 @@ export class StateMachine implements StoreObservation {
     ahead: ReadAhead | null,
   ): readonly BatchAnswer[] {
     const { sessions, executor, marks, settings, calls, callKeys } = this.#parts;
-    const { mergeExecutor, jobExecutor, knownCommands } = this.#parts;
+    const { mergeExecutor, jobExecutor, knownCommands, procedures } = this.#parts;
+    if (knownCommands.isFirst(AP_PASTS, command.version)) procedures.noteApPasts();
     knownCommands.saw(command.version);
     // The clock of a new leader may be behind that of the old one; log time never goes back.
     this.#logTimeMs = Math.max(this.#logTimeMs, command.timeMs);
@@ -220,7 +221,7 @@ export class StateMachine implements StoreObservation {
     );
     if (command.calls.length > 0) {
       calls.beginEntry();
-      const entry = { index, timeMs, version: command.version };
+      const entry = { index, wallMs: command.wallMs, version: command.version };
       for (const call of command.calls) answers.push(calls.apply(call, entry));
     }
     if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command.version));
@@ -406,9 +407,9 @@ export class StateMachine implements StoreObservation {
     return this.#parts.merges.states();
   }
 
-  /** Merged calls that are remembered, and others of which there may be deltas. */
-  get mergedCallCount(): number {
-    return this.#parts.merges.size;
+  /** Merged calls that are remembered, and others of which there may be deltas; to be looked at between log entries. */
+  get merges(): Pick<Merges, 'size' | 'isFull' | 'canForget'> {
+    return this.#parts.merges;
   }
 
   /** Told of each call that counts from now on, and of which deltas will not. */

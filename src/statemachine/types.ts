@@ -32,6 +32,11 @@ export interface Command {
   readonly merge?: MergeCommand | null;
   /** Behind the merge. From version 6 on. */
   readonly jobs?: readonly JobStep[];
+  /**
+   * The time of day as the leader had it when it took the calls in, in milliseconds since 1970: what was made at other
+   * replicas has such times, too. From version 9 on; 0: there are no calls.
+   */
+  readonly wallMs?: number;
 }
 
 /** A step of jobs, read. */

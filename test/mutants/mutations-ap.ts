@@ -82,6 +82,34 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     seedsMax: 0,
   },
   {
+    name: 'call-of-another-mode-remembered-by-log-time',
+    bug: 'Log time, which stands still while nobody leads, is compared with times of day: such a call is forgotten at once.',
+    history: 'found here by a review, before the first release',
+    edits: [
+      {
+        file: 'src/statemachine/state-machine.ts',
+        find: 'wallMs: command.wallMs,',
+        replace: 'wallMs: timeMs,',
+      },
+    ],
+    rules: ['test/statemachine/calls-across-modes.test.ts', 'test/server/ap/ap-faults.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'no-room-for-what-a-member-brings-back',
+    bug: 'When too many calls are remembered, what a member has made while it was away is never merged, so that none is forgotten.',
+    history: 'found here by a review, before the first release',
+    edits: [
+      {
+        file: 'src/statemachine/merges.ts',
+        find: 'if (version < AP_PASTS) return false;',
+        replace: 'if (version >= MERGED_KEYS_BY_KIND) return false;',
+      },
+    ],
+    rules: MERGE_RULES,
+    seedsMax: 0,
+  },
+  {
     name: 'rights-for-an-addition-that-does-not-count',
     bug: 'A delta under a key that was merged changes the cells again, though it is not recorded.',
     history: 'a plausible slip in our own code',
@@ -103,8 +131,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/merges.ts',
-        find: 'const clearedMs = Math.min(',
-        replace: 'const clearedMs = Math.max(',
+        find: 'return Math.min(...members.map(',
+        replace: 'return Math.max(...members.map(',
       },
     ],
     rules: MERGE_RULES,
@@ -131,7 +159,7 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/merge-executor.ts',
-        find: '      merges.forgetOld(merge.members);\n      return { ok: false, error };',
+        find: '      this.#forgetOld(merge, version);\n      return { ok: false, error };',
         replace: '      return { ok: false, error };',
       },
     ],

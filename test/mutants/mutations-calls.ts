@@ -158,7 +158,7 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/call-keys.ts',
-        find: '    this.#forgottenThrough = Math.max(this.#forgottenThrough, index);\n',
+        find: '    this.#forgottenThrough = index;\n',
         replace: '    this.#forgottenThrough = Math.min(this.#forgottenThrough, index);\n',
       },
     ],

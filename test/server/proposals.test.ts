@@ -30,6 +30,7 @@ function proposals(
     lacking: () => ['n2'],
     term: () => 1,
     logTimeMs: () => 1000,
+    wallMs: () => 2000,
     limits: { ...LIMITS, ...limits },
     nameOf: (member) => member,
     ...options,

@@ -5,7 +5,15 @@ import { AP_PASTS, CALL_TAGS, CALLS_ACROSS_MODES } from '../../src/base/command-
 import { packDelta } from '../../src/base/delta-codec.js';
 import type { WriteOperation } from '../../src/base/operation.js';
 import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
-import { call, deploy, hashOf, sayCall, startWithProcedure } from './call-records.js';
+import {
+  type CallFields,
+  call,
+  deploy,
+  failed,
+  hashOf,
+  sayCall,
+  startWithProcedure,
+} from './call-records.js';
 import { bytes, Replica } from './replica.js';
 
 /** One call whose name has stood for a procedure of mode `ap` and for one of mode `cp`. */
@@ -80,13 +88,18 @@ describe('of mode cp whose name has stood for ap', () => {
 
   async function applied(
     replica: Replica,
-    more: { timeMs?: number; version?: number; key?: string; isNamed?: boolean } = {},
+    more: Pick<CallFields, 'isNamed' | 'bornIndex' | 'procedure' | 'end'> & {
+      readonly timeMs?: number;
+      readonly wallMs?: number;
+      readonly version?: number;
+      readonly key?: string;
+    } = {},
   ): Promise<string> {
-    const { timeMs = 0, version = AP_PASTS, key = 'k', isNamed = false } = more;
+    const { timeMs = 0, wallMs = timeMs, version = AP_PASTS, key = 'k', ...rest } = more;
     const bornIndex = replica.log.length - 1;
-    const fields = { fingerprint: FINGERPRINT, bornIndex, hash: CP, isNamed, writes: { cp: '1' } };
+    const fields = { fingerprint: FINGERPRINT, bornIndex, hash: CP, writes: { cp: '1' }, ...rest };
     const calls = [packCall(call(key, fields))];
-    const [answer] = await replica.run({ timeMs, calls }, version);
+    const [answer] = await replica.run({ timeMs, wallMs, calls }, version);
     return sayCall(answer);
   }
 
@@ -125,26 +138,59 @@ describe('of mode cp whose name has stood for ap', () => {
     const replica = await startWithPast();
     await applied(replica, { timeMs: 10 * KEPT_MS });
     await pass(replica, 20 * KEPT_MS, 11 * KEPT_MS + 50);
-    expect(replica.machine.mergedCallCount).toBe(1);
+    expect(replica.machine.merges.size).toBe(1);
     await pass(replica, 20 * KEPT_MS, 11 * KEPT_MS + 51);
-    expect(replica.machine.mergedCallCount).toBe(0);
+    expect(replica.machine.merges.size).toBe(0);
     expect(replica.store.keys().filter((key) => /^[dD]/.test(key))).toEqual([]);
     expect(replica.machine.revision).toBe(1);
+  });
+
+  test.each([
+    ['behind', 0],
+    ['ahead', 1000 * KEPT_MS],
+  ])('is remembered by the time of day, however far log time is %s', async (_, timeMs) => {
+    const replica = await startWithPast();
+    await applied(replica, { timeMs, wallMs: 50 * KEPT_MS });
+    await pass(replica, timeMs + 100 * KEPT_MS, 51 * KEPT_MS + 50);
+    expect(replica.machine.merges.size).toBe(1);
+    await pass(replica, timeMs + 100 * KEPT_MS, 51 * KEPT_MS + 51);
+    expect(replica.machine.merges.size).toBe(0);
+  });
+
+  test('is not applied anew when it was merged before, and that is forgotten', async () => {
+    const asked = async (version: number): Promise<string> => {
+      const replica = await startWithPast();
+      const bornIndex = replica.log.length;
+      const report = (origin: string, member: string, sequence: number) => ({
+        ...{ origin: origin.repeat(16), member, sequence, timeMs: 100 * KEPT_MS },
+      });
+      expect(await asAp(replica, version)).toBe(1);
+      const reports = [report('a', 'n1.1', 1), report('b', 'n2.1', 0)];
+      await replica.run({ merge: { ...away, reports } }, version);
+      expect(replica.machine.merges.size).toBe(0);
+      return await applied(replica, { bornIndex, version });
+    };
+    expect(await asked(AP_PASTS)).toBe('CALL_EXPIRED unknown');
+    expect(await asked(AP_PASTS - 1)).toMatch(/^"k"@/);
   });
 
   test('with a key of its caller is remembered for as long as such are', async () => {
     const replica = await startWithPast();
     await applied(replica, { isNamed: true });
     await pass(replica, 20 * KEPT_MS, 10 * KEPT_MS + 50);
-    expect(replica.machine.mergedCallCount).toBe(1);
+    expect(replica.machine.merges.size).toBe(1);
     await pass(replica, 20 * KEPT_MS, 10 * KEPT_MS + 51);
-    expect(replica.machine.mergedCallCount).toBe(0);
+    expect(replica.machine.merges.size).toBe(0);
   });
 
   test('is refused when too many are remembered', async () => {
     const replica = await startWithPast(undefined, { mergedKeysMax: 1 });
     const first = await applied(replica);
     expect(await applied(replica, { key: 'other' })).toBe('MERGED_KEYS_FULL not-applied');
+    const end = failed('OUT_OF_STOCK');
+    expect(await applied(replica, { key: 'other', end })).toMatch(
+      /^PROCEDURE_FAILED|^OUT_OF_STOCK/,
+    );
     expect(await applied(replica)).toBe(`again ${first}`);
   });
 
@@ -170,30 +216,60 @@ describe('of mode cp whose name has stood for ap', () => {
   ] as const)('%s', async (_, path) => {
     const replica = await startWithPast(path);
     await applied(replica);
-    expect(replica.machine.mergedCallCount).toBe(1);
+    expect(replica.machine.merges.size).toBe(1);
     await replica.restart();
     await applied(replica, { key: 'other' });
-    expect(replica.machine.mergedCallCount).toBe(2);
+    expect(replica.machine.merges.size).toBe(2);
   });
 
-  test('before entries knew of that: what its name is moved from or removed with is seen', async () => {
-    const paths = [[deploy(CP, ['p'])], [gone, deploy(CP, ['p'])]];
-    for (const path of paths) {
-      const replica = await startWithPast([]);
-      await replica.doIn(AP_PASTS - 1, deploy(AP, ['p:ap']));
-      for (const operation of path) await replica.doIn(AP_PASTS, operation);
-      await applied(replica);
-      expect(replica.machine.mergedCallCount).toBe(1);
+  test.each([
+    [
+      'and the same code was deployed again',
+      [],
+      [deploy(AP, ['p:ap']), deploy(CP, ['p'], { alias: 'staging' })],
+      'p@staging',
+    ],
+    ['from where it is moved now', [], [deploy(CP, ['p'])], 'p'],
+    ['from where it was moved', [deploy(CP, ['p'])], [], 'p'],
+    ['and was removed since', [], [gone, deploy(CP, ['p'])], 'p'],
+  ])('before entries knew of that, %s', async (_, older, newer, procedure) => {
+    const replica = await startWithPast([]);
+    for (const operation of [deploy(AP, ['p:ap']), ...older]) {
+      await replica.doIn(AP_PASTS - 1, operation);
     }
+    await replica.restart();
+    for (const operation of newer) await replica.doIn(AP_PASTS, operation);
+    await applied(replica, { procedure });
+    expect(replica.machine.merges.size).toBe(1);
+  });
+
+  test('is any one whose name is not among those that are told apart', async () => {
+    const replica = await startWithPast([], { aliasesMax: 1 });
+    const remove = (name: string): WriteOperation => ({
+      type: 'alias-remove',
+      name,
+      alias: 'prod',
+    });
+    for (let n = 0; n < 10; n += 1) {
+      await replica.doIn(AP_PASTS, deploy(CP, ['p']));
+      await applied(replica, { key: `${n}` });
+      expect(replica.machine.merges.size).toBe(0);
+      await replica.doIn(AP_PASTS, remove('p'));
+      await replica.doIn(AP_PASTS, deploy(AP, [`ap${n}:ap`]));
+      await replica.doIn(AP_PASTS, remove(`ap${n}`));
+    }
+    await replica.doIn(AP_PASTS, deploy(CP, ['p']));
+    await applied(replica);
+    expect(replica.machine.merges.size).toBe(1);
   });
 
   test('never, or in an older entry, is remembered as others are', async () => {
     const never = await startWithPast([deploy(AP, ['other:ap']), deploy(CP, ['p'])]);
     await applied(never);
-    expect(never.machine.mergedCallCount).toBe(0);
+    expect(never.machine.merges.size).toBe(0);
     const older = await startWithPast();
     await applied(older, { version: AP_PASTS - 1 });
-    expect(older.machine.mergedCallCount).toBe(0);
+    expect(older.machine.merges.size).toBe(0);
     await pass(older, 100 * KEPT_MS);
     expect(await asAp(older, AP_PASTS)).toBe(1);
   });

@@ -73,6 +73,9 @@ describe('the command in a log entry', () => {
     expect(unpackCommand(packCommand(withCalls, 3))).toEqual({ ...full, version: 3 });
     expect(unpackCommand(packCommand(withCalls, 4))).toEqual({ ...withCalls, version: 4 });
     expect(unpackCommand(packCommand(full, 4))).toEqual({ ...full, calls: [], version: 4 });
+    const newest = { ...withCalls, merge: null, jobs: [], wallMs: 2 ** 41 };
+    expect(unpackCommand(packCommand(newest, 9))).toEqual({ ...newest, version: 9 });
+    expect(unpackCommand(packCommand(newest, 8))).not.toHaveProperty('wallMs');
     expect(unpackCommand(packCommand({ timeMs: 5, batches: [] }, 2)).proposerTerm).toBe(0);
     expect(() => packCommand(command, COMMAND_VERSION_MAX + 1)).toThrow(/version that is known/);
   });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Cell } from '../../src/base/cell.js';
-import { CALL_TAGS, MERGE_COMMANDS, MERGED_KEYS_BY_KIND } from '../../src/base/command-versions.js';
+import {
+  AP_PASTS,
+  CALL_TAGS,
+  MERGE_COMMANDS,
+  MERGED_KEYS_BY_KIND,
+} from '../../src/base/command-versions.js';
 import { type CellChange, type CellWrite, callNameOf, type Delta } from '../../src/base/delta.js';
 import { packDelta } from '../../src/base/delta-codec.js';
 import type { StateMachineOptions } from '../../src/statemachine/state-machine.js';
@@ -67,8 +72,8 @@ function through(replica: Replica): Record<string, number> {
 /** What is remembered. */
 function kept(replica: Replica): number {
   const keys = replica.store.keys();
-  expect(keys.filter((key) => key.startsWith('d'))).toHaveLength(replica.machine.mergedCallCount);
-  return replica.machine.mergedCallCount;
+  expect(keys.filter((key) => key.startsWith('d'))).toHaveLength(replica.machine.merges.size);
+  return replica.machine.merges.size;
 }
 
 describe('deltas', () => {
@@ -361,6 +366,41 @@ describe('a call that was made at several replicas', () => {
       await merge(replica, [], { reports: both(DAY_MS, [2, 0]) });
       expect(await merge(replica, [one(A, 3)])).toBe('merged');
       expect(view(replica, 'n')).toBe(3);
+    });
+
+    test('and those of a member that is back are: it says that it has nothing older once they are merged', async () => {
+      const given = async (reports: readonly OriginReport[], version = AP_PASTS) => {
+        const replica = await Replica.start({ ...bounds, mergedKeysMax: 2 });
+        await merge(replica, [one(A, 1), one(A, 2)], { reports: both(0) });
+        const brought = [one(A, 3), one(B, 1), one(A, 4)];
+        const answer = await merge(replica, brought, { reports }, version);
+        return [answer, view(replica, 'n'), kept(replica)];
+      };
+      const refused = ['MERGED_KEYS_FULL not-applied', 2, 2];
+      const [ofA, ofB] = both(DAY_MS, [4, 1]) as [OriginReport, OriginReport];
+      // Those of the entry itself stay until the next one.
+      expect(await given([ofA, ofB])).toEqual(['merged', 5, 3]);
+      // There may be more in its queue.
+      expect(await given([ofA, { ...ofB, sequence: 7 }])).toEqual(['merged', 5, 5]);
+      expect(await given([ofA])).toEqual(refused);
+      expect(await given([ofA, { ...ofB, timeMs: 1152 }])).toEqual(refused);
+      expect(await given([ofA, { ...ofB, timeMs: 1153 }])).toEqual(['merged', 5, 3]);
+      expect(await given([ofA, ofB], AP_PASTS - 1)).toEqual(refused);
+    });
+
+    test('and calls of one kind are forgotten however many of the other kind there are', async () => {
+      const left = async (version: number): Promise<number> => {
+        const replica = await Replica.start(bounds);
+        for (let at = 1; at <= 5; at += 1) {
+          const many = Array.from({ length: 1024 }, (_, n) => one(A, (at - 1) * 1024 + n + 1));
+          await merge(replica, many, {}, version);
+        }
+        await merge(replica, [one(B, 1, { isNamed: true })], {}, version);
+        await merge(replica, [], { reports: both(DAY_MS, [5120, 1]) }, version);
+        return kept(replica);
+      };
+      expect(await left(AP_PASTS)).toBe(1024);
+      expect(await left(AP_PASTS - 1)).toBe(1025);
     });
 
     test('and there is room again also when each entry brings more', async () => {

@@ -78,7 +78,7 @@ export class Replica {
 
   /** A command of version 3, or of the one that `fields` need. */
   run(
-    fields: Partial<Pick<Command, 'timeMs' | 'batches' | 'system' | 'calls' | 'merge' | 'jobs'>>,
+    fields: Partial<Omit<Command, 'proposerTerm'>>,
     version = fields.calls === undefined ? EXTENDED_COMMANDS : CALL_COMMANDS,
   ): Promise<readonly BatchAnswer[]> {
     return this.prepared('command', packCommand({ timeMs: 0, batches: [], ...fields }, version));

@@ -42,13 +42,15 @@ export class Merger {
   }
 
   look(): void {
-    const { canMerge, members, propose, monotonicMs } = this.#options;
+    const { canMerge, members, propose, monotonicMs, machine } = this.#options;
     if (this.#isUnderWay || !canMerge() || monotonicMs() < this.#notBeforeMs) return;
     const deltas = this.#deltas();
     const reports = this.#reports();
-    if (deltas.length === 0 && reports.length === 0) return;
+    const present = members();
+    const hasNews = deltas.length > 0 || reports.length > 0;
+    if (!hasNews && !machine().merges.canForget(present)) return;
     this.#isUnderWay = true;
-    propose({ members: members(), reports, deltas }, (error) => {
+    propose({ members: present, reports, deltas }, (error) => {
       this.#isUnderWay = false;
       this.refusal = error;
       if (error === null) this.look();
@@ -84,9 +86,11 @@ export class Merger {
     return this.#options.reports().filter(({ origin, member, sequence, timeMs }) => {
       const state = known.get(origin);
       if (state === undefined || state.member !== member) return true;
-      if (machine.mergedCallCount === 0) return false;
+      if (machine.merges.size === 0) return false;
       if (timeMs < state.clearedMs) return canLower;
-      return sequence <= state.sequence && timeMs - state.clearedMs >= REPORT_MS;
+      // Of a queue that is not merged it says that the member is back: then there is room for that (`Merges.hasRoom`).
+      const counts = sequence <= state.sequence || machine.merges.isFull;
+      return counts && timeMs - state.clearedMs >= REPORT_MS;
     });
   }
 }

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
-import { MERGED_KEYS_BY_KIND } from '../../../src/base/command-versions.js';
+import { packCall } from '../../../src/base/call-codec.js';
+import { AP_PASTS, MERGED_KEYS_BY_KIND } from '../../../src/base/command-versions.js';
 import type { Delta } from '../../../src/base/delta.js';
 import { packDelta } from '../../../src/base/delta-codec.js';
 import { LIMITS } from '../../../src/base/limits.js';
 import { Merger } from '../../../src/server/ap/merger.js';
-import type { OriginReport } from '../../../src/statemachine/types.js';
+import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
+import type { MergeCommand, OriginReport } from '../../../src/statemachine/types.js';
+import { call, deploy, hashOf } from '../../statemachine/call-records.js';
 import { bytes, Replica } from '../../statemachine/replica.js';
 
 const ORIGIN = 'a'.repeat(16);
@@ -21,8 +24,8 @@ const delta = (sequence: number, origin = ORIGIN): Delta => ({
 });
 
 /** The log has merged a call, and knows that its member has nothing older than 50,000. */
-async function givenMerged(): Promise<Replica> {
-  const replica = await Replica.start();
+async function givenMerged(options: StateMachineOptions = {}): Promise<Replica> {
+  const replica = await Replica.start(options);
   const reports = [report(50_000)];
   const merge = { members: MEMBERS, reports, deltas: [packDelta(delta(1))] };
   await replica.run({ merge }, MERGED_KEYS_BY_KIND);
@@ -30,8 +33,12 @@ async function givenMerged(): Promise<Replica> {
 }
 
 /** @returns what the leader has noted */
-async function noted(said: OriginReport, canLower = true): Promise<readonly OriginReport[]> {
-  const replica = await givenMerged();
+async function noted(
+  said: OriginReport,
+  canLower = true,
+  options: StateMachineOptions = {},
+): Promise<readonly OriginReport[]> {
+  const replica = await givenMerged(options);
   const proposed: OriginReport[] = [];
   const merger = new Merger({
     ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
@@ -49,6 +56,42 @@ test.each([
   ['that it has had nothing as old for a while', report(60_000)],
 ])('a leader has it noted when a member says %s', async (_, said) => {
   expect(await noted(said)).toEqual([said]);
+});
+
+test('a leader has it noted of a queue that is not merged, too, when there is no room for more', async () => {
+  const said = report(60_000, 2);
+  expect(await noted(said, true, { mergedKeysMax: 1 })).toEqual([said]);
+});
+
+test('as long as there is something to forget a leader goes on with that', async () => {
+  const replica = await givenMerged({ callKeptMs: 100, clockSkewMsMax: 100 });
+  const hash = hashOf('bbbb');
+  for (const one of [deploy(hashOf('aaaa'), ['p:ap']), deploy(hash, ['p'])]) {
+    await replica.doIn(AP_PASTS, one);
+  }
+  for (let i = 0; i < 3; i += 1) {
+    const bornIndex = replica.log.length;
+    const keys = Array.from({ length: 3000 }, (_, n) => `${i}/${n}`);
+    const calls = keys.map((key) => packCall(call(key, { hash, bornIndex })));
+    await replica.run({ calls, wallMs: 49_000 }, AP_PASTS);
+  }
+  expect(replica.machine.merges.size).toBe(9001);
+  const proposed: { readonly merge: MergeCommand; readonly done: (error: null) => void }[] = [];
+  const merger = new Merger({
+    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
+    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
+    ...{ reports: () => [], durable: () => [] },
+    propose: (merge, done) => proposed.push({ merge, done }),
+  });
+  merger.look();
+  for (const sizes of [3000, 0]) {
+    const next = proposed.shift();
+    if (next === undefined) throw new Error('there is a proposal');
+    await replica.run({ merge: next.merge }, AP_PASTS);
+    expect(replica.machine.merges.size).toBe(sizes);
+    next.done(null);
+  }
+  expect(proposed).toEqual([]);
 });
 
 test.each([
