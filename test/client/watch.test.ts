@@ -432,7 +432,8 @@ describe('which replica serves a watch', () => {
       h.cluster.replica(name).condition = 'refuses';
       h.cluster.replica(name).disconnectAll();
     }
-    collect(db.watch({ timeoutMs: 0 }));
+    // Each waits longer from refusal to refusal; of many, one is refused at any time.
+    for (let n = 0; n < 30; n += 1) collect(db.watch({ timeoutMs: 0 }));
     let answered = 0;
     const refuseAll = (): void => {
       for (const { request, stream } of script.asked.slice(answered)) {
