@@ -45,7 +45,7 @@ export class Merger {
     const { canMerge, members, propose, monotonicMs, machine } = this.#options;
     if (this.#isUnderWay || !canMerge() || monotonicMs() < this.#notBeforeMs) return;
     const deltas = this.#deltas();
-    const reports = this.#reports();
+    const reports = this.#reports(deltas.length > 0);
     const present = members();
     const hasNews = deltas.length > 0 || reports.length > 0;
     if (!hasNews && !machine().merges.canForget(present)) return;
@@ -79,8 +79,10 @@ export class Merger {
   }
 
   /** Those that tell the log something: whose queue it is, or that calls can be forgotten, or cannot any more. */
-  #reports(): OriginReport[] {
+  #reports(hasDeltas: boolean): OriginReport[] {
     const machine = this.#options.machine();
+    // Then it matters who is back, though his queue is not merged (`Merges.hasRoom`).
+    const lacksRoom = hasDeltas && machine.merges.isFull;
     const canLower = this.#options.canLower();
     const known = new Map(machine.origins().map((state) => [state.origin, state]));
     return this.#options.reports().filter(({ origin, member, sequence, timeMs }) => {
@@ -88,8 +90,7 @@ export class Merger {
       if (state === undefined || state.member !== member) return true;
       if (machine.merges.size === 0) return false;
       if (timeMs < state.clearedMs) return canLower;
-      // Of a queue that is not merged it says that the member is back: then there is room for that (`Merges.hasRoom`).
-      const counts = sequence <= state.sequence || machine.merges.isFull;
+      const counts = sequence <= state.sequence || lacksRoom;
       return counts && timeMs - state.clearedMs >= REPORT_MS;
     });
   }

@@ -7,6 +7,7 @@ import { LIMITS } from '../../../src/base/limits.js';
 import { Merger } from '../../../src/server/ap/merger.js';
 import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
 import type { MergeCommand, OriginReport } from '../../../src/statemachine/types.js';
+import type { HeldDelta } from '../../../src/storage/delta-queue.js';
 import { call, deploy, hashOf } from '../../statemachine/call-records.js';
 import { bytes, Replica } from '../../statemachine/replica.js';
 
@@ -37,13 +38,14 @@ async function noted(
   said: OriginReport,
   canLower = true,
   options: StateMachineOptions = {},
+  durable: readonly HeldDelta[] = [],
 ): Promise<readonly OriginReport[]> {
   const replica = await givenMerged(options);
   const proposed: OriginReport[] = [];
   const merger = new Merger({
     ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
     ...{ canMerge: () => true, canLower: () => canLower, members: () => MEMBERS },
-    ...{ reports: () => [said], durable: () => [] },
+    ...{ reports: () => [said], durable: () => durable },
     propose: (one) => proposed.push(...one.reports),
   });
   merger.look();
@@ -60,7 +62,12 @@ test.each([
 
 test('a leader has it noted of a queue that is not merged, too, when there is no room for more', async () => {
   const said = report(60_000, 2);
-  expect(await noted(said, true, { mergedKeysMax: 1 })).toEqual([said]);
+  const more = { bytes: packDelta(delta(2)), delta: delta(2) };
+  const full = { mergedKeysMax: 1 };
+  expect(await noted(said, true, full, [more])).toEqual([said]);
+  expect(await noted(said, true, {}, [more])).toEqual([]);
+  // Else it would be noted again as soon as it is.
+  expect(await noted(said, true, full)).toEqual([]);
 });
 
 test('as long as there is something to forget a leader goes on with that', async () => {
