@@ -254,8 +254,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
    *   `transfer@staging`, `transfer@<hash>`
    * @param args what its handler gets; JSON
    * @throws BalsaError `PROCEDURE_NOT_FOUND`, `PROCEDURE_ABORTED`, `PROCEDURE_FAILED`, `PROCEDURE_LIMIT`,
-   *   `PROCEDURE_READ_ONLY`, `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, `COMPACTED` (it reads for longer than its
-   *   revision is kept), what its puts are refused with (`NO_SPACE`, `QUOTA_EXCEEDED`), `UPGRADE_PENDING`, and see {@link Client}
+   *   `PROCEDURE_READ_ONLY`, `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, `MERGED_KEYS_FULL`, `COMPACTED` (it reads for longer than
+   *   its revision is kept), what its puts are refused with (`NO_SPACE`, `QUOTA_EXCEEDED`), `UPGRADE_PENDING`, and see {@link Client}
    * @example
    * ```ts
    * const bank = references<typeof import('./bank.js')>(); // of balsa/procedures

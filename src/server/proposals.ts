@@ -39,8 +39,6 @@ export interface ProposalsOptions {
   readonly id: MemberId;
   /** What commands are stamped with; `null`: not known yet, they have to wait. */
   readonly logTimeMs: () => number | null;
-  /** See `Command`. */
-  readonly wallMs: () => number;
   readonly limits: Limits;
   readonly nameOf: (member: MemberId) => string;
   /** The newest version of commands that all members can read. */
@@ -110,6 +108,9 @@ export class Proposals {
   #pending = 0;
   #operations = 0;
   #nextId = 1;
+
+  /** What calls and merges are stamped with; see `Command`. */
+  wallMs: () => number = () => 0;
 
   constructor(options: ProposalsOptions) {
     this.#options = options;
@@ -223,8 +224,8 @@ export class Proposals {
     return queued.flatMap(({ records, done }) => {
       const items = together(records, done);
       if (this.#options.commandVersion() >= CALL_COMMANDS) {
-        const wallMs = this.#options.wallMs();
-        return [this.#propose({ timeMs, batches: [], calls: records, wallMs }, items, null)];
+        const calls = records;
+        return [this.#propose({ timeMs, batches: [], calls, wallMs: this.wallMs() }, items, null)];
       }
       this.#fail({ items, system: null }, this.#upgradePending(CALL_COMMANDS));
       return [];
@@ -251,7 +252,8 @@ export class Proposals {
     this.#mergeQueue = [];
     return queued.flatMap(({ merge, item }) => {
       if (this.#options.commandVersion() >= MERGE_COMMANDS) {
-        return [this.#propose({ timeMs, batches: [], merge }, [item], null)];
+        const fields = { timeMs, batches: [], merge, wallMs: this.wallMs() };
+        return [this.#propose(fields, [item], null)];
       }
       this.#fail({ items: [item], system: null }, this.#upgradePending(MERGE_COMMANDS));
       return [];

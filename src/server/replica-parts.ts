@@ -109,7 +109,7 @@ export function makeProposals(
 ): Proposals {
   const { id, limits, nameOf } = options;
   return new Proposals({
-    ...{ id, limits, nameOf, logTimeMs, wallMs: () => options.clock.wallMs() },
+    ...{ id, limits, nameOf, logTimeMs },
     commandVersion: () => commandVersion(options, node, machine),
     lacking: (version) => lackingFormat(options, node.configuration, { kind: 'command', version }),
     term: () => node.term,
@@ -174,7 +174,7 @@ export function makeCalls(
 ): Calls {
   const { clock, limits, random, executor = null } = options;
   const { machine, canRun, isQuiet, confirm, watches, logTimeMs, proposals, planTurn } = parts;
-  return new Calls({
+  const calls = new Calls({
     ...{ clock, limits, random, machine, canRun, isQuiet, confirm, watches, nowMs: logTimeMs },
     runner: new Runner({
       ...{ executor, random, machine, nowMs: logTimeMs, cellBytesMax: limits.cellBytesMax },
@@ -190,6 +190,8 @@ export function makeCalls(
       if (!isHeld) planTurn();
     },
   });
+  proposals.wallMs = () => calls.wallMs;
+  return calls;
 }
 
 /** What deltas need of the replica; `null`: it has no queue for them. */

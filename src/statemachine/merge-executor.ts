@@ -8,6 +8,7 @@ import type { CallKeys } from './call-keys.js';
 import type { Executor } from './executor.js';
 import { isLive, type Keyspace } from './keyspace.js';
 import { type Merges, mergesFull } from './merges.js';
+import type { ParsedCommand } from './parsed-command.js';
 import { Refusal } from './refusal.js';
 import type { BatchAnswer, ParsedMerge } from './types.js';
 
@@ -32,18 +33,18 @@ export class MergeExecutor {
     this.#parts = parts;
   }
 
-  /** @param version of the entry, see `command-versions` */
-  apply(merge: ParsedMerge, version: number): BatchAnswer {
+  apply(merge: ParsedMerge, entry: Pick<ParsedCommand, 'version' | 'wallMs'>): BatchAnswer {
     const { merges } = this.#parts;
+    const { version } = entry;
     for (const report of merge.reports) merges.report(report, version);
     const turn = this.#turnOf(merge.deltas);
     const members = new Set(merge.members);
     const counted = this.#counted(turn, version);
     try {
-      if (counted.length > 0 && !merges.hasRoom(merge, version)) throw mergesFull();
+      if (counted.length > 0 && !merges.hasRoom(merge, turn, version)) throw mergesFull();
       const revision = this.#write(counted, merges.originsOf(members), version);
       for (const delta of turn) merges.advance(delta);
-      for (const delta of counted) merges.record(delta, revision, version);
+      for (const delta of counted) merges.record(delta, revision, entry);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       // Else there would never be room again: it is tried with what is full.

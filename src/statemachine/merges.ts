@@ -147,16 +147,20 @@ export class Merges {
 
   /**
    * Is there room for what is to be merged, or will there be once it is? When all who keep the oldest from being forgotten are
-   * back, what they have made meanwhile has to be merged before that can be, and it is bounded (`apQueueBytesMax`).
+   * back, or wait with copies of what is merged now, all that was made meanwhile has to be merged before that can be.
+   * @param turn what is merged
    * @param version of the entry, see `command-versions`
    */
-  hasRoom({ members, reports }: MemberWords, version: number): boolean {
+  hasRoom({ members, reports }: MemberWords, turn: readonly Delta[], version: number): boolean {
     if (!this.isFull) return true;
-    if (version < AP_PASTS) return false;
+    if (version < AP_PASTS || this.#size >= 2 * this.#bounds.mergedKeysMax) return false;
     const dueMs = Math.min(...this.#kinds.map((kind) => this.#dueMs(kind)));
+    // Whoever holds a delta has said no more than that all before it is merged.
+    const copiedMs = Math.min(...turn.map(({ timeMs }) => timeMs)) - 1;
     const said = new Map(reports.map(({ member, timeMs }) => [member, timeMs]));
     return members.every((member) => {
-      return this.#clearedOf(member) > dueMs || (said.get(member) ?? 0) > dueMs;
+      const saidMs = said.get(member) ?? 0;
+      return this.#clearedOf(member) > dueMs || saidMs > dueMs || saidMs >= copiedMs;
     });
   }
 
@@ -224,14 +228,19 @@ export class Merges {
   }
 
   /**
-   * The call counts from now on.
-   * @param version of the entry, see `command-versions`
+   * The call counts from now on. It is remembered from when it is merged, which may be long after it was made: whoever was born
+   * before an entry of which calls were forgotten is refused, and he must not have been born just now.
+   * @param entry its version, see `command-versions`, and see `Command`
    */
-  record(delta: Delta, revision: number, version: number): void {
+  record(
+    delta: Delta,
+    revision: number,
+    entry: { readonly version: number; readonly wallMs: number },
+  ): void {
     const { key, isNamed, timeMs, origin, sequence, fingerprint, result } = delta;
-    const isApart = isNamed && version >= MERGED_KEYS_BY_KIND;
+    const isApart = isNamed && entry.version >= MERGED_KEYS_BY_KIND;
     const { begun } = isApart ? this.#named : this.#generated;
-    const untilMs = timeMs + this.keptMs(isNamed);
+    const untilMs = Math.max(timeMs, entry.wallMs) + this.keptMs(isNamed);
     this.#keep(key, { origin, sequence, fingerprint, result, revision }, { begun, untilMs });
   }
 

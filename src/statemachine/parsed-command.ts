@@ -12,7 +12,7 @@ import type { ParsedJobStep, ParsedMerge, SystemOperation } from './types.js';
 export interface ParsedCommand {
   readonly version: number;
   readonly timeMs: number;
-  /** 0: there are no calls, or it is older. See `Command`. */
+  /** 0: see `Command`, or it is older. */
   readonly wallMs: number;
   readonly system: readonly SystemOperation[];
   readonly batches: readonly ParsedBatch[];

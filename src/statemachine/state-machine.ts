@@ -224,7 +224,7 @@ export class StateMachine implements StoreObservation {
       const entry = { index, wallMs: command.wallMs, version: command.version };
       for (const call of command.calls) answers.push(calls.apply(call, entry));
     }
-    if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command.version));
+    if (command.merge !== null) answers.push(mergeExecutor.apply(command.merge, command));
     if (command.jobs.length > 0) {
       calls.beginEntry();
       for (const step of command.jobs) jobExecutor.apply(step);

@@ -33,8 +33,8 @@ export interface Command {
   /** Behind the merge. From version 6 on. */
   readonly jobs?: readonly JobStep[];
   /**
-   * The time of day as the leader had it when it took the calls in, in milliseconds since 1970: what was made at other
-   * replicas has such times, too. From version 9 on; 0: there are no calls.
+   * The time of day as the leader has it, and not before what it has seen of others, in milliseconds since 1970: deltas are made and
+   * members report by such times, too. From version 9 on; 0: there are neither calls nor a merge.
    */
   readonly wallMs?: number;
 }
@@ -81,8 +81,8 @@ export type BatchAnswer =
     }
   /**
    * Refused by every replica alike; not applied. Codes: `SESSION_EXPIRED`, `SESSION_GAP`, `FRAME_INVALID`; of a call
-   * `TXN_CONFLICT` (what it had read holds no more), `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, what a put is
-   * refused with, and how its code has failed.
+   * `TXN_CONFLICT` (what it had read holds no more), `CALL_EXPIRED`, `CALL_KEY_REUSED`, `CALL_KEYS_FULL`, `MERGED_KEYS_FULL`,
+   * what a put is refused with, and how its code has failed.
    */
   | { readonly ok: false; readonly error: BalsaError };
 

@@ -30,7 +30,6 @@ function proposals(
     lacking: () => ['n2'],
     term: () => 1,
     logTimeMs: () => 1000,
-    wallMs: () => 2000,
     limits: { ...LIMITS, ...limits },
     nameOf: (member) => member,
     ...options,
@@ -192,6 +191,24 @@ describe('calls of procedures', () => {
       '1 batches, 0 calls, 0 of the leader',
       '0 batches, 2 calls, 0 of the leader',
       '0 batches, 0 calls, 1 of the leader',
+    ]);
+  });
+
+  test('are stamped with a time of day, and merges are, and nothing else', () => {
+    const p = proposals({}, { commandVersion: () => 9 });
+    p.wallMs = () => 2000;
+    all(p);
+    p.addMerge({ members: ['n1'], reports: [], deltas: [] }, () => {});
+    const stamps = p.take().map((event) => {
+      if (event.type !== 'propose') throw new Error('a proposal');
+      const { calls, merge, wallMs } = unpackCommand(event.payload);
+      return [calls?.length, merge === null ? 'no merge' : 'a merge', wallMs];
+    });
+    expect(stamps).toEqual([
+      [0, 'no merge', 0],
+      [2, 'no merge', 2000],
+      [0, 'no merge', 0],
+      [0, 'a merge', 2000],
     ]);
   });
 

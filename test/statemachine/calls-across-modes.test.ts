@@ -28,13 +28,14 @@ async function asCp(replica: Replica, version: number, fingerprint = FINGERPRINT
 }
 
 /** @returns what the counter is then */
-async function asAp(replica: Replica, version: number, sequence = 1): Promise<number> {
+async function asAp(replica: Replica, version: number, sequence = 1, wallMs = 0): Promise<number> {
   const delta = packDelta({
     ...{ origin: ORIGIN, sequence, timeMs: 1000, count: 0, isNamed: false, key: bytes('k') },
     ...{ fingerprint: bytes(FINGERPRINT), procedure: 'p', hash: 'ab'.repeat(32), result: '"ap"' },
     writes: [{ key: 'n', change: { cell: 'counter', type: 'add', by: 1 } }],
   });
-  await replica.run({ merge: { members: ['n1.1'], reports: [], deltas: [delta] } }, version);
+  const merge = { members: ['n1.1'], reports: [], deltas: [delta] };
+  await replica.run({ wallMs, merge }, version);
   expect(replica.machine.mergedThrough(ORIGIN)).toBe(sequence);
   const found = replica.machine.get(bytes('_cells/n'), null);
   return found === null ? 0 : Number(JSON.parse(Cell.decode(found.value)?.view() ?? '0'));
@@ -172,6 +173,20 @@ describe('of mode cp whose name has stood for ap', () => {
     };
     expect(await asked(AP_PASTS)).toBe('CALL_EXPIRED unknown');
     expect(await asked(AP_PASTS - 1)).toMatch(/^"k"@/);
+  });
+
+  test('and one of another name is no older for what was merged late, and is forgotten', async () => {
+    const replica = await startWithPast([deploy(CP, ['q'])]);
+    const bornIndex = replica.log.length;
+    expect(await asAp(replica, AP_PASTS, 1, 100 * KEPT_MS)).toBe(1);
+    const report = (origin: string, member: string, sequence: number) => ({
+      ...{ origin: origin.repeat(16), member, sequence, timeMs: 100 * KEPT_MS },
+    });
+    const merge = { ...away, reports: [report('a', 'n1.1', 1), report('b', 'n2.1', 0)] };
+    await replica.run({ merge, wallMs: 100 * KEPT_MS }, AP_PASTS);
+    expect(await applied(replica, { bornIndex, procedure: 'q', key: 'other' })).toMatch(
+      /^"other"@/,
+    );
   });
 
   test('with a key of its caller is remembered for as long as such are', async () => {

@@ -372,7 +372,8 @@ describe('a call that was made at several replicas', () => {
       const given = async (reports: readonly OriginReport[], version = AP_PASTS) => {
         const replica = await Replica.start({ ...bounds, mergedKeysMax: 2 });
         await merge(replica, [one(A, 1), one(A, 2)], { reports: both(0) });
-        const brought = [one(A, 3), one(B, 1), one(A, 4)];
+        const now = { timeMs: DAY_MS };
+        const brought = [one(A, 3, now), one(B, 1, now), one(A, 4, now)];
         const answer = await merge(replica, brought, { reports }, version);
         return [answer, view(replica, 'n'), kept(replica)];
       };
@@ -386,6 +387,43 @@ describe('a call that was made at several replicas', () => {
       expect(await given([ofA, { ...ofB, timeMs: 1152 }])).toEqual(refused);
       expect(await given([ofA, { ...ofB, timeMs: 1153 }])).toEqual(['merged', 5, 3]);
       expect(await given([ofA, ofB], AP_PASTS - 1)).toEqual(refused);
+    });
+
+    test('and so are copies that the others wait with', async () => {
+      const replica = await Replica.start({ ...bounds, mergedKeysMax: 2 });
+      const late = [one(A, 1, { timeMs: 5000 }), one(A, 2, { timeMs: 5000 })];
+      await merge(replica, late, { reports: [] }, AP_PASTS);
+      // n1.1 has a copy, and says so.
+      const said = [report(A, 'n1.1', 2, 1999), report(B, 'n2.1', 1, DAY_MS)];
+      const copied = one(B, 1, { timeMs: 2000 });
+      expect(await merge(replica, [copied], { reports: said }, AP_PASTS)).toBe('merged');
+      const newer = [one(B, 1, { timeMs: 2001 })];
+      const other = await Replica.start({ ...bounds, mergedKeysMax: 2 });
+      await merge(other, late, { reports: [] }, AP_PASTS);
+      const refused = 'MERGED_KEYS_FULL not-applied';
+      expect(await merge(other, newer, { reports: said }, AP_PASTS)).toBe(refused);
+    });
+
+    test('and not more than twice as many, whoever is back', async () => {
+      const replica = await Replica.start({ ...bounds, mergedKeysMax: 2 });
+      const ahead = both(DAY_MS, [99, 99]);
+      const many = [one(A, 1), one(A, 2), one(A, 3), one(A, 4)];
+      expect(await merge(replica, many, { reports: ahead }, AP_PASTS)).toBe('merged');
+      const refused = 'MERGED_KEYS_FULL not-applied';
+      expect(await merge(replica, [one(A, 5)], { reports: ahead }, AP_PASTS)).toBe(refused);
+    });
+
+    test('from when it is merged, however long ago it was made', async () => {
+      const left = async (version: number, timeMs: number): Promise<number> => {
+        const replica = await Replica.start(bounds);
+        const made = { members: MEMBERS, reports: [], deltas: [packDelta(one(A, 1))] };
+        await replica.run({ wallMs: 50_000, merge: made }, version);
+        await merge(replica, [], { reports: both(timeMs) }, version);
+        return kept(replica);
+      };
+      expect(await left(AP_PASTS, 50_150)).toBe(1);
+      expect(await left(AP_PASTS, 50_151)).toBe(0);
+      expect(await left(AP_PASTS - 1, 50_150)).toBe(0);
     });
 
     test('and calls of one kind are forgotten however many of the other kind there are', async () => {

@@ -43,6 +43,7 @@ export interface ApHost {
 export class ApService {
   readonly calls: ApCalls;
   readonly #host: ApHost;
+  readonly #hybrid: HybridClock;
   readonly #pending: PendingDeltas;
   readonly #exchange: Exchange;
   readonly #merger: Merger;
@@ -56,6 +57,7 @@ export class ApService {
     const { clock, queue, machine, limits, members, id } = host;
     const monotonicMs = (): number => clock.monotonicMs();
     const hybrid = new HybridClock(() => clock.wallMs());
+    this.#hybrid = hybrid;
     const pending = new PendingDeltas({ queue, machine, monotonicMs, isLogged: host.isLogged });
     for (const { delta } of pending.list) hybrid.seen(delta);
     this.#pending = pending;
@@ -86,6 +88,11 @@ export class ApService {
     queue.onDurable = () => {
       if (!this.#isClosed) this.#exchange.durable();
     };
+  }
+
+  /** The time of day, and not before what was seen of others. */
+  get nowMs(): number {
+    return this.#hybrid.nowMs;
   }
 
   get status(): ApFigures {

@@ -34,6 +34,8 @@ export class Merger {
   readonly #options: MergerOptions;
   #isUnderWay = false;
   #notBeforeMs = 0;
+  /** By origin the oldest that was said of a queue and could not be noted yet: while more is made all the time, the newest never could. */
+  readonly #words = new Map<string, OriginReport>();
   /** Why the last one was not merged. */
   refusal: BalsaError | null = null;
 
@@ -85,7 +87,8 @@ export class Merger {
     const lacksRoom = hasDeltas && machine.merges.isFull;
     const canLower = this.#options.canLower();
     const known = new Map(machine.origins().map((state) => [state.origin, state]));
-    return this.#options.reports().filter(({ origin, member, sequence, timeMs }) => {
+    const reports = this.#options.reports().map((said) => this.#fulfilled(said));
+    return reports.filter(({ origin, member, sequence, timeMs }) => {
       const state = known.get(origin);
       if (state === undefined || state.member !== member) return true;
       if (machine.merges.size === 0) return false;
@@ -93,5 +96,23 @@ export class Merger {
       const counts = sequence <= state.sequence || lacksRoom;
       return counts && timeMs - state.clearedMs >= REPORT_MS;
     });
+  }
+
+  /** Of what a member has said the newest, or an older word of which all is merged. */
+  #fulfilled(said: OriginReport): OriginReport {
+    const { origin, member, sequence, timeMs } = said;
+    const through = this.#options.machine().mergedThrough(origin);
+    const older = this.#words.get(origin);
+    if (sequence <= through) {
+      this.#words.delete(origin);
+      return said;
+    }
+    if (older === undefined || older.member !== member) this.#words.set(origin, said);
+    else if (older.sequence <= through) {
+      this.#words.set(origin, said);
+      // Meanwhile it may have got copies of what is older.
+      return { ...older, timeMs: Math.min(older.timeMs, timeMs) };
+    }
+    return said;
   }
 }

@@ -81,6 +81,11 @@ export class Calls {
     this.jobs.tick();
   }
 
+  /** The time of day that calls and deltas are compared by. */
+  get wallMs(): number {
+    return this.#ap?.nowMs ?? Math.floor(this.#host.clock.wallMs());
+  }
+
   get apStatus(): ApFigures | null {
     return this.#ap?.status ?? null;
   }

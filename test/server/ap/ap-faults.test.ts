@@ -130,6 +130,18 @@ test('a call counts once that a member made as ap, and the others as cp, however
   await ap.world.until(() => machine()?.merges.size === 0);
 });
 
+test('calls and merges are stamped with a time of day that is not before what was seen of others', async () => {
+  const ap = await ApWorld.start();
+  const ahead = ap.machine(2).replica.calls;
+  const behind = ap.machine(1).replica.calls;
+  const before = behind.wallMs;
+  ap.machine(2).wallAheadMs = 100_000;
+  await ap.call(2, n());
+  await ap.settle();
+  expect(ahead.wallMs).toBeGreaterThanOrEqual(before + 100_000);
+  expect(behind.wallMs).toBeGreaterThanOrEqual(before + 100_000);
+});
+
 describe('what is not on a disk yet', () => {
   test('is sent to nobody by whoever has made it', async () => {
     const ap = await ApWorld.start();

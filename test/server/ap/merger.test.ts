@@ -70,6 +70,44 @@ test('a leader has it noted of a queue that is not merged, too, when there is no
   expect(await noted(said, true, full)).toEqual([]);
 });
 
+test('what a member has said is noted once that is merged, though it has made more since', async () => {
+  const replica = await givenMerged();
+  let said = report(60_000, 2);
+  const noted: (readonly OriginReport[])[] = [];
+  const merger = new Merger({
+    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
+    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
+    ...{ reports: () => [said], durable: () => [] },
+    propose: (one) => noted.push(one.reports),
+  });
+  merger.look();
+  said = report(70_000, 3);
+  merger.look();
+  expect(noted).toEqual([]);
+  const merge = { members: MEMBERS, reports: [], deltas: [packDelta(delta(2))] };
+  await replica.run({ merge }, MERGED_KEYS_BY_KIND);
+  merger.look();
+  expect(noted).toEqual([[report(60_000, 2)]]);
+});
+
+test('and no more of it than it says since then: it may have got copies of what is older', async () => {
+  const replica = await givenMerged();
+  let said = report(80_000, 2);
+  const noted: (readonly OriginReport[])[] = [];
+  const merger = new Merger({
+    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
+    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
+    ...{ reports: () => [said], durable: () => [] },
+    propose: (one) => noted.push(one.reports),
+  });
+  merger.look();
+  said = report(61_000, 3);
+  const merge = { members: MEMBERS, reports: [], deltas: [packDelta(delta(2))] };
+  await replica.run({ merge }, MERGED_KEYS_BY_KIND);
+  merger.look();
+  expect(noted).toEqual([[report(61_000, 2)]]);
+});
+
 test('as long as there is something to forget a leader goes on with that', async () => {
   const replica = await givenMerged({ callKeptMs: 100, clockSkewMsMax: 100 });
   const hash = hashOf('bbbb');
