@@ -102,8 +102,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/merges.ts',
-        find: 'if (version < AP_PASTS) return false;',
-        replace: 'if (version >= MERGED_KEYS_BY_KIND) return false;',
+        find: 'if (version < AP_PASTS || this',
+        replace: 'if (version >= MERGED_KEYS_BY_KIND || this',
       },
     ],
     rules: MERGE_RULES,
