@@ -5,6 +5,7 @@ import { huntMutations } from './mutations/hunt.js';
 import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
 import { describePlan } from './nemeses/schedule.js';
 import { HELP, type Options, parseOptions, UsageError } from './options.js';
+import { placesText } from './report/places-text.js';
 import { isGood } from './report/summary.js';
 import { type Conducted, conduct, planOf, type RunSpec } from './run/conduct.js';
 import { briefSuite } from './suite.js';
@@ -97,6 +98,8 @@ function tell({ summary, folder }: Conducted): number {
   const { events, faults, terms } = summary;
   const numbers = `${ok} served, ${fail} not done, ${info} unknown; ${events} events; ${faults.length} faults`;
   console.log(`${numbers}; last term ${terms}; ${folder}/report.html`);
+  const places = placesText(summary.injected);
+  if (places !== null) console.log(places);
   if (isGood(summary)) return 0;
   console.log(`again:  ${summary.command}`);
   return 1;

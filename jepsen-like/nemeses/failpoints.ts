@@ -23,18 +23,24 @@ export const failpoint: Nemesis = {
   },
 };
 
-/** Each named place in the order of the list: for campaigns. */
-export async function killAt(stage: Stage, name: string): Promise<boolean> {
+/** Passed with each entry, frame or answer, so that it can be any time; what is passed seldom kills the first time. */
+const OFTEN = /^(wal|deltas)\.(before|after)-(append|sync)$|^apply\.|^reply\./;
+
+/** For so long it is waited until a place is passed, in milliseconds. */
+const PASSED_MS_MAX = 30_000;
+
+async function killAt(stage: Stage, name: string): Promise<void> {
   const { system, random } = stage;
   const leader = await system.leader();
   const others = system.running.filter((one) => one !== leader);
   const needsData = isOfSnapshot(name);
   const [node] = stage.take(1, needsData ? others : undefined);
-  if (node === undefined || system.running.length < system.names.length) return false;
-  let hit = false;
-  const hits = needsData ? 1 : 1 + random.int(5);
-  const detail = { name, hits };
-  await during(stage, { name: 'failpoint', nodes: [node], detail }, async () => {
+  if (node === undefined || system.running.length < system.names.length) return;
+  // Whom it is to send a snapshot.
+  const needy = name === 'snapshot.before-send' ? stage.take(1) : [];
+  const hits = OFTEN.test(name) ? 1 + random.int(5) : 1;
+  const fault = { name: 'failpoint', nodes: [node, ...needy], detail: { name, hits } };
+  await during(stage, fault, async () => {
     await system.stop(node);
     if (needsData) {
       // It needs all of it then.
@@ -42,27 +48,30 @@ export async function killAt(stage: Stage, name: string): Promise<boolean> {
       system.deleteData(node);
     }
     await system.start(node, { args: ['--unsafe-failpoints', `${name}=exit@${hits}`] });
-    const exit = await Promise.race([
-      system.ends(node),
-      provoke(stage, name, node).then(() => null),
-    ]);
-    hit = exit?.signal === 'SIGKILL';
-    stage.count(`failpoint ${name}${hit ? '' : ': not passed'}`);
+    const over = new AbortController();
+    const provoked = provoke(stage, name, { node, needy, over: over.signal }).then(() => null);
+    const exit = await Promise.race([system.ends(node), provoked]);
+    over.abort();
+    stage.count(`failpoint ${name}${exit?.signal === 'SIGKILL' ? '' : ': not passed'}`);
     await system.stop(node);
     await system.start(node);
     if (needsData) await untilCaughtUp(stage, node);
+    await provoked;
+    for (const one of needy) await untilCaughtUp(stage, one);
   });
-  return hit;
 }
 
 /** Brings about what is needed for the place to be passed, as far as clients do not. */
-async function provoke(stage: Stage, name: string, node: string): Promise<void> {
-  const { system } = stage;
-  const untilMs = performance.now() + Math.max(8000, stage.holdMs);
+async function provoke(
+  stage: Stage,
+  name: string,
+  who: { readonly node: string; readonly needy: readonly string[]; readonly over: AbortSignal },
+): Promise<void> {
+  const { node, needy, over } = who;
   if (name === 'wal.before-truncate' || name === 'wal.after-truncate') await leadAlone(stage, node);
-  if (name === 'snapshot.before-send') await makeOneNeedSnapshot(stage, node);
-  while (performance.now() < untilMs && !stage.signal.aborted) {
-    if (!system.cluster.replica(node).running) return;
+  for (const other of needy) await makeNeedSnapshot(stage, node, other);
+  const untilMs = performance.now() + PASSED_MS_MAX;
+  while (performance.now() < untilMs && !over.aborted && !stage.signal.aborted) {
     await stage.sleep(100);
   }
 }
@@ -83,11 +92,9 @@ async function leadAlone(stage: Stage, node: string): Promise<void> {
   system.healNetwork();
 }
 
-async function makeOneNeedSnapshot(stage: Stage, leader: string): Promise<void> {
+async function makeNeedSnapshot(stage: Stage, leader: string, other: string): Promise<void> {
   const { system, db } = stage;
   await db.cluster.transfer(leader, { timeoutMs: 10_000 }).catch(() => null);
-  const [other] = stage.take(1);
-  if (other === undefined) return;
   await system.kill(other);
   system.damaged(other);
   system.deleteData(other);

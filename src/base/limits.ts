@@ -154,7 +154,7 @@ export const LIMITS = {
   peerQueueBytesMax: 64 * MiB,
   /** Bytes of applied state that LevelDB has not yet taken; beyond, apply waits. */
   overlayBytesMax: 64 * MiB,
-  /** Length of one file of the write-ahead log, in bytes. */
+  /** Length of one file of the write-ahead log, in bytes; if it is below 4 MiB also of the files of `ap` deltas. */
   walSegmentBytes: 16 * MiB,
   /** Client streams that one replica serves (`OVERLOADED`). */
   clientStreamsMax: 20_000,

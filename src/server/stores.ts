@@ -5,7 +5,7 @@ import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import { StateMachine } from '../statemachine/state-machine.js';
 import type { StateStore } from '../statemachine/state-store.js';
 import { closeAll } from '../storage/close-all.js';
-import { DeltaQueue } from '../storage/delta-queue.js';
+import { DELTA_SEGMENT_BYTES, DeltaQueue } from '../storage/delta-queue.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
 import type { Files } from '../storage/files.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
@@ -212,6 +212,7 @@ function openDeltas(
     files: filesOf({ folder, log, ...options }),
     failpoints,
     clock: systemClock,
+    segmentBytes: Math.min(DELTA_SEGMENT_BYTES, options.config.limits.walSegmentBytes),
     onFailure: (error) => failed(error),
   });
   for (const repair of deltas.repairs) {

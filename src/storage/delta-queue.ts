@@ -11,7 +11,7 @@ import { toFolderError } from './disk-error.js';
 import type { Files } from './files.js';
 import type { WalRepair } from './wal/tail.js';
 
-const SEGMENT_BYTES = 4 * 1024 * 1024;
+export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
 
 export interface HeldDelta {
   readonly delta: Delta;
@@ -76,7 +76,7 @@ export class DeltaQueue {
         failpoints: options.failpoints ?? noFailpoints,
         origin: recovered?.origin ?? newOrigin(random),
         salt: recovered?.salt ?? random.int(2 ** 32),
-        segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+        segmentBytes: options.segmentBytes ?? DELTA_SEGMENT_BYTES,
       };
       return new DeltaQueue(options, plan, recovered ?? newQueue(plan));
     } catch (error) {
