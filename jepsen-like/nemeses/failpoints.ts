@@ -76,10 +76,19 @@ async function provoke(
   }
 }
 
+/** In that time the others have long had another leader, in milliseconds. */
+const ALONE_MS = 6000;
+
+/** It has just been started, and takes over when it has caught up. */
+async function makeLead(stage: Stage, node: string): Promise<void> {
+  await untilCaughtUp(stage, node);
+  await stage.db.cluster.transfer(node, { timeoutMs: 10_000 }).catch(() => null);
+}
+
 /** It leads, is cut off with entries that nobody else gets, and must give them up. */
 async function leadAlone(stage: Stage, node: string): Promise<void> {
-  const { system, db } = stage;
-  await db.cluster.transfer(node, { timeoutMs: 10_000 }).catch(() => null);
+  const { system } = stage;
+  await makeLead(stage, node);
   for (const other of system.names) {
     if (other === node) continue;
     system.cluster.cut(node, other);
@@ -88,13 +97,13 @@ async function leadAlone(stage: Stage, node: string): Promise<void> {
   const alone = await system.cluster.connectTo(node, { timeoutMs: 1500 }).catch(() => null);
   await alone?.put('served', 'alone').catch(() => null);
   await alone?.close();
-  await stage.sleep(2500);
+  await stage.sleep(ALONE_MS);
   system.healNetwork();
 }
 
 async function makeNeedSnapshot(stage: Stage, leader: string, other: string): Promise<void> {
-  const { system, db } = stage;
-  await db.cluster.transfer(leader, { timeoutMs: 10_000 }).catch(() => null);
+  const { system } = stage;
+  await makeLead(stage, leader);
   await system.kill(other);
   system.damaged(other);
   system.deleteData(other);
