@@ -245,6 +245,12 @@ export class System implements AsyncDisposable {
     this.#sides = new Map(there.flatMap((group) => group.map((place) => [place, sideOf(group)])));
   }
 
+  /** No client reaches it any more; it hears the other replicas. `healNetwork` mends it. */
+  cutClients(name: string): void {
+    if (!this.#hasSites) return;
+    for (const site of SITES) this.cluster.cut(site, name);
+  }
+
   healNetwork(): void {
     this.cluster.heal();
     this.#sides = new Map();

@@ -41,12 +41,10 @@ async function killAt(stage: Stage, name: string): Promise<void> {
   const hits = OFTEN.test(name) ? 1 + random.int(5) : 1;
   const fault = { name: 'failpoint', nodes: [node, ...needy], detail: { name, hits } };
   await during(stage, fault, async () => {
+    if (needsData) await passOn(stage, node);
     await system.stop(node);
-    if (needsData) {
-      // It needs all of it then.
-      system.damaged(node);
-      system.deleteData(node);
-    }
+    // It needs all of it then.
+    if (needsData) loseDisk(stage, node);
     await system.start(node, { args: ['--unsafe-failpoints', `${name}=exit@${hits}`] });
     const over = new AbortController();
     const provoked = provoke(stage, name, { node, needy, over: over.signal }).then(() => null);
@@ -76,6 +74,9 @@ async function provoke(
   }
 }
 
+/** In that time what is known to one replica has long been merged, in milliseconds. */
+const PASSED_ON_MS = 3000;
+
 /** In that time the others have long had another leader, in milliseconds. */
 const ALONE_MS = 6000;
 
@@ -103,9 +104,25 @@ async function leadAlone(stage: Stage, node: string): Promise<void> {
 
 async function makeNeedSnapshot(stage: Stage, leader: string, other: string): Promise<void> {
   const { system } = stage;
+  await passOn(stage, other);
   await makeLead(stage, leader);
   await system.kill(other);
-  system.damaged(other);
-  system.deleteData(other);
+  loseDisk(stage, other);
   await system.start(other);
+}
+
+/**
+ * Of `ap` calls that it has acknowledged (`durability: 'local'`) nobody may have a copy yet: it is asked for nothing more, and the others get
+ * those, before its disk is lost. Else they would be, and nobody to blame.
+ */
+async function passOn({ system, sleep }: Stage, node: string): Promise<void> {
+  system.cutClients(node);
+  await sleep(PASSED_ON_MS);
+}
+
+/** Clients reach it again, when it is started. */
+function loseDisk({ system }: Stage, node: string): void {
+  system.damaged(node);
+  system.deleteData(node);
+  system.healNetwork();
 }
