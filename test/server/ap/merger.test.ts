@@ -4,7 +4,7 @@ import { AP_PASTS, MERGED_KEYS_BY_KIND } from '../../../src/base/command-version
 import type { Delta } from '../../../src/base/delta.js';
 import { packDelta } from '../../../src/base/delta-codec.js';
 import { LIMITS } from '../../../src/base/limits.js';
-import { Merger } from '../../../src/server/ap/merger.js';
+import { Merger, type MergerOptions } from '../../../src/server/ap/merger.js';
 import type { StateMachineOptions } from '../../../src/statemachine/state-machine.js';
 import type { MergeCommand, OriginReport } from '../../../src/statemachine/types.js';
 import type { HeldDelta } from '../../../src/storage/delta-queue.js';
@@ -33,6 +33,18 @@ async function givenMerged(options: StateMachineOptions = {}): Promise<Replica> 
   return replica;
 }
 
+/** Of a leader that may merge, and has nothing to. */
+function mergerOf(
+  { machine }: Replica,
+  options: Pick<MergerOptions, 'propose'> & Partial<MergerOptions>,
+): Merger {
+  return new Merger({
+    ...{ limits: LIMITS, machine: () => machine, monotonicMs: () => 0, members: () => MEMBERS },
+    ...{ canMerge: () => true, canLower: () => true, reports: () => [], durable: () => [] },
+    ...options,
+  });
+}
+
 /** @returns what the leader has noted */
 async function noted(
   said: OriginReport,
@@ -42,10 +54,8 @@ async function noted(
 ): Promise<readonly OriginReport[]> {
   const replica = await givenMerged(options);
   const proposed: OriginReport[] = [];
-  const merger = new Merger({
-    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
-    ...{ canMerge: () => true, canLower: () => canLower, members: () => MEMBERS },
-    ...{ reports: () => [said], durable: () => durable },
+  const merger = mergerOf(replica, {
+    ...{ canLower: () => canLower, reports: () => [said], durable: () => durable },
     propose: (one) => proposed.push(...one.reports),
   });
   merger.look();
@@ -70,42 +80,31 @@ test('a leader has it noted of a queue that is not merged, too, when there is no
   expect(await noted(said, true, full)).toEqual([]);
 });
 
-test('what a member has said is noted once that is merged, though it has made more since', async () => {
+/** A member says one thing, and another before what the first is about is merged. @returns what is noted once it is */
+async function notedOf(before: OriginReport, after: OriginReport): Promise<unknown[]> {
   const replica = await givenMerged();
-  let said = report(60_000, 2);
-  const noted: (readonly OriginReport[])[] = [];
-  const merger = new Merger({
-    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
-    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
-    ...{ reports: () => [said], durable: () => [] },
-    propose: (one) => noted.push(one.reports),
+  let said = before;
+  const told: (readonly OriginReport[])[] = [];
+  const merger = mergerOf(replica, {
+    reports: () => [said],
+    propose: (one) => told.push(one.reports),
   });
   merger.look();
-  said = report(70_000, 3);
+  said = after;
   merger.look();
-  expect(noted).toEqual([]);
+  expect(told).toEqual([]);
   const merge = { members: MEMBERS, reports: [], deltas: [packDelta(delta(2))] };
   await replica.run({ merge }, MERGED_KEYS_BY_KIND);
   merger.look();
-  expect(noted).toEqual([[report(60_000, 2)]]);
+  return told;
+}
+
+test('what a member has said is noted once that is merged, though it has made more since', async () => {
+  expect(await notedOf(report(60_000, 2), report(70_000, 3))).toEqual([[report(60_000, 2)]]);
 });
 
 test('and no more of it than it says since then: it may have got copies of what is older', async () => {
-  const replica = await givenMerged();
-  let said = report(80_000, 2);
-  const noted: (readonly OriginReport[])[] = [];
-  const merger = new Merger({
-    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
-    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
-    ...{ reports: () => [said], durable: () => [] },
-    propose: (one) => noted.push(one.reports),
-  });
-  merger.look();
-  said = report(61_000, 3);
-  const merge = { members: MEMBERS, reports: [], deltas: [packDelta(delta(2))] };
-  await replica.run({ merge }, MERGED_KEYS_BY_KIND);
-  merger.look();
-  expect(noted).toEqual([[report(61_000, 2)]]);
+  expect(await notedOf(report(80_000, 2), report(61_000, 3))).toEqual([[report(61_000, 2)]]);
 });
 
 test('as long as there is something to forget a leader goes on with that', async () => {
@@ -122,10 +121,7 @@ test('as long as there is something to forget a leader goes on with that', async
   }
   expect(replica.machine.merges.size).toBe(9001);
   const proposed: { readonly merge: MergeCommand; readonly done: (error: null) => void }[] = [];
-  const merger = new Merger({
-    ...{ limits: LIMITS, machine: () => replica.machine, monotonicMs: () => 0 },
-    ...{ canMerge: () => true, canLower: () => true, members: () => MEMBERS },
-    ...{ reports: () => [], durable: () => [] },
+  const merger = mergerOf(replica, {
     propose: (merge, done) => proposed.push({ merge, done }),
   });
   merger.look();
