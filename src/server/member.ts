@@ -30,7 +30,7 @@ import { Standing } from './standing.js';
 import { NO_MEMBERS, replicaStatus } from './status.js';
 import type { Stores } from './stores.js';
 
-/** How long a stopping replica waits for writes that are in the log. */
+/** How long a stopping replica waits for writes that are in the log, and for copies of what it has acknowledged alone. */
 const DRAIN_MS = 3000;
 /** How long streams may take to end by themselves. */
 const CLOSE_GRACE_MS = 500;
@@ -486,11 +486,11 @@ export class Member implements Server {
     this.#resolveStopped(this.#failure);
   }
 
-  /** New writes are refused; those in the log are answered first. */
+  /** New writes are refused; those in the log are answered first, and others get what `ap` calls have left here. */
   async #drain(replica: Replica): Promise<void> {
     replica.refuseWrites();
     const deadlineMs = this.#clock.monotonicMs() + DRAIN_MS;
-    while (replica.pendingWriteBytes > 0 && this.#clock.monotonicMs() < deadlineMs) {
+    while (!replica.isDrained && this.#clock.monotonicMs() < deadlineMs) {
       await new Promise<void>((resolve) => this.#clock.setTimer(5, resolve));
     }
   }

@@ -280,15 +280,15 @@ export class Replica {
     else this.#enqueue(this.#transfers.ask(target, done));
   }
 
-  /** From now on writes are answered `SHUTTING_DOWN`; those taken in before go on. */
+  /** From now on writes and calls are answered `SHUTTING_DOWN`; those taken in before go on. */
   refuseWrites(): void {
     this.#refusesWrites = true;
-    this.calls.close(stopping());
+    this.calls.refuse(stopping());
   }
 
-  /** Bytes of writes taken in and not answered. */
-  get pendingWriteBytes(): number {
-    return this.#proposals.pendingBytes;
+  /** Writes that were taken in are answered, and others have what `ap` calls have left here, as far as they can be reached. */
+  get isDrained(): boolean {
+    return this.#proposals.pendingBytes === 0 && this.calls.isHandedOn;
   }
 
   /** Answers all that waits with `SHUTTING_DOWN` and does no more. The stores stay open. */

@@ -104,6 +104,9 @@ export class ApCalls {
   /** By idempotency key. */
   readonly #underWay = new Map<string, UnderWay>();
   #waits: CopyWait[] = [];
+  /** Of those that come. */
+  #refusal: BalsaError | null = null;
+  /** Of all. */
   #ending: BalsaError | null = null;
   readonly #onEnd = new Set<(error: BalsaError) => void>();
 
@@ -153,7 +156,18 @@ export class ApCalls {
     for (const { done } of ready) done();
   }
 
+  /** Some run, or wait for the disk. */
+  get isBusy(): boolean {
+    return this.#underWay.size > 0;
+  }
+
+  /** Calls that were not begun are answered with `error`. */
+  refuse(error: BalsaError): void {
+    this.#refusal = error;
+  }
+
   close(error: BalsaError): void {
+    this.#refusal = error;
     this.#ending = error;
     for (const end of [...this.#onEnd]) end(error);
   }
@@ -183,7 +197,7 @@ export class ApCalls {
     if (known !== null) {
       return known instanceof BalsaError ? known : await this.#durable(known);
     }
-    if (this.#ending !== null) return this.#ending.withOutcome('not-applied');
+    if (this.#refusal !== null) return this.#refusal.withOutcome('not-applied');
     const { queue, limits } = this.#options;
     if (queue.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);
     for (let attempt = 1; ; attempt += 1) {

@@ -107,6 +107,22 @@ export class ApService {
     };
   }
 
+  /** Calls that come from now on are answered with `error`; all else goes on. */
+  refuse(error: BalsaError): void {
+    this.calls.refuse(error);
+  }
+
+  /**
+   * Nothing of what was acknowledged here is only here: another disk has it, or the log. Or it will not come to that now, as
+   * nobody can be reached.
+   */
+  get isHandedOn(): boolean {
+    if (this.calls.isBusy) return false;
+    const own = this.#pending.list.findLast(({ isOwn }) => isOwn)?.delta;
+    if (own === undefined || !this.#exchange.isHeard) return true;
+    return this.#exchange.copies(own.origin, own.sequence) > 0;
+  }
+
   /** From another member. */
   receive(from: MemberId, frame: DeltaFrame): void {
     if (!this.#isClosed) this.#exchange.receive(from, frame);

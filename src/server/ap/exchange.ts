@@ -120,6 +120,14 @@ export class Exchange {
     return count;
   }
 
+  /** Others can be reached: they were heard of lately. */
+  get isHeard(): boolean {
+    const sinceMs = this.#options.monotonicMs() - SILENT_MS;
+    return this.#options
+      .others()
+      .some((member) => (this.#peers.get(member)?.heardMs ?? sinceMs) > sinceMs);
+  }
+
   receive(from: MemberId, frame: DeltaFrame): void {
     if (frame.type === 'deltas') this.#takeCopies(from, frame);
     else if (frame.type === 'deltas-held') this.#heard(from, frame);

@@ -208,12 +208,23 @@ export class Calls {
     this.jobs.leadershipLost();
   }
 
-  /** As {@link abandon}, and those that come from now on. */
-  close(error: BalsaError): void {
+  /** As {@link abandon}, and those that come from now on. What `ap` calls have left is copied and merged as before. */
+  refuse(error: BalsaError): void {
     this.#triggers.stop();
     this.#lane.close(error);
-    this.#ap?.close(error);
+    this.#ap?.refuse(error);
     this.jobs.close(error);
+  }
+
+  /** See `ApService.isHandedOn`. */
+  get isHandedOn(): boolean {
+    return this.#ap?.isHandedOn ?? true;
+  }
+
+  /** As {@link refuse}, and all ends. */
+  close(error: BalsaError): void {
+    this.refuse(error);
+    this.#ap?.close(error);
   }
 }
 
