@@ -12,6 +12,8 @@ interface Leaf {
   readonly text: string;
 }
 
+/** Procedures of which it is kept what they read. */
+const FORECASTS_MAX = 100;
 const TEMPLATES_MAX = 16;
 const MISSES_MAX = 8;
 const LEAVES_MAX = 32;
@@ -56,6 +58,21 @@ export class Forecast {
         this.#templates.push(templateOf(key, leaves));
       }
     }
+  }
+}
+
+/** One for each procedure; those that were not asked for the longest make room. */
+export class Forecasts {
+  /** The one that was asked for last is behind. */
+  readonly #all = new Map<string, Forecast>();
+
+  of(procedure: string): Forecast {
+    const forecast = this.#all.get(procedure) ?? new Forecast();
+    this.#all.delete(procedure);
+    this.#all.set(procedure, forecast);
+    const [oldest] = this.#all.keys();
+    if (this.#all.size > FORECASTS_MAX && oldest !== undefined) this.#all.delete(oldest);
+    return forecast;
   }
 }
 

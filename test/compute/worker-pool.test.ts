@@ -138,6 +138,25 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     });
   });
 
+  test('gives a call what those before it have asked for, and what it does not read is not read', async () => {
+    const pool = poolOf();
+    const source = new MemorySource({ 'of/a': 'A', 'of/b': 'B', 'of/c': 'C' });
+    for (const id of ['a', 'b', 'c']) source.cells.set(`n/${id}`, Cell.empty('counter').encode());
+    const body = `
+      if (args.none) return null;
+      return [ctx.get('of/' + args.id), ctx.cell({ cell: 'counter', key: 'n/' + args.id }).value()];`;
+    const call = (args: object): Promise<Execution> =>
+      run(pool, body, { source, args, mode: 'ap', origin: 'a'.repeat(16) });
+    expect(parsed(await call({ id: 'a' }))).toEqual(['A', 0]);
+    expect([source.gets, source.cellsRead]).toEqual([1, ['n/a']]);
+    const second = call({ id: 'b' });
+    expect([source.gets, source.cellsRead]).toEqual([2, ['n/a', 'n/b']]);
+    expect(parsed(await second)).toEqual(['B', 0]);
+    expect([source.gets, source.cellsRead]).toEqual([2, ['n/a', 'n/b']]);
+    expect(await call({ id: 'c', none: true })).toMatchObject({ effects: { reads: [] } });
+    expect(source.gets).toBe(3);
+  });
+
   test('tells the caller when the store cannot answer, whatever the procedure does', async () => {
     const source: Source = {
       get: () => {

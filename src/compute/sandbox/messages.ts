@@ -16,12 +16,19 @@ import type {
   ScanQuery,
   StoredKey,
 } from '../execution.js';
+import type { Given } from './foresight.js';
 
 /** What a worker is sent. */
 export type ToWorker =
   | { readonly type: 'load'; readonly bundle: Bundle }
   | { readonly type: 'drop'; readonly hash: string }
-  | { readonly type: 'run'; readonly call: CallOfBundle; readonly mode: Mode }
+  | {
+      readonly type: 'run';
+      readonly call: CallOfBundle;
+      readonly mode: Mode;
+      /** See {@link packGiven}. */
+      readonly given: Uint8Array | null;
+    }
   | {
       readonly type: 'run-group';
       /** See {@link packGroup}. */
@@ -38,15 +45,18 @@ export type CallOfBundle = Omit<ProcedureCall, 'bundle'> & { readonly hash: stri
 /** What a worker says. */
 export type FromWorker =
   | { readonly type: 'ready' }
-  /** The code is loaded; from now on the time of the call counts. */
-  | { readonly type: 'begun' }
   /** The worker stands still until it has the answer. */
   | { readonly type: 'ask'; readonly question: Question }
   /** The rest of an answer that was too long. */
   | { readonly type: 'go-on' }
   /** Of a task, which goes on. */
   | { readonly type: 'checkpoint'; readonly json: string }
-  | { readonly type: 'ran'; readonly execution: PlainExecution }
+  | {
+      readonly type: 'ran';
+      readonly execution: PlainExecution;
+      /** That it has looked at. */
+      readonly cells: readonly string[];
+    }
   /** See {@link packMembers}. */
   | { readonly type: 'ran-group'; readonly members: Uint8Array };
 
@@ -123,6 +133,26 @@ export function unpackGroup(
       supplement: check.optional(t[10], toSupplement),
     };
   });
+}
+
+export function packGiven({ found, cells }: Given): Uint8Array {
+  return packToSend([found.map(([key, one]) => [key, one && tupleOf(one)]), cells]);
+}
+
+export function unpackGiven(bytes: Uint8Array): Given {
+  const [found, cells] = check.tuple(unpack(bytes), 'given', 2);
+  const pairs = (list: unknown): (readonly unknown[])[] =>
+    check.list(list, 'given').map((pair) => check.tuple(pair, 'given', 2));
+  return {
+    found: pairs(found).map(([key, one]) => [
+      check.bytes(key, 'given key'),
+      check.optional(one, (tuple) => storedKey(check.list(tuple, 'given'))),
+    ]),
+    cells: pairs(cells).map(([key, cell]) => [
+      check.text(key, 'given cell'),
+      check.optional(cell, (state) => check.bytes(state, 'given cell')),
+    ]),
+  };
 }
 
 export function packNews({ revisions, changed }: GroupNews): Uint8Array {

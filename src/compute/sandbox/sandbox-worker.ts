@@ -16,6 +16,7 @@ import {
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
+import type { Foresight } from './foresight.js';
 import {
   type FromWorker,
   fromPlain,
@@ -23,6 +24,7 @@ import {
   packCell,
   packFailure,
   packFound,
+  packGiven,
   packGroup,
   packNews,
   packScan,
@@ -50,12 +52,23 @@ interface Running {
   readonly limits: CallLimits;
   readonly source: StoreSource;
   watchdog: Timer;
-  /** The call that was under way when the watchdog was set. */
-  progress: number;
+  /** By then the code is loaded. */
+  readonly loadedMs: number;
+  /** How many calls were begun when the watchdog was set. */
+  begun: number;
   /** It has ended in order. */
   ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
   /** The n-th of its calls broke the thread, or it was closed. */
   broke(error: BalsaError, n: number): void;
+}
+
+export interface SandboxPlace {
+  /** The compiled `worker.js`. */
+  readonly file: URL;
+  /** What it does has time. */
+  readonly isBackground: boolean;
+  /** Of what calls ask for, whichever thread runs them. */
+  readonly foresight: Foresight;
 }
 
 /** A group that broke the thread, with its n-th call. */
@@ -72,21 +85,22 @@ export class SandboxWorker {
   /** By hash; the one that was asked for last is behind. */
   readonly #bundles = new Set<string>();
   readonly #onEnd: () => void;
+  readonly #foresight: Foresight;
   #running: Running | null = null;
   #isReady = false;
   #isEnded = false;
 
   /**
-   * @param place the compiled `worker.js`, and whether what it does has time
    * @param on `ready`: it can take its first call. `end`: it takes none any more
    */
   constructor(
-    { file, isBackground }: { readonly file: URL; readonly isBackground: boolean },
+    { file, isBackground, foresight }: SandboxPlace,
     clock: Clock,
     on: { ready(): void; end(): void },
   ) {
     const shared = newSharedAnswer();
     this.#clock = clock;
+    this.#foresight = foresight;
     this.#answers = new AnswerWriter(shared);
     this.#onEnd = on.end;
     const argv = isBackground ? [BACKGROUND] : [];
@@ -129,11 +143,16 @@ export class SandboxWorker {
       };
       this.#begin(call.limits, source, {
         ran: (message) => {
-          if (message.type === 'ran') ended(fromPlain(message.execution));
+          if (message.type !== 'ran') return;
+          const execution = fromPlain(message.execution);
+          this.#foresight.learn(call, execution, message.cells);
+          ended(execution);
         },
         broke: (error) => ended(failedExecution(error)),
       });
-      this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode });
+      const ahead = this.#foresight.given(call, source);
+      const given = ahead && packGiven(ahead);
+      this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode, given });
     });
   }
 
@@ -174,11 +193,10 @@ export class SandboxWorker {
   // -------------------------------------------------------------------------------------------
 
   #begin(limits: CallLimits, source: StoreSource, ends: Pick<Running, 'ran' | 'broke'>): void {
-    this.#answers.resetProgress();
-    this.#running = {
-      ...{ limits, source, ...ends, progress: 0 },
-      watchdog: this.#watch(limits, LOAD_MS_MAX),
-    };
+    this.#answers.reset();
+    const loadedMs = this.#clock.monotonicMs() + LOAD_MS_MAX;
+    const watchdog = this.#watch(limits);
+    this.#running = { ...{ limits, source, ...ends }, loadedMs, begun: 0, watchdog };
   }
 
   #bring(bundle: Bundle): void {
@@ -193,13 +211,15 @@ export class SandboxWorker {
     this.#say({ type: 'load', bundle });
   }
 
-  #watch(limits: CallLimits, ms: number): Timer {
-    return this.#clock.setTimer(ms, () => this.#expired(limits));
+  #watch(limits: CallLimits): Timer {
+    return this.#clock.setTimer(limits.computeMsMax + GRACE_MS, () => this.#expired(limits));
   }
 
   #expired({ computeMsMax }: CallLimits): void {
-    const { progress } = this.#answers;
-    if (this.#running !== null && progress !== this.#running.progress) this.#watchAgain();
+    const running = this.#running;
+    const { begun } = this.#answers;
+    const isLoading = begun === 0 && this.#clock.monotonicMs() < (running?.loadedMs ?? 0);
+    if (running !== null && (isLoading || begun !== running.begun)) this.#watchAgain();
     else this.#fail(limitReached('computeMsMax', computeMsMax));
   }
 
@@ -208,15 +228,12 @@ export class SandboxWorker {
     const running = this.#running;
     if (running === null) return;
     running.watchdog.cancel();
-    running.progress = this.#answers.progress;
-    running.watchdog = this.#watch(running.limits, running.limits.computeMsMax + GRACE_MS);
+    running.begun = this.#answers.begun;
+    running.watchdog = this.#watch(running.limits);
   }
 
   #heard(message: Exclude<FromWorker, { type: 'ready' }>): void {
     switch (message.type) {
-      case 'begun':
-        this.#watchAgain();
-        break;
       case 'ask':
         this.#answer(message.question);
         break;
@@ -295,7 +312,7 @@ export class SandboxWorker {
   }
 
   #break(error: BalsaError): void {
-    this.#end()?.broke(error, this.#answers.progress);
+    this.#end()?.broke(error, Math.max(0, this.#answers.begun - 1));
   }
 
   /** Nothing is under way any more. @returns what was */

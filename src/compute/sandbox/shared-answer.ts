@@ -8,8 +8,8 @@ const PIECE_BYTES = 256 * 1024;
 const STATE = 0;
 const TOTAL = 1;
 const PIECE = 2;
-/** Which of the calls of a group is under way. */
-const PROGRESS = 3;
+/** How many calls were begun, of a group; 0: their code is being loaded. */
+const BEGUN = 3;
 const WAITING = 0;
 const ANSWERED = 1;
 
@@ -28,13 +28,14 @@ export class AnswerWriter {
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
   }
 
-  resetProgress(): void {
-    Atomics.store(this.#head, PROGRESS, 0);
+  /** Calls are about to be sent. */
+  reset(): void {
+    Atomics.store(this.#head, BEGUN, 0);
   }
 
-  /** Which of the calls of a group is under way. */
-  get progress(): number {
-    return Atomics.load(this.#head, PROGRESS);
+  /** How many of the calls were begun: the last of them is under way. 0: the code is being loaded. */
+  get begun(): number {
+    return Atomics.load(this.#head, BEGUN);
   }
 
   write(answer: Uint8Array): void {
@@ -64,8 +65,9 @@ export class AnswerReader {
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
   }
 
+  /** The n-th call is begun, from 0. */
   begin(n: number): void {
-    Atomics.store(this.#head, PROGRESS, n);
+    Atomics.store(this.#head, BEGUN, n + 1);
   }
 
   /** @param ask sends the question; `goOn`: asks for the next piece of the answer */

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
+import { Foresight } from './foresight.js';
 import { SandboxWorker } from './sandbox-worker.js';
 
 export interface ThreadTeamOptions {
@@ -27,6 +28,7 @@ const RESTART_MS = 1000;
 export class ThreadTeam {
   readonly #options: ThreadTeamOptions;
   readonly #workers = new Set<SandboxWorker>();
+  readonly #foresight = new Foresight();
   #waiting: Job[] = [];
   /** Threads that have not said yet that they are there. */
   #starting = 0;
@@ -80,7 +82,7 @@ export class ThreadTeam {
       hasStarted = true;
     };
     try {
-      const place = { file: workerFile, isBackground };
+      const place = { file: workerFile, isBackground, foresight: this.#foresight };
       const worker: SandboxWorker = new SandboxWorker(place, clock, {
         ready: () => {
           started();

@@ -11,7 +11,7 @@ import {
   type ProcedureCall,
   type Source,
 } from '../execution.js';
-import { Forecast } from '../forecast.js';
+import { Forecasts } from '../forecast.js';
 import { GUEST_CODE } from './guest.js';
 import { hostFunctions } from './host-functions.js';
 import { MemoryImage, type Span, stackOf } from './memory-image.js';
@@ -30,8 +30,6 @@ const NOTHING: Source = {
   cell: () => null,
 };
 
-/** Of how many procedures is kept what they read. */
-const FORECASTS_MAX = 100;
 /** A larger value is not given to a call that has not asked for it. */
 const FORECAST_BYTES_MAX = 4096;
 
@@ -89,7 +87,7 @@ export class Vm {
   #isStopped = false;
   #isSpent = false;
   /** By the names of procedures. */
-  readonly #forecasts = new Map<string, Forecast>();
+  readonly #forecasts = new Forecasts();
 
   /**
    * Never rejects for what the code does: that is told at the first call.
@@ -133,7 +131,7 @@ export class Vm {
     this.#view = view;
     try {
       const parsed = parsedArgs(args);
-      const keys = parsed === null ? [] : this.#forecastOf(name).predict(parsed.value);
+      const keys = parsed === null ? [] : this.#forecasts.of(name).predict(parsed.value);
       const begin = textOf(
         { name, mode, args, nowMs, seed, task },
         parsed,
@@ -153,7 +151,7 @@ export class Vm {
   /** Keys that the call will probably read. */
   predict({ name, args }: Pick<ProcedureCall, 'name' | 'args'>): readonly string[] {
     const parsed = parsedArgs(args);
-    return parsed === null ? [] : this.#forecastOf(name).predict(parsed.value);
+    return parsed === null ? [] : this.#forecasts.of(name).predict(parsed.value);
   }
 
   /**
@@ -219,18 +217,9 @@ export class Vm {
     }
   }
 
-  #forecastOf(name: string): Forecast {
-    let forecast = this.#forecasts.get(name);
-    if (forecast === undefined) {
-      forecast = new Forecast();
-      if (this.#forecasts.size < FORECASTS_MAX) this.#forecasts.set(name, forecast);
-    }
-    return forecast;
-  }
-
   #learn(name: string, args: unknown, { effects }: Execution & { ok: true }): void {
     const reads = effects.reads.map(({ key }) => Buffer.from(key).toString());
-    this.#forecastOf(name).learn(args, new Set(reads));
+    this.#forecasts.of(name).learn(args, new Set(reads));
   }
 
   /** What a call has done without asking comes into its view. */

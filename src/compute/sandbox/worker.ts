@@ -7,8 +7,8 @@ import type { Mode } from '../../base/operation.js';
 import type { Bundle, Execution, ProcedureCall, Source } from '../execution.js';
 import { runGroup } from '../group-runner.js';
 import { LaneCache } from '../lane-cache.js';
+import type { Given } from './foresight.js';
 import {
-  type CallOfBundle,
   type FromWorker,
   packKeys,
   packMembers,
@@ -18,6 +18,7 @@ import {
   unpackAllFound,
   unpackCell,
   unpackFound,
+  unpackGiven,
   unpackGroup,
   unpackNews,
   unpackScan,
@@ -29,7 +30,9 @@ import { Vm } from './vm.js';
 /** A thread of its own for procedures, whose code never runs beside that of the replica. */
 
 assert(parentPort !== null, 'this file is the code of a worker thread');
+type RunOne = Extract<ToWorker, { type: 'run' }>;
 type RunGroup = Extract<ToWorker, { type: 'run-group' }>;
+const NOTHING_GIVEN: Given = { found: [], cells: [] };
 
 const port = parentPort;
 const answers = new AnswerReader(workerData as SharedArrayBuffer);
@@ -99,13 +102,23 @@ async function fetchAhead(calls: readonly ProcedureCall[], kept: LaneCache): Pro
   }
 }
 
-async function runOne({ hash, ...call }: CallOfBundle, mode: Mode): Promise<void> {
+async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise<void> {
   const whole = { ...call, bundle: bundleOf(hash) };
   await vmOf(whole);
-  say({ type: 'begun' });
+  answers.begin(0);
+  const { found, cells } = given === null ? NOTHING_GIVEN : unpackGiven(given);
   const own = new LaneCache();
+  for (const [key, one] of found) own.take(key, one);
   await fetchAhead([whole], own);
-  say({ type: 'ran', execution: toPlain(await run(whole, mode, own.over(source))) });
+  const known = new Map(cells);
+  const looked = new Set<string>();
+  const cell = (key: string): Uint8Array | null => {
+    looked.add(key);
+    const there = known.get(key);
+    return there === undefined ? source.cell(key) : there;
+  };
+  const execution = await run(whole, mode, { ...own.over(source), cell });
+  say({ type: 'ran', execution: toPlain(execution), cells: [...looked] });
 }
 
 async function runMany({ group, limits, bounds, news }: RunGroup): Promise<void> {
@@ -140,7 +153,7 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'run':
       // What fails here is no matter of the procedure: it ends the thread, and is told there.
-      void runOne(message.call, message.mode);
+      void runOne(message);
       break;
     case 'run-group':
       void runMany(message);
