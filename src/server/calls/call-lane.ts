@@ -4,13 +4,14 @@ import { unpackCall, unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
+import type { CallIdentity } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
 import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { LaneNews } from './lane-news.js';
 import { MachineSource } from './machine-source.js';
-import type { Runner } from './runner.js';
+import { identityOf, type Runner } from './runner.js';
 
 /** The leader around the lane. */
 export interface LaneHost {
@@ -37,6 +38,8 @@ interface Waiting {
   /** `null`: it was run elsewhere, and `record` is what came of it. */
   readonly request: CallRequest | null;
   readonly record: Uint8Array | null;
+  /** Made when it is first taken. */
+  identity: CallIdentity | null;
   readonly done: CallDone;
   conflicts: number;
 }
@@ -58,6 +61,7 @@ interface Asked {
 interface Taken {
   readonly waiting: Waiting;
   readonly request: CallRequest;
+  readonly identity: CallIdentity;
   readonly resolved: ResolvedProcedure;
 }
 
@@ -65,6 +69,8 @@ interface Taken {
 const CALLS_WAITING_MAX = 10_000;
 /** Calls that go into the log together. */
 const GROUP_CALLS_MAX = 512;
+/** So many are taken at least: more than were run of the last group would be sent to the thread in vain. */
+const GROUP_CALLS_MIN = 16;
 /** What was run so long ago goes into the log before more is run. */
 const GROUP_MS_MAX = 20;
 /** A call that was overtaken so often by other writes runs while these stand still. */
@@ -83,6 +89,8 @@ export class CallLane {
   readonly #asked = new Map<string, Asked>();
   readonly #news = new LaneNews();
   #isRunning = false;
+  /** Calls that the next group takes, by how many of the last one were run. */
+  #groupCalls = GROUP_CALLS_MAX;
   /** Grows when leadership is lost, or the replica stops: what was begun before counts no more. */
   #epoch = 0;
   #closedWith: BalsaError | null = null;
@@ -111,12 +119,12 @@ export class CallLane {
       done(answer);
       for (const other of asked.others) other(toldAgain(answer));
     };
-    this.#enqueue({ request, record: null, done: answered, conflicts: 0 });
+    this.#enqueue({ request, record: null, identity: null, done: answered, conflicts: 0 });
   }
 
   /** A call that was run elsewhere: it is applied, or conflicts. */
   submit(record: Uint8Array, done: CallDone): void {
-    this.#enqueue({ request: null, record, done, conflicts: 0 });
+    this.#enqueue({ request: null, record, identity: null, done, conflicts: 0 });
   }
 
   /** Something was applied, or the leader can begin. */
@@ -176,7 +184,7 @@ export class CallLane {
   async #run(): Promise<void> {
     while (this.#queue.length > 0 && this.#host.canRun() && this.#closedWith === null) {
       if ((this.#queue[0]?.conflicts ?? 0) >= CONFLICTS_MAX) await this.#runAlone();
-      else await this.#runGroup(GROUP_CALLS_MAX);
+      else await this.#runGroup(this.#groupCalls);
     }
   }
 
@@ -262,6 +270,7 @@ export class CallLane {
       for (const { waiting } of taken) waiting.done(refusedCall(lost()));
       return [];
     }
+    this.#groupCalls = nextGroupCalls(this.#groupCalls, taken.length, ran.length);
     const group: Member[] = [];
     const again: Waiting[] = [];
     taken.forEach(({ waiting, resolved }, n) => {
@@ -295,7 +304,10 @@ export class CallLane {
         (await confirmed(this.#host, request.procedure));
       if (resolved instanceof BalsaError) waiting.done(refusedCall(resolved));
       else if (resolved.mode !== 'cp') waiting.done(refusedCall(notOfLane(request, resolved)));
-      else taken.push({ waiting, request, resolved });
+      else {
+        waiting.identity ??= identityOf(request);
+        taken.push({ waiting, request, resolved, identity: waiting.identity });
+      }
     }
     return taken;
   }
@@ -329,6 +341,12 @@ export async function confirmed(
   const error = await new Promise<BalsaError | null>((resolve) => confirm(resolve));
   if (error !== null) return error.withOutcome('not-applied');
   return runner.resolve(reference) ?? procedureNotFound(reference);
+}
+
+/** When all that were taken were run there may have been time for more. */
+function nextGroupCalls(before: number, taken: number, ran: number): number {
+  const calls = ran < taken ? Math.ceil(1.25 * ran) : Math.max(before, 2 * taken);
+  return Math.min(GROUP_CALLS_MAX, Math.max(GROUP_CALLS_MIN, calls));
 }
 
 /** The same call, asked for twice. */

@@ -80,17 +80,21 @@ export class Runner {
 
   /** As `Executor.runGroup`. */
   runGroup(
-    requests: readonly { readonly request: CallRequest; readonly resolved: ResolvedProcedure }[],
+    requests: readonly {
+      readonly request: CallRequest;
+      readonly identity: CallIdentity;
+      readonly resolved: ResolvedProcedure;
+    }[],
     source: StoreSource,
     bounds: GroupBounds,
     news: GroupNews,
   ): Promise<readonly GroupMember[]> {
     const { executor } = this.#options;
-    const calls = requests.map(({ request, resolved: { name, hash } }) => {
+    const calls = requests.map(({ request, identity, resolved: { name, hash } }) => {
       const bundle = this.#bundle(hash);
       const call = bundle === null ? null : this.#callOf(bundle, name, request.args);
       const { supplement = null } = request;
-      return call === null ? null : { call, identity: identityOf(request), supplement };
+      return call === null ? null : { call, identity, supplement };
     });
     const known = calls.filter((call) => call !== null);
     if (executor === null || known.length < calls.length) {

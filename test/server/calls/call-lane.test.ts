@@ -44,6 +44,23 @@ describe('the lane', () => {
     expect(world.get('n')).toBe(3);
   });
 
+  test('sends the thread about as many calls as it had time for the last time, and more when it had time for all', async () => {
+    world.callMs = 1;
+    const calls = Array.from({ length: 400 }, () => world.call('p', 'n'));
+    expect(await world.commit()).toBe(20);
+    expect(await world.commit()).toBe(20);
+    expect(world.sent.slice(0, 3)).toEqual([400, 25, 25]);
+    world.callMs = 0.01;
+    while (said(calls.at(-1) ?? { answer: null }) === 'no answer yet') await world.commit();
+    expect(world.sent.slice(3)).toEqual([25, 50, 100, 165]);
+    expect(calls.map(said)).toEqual(calls.map((_, i) => i));
+    world.callMs = 15;
+    for (let i = 0; i < 40; i += 1) world.call('p', 'n');
+    await world.commit();
+    await world.commit();
+    expect(world.sent.slice(7)).toEqual([40, 16, 16]);
+  });
+
   test('runs a call again whose reads were overtaken by another write, with those that saw it', async () => {
     await world.put('n', 10);
     const calls = [world.call('p', 'n'), world.call('p', 'm'), world.call('p', 'n')];

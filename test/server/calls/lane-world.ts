@@ -36,6 +36,10 @@ export class LaneWorld {
   /** Of each group that was run. */
   readonly news: GroupNews[] = [];
   readonly bounds: GroupBounds[] = [];
+  /** Calls that were sent to be run in each. */
+  readonly sent: number[] = [];
+  /** What each call takes, in milliseconds. */
+  callMs = 0;
   /** By name; which ran, in order. */
   readonly bodies = new Map<string, Body>();
   readonly ran: string[] = [];
@@ -150,6 +154,7 @@ export class LaneWorld {
   #executor(): Executor {
     const run = async (call: ProcedureCall, source: Source): Promise<Execution> => {
       this.ran.push(call.name);
+      this.#nowMs += this.callMs;
       const view = new CallView(source, CALL_LIMITS, 'cp');
       try {
         const body = this.bodies.get(call.name);
@@ -166,6 +171,7 @@ export class LaneWorld {
       runGroup: (calls, source, bounds, news) => {
         this.news.push(news);
         this.bounds.push(bounds);
+        this.sent.push(calls.length);
         return runGroup(calls, source as Source, bounds, { monotonicMs: () => this.#nowMs, run });
       },
       close: () => Promise.resolve(),
