@@ -1,0 +1,149 @@
+import { writeFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { asBalsaError } from '../src/base/errors.js';
+import { latencySummary, median } from '../src/cli/bench/latencies.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { forSeconds } from './closed-loop.js';
+import { plot, STYLE, safe } from './harness/plot.js';
+import { diskBytesWritten } from './harness/process-use.js';
+import { MiB, memoryUse, report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:endurance`: puts for half an hour at 70 % of the most that a closed loop gets, three replicas, one client. An open
+ * loop: a put is begun when it is due, and its time runs from then, so that a stop makes all of them late that were due meanwhile. The
+ * history is compacted all the time, and the log is cut whenever it is full. Says, window by window, whether latency and memory stay flat.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    share: { type: 'string', default: '0.7' },
+    'window-seconds': { type: 'string', default: '60' },
+    outstanding: { type: 'string', default: '256' },
+    'warm-up-seconds': { type: 'string', default: '30' },
+    keys: { type: 'string', default: '100000' },
+    json: { type: 'string' },
+    html: { type: 'string' },
+  },
+});
+const windowSeconds = Number(flags['window-seconds']);
+const windows = Math.max(1, Math.round((Number(flags.minutes) * 60) / windowSeconds));
+const keys = Number(flags.keys);
+const VALUE = Buffer.alloc(128, 'v');
+/** Calls begun before the event loop has its turn. */
+const BURST_MAX = 512;
+/** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
+const HISTORY_MS = 60_000;
+
+interface Seen {
+  latencies: number[];
+  failed: number;
+  /** The longest time without an answer. */
+  standstillMs: number;
+}
+
+await using cluster = await LocalCluster.start({ logLevel: 'warn' });
+await using db = await cluster.connect({ timeoutMs: 30_000 });
+await db.settings.set({ historyMs: HISTORY_MS });
+let next = 0;
+const put = (): Promise<unknown> => db.put(`key/${next++ % keys}`, VALUE);
+const closedLoop = async (seconds: number): Promise<number> =>
+  (await forSeconds(seconds, Number(flags.outstanding), put)).perSecond;
+
+await closedLoop(Number(flags['warm-up-seconds']));
+const tops = [await closedLoop(10), await closedLoop(10), await closedLoop(10)];
+const top = median(tops);
+const perSecond = top * Number(flags.share);
+console.log(`top: ${rounded(top)} per second; from now on ${rounded(perSecond)}`);
+
+let seen: Seen = { latencies: [], failed: 0, standstillMs: 0 };
+let lastMs = performance.now();
+let underWay = 0;
+
+async function once(dueMs: number): Promise<void> {
+  let isServed = true;
+  underWay += 1;
+  try {
+    await put();
+  } catch (cause) {
+    isServed = false;
+    if (seen.failed === 0) console.log(asBalsaError(cause).message);
+  }
+  underWay -= 1;
+  const nowMs = performance.now();
+  seen.standstillMs = Math.max(seen.standstillMs, nowMs - lastMs);
+  lastMs = nowMs;
+  if (isServed) seen.latencies.push(nowMs - dueMs);
+  else seen.failed += 1;
+}
+
+const rows: Record<string, number>[] = [];
+
+function endWindow(seconds: number): void {
+  const { latencies, failed, standstillMs } = seen;
+  seen = { latencies: [], failed: 0, standstillMs: 0 };
+  const { p50Ms, p99Ms, p999Ms, maxMs } = latencySummary(latencies);
+  const pids = cluster.running.map(({ pid }) => pid ?? 0);
+  const resident = pids.map((pid) => memoryUse(pid));
+  const row = {
+    minute: rounded(((rows.length + 1) * windowSeconds) / 60, 1),
+    'served per second': rounded(latencies.length / seconds),
+    failed,
+    ...{ 'p50 ms': rounded(p50Ms, 1), 'p99 ms': rounded(p99Ms, 1) },
+    ...{ 'p99.9 ms': rounded(p999Ms, 1), 'max ms': rounded(maxMs, 1) },
+    'longest without an answer ms': rounded(standstillMs, 1),
+    'MiB of a replica': rounded(Math.max(...resident.map((one) => one.residentBytes)) / MiB),
+    'of it anonymous': rounded(Math.max(...resident.map((one) => one.anonymousBytes)) / MiB),
+    'MiB written': rounded(Math.max(...pids.map(diskBytesWritten)) / MiB),
+  };
+  rows.push(row);
+  console.log(JSON.stringify(row));
+}
+
+/** Seconds of one window that it took. */
+async function openLoop(): Promise<number> {
+  const startedMs = performance.now();
+  let asked = 0;
+  for (let ms = 0; ms < windowSeconds * 1000; ms = performance.now() - startedMs) {
+    const due = Math.min(Math.floor((ms / 1000) * perSecond), asked + BURST_MAX);
+    for (; asked < due; asked += 1) void once(startedMs + (asked / perSecond) * 1000);
+    await turn();
+  }
+  return (performance.now() - startedMs) / 1000;
+}
+
+for (let n = 0; n < windows; n += 1) endWindow(await openLoop());
+while (underWay > 0) await turn();
+report('bench:endurance', rows, flags.json);
+
+/** Of the last third to the first. */
+const drift = (name: string): number => {
+  const values = rows.map((row) => row[name] ?? Number.NaN);
+  const third = Math.max(1, Math.floor(values.length / 3));
+  return rounded(median(values.slice(-third)) / median(values.slice(0, third)), 2);
+};
+const names = ['p50 ms', 'p99 ms', 'p99.9 ms', 'MiB of a replica', 'of it anonymous'];
+console.log(
+  `last third to first: ${names.map((name) => `${name} ${drift(name)}`).join(', ')}; ` +
+    `longest without an answer: ${Math.max(...rows.map((row) => row['longest without an answer ms'] ?? 0))} ms`,
+);
+if (flags.html !== undefined) writeFileSync(flags.html, page());
+
+function page(): string {
+  const ticks = rows.map(({ minute = 0 }, i) =>
+    i % Math.ceil(rows.length / 10) === 0 ? String(minute) : '',
+  );
+  const lines = (...of: string[]) =>
+    of.map((name) => ({ name, values: rows.map((row) => row[name] ?? Number.NaN) }));
+  const plots = [
+    plot('latency in ms, by minute', lines('p50 ms', 'p99 ms', 'p99.9 ms'), ticks),
+    plot('stops in ms, by minute', lines('max ms', 'longest without an answer ms'), ticks),
+    plot('memory in MiB, by minute', lines('MiB of a replica', 'of it anonymous'), ticks),
+    plot('served per second, by minute', lines('served per second'), ticks),
+  ];
+  const what = `${rounded(perSecond)} puts per second, ${flags.share} of ${rounded(top)}; history of ${HISTORY_MS / 1000} s`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Balsa: endurance</title><style>${STYLE}</style></head><body>
+<h1>${safe(what)}</h1><div class="plots">${plots.join('')}</div></body></html>
+`;
+}
