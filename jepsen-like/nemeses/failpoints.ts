@@ -29,11 +29,16 @@ export const failpoint: Nemesis = {
     };
     turns.set(stage.system, turn);
     const name = FAILPOINTS[turn.next % FAILPOINTS.length] ?? FAILPOINTS[0];
-    turn.tries += 1;
-    const isPassed = await killAt(stage, name);
-    if (!isPassed && turn.tries < TRIES_MAX) return;
-    turn.next += 1;
-    turn.tries = 0;
+    let isPassed: boolean | null = false;
+    try {
+      isPassed = await killAt(stage, name);
+    } finally {
+      if (isPassed !== null) turn.tries += 1;
+      if (isPassed === true || turn.tries >= TRIES_MAX) {
+        turn.next += 1;
+        turn.tries = 0;
+      }
+    }
   },
 };
 
@@ -43,13 +48,14 @@ const OFTEN = /^(wal|deltas)\.(before|after)-(append|sync)$|^apply\.|^reply\./;
 /** For so long it is waited until a place is passed, in milliseconds. */
 const PASSED_MS_MAX = 30_000;
 
-async function killAt(stage: Stage, name: string): Promise<boolean> {
+/** @returns whether it was passed; `null`: it could not be tried */
+async function killAt(stage: Stage, name: string): Promise<boolean | null> {
   const { system, random } = stage;
   const leader = await system.leader();
   const others = system.running.filter((one) => one !== leader);
   const needsData = isOfSnapshot(name);
   const [node] = stage.take(1, needsData ? others : undefined);
-  if (node === undefined || system.running.length < system.names.length) return false;
+  if (node === undefined || system.running.length < system.names.length) return null;
   // Whom it is to send a snapshot.
   const needy = name === 'snapshot.before-send' ? stage.take(1) : [];
   const hits = OFTEN.test(name) ? 1 + random.int(5) : 1;

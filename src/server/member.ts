@@ -490,7 +490,8 @@ export class Member implements Server {
   async #drain(replica: Replica): Promise<void> {
     replica.refuseWrites();
     const deadlineMs = this.#clock.monotonicMs() + DRAIN_MS;
-    while (!replica.isDrained && this.#clock.monotonicMs() < deadlineMs) {
+    const isOver = (): boolean => replica.isDrained || this.#failure !== null;
+    while (!isOver() && this.#clock.monotonicMs() < deadlineMs) {
       await new Promise<void>((resolve) => this.#clock.setTimer(5, resolve));
     }
   }

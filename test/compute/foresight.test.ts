@@ -67,14 +67,30 @@ describe('foresight', () => {
     }
   });
 
-  test('learns nothing of a call that failed', () => {
+  test('learns of a call that failed, too, what it had read, and what it had not', () => {
     const foresight = new Foresight();
-    foresight.learn(
-      callWith({ id: 'a' }),
-      failedExecution(new BalsaError('PROCEDURE_FAILED', 'no')),
-      ['n'],
-    );
+    const failed = failedExecution(new BalsaError('PROCEDURE_FAILED', 'no'));
+    foresight.learn(callWith({ id: 'a' }), failed, ['n/a']);
+    expect(foresight.given(callWith({ id: 'b' }), sourceWithCells())).toMatchObject({
+      cells: [['n/b', Buffer.from('cell')]],
+    });
+    for (let i = 0; i < 8; i += 1) foresight.learn(callWith({ id: 'a' }), failed, []);
     expect(foresight.given(callWith({ id: 'b' }), sourceWithCells())).toBeNull();
+  });
+
+  test('learns nothing of a call that reads very much', () => {
+    const foresight = new Foresight();
+    const many = Array.from({ length: 65 }, (_, i) => `of/a/${i}`);
+    foresight.learn(callWith({ id: 'a' }), ranReading(many), []);
+    foresight.learn(callWith({ id: 'a' }), ranReading([]), many);
+    expect(foresight.given(callWith({ id: 'b' }), sourceWithCells())).toBeNull();
+  });
+
+  test('gives no cell that is read as a key, which others change meanwhile, nor what is no text', () => {
+    const foresight = new Foresight();
+    foresight.learn(callWith({ id: 'a' }), ranReading(['_cells/a']), ['n/a']);
+    const given = foresight.given(callWith({ id: '\ud800' }), sourceWithCells());
+    expect(given).toEqual({ found: [], cells: [] });
   });
 
   test('gives nothing when the store cannot answer, nor what is large, nor for long arguments', () => {
@@ -85,8 +101,8 @@ describe('foresight', () => {
       throw new BalsaError('COMPACTED', 'gone');
     };
     expect(foresight.given(callWith({ id: 'b' }), broken)).toBeNull();
-    const large = new MemorySource({ 'of/b': 'x'.repeat(20_000) });
-    large.cells.set('n/b', Buffer.alloc(20_000));
+    const large = new MemorySource({ 'of/b': 'x'.repeat(70_000) });
+    large.cells.set('n/b', Buffer.alloc(70_000));
     expect(foresight.given(callWith({ id: 'b' }), large)).toEqual({ found: [], cells: [] });
     const long = callWith({ id: 'b', text: 'x'.repeat(5000) });
     expect(foresight.given(long, sourceWithCells())).toBeNull();

@@ -3,7 +3,8 @@ import { type Clock, systemClock } from '../../src/base/clock.js';
 /** Its timers fire when the test says so. */
 export class HandClock implements Clock {
   readonly timers = new Set<() => void>();
-  monotonicMs = () => 0;
+  nowMs = 0;
+  monotonicMs = () => this.nowMs;
   wallMs = () => 0;
   defer = (callback: () => void) => systemClock.defer(callback);
 
@@ -12,7 +13,11 @@ export class HandClock implements Clock {
     return { cancel: () => void this.timers.delete(callback) };
   }
 
-  fire(): void {
-    for (const callback of [...this.timers]) callback();
+  /** @param ms that have passed since */
+  fire(ms = 0): void {
+    this.nowMs += ms;
+    const due = [...this.timers];
+    this.timers.clear();
+    for (const callback of due) callback();
   }
 }

@@ -40,6 +40,7 @@ function run(
     readonly args?: unknown;
     readonly mode?: Mode;
     readonly origin?: string;
+    readonly task?: string;
   } = {},
 ): Promise<Execution> {
   const {
@@ -48,11 +49,12 @@ function run(
     args = null,
     mode = 'cp',
     origin = '',
+    task,
   } = options;
   return pool.run(
     {
       bundle: { hash: body, code: oneProcedure(body, mode) },
-      ...{ name: 'p', args: JSON.stringify(args), nowMs: 0, seed: 1, origin },
+      ...{ name: 'p', args: JSON.stringify(args), nowMs: 0, seed: 1, origin, task },
       limits: { ...CALL_LIMITS, computeMsMax: 30_000, ...limits },
     },
     mode,
@@ -157,6 +159,38 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     expect(source.gets).toBe(3);
   });
 
+  test('gives no cell from before one that the call had to ask for', async () => {
+    const pool = poolOf();
+    const source = new MemorySource();
+    const stamp = { timeMs: 1, count: 0, origin: 'a'.repeat(16), call: 'a', place: 0 };
+    const log = Cell.empty('log');
+    // Too large to be given.
+    log.apply(
+      { cell: 'log', type: 'append', value: JSON.stringify('x'.repeat(70_000)) },
+      stamp,
+      null,
+    );
+    source.cells.set('log', log.encode());
+    source.cells.set('n', Cell.empty('counter').encode());
+    const body = `const length = ctx.cell({ cell: 'log', key: 'log' }).entries().length;
+      return [length, ctx.cell({ cell: 'counter', key: 'n' }).value()];`;
+    const call = (): Promise<Execution> =>
+      run(pool, body, { source, mode: 'ap', origin: 'a'.repeat(16) });
+    expect(parsed(await call())).toEqual([1, 0]);
+    const second = call();
+    // Behind what is given, and before the question.
+    const counter = Cell.empty('counter');
+    counter.apply({ cell: 'counter', type: 'add', by: 1 }, stamp, null);
+    source.cells.set('n', counter.encode());
+    log.apply(
+      { cell: 'log', type: 'append', value: '"n was added to"' },
+      { ...stamp, call: 'b' },
+      null,
+    );
+    source.cells.set('log', log.encode());
+    expect(parsed(await second)).toEqual([2, 1]);
+  });
+
   test('tells the caller when the store cannot answer, whatever the procedure does', async () => {
     const source: Source = {
       get: () => {
@@ -190,11 +224,51 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     };
     const endless = run(pool, `ctx.get('a'); for (;;) {}`, { source });
     await isAsked;
-    clock.fire();
+    clock.fire(32_000);
 
     expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
     expect(parsed(await run(pool, 'return 7;'))).toBe(7);
     expect(clock.timers.size).toBe(0);
+  });
+
+  test('gives a call that asks for nothing its time once, from when it is seen to be begun', async () => {
+    const clock = new HandClock();
+    const pool = poolOf({ clock });
+    const source: Source = new MemorySource();
+    const isBegun = new Promise<string>((resolve) => {
+      source.checkpoint = resolve;
+    });
+    const endless = run(pool, 'ctx.checkpoint(1); for (;;) {}', { source, task: '{}' });
+    await isBegun;
+    clock.fire(500);
+    clock.fire(31_999);
+    expect(clock.timers.size).toBe(1);
+    clock.fire(1);
+    expect(clock.timers.size).toBe(0);
+    expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
+  });
+
+  test('ends a thread that does not come to the end of loading, however long its calls may take', async () => {
+    const clock = new HandClock();
+    const pool = poolOf({ clock });
+    const code = oneProcedure(
+      'return 1;',
+      'cp',
+      'Array.prototype.indexOf.call({ length: 9e15 }, 1);',
+    );
+    const loading = pool.run(
+      {
+        ...{ bundle: { hash: 'h', code }, name: 'p', args: 'null', nowMs: 0, seed: 1, origin: '' },
+        limits: { ...CALL_LIMITS, computeMsMax: 3_600_000 },
+      },
+      'cp',
+      new MemorySource(),
+    );
+    while (clock.timers.size === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.fire(9999);
+    expect(clock.timers.size).toBe(1);
+    clock.fire(1);
+    expect(failureOf(await loading)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
   });
 
   test('closes while a call runs and others wait: each is told', async () => {

@@ -1,4 +1,5 @@
-import { toBytes } from '../../base/bytes.js';
+import { isWellFormed, toBytes } from '../../base/bytes.js';
+import { cellNameOf } from '../../base/delta.js';
 import type { Execution, ProcedureCall, StoredKey, StoreSource } from '../execution.js';
 import { Forecasts } from '../forecast.js';
 
@@ -12,7 +13,10 @@ export interface Given {
 const ARGS_LENGTH_MAX = 4096;
 
 /** What is larger is left for the call to ask for. */
-const GIVEN_BYTES_MAX = 16 * 1024;
+const GIVEN_BYTES_MAX = 64 * 1024;
+
+/** A call that reads more is not learnt from. */
+const LEARNT_MAX = 64;
 
 /**
  * For calls that are run one by one: each question to the store takes two hops between threads, and what a call will ask is
@@ -40,25 +44,36 @@ export class Foresight {
 
   /** @param cells that it has looked at */
   learn(call: ProcedureCall, execution: Execution, cells: readonly string[]): void {
+    const { reads } = execution.ok ? execution.effects : execution.reads;
+    if (reads.length > LEARNT_MAX || cells.length > LEARNT_MAX) return;
     const parsed = argsOf(call);
-    if (parsed === null || !execution.ok) return;
+    if (parsed === null) return;
     const procedure = idOf(call);
-    const keys = execution.effects.reads.map(({ key }) => Buffer.from(key).toString());
+    const keys = reads.map(({ key }) => Buffer.from(key).toString());
     this.#keys.of(procedure).learn(parsed.value, new Set(keys));
     this.#cells.of(procedure).learn(parsed.value, new Set(cells));
   }
 }
 
+/**
+ * Cells change while a call goes on, for whoever sees what is not merged: of two of them the one that is read later must not be the
+ * older one. All other keys are read as of one revision.
+ */
+export function isForeseeable(key: Uint8Array): boolean {
+  return key.byteLength > 0 && cellNameOf(key) === null;
+}
+
 function foundIn(source: StoreSource, keys: readonly string[]): [Uint8Array, StoredKey | null][] {
   return keys
     .map(toBytes)
-    .filter((key) => key.byteLength > 0)
+    .filter(isForeseeable)
     .map((key): [Uint8Array, StoredKey | null] => [key, source.get(key)])
     .filter(([, one]) => (one?.value.byteLength ?? 0) <= GIVEN_BYTES_MAX);
 }
 
 function cellsIn(source: StoreSource, keys: readonly string[]): [string, Uint8Array | null][] {
   return keys
+    .filter(isWellFormed)
     .map((key): [string, Uint8Array | null] => [key, source.cell(key)])
     .filter(([, cell]) => (cell?.byteLength ?? 0) <= GIVEN_BYTES_MAX);
 }

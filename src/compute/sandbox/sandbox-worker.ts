@@ -42,6 +42,9 @@ const BUNDLES_MAX = 8;
 /** Behind the time limit of a call, for an interpreter that does not notice it. */
 const GRACE_MS = 2000;
 
+/** It is looked this often whether the call has used up its time. */
+const LOOK_MS = 500;
+
 /** For loading the code of a bundle. */
 const LOAD_MS_MAX = 10_000;
 
@@ -52,10 +55,10 @@ interface Running {
   readonly limits: CallLimits;
   readonly source: StoreSource;
   watchdog: Timer;
-  /** By then the code is loaded. */
-  readonly loadedMs: number;
-  /** How many calls were begun when the watchdog was set. */
+  /** How many calls were begun when it was last looked; 0: the code is being loaded. */
   begun: number;
+  /** Since then what is under way has had its time: it was seen to be begun, or given what it asked for. */
+  sinceMs: number;
   /** It has ended in order. */
   ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
   /** The n-th of its calls broke the thread, or it was closed. */
@@ -194,9 +197,9 @@ export class SandboxWorker {
 
   #begin(limits: CallLimits, source: StoreSource, ends: Pick<Running, 'ran' | 'broke'>): void {
     this.#answers.reset();
-    const loadedMs = this.#clock.monotonicMs() + LOAD_MS_MAX;
-    const watchdog = this.#watch(limits);
-    this.#running = { ...{ limits, source, ...ends }, loadedMs, begun: 0, watchdog };
+    const sinceMs = this.#clock.monotonicMs();
+    const watchdog = this.#watch();
+    this.#running = { ...{ limits, source, ...ends }, sinceMs, begun: 0, watchdog };
   }
 
   #bring(bundle: Bundle): void {
@@ -211,16 +214,23 @@ export class SandboxWorker {
     this.#say({ type: 'load', bundle });
   }
 
-  #watch(limits: CallLimits): Timer {
-    return this.#clock.setTimer(limits.computeMsMax + GRACE_MS, () => this.#expired(limits));
+  #watch(): Timer {
+    return this.#clock.setTimer(LOOK_MS, () => this.#look());
   }
 
-  #expired({ computeMsMax }: CallLimits): void {
+  #look(): void {
     const running = this.#running;
+    if (running === null) return;
     const { begun } = this.#answers;
-    const isLoading = begun === 0 && this.#clock.monotonicMs() < (running?.loadedMs ?? 0);
-    if (running !== null && (isLoading || begun !== running.begun)) this.#watchAgain();
-    else this.#fail(limitReached('computeMsMax', computeMsMax));
+    const nowMs = this.#clock.monotonicMs();
+    if (begun !== running.begun) {
+      running.begun = begun;
+      running.sinceMs = nowMs;
+    }
+    const { computeMsMax } = running.limits;
+    const msMax = begun === 0 ? LOAD_MS_MAX : computeMsMax + GRACE_MS;
+    if (nowMs - running.sinceMs >= msMax) this.#fail(limitReached('computeMsMax', computeMsMax));
+    else running.watchdog = this.#watch();
   }
 
   /** What was waited for until now was not the procedure. */
@@ -229,7 +239,8 @@ export class SandboxWorker {
     if (running === null) return;
     running.watchdog.cancel();
     running.begun = this.#answers.begun;
-    running.watchdog = this.#watch(running.limits);
+    running.sinceMs = this.#clock.monotonicMs();
+    running.watchdog = this.#watch();
   }
 
   #heard(message: Exclude<FromWorker, { type: 'ready' }>): void {

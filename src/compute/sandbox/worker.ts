@@ -7,7 +7,7 @@ import type { Mode } from '../../base/operation.js';
 import type { Bundle, Execution, ProcedureCall, Source } from '../execution.js';
 import { runGroup } from '../group-runner.js';
 import { LaneCache } from '../lane-cache.js';
-import type { Given } from './foresight.js';
+import { type Given, isForeseeable } from './foresight.js';
 import {
   type FromWorker,
   packKeys,
@@ -82,13 +82,16 @@ async function run(call: ProcedureCall, mode: Mode, from: Source): Promise<Execu
 const AHEAD_MAX = 256;
 
 /** What calls will probably read and is not at hand is asked for in one question. */
-async function fetchAhead(calls: readonly ProcedureCall[], kept: LaneCache): Promise<void> {
+async function fetchAhead(
+  calls: readonly ProcedureCall[],
+  kept: LaneCache,
+  isWanted: (key: Uint8Array) => boolean = (key) => key.byteLength > 0,
+): Promise<void> {
   const wanted = new Map<string, Uint8Array>();
   for (const call of calls) {
     for (const key of (await vmOf(call)).predict(call)) {
       const bytes = toBytes(key);
-      if (wanted.size < AHEAD_MAX && bytes.byteLength > 0 && !kept.has(bytes))
-        wanted.set(key, bytes);
+      if (wanted.size < AHEAD_MAX && isWanted(bytes) && !kept.has(bytes)) wanted.set(key, bytes);
     }
   }
   // One is as well asked for when it is read.
@@ -109,13 +112,16 @@ async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise
   const { found, cells } = given === null ? NOTHING_GIVEN : unpackGiven(given);
   const own = new LaneCache();
   for (const [key, one] of found) own.take(key, one);
-  await fetchAhead([whole], own);
+  await fetchAhead([whole], own, isForeseeable);
   const known = new Map(cells);
   const looked = new Set<string>();
   const cell = (key: string): Uint8Array | null => {
     looked.add(key);
     const there = known.get(key);
-    return there === undefined ? source.cell(key) : there;
+    if (there !== undefined) return there;
+    // What is read later is not older: what was given is of the time before.
+    known.clear();
+    return source.cell(key);
   };
   const execution = await run(whole, mode, { ...own.over(source), cell });
   say({ type: 'ran', execution: toPlain(execution), cells: [...looked] });

@@ -39,6 +39,9 @@ export interface ApHost {
   readonly onUnreadable: (from: MemberId, error: BalsaError) => void;
 }
 
+/** Whoever can be reached says so by then (`TELL_MS` in `Exchange`), in milliseconds. */
+const REACH_MS = 1500;
+
 /** What a replica has to do with `ap` procedures: it runs their calls, copies deltas to and fro, and merges as the leader. */
 export class ApService {
   readonly calls: ApCalls;
@@ -49,6 +52,8 @@ export class ApService {
   readonly #merger: Merger;
   readonly #rights: Rights;
   #isClosed = false;
+  /** When calls came to be refused; on the monotonic clock. */
+  #refusedMs: number | null = null;
   /** Of what others are to be told next. */
   #timer: Timer | null = null;
 
@@ -69,7 +74,9 @@ export class ApService {
       ...{ id, limits, queue, pending, clock: hybrid, monotonicMs, send: host.send },
       later: (delayMs, callback) => this.#later(delayMs, callback),
       others: () => members().filter((member) => member !== id),
-      onRightsWanted: (origin, keys) => this.#rights.asked(origin, keys),
+      onRightsWanted: (origin, keys) => {
+        if (this.#refusedMs === null) this.#rights.asked(origin, keys);
+      },
       onCopied: () => this.calls.copied(),
       onUnreadable: host.onUnreadable,
     });
@@ -109,6 +116,7 @@ export class ApService {
 
   /** Calls that come from now on are answered with `error`; all else goes on. */
   refuse(error: BalsaError): void {
+    this.#refusedMs ??= this.#host.clock.monotonicMs();
     this.calls.refuse(error);
   }
 
@@ -119,8 +127,16 @@ export class ApService {
   get isHandedOn(): boolean {
     if (this.calls.isBusy) return false;
     const own = this.#pending.list.findLast(({ isOwn }) => isOwn)?.delta;
-    if (own === undefined || !this.#exchange.isHeard) return true;
-    return this.#exchange.copies(own.origin, own.sequence) > 0;
+    if (own === undefined || this.#exchange.copies(own.origin, own.sequence) > 0) return true;
+    return !this.#exchange.isHeard && !this.#mayYetBeHeard;
+  }
+
+  /** Who has been reached again just now has not said so yet. */
+  get #mayYetBeHeard(): boolean {
+    const { clock, id, members } = this.#host;
+    const others = members().filter((member) => member !== id);
+    const refusedMs = this.#refusedMs ?? clock.monotonicMs();
+    return others.length > 0 && clock.monotonicMs() - refusedMs < REACH_MS;
   }
 
   /** From another member. */

@@ -52,6 +52,23 @@ describe('a replica that is about to stop', () => {
     expect(say(told.answer)).toBe('1 pending');
   });
 
+  test('waits for whoever can be reached again just now', async () => {
+    const ap = await ApWorld.start();
+    const place = aFollower(ap);
+    const { replica } = ap.machine(place);
+    ap.world.isolate(`n${place}.1`);
+    expect(await ap.call(place, n())).toBe('1 pending');
+    await ap.world.run(3000);
+    ap.world.heal();
+    replica.refuseWrites();
+    expect(replica.isDrained).toBe(false);
+    await ap.world.until(() => replica.isDrained);
+    ap.machine(place).crash();
+    ap.machine(place).loseDeltas();
+    const others = [1, 2, 3].filter((other) => other !== place);
+    await ap.world.until(() => others.every((other) => ap.merged(other, 'n') === 1));
+  });
+
   test('waits for nobody that it has not heard of lately, nor for others when there are none', async () => {
     const ap = await ApWorld.start();
     ap.world.isolate('n2.1');
