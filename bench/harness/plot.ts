@@ -1,4 +1,4 @@
-export const WIDTH = 520;
+const WIDTH = 520;
 const HEIGHT = 240;
 const LEFT = 64;
 const BOTTOM = 28;

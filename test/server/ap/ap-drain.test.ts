@@ -20,6 +20,14 @@ function aFollower(ap: ApWorld): number {
   return [1, 2, 3].find((place) => ap.machine(place) !== leader) ?? 0;
 }
 
+/** Its disk is lost: the others have what it acknowledged all the same. */
+async function othersCountWithout(ap: ApWorld, place: number): Promise<void> {
+  ap.machine(place).crash();
+  ap.machine(place).loseDeltas();
+  const others = [1, 2, 3].filter((other) => other !== place);
+  await ap.world.until(() => others.every((other) => ap.merged(other, 'n') === 1));
+}
+
 describe('a replica that is about to stop', () => {
   test('has drained when another one has what it acknowledged, and not before: then its disk may be lost', async () => {
     const ap = await ApWorld.start();
@@ -33,10 +41,7 @@ describe('a replica that is about to stop', () => {
     expect(replica.isDrained).toBe(false);
     end();
     await ap.world.until(() => replica.isDrained);
-    ap.machine(place).crash();
-    ap.machine(place).loseDeltas();
-    const others = [1, 2, 3].filter((other) => other !== place);
-    await ap.world.until(() => others.every((other) => ap.merged(other, 'n') === 1));
+    await othersCountWithout(ap, place);
   });
 
   test('refuses calls, and answers those that wait for its disk', async () => {
@@ -63,10 +68,7 @@ describe('a replica that is about to stop', () => {
     replica.refuseWrites();
     expect(replica.isDrained).toBe(false);
     await ap.world.until(() => replica.isDrained);
-    ap.machine(place).crash();
-    ap.machine(place).loseDeltas();
-    const others = [1, 2, 3].filter((other) => other !== place);
-    await ap.world.until(() => others.every((other) => ap.merged(other, 'n') === 1));
+    await othersCountWithout(ap, place);
   });
 
   test('waits for nobody that it has not heard of lately, nor for others when there are none', async () => {
