@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { keyOf } from '../src/cli/bench/keys.js';
 import { diskBytesWritten } from './harness/process-use.js';
-import { MiB, memoryUse, report, rounded } from './machine.js';
+import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 import { GROWN, type GrownKind } from './peers/grown.js';
 
 /**
@@ -79,15 +77,4 @@ async function timed(work: () => Promise<void>): Promise<number> {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
-}
-
-function folderBytes(folder: string): number {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  return sum(files.map(({ parentPath, name }) => sizeOf(join(parentPath, name))));
-}
-
-/** LevelDB may have removed it meanwhile. */
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

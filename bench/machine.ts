@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
 import type { LocalCluster } from '../src/cluster/local-cluster.js';
 
 /**
@@ -36,6 +37,18 @@ export function memoryUse(pid: number): MemoryUse {
     anonymousBytes: bytes('RssAnon'),
     residentMaxBytes: bytes('VmHWM'),
   };
+}
+
+/** Of all files in it. */
+export function folderBytes(folder: string): number {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.reduce((sum, { parentPath, name }) => sum + sizeOf(join(parentPath, name)), 0);
+}
+
+/** LevelDB may have removed it meanwhile. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** CPU time from the making of it on: of the replicas, and of this process (the client). */

@@ -6,7 +6,7 @@ import { during, type Nemesis, type Stage } from './nemesis.js';
 const turns = new WeakMap<object, { next: number; tries: number }>();
 
 /** So often a place is tried in its turn until it is passed. */
-const TRIES_MAX = 3;
+const TRIES_MAX = 5;
 
 /** Places that a replica passes only while it takes in a snapshot. */
 function isOfSnapshot(name: string): boolean {

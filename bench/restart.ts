@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { keyOf } from '../src/cli/bench/keys.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { forEach } from './closed-loop.js';
+import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
+
+/**
+ * `npm run bench:restart -- --entries 1000000,5000000`: how soon all replicas serve again that were killed (SIGKILL) with so many
+ * entries behind them, one put in each. `--log cut` (default): the log is cut behind what the store holds, as it is without settings.
+ * `--log whole`: all of it is still there, and is read and checked.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    entries: { type: 'string', default: '1000000,5000000' },
+    members: { type: 'string', default: '3' },
+    keys: { type: 'string', default: '1000000' },
+    'value-bytes': { type: 'string', default: '128' },
+    log: { type: 'string', default: 'cut' },
+    times: { type: 'string', default: '3' },
+    json: { type: 'string' },
+  },
+});
+const isWhole = flags.log === 'whole';
+if (!isWhole && flags.log !== 'cut')
+  throw new Error(`--log must be cut or whole, found ${flags.log}`);
+const keys = Number(flags.keys);
+const value = Buffer.alloc(Number(flags['value-bytes']), 'v');
+const OUTSTANDING = 1024;
+const START_MS_MAX = 600_000;
+const GiB = 1024 * MiB;
+
+/** Else hundreds of puts share an entry. */
+const ONE_PUT_EACH = { entryOperationsMax: 1, operationsPerBatchMax: 1 };
+const NEVER_CUT = { logEntriesMax: 1_000_000_000, logBytesMax: 256 * GiB };
+
+const folder = mkdtempSync(join(tmpdir(), 'balsa-restart-'));
+const config = join(folder, 'config.json');
+writeFileSync(
+  config,
+  JSON.stringify({ limits: { ...ONE_PUT_EACH, ...(isWhole ? NEVER_CUT : {}) } }),
+);
+
+const rows: Record<string, string | number>[] = [];
+try {
+  await using cluster = await LocalCluster.start({
+    ...{ replicas: Number(flags.members), logLevel: 'warn', folder: join(folder, 'cluster') },
+    extraArgs: ['--config', config],
+  });
+  let written = 0;
+  for (const entries of flags.entries.split(',').map(Number)) {
+    const seconds = await fill(cluster, written, entries - written);
+    const perSecond = (entries - written) / seconds;
+    written = entries;
+    for (let i = 0; i < Number(flags.times); i += 1) await restart(cluster, entries, perSecond);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+report('bench:restart', rows, flags.json);
+
+async function fill(cluster: LocalCluster, from: number, count: number): Promise<number> {
+  await using db = await cluster.connect({ timeoutMs: START_MS_MAX });
+  return await forEach(count, OUTSTANDING, (i) => db.put(keyOf((from + i) % keys), value));
+}
+
+async function restart(cluster: LocalCluster, entries: number, perSecond: number): Promise<void> {
+  const { lastIndex, appliedIndex, logStart } = await cluster.waitForLeader();
+  if (lastIndex < entries) throw new Error(`${entries} puts came to ${lastIndex} entries only`);
+  const names = cluster.replicas.map(({ name }) => name);
+  await Promise.all(names.map((name) => cluster.kill(name)));
+  const logs = cluster.replicas.map(({ dataFolder }) => folderBytes(join(dataFolder, 'wal')));
+  const disks = cluster.replicas.map(({ dataFolder }) => folderBytes(dataFolder));
+  const startedMs = performance.now();
+  await Promise.all(names.map((name) => cluster.start(name, { wait: false })));
+  await using db = await cluster.connect({
+    ...{ timeoutMs: START_MS_MAX, connectTimeoutMs: START_MS_MAX },
+  });
+  await db.get(keyOf((entries - 1) % keys));
+  const servedMs = performance.now() - startedMs;
+  await cluster.waitForApplied(appliedIndex, { timeoutMs: START_MS_MAX });
+  const allMs = performance.now() - startedMs;
+  const resident = cluster.running.map(({ pid }) => memoryUse(pid ?? 0).residentMaxBytes);
+  const row = {
+    ...{ entries, log: flags.log, 'put per second': rounded(perSecond) },
+    ...{ 'in the log': lastIndex - logStart, 'log MiB': rounded(Math.max(...logs) / MiB) },
+    'disk MiB': rounded(Math.max(...disks) / MiB),
+    ...{ 'served again after s': rounded(servedMs / 1000, 2) },
+    ...{ 'all have applied it after s': rounded(allMs / 1000, 2) },
+    'resident MiB at most': rounded(Math.max(...resident) / MiB),
+  };
+  rows.push(row);
+  console.log(JSON.stringify(row));
+}
