@@ -8,6 +8,7 @@ import { forSeconds } from './closed-loop.js';
 import { plot, STYLE, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
+import { openLoop } from './open-loop.js';
 
 /**
  * `npm run bench:endurance`: puts for half an hour at 70 % of the most that a closed loop gets, three replicas, one client. An open
@@ -30,8 +31,6 @@ const windowSeconds = Number(flags['window-seconds']);
 const windows = Math.max(1, Math.round((Number(flags.minutes) * 60) / windowSeconds));
 const keys = Number(flags.keys);
 const VALUE = Buffer.alloc(128, 'v');
-/** Calls begun before the event loop has its turn. */
-const BURST_MAX = 512;
 /** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
 const HISTORY_MS = 60_000;
 
@@ -100,19 +99,10 @@ function endWindow(seconds: number): void {
   console.log(JSON.stringify(row));
 }
 
-/** Seconds of one window that it took. */
-async function openLoop(): Promise<number> {
-  const startedMs = performance.now();
-  let asked = 0;
-  for (let ms = 0; ms < windowSeconds * 1000; ms = performance.now() - startedMs) {
-    const due = Math.min(Math.floor((ms / 1000) * perSecond), asked + BURST_MAX);
-    for (; asked < due; asked += 1) void once(startedMs + (asked / perSecond) * 1000);
-    await turn();
-  }
-  return (performance.now() - startedMs) / 1000;
+for (let n = 0; n < windows; n += 1) {
+  const { seconds } = await openLoop(windowSeconds, perSecond, (dueMs) => void once(dueMs));
+  endWindow(seconds);
 }
-
-for (let n = 0; n < windows; n += 1) endWindow(await openLoop());
 while (underWay > 0) await turn();
 report('bench:endurance', rows, flags.json);
 

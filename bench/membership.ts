@@ -1,5 +1,5 @@
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { inNumbers, OpenLoad } from './open-load.js';
+import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
  * `npm run bench:membership`: how long do writes stand still when the members change? Replaces all three
@@ -7,7 +7,7 @@ import { inNumbers, OpenLoad } from './open-load.js';
  */
 const LOAD = { outstanding: 32, valueBytes: 128 };
 
-async function step(load: OpenLoad, what: string, change: () => Promise<unknown>): Promise<void> {
+async function step(load: SteadyLoad, what: string, change: () => Promise<unknown>): Promise<void> {
   load.window();
   const startMs = performance.now();
   await change();
@@ -23,7 +23,7 @@ const rows: object[] = [];
 {
   await using cluster = await LocalCluster.start({ logLevel: 'warn' });
   await using db = await cluster.connect();
-  const load = new OpenLoad(db, LOAD);
+  const load = new SteadyLoad(db, LOAD);
   await new Promise((resolve) => setTimeout(resolve, 3000));
   await step(load, 'none, for one second', () => new Promise((r) => setTimeout(r, 1000)));
   for (const name of ['n1', 'n2', 'n3']) {
@@ -34,7 +34,7 @@ const rows: object[] = [];
 {
   await using cluster = await LocalCluster.start({ replicas: 1, logLevel: 'warn' });
   await using db = await cluster.connect();
-  const load = new OpenLoad(db, LOAD);
+  const load = new SteadyLoad(db, LOAD);
   await new Promise((resolve) => setTimeout(resolve, 3000));
   for (const count of [2, 3, 4, 5]) {
     await step(load, `grow to ${count}`, () => cluster.addReplica());

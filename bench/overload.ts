@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { asBalsaError } from '../src/base/errors.js';
 import { latencySummary } from '../src/cli/bench/latencies.js';
@@ -6,6 +5,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
+import { openLoop } from './open-loop.js';
 
 /**
  * `npm run bench:overload`: puts that come several times as fast as they can be served (an open loop: nobody waits for those before), three replicas,
@@ -25,8 +25,6 @@ const outstanding = Number(flags.outstanding);
 const KEYS = 100_000;
 const VALUE = Buffer.alloc(128, 'v');
 const WARM_UP_SECONDS = 8;
-/** Calls made before the event loop has its turn. */
-const BURST_MAX = 512;
 
 let next = 0;
 const put = (db: Client): Promise<unknown> => db.put(`key/${next++ % KEYS}`, VALUE);
@@ -40,7 +38,7 @@ await closedLoop(WARM_UP_SECONDS);
 const rows: Record<string, string | number>[] = [];
 for (const factor of flags.factors.split(',').map(Number)) {
   const before = await closedLoop(seconds);
-  const found = await openLoop(before * factor);
+  const found = await askTooMuch(before * factor);
   const after = await closedLoop(seconds);
   const top = (before + after) / 2;
   rows.push({
@@ -53,24 +51,17 @@ for (const factor of flags.factors.split(',').map(Number)) {
 }
 report('bench:overload', rows, flags.json);
 
-async function openLoop(perSecond: number) {
+async function askTooMuch(perSecond: number) {
   const latencies: number[] = [];
   const refused = new Map<string, number>();
   const calls: Promise<void>[] = [];
-  const startedMs = performance.now();
-  let asked = 0;
-  for (let ms = 0; ms < seconds * 1000; ms = performance.now() - startedMs) {
-    const due = Math.min(Math.floor((ms / 1000) * perSecond), asked + BURST_MAX);
-    for (; asked < due; asked += 1) calls.push(once(latencies, refused));
-    await turn();
-  }
-  const took = (performance.now() - startedMs) / 1000;
+  const asked = await openLoop(seconds, perSecond, () => calls.push(once(latencies, refused)));
   const served = latencies.length;
   await Promise.all(calls);
   const { p50Ms, p99Ms, maxMs } = latencySummary(latencies);
   return {
-    'asked per second': rounded(asked / took),
-    'served per second': rounded(served / took),
+    'asked per second': rounded(asked.begun / asked.seconds),
+    'served per second': rounded(served / asked.seconds),
     ...{ 'p50 ms': rounded(p50Ms), 'p99 ms': rounded(p99Ms), 'max ms': rounded(maxMs) },
     'others were told': [...refused].map(([what, count]) => `${what}: ${count}`).join('; '),
   };

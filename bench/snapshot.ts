@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { inNumbers, OpenLoad } from './open-load.js';
+import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
  * `npm run bench:snapshot`: a follower is away while much is written; the log is cut meanwhile, so that it
@@ -81,7 +81,7 @@ const { logStart } = await cluster
   .then(async () => cluster.status(await cluster.leader()));
 console.log(`the leader's log begins behind entry ${logStart}`);
 
-const load = new OpenLoad(db, { outstanding: Number(flags.outstanding), valueBytes: 128 });
+const load = new SteadyLoad(db, { outstanding: Number(flags.outstanding), valueBytes: 128 });
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 await pause(3000);
 const rows: object[] = [];

@@ -13,7 +13,7 @@ export interface LoadWindow {
 }
 
 /** Puts in a closed loop: each of the outstanding ones is followed by the next. */
-export class OpenLoad {
+export class SteadyLoad {
   readonly #db: Client;
   readonly #value: Buffer;
   readonly #workers: Promise<void>[];
