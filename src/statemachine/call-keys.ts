@@ -5,6 +5,7 @@ import { unpackCallOutcome } from '../base/call-codec.js';
 import { check, packToKeep, unpack } from '../base/codec.js';
 import { BalsaError } from '../base/errors.js';
 import { corrupt } from './corrupt.js';
+import { KeyFilter } from './key-filter.js';
 import {
   CALL_GROUPS_FROM,
   CALL_GROUPS_TO,
@@ -74,6 +75,8 @@ export class CallKeys {
   #isChanged = false;
   /** By key (`toMapKey`). */
   readonly #staged = new Map<string, StateWrite>();
+  /** Of all keys that are remembered: nearly every call is a new one, and need not be looked for in the store. */
+  readonly #filter = new KeyFilter();
 
   private constructor(store: StateStore, bounds: CallKeyBounds, forgottenThrough: number) {
     const { callKeptMs, callsKeptMax, namedCallKeptMs, namedCallsMax } = bounds;
@@ -93,6 +96,7 @@ export class CallKeys {
       const { kind, index } = fromCallGroupKey(storeKey);
       const { timeMs, keys } = decodeGroup(bytes);
       calls.#kinds[kind === NAMED ? NAMED : GENERATED].add({ index, timeMs, count: keys.length });
+      for (const key of keys) calls.#filter.add(key);
     });
     return calls;
   }
@@ -122,6 +126,7 @@ export class CallKeys {
     const value = packToKeep([FORMAT, fingerprint, outcome]);
     this.#staged.set(mapKey, { key: toCallKey(mapKey), value });
     this.#kinds[isNamed ? NAMED : GENERATED].begin(mapKey);
+    this.#filter.add(mapKey);
   }
 
   /** Forgets those that are older than is promised, or too many; the oldest first. */
@@ -142,6 +147,7 @@ export class CallKeys {
     if (bytes === undefined) throw corrupt(`no keys of the calls of entry ${index}`);
     for (const mapKey of decodeGroup(bytes).keys) {
       this.#staged.set(mapKey, { key: toCallKey(mapKey), value: null });
+      this.#filter.delete(mapKey);
     }
     kind.removed.push(groupKey);
     if (kind.kind !== NAMED) this.forgotThrough(index);
@@ -163,6 +169,7 @@ export class CallKeys {
   }
 
   #find(mapKey: string): { readonly fingerprint: Uint8Array; readonly outcome: Uint8Array } | null {
+    if (!this.#filter.mayHave(mapKey)) return null;
     const staged = this.#staged.get(mapKey);
     const bytes = staged === undefined ? this.#store.get(toCallKey(mapKey)) : staged.value;
     if (bytes === undefined || bytes === null) return null;
