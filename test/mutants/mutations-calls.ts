@@ -152,6 +152,21 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     seedsMax: 40,
   },
   {
+    name: 'filter-of-known-calls-empty-after-a-restart',
+    bug: 'Which calls are known is seen in memory first, and that is not filled from the state: who restarts, or installs a snapshot, applies them again.',
+    history: 'caches in front of a deduplication table',
+    edits: [
+      {
+        file: 'src/statemachine/call-keys.ts',
+        find: '      for (const key of keys) calls.#filter.add(key);\n',
+        replace: '',
+      },
+    ],
+    rules: CALL_RULES,
+    seeds: WITH_CALLS,
+    seedsMax: 40,
+  },
+  {
     name: 'forgotten-calls-are-taken-for-new-ones',
     bug: 'It is not kept through where calls were forgotten: a late retry of a forgotten one is applied again.',
     history: 'Kafka: producer ids that expire',
