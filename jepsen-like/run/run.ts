@@ -107,6 +107,7 @@ class Running {
   readonly #crews: readonly Crew[];
   readonly #ending = new AbortController();
   readonly #problems: string[] = [];
+  readonly #end = (): void => this.#ending.abort();
   #isClosed = false;
 
   constructor(options: RunOptions, system: System, db: Client) {
@@ -122,7 +123,7 @@ class Running {
       (workload, i) => new Crew({ ...shared, workload, seed: seed * 31 + i + 1 }),
     );
     if (signal.aborted) this.#ending.abort();
-    else signal.addEventListener('abort', () => this.#ending.abort(), { once: true });
+    else signal.addEventListener('abort', this.#end, { once: true });
   }
 
   async run(): Promise<RunRecord> {
@@ -155,6 +156,7 @@ class Running {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#options.signal.removeEventListener('abort', this.#end);
     this.#ending.abort();
     await this.#system.mend().catch(() => {});
     await Promise.all(this.#crews.map((crew) => crew.close()));
