@@ -45,7 +45,7 @@ export class Observer {
     this.#faults = faults;
   }
 
-  /** To be asked at the invocation: which row of the matrix it will count in. */
+  /** To be asked at the invocation: which row of the matrix it will count in, if it ends in the same one. */
   situation(side: 'majority' | 'minority' | null): string | null {
     const only = this.#faults.only(this.#clock.now() - SETTLED_NS);
     return only === null || only === 'none' || side === null ? only : `${only}: ${side} side`;
@@ -57,7 +57,8 @@ export class Observer {
     if (observed.isWrite && observed.type === 'ok') {
       this.#faults.served(observed.invokedNs, observed.completedNs);
     }
-    if (situation === null) return;
+    // One that ended when it was another tells of the change: what waits in a minority is served when the network is whole again.
+    if (situation === null || this.situation(observed.side) !== situation) return;
     const classes = getOrMake(this.matrix, situation, () => new Map<string, Availability>());
     const cell = getOrMake(classes, observed.class, (): Availability => ({ ok: 0, errors: {} }));
     if (observed.type === 'ok') cell.ok += 1;

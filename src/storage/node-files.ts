@@ -5,6 +5,12 @@ import type { Done, File, Files } from './files.js';
 /** Most buffers that one writev takes (Linux: IOV_MAX). */
 const CHUNKS_PER_WRITE_MAX = 1024;
 
+/**
+ * Less is written at once: into the cache of the system, which is sooner done than to ask a thread of Node's pool, and to hear of it a
+ * turn of the event loop later. In bytes.
+ */
+const AT_ONCE_BYTES_MAX = 12 * 1024;
+
 /** {@link Files} on the disks of this machine. */
 export class NodeFiles implements Files {
   list(folder: string): string[] {
@@ -134,6 +140,10 @@ class NodeFile implements File {
   writeAtLater(position: number, chunks: readonly Uint8Array[], done: Done): void {
     const [first] = chunks;
     if (first === undefined) return void process.nextTick(done, null);
+    if (bytesOf(chunks) <= AT_ONCE_BYTES_MAX) {
+      process.nextTick(done, this.#writeAtOnce(position, chunks));
+      return;
+    }
     const next = (error: NodeJS.ErrnoException | null, written: number): void => {
       const rest = error === null ? withoutFirst(chunks, written) : [];
       if (rest.length === 0) done(error);
@@ -144,6 +154,15 @@ class NodeFile implements File {
       fs.write(this.#handle, first, 0, first.byteLength, position, next);
     } else {
       fs.writev(this.#handle, chunks.slice(0, CHUNKS_PER_WRITE_MAX), position, next);
+    }
+  }
+
+  #writeAtOnce(position: number, chunks: readonly Uint8Array[]): NodeJS.ErrnoException | null {
+    try {
+      this.writeAt(position, chunks);
+      return null;
+    } catch (error) {
+      return error as NodeJS.ErrnoException;
     }
   }
 
@@ -162,6 +181,10 @@ class NodeFile implements File {
   close(): void {
     fs.closeSync(this.#handle);
   }
+}
+
+function bytesOf(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
 }
 
 /** What is left of `chunks` behind their first `count` bytes (a write may be short). */
