@@ -5,7 +5,8 @@
  * and rot).
  *
  * Reading at start-up is synchronous (nobody is served yet); all that happens while serving calls
- * back, later: but what is small may be written into the cache of the system at once. Errors are Node's, with `code` (`ENOSPC`, `EIO`, `EACCES`, …).
+ * back, later: but what is small may be written into the cache of the system at once. Errors are
+ * Node's, with `code` (`ENOSPC`, `EIO`, `EACCES`, …).
  */
 export interface Files {
   /** Names in the folder, sorted; empty when it does not exist. */
