@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { keyOf } from '../src/cli/bench/keys.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { killAll, START_MS_MAX, startAll } from './all-replicas.js';
 import { forEach } from './closed-loop.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 
@@ -29,7 +30,6 @@ if (!isWhole && flags.log !== 'cut')
 const keys = Number(flags.keys);
 const value = Buffer.alloc(Number(flags['value-bytes']), 'v');
 const OUTSTANDING = 1024;
-const START_MS_MAX = 600_000;
 const GiB = 1024 * MiB;
 
 /** Else hundreds of puts share an entry. */
@@ -69,15 +69,11 @@ async function fill(cluster: LocalCluster, from: number, count: number): Promise
 async function restart(cluster: LocalCluster, entries: number, perSecond: number): Promise<void> {
   const { lastIndex, appliedIndex, logStart } = await cluster.waitForLeader();
   if (lastIndex < entries) throw new Error(`${entries} puts came to ${lastIndex} entries only`);
-  const names = cluster.replicas.map(({ name }) => name);
-  await Promise.all(names.map((name) => cluster.kill(name)));
+  await killAll(cluster);
   const logs = cluster.replicas.map(({ dataFolder }) => folderBytes(join(dataFolder, 'wal')));
   const disks = cluster.replicas.map(({ dataFolder }) => folderBytes(dataFolder));
   const startedMs = performance.now();
-  await Promise.all(names.map((name) => cluster.start(name, { wait: false })));
-  await using db = await cluster.connect({
-    ...{ timeoutMs: START_MS_MAX, connectTimeoutMs: START_MS_MAX },
-  });
+  await using db = await startAll(cluster);
   await db.get(keyOf((entries - 1) % keys));
   const servedMs = performance.now() - startedMs;
   await cluster.waitForApplied(appliedIndex, { timeoutMs: START_MS_MAX });

@@ -1,5 +1,6 @@
 import { keyOf } from '../../src/cli/bench/keys.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { killAll, START_MS_MAX, startAll } from '../all-replicas.js';
 import { forEach } from '../closed-loop.js';
 import { type EtcdCluster, startEtcd } from './etcd.js';
 import { missingPrograms } from './installed.js';
@@ -26,7 +27,6 @@ const OUTSTANDING = 1024;
 /** Without batches it would take minutes; etcd allows 128 by itself. */
 const ETCD_KEYS_PER_TXN = 100;
 const ETCD_OUTSTANDING = 32;
-const START_MS_MAX = 600_000;
 
 const grownBalsa: GrownKind = {
   name: 'balsa',
@@ -44,10 +44,8 @@ const grownBalsa: GrownKind = {
       },
       restart: async (key) => {
         await db.close();
-        const names = cluster.replicas.map(({ name }) => name);
-        await Promise.all(names.map((name) => cluster.kill(name)));
-        await Promise.all(names.map((name) => cluster.start(name, { wait: false })));
-        db = await cluster.connect({ timeoutMs: START_MS_MAX, connectTimeoutMs: START_MS_MAX });
+        await killAll(cluster);
+        db = await startAll(cluster);
         await db.get(keyOf(key));
       },
       async [Symbol.asyncDispose]() {

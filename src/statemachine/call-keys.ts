@@ -103,7 +103,7 @@ export class CallKeys {
 
   /** Outcomes that are remembered. */
   get size(): number {
-    return this.#kinds[GENERATED].size + this.#kinds[NAMED].size;
+    return this.#filter.size;
   }
 
   /** Says what is to be done with a call that entry `index` holds. Changes nothing. */
@@ -211,10 +211,6 @@ class KeptCalls {
     this.kind = kind;
     this.#keptMs = keptMs;
     this.max = max;
-  }
-
-  get size(): number {
-    return this.#size;
   }
 
   get isFull(): boolean {

@@ -28,14 +28,16 @@ export class KeyFilter {
 
   /** False: the key is not there. True: it is, or another one with the same hash. */
   mayHave(mapKey: string): boolean {
-    return this.#slots[this.#find(hashOf(mapKey))] !== FREE;
+    const hash = hashOf(mapKey);
+    return this.#slots[this.#find(hash, hash)] !== FREE;
   }
 
   /** @param mapKey a key that is there */
   delete(mapKey: string): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let hole = this.#find(hashOf(mapKey));
+    const hash = hashOf(mapKey);
+    let hole = this.#find(hash, hash);
     assert(slots[hole] !== FREE, 'only keys that are there are deleted');
     // What would not be found any more behind the hole moves into it.
     for (let at = (hole + 1) & mask; slots[at] !== FREE; at = (at + 1) & mask) {
@@ -48,22 +50,18 @@ export class KeyFilter {
     this.#size -= 1;
   }
 
-  /** @returns the slot with the hash, or the free one where it is not */
-  #find(hash: number): number {
+  /** @returns the first slot for the hash that holds what is sought, or nothing */
+  #find(hash: number, sought: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     let at = hash & mask;
-    while (slots[at] !== FREE && slots[at] !== hash) at = (at + 1) & mask;
+    while (slots[at] !== FREE && slots[at] !== sought) at = (at + 1) & mask;
     return at;
   }
 
   /** Two keys with the same hash have a slot each. */
   #put(hash: number): void {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    let at = hash & mask;
-    while (slots[at] !== FREE) at = (at + 1) & mask;
-    slots[at] = hash;
+    this.#slots[this.#find(hash, FREE)] = hash;
   }
 
   #grow(): void {

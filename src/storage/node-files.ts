@@ -7,7 +7,7 @@ const CHUNKS_PER_WRITE_MAX = 1024;
 
 /**
  * Less is written at once: into the cache of the system, which is sooner done than to ask a thread of Node's pool, and to hear of it a
- * turn of the event loop later. In bytes.
+ * turn of the event loop later. In bytes; less than what a log is prepared in, where many writes follow each other.
  */
 const AT_ONCE_BYTES_MAX = 12 * 1024;
 
