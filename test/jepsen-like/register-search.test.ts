@@ -26,25 +26,32 @@ const action = fc.oneof(
   }),
 );
 
-/** Any history of few values and much at once: about half of them are impossible. */
-const anyHistory = fc
-  .array(
-    fc.record({
-      begin: fc.integer({ min: 0, max: 10 }),
-      length: fc.integer({ min: 0, max: 5 }),
-      action,
-      isKnown: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
-    }),
-    { maxLength: 7 },
-  )
-  .map((plans) =>
-    plans.map(({ begin, length, action, isKnown }, line): RegisterOperation => {
-      const mayBeUnknown = leaves(action) !== null || action.kind === 'delete';
-      if (isKnown || !mayBeUnknown) return { action, begin, end: begin + length, line };
-      const unknown: Action = action.kind === 'delete' ? { kind: 'delete', found: null } : action;
-      return { action: unknown, begin, end: NEVER, line };
-    }),
-  );
+/** Any history in which no more than so much happens, through this time. */
+function anyHistoryOf(most: { operations: number; time: number; length: number }) {
+  return fc
+    .array(
+      fc.record({
+        begin: fc.integer({ min: 0, max: most.time }),
+        length: fc.integer({ min: 0, max: most.length }),
+        action,
+        isKnown: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
+      }),
+      { maxLength: most.operations },
+    )
+    .map((plans) =>
+      plans.map(({ begin, length, action, isKnown }, line): RegisterOperation => {
+        const mayBeUnknown = leaves(action) !== null || action.kind === 'delete';
+        if (isKnown || !mayBeUnknown) return { action, begin, end: begin + length, line };
+        const unknown: Action = action.kind === 'delete' ? { kind: 'delete', found: null } : action;
+        return { action: unknown, begin, end: NEVER, line };
+      }),
+    );
+}
+
+/** Of few values and much at once: about half of them are impossible. */
+const anyHistory = anyHistoryOf({ operations: 7, time: 10, length: 5 });
+/** Nearly all of it is at once. */
+const crowdedHistory = anyHistoryOf({ operations: 8, time: 3, length: 2 });
 
 /** The definition itself: some operation comes first, and so on; those of unknown outcome may stay out. */
 function tryAll(left: readonly RegisterOperation[], value: number): boolean {
@@ -61,7 +68,7 @@ describe('the search for an order of the operations on a register', () => {
   test('agrees with trying out every order', () => {
     let impossible = 0;
     fc.assert(
-      fc.property(anyHistory, (history) => {
+      fc.property(fc.oneof(anyHistory, crowdedHistory), (history) => {
         const expected = tryAll(history, 0) ? 'possible' : 'impossible';
         if (expected === 'impossible') impossible += 1;
         expect(searchOrder(history).type).toBe(expected);
@@ -70,6 +77,35 @@ describe('the search for an order of the operations on a register', () => {
     );
     expect(impossible).toBeGreaterThan(250);
   });
+
+  test.each<{ name: string; plans: [Action, begin: number, end: number][] }>([
+    {
+      name: 'a compare-and-set',
+      plans: [
+        [{ kind: 'cas', old: 0, value: 3 }, 0, 1],
+        [{ kind: 'delete', found: null }, 0, NEVER],
+        [{ kind: 'put', value: 1 }, 1, 1],
+        [{ kind: 'get', value: 3 }, 2, 2],
+      ],
+    },
+    {
+      name: 'a compare-and-set of unknown outcome',
+      plans: [
+        [{ kind: 'delete', found: null }, 0, NEVER],
+        [{ kind: 'cas', old: 3, value: 1 }, 0, NEVER],
+        [{ kind: 'cas', old: 0, value: 3 }, 0, 0],
+        [{ kind: 'get', value: 1 }, 1, 1],
+        [{ kind: 'put', value: 2 }, 0, 0],
+      ],
+    },
+  ])(
+    'a write of unknown outcome wipes away a put, though it leaves what was there before, in front of $name',
+    ({ plans }) => {
+      const history = plans.map(([action, begin, end], line) => ({ action, begin, end, line }));
+      expect(tryAll(history, 0)).toBe(true);
+      expect(searchOrder(history).type).toBe('possible');
+    },
+  );
 
   test('leaves out parts of a possible history without making a contradiction', () => {
     fc.assert(

@@ -224,9 +224,11 @@ class Search {
     for (const group of this.#groups.values()) {
       const { action } = group.operation;
       const left = leaves(action) as ValueId;
-      if (left === from.value || usedOf(from.used, group.id) >= group.begun) continue;
+      if (usedOf(from.used, group.id) >= group.begun) continue;
       if (!isPossible(action, from.value) || !this.#isAwaited(left, from)) continue;
       const hidden = this.#hiddenBehind(from, action, -1);
+      // One that leaves what is there is of use only to the puts that can have been done just before it.
+      if (left === from.value && hidden === from.hidden) continue;
       const used = withOneMore(from.used, group.id);
       const after = { ...from, value: left, hidden, used };
       if (this.#isAlive(from, after)) yield this.#settled(after);
