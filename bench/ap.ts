@@ -70,8 +70,9 @@ function syncs(folder: string, count: number): number[] {
   return samples;
 }
 
-const view = (db: Client, i: number): Promise<unknown> =>
-  db.call('view', i % 100, { consistency: 'ap-local' });
+type Where = 'whole' | 'isolated';
+
+const view = (db: Client, i: number) => db.call('view', i % 100, { consistency: 'ap-local' });
 
 async function oneByOne(db: Client): Promise<number[]> {
   const samples: number[] = [];
@@ -81,6 +82,17 @@ async function oneByOne(db: Client): Promise<number[]> {
     samples.push(performance.now() - startedMs);
   }
   return samples;
+}
+
+/** Waits until calls are answered where they are to be measured. */
+async function placed(db: Client, name: string, where: Where): Promise<void> {
+  const side = where === 'isolated' ? 'isolated' : 'majority';
+  for (const untilMs = performance.now() + 30_000; ; ) {
+    const { meta } = await view(db, 0);
+    if (meta.replica === name && meta.side === side) return;
+    if (performance.now() < untilMs) continue;
+    throw new Error(`answered by ${meta.replica} (${meta.side}), not by ${name} (${side})`);
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
@@ -93,9 +105,7 @@ await cluster.waitForApplied(appliedIndex);
 const leading = await cluster.leader();
 const follower = cluster.replicas.find(({ name }) => name !== leading);
 if (follower === undefined) throw new Error('no follower');
-await using db = await cluster.connect({
-  ...{ endpoints: [follower.address], followLeader: false, timeoutMs: 60_000 },
-});
+await using db = await cluster.connectTo(follower.name, { timeoutMs: 60_000 });
 
 // The interpreter is compiled while it runs.
 await forSeconds(10, 16, (i) => view(db, i));
@@ -106,6 +116,7 @@ const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0
 for (let round = 0; round < Number(flags.rounds); round += 1) {
   for (const where of ['whole', 'isolated'] as const) {
     if (where === 'isolated') cluster.isolate(follower.name);
+    await placed(db, follower.name, where);
     for (const one of syncs(folder, calls)) samples.disk.push(one);
     for (const one of await oneByOne(db)) samples[where].push(one);
     const { perSecond } = await forSeconds(Number(flags.seconds), Number(flags.outstanding), (i) =>

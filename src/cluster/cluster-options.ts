@@ -52,8 +52,11 @@ export interface AddReplicaOptions extends StartReplicaOptions {
   readonly replaces?: string | undefined;
 }
 
-/** Without codec: `connect` of a cluster gives bytes. */
-export type LocalConnectOptions = Omit<ConnectOptions, 'endpoints' | 'codec'>;
+/** Without codec: `connect` of a cluster gives bytes. Endpoints are those of the cluster, and cannot come in by a spread either. */
+export type LocalConnectOptions = Omit<ConnectOptions, 'endpoints' | 'codec'> & {
+  readonly endpoints?: never;
+  readonly codec?: never;
+};
 
 export interface PlacedConnectOptions extends LocalConnectOptions {
   /** Stay at this one replica, as `connectTo` does. */
