@@ -228,10 +228,7 @@ export class Exchange {
     }
     const sequence = queue.lastSequence(origin);
     // Of what it has a copy of the origin may be lost, and speak no more for it.
-    const timeMs = list.reduce(
-      (min, { isOwn, delta }) => (isOwn ? min : Math.min(min, delta.timeMs - 1)),
-      clock.nowMs - 1,
-    );
+    const timeMs = Math.min(clock.nowMs, pending.oldestCopyMs) - 1;
     return { type: 'deltas-held', origin, sequence, timeMs, through, lacks: false };
   }
 

@@ -55,6 +55,8 @@ export interface PendingDeltasOptions {
 export class PendingDeltas {
   readonly #options: PendingDeltasOptions;
   #list: PendingDelta[] = [];
+  /** Infinity: there is none; `null`: it is to be looked for. */
+  #oldestCopyMs: number | null = Number.POSITIVE_INFINITY;
   #order = 0;
   /** Those that count, by cell. */
   readonly #byCell = new Map<string, Delta[]>();
@@ -87,6 +89,14 @@ export class PendingDeltas {
   get list(): readonly PendingDelta[] {
     this.#trim();
     return this.#list;
+  }
+
+  /** When the oldest copy was made that is held here and not merged; Infinity: there is none. */
+  get oldestCopyMs(): number {
+    this.#trim();
+    // Each time anew it would cost a replica that is cut off, and holds many, more than all of its calls.
+    this.#oldestCopyMs ??= this.#list.reduce(earlierCopyMs, Number.POSITIVE_INFINITY);
+    return this.#oldestCopyMs;
   }
 
   /** Up to here all deltas of the origin are held here, or merged. */
@@ -191,6 +201,8 @@ export class PendingDeltas {
     this.#order += 1;
     const pending: PendingDelta = { ...held, order: this.#order, position, isOwn, heldMs };
     this.#list.push(pending);
+    if (this.#oldestCopyMs !== null)
+      this.#oldestCopyMs = earlierCopyMs(this.#oldestCopyMs, pending);
     this.#held.set(delta.origin, delta.sequence);
     this.#count(pending);
     return pending;
@@ -292,7 +304,10 @@ export class PendingDeltas {
     const isMerged = ({ delta }: PendingDelta): boolean =>
       delta.sequence <= (this.#merged.get(delta.origin) ?? 0);
     const gone = this.#list.filter(isMerged);
-    if (gone.length > 0) this.#list = this.#list.filter((one) => !isMerged(one));
+    if (gone.length > 0) {
+      this.#list = this.#list.filter((one) => !isMerged(one));
+      this.#oldestCopyMs = null;
+    }
     const ownMerged = this.#merged.get(this.origin) ?? 0;
     this.#undecided = this.#undecided.filter(({ sequence }) => sequence > ownMerged);
     for (const cell of this.#forgetCalls(gone)) {
@@ -342,6 +357,10 @@ export class PendingDeltas {
       if (this.#options.machine().mergedCall(delta.key) !== null) this.#exclude(delta);
     }
   }
+}
+
+function earlierCopyMs(ms: number, { isOwn, delta }: PendingDelta): number {
+  return isOwn ? ms : Math.min(ms, delta.timeMs);
 }
 
 function isGift(change: CellChange): boolean {

@@ -134,3 +134,22 @@ test('of two with one key the own one keeps the rights that it took, until the l
   expect(pending.allows([take], { timeMs: 3000, count: 0 })).toBe(true);
   expect(seen()).toBe(2);
 });
+
+test('the oldest copy that waits here is known, whatever comes and goes', async () => {
+  const { pending, merge } = await given();
+  const copy = (key: string, sequence: number, timeMs: number): Delta => {
+    const delta = { ...parts(key), origin: OTHER, sequence, timeMs };
+    pending.add({ delta, bytes: packDelta(delta) });
+    return delta;
+  };
+  pending.make({ ...parts('own'), timeMs: 100 });
+  expect(pending.oldestCopyMs).toBe(Number.POSITIVE_INFINITY);
+  const [first, second] = [copy('a', 1, 700), copy('b', 2, 800)];
+  expect(pending.oldestCopyMs).toBe(700);
+  await merge(first);
+  expect(pending.oldestCopyMs).toBe(800);
+  copy('c', 3, 900);
+  expect(pending.oldestCopyMs).toBe(800);
+  await merge(second);
+  expect(pending.oldestCopyMs).toBe(900);
+});
