@@ -84,12 +84,14 @@ function toInput(value: unknown): InputSpec {
       return { type: 'list', items: texts(t[1], 'job items') };
     case UPLOAD:
       return {
-        ...{ type: 'upload', upload: check.text(t[1], 'job upload') },
+        type: 'upload',
+        upload: check.text(t[1], 'job upload'),
         counts: counts(t[2], 'job counts'),
       };
     case RANGE:
       return {
-        ...{ type: 'range', from: check.bytes(t[1], 'job from') },
+        type: 'range',
+        from: check.bytes(t[1], 'job from'),
         to: check.optional(t[2], (v) => check.bytes(v, 'job to')),
         bytesPerTask: check.count(t[3], 'job bytesPerTask'),
         keysPerTask: check.count(t[4], 'job keysPerTask'),
@@ -157,13 +159,15 @@ export function toTaskEnd(value: unknown): TaskEnd {
       return { type: 'result', value: toTaskValue(t[1]), call: call(t[2]) };
     case CUT:
       return {
-        ...{ type: 'cut', items: texts(t[1], 'cut items') },
+        type: 'cut',
+        items: texts(t[1], 'cut items'),
         next: check.optional(t[2], (v) => check.text(v, 'cut next')),
         call: call(t[3]),
       };
     case FAILED:
       return {
-        ...{ type: 'failed', code: check.text(t[1], 'task code') },
+        type: 'failed',
+        code: check.text(t[1], 'task code'),
         message: check.text(t[2], 'task message'),
       };
     case CRASHED:
@@ -189,7 +193,8 @@ export function toTaskValue(value: unknown): TaskValue {
   if (t[0] === BYTES_VALUE) return { type: 'bytes', bytes: check.bytes(t[1], 'task value') };
   if (t[0] !== UPLOADED_VALUE) throw unknown('task value', t[0]);
   return {
-    ...{ type: 'upload', upload: check.text(t[1], 'task value') },
+    type: 'upload',
+    upload: check.text(t[1], 'task value'),
     chunks: check.count(t[2], 'task value chunks'),
     bytes: check.count(t[3], 'task value bytes'),
     isJson: check.flag(t[4], 'task value isJson'),
@@ -236,14 +241,16 @@ export function toJobStep(value: unknown): JobStep {
       return { type: 'end', fence: check.count(t[1], 'fence'), end: toTaskEnd(t[2]) };
     case STEP_CHECKPOINT:
       return {
-        ...{ type: 'checkpoint', fence: check.count(t[1], 'fence') },
+        type: 'checkpoint',
+        fence: check.count(t[1], 'fence'),
         json: check.text(t[2], 'checkpoint'),
       };
     case EXTEND:
       return { type: 'extend', workers: texts(t[1], 'extend workers') };
     case LOST:
       return {
-        ...{ type: 'lost', worker: check.text(t[1], 'lost worker') },
+        type: 'lost',
+        worker: check.text(t[1], 'lost worker'),
         isGone: check.flag(t[2], 'lost isGone'),
       };
     case TIDY:
@@ -268,7 +275,8 @@ function toClaims(t: readonly unknown[]): JobStep {
     });
   }
   return {
-    ...{ type: 'claims', worker: check.text(t[1], 'claims worker') },
+    type: 'claims',
+    worker: check.text(t[1], 'claims worker'),
     ...{ home: check.text(t[2], 'claims home'), leaseMs: check.count(t[3], 'claims leaseMs') },
     tasks,
   };
@@ -323,18 +331,21 @@ export function toJobOperation(t: readonly unknown[]): JobOperation {
       return { type: 'job-submit', job: check.text(t[1], 'job id'), spec: toJobSpec(t[2]) };
     case CONTROL:
       return {
-        ...{ type: 'job-control', job: check.text(t[1], 'job id') },
+        type: 'job-control',
+        job: check.text(t[1], 'job id'),
         action: oneOf(JOB_ACTIONS, t[2], 'job action'),
       };
     case JOB_UPLOAD:
       return {
-        ...{ type: 'job-upload', upload: check.text(t[1], 'upload id') },
+        type: 'job-upload',
+        upload: check.text(t[1], 'upload id'),
         place: check.count(t[2], 'upload place'),
         bytes: check.bytes(t[3], 'upload bytes'),
       };
     case REPORT:
       return {
-        ...{ type: 'task-report', fence: check.count(t[1], 'fence') },
+        type: 'task-report',
+        fence: check.count(t[1], 'fence'),
         report: toTaskReport(t[2]),
       };
     default:

@@ -283,7 +283,8 @@ function toDeclared(value: unknown): DeclaredProcedure {
   const isKnown = mode === 'cp' || mode === 'read' || mode === 'ap';
   if (!isKnown) throw invalid(`deploy procedure: unknown mode ${shownType(mode)}`);
   return {
-    ...{ name: check.text(name, 'deploy procedure'), mode },
+    name: check.text(name, 'deploy procedure'),
+    mode,
     trigger: check.optional(trigger, (v) => check.text(v, 'deploy trigger')),
   };
 }
@@ -332,8 +333,8 @@ function toCompare(value: unknown): Compare {
   const to = t.length < 5 ? {} : { to: check.optional(t[4], (v) => check.bytes(v, 'compare to')) };
   const place = { from: check.bytes(t[0], 'compare from'), operator, ...to };
   return target === 'value'
-    ? { ...place, target, value: check.bytes(t[3], 'compare value') }
-    : { ...place, target, value: check.count(t[3], 'compare value') };
+    ? { target, value: check.bytes(t[3], 'compare value'), ...place }
+    : { target, value: check.count(t[3], 'compare value'), ...place };
 }
 
 function toRead(t: readonly unknown[]): ReadOperation {
@@ -414,7 +415,7 @@ function toResult(value: unknown): WriteResult | ReadResult {
     case DELETE: {
       const result = { type: 'delete', revision: revision(), deleted: count(t[2]) } as const;
       if (t.length < 4) return result;
-      return { ...result, previous: check.list(t[3], 'result previous').map(toKeyValue) };
+      return { previous: check.list(t[3], 'result previous').map(toKeyValue), ...result };
     }
     case TXN:
       return {

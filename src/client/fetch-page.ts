@@ -17,10 +17,10 @@ export function fetchPage(
     const limits = engine.callLimits(options);
     const call = new PendingRead<Omit<Page, 'meta'>>(
       limits,
-      (page, meta) => resolve({ ...page, meta }),
+      (page, meta) => resolve({ meta, ...page }),
       reject,
     );
-    engine.ask(new PageRequest(query, call), call, { ...limits, unwanted });
+    engine.ask(new PageRequest(query, call), call, { unwanted, ...limits });
   });
 }
 

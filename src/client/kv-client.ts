@@ -445,7 +445,7 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
 
   #fetchPage(query: PageQuery, options: KeysOptions, unwanted: AbortSignal): Promise<Page> {
     return new Promise((resolve, reject) => {
-      const limits = { ...this.#engine.callLimits(options), unwanted };
+      const limits = { unwanted, ...this.#engine.callLimits(options) };
       this.#reads.page(query, limits, resolve, reject);
     });
   }

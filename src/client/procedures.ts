@@ -179,7 +179,8 @@ export class Procedures {
       options,
       'done',
       () => ({
-        ...{ type: 'alias-set', name, alias, hash: target.hash },
+        type: 'alias-set',
+        ...{ name, alias, hash: target.hash },
         expected: current?.hash ?? null,
       }),
       () => null,

@@ -79,10 +79,10 @@ export class ReadRouter {
       ask: (engine, within, failed) => {
         const call = new PendingRead<Omit<Page, 'meta'>>(
           within,
-          (page, meta) => deliver({ ...page, meta }),
+          (page, meta) => deliver({ meta, ...page }),
           failed,
         );
-        engine.ask(new PageRequest(query, call), call, { ...within, unwanted });
+        engine.ask(new PageRequest(query, call), call, { unwanted, ...within });
       },
     });
   }

@@ -103,7 +103,7 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
         const done = { deleted: result.deleted > 0, revision: result.revision, meta };
         if (!returnPrevious) return done as typeof done & Previous<Options, never>;
         const previous = scope.itemOrNull(result.previous?.[0]);
-        return { ...done, previous } as typeof done & Previous<Options, Item<Out, Keys> | null>;
+        return { previous, ...done } as typeof done & Previous<Options, Item<Out, Keys> | null>;
       },
     );
   }
@@ -133,7 +133,7 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
         const done = { deleted: result.deleted, revision: result.revision, meta };
         if (!returnPrevious) return done as typeof done & Previous<Options, never>;
         const previous = (result.previous ?? []).map((item) => scope.item(item));
-        return { ...done, previous } as typeof done & Previous<Options, readonly Item<Out, Keys>[]>;
+        return { previous, ...done } as typeof done & Previous<Options, readonly Item<Out, Keys>[]>;
       },
     );
   }
@@ -253,16 +253,16 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
   }
 
   #comparison(place: { from: Uint8Array }, expected: Expected<In>): Compare {
-    const is = { ...place, operator: '=' } as const;
-    if (expected === 'absent') return { ...is, target: 'modRevision', value: 0 };
+    const is = { operator: '=', from: place.from } as const;
+    if (expected === 'absent') return { target: 'modRevision', value: 0, ...is };
     if (typeof expected === 'object' && expected !== null) {
       if ('value' in expected) {
-        return { ...is, target: 'value', value: this.#scope.encode(expected.value) };
+        return { target: 'value', value: this.#scope.encode(expected.value), ...is };
       }
       const target = 'version' in expected ? 'version' : 'modRevision';
       const value = 'version' in expected ? expected.version : expected.modRevision;
       checkRevision(value);
-      return { ...is, target, value };
+      return { target, value, ...is };
     }
     throw invalid("expected must be 'absent', or { modRevision }, { version } or { value }");
   }

@@ -35,11 +35,11 @@ function encodeCondition<In>(
   const { place, operator, target } = condition;
   const where = encodePlace(scope, place);
   if (target === 'value') {
-    return { ...where, operator, target, value: scope.encode(condition.value) };
+    return { operator, target, value: scope.encode(condition.value), ...where };
   }
   checkNumber(target, condition.value);
   // A range is counted; of one key it is known whether it is there.
-  return { ...where, operator, target, value: condition.value };
+  return { operator, target, value: condition.value, ...where };
 }
 
 function encodePlace<In>(

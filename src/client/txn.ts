@@ -83,7 +83,7 @@ export class Txn<
       (result, meta) => {
         const branch = toBranchResult(scope, txn as TxnOp<never>, result);
         // One result for each step, as OpResult says of each type.
-        return { ...branch, meta } as TxnResult<Then, Else, Out, Keys>;
+        return { meta, ...branch } as TxnResult<Then, Else, Out, Keys>;
       },
     );
   }

@@ -300,7 +300,8 @@ export class WorkerLoop {
     );
     if (!active.isDropped) await uploadChunks(store, upload, chunks, {});
     return {
-      ...{ type: 'upload', upload, chunks: chunks.length, bytes: whole.byteLength },
+      type: 'upload',
+      ...{ upload, chunks: chunks.length, bytes: whole.byteLength },
       isJson: !isBytes,
     };
   }

@@ -17,7 +17,7 @@ export function recordOf(
   dependsOn: readonly number[],
   supplement: CallSupplement | null = null,
 ): CallRecord {
-  const record = { ...outcomeOf(execution), ...identity, hash, dependsOn };
+  const record = { hash, dependsOn, ...identity, ...outcomeOf(execution) };
   if (supplement === null || (!record.end.ok && !supplement.evenIfFailed)) return record;
   return {
     ...record,
@@ -44,11 +44,11 @@ function outcomeOf(execution: Execution): RecordedEffects & Pick<CallRecord, 'en
   if (execution.ok) {
     const { cells, ...effects } = execution.effects;
     if (cells.length > 0) throw changesCells();
-    return { ...effects, end: { ok: true, result: execution.result } };
+    return { end: { ok: true, result: execution.result }, ...effects };
   }
   const { reads, ranges } = execution.reads;
   const { code, message, details } = execution.error;
-  return { ...{ reads, ranges }, ...NOTHING_WRITTEN, end: { ok: false, code, message, details } };
+  return { reads, ranges, ...NOTHING_WRITTEN, end: { ok: false, code, message, details } };
 }
 
 function changesCells(): BalsaError {

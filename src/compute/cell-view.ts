@@ -101,7 +101,7 @@ export class CellView {
     // Who removes what is not there changes nothing.
     if (change.type === 'remove' && change.observed.length === 0) return true;
     const bytesBefore = cell.bytes;
-    cell.apply(change, { ...NOW, origin: this.#origin, place: this.#writes.length }, null);
+    cell.apply(change, { origin: this.#origin, place: this.#writes.length, ...NOW }, null);
     if (cell.bytes > bytesBefore && cell.bytes > this.#bytesMax) throw this.#full(key);
     this.#cells.set(key, cell);
     this.#writes.push({ key, change });

@@ -22,7 +22,7 @@ export class GroupOverlay {
     for (const { key, value } of writes) this.#writes.set(toMapKey(key), { key, value, place });
     for (const { key } of updates) this.#updated.set(toMapKey(key), key);
     for (const write of eventWrites(events)) {
-      this.#writes.set(toMapKey(write.key), { ...write, place });
+      this.#writes.set(toMapKey(write.key), { place, ...write });
     }
   }
 

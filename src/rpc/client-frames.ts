@@ -223,7 +223,8 @@ function readRequest(value: unknown): ClientRequest {
       return { type: 'submit', id, record: check.bytes(t[2], 'submit record') };
     case PROCEDURES:
       return {
-        ...{ type: 'procedures', id, ...readLevel(t[2], t[3]) },
+        type: 'procedures',
+        ...{ id, ...readLevel(t[2], t[3]) },
         about: oneOf(PROCEDURES_TOPICS, t[4], 'procedures topic'),
       };
     case JOBS: {
@@ -252,7 +253,8 @@ function readCall(id: number, t: readonly unknown[]): CallProcedureRequest {
     throw new BalsaError('FRAME_INVALID', message);
   }
   return {
-    ...{ type: 'call', id, key, ...readLevel(t[3], t[4]) },
+    type: 'call',
+    ...{ id, key, ...readLevel(t[3], t[4]) },
     route: oneOf(ROUTES, t[2], 'call route'),
     procedure: check.text(t[5], 'call procedure'),
     args: check.text(t[6], 'call args'),

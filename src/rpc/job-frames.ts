@@ -68,7 +68,8 @@ export function readDemand(value: unknown): WorkerDemand {
   const texts = (list: unknown, what: string): string[] =>
     check.list(list, what).map((one) => check.text(one, what));
   return {
-    ...{ worker: check.text(t[0], 'worker'), home: check.text(t[1], 'worker home') },
+    worker: check.text(t[0], 'worker'),
+    home: check.text(t[1], 'worker home'),
     where: TASK_PLACES[check.count(t[2], 'worker where')] ?? 'worker',
     ...{ slots: check.count(t[3], 'worker slots'), threads: check.count(t[4], 'worker threads') },
     ...{ tasks: texts(t[5], 'worker tasks'), labels: texts(t[6], 'worker labels') },

@@ -179,7 +179,8 @@ export function assignedTuple(t: AssignedTask): unknown[] {
 export function readAssigned(value: unknown): AssignedTask {
   const t = check.tuple(value, 'assigned task', 10);
   return {
-    ...{ fence: check.count(t[0], 'task fence'), job: check.text(t[1], 'task job') },
+    fence: check.count(t[0], 'task fence'),
+    job: check.text(t[1], 'task job'),
     ...{ stage: check.text(t[2], 'task stage'), ordinal: check.count(t[3], 'task ordinal') },
     ...{ attempt: check.count(t[4], 'task attempt'), run: check.text(t[5], 'task run') },
     args: check.text(t[6], 'task args'),

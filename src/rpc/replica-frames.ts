@@ -296,12 +296,14 @@ function readAnswer(value: unknown): ClientAnswer {
       return readCallAnswer(id, t);
     case JOBS:
       return {
-        ...{ type: 'jobs', id, meta: readMeta(t[2]), info: check.text(t[3], 'jobs info') },
+        type: 'jobs',
+        ...{ id, meta: readMeta(t[2]), info: check.text(t[3], 'jobs info') },
         bytes: check.bytes(t[4], 'jobs bytes'),
       };
     case WORK:
       return {
-        ...{ type: 'work', id, meta: readMeta(t[2]) },
+        type: 'work',
+        ...{ id, meta: readMeta(t[2]) },
         assigned: check.list(t[3], 'work assigned').map(readAssigned),
         dropped: check.list(t[4], 'work dropped').map((v) => check.count(v, 'work dropped')),
       };
@@ -326,7 +328,8 @@ function readCallAnswer(id: number, t: readonly unknown[]): ClientAnswer {
   switch (t[1]) {
     case CALL:
       return {
-        ...{ type: 'call', id, meta, result: check.text(t[3], 'call result') },
+        type: 'call',
+        ...{ id, meta, result: check.text(t[3], 'call result') },
         revision: check.count(t[4], 'call revision'),
         hash: check.text(t[5], 'call hash'),
         repeated: check.flag(t[6], 'call repeated'),

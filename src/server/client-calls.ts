@@ -103,7 +103,7 @@ export class ClientCalls {
       const onRun = (): void => {
         meta = meta === null ? atLevel : replica.meta();
       };
-      void replica.calls.read({ ...request, isLocal, onRun }, (answer) =>
+      void replica.calls.read({ isLocal, onRun, ...request }, (answer) =>
         this.#answer(request.id, meta ?? atLevel, answer),
       );
     });
@@ -111,7 +111,7 @@ export class ClientCalls {
 
   #callAp(replica: Replica, request: CallProcedureRequest, ageMs: number | null): void {
     const durability = { peers: request.peers };
-    void replica.calls.callAp({ ...request, ageMs }, durability, (answer) =>
+    void replica.calls.callAp({ ageMs, ...request }, durability, (answer) =>
       this.#answer(request.id, replica.meta(), answer),
     );
   }

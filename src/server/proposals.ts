@@ -146,7 +146,7 @@ export class Proposals {
     this.#bytes += bytes;
     this.#pending += facts.operations;
     this.#operations += facts.operations;
-    this.#queue.push({ ...facts, batch, bytes, done });
+    this.#queue.push({ batch, bytes, done, ...facts });
   }
 
   /**
@@ -291,7 +291,7 @@ export class Proposals {
     const id = this.#nextId++;
     this.#proposed.set(id, { items, system });
     const { commandVersion, term } = this.#options;
-    const payload = packCommand({ ...command, proposerTerm: term() }, commandVersion());
+    const payload = packCommand({ proposerTerm: term(), ...command }, commandVersion());
     return { type: 'propose', id, payload };
   }
 
@@ -303,7 +303,7 @@ export class Proposals {
     if (answer.accepted) {
       const { index, term } = answer.position;
       assert(!this.#appended.has(index), 'one proposal per log index');
-      this.#appended.set(index, { ...proposed, term });
+      this.#appended.set(index, { term, ...proposed });
       return;
     }
     const error =
@@ -383,7 +383,8 @@ export class Proposals {
 function together(records: readonly Uint8Array[], done: CallsDone): Waiting[] {
   const answers: BatchAnswer[] = [];
   return records.map(() => ({
-    ...{ bytes: 0, operations: 0 },
+    bytes: 0,
+    operations: 0,
     done: (answer) => {
       answers.push(answer);
       if (answers.length === records.length) done(answers);

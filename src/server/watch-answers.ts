@@ -47,7 +47,8 @@ export function tellEvents(
     const last = (events[at - 1] as WriteEvent).revision;
     const revision = next === undefined ? through : last;
     sink.send({
-      ...{ type: 'watch-events', id, events: part, revision, more: next?.revision === last },
+      type: 'watch-events',
+      ...{ id, events: part, revision, more: next?.revision === last },
       appliedIndex: source.appliedIndex,
     });
     answers += 1;

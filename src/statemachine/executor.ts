@@ -206,7 +206,8 @@ export class Executor {
       case 'alias-set':
       case 'alias-remove':
         this.#procedures.write(operation, {
-          ...{ sinceMs: this.#timeMs, sinceRevision: this.#keyspace.revision },
+          sinceMs: this.#timeMs,
+          sinceRevision: this.#keyspace.revision,
           version: this.#version,
         });
         return this.#done();

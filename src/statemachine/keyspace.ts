@@ -220,7 +220,7 @@ export class Keyspace {
     if (this.#events === null) return;
     const { revision, sub } = modified;
     const place = { type: 'delete' as const, revision, sub, key, value: NO_BYTES };
-    this.#events.push({ ...place, ...nothing, previous });
+    this.#events.push({ previous, ...place, ...nothing });
   }
 
   /** Removes a record of the history that no longer counts. */

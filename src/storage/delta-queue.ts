@@ -200,11 +200,8 @@ export class DeltaQueue {
     const { origin, sequence } = delta;
     const isOwn = origin === this.origin;
     const position = this.#position;
-    const queued: Queued = {
-      ...{ delta, bytes, sequence, isOwn, position },
-      isHeld: true,
-      segment: null,
-    };
+    const state = { isHeld: true, segment: null };
+    const queued: Queued = { delta, bytes, sequence, isOwn, position, ...state };
     this.#held.set(position, queued);
     const queue = this.#byOrigin.get(origin);
     if (queue === undefined) this.#byOrigin.set(origin, [queued]);

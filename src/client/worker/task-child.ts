@@ -73,7 +73,8 @@ async function run(
   const { job, stage, ordinal, attempt, fence } = task;
   try {
     const value = await handler({
-      ...{ input, args, job, stage, task: ordinal, attempt, fence, lastCheckpoint },
+      input,
+      ...{ args, job, stage, task: ordinal, attempt, fence, lastCheckpoint },
       signal: controller.signal,
       checkpoint,
     } as never);

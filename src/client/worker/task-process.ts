@@ -87,7 +87,8 @@ export class TaskProcess {
       const { args, checkpoint, ...rest } = task;
       const lastCheckpoint = checkpoint === null ? null : (JSON.parse(checkpoint) as unknown);
       const message: ToTaskProcess = {
-        ...{ type: 'run', task: rest, input, lastCheckpoint },
+        type: 'run',
+        ...{ task: rest, input, lastCheckpoint },
         args: JSON.parse(args) as unknown,
       };
       this.#child.send(message, (error) => {

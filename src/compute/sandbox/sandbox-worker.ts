@@ -155,7 +155,7 @@ export class SandboxWorker {
       });
       const ahead = this.#foresight.given(call, source);
       const given = ahead && packGiven(ahead);
-      this.#say({ type: 'run', call: { ...rest, hash: bundle.hash }, mode, given });
+      this.#say({ type: 'run', call: { hash: bundle.hash, ...rest }, mode, given });
     });
   }
 
@@ -199,7 +199,7 @@ export class SandboxWorker {
     this.#answers.reset();
     const sinceMs = this.#clock.monotonicMs();
     const watchdog = this.#watch();
-    this.#running = { ...{ limits, source, ...ends }, sinceMs, begun: 0, watchdog };
+    this.#running = { limits, source, sinceMs, begun: 0, watchdog, ...ends };
   }
 
   #bring(bundle: Bundle): void {

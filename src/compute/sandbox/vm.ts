@@ -284,7 +284,8 @@ export class Vm {
   #outcome(ending: Ending, view: CallView, limits: CallLimits): Execution {
     const { logs } = view;
     const failed = (error: BalsaError): Execution => ({
-      ...{ ok: false, logs, error },
+      ok: false,
+      ...{ logs, error },
       reads: view.effects(),
     });
     if (this.#isStopped) this.#isSpent = true;

@@ -106,7 +106,7 @@ async function fetchAhead(
 }
 
 async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise<void> {
-  const whole = { ...call, bundle: bundleOf(hash) };
+  const whole = { bundle: bundleOf(hash), ...call };
   await vmOf(whole);
   answers.begin(0);
   const { found, cells } = given === null ? NOTHING_GIVEN : unpackGiven(given);

@@ -133,7 +133,7 @@ export class ApCalls {
     { peers }: Durability,
     done: CallDone,
   ): Promise<void> {
-    const made = await this.#once({ ...request, untilMs: this.#untilMs(request) }, resolved);
+    const made = await this.#once({ untilMs: this.#untilMs(request), ...request }, resolved);
     if (made instanceof BalsaError) {
       done(refusedCall(made, logsOf(made)));
       return;
@@ -254,17 +254,14 @@ export class ApCalls {
     const { revision } = source;
     const made = { result, revision, hash: resolved.hash, logs, repeated: false };
     // It has read what others changed, and what may be lost yet.
-    if (effects.cells.length === 0) return { ...made, delta: null };
+    if (effects.cells.length === 0) return { delta: null, ...made };
     const time = hybrid.next();
     if (!pending.allows(effects.cells, time)) return null;
     const { key, isNamed, procedure, fingerprint } = identityOf(request);
     try {
-      const { delta } = pending.make({
-        ...time,
-        ...{ key, isNamed, fingerprint, procedure, hash: resolved.hash },
-        ...{ writes: effects.cells, result },
-      });
-      return { ...made, delta };
+      const facts = { key, isNamed, fingerprint, procedure, hash: resolved.hash };
+      const { delta } = pending.make({ writes: effects.cells, result, ...facts, ...time });
+      return { delta, ...made };
     } catch (cause) {
       // The disk has failed: the replica is about to stop.
       return asBalsaError(cause).withOutcome('not-applied');

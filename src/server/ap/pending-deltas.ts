@@ -128,7 +128,7 @@ export class PendingDeltas {
   make(parts: Omit<Delta, 'origin' | 'sequence'>): PendingDelta {
     const { queue } = this.#options;
     const { origin } = queue;
-    const delta = { ...parts, origin, sequence: queue.lastSequence(origin) + 1 };
+    const delta = { origin, sequence: queue.lastSequence(origin) + 1, ...parts };
     return this.add({ delta, bytes: packDelta(delta) });
   }
 
@@ -153,7 +153,7 @@ export class PendingDeltas {
     return writes.every(({ key, change }, place) => {
       const cell = cells.get(key) ?? this.#view(key)?.cell.clone() ?? Cell.empty(change.cell);
       cells.set(key, cell);
-      const stamp: ChangeStamp = { ...time, origin, call: '', place };
+      const stamp: ChangeStamp = { origin, call: '', place, ...time };
       return cell.apply(change, stamp, null);
     });
   }
@@ -199,7 +199,9 @@ export class PendingDeltas {
     const isOwn = delta.origin === this.origin;
     const heldMs = this.#options.monotonicMs();
     this.#order += 1;
-    const pending: PendingDelta = { ...held, order: this.#order, position, isOwn, heldMs };
+    const { bytes } = held;
+    const order = this.#order;
+    const pending: PendingDelta = { delta, bytes, order, position, isOwn, heldMs };
     this.#list.push(pending);
     if (this.#oldestCopyMs !== null)
       this.#oldestCopyMs = earlierCopyMs(this.#oldestCopyMs, pending);

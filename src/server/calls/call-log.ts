@@ -49,7 +49,8 @@ export class CallLog {
 
   #stats(): readonly ProcedureStats[] {
     return [...this.#figures].map(([procedure, { calls, failures, totalMs, maxMs }]) => ({
-      ...{ procedure, calls, failures, maxMs },
+      procedure,
+      ...{ calls, failures, maxMs },
       meanMs: totalMs / calls,
     }));
   }

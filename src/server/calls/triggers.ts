@@ -255,7 +255,8 @@ class RunningTrigger implements WatchSink {
     try {
       this.#watcher = watches().watch(
         {
-          ...{ type: 'watch', id: 0, consistency: 'any', bound: 0, startRevision },
+          type: 'watch',
+          ...{ id: 0, consistency: 'any', bound: 0, startRevision },
           ...{ from, to: prefixEnd(from), withPrevious: false, noPuts: false, noDeletes: false },
         },
         this,

@@ -148,7 +148,7 @@ export class Dispatcher {
       const name = `${step.type} ${step.fence}`;
       const before = this.#waiting.get(name);
       this.#waitingBytes += bytes.byteLength - (before?.bytes ?? 0);
-      this.#waiting.set(name, { ...read, bytes: bytes.byteLength });
+      this.#waiting.set(name, { bytes: bytes.byteLength, ...read });
     }
     this.plan();
   }
@@ -277,7 +277,8 @@ export class Dispatcher {
     const speculates = clock.monotonicMs() - this.#speculatedMs >= SPECULATE_MS;
     if (speculates) this.#speculatedMs = clock.monotonicMs();
     assign({
-      ...{ jobs: running, workers, nowMs: now, max, speculates },
+      jobs: running,
+      ...{ workers, nowMs: now, max, speculates },
       openTasksMax: jobs.bounds.jobOpenTasksMax,
       running: new Map(running.map((job) => [job.id, attemptsOf(job)])),
     });

@@ -72,14 +72,16 @@ function infoOf(job: Job, nowMs: number): JobInfo {
     const { tasks = 0, isFinal = false } = job.shapes[n] ?? {};
     const { beganMs, endedMs: stageEndedMs, failures, done } = stage;
     return {
-      ...{ name: nameOf(n), kind: job.stageSpec(n)?.kind ?? 'cut', tasks, isFinal },
+      name: nameOf(n),
+      ...{ kind: job.stageSpec(n)?.kind ?? 'cut', tasks, isFinal },
       ...{ done: done.size, ...(counts[n] ?? { running: 0, waiting: 0 }), failures },
       ...{ beganMs, endedMs: stageEndedMs },
     };
   });
   const isCut = spec.input.type === 'range' || spec.input.type === 'generator';
   return {
-    ...{ job: id, name: spec.name, phase, priority: spec.priority, weight: spec.weight },
+    job: id,
+    ...{ name: spec.name, phase, priority: spec.priority, weight: spec.weight },
     ...{ submittedMs, endedMs, nowMs, items },
     stages: isCut ? stages : stages.slice(1),
     failure: failure && { ...failure, stage: nameOf(failure.stage) },

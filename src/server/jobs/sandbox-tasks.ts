@@ -108,7 +108,8 @@ export class SandboxTasks {
     const perThread = this.#usualMs > LONG_MS ? 1 : 1 + ahead;
     const slots = this.#isClosed ? 0 : Math.min(threads * perThread, this.#slotsMax());
     return {
-      ...{ worker, home, where: 'sandbox', slots, threads },
+      worker,
+      ...{ home, where: 'sandbox', slots, threads },
       ...{ tasks: [], labels: [], memoryBytes: 0 },
     };
   }

@@ -137,7 +137,8 @@ export class WorkersAtHand {
     const { name = '', run = '', timeoutMs = 0, memoryBytes = 0 } = job.stageSpec(stage) ?? {};
     const place = { job: job.id, stage, ordinal };
     return {
-      ...{ fence: record.fence, job: job.id, stage: name, ordinal, attempt: tries, run },
+      fence: record.fence,
+      ...{ job: job.id, stage: name, ordinal, attempt: tries, run },
       ...{ args: job.spec.args, timeoutMs, memoryBytes },
       checkpoint: hasCheckpoint ? this.#machine().jobs.checkpoint(place) : null,
     };

@@ -130,7 +130,8 @@ export function decodeJob(bytes: Uint8Array): JobRecord {
 function toFailure(value: unknown): JobFailure {
   const t = check.tuple(value, 'failure', 4);
   return {
-    ...{ code: check.text(t[0], 'code'), message: check.text(t[1], 'message') },
+    code: check.text(t[0], 'code'),
+    message: check.text(t[1], 'message'),
     ...{ stage: check.count(t[2], 'stage'), ordinal: check.count(t[3], 'ordinal') },
   };
 }
@@ -138,7 +139,8 @@ function toFailure(value: unknown): JobFailure {
 function toStage(value: unknown): StageRecord {
   const t = check.tuple(value, 'stage', 5);
   return {
-    ...{ done: numbers(t[0], 'done'), durations: numbers(t[1], 'durations') },
+    done: numbers(t[0], 'done'),
+    durations: numbers(t[1], 'durations'),
     ...{ beganMs: check.count(t[2], 'beganMs'), endedMs: check.count(t[3], 'endedMs') },
     failures: check.count(t[4], 'failures'),
   };
@@ -186,7 +188,8 @@ export function decodeWorker(bytes: Uint8Array): WorkerRecord {
   return orCorrupt('a worker', () => {
     const t = fieldsOf(bytes, 4);
     return {
-      ...{ home: check.text(t[1], 'home'), leaseMs: check.count(t[2], 'leaseMs') },
+      home: check.text(t[1], 'home'),
+      leaseMs: check.count(t[2], 'leaseMs'),
       deadlineMs: check.count(t[3], 'deadlineMs'),
     };
   });
@@ -200,7 +203,8 @@ export function decodeUpload(bytes: Uint8Array): UploadRecord {
   return orCorrupt('an upload', () => {
     const t = fieldsOf(bytes, 4);
     return {
-      ...{ chunks: check.count(t[1], 'chunks'), bytes: check.count(t[2], 'bytes') },
+      chunks: check.count(t[1], 'chunks'),
+      bytes: check.count(t[2], 'bytes'),
       untilMs: check.count(t[3], 'untilMs'),
     };
   });

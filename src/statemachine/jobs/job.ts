@@ -240,9 +240,10 @@ export class Job {
   toRecord(): JobRecord {
     const { phase, bornIndex, submittedMs, endedMs, revision, cursor, failure, removed } = this;
     return {
-      ...{ phase, bornIndex, submittedMs, endedMs, revision, cursor, failure, removed },
+      phase,
+      ...{ bornIndex, submittedMs, endedMs, revision, cursor, failure, removed },
       ...{ items: this.#items, isSealed: this.#isSealed },
-      stages: this.stages.map(({ done, ...stage }) => ({ ...stage, done: done.bounds })),
+      stages: this.stages.map(({ done, ...stage }) => ({ done: done.bounds, ...stage })),
     };
   }
 }
