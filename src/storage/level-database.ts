@@ -1,12 +1,16 @@
 import { readdir } from 'node:fs/promises';
 import { Level } from 'level';
 import { assert } from '../base/assert.js';
+import { lowerPriorityOfStarted } from '../base/thread-priority.js';
 import { MARKERS_FROM } from './flush-markers.js';
 import { toLevelOpenError } from './level-errors.js';
 
 export type Database = Level<Buffer, Buffer>;
 
 const MiB = 1024 * 1024;
+
+/** No record is there. */
+const NOWHERE = Buffer.from(MARKERS_FROM);
 
 /**
  * Opens LevelDB in the folder, or makes an empty one.
@@ -23,6 +27,8 @@ export async function openDatabase(folder: string): Promise<Database> {
   });
   try {
     await database.open();
+    // The first compaction starts the thread for all of them.
+    await lowerPriorityOfStarted(() => compactDatabase(database, NOWHERE, NOWHERE));
     return database;
   } catch (error) {
     await database.close();
@@ -38,13 +44,12 @@ export async function openDatabase(folder: string): Promise<Database> {
  */
 export async function syncDatabase(database: Database): Promise<void> {
   const before = await logsIn(database.location);
-  const nowhere = Buffer.from(MARKERS_FROM);
-  await compactDatabase(database, nowhere, nowhere);
+  await compactDatabase(database, NOWHERE, NOWHERE);
   const after = new Set(await logsIn(database.location));
   const kept = before.find((name) => after.has(name));
   if (kept === undefined) return;
   // A write is refused for what has failed before, and says what it was.
-  await database.del(nowhere);
+  await database.del(NOWHERE);
   throw new Error(`LevelDB could not make a table of what is in ${kept}`);
 }
 
