@@ -141,7 +141,7 @@ export const LIMITS = {
   /** Most bytes of commands in one log entry (a single batch may exceed it). */
   entryBytesMax: 4 * MiB,
   /** Most operations in one log entry (a single batch may exceed it): it is applied in one go. */
-  entryOperationsMax: 8192,
+  entryOperationsMax: 512,
   /** Most bytes of entries in one AppendEntries (one entry may exceed it). */
   appendBytesMax: 4 * MiB,
   /** AppendEntries under way to one follower. */
