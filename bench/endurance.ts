@@ -14,7 +14,8 @@ import { openLoop } from './open-loop.js';
 /**
  * `npm run bench:endurance`: puts for half an hour at 70 % of the most that a closed loop gets, three replicas, one client. An open
  * loop: a put is begun when it is due, and its time runs from then, so that a stop makes all of them late that were due meanwhile. The
- * history is compacted all the time, also when the top is measured, and the log is cut whenever it is full. Says, window by window, whether latency and memory stay flat.
+ * history is compacted all the time, also when the top is measured, and the log is cut whenever it is full. Says, window by window,
+ * whether latency and memory stay flat.
  */
 const { values: flags } = parseArgs({
   options: {

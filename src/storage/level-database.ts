@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { Level } from 'level';
 import { assert } from '../base/assert.js';
-import { lowerPriorityOfStarted } from '../base/thread-priority.js';
+import { giveWayInCompactions } from './compaction-thread.js';
 import { MARKERS_FROM } from './flush-markers.js';
 import { toLevelOpenError } from './level-errors.js';
 
@@ -17,6 +17,12 @@ const NOWHERE = Buffer.from(MARKERS_FROM);
  * @throws BalsaError `DATA_FOLDER_IN_USE`, `STATE_CORRUPT`, `DATA_FOLDER_UNUSABLE`, `DISK_FULL`
  */
 export async function openDatabase(folder: string): Promise<Database> {
+  await giveWayInCompactions(async (scratch) => {
+    const database: Database = new Level(scratch, { keyEncoding: 'buffer' });
+    await database.open();
+    await compactDatabase(database, NOWHERE, NOWHERE);
+    await database.close();
+  });
   const database: Database = new Level(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -27,8 +33,6 @@ export async function openDatabase(folder: string): Promise<Database> {
   });
   try {
     await database.open();
-    // The first compaction starts the thread for all of them.
-    await lowerPriorityOfStarted(() => compactDatabase(database, NOWHERE, NOWHERE));
     return database;
   } catch (error) {
     await database.close();

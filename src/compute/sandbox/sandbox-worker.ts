@@ -3,7 +3,6 @@ import { assert, unreachable } from '../../base/assert.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import type { Mode } from '../../base/operation.js';
-import { BACKGROUND } from '../../base/thread-priority.js';
 import { limitReached } from '../call-view.js';
 import {
   type Bundle,
@@ -35,6 +34,7 @@ import {
   unpackMembers,
 } from './messages.js';
 import { AnswerWriter, newSharedAnswer } from './shared-answer.js';
+import { BACKGROUND } from './thread-priority.js';
 
 /** Bundles whose code a worker keeps; one that was not asked for the longest makes room. */
 const BUNDLES_MAX = 8;

@@ -4,7 +4,6 @@ import { toBytes } from '../../base/bytes.js';
 import type { CallRecord } from '../../base/call.js';
 import { systemClock } from '../../base/clock.js';
 import type { Mode } from '../../base/operation.js';
-import { BACKGROUND, lowerPriority } from '../../base/thread-priority.js';
 import type { Bundle, Execution, ProcedureCall, Source } from '../execution.js';
 import { runGroup } from '../group-runner.js';
 import { LaneCache } from '../lane-cache.js';
@@ -25,6 +24,7 @@ import {
   unpackScan,
 } from './messages.js';
 import { AnswerReader } from './shared-answer.js';
+import { BACKGROUND, lowerPriority } from './thread-priority.js';
 import { Vm } from './vm.js';
 
 /** A thread of its own for procedures, whose code never runs beside that of the replica. */
