@@ -6,7 +6,7 @@ import type { SystemDone } from './proposals.js';
 /** What the state machine says of the work that is due. */
 export type KeptState = Pick<
   StoreObservation,
-  'logTimeMs' | 'compactedRevision' | 'sweptRevision' | 'dueLeases' | 'revisionToKeep'
+  'logTimeMs' | 'revision' | 'compactedRevision' | 'sweptRevision' | 'dueLeases' | 'revisionToKeep'
 >;
 
 export interface HousekeepingOptions {
@@ -32,8 +32,10 @@ const COMPACTION_INTERVAL_MS = 1000;
  * that leases live longer by at most this and the time without a leader.
  */
 const TIME_MARK_MS = 2000;
-/** A sweep rests so many times as long as its last slice took from proposal to apply. */
-const SWEEP_REST = 3;
+/** A sweep rests at most so many times as long as its last slice took from proposal to apply. */
+const SWEEP_REST_MAX = 3;
+/** It rests less where it would fall behind: so many records are swept for each revision that is written meanwhile. */
+const SWEPT_PER_WRITTEN = 1.5;
 
 /**
  * What the leader does by itself, through the log like everything else: lets leases expire, compacts by age
@@ -100,21 +102,31 @@ export class Housekeeping {
   #sweep(): void {
     if (this.#isSweeping || this.#restTimer !== null) return;
     const { clock, limits, machine, propose } = this.#options;
-    const { compactedRevision, sweptRevision } = machine();
+    const { revision, compactedRevision, sweptRevision } = machine();
     if (sweptRevision >= compactedRevision) return;
     this.#isSweeping = true;
     const begunMs = clock.monotonicMs();
     propose([{ type: 'sweep', records: limits.sweepRecordsMax }], (applied) => {
       this.#isSweeping = false;
       if (this.#stopped || !applied) return;
-      // Writes come first: the longer a slice takes beside them, the longer the next one waits.
-      const restMs = SWEEP_REST * (clock.monotonicMs() - begunMs);
-      this.#restTimer = clock.setTimer(restMs, () => {
+      const tookMs = clock.monotonicMs() - begunMs;
+      const written = machine().revision - revision;
+      this.#restTimer = clock.setTimer(restMs(tookMs, written, limits.sweepRecordsMax), () => {
         this.#restTimer = null;
         this.tick();
       });
     });
   }
+}
+
+/**
+ * Writes come first: the longer a slice takes beside them, the longer the next one waits. But not so long that more is written than
+ * swept, or the history grows for ever.
+ */
+function restMs(tookMs: number, written: number, records: number): number {
+  const longestMs = SWEEP_REST_MAX * tookMs;
+  const enoughMs = (records * tookMs) / (SWEPT_PER_WRITTEN * written) - tookMs;
+  return written === 0 ? longestMs : Math.max(0, Math.min(longestMs, enoughMs));
 }
 
 function needsTimeMark(machine: KeptState, nowMs: number): boolean {

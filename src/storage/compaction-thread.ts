@@ -1,12 +1,14 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { setPriority, tmpdir } from 'node:os';
+import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Linux alone has priorities of threads, and takes their ids where those of processes are asked for. */
 export const hasThreadPriorities = process.platform === 'linux';
 
-/** What the thread of compactions gives way by (`nice`). */
+/** What the thread of compactions gives way by (`nice`), more than the process does. */
 export const COMPACTION_NICE = 10;
+
+const NICE_MAX = 19;
 
 const OWN_THREADS = '/proc/self/task';
 
@@ -32,9 +34,11 @@ async function lowerNextThread(compact: (folder: string) => Promise<void>): Prom
     // Those of Node's pool are among them: it is one of them that looks.
     const before = new Set(await readdir(OWN_THREADS));
     await compact(folder);
-    const started = (await readdir(OWN_THREADS)).filter((thread) => !before.has(thread));
+    const started = (await readdir(OWN_THREADS)).filter((one) => !before.has(one));
+    const [thread, ...others] = started;
     // Others that have begun meanwhile do what cannot wait.
-    if (started.length === 1) setPriority(Number(started[0]), COMPACTION_NICE);
+    if (thread === undefined || others.length > 0) return;
+    setPriority(Number(thread), Math.min(NICE_MAX, getPriority() + COMPACTION_NICE));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

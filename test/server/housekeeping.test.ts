@@ -18,7 +18,7 @@ class House {
   due: number[] = [];
   hasLeases = false;
   toKeep: number | null = null;
-  state = { logTimeMs: 10_000, compactedRevision: 0, sweptRevision: 0 };
+  state = { logTimeMs: 10_000, revision: 0, compactedRevision: 0, sweptRevision: 0 };
   readonly housekeeping = new Housekeeping({
     clock: this.scheduler.clock(() => true),
     limits: { sweepRecordsMax: 100 },
@@ -117,6 +117,28 @@ describe('the housekeeping of the leader', () => {
     house.tick();
     expect(house.asked).toHaveLength(2);
   });
+
+  test.each([
+    { written: 1, restMs: 60 },
+    { written: 50, restMs: 20 / 3 },
+    { written: 1000, restMs: 0 },
+  ])(
+    'a sweep rests $restMs ms when $written are written while a slice of 100 takes 20 ms',
+    async ({ written, restMs }) => {
+      const house = new House();
+      house.state = { ...house.state, compactedRevision: 10 };
+      house.tick();
+      await house.run(20);
+      house.state = { ...house.state, revision: written };
+      house.asked[0]?.done(true);
+      if (restMs > 1) {
+        await house.run(restMs - 1);
+        expect(house.asked).toHaveLength(1);
+      }
+      await house.run(2);
+      expect(house.asked).toHaveLength(2);
+    },
+  );
 
   test('keeps the time in the log fresh while there are leases', () => {
     const house = new House();
