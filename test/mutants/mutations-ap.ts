@@ -145,8 +145,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/ap/exchange.ts',
-        find: '(isOwn ? min : Math.min(min, delta.timeMs - 1))',
-        replace: '(isOwn || delta.timeMs > 0 ? min : 0)',
+        find: 'Math.min(clock.nowMs, pending.oldestCopyMs) - 1',
+        replace: 'clock.nowMs - 1',
       },
     ],
     rules: AP_RULES,
