@@ -49,8 +49,7 @@ function toStage(name: string, given: StageDefinition, before: readonly string[]
   const { after = before.at(-1) ?? INPUT } = given;
   const sources = typeof after === 'string' ? [after] : after;
   return {
-    name,
-    ...{ kind, fanIn: kind === 'map' ? 1 : fanIn },
+    ...{ name, kind, fanIn: kind === 'map' ? 1 : fanIn },
     after: sources.map((source) => placeOf(source, name, before)),
     where: run === undefined ? 'worker' : 'sandbox',
     run: run === undefined ? (task ?? '') : nameOf(run),

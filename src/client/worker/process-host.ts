@@ -103,8 +103,7 @@ export class ProcessHost implements TaskHost {
     /** Why it never got ready. */
     let why = '';
     const process: TaskProcess = new TaskProcess({
-      clock,
-      ...{ module, graceMs, env },
+      ...{ clock, module, graceMs, env },
       onReady: (tasks) => {
         if (this.#tasks === null) this.#onTasks(tasks);
         if (!(tasks instanceof Error)) this.#tasks = tasks;

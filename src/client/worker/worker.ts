@@ -74,11 +74,9 @@ export class Worker implements AsyncDisposable {
       end = resolve;
     });
     const loop = new WorkerLoop({
-      parts,
-      ...{ host, onNotice },
+      ...{ parts, host, onNotice },
       demand: {
-        worker: id,
-        ...{ home, where: 'worker', slots, threads: slots },
+        ...{ worker: id, home, where: 'worker', slots, threads: slots },
         ...{ tasks, labels, memoryBytes },
       },
       onFailure: (error) => end(error),

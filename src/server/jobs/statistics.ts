@@ -51,8 +51,7 @@ export class Statistics {
     const perWorker = infos.length === 0 ? 1 : Math.max(1, threads / infos.length);
     const usefulThreads = queued + running;
     return {
-      queued,
-      ...{ running, workers: infos, usefulThreads },
+      ...{ queued, running, workers: infos, usefulThreads },
       usefulWorkers: Math.ceil(usefulThreads / perWorker),
     };
   }

@@ -102,8 +102,7 @@ export class JobExecutor {
     if (input.type === 'upload') jobs.uploads.adopt(input.upload, input.counts.length);
     const { index, timeMs } = this.#now;
     const job = jobs.add(id, resolved, {
-      phase: 'running',
-      ...{ bornIndex: index, submittedMs: timeMs, endedMs: 0, revision },
+      ...{ phase: 'running', bornIndex: index, submittedMs: timeMs, endedMs: 0, revision },
       ...{ items: 0, isSealed: false, cursor: null, failure: null, stages: newStages(spec) },
       removed: { stage: 0, ordinal: 0 },
     });
