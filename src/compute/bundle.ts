@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
+import { type BuildFailure, build, type Message, type Metafile, type Plugin } from 'esbuild';
 import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure, Mode } from '../base/operation.js';
@@ -45,7 +45,7 @@ export async function bundleProcedures(
 ): Promise<ProcedureBundle> {
   const path = resolve(file);
   const compiled = await compile(path, onFile);
-  const code = `${compiled.code}return procedures;`;
+  const { code } = compiled;
   const bytes = Buffer.byteLength(code);
   if (bytes > BUNDLE_BYTES_MAX) {
     throw new BalsaError(
@@ -71,34 +71,13 @@ async function compile(file: string, onFile: (path: string) => void): Promise<Co
   const folder = dirname(file);
   onFile(file);
   try {
-    const { outputFiles } = await build({
-      entryPoints: [`./${basename(file)}`],
-      absWorkingDir: folder,
-      bundle: true,
-      write: false,
-      outfile: 'procedures.js',
-      sourcemap: 'external',
-      sourcesContent: false,
-      format: 'iife',
-      globalName: 'procedures',
-      platform: 'neutral',
-      mainFields: ['module', 'main'],
-      target: 'es2023',
-      // Comments name the paths of this machine.
-      minifyWhitespace: true,
-      legalComments: 'none',
-      logLevel: 'silent',
-      plugins: [authoring, filesTold(onFile)],
-    });
-    const textOf = (name: string): string =>
-      outputFiles.find(({ path }) => path.endsWith(name))?.text ?? '';
-    const made = textOf('.js');
+    const { made, sourceMap } = await bundledBody(file, onFile);
     const replaced = [...made.matchAll(MODULE_PATH)].map(({ 0: { length }, index }) => ({
       index,
       grownBy: NO_MODULE_PATH.length - length,
     }));
     const code = made.replaceAll(MODULE_PATH, NO_MODULE_PATH);
-    return { code, sourceMap: textOf('.js.map'), replaced, folder };
+    return { code, sourceMap, replaced, folder };
   } catch (cause) {
     const { errors } = cause as Partial<BuildFailure>;
     if (errors === undefined) throw cause;
@@ -106,6 +85,76 @@ async function compile(file: string, onFile: (path: string) => void): Promise<Co
     const shown = errors.slice(0, SHOWN_MAX).map((error) => textOfError(error, file));
     throw new BalsaError('FILE_INVALID', shown.join('\n'), { cause });
   }
+}
+
+/** As the body of a function that returns what the modules export. */
+async function bundledBody(file: string, onFile: (path: string) => void): Promise<Bundled> {
+  const modules = await bundled(file, 'esm', onFile);
+  const body = asBody(modules);
+  if (body !== null) return { ...modules, made: body };
+  const whole = await bundled(file, 'iife', onFile);
+  return { ...whole, made: `${whole.made}return procedures;` };
+}
+
+interface Bundled {
+  readonly made: string;
+  readonly sourceMap: string;
+  readonly metafile: Metafile;
+}
+
+/** @param format `iife`: `procedures` is an object that the bundler has made of what is exported */
+async function bundled(
+  file: string,
+  format: 'esm' | 'iife',
+  onFile: (path: string) => void,
+): Promise<Bundled> {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [`./${basename(file)}`],
+    absWorkingDir: dirname(file),
+    bundle: true,
+    write: false,
+    outfile: 'procedures.js',
+    sourcemap: 'external',
+    sourcesContent: false,
+    metafile: true,
+    format,
+    globalName: 'procedures',
+    // It becomes the body of a function, which knows neither.
+    supported: { 'top-level-await': false, 'import-meta': false },
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    target: 'es2023',
+    // Comments name the paths of this machine.
+    minifyWhitespace: true,
+    legalComments: 'none',
+    logLevel: 'silent',
+    plugins: [authoring, filesTold(onFile)],
+  });
+  const textOf = (name: string): string =>
+    outputFiles.find(({ path }) => path.endsWith(name))?.text ?? '';
+  return { made: textOf('.js'), sourceMap: textOf('.js.map'), metafile };
+}
+
+/** At the end of all modules: what they export. */
+const EXPORTS = /export\{([^{}]*)\};\s*$/;
+
+/** One of them: the name that it has in the code, and the one, or the text, under which it is exported. */
+const EXPORTED = /([^\s,{}"]+)(?:\s+as\s*("(?:[^"\\]|\\.)*"|[^\s,{}"]+))?/gu;
+
+/**
+ * The bundler's own object has an accessor for each export, and making it takes a third of a call: the code is run anew for each. So
+ * what is exported is returned in an object of its own; `null` where only the bundler's tells what that is: a module of the older
+ * kind decides when it runs.
+ */
+function asBody({ made, metafile: { inputs, outputs } }: Bundled): string | null {
+  if (Object.values(inputs).some(({ format }) => format === 'cjs')) return null;
+  const [statement, list = ''] = EXPORTS.exec(made) ?? [''];
+  const fields = [...list.matchAll(EXPORTED)].map(([, local, name = local]) =>
+    name === '__proto__' ? `["__proto__"]:${local}` : `${name}:${local}`,
+  );
+  const exported = Object.values(outputs).flatMap(({ exports }) => exports);
+  if (fields.length !== exported.length) return null;
+  return `${made.slice(0, made.length - statement.length)}return{${fields.join()}};`;
 }
 
 function filesTold(onFile: (path: string) => void): Plugin {

@@ -31,6 +31,8 @@ let seed = 0;
 let known = create(null);
 let seen = [];
 let written = new Map();
+/** Of cells: who only changes one waits for no answer. */
+let changes = [];
 let isDirect = true;
 
 const WRITTEN_MAX = 64;
@@ -44,7 +46,7 @@ const isPlain = (key) =>
 const flush = () => {
   if (isDirect) return;
   isDirect = true;
-  if (seen.length + written.size > 0) raw.replay(stringify([seen, [...written]]));
+  if (seen.length + written.size + changes.length > 0) raw.replay(stringify([seen, [...written], changes]));
 };
 
 /** Asks the host, which knows all that was done before. */
@@ -189,11 +191,28 @@ const valueOf = (key, stored) => {
   }
 };
 
-/** What a call does with one cell: the host has it, and knows what that means. */
-const askOf = ({ cell, key }) => {
-  const [type, name] = [json(cell), keyOf(key)];
-  return (action, ...operands) => parse(host.cell(type, name, stringify(action), ...operands));
+/**
+ * What a call does with one cell: the host has it, and knows what that means. A change is told with the next question, or at the
+ * end; what is wrong with it, the call fails of all the same.
+ */
+const accessTo = ({ cell, key }) => {
+  if (typeof key !== 'string') keyOf(key);
+  const ask = (action, ...operands) => {
+    if (isDirect || operands.some(isLong)) return parse(host.cell(json(cell), stringify(key), stringify(action), ...operands));
+    const told = changes;
+    changes = [];
+    told.push([cell, key, action, ...operands]);
+    return parse(raw.cells(stringify(told)));
+  };
+  const change = (action, ...operands) => {
+    const isLater = !isDirect && current.mode === 'ap' && changes.length < WRITTEN_MAX && !operands.some(isLong);
+    if (isLater) changes.push([cell, key, action, ...operands]);
+    else ask(action, ...operands);
+  };
+  return { ask, change };
 };
+
+const isLong = (operand) => operand.length > JSON_LENGTH_MAX;
 
 const cellJson = (what, value) => {
   const text = stringify(value);
@@ -204,39 +223,39 @@ const cellJson = (what, value) => {
 /** By type of cell: what a procedure has of it. */
 const CELLS = freeze({
   __proto__: null,
-  counter: (ask) => ({
+  counter: ({ ask, change }) => ({
     value: () => ask('view'),
-    add: (by = 1) => { ask('add', cellJson('by', by)); },
+    add: (by = 1) => change('add', cellJson('by', by)),
   }),
-  escrow: (ask) => ({
+  escrow: ({ ask, change }) => ({
     value: () => ask('view'),
     rights: () => ask('rights'),
-    add: (by) => { ask('add', cellJson('by', by)); },
+    add: (by) => change('add', cellJson('by', by)),
     take: (by) => ask('take', cellJson('by', by)),
   }),
-  set: (ask) => ({
+  set: ({ ask, change }) => ({
     values: () => ask('view'),
     has: (item) => ask('has', cellJson('the item of a set', item)),
-    add: (item) => { ask('add', cellJson('the item of a set', item)); },
-    remove: (item) => { ask('remove', cellJson('the item of a set', item)); },
+    add: (item) => change('add', cellJson('the item of a set', item)),
+    remove: (item) => change('remove', cellJson('the item of a set', item)),
   }),
-  map: (ask) => ({
+  map: ({ ask, change }) => ({
     entries: () => ask('view'),
     get: (field) => ask('get', cellJson('the field of a map', field)),
-    put: (field, value) => { ask('put', cellJson('the field of a map', field), cellJson('a value', value)); },
-    remove: (field) => { ask('remove', cellJson('the field of a map', field)); },
+    put: (field, value) => change('put', cellJson('the field of a map', field), cellJson('a value', value)),
+    remove: (field) => change('remove', cellJson('the field of a map', field)),
   }),
-  register: (ask) => ({
+  register: ({ ask, change }) => ({
     value: () => ask('view'),
-    set: (value) => { ask('set', cellJson('a value', value)); },
+    set: (value) => change('set', cellJson('a value', value)),
   }),
-  'multi-value': (ask) => ({
+  'multi-value': ({ ask, change }) => ({
     values: () => ask('view'),
-    set: (value) => { ask('set', cellJson('a value', value)); },
+    set: (value) => change('set', cellJson('a value', value)),
   }),
-  log: (ask) => ({
+  log: ({ ask, change }) => ({
     entries: () => ask('view'),
-    append: (value) => { ask('append', cellJson('a value', value)); },
+    append: (value) => change('append', cellJson('a value', value)),
   }),
 });
 
@@ -273,7 +292,7 @@ const ctx = {
     const { cell, key } = of ?? {};
     const handleOf = typeof cell === 'string' ? CELLS[cell] : undefined;
     if (handleOf === undefined) throw new TypeError('ctx.cell takes what counter(), set() and the like give');
-    return freeze(handleOf(askOf({ cell, key })));
+    return freeze(handleOf(accessTo({ cell, key })));
   },
   log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, 10000))); },
   get task() { return current.task; },
@@ -424,6 +443,7 @@ const start = (text) => {
     known = forecast;
     seen = [];
     written = new Map();
+    changes = [];
     isDirect = false;
     const outcome = run(name, mode, invalid === null ? args : parse(invalid), nowMs, seedOfCall, task);
     if (outcome instanceof RealPromise || typeof outcome?.then === 'function') {
@@ -437,7 +457,7 @@ const start = (text) => {
       if (isDirect) {
         host.done(result);
       } else {
-        const told = stringify([result, seen, [...written]]);
+        const told = stringify([result, seen, [...written], changes]);
         // What it has left to do asks the host.
         isDirect = true;
         return told;

@@ -56,6 +56,9 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
       const request = { cell: text(cell), key: text(key), action: text(action) };
       return context.newString(host.view().cell({ ...request, operands: operands.map(json) }));
     },
+    // The last one is answered: those before it are changes.
+    cells: (requests) =>
+      context.newString(performAll(host.view(), JSON.parse(json(requests)) as CellRequestList)),
     done: (result) => void host.end({ type: 'done', result: json(result) }),
     failed: (name, message, stack) => {
       const thrown = { name: text(name), message: text(message), stack: text(stack) };
@@ -82,6 +85,18 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
     handle.dispose();
   }
   return object;
+}
+
+/** What calls do with cells, as the guest tells it: type, key, action, operands. */
+export type CellRequestList = [cell: unknown, key: string, action: string, ...string[]][];
+
+/** @returns the answer to the last one @throws BalsaError as {@link CallView.cell} */
+export function performAll(view: CallView, requests: CellRequestList): string {
+  let answer = 'null';
+  for (const [cell, key, action, ...operands] of requests) {
+    answer = view.cell({ cell: String(cell), key, action, operands });
+  }
+  return answer;
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */

@@ -13,7 +13,7 @@ import {
 } from '../execution.js';
 import { Forecasts } from '../forecast.js';
 import { GUEST_CODE } from './guest.js';
-import { hostFunctions } from './host-functions.js';
+import { type CellRequestList, hostFunctions, performAll } from './host-functions.js';
 import { MemoryImage, type Span, stackOf } from './memory-image.js';
 import { type Memory, newQuickJs } from './quick-js.js';
 
@@ -44,8 +44,12 @@ const INSTANTIATE_MS_MAX = 0.5;
 const INSTANTIATED_TO_MEASURE = 3;
 const SURELY_SLOW_MS = 20;
 
-/** Keys that were read, and what was written; as the guest tells it. */
-type Replayed = [seen: string[], written: [key: string, json: string | null][]];
+/** Keys that were read, what was written, and changes of cells; as the guest tells it. */
+type Replayed = [
+  seen: string[],
+  written: [key: string, json: string | null][],
+  changes: CellRequestList,
+];
 
 type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
 
@@ -223,13 +227,14 @@ export class Vm {
   }
 
   /** What a call has done without asking comes into its view. */
-  #replay([seen, written]: Replayed): void {
+  #replay([seen, written, changes]: Replayed): void {
     const view = this.#liveView();
     for (const key of seen) view.get(key);
     for (const [key, value] of written) {
       if (value === null) view.delete(key);
       else view.put(key, value);
     }
+    performAll(view, changes);
   }
 
   /** What the guest gives back at once; `undefined` in its place: it will tell, or has told. */
