@@ -128,6 +128,7 @@ export const EVENT_PREFIX = '_events/';
 export function eventWrites(
   events: readonly EmittedEvent[],
 ): readonly (KeyWrite & { readonly value: Uint8Array })[] {
+  if (events.length === 0) return [];
   const counts = new Map<string, number>();
   return events.map(({ name, payload }) => {
     const which = counts.get(name) ?? 0;

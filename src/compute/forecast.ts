@@ -65,13 +65,16 @@ export class Forecast {
 export class Forecasts {
   /** The one that was asked for last is behind. */
   readonly #all = new Map<string, Forecast>();
+  #last: { readonly procedure: string; readonly forecast: Forecast } | null = null;
 
   of(procedure: string): Forecast {
+    if (this.#last?.procedure === procedure) return this.#last.forecast;
     const forecast = this.#all.get(procedure) ?? new Forecast();
     this.#all.delete(procedure);
     this.#all.set(procedure, forecast);
     const [oldest] = this.#all.keys();
     if (this.#all.size > FORECASTS_MAX && oldest !== undefined) this.#all.delete(oldest);
+    this.#last = { procedure, forecast };
     return forecast;
   }
 }

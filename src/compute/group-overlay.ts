@@ -21,8 +21,8 @@ export class GroupOverlay {
   add({ writes, updates, events }: RecordedEffects, place: number): void {
     for (const { key, value } of writes) this.#writes.set(toMapKey(key), { key, value, place });
     for (const { key } of updates) this.#updated.set(toMapKey(key), key);
-    for (const write of eventWrites(events)) {
-      this.#writes.set(toMapKey(write.key), { place, ...write });
+    for (const { key, value } of eventWrites(events)) {
+      this.#writes.set(toMapKey(key), { key, value, place });
     }
   }
 

@@ -69,10 +69,13 @@ export class LaneCache {
   }
 
   #applied({ writes, updates, events }: CallRecord, revision: number): void {
-    for (const { key, value } of [...writes, ...eventWrites(events)]) {
-      this.#keep(toMapKey(key), value === null ? null : { key, value, modRevision: revision });
-    }
+    for (const { key, value } of writes) this.#wrote(key, value, revision);
+    for (const { key, value } of eventWrites(events)) this.#wrote(key, value, revision);
     for (const { key } of updates) this.#drop(toMapKey(key));
+  }
+
+  #wrote(key: Uint8Array, value: Uint8Array | null, modRevision: number): void {
+    this.#keep(toMapKey(key), value === null ? null : { key, value, modRevision });
   }
 
   /** Something that it has read was not so any more; which is not known. */
@@ -85,6 +88,8 @@ export class LaneCache {
     this.#drop(mapKey);
     this.#bytes += sizeOf(mapKey, found);
     this.#entries.set(mapKey, found);
+    // To begin to walk takes as long as there are entries that were dropped before the first one.
+    if (this.#bytes <= BYTES_MAX) return;
     for (const [oldest, entry] of this.#entries) {
       if (this.#bytes <= BYTES_MAX) return;
       this.#entries.delete(oldest);

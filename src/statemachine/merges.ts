@@ -6,6 +6,7 @@ import { AP_PASTS, MERGED_KEYS_BY_KIND } from '../base/command-versions.js';
 import type { Delta } from '../base/delta.js';
 import type { CallIdentity } from './call-keys.js';
 import { corrupt } from './corrupt.js';
+import { KeyFilter } from './key-filter.js';
 import {
   fromMergeGroupKey,
   fromNameKey,
@@ -112,7 +113,8 @@ export class Merges {
   readonly #removed: Uint8Array[] = [];
   /** Of the entry in hand. */
   #counted: CountedCall[] = [];
-  #size = 0;
+  /** Of all keys that are remembered: nearly every call is a new one, and need not be looked for in the store. */
+  readonly #filter = new KeyFilter();
 
   private constructor(store: StateStore, bounds: MergeBounds) {
     this.#store = store;
@@ -131,18 +133,18 @@ export class Merges {
       const { index, isNamed } = fromMergeGroupKey(storeKey);
       const { groups: known } = isNamed ? merges.#named : merges.#generated;
       known.push({ index, isNamed, untilMs, count: keys.length });
-      merges.#size += keys.length;
+      for (const key of keys) merges.#filter.add(key);
     });
     return merges;
   }
 
   /** Calls that are remembered. */
   get size(): number {
-    return this.#size;
+    return this.#filter.size;
   }
 
   get isFull(): boolean {
-    return this.#size >= this.#bounds.mergedKeysMax;
+    return this.size >= this.#bounds.mergedKeysMax;
   }
 
   /**
@@ -153,7 +155,7 @@ export class Merges {
    */
   hasRoom({ members, reports }: MemberWords, turn: readonly Delta[], version: number): boolean {
     if (!this.isFull) return true;
-    if (version < AP_PASTS || this.#size >= 2 * this.#bounds.mergedKeysMax) return false;
+    if (version < AP_PASTS || this.size >= 2 * this.#bounds.mergedKeysMax) return false;
     const dueMs = Math.min(...this.#kinds.map((kind) => this.#dueMs(kind)));
     // Whoever holds a delta has said no more than that all before it is merged.
     const copiedMs = Math.min(...turn.map(({ timeMs }) => timeMs)) - 1;
@@ -182,6 +184,7 @@ export class Merges {
 
   find(key: Uint8Array): MergedCall | null {
     const mapKey = toMapKey(key);
+    if (!this.#filter.mayHave(mapKey)) return null;
     const staged = this.#staged.get(mapKey);
     if (staged !== undefined) return staged;
     const bytes = this.#store.get(toMergedKey(mapKey));
@@ -267,7 +270,7 @@ export class Merges {
     this.#staged.set(mapKey, call);
     begun.keys.push(mapKey);
     begun.untilMs = Math.max(begun.untilMs, untilMs);
-    this.#size += 1;
+    this.#filter.add(mapKey);
     const { origin, sequence } = call;
     this.#counted.push({ key, origin, sequence });
   }
@@ -325,13 +328,15 @@ export class Merges {
     return 0;
   }
 
-  #forget({ index, isNamed, count }: Group): void {
+  #forget({ index, isNamed }: Group): void {
     const groupKey = toMergeGroupKey(index, isNamed);
     const bytes = this.#store.get(groupKey);
     if (bytes === undefined) throw corrupt(`no keys of the calls that entry ${index} merged`);
-    for (const mapKey of decodeGroup(bytes).keys) this.#staged.set(mapKey, null);
+    for (const mapKey of decodeGroup(bytes).keys) {
+      this.#staged.set(mapKey, null);
+      this.#filter.delete(mapKey);
+    }
     this.#removed.push(groupKey);
-    this.#size -= count;
   }
 
   #origin(origin: string): OriginState {

@@ -53,8 +53,11 @@ interface Made {
   readonly delta: DeltaName | null;
 }
 
-/** A call with the time from which on the replicas may have forgotten it; on the monotonic clock. */
-type ApRequest = CallRequest & { readonly untilMs: number };
+interface ApRequest extends CallRequest {
+  readonly fingerprint: Uint8Array;
+  /** From then on the replicas may have forgotten it; on the monotonic clock. */
+  readonly untilMs: number;
+}
 
 /** A call that runs, or waits for the disk. */
 interface UnderWay {
@@ -133,7 +136,9 @@ export class ApCalls {
     { peers }: Durability,
     done: CallDone,
   ): Promise<void> {
-    const made = await this.#once({ untilMs: this.#untilMs(request), ...request }, resolved);
+    const { fingerprint } = identityOf(request);
+    const untilMs = this.#untilMs(request);
+    const made = await this.#once({ fingerprint, untilMs, ...request }, resolved);
     if (made instanceof BalsaError) {
       done(refusedCall(made, logsOf(made)));
       return;
@@ -184,7 +189,7 @@ export class ApCalls {
       return made instanceof BalsaError ? made : { ...made, repeated: true };
     }
     const making = this.#make(request, resolved);
-    this.#underWay.set(mapKey, { fingerprint: identityOf(request).fingerprint, making });
+    this.#underWay.set(mapKey, { fingerprint: request.fingerprint, making });
     try {
       return await making;
     } finally {
@@ -257,7 +262,7 @@ export class ApCalls {
     if (effects.cells.length === 0) return { delta: null, ...made };
     const time = hybrid.next();
     if (!pending.allows(effects.cells, time)) return null;
-    const { key, isNamed, procedure, fingerprint } = identityOf(request);
+    const { key, isNamed, procedure, fingerprint } = request;
     try {
       const facts = { key, isNamed, fingerprint, procedure, hash: resolved.hash };
       const { delta } = pending.make({ writes: effects.cells, result, ...facts, ...time });
@@ -314,8 +319,8 @@ export class ApCalls {
   }
 }
 
-function isSame(request: CallRequest, fingerprint: Uint8Array): boolean {
-  return equalBytes(identityOf(request).fingerprint, fingerprint);
+function isSame(request: ApRequest, fingerprint: Uint8Array): boolean {
+  return equalBytes(request.fingerprint, fingerprint);
 }
 
 function expired(): BalsaError {
