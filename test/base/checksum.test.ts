@@ -1,9 +1,24 @@
+import { crc32 as zlibCrc32 } from 'node:zlib';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { crc32 } from '../../src/base/checksum.js';
 
 describe('the checksum', () => {
   test('is the CRC-32 of zlib', () => {
     expect(crc32(Buffer.from('123456789'))).toBe(0xcbf43926);
+  });
+
+  test('is that of zlib for arrays of all lengths, which are computed in two ways, wherever they begin', () => {
+    const arrays = fc.uint8Array({ maxLength: 130 });
+    const property = fc.property(arrays, fc.nat(9), fc.nat(0xffff_ffff), (bytes, skip, start) => {
+      const part = bytes.subarray(Math.min(skip, bytes.length));
+      if (part.length > 0) expect(crc32(part, start)).toBe(zlibCrc32(part, start));
+    });
+    fc.assert(property, { numRuns: 2000 });
+    for (let length = 1; length <= 300; length += 1) {
+      const bytes = Uint8Array.from({ length }, (_, i) => (i * 37 + length) & 0xff);
+      expect(crc32(bytes, length)).toBe(zlibCrc32(bytes, length));
+    }
   });
 
   test('of the second part, begun with that of the first, is that of both', () => {
