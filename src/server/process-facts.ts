@@ -3,8 +3,8 @@ import type { ProcessFacts } from '../rpc/protocol.js';
 
 /** How finely the delay is sampled; what is reported is what exceeds this. An idle process would be woken for nothing else. */
 const RESOLUTION_MS = { busy: 5, idle: 100 };
-/** A process is idle that had nothing to do for most of a window. */
-const IDLE_USE_MAX = 0.05;
+/** A process is idle that had nothing to do for most of a window. To be sampled often, and the least that replicas do, takes less. */
+const IDLE_USE_MAX = 0.15;
 /** The figure covers the last one to two windows. */
 const WINDOW_MS = 5000;
 const NS_PER_MS = 1e6;

@@ -312,15 +312,19 @@ export class Replica {
 
   #ticked(): void {
     this.#duties.tick();
-    this.calls.tick();
     this.#enqueue({ type: 'tick' });
     this.#reads.ticked(this.appliedIndex);
+    // At once: what it sends, and what the calls have to say, goes to each member together.
+    this.#turn();
+    if (!this.#stopped) this.calls.tick();
   }
 
   #planTurn(): void {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
-    this.#options.clock.defer(() => this.#turn());
+    this.#options.clock.defer(() => {
+      if (this.#turnPlanned) this.#turn();
+    });
   }
 
   #turn(): void {

@@ -37,7 +37,8 @@ export class Ticker {
 
   #plan(): void {
     const dueMs = this.#lastMs + this.#tickMs;
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
+    // Timers take whole milliseconds: one that is cut off would fire before anything is due, and again behind that.
+    const delayMs = Math.ceil(Math.max(0, dueMs - this.#clock.monotonicMs()) - ROUNDING);
     this.#timer = this.#clock.setTimer(delayMs, () => this.#fire());
   }
 
