@@ -90,6 +90,15 @@ describe('one that is refused', () => {
     expect(failureOf(await call(body))).toMatch(/^INVALID_ARGUMENT .*whole number/);
   });
 
+  test('leaves the interpreter whole, also when something is thrown behind it', async () => {
+    const body = `ctx.cell(counter('n')).add(0.5); throw new Error('never mind');`;
+    const sandbox = await Sandbox.with(oneProcedure(body, 'ap', NAMES));
+
+    expect(failureOf(sandbox.call({ mode: 'ap' }))).toMatch(/^INVALID_ARGUMENT/);
+
+    expect(sandbox.vm.isSpent).toBe(false);
+  });
+
   test('ends a call of another mode where it stands', async () => {
     const body = `ctx.cell(counter('n')).add(1); for (;;) {}`;
     const sandbox = await Sandbox.with(oneProcedure(body, 'read', NAMES));

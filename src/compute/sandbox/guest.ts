@@ -420,6 +420,11 @@ const done = (value) => {
 };
 const failed = (thrown) => {
   const [name, message, stack] = describe(thrown);
+  try {
+    flush();
+  } catch {
+    // It fails of what it has done before, and the host knows.
+  }
   host.failed(json(name), json(message), json(stack));
 };
 
