@@ -144,7 +144,8 @@ export class Replica {
       store: () => this.#store,
       appliedIndex: () => this.appliedIndex,
       enqueue: (event) => this.#enqueue(event),
-      quiet: (callback) => this.#whenQuiet(callback),
+      // All writes so far are durable, and the log is not being cut.
+      quiet: (callback) => this.#compaction.suspend(() => this.#disk.whenDurable(callback)),
       onSwitched: (state) => this.#switched(state),
       onFailure: (error) => this.#fail(error),
     });
@@ -312,19 +313,17 @@ export class Replica {
 
   #ticked(): void {
     this.#duties.tick();
-    this.#enqueue({ type: 'tick' });
+    this.#events.push({ type: 'tick' });
     this.#reads.ticked(this.appliedIndex);
     // At once: what it sends, and what the calls have to say, goes to each member together.
     this.#turn();
-    if (!this.#stopped) this.calls.tick();
+    this.calls.tick();
   }
 
   #planTurn(): void {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
-    this.#options.clock.defer(() => {
-      if (this.#turnPlanned) this.#turn();
-    });
+    this.#options.clock.defer(() => this.#turn());
   }
 
   #turn(): void {
@@ -438,18 +437,12 @@ export class Replica {
     this.#applier.resume({ machine: this.#machine, stateStore: this.#store });
   }
 
-  /** Calls back when all writes so far are durable and the log is not being cut. */
-  #whenQuiet(callback: () => void): void {
-    this.#compaction.suspend(() => this.#disk.whenDurable(callback));
-  }
-
   #send(messages: readonly Message[]): void {
     sendByMember(this.#options.transport, messages);
   }
 
   /** When the log no longer holds it, the core is told so by no entries. */
-  #load(request: LoadRequest): void {
-    const { member, fromIndex, toIndex, bytesMax } = request;
+  #load({ member, fromIndex, toIndex, bytesMax }: LoadRequest): void {
     this.#options.logStore.read({ fromIndex, toIndex, bytesMax }, (error, entries) => {
       if (this.#stopped) return;
       if (error !== null) this.#fail(error);

@@ -424,4 +424,33 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     seeds: WITH_FOLLOW_UPS,
     seedsMax: 10,
   },
+  {
+    name: 'last-change-of-a-cell-is-not-told',
+    bug: 'Changes of cells that wait for a question are lost when the call ends without one, and it is answered all the same.',
+    history: 'buffered writes that nobody flushes: fflush(3) before exit',
+    edits: [
+      {
+        file: 'src/compute/sandbox/guest.ts',
+        find: 'const told = stringify([result, seen, [...written], changes]);',
+        replace: 'const told = stringify([result, seen, [...written], []]);',
+      },
+    ],
+    rules: ['test/compute/cell-changes.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'merged-key-taken-for-a-new-one-after-a-restart',
+    bug: 'The filter of keys that are remembered is empty after a restart: a call that was merged before counts again.',
+    history: 'Bloom filters that are not written with the table they belong to',
+    edits: [
+      {
+        file: 'src/statemachine/merges.ts',
+        find: '      for (const key of keys) merges.#filter.add(key);\n',
+        replace: '',
+      },
+    ],
+    rules: [...MERGE_RULES, ...AP_RULES],
+    seeds: WITH_AP,
+    seedsMax: 20,
+  },
 ];
