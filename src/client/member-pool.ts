@@ -10,7 +10,7 @@ const LEFT_OUT_MS = 1000;
  * Reads of one turn of the event loop that go to one member, together: a hundred in one frame cost little more
  * than one, and a third of them at each of three members would be three frames.
  */
-const READS_TOGETHER_MAX = 128;
+const READS_TOGETHER_MAX = 256;
 
 /** What another member may know better, without this one being at fault. */
 const NO_FAULT = new Set(['SESSION_BEHIND', 'FUTURE_REVISION']);

@@ -235,7 +235,7 @@ describe("reads that are spread (readFrom: 'spread')", () => {
     expect(servedBy(h).sort()).toEqual(['n1', 'n2', 'n3']);
     h.cluster.frames.length = 0;
     await h.until(
-      Promise.all(Array.from({ length: 300 }, () => db.get('k', { consistency: 'any' }))),
+      Promise.all(Array.from({ length: 600 }, () => db.get('k', { consistency: 'any' }))),
     );
     expect(servedBy(h).sort()).toEqual(['n1', 'n2', 'n3']);
   });
