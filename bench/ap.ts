@@ -15,6 +15,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleProcedures } from '../src/compute/bundle.js';
 import { forSeconds } from './closed-loop.js';
 import { report, rounded } from './machine.js';
+import { VIEW } from './procedure-code.js';
 
 /**
  * `npm run bench:ap`: calls of an `ap` procedure (one add to a counter) at a replica that hears no other one, and at one of a
@@ -36,13 +37,7 @@ const DELTA_BYTES = 140;
 
 const CODE = `
 import { ap, counter } from 'balsa/procedures';
-export const view = ap({
-  handler: (ctx, page: number) => {
-    const views = ctx.cell(counter('views/' + page));
-    views.add();
-    return views.value();
-  },
-});
+${VIEW}
 `;
 
 interface Latencies {

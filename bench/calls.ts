@@ -7,7 +7,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleProcedures } from '../src/compute/bundle.js';
 import { forEach, forSeconds } from './closed-loop.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
-import { TRANSFER } from './transfer-code.js';
+import { TRANSFER } from './procedure-code.js';
 
 /**
  * `npm run bench:calls`: calls of stored procedures through the public client, three replicas, in turn (A B C A B C): a

@@ -8,7 +8,7 @@ import { bundleProcedures } from '../src/compute/bundle.js';
 import { CALL_LIMITS, type Source, type StoredKey } from '../src/compute/execution.js';
 import { Vm } from '../src/compute/sandbox/vm.js';
 import { report, rounded } from './machine.js';
-import { TRANSFER } from './transfer-code.js';
+import { TRANSFER, VIEW } from './procedure-code.js';
 
 /**
  * `npm run bench:sandbox`: what one call takes in the interpreter, with all that goes in and out, and nothing else: no thread, no replica, and a
@@ -31,13 +31,7 @@ export const add = ap({
     return page;
   },
 });
-export const view = ap({
-  handler: (ctx, page: number) => {
-    const views = ctx.cell(counter('views/' + page));
-    views.add();
-    return views.value();
-  },
-});
+${VIEW}
 ${TRANSFER}
 `;
 

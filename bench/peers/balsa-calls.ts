@@ -6,18 +6,12 @@ import type { Operation } from '../../src/cli/bench/scenario.js';
 import type { Client, JobDefinition } from '../../src/client/client.js';
 import { bundleProcedures } from '../../src/compute/bundle.js';
 import { forEach } from '../closed-loop.js';
-import { TRANSFER } from '../transfer-code.js';
+import { TRANSFER, VIEW } from '../procedure-code.js';
 
 const CODE = `
 import { ap, counter, procedure, read } from 'balsa/procedures';
 ${TRANSFER}
-export const view = ap({
-  handler: (ctx, page: string) => {
-    const views = ctx.cell(counter('views/' + page));
-    views.add();
-    return views.value();
-  },
-});
+${VIEW}
 export const empty = read({ handler: () => null });
 `;
 

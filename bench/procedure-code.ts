@@ -8,3 +8,12 @@ export const TRANSFER = `export const transfer = procedure({
     return [left, right];
   },
 });`;
+
+/** A procedure that adds one to a counter and gives its value, as they deploy it; its file imports `ap` and `counter`. */
+export const VIEW = `export const view = ap({
+  handler: (ctx, page: number | string) => {
+    const views = ctx.cell(counter('views/' + page));
+    views.add();
+    return views.value();
+  },
+});`;
