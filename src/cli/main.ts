@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import type { Writable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { runCli } from './program.js';
@@ -28,6 +29,9 @@ const io: CliIo = {
     return await runChild(child);
   },
   async startServer(config) {
+    // All that is loaded from here on has machine code from its first call: what is seldom run, or just after a start, is
+    // otherwise interpreted for half a minute (docs/performance.md). What is run often is optimized later all the same.
+    setFlagsFromString('--always-sparkplug');
     const { startServer } = await import('../server/server.js');
     return await startServer(config);
   },
