@@ -22,10 +22,30 @@ const TICKS_PER_SECOND = 100;
 
 /** CPU time of a process so far, all its threads, user and system. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8')).seconds;
+}
+
+interface CpuUse {
+  readonly seconds: number;
+  readonly nice: number;
+}
+
+/** `null`: it has ended meanwhile. */
+export function threadCpuSeconds(pid: number, thread: string): CpuUse | null {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ESRCH') return null;
+    throw error;
+  }
+}
+
+function parseStat(stat: string): CpuUse {
   // The name may hold anything, also spaces and brackets; the fields behind it are numbers.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  const seconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return { seconds, nice: Number(fields[16]) };
 }
 
 export function memoryUse(pid: number): MemoryUse {

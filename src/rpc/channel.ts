@@ -58,6 +58,8 @@ export const MESSAGE_BYTES_MAX = FRAME_PART_BYTES + 64 * 1024;
 /** A peer that is silent for this long is asked for a sign of life. */
 const KEEPALIVE_MS = 3000;
 const KEEPALIVE_TIMEOUT_MS = 3000;
+/** There are as many of them as of the others, and nothing is on its way on most of them. */
+const BULK_KEEPALIVE_MS = 10_000;
 const BULK_KEEPALIVE_TIMEOUT_MS = 30_000;
 
 /** How long a channel may take to end. */
@@ -72,12 +74,12 @@ const asIs = (bytes: Buffer): Buffer => bytes;
 
 /** Opens a stream over gRPC. Never throws; what goes wrong comes as `onClose`. */
 export function dial(options: DialOptions): Channel {
+  const { isBulk = false } = options;
   const client = new Client(options.address, credentials.createInsecure(), {
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': -1,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms':
-      options.isBulk === true ? BULK_KEEPALIVE_TIMEOUT_MS : KEEPALIVE_TIMEOUT_MS,
+    'grpc.keepalive_time_ms': isBulk ? BULK_KEEPALIVE_MS : KEEPALIVE_MS,
+    'grpc.keepalive_timeout_ms': isBulk ? BULK_KEEPALIVE_TIMEOUT_MS : KEEPALIVE_TIMEOUT_MS,
     'grpc.keepalive_permit_without_calls': 0,
     'grpc.initial_reconnect_backoff_ms': 50,
     'grpc.max_reconnect_backoff_ms': 500,

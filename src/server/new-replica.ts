@@ -17,7 +17,7 @@ import type { Roster } from './roster.js';
 import type { Stores } from './stores.js';
 
 /** Ticks of the consensus module in one heartbeat interval. */
-const TICKS_PER_HEARTBEAT = 2;
+const TICKS_PER_HEARTBEAT = 1;
 /** Share of a lease by which the clocks of two replicas may run apart. */
 const LEASE_DRIFT_MARGIN = 0.1;
 

@@ -1,0 +1,201 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { bundleProcedures } from '../src/compute/bundle.js';
+import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { FLAME_STYLE, flameGraph } from './harness/flame.js';
+import { STYLE, safe } from './harness/plot.js';
+import { AGENT_FOLDER, agentFile } from './harness/profile-agent.js';
+import { ProfilerSession, type Recording } from './harness/profiler.js';
+import { byStage, callsOfAllocated, callsOfProcessor, STAGES } from './harness/stages.js';
+import { systemCalls, THREADS, type ThreadUse, threadUse } from './harness/thread-use.js';
+import { report, rounded } from './machine.js';
+import { TRANSFER } from './procedure-code.js';
+
+/**
+ * `npm run bench:budget`: where the time of one put (or get, or call) goes, in microseconds of CPU time, at the leader, at a follower (the mean of
+ * them) and in the client, three replicas. What each thread takes is read from /proc while nobody looks; then the main threads are
+ * profiled, and their time is divided as the samples are, by the files that they fall in; then what they allocate. `--html FILE` draws flame
+ * graphs, `--keep FOLDER` leaves the profiles, for other viewers.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    operation: { type: 'string', default: 'put' },
+    outstanding: { type: 'string', default: '256' },
+    seconds: { type: 'string', default: '10' },
+    'warm-up-seconds': { type: 'string', default: '40' },
+    keys: { type: 'string', default: '10000' },
+    'value-bytes': { type: 'string', default: '128' },
+    json: { type: 'string' },
+    html: { type: 'string' },
+    keep: { type: 'string' },
+  },
+});
+const seconds = Number(flags.seconds);
+const keys = Number(flags.keys);
+/** A recording of some seconds is written in one go. */
+const WRITTEN_MS_MAX = 60_000;
+
+const profiles = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
+const agent = new URL('./harness/profile-agent.js', import.meta.url);
+await using cluster = await LocalCluster.start({
+  logLevel: 'warn',
+  env: { NODE_OPTIONS: `--import ${agent}`, [AGENT_FOLDER]: profiles },
+});
+await using db = await cluster.connect({ timeoutMs: 60_000 });
+
+async function deployed(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
+  const code = `import { procedure } from 'balsa/procedures';\n${TRANSFER}`;
+  writeFileSync(join(folder, 'bank.ts'), code);
+  await db.procedures.deploy(await bundleProcedures(join(folder, 'bank.ts')));
+  rmSync(folder, { recursive: true });
+}
+
+const VALUE = Buffer.alloc(Number(flags['value-bytes']), 'v');
+const key = (i: number): string => scattered(i, keys);
+const OPERATIONS: Readonly<Record<string, (i: number) => Promise<unknown>>> = {
+  put: (i) => db.put(key(i), VALUE),
+  get: (i) => db.get(key(i)),
+  call: (i) => db.call('transfer', { from: key(i), to: key(i + 1), amount: 1 }),
+};
+const operation = OPERATIONS[flags.operation];
+if (operation === undefined) {
+  console.error(`--operation: put, get or call, and not ${flags.operation}`);
+  process.exit(2);
+}
+if (flags.operation === 'call') await deployed();
+const first = flags.operation === 'call' ? '1000' : VALUE;
+await forEach(keys, 1024, (i) => db.put(key(i), first));
+const load = (forS: number) => forSeconds(forS, Number(flags.outstanding), operation);
+
+interface Place {
+  readonly name: 'leader' | 'follower' | 'client';
+  readonly pid: number;
+  readonly folder: string | null;
+}
+
+await load(Number(flags['warm-up-seconds']));
+const leader = await cluster.leader();
+const places: Place[] = cluster.replicas.map(({ name, pid }) => {
+  if (pid === null) throw new Error(`replica ${name} does not run`);
+  return { name: name === leader ? 'leader' : 'follower', pid, folder: profiles };
+});
+places.push({ name: 'client', pid: process.pid, folder: null });
+const replicas = places.filter(({ folder }) => folder !== null);
+
+const useOf = () => places.map(({ pid, folder }) => threadUse(pid, folder));
+const systemCallsOf = () => places.map(({ pid }) => systemCalls(pid));
+const before = { use: useOf(), system: systemCallsOf() };
+const { calls, perSecond } = await load(seconds);
+const after = { use: useOf(), system: systemCallsOf() };
+const delays = await Promise.all(
+  cluster.replicas.map(async ({ name }) => (await cluster.status(name)).process.eventLoopDelayMs),
+);
+
+const own = new ProfilerSession();
+const nextStep = (): void => {
+  for (const { pid } of replicas) process.kill(pid, 'SIGUSR2');
+};
+nextStep();
+await own.startProcessor();
+await load(seconds);
+nextStep();
+await own.startAllocated();
+const allocating = await load(seconds);
+nextStep();
+const ownRecording = await own.stop();
+
+async function recordingOf({ pid, folder }: Place): Promise<Recording> {
+  if (folder === null) return ownRecording;
+  const file = join(folder, agentFile.recording(pid));
+  const lastMs = performance.now() + WRITTEN_MS_MAX;
+  while (performance.now() < lastMs) {
+    if (existsSync(file)) {
+      const text = readFileSync(file, 'utf8');
+      if (text.endsWith('}')) return JSON.parse(text) as Recording;
+    }
+    await sleep(100);
+  }
+  throw new Error(`process ${pid} has left no recording`);
+}
+
+const recordings: Recording[] = [];
+for (const place of places) recordings.push(await recordingOf(place));
+
+/** Of a place: row by row. */
+function budgetOf(at: number): ReadonlyMap<string, number> {
+  const recording = recordings[at];
+  const [use, useBefore] = [after.use[at], before.use[at]];
+  if (recording === undefined || use === undefined || useBefore === undefined) throw new Error();
+  const micros = (thread: keyof ThreadUse): number =>
+    ((use[thread] - useBefore[thread]) * 1e6) / calls;
+  const rows = new Map<string, number>();
+  const stages = byStage(callsOfProcessor(recording.processor));
+  const samples = total(stages.values());
+  for (const stage of STAGES) {
+    rows.set(stage, (micros('main') * (stages.get(stage) ?? 0)) / samples);
+  }
+  for (const thread of THREADS) if (thread !== 'main') rows.set(thread, micros(thread));
+  rows.set('all, µs', total(rows.values()));
+  const allocated = total(byStage(callsOfAllocated(recording.allocated)).values());
+  rows.set('allocated by the main thread, bytes', allocated / allocating.calls);
+  const system = (after.system[at] ?? Number.NaN) - (before.system[at] ?? Number.NaN);
+  rows.set('reads and writes asked of the system', system / calls);
+  rows.set('longest delay of the event loop, ms', delays[at] ?? Number.NaN);
+  return rows;
+}
+
+function total(values: Iterable<number>): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum;
+}
+
+const budgets = places.map(({ name }, at) => ({ name, rows: budgetOf(at) }));
+const mean = (name: Place['name'], row: string): number => {
+  const found = budgets.filter((one) => one.name === name);
+  return rounded(total(found.map(({ rows }) => rows.get(row) ?? 0)) / found.length, 2);
+};
+const labels = [...(budgets[0]?.rows.keys() ?? [])];
+const rows = labels.map((label) => ({
+  [`one ${flags.operation}, µs of CPU time`]: label,
+  ...{ leader: mean('leader', label), follower: mean('follower', label) },
+  client: mean('client', label),
+}));
+console.log(`${rounded(perSecond)} per second with ${flags.outstanding} outstanding`);
+report('bench:budget', rows, flags.json);
+
+function page(): string {
+  const head = Object.keys(rows[0] ?? {}).map((name) => `<th>${safe(name)}</th>`);
+  const body = rows.map(
+    (row) =>
+      `<tr>${Object.values(row)
+        .map((cell) => `<td>${safe(`${cell}`)}</td>`)
+        .join('')}</tr>`,
+  );
+  const graphs = places.map(({ name, pid }, at) => {
+    const recording = recordings[at];
+    if (recording === undefined) throw new Error();
+    const title = `${name}, process ${pid}`;
+    return `<h2>${title}: CPU time of the main thread</h2>${flameGraph(title, callsOfProcessor(recording.processor))}
+<h2>${title}: bytes allocated by the main thread</h2>${flameGraph(title, callsOfAllocated(recording.allocated))}`;
+  });
+  return `<!doctype html><meta charset="utf-8"><title>Where the time of a ${safe(flags.operation)} goes</title><style>${STYLE}${FLAME_STYLE}</style>
+<h1>Where the time of one ${safe(flags.operation)} goes</h1><p>${rounded(perSecond)} per second with ${safe(flags.outstanding)} outstanding, three replicas.</p>
+<table><tr>${head.join('')}</tr>${body.join('')}</table>${graphs.join('')}`;
+}
+
+if (flags.html !== undefined) writeFileSync(flags.html, page());
+if (flags.keep !== undefined) {
+  mkdirSync(flags.keep, { recursive: true });
+  for (const [at, { name, pid }] of places.entries()) {
+    const file = join(flags.keep, `${name}-${pid}`);
+    writeFileSync(`${file}.cpuprofile`, JSON.stringify(recordings[at]?.processor));
+    writeFileSync(`${file}.heapprofile`, JSON.stringify(recordings[at]?.allocated));
+  }
+}
+rmSync(profiles, { recursive: true });

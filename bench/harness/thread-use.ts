@@ -1,0 +1,59 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { threadCpuSeconds } from '../machine.js';
+import { agentFile } from './profile-agent.js';
+
+/** What the threads of a process do. */
+export const THREADS = [
+  'main',
+  'engine: garbage, compiler',
+  'pool: log, store, sync',
+  'LevelDB: compaction',
+  'procedures',
+] as const;
+export type ThreadKind = (typeof THREADS)[number];
+
+/** CPU seconds of each kind of thread of a process so far. Linux only. */
+export type ThreadUse = Readonly<Record<ThreadKind, number>>;
+
+/**
+ * @param folder of the agent (see `profile-agent`); `null`: the process has none, and all but its main thread counts as the engine's
+ */
+export function threadUse(pid: number, folder: string | null): ThreadUse {
+  const kindOf = kinds(pid, folder);
+  const use: Record<ThreadKind, number> = {
+    ...{ main: 0, 'engine: garbage, compiler': 0, 'pool: log, store, sync': 0 },
+    ...{ 'LevelDB: compaction': 0, procedures: 0 },
+  };
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const found = threadCpuSeconds(pid, thread);
+    if (found !== null) use[kindOf(thread, found.nice)] += found.seconds;
+  }
+  return use;
+}
+
+function kinds(pid: number, folder: string | null): (thread: string, nice: number) => ThreadKind {
+  const engine = folder === null ? null : enginesThreads(folder, pid);
+  return (thread, nice) => {
+    if (thread === `${pid}`) return 'main';
+    if (engine === null || engine.has(thread)) return 'engine: garbage, compiler';
+    if (folder !== null && existsSync(join(folder, agentFile.worker(pid, thread)))) {
+      return 'procedures';
+    }
+    // The one that gives way: see `storage/compaction-thread`.
+    return nice > 0 ? 'LevelDB: compaction' : 'pool: log, store, sync';
+  };
+}
+
+function enginesThreads(folder: string, pid: number): ReadonlySet<string> {
+  const text = readFileSync(join(folder, agentFile.engine(pid)), 'utf8');
+  return new Set(JSON.parse(text) as string[]);
+}
+
+/** Reads and writes of files, sockets and pipes that a process has asked the system for so far. */
+export function systemCalls(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/io`, 'utf8');
+  const count = (field: string): number =>
+    Number(new RegExp(`^${field}: (\\d+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
+  return count('syscr') + count('syscw');
+}
