@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { threadCpuSeconds } from '../machine.js';
-import { agentFile } from './profile-agent.js';
+import { agentFile, type FirstThreads } from './profile-agent.js';
 
 /** What the threads of a process do. */
 export const THREADS = [
@@ -33,21 +33,18 @@ export function threadUse(pid: number, folder: string | null): ThreadUse {
 }
 
 function kinds(pid: number, folder: string | null): (thread: string, nice: number) => ThreadKind {
-  const engine = folder === null ? null : enginesThreads(folder, pid);
+  const first = folder === null ? null : firstThreads(folder, pid);
   return (thread, nice) => {
     if (thread === `${pid}`) return 'main';
-    if (engine === null || engine.has(thread)) return 'engine: garbage, compiler';
-    if (folder !== null && existsSync(join(folder, agentFile.worker(pid, thread)))) {
-      return 'procedures';
-    }
+    if (first === null || first.engine.includes(thread)) return 'engine: garbage, compiler';
+    if (first.pool.includes(thread)) return 'pool: log, store, sync';
     // The one that gives way: see `storage/compaction-thread`.
-    return nice > 0 ? 'LevelDB: compaction' : 'pool: log, store, sync';
+    return nice > 0 ? 'LevelDB: compaction' : 'procedures';
   };
 }
 
-function enginesThreads(folder: string, pid: number): ReadonlySet<string> {
-  const text = readFileSync(join(folder, agentFile.engine(pid)), 'utf8');
-  return new Set(JSON.parse(text) as string[]);
+function firstThreads(folder: string, pid: number): FirstThreads {
+  return JSON.parse(readFileSync(join(folder, agentFile.threads(pid)), 'utf8')) as FirstThreads;
 }
 
 /** Reads and writes of files, sockets and pipes that a process has asked the system for so far. */

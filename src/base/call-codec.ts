@@ -67,11 +67,11 @@ export function unpackCall(bytes: Uint8Array): CallRecord {
     bornIndex: check.count(t[2], 'call bornIndex'),
     fingerprint,
     dependsOn: check.list(t[4], 'call dependsOn').map((v) => check.count(v, 'call dependsOn')),
-    reads: pairs(t[5], 'call reads').map(toRead),
+    reads: pairs(t[5], 'call reads', toRead),
     ranges: check.list(t[6], 'call ranges').map(toRange),
-    writes: pairs(t[7], 'call writes').map(toWrite),
+    writes: pairs(t[7], 'call writes', toWrite),
     updates: check.list(t[8], 'call updates').map(toUpdate),
-    events: pairs(t[9], 'call events').map(toEvent),
+    events: pairs(t[9], 'call events', toEvent),
     end: toEnd(t[10]),
     procedure: check.text(t[11], 'call procedure'),
     hash: toHash(t[12]),
@@ -106,10 +106,16 @@ function toRevision(value: unknown, what: string): number {
   return revision;
 }
 
-function pairs(value: unknown, what: string): [unknown, unknown][] {
+function pairs<T>(
+  value: unknown,
+  what: string,
+  toItem: (first: unknown, second: unknown) => T,
+): readonly T[] {
   const list = check.list(value, what);
   if (list.length % 2 !== 0) throw invalid(`${what}: one is not whole`);
-  return Array.from({ length: list.length / 2 }, (_, i) => [list[2 * i], list[2 * i + 1]]);
+  const items: T[] = [];
+  for (let i = 0; i < list.length; i += 2) items.push(toItem(list[i], list[i + 1]));
+  return items;
 }
 
 /** As `flatMap`, which takes several times as long. */
@@ -122,7 +128,7 @@ function flat<T>(list: readonly T[], pairOf: (item: T) => readonly [unknown, unk
   return fields;
 }
 
-function toRead([key, revision]: [unknown, unknown]): KeyRead {
+function toRead(key: unknown, revision: unknown): KeyRead {
   return { key: check.bytes(key, 'call read'), modRevision: toRevision(revision, 'call read') };
 }
 
@@ -136,7 +142,7 @@ function toRange(value: unknown): RangeRead {
   };
 }
 
-function toWrite([key, value]: [unknown, unknown]): KeyWrite {
+function toWrite(key: unknown, value: unknown): KeyWrite {
   return {
     key: check.bytes(key, 'call write'),
     value: check.optional(value, (v) => check.bytes(v, 'call write')),
@@ -161,7 +167,7 @@ function toUpdate(value: unknown): KeyUpdate | KeyDefault {
   return { type: type === ADD ? 'add' : 'max', ...of, by: operand };
 }
 
-function toEvent([name, payload]: [unknown, unknown]): EmittedEvent {
+function toEvent(name: unknown, payload: unknown): EmittedEvent {
   return { name: check.text(name, 'call event'), payload: check.text(payload, 'call event') };
 }
 

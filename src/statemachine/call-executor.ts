@@ -40,6 +40,8 @@ export interface CallEntry {
 /** Of a call whose writes are not there. */
 const NOT_APPLIED = -1;
 
+const NO_STEPS: readonly TxnStep[] = [];
+
 /**
  * Decides what becomes of the calls of one log entry, one after the other: a call is applied when all that it read still is
  * as it was, key by key and range by range (Kung and Robinson 1981, "On Optimistic Methods for Concurrency Control",
@@ -149,8 +151,9 @@ export class CallExecutor {
       ({ key, modRevision }) =>
         revisionOf(keyspace.find(toMapKey(key), key)) === this.#revision(modRevision),
     );
+    if (!isAsRead || ranges.length === 0) return isAsRead;
     const seen = new Set(dependsOn);
-    return isAsRead && ranges.every((range) => this.#isRangeAsRead(range, seen));
+    return ranges.every((range) => this.#isRangeAsRead(range, seen));
   }
 
   /**
@@ -201,7 +204,8 @@ export class CallExecutor {
   }
 
   /** What the updates make of what is there now, each key once. */
-  #updated(updates: readonly (KeyUpdate | KeyDefault)[]): TxnStep[] {
+  #updated(updates: readonly (KeyUpdate | KeyDefault)[]): readonly TxnStep[] {
+    if (updates.length === 0) return NO_STEPS;
     const values = new Map<string, { readonly key: Uint8Array; value: Uint8Array }>();
     for (const change of updates) {
       const { key } = change;

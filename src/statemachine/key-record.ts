@@ -42,14 +42,11 @@ const FIRST: Links = { previous: NOWHERE, skip: NOWHERE, depth: 1, back: [] };
  */
 export function linkNext(record: KeyRecord | null): Links {
   if (record === null) return FIRST;
-  // Adding 1 to `depth` clears its trailing 1 bits: that many skip targets are never used again.
-  const chain = [record.modified, ...record.back].slice(trailingOnes(record.depth));
-  return {
-    previous: record.modified,
-    skip: chain[0] ?? NOWHERE,
-    depth: record.depth + 1,
-    back: chain,
-  };
+  const { modified, depth } = record;
+  // Adding 1 to `depth` clears its trailing 1 bits: that many of `modified` and `back` are never used again.
+  const cleared = trailingOnes(depth);
+  const back = cleared === 0 ? [modified, ...record.back] : record.back.slice(cleared - 1);
+  return { previous: modified, skip: back[0] ?? NOWHERE, depth: depth + 1, back };
 }
 
 function trailingOnes(count: number): number {

@@ -19,8 +19,8 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/call-executor.ts',
-        find: 'return isAsRead && ranges.every((range) => this.#isRangeAsRead(range, seen));',
-        replace: 'return isAsRead && ranges.every((range) => seen !== null && range !== null);',
+        find: 'return ranges.every((range) => this.#isRangeAsRead(range, seen));',
+        replace: 'return ranges.every((range) => seen !== null && range !== null);',
       },
     ],
     rules: CALL_RULES,
