@@ -16,8 +16,6 @@ import type { ReplicaOptions } from './replica-options.js';
 import type { Roster } from './roster.js';
 import type { Stores } from './stores.js';
 
-/** Ticks of the consensus module in one heartbeat interval. */
-const TICKS_PER_HEARTBEAT = 1;
 /** Share of a lease by which the clocks of two replicas may run apart. */
 const LEASE_DRIFT_MARGIN = 0.1;
 
@@ -41,7 +39,8 @@ interface NewReplicaOptions extends Required<Pick<ReplicaOptions, Told>> {
 /** A {@link Replica} as the configuration of the server wants it, over real disks and streams. */
 export function newReplica(options: NewReplicaOptions): Replica {
   const { config, stores, roster, clock, base, clusterId, ...rest } = options;
-  const tickMs = config.heartbeatMs / TICKS_PER_HEARTBEAT;
+  // An idle replica is woken for each tick: there are no more of them than heartbeats.
+  const tickMs = config.heartbeatMs;
   stores.onDeltasFailed(rest.onFailure);
   const loop = new LoopUse(() => clock.monotonicMs());
   const machine = new MachineUse(() => clock.monotonicMs());
@@ -74,7 +73,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
     limits: config.limits,
     tickMs,
     electionTicks: Math.ceil(config.electionTimeoutMs / tickMs),
-    heartbeatTicks: TICKS_PER_HEARTBEAT,
+    heartbeatTicks: 1,
     priority: config.electionPriority,
     leaseMs: leaseMsOf(config),
     leaseDriftMargin: LEASE_DRIFT_MARGIN,
