@@ -34,6 +34,19 @@ const { values: flags } = parseArgs({
     keep: { type: 'string' },
   },
 });
+type Operation = 'put' | 'get' | 'call';
+
+function operationNamed(given: string): Operation {
+  if (given === 'put' || given === 'get' || given === 'call') return given;
+  console.error(`--operation must be put, get or call, found ${given}`);
+  process.exit(2);
+}
+
+if (process.platform !== 'linux') {
+  console.error('bench:budget reads what threads take from /proc: it runs on Linux only');
+  process.exit(2);
+}
+const what = operationNamed(flags.operation);
 const seconds = Number(flags.seconds);
 const keys = Number(flags.keys);
 /** A recording of some seconds is written in one go. */
@@ -57,20 +70,15 @@ async function deployed(): Promise<void> {
 
 const VALUE = Buffer.alloc(Number(flags['value-bytes']), 'v');
 const key = (i: number): string => scattered(i, keys);
-const OPERATIONS: Readonly<Record<string, (i: number) => Promise<unknown>>> = {
+const operations: Readonly<Record<Operation, (i: number) => Promise<unknown>>> = {
   put: (i) => db.put(key(i), VALUE),
   get: (i) => db.get(key(i)),
   call: (i) => db.call('transfer', { from: key(i), to: key(i + 1), amount: 1 }),
 };
-const operation = OPERATIONS[flags.operation];
-if (operation === undefined) {
-  console.error(`--operation: put, get or call, and not ${flags.operation}`);
-  process.exit(2);
-}
-if (flags.operation === 'call') await deployed();
-const first = flags.operation === 'call' ? '1000' : VALUE;
+if (what === 'call') await deployed();
+const first = what === 'call' ? '1000' : VALUE;
 await forEach(keys, 1024, (i) => db.put(key(i), first));
-const load = (forS: number) => forSeconds(forS, Number(flags.outstanding), operation);
+const load = (forS: number) => forSeconds(forS, Number(flags.outstanding), operations[what]);
 
 interface Place {
   readonly name: 'leader' | 'follower' | 'client';
@@ -87,13 +95,18 @@ const places: Place[] = cluster.replicas.map(({ name, pid }) => {
 places.push({ name: 'client', pid: process.pid, folder: null });
 const replicas = places.filter(({ folder }) => folder !== null);
 
-const useOf = () => places.map(({ pid, folder }) => threadUse(pid, folder));
-const systemCallsOf = () => places.map(({ pid }) => systemCalls(pid));
-const before = { use: useOf(), system: systemCallsOf() };
+interface Reading {
+  readonly use: ThreadUse;
+  readonly system: number;
+}
+
+const read = (): Reading[] =>
+  places.map(({ pid, folder }) => ({ use: threadUse(pid, folder), system: systemCalls(pid) }));
+const before = read();
 const { calls, perSecond } = await load(seconds);
-const after = { use: useOf(), system: systemCallsOf() };
+const after = read();
 const delays = await Promise.all(
-  cluster.replicas.map(async ({ name }) => (await cluster.status(name)).process.eventLoopDelayMs),
+  cluster.replicas.map(async (one) => (await cluster.status(one.name)).process.eventLoopDelayMs),
 );
 
 const own = new ProfilerSession();
@@ -123,29 +136,43 @@ async function recordingOf({ pid, folder }: Place): Promise<Recording> {
   throw new Error(`process ${pid} has left no recording`);
 }
 
-const recordings: Recording[] = [];
-for (const place of places) recordings.push(await recordingOf(place));
+interface Measured extends Place {
+  readonly recording: Recording;
+  readonly before: Reading;
+  readonly after: Reading;
+  /** Not known of the client. */
+  readonly delayMs: number;
+}
 
-/** Of a place: row by row. */
-function budgetOf(at: number): ReadonlyMap<string, number> {
-  const recording = recordings[at];
-  const [use, useBefore] = [after.use[at], before.use[at]];
-  if (recording === undefined || use === undefined || useBefore === undefined) throw new Error();
+function at<T>(list: readonly T[], i: number): T {
+  const item = list[i];
+  if (item === undefined) throw new Error(`nothing was measured at place ${i}`);
+  return item;
+}
+
+const measured: Measured[] = [];
+for (const [i, place] of places.entries()) {
+  const readings = { before: at(before, i), after: at(after, i), delayMs: delays[i] ?? Number.NaN };
+  measured.push({ ...place, ...readings, recording: await recordingOf(place) });
+}
+
+/** Row by row. */
+function budgetOf(of: Measured): ReadonlyMap<string, number> {
   const micros = (thread: keyof ThreadUse): number =>
-    ((use[thread] - useBefore[thread]) * 1e6) / calls;
+    ((of.after.use[thread] - of.before.use[thread]) * 1e6) / calls;
   const rows = new Map<string, number>();
-  const stages = byStage(callsOfProcessor(recording.processor));
+  const stages = byStage(callsOfProcessor(of.recording.processor));
   const samples = total(stages.values());
   for (const stage of STAGES) {
     rows.set(stage, (micros('main') * (stages.get(stage) ?? 0)) / samples);
   }
   for (const thread of THREADS) if (thread !== 'main') rows.set(thread, micros(thread));
   rows.set('all, µs', total(rows.values()));
-  const allocated = total(byStage(callsOfAllocated(recording.allocated)).values());
+  const allocated = total(byStage(callsOfAllocated(of.recording.allocated)).values());
   rows.set('allocated by the main thread, bytes', allocated / allocating.calls);
-  const system = (after.system[at] ?? Number.NaN) - (before.system[at] ?? Number.NaN);
-  rows.set('reads and writes asked of the system', system / calls);
-  rows.set('longest delay of the event loop, ms', delays[at] ?? Number.NaN);
+  const system = (of.after.system - of.before.system) / calls;
+  rows.set('reads and writes asked of the system', system);
+  rows.set('longest delay of the event loop, ms', of.delayMs);
   return rows;
 }
 
@@ -155,14 +182,14 @@ function total(values: Iterable<number>): number {
   return sum;
 }
 
-const budgets = places.map(({ name }, at) => ({ name, rows: budgetOf(at) }));
+const budgets = measured.map((one) => ({ name: one.name, rows: budgetOf(one) }));
 const mean = (name: Place['name'], row: string): number => {
   const found = budgets.filter((one) => one.name === name);
   return rounded(total(found.map(({ rows }) => rows.get(row) ?? 0)) / found.length, 2);
 };
 const labels = [...(budgets[0]?.rows.keys() ?? [])];
 const rows = labels.map((label) => ({
-  [`one ${flags.operation}, µs of CPU time`]: label,
+  [`one ${what}, µs of CPU time`]: label,
   ...{ leader: mean('leader', label), follower: mean('follower', label) },
   client: mean('client', label),
 }));
@@ -170,32 +197,30 @@ console.log(`${rounded(perSecond)} per second with ${flags.outstanding} outstand
 report('bench:budget', rows, flags.json);
 
 function page(): string {
-  const head = Object.keys(rows[0] ?? {}).map((name) => `<th>${safe(name)}</th>`);
+  const head = Object.keys(rows[0] ?? {}).map((cell) => `<th>${safe(cell)}</th>`);
   const body = rows.map(
     (row) =>
       `<tr>${Object.values(row)
         .map((cell) => `<td>${safe(`${cell}`)}</td>`)
         .join('')}</tr>`,
   );
-  const graphs = places.map(({ name, pid }, at) => {
-    const recording = recordings[at];
-    if (recording === undefined) throw new Error();
+  const graphs = measured.map(({ name, pid, recording: { processor, allocated } }) => {
     const title = `${name}, process ${pid}`;
-    return `<h2>${title}: CPU time of the main thread</h2>${flameGraph(title, callsOfProcessor(recording.processor))}
-<h2>${title}: bytes allocated by the main thread</h2>${flameGraph(title, callsOfAllocated(recording.allocated))}`;
+    return `<h2>${title}: CPU time of the main thread</h2>${flameGraph(title, callsOfProcessor(processor))}
+<h2>${title}: bytes allocated by the main thread</h2>${flameGraph(title, callsOfAllocated(allocated))}`;
   });
-  return `<!doctype html><meta charset="utf-8"><title>Where the time of a ${safe(flags.operation)} goes</title><style>${STYLE}${FLAME_STYLE}</style>
-<h1>Where the time of one ${safe(flags.operation)} goes</h1><p>${rounded(perSecond)} per second with ${safe(flags.outstanding)} outstanding, three replicas.</p>
+  return `<!doctype html><meta charset="utf-8"><title>Where the time of a ${what} goes</title><style>${STYLE}${FLAME_STYLE}</style>
+<h1>Where the time of one ${what} goes</h1><p>${rounded(perSecond)} per second with ${safe(flags.outstanding)} outstanding, three replicas.</p>
 <table><tr>${head.join('')}</tr>${body.join('')}</table>${graphs.join('')}`;
 }
 
 if (flags.html !== undefined) writeFileSync(flags.html, page());
 if (flags.keep !== undefined) {
   mkdirSync(flags.keep, { recursive: true });
-  for (const [at, { name, pid }] of places.entries()) {
+  for (const { name, pid, recording } of measured) {
     const file = join(flags.keep, `${name}-${pid}`);
-    writeFileSync(`${file}.cpuprofile`, JSON.stringify(recordings[at]?.processor));
-    writeFileSync(`${file}.heapprofile`, JSON.stringify(recordings[at]?.allocated));
+    writeFileSync(`${file}.cpuprofile`, JSON.stringify(recording.processor));
+    writeFileSync(`${file}.heapprofile`, JSON.stringify(recording.allocated));
   }
 }
 rmSync(profiles, { recursive: true });
