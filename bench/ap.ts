@@ -1,18 +1,10 @@
-import {
-  closeSync,
-  fdatasyncSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { bundleProcedures } from '../src/compute/bundle.js';
+import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
 import { report, rounded } from './machine.js';
 import { VIEW } from './procedure-code.js';
@@ -93,8 +85,7 @@ async function placed(db: Client, name: string, where: Where): Promise<void> {
 const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
 await using cluster = await LocalCluster.start({ logLevel: 'warn', network: 'switched' });
 await using leader = await cluster.connect({ timeoutMs: 60_000 });
-writeFileSync(join(folder, 'views.ts'), CODE);
-await leader.procedures.deploy(await bundleProcedures(join(folder, 'views.ts')));
+await leader.procedures.deploy(await bundleOf(CODE));
 const { appliedIndex } = await cluster.waitForLeader();
 await cluster.waitForApplied(appliedIndex);
 const leading = await cluster.leader();

@@ -4,14 +4,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { bundleProcedures } from '../src/compute/bundle.js';
+import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { htmlDocument, table } from './harness/document.js';
 import { FLAME_STYLE, flameGraph } from './harness/flame.js';
-import { STYLE, safe } from './harness/plot.js';
+import { safe } from './harness/plot.js';
+import { systemCalls } from './harness/process-use.js';
 import { AGENT_FOLDER, agentFile } from './harness/profile-agent.js';
 import { ProfilerSession, type Recording } from './harness/profiler.js';
 import { byStage, callsOfAllocated, callsOfProcessor, STAGES } from './harness/stages.js';
-import { systemCalls, THREADS, type ThreadUse, threadUse } from './harness/thread-use.js';
+import { THREADS, type ThreadUse, threadUse } from './harness/thread-use.js';
 import { report, rounded } from './machine.js';
 import { TRANSFER } from './procedure-code.js';
 
@@ -60,14 +62,7 @@ await using cluster = await LocalCluster.start({
 });
 await using db = await cluster.connect({ timeoutMs: 60_000 });
 
-async function deployed(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
-  const code = `import { procedure } from 'balsa/procedures';\n${TRANSFER}`;
-  writeFileSync(join(folder, 'bank.ts'), code);
-  await db.procedures.deploy(await bundleProcedures(join(folder, 'bank.ts')));
-  rmSync(folder, { recursive: true });
-}
-
+const CODE = `import { procedure } from 'balsa/procedures';\n${TRANSFER}`;
 const VALUE = Buffer.alloc(Number(flags['value-bytes']), 'v');
 const key = (i: number): string => scattered(i, keys);
 const operations: Readonly<Record<Operation, (i: number) => Promise<unknown>>> = {
@@ -75,7 +70,7 @@ const operations: Readonly<Record<Operation, (i: number) => Promise<unknown>>> =
   get: (i) => db.get(key(i)),
   call: (i) => db.call('transfer', { from: key(i), to: key(i + 1), amount: 1 }),
 };
-if (what === 'call') await deployed();
+if (what === 'call') await db.procedures.deploy(await bundleOf(CODE));
 const first = what === 'call' ? '1000' : VALUE;
 await forEach(keys, 1024, (i) => db.put(key(i), first));
 const load = (forS: number) => forSeconds(forS, Number(flags.outstanding), operations[what]);
@@ -197,21 +192,15 @@ console.log(`${rounded(perSecond)} per second with ${flags.outstanding} outstand
 report('bench:budget', rows, flags.json);
 
 function page(): string {
-  const head = Object.keys(rows[0] ?? {}).map((cell) => `<th>${safe(cell)}</th>`);
-  const body = rows.map(
-    (row) =>
-      `<tr>${Object.values(row)
-        .map((cell) => `<td>${safe(`${cell}`)}</td>`)
-        .join('')}</tr>`,
-  );
   const graphs = measured.map(({ name, pid, recording: { processor, allocated } }) => {
     const title = `${name}, process ${pid}`;
     return `<h2>${title}: CPU time of the main thread</h2>${flameGraph(title, callsOfProcessor(processor))}
 <h2>${title}: bytes allocated by the main thread</h2>${flameGraph(title, callsOfAllocated(allocated))}`;
   });
-  return `<!doctype html><meta charset="utf-8"><title>Where the time of a ${what} goes</title><style>${STYLE}${FLAME_STYLE}</style>
-<h1>Where the time of one ${what} goes</h1><p>${rounded(perSecond)} per second with ${safe(flags.outstanding)} outstanding, three replicas.</p>
-<table><tr>${head.join('')}</tr>${body.join('')}</table>${graphs.join('')}`;
+  const title = `Where the time of one ${what} goes`;
+  const facts = `${rounded(perSecond)} per second with ${flags.outstanding} outstanding, three replicas.`;
+  const body = `<h1>${title}</h1><p>${safe(facts)}</p>${table(rows)}${graphs.join('')}`;
+  return htmlDocument(`Balsa: ${title}`, body, FLAME_STYLE);
 }
 
 if (flags.html !== undefined) writeFileSync(flags.html, page());

@@ -1,10 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BalsaError, type Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { bundleProcedures } from '../src/compute/bundle.js';
+import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds } from './closed-loop.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
 import { TRANSFER } from './procedure-code.js';
@@ -67,10 +64,7 @@ async function optimistic(db: Client, { from, to }: ReturnType<typeof pair>): Pr
 await using cluster = await LocalCluster.start({ logLevel: 'warn' });
 await using leader = await cluster.connect({ timeoutMs: 60_000 });
 await using spread = await cluster.connect({ timeoutMs: 60_000, readFrom: 'spread' });
-const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
-writeFileSync(join(folder, 'bank.ts'), CODE);
-await leader.procedures.deploy(await bundleProcedures(join(folder, 'bank.ts')));
-rmSync(folder, { recursive: true });
+await leader.procedures.deploy(await bundleOf(CODE));
 await forEach(accounts, 1024, (i) => leader.put(account(i), '1000'));
 const { appliedIndex } = await cluster.waitForLeader();
 await cluster.waitForApplied(appliedIndex);

@@ -6,7 +6,8 @@ import { asBalsaError } from '../src/base/errors.js';
 import { median } from '../src/cli/bench/latencies.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
-import { plot, STYLE, safe } from './harness/plot.js';
+import { htmlDocument } from './harness/document.js';
+import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 import { openLoop } from './open-loop.js';
@@ -138,8 +139,6 @@ function page(): string {
     plot('served per second, by minute', lines('served per second'), ticks),
   ];
   const what = `${rounded(perSecond)} puts per second, ${flags.share} of ${rounded(top)}; history of ${HISTORY_MS / 1000} s`;
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Balsa: endurance</title><style>${STYLE}</style></head><body>
-<h1>${safe(what)}</h1><div class="plots">${plots.join('')}</div></body></html>
-`;
+  const body = `<h1>${safe(what)}</h1><div class="plots">${plots.join('')}</div>`;
+  return htmlDocument('Balsa: endurance', body);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Client, JobDefinition } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { bundleProcedures } from '../src/compute/bundle.js';
+import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
 import { disturbed, lost } from './jobs-disturbed.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
@@ -54,9 +54,7 @@ async function started(
       extraArgs: ['--config', config],
     });
     await using db = await cluster.connect({ timeoutMs: 60_000 });
-    const file = join(folder, 'procedures.ts');
-    writeFileSync(file, CODE);
-    await db.procedures.deploy(await bundleProcedures(file));
+    await db.procedures.deploy(await bundleOf(CODE));
     await use(db, cluster);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,12 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.js';
 import type { Mode } from '../src/base/operation.js';
-import { bundleProcedures } from '../src/compute/bundle.js';
 import { CALL_LIMITS, type Source, type StoredKey } from '../src/compute/execution.js';
 import { Vm } from '../src/compute/sandbox/vm.js';
+import { bundleOf } from './bundle-of.js';
 import { report, rounded } from './machine.js';
 import { TRANSFER, VIEW } from './procedure-code.js';
 
@@ -62,10 +59,7 @@ const source: Source = {
   cell: () => null,
 };
 
-const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
-writeFileSync(join(folder, 'code.ts'), CODE);
-const bundle = await bundleProcedures(join(folder, 'code.ts'));
-rmSync(folder, { recursive: true });
+const bundle = await bundleOf(CODE);
 const limits = { ...CALL_LIMITS, computeMsMax: 30_000 };
 const vm = await Vm.make(bundle, limits, systemClock);
 

@@ -61,7 +61,6 @@ function rectangle({ call, total, depth, from }: Box, all: number): string {
 function merged(calls: readonly Call[]): Call[] {
   const byName = new Map<string, Call>();
   for (const call of calls) {
-    if (call.name === '(idle)') continue;
     const name = `${call.name} ${call.url}`;
     const before = byName.get(name);
     const { self = 0, children = [] } = before ?? {};

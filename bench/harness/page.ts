@@ -1,25 +1,22 @@
 import { median } from '../../src/cli/bench/latencies.js';
-import { plot, STYLE, safe } from './plot.js';
+import { htmlDocument, table } from './document.js';
+import { plot, safe } from './plot.js';
 import type { Round, ScenarioResult } from './rounds.js';
 import { rowsOf } from './rows.js';
 import type { BenchRun } from './run-file.js';
 
-/** The whole run on one page, which needs no network and no other file. */
+/** The whole run on one page. */
 export function benchPage(run: BenchRun): string {
   const { machine } = run;
   const facts = `${machine.cpus} processors (${machine.cpu}), Node ${machine.node}, load average before: ${machine.loadAverageBefore.toFixed(2)}`;
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Balsa: benchmark</title><style>${STYLE}</style></head><body>
-<h1>Benchmark, ${safe(run.at)}</h1>
+  const body = `<h1>Benchmark, ${safe(run.at)}</h1>
 <p>Again: <code>${safe(run.command)}</code><br>${safe(facts)}</p>
 <h2>What made writes last</h2>${list(run.durability)}
 ${Object.keys(run.missing).length === 0 ? '' : `<h2>Not measured</h2>${list(run.missing)}`}
 <h2>What this machine gives</h2>${table(run.limits.map(({ what, perSecond }) => ({ what, 'per second': Math.round(perSecond) })))}
 ${curves(run.scenarios)}
-${run.scenarios.map(section).join('\n')}
-</body></html>
-`;
+${run.scenarios.map(section).join('\n')}`;
+  return htmlDocument('Balsa: benchmark', body);
 }
 
 function section(result: ScenarioResult): string {
@@ -66,16 +63,6 @@ function plotOf(
     lines,
     members.map(({ scenario }) => String(scenario.outstanding)),
   );
-}
-
-function table(rows: readonly Readonly<Record<string, string | number>>[]): string {
-  const columns = Object.keys(rows[0] ?? {});
-  const head = columns.map((column) => `<th>${safe(column)}</th>`).join('');
-  const body = rows.map(
-    (row) =>
-      `<tr>${columns.map((column) => `<td>${safe(String(row[column]))}</td>`).join('')}</tr>`,
-  );
-  return `<table><tr>${head}</tr>${body.join('')}</table>`;
 }
 
 function list(facts: Readonly<Record<string, string>>): string {

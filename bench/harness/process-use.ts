@@ -64,6 +64,15 @@ function sum(pids: readonly number[], of: (pid: number) => number): number {
 
 /** What a process gave to the disk so far. */
 export function diskBytesWritten(pid: number): number {
-  const found = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'));
+  return ioFigure(pid, 'write_bytes');
+}
+
+/** Reads and writes of files, sockets and pipes that a process has asked the system for so far. */
+export function systemCalls(pid: number): number {
+  return ioFigure(pid, 'syscr') + ioFigure(pid, 'syscw');
+}
+
+function ioFigure(pid: number, field: 'write_bytes' | 'syscr' | 'syscw'): number {
+  const found = new RegExp(`^${field}: (\\d+)$`, 'm').exec(readFileSync(`/proc/${pid}/io`, 'utf8'));
   return Number(found?.[1] ?? Number.NaN);
 }

@@ -31,7 +31,7 @@ const AROUND: Stage = 'around it: benchmark, event loop, system';
 
 /** The first that fits. */
 const PLACES: readonly (readonly [RegExp, Stage])[] = [
-  [/\/base\/(checksum|crc)|\/storage\/(crc32c|value-checksum)|\/state-hash/, 'checksums'],
+  [/\/base\/checksum|\/storage\/(crc32c|value-checksum)/, 'checksums'],
   [/\/@grpc\/|^node:(net|http2|internal\/(http2|js_stream|stream_base|streams))/, STAGES[0]],
   [/\/storage\/(wal\/|log-store|unsynced-file)|\/server\/disk-order/, 'log'],
   [/\/(src|dist)\/storage\/|\/(classic|abstract)-level\//, 'store: hand over, look up'],

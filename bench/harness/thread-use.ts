@@ -46,11 +46,3 @@ function kinds(pid: number, folder: string | null): (thread: string, nice: numbe
 function firstThreads(folder: string, pid: number): FirstThreads {
   return JSON.parse(readFileSync(join(folder, agentFile.threads(pid)), 'utf8')) as FirstThreads;
 }
-
-/** Reads and writes of files, sockets and pipes that a process has asked the system for so far. */
-export function systemCalls(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/io`, 'utf8');
-  const count = (field: string): number =>
-    Number(new RegExp(`^${field}: (\\d+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
-  return count('syscr') + count('syscw');
-}

@@ -1,10 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { OtherCalls } from '../../src/cli/bench/drive.js';
 import type { Operation } from '../../src/cli/bench/scenario.js';
 import type { Client, JobDefinition } from '../../src/client/client.js';
-import { bundleProcedures } from '../../src/compute/bundle.js';
+import { bundleOf } from '../bundle-of.js';
 import { forEach } from '../closed-loop.js';
 import { TRANSFER, VIEW } from '../procedure-code.js';
 
@@ -63,13 +60,6 @@ export function computeCalls(db: Client): Partial<Record<Operation, OtherCalls>>
 }
 
 async function deploy(db: Client): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-procedures-'));
-  try {
-    const file = join(folder, 'procedures.ts');
-    writeFileSync(file, CODE);
-    await db.procedures.deploy(await bundleProcedures(file));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await db.procedures.deploy(await bundleOf(CODE));
   await forEach(ACCOUNTS, FILL_OUTSTANDING, (i) => db.put(account(i), '1000'));
 }
