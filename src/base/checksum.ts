@@ -20,6 +20,35 @@ export function crc32(bytes: Uint8Array, start = 0): number {
   return bytes.length <= SHORT_BYTES_MAX ? crc32OfShort(bytes, start) : zlibCrc32(bytes, start);
 }
 
+/** For parts up to this long what they shift by is kept: 4 KiB for each length that there was. */
+const KEPT_LENGTH_MAX = 1024;
+
+/** `KEPT_SHIFTS[length]`: see {@link shiftBy}. */
+const KEPT_SHIFTS: (Int32Array | undefined)[] = [];
+
+/** x^(8 * 2^k) modulo the polynomial: what 2^k bytes shift by. Together they reach to 4 GiB. */
+const POWERS = makePowers();
+
+/**
+ * `crc32(b, a)` where not `b` is at hand but its own checksum and length: what follows `a` is not read again (the method of
+ * `crc32_combine` in zlib).
+ * @param a of what comes first, or what else the checksum is begun with
+ * @param b of the part that follows it
+ * @param length of that part, in bytes
+ */
+export function crc32Joined(a: number, b: number, length: number): number {
+  if (length > KEPT_LENGTH_MAX) return (multiply(powerOf(length), a) ^ b) >>> 0;
+  let shift = KEPT_SHIFTS[length];
+  if (shift === undefined) {
+    shift = shiftBy(length);
+    KEPT_SHIFTS[length] = shift;
+  }
+  const low = wordAt(shift, a & 0xff) ^ wordAt(shift, TABLE + ((a >>> 8) & 0xff));
+  const high =
+    wordAt(shift, 2 * TABLE + ((a >>> 16) & 0xff)) ^ wordAt(shift, 3 * TABLE + (a >>> 24));
+  return (low ^ high ^ b) >>> 0;
+}
+
 /** Eight bytes at a time (Kounavis and Berry 2005, "A Systematic Approach to Building High Performance Software-Based CRC Generators"). */
 function crc32OfShort(bytes: Uint8Array, start: number): number {
   const tables = TABLES;
@@ -63,6 +92,51 @@ function makeTables(): Int32Array {
   for (let at = TABLE; at < tables.length; at += 1) {
     const before = wordAt(tables, at - TABLE);
     tables[at] = wordAt(tables, before & 0xff) ^ (before >>> 8);
+  }
+  return tables;
+}
+
+/** The product of two polynomials modulo that of the checksum; the highest bit stands for x^0. */
+function multiply(a: number, b: number): number {
+  let product = 0;
+  let power = b;
+  for (let bit = 31; bit >= 0; bit -= 1) {
+    if ((a >>> bit) & 1) product ^= power;
+    power = (power & 1 ? POLYNOMIAL : 0) ^ (power >>> 1);
+  }
+  return product >>> 0;
+}
+
+function makePowers(): readonly number[] {
+  // x^8, which is one byte.
+  const powers = [0x0080_0000];
+  for (let last = 0x0080_0000; powers.length < 32; ) {
+    last = multiply(last, last);
+    powers.push(last);
+  }
+  return powers;
+}
+
+/** x^(8 * length) modulo the polynomial. */
+function powerOf(length: number): number {
+  let power = 0x8000_0000;
+  for (const [k, one] of POWERS.entries()) {
+    if (Math.floor(length / 2 ** k) % 2 === 1) power = multiply(one, power);
+  }
+  return power;
+}
+
+/** Multiplies by x^(8 * length): four tables, one for each byte of what is multiplied. */
+function shiftBy(length: number): Int32Array {
+  const power = powerOf(length);
+  const tables = new Int32Array(4 * TABLE);
+  for (let bit = 0; bit < 32; bit += 1) {
+    const product = multiply(power, (1 << bit) >>> 0);
+    const table = (bit >>> 3) * TABLE;
+    const byte = 1 << (bit & 7);
+    for (let below = 0; below < byte; below += 1) {
+      tables[table + byte + below] = product ^ wordAt(tables, table + below);
+    }
   }
   return tables;
 }

@@ -1,7 +1,8 @@
 import { toBuffer } from '../base/bytes.js';
-import { crc32 } from '../base/checksum.js';
+import { crc32, crc32Joined } from '../base/checksum.js';
 import { corrupt } from './corrupt.js';
 import { COUNT_BYTES, readCount, writeCount } from './fixed-binary.js';
+import { MACHINE_KEY } from './layout.js';
 import { NOWHERE, type Position } from './position.js';
 import type { StateWrite } from './state-store.js';
 
@@ -43,18 +44,27 @@ const FORMAT = 1;
 const HASH_OFFSET = 1 + 11 * COUNT_BYTES;
 const BYTES = HASH_OFFSET + 4;
 
+const MACHINE_KEY_CHECKSUM = crc32(MACHINE_KEY);
+
+/** What an entry writes, and what the state is then. */
+export interface SealedWrites {
+  /** With their checksums; the last one is the machine record. */
+  readonly writes: readonly StateWrite[];
+  readonly stateHash: number;
+}
+
 /**
- * The record with `stateHash` brought up to date: the hash before the entry, chained with its writes
- * and with the record itself.
+ * The writes of an entry with the record behind them, in which `stateHash` is brought up to date: the hash before the
+ * entry, chained with its writes and with the record itself.
  */
-export function sealMachineRecord(
-  record: MachineRecord,
-  writes: readonly StateWrite[],
-): { readonly bytes: Buffer; readonly stateHash: number } {
+export function sealWrites(record: MachineRecord, writes: readonly StateWrite[]): SealedWrites {
+  const sealed: StateWrite[] = [];
   const bytes = encode(record);
-  const stateHash = crc32(bytes.subarray(0, HASH_OFFSET), hashWrites(record.stateHash, writes));
+  const chained = hashWrites(record.stateHash, writes, sealed);
+  const stateHash = crc32(bytes.subarray(0, HASH_OFFSET), chained);
   bytes.writeUInt32BE(stateHash, HASH_OFFSET);
-  return { bytes, stateHash };
+  sealed.push({ key: MACHINE_KEY, value: bytes, checksum: crc32(bytes, MACHINE_KEY_CHECKSUM) });
+  return { writes: sealed, stateHash };
 }
 
 function encode(record: MachineRecord): Buffer {
@@ -95,13 +105,24 @@ export function decodeMachineRecord(source: Uint8Array): MachineRecord {
   };
 }
 
-/** `hash` chained with all bytes of `writes`, in their order. */
-function hashWrites(hash: number, writes: readonly StateWrite[]): number {
+/**
+ * `hash` chained with all bytes of `writes`, in their order. Each byte is read once: the checksums of key and value make the
+ * hash as well as what the store keeps beside the value.
+ */
+function hashWrites(hash: number, writes: readonly StateWrite[], sealed: StateWrite[]): number {
   let chained = hash;
   for (const { key, value } of writes) {
+    const ofKey = crc32(key);
     // The length goes in, too: otherwise bytes could move from one write to the next unnoticed.
-    chained = crc32(key, mix(chained, key.byteLength));
-    chained = value === null ? mix(chained, -1) : crc32(value, mix(chained, value.byteLength));
+    chained = crc32Joined(mix(chained, key.byteLength), ofKey, key.byteLength);
+    if (value === null) {
+      chained = mix(chained, -1);
+      sealed.push({ key, value });
+      continue;
+    }
+    const ofValue = crc32(value);
+    chained = crc32Joined(mix(chained, value.byteLength), ofValue, value.byteLength);
+    sealed.push({ key, value, checksum: crc32Joined(ofKey, ofValue, value.byteLength) });
   }
   return chained;
 }

@@ -8,9 +8,9 @@ import type { KnownCall } from './call-keys.js';
 import { COMMAND_VERSION_MAX } from './command.js';
 import type { ConfigurationRecord } from './configuration-record.js';
 import type { Jobs } from './jobs/jobs.js';
-import { MACHINE_KEY, SESSION_ID_BYTES } from './layout.js';
+import { SESSION_ID_BYTES } from './layout.js';
 import { type AppliedBounds, loadParts, type MachineParts } from './machine-parts.js';
-import { type MachineRecord, sealMachineRecord } from './machine-record.js';
+import { type MachineRecord, sealWrites } from './machine-record.js';
 import type { CountedCall, MergedCall, Merges, OriginState } from './merges.js';
 import { NeedsBuilder } from './needs.js';
 import { type ParsedBatch, type ParsedCommand, parseCommand } from './parsed-command.js';
@@ -288,10 +288,9 @@ export class StateMachine implements StoreObservation {
     jobs.flushInto(writes);
     knownCommands.flushInto(writes);
     configuration.flushInto(writes);
-    const { bytes, stateHash } = sealMachineRecord(this.#toRecord(index), writes);
-    writes.push({ key: MACHINE_KEY, value: bytes });
-    store.apply(index, writes);
-    this.#stateHash = stateHash;
+    const sealed = sealWrites(this.#toRecord(index), writes);
+    store.apply(index, sealed.writes);
+    this.#stateHash = sealed.stateHash;
     this.#appliedIndex = index;
   }
 

@@ -47,6 +47,8 @@ export interface StateWrite {
   readonly key: Uint8Array;
   /** `null` removes the key. */
   readonly value: Uint8Array | null;
+  /** CRC-32 of the key and the value, joined, for a store that keeps one; absent: it computes it. */
+  readonly checksum?: number;
 }
 
 export interface ScanRange {

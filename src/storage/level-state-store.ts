@@ -317,9 +317,9 @@ export class LevelStateStore implements DurableStateStore {
     failpoints.hit('state.before-flush');
     const batch = this.#database.batch();
     let count = 0;
-    for (const { key, value } of generation.writes()) {
+    for (const { key, value, checksum } of generation.writes()) {
       if (value === null) batch.del(key as Buffer);
-      else batch.put(key as Buffer, withChecksum(key, value));
+      else batch.put(key as Buffer, withChecksum(key, value, checksum));
       count += 1;
       if (count % WRITES_PER_SLICE === 0) {
         await new Promise<void>((resolve) => clock.defer(resolve));

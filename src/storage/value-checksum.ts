@@ -7,11 +7,15 @@ import { crc32 } from '../base/checksum.js';
  */
 const CHECKSUM_BYTES = 4;
 
-export function withChecksum(key: Uint8Array, value: Uint8Array): Buffer {
+/** @param checksum when somebody has computed it before */
+export function withChecksum(
+  key: Uint8Array,
+  value: Uint8Array,
+  checksum: number = crc32(value, crc32(key)),
+): Buffer {
   const length = value.byteLength;
   const stored = Buffer.allocUnsafe(length + CHECKSUM_BYTES);
   stored.set(value, 0);
-  const checksum = crc32(value, crc32(key));
   // Single stores: faster than `writeUInt32BE`.
   stored[length] = checksum >>> 24;
   stored[length + 1] = checksum >>> 16;

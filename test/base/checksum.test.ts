@@ -1,7 +1,7 @@
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { crc32 } from '../../src/base/checksum.js';
+import { crc32, crc32Joined } from '../../src/base/checksum.js';
 
 describe('the checksum', () => {
   test('is the CRC-32 of zlib', () => {
@@ -35,5 +35,23 @@ describe('the checksum', () => {
   ])('of %s is what it was begun with', (_what, empty) => {
     expect(crc32(empty, 1234)).toBe(1234);
     expect(crc32(empty)).toBe(0);
+  });
+
+  test('of two parts is made of that of each, however long the second one is', () => {
+    const first = Buffer.from('what comes first');
+    const lengths = [...Array(1100).keys(), 4096, 65_536, 1_000_003];
+    for (const length of lengths) {
+      const second = Buffer.alloc(length, `${length} bytes of something`);
+      const joined = crc32Joined(crc32(first), crc32(second), length);
+      expect({ length, joined }).toEqual({ length, joined: crc32(second, crc32(first)) });
+    }
+    const property = fc.property(
+      fc.uint8Array({ maxLength: 1500 }),
+      fc.nat(0xffff_ffff),
+      (b, a) => {
+        expect(crc32Joined(a, crc32(b), b.length)).toBe(crc32(b, a));
+      },
+    );
+    fc.assert(property, { numRuns: 1000 });
   });
 });

@@ -12,8 +12,8 @@ import { SnapshotReceiver } from '../../src/server/snapshot-receiver.js';
 import { SnapshotSenders } from '../../src/server/snapshot-sender.js';
 import { SnapshotSource } from '../../src/server/snapshot-source.js';
 import { encodeConfigurationRecord } from '../../src/statemachine/configuration-record.js';
-import { CONFIGURATION_KEY, MACHINE_KEY } from '../../src/statemachine/layout.js';
-import { EMPTY_MACHINE, sealMachineRecord } from '../../src/statemachine/machine-record.js';
+import { CONFIGURATION_KEY } from '../../src/statemachine/layout.js';
+import { EMPTY_MACHINE, sealWrites } from '../../src/statemachine/machine-record.js';
 import { MemoryStateStore } from '../../src/storage/memory-state-store.js';
 import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import type { StateView } from '../../src/storage/snapshot.js';
@@ -100,8 +100,7 @@ export class SnapshotWorld {
 
   /** Applies one entry with no more than its index. */
   async fillWithoutMembers(index: number): Promise<void> {
-    const machine = sealMachineRecord({ ...EMPTY_MACHINE, appliedIndex: index }, []).bytes;
-    this.store.apply(index, [{ key: MACHINE_KEY, value: machine }]);
+    this.store.apply(index, sealWrites({ ...EMPTY_MACHINE, appliedIndex: index }, []).writes);
     this.store.allowDisk(index);
     await this.run(10);
   }
@@ -117,7 +116,7 @@ export class SnapshotWorld {
     this.store.apply(index, [
       ...writes,
       { key: CONFIGURATION_KEY, value: encodeConfigurationRecord(configuration) },
-      { key: MACHINE_KEY, value: sealMachineRecord(machine, []).bytes },
+      ...sealWrites(machine, []).writes,
     ]);
     this.store.allowDisk(index);
     await this.run(10);

@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { crc32 } from '../../src/base/checksum.js';
 import { BalsaError } from '../../src/base/errors.js';
 import { crc32c } from '../../src/storage/crc32c.js';
 import { checkLevel } from '../../src/storage/level-check.js';
@@ -163,6 +164,23 @@ describe('checksums and formats of LevelDB', () => {
     expect(unsnappy(Buffer.alloc(0))).toBeNull();
     const long = Buffer.concat([Buffer.from([0x80, 0x02, 60 << 2, 255]), Buffer.alloc(256, 'q')]);
     expect(unsnappy(long)?.toString()).toBe('q'.repeat(256));
+  });
+
+  test('a bit that has flipped in memory before the write is an error, where the checksum came with it', async () => {
+    const folder = join(parent, 'memory');
+    const store = await LevelStateStore.open({ folder, limits });
+    const write = { key: bytes('k'), value: Buffer.from('value') };
+    const checksum = crc32(write.value, crc32(write.key));
+    store.apply(1, [{ ...write, checksum }]);
+    write.value.writeUInt8(write.value.readUInt8(2) ^ 1, 2);
+    store.allowDisk(1);
+    await store.close();
+
+    const opened = await LevelStateStore.open({ folder, limits });
+    expect(() => opened.get(bytes('k'))).toThrow(
+      expect.objectContaining({ code: 'STATE_CORRUPT' }),
+    );
+    await opened.abandon();
   });
 
   test('the checksum of a value covers its key and every bit of it', () => {
