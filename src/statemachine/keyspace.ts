@@ -180,6 +180,7 @@ export class Keyspace {
         key,
         value,
       }),
+      checksum: undefined,
     });
     const record = { modified, createRevision, version, lease, valueBytes, depth, back };
     this.#stage(target, record, value);
@@ -275,7 +276,7 @@ export class Keyspace {
     for (const write of this.#stagedValues) writes.push(write);
     for (const [mapKey, { key, record, value }] of this.#staged.entries()) {
       const bytes = record === null ? null : encodeKeyRecord(record, value);
-      writes.push({ key: toKeyRecordKey(key), value: bytes });
+      writes.push({ key: toKeyRecordKey(key), value: bytes, checksum: undefined });
       this.#read.delete(mapKey);
       if (record === null) this.#known.delete(mapKey);
       else this.#known.set(mapKey, record);

@@ -44,27 +44,18 @@ const FORMAT = 1;
 const HASH_OFFSET = 1 + 11 * COUNT_BYTES;
 const BYTES = HASH_OFFSET + 4;
 
-const MACHINE_KEY_CHECKSUM = crc32(MACHINE_KEY);
-
-/** What an entry writes, and what the state is then. */
-export interface SealedWrites {
-  /** With their checksums; the last one is the machine record. */
-  readonly writes: readonly StateWrite[];
-  readonly stateHash: number;
-}
-
 /**
- * The writes of an entry with the record behind them, in which `stateHash` is brought up to date: the hash before the
+ * Gives the writes of an entry their checksums and adds the record, with `stateHash` brought up to date: the hash before the
  * entry, chained with its writes and with the record itself.
+ * @returns the new hash
  */
-export function sealWrites(record: MachineRecord, writes: readonly StateWrite[]): SealedWrites {
-  const sealed: StateWrite[] = [];
+export function sealWrites(record: MachineRecord, writes: StateWrite[]): number {
   const bytes = encode(record);
-  const chained = hashWrites(record.stateHash, writes, sealed);
+  const chained = hashWrites(record.stateHash, writes);
   const stateHash = crc32(bytes.subarray(0, HASH_OFFSET), chained);
   bytes.writeUInt32BE(stateHash, HASH_OFFSET);
-  sealed.push({ key: MACHINE_KEY, value: bytes, checksum: crc32(bytes, MACHINE_KEY_CHECKSUM) });
-  return { writes: sealed, stateHash };
+  writes.push({ key: MACHINE_KEY, value: bytes });
+  return stateHash;
 }
 
 function encode(record: MachineRecord): Buffer {
@@ -109,20 +100,20 @@ export function decodeMachineRecord(source: Uint8Array): MachineRecord {
  * `hash` chained with all bytes of `writes`, in their order. Each byte is read once: the checksums of key and value make the
  * hash as well as what the store keeps beside the value.
  */
-function hashWrites(hash: number, writes: readonly StateWrite[], sealed: StateWrite[]): number {
+function hashWrites(hash: number, writes: readonly StateWrite[]): number {
   let chained = hash;
-  for (const { key, value } of writes) {
+  for (const write of writes) {
+    const { key, value } = write;
     const ofKey = crc32(key);
     // The length goes in, too: otherwise bytes could move from one write to the next unnoticed.
     chained = crc32Joined(mix(chained, key.byteLength), ofKey, key.byteLength);
     if (value === null) {
       chained = mix(chained, -1);
-      sealed.push({ key, value });
       continue;
     }
     const ofValue = crc32(value);
     chained = crc32Joined(mix(chained, value.byteLength), ofValue, value.byteLength);
-    sealed.push({ key, value, checksum: crc32Joined(ofKey, ofValue, value.byteLength) });
+    write.checksum = crc32Joined(ofKey, ofValue, value.byteLength) | 0;
   }
   return chained;
 }

@@ -288,9 +288,9 @@ export class StateMachine implements StoreObservation {
     jobs.flushInto(writes);
     knownCommands.flushInto(writes);
     configuration.flushInto(writes);
-    const sealed = sealWrites(this.#toRecord(index), writes);
-    store.apply(index, sealed.writes);
-    this.#stateHash = sealed.stateHash;
+    const stateHash = sealWrites(this.#toRecord(index), writes);
+    store.apply(index, writes);
+    this.#stateHash = stateHash;
     this.#appliedIndex = index;
   }
 

@@ -47,8 +47,11 @@ export interface StateWrite {
   readonly key: Uint8Array;
   /** `null` removes the key. */
   readonly value: Uint8Array | null;
-  /** CRC-32 of the key and the value, joined, for a store that keeps one; absent: it computes it. */
-  readonly checksum?: number;
+  /**
+   * CRC-32 of the key and the value, joined, as a signed number (which takes no memory of its own); a store that keeps
+   * one computes it where it is absent.
+   */
+  checksum?: number | undefined;
 }
 
 export interface ScanRange {

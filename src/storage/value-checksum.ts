@@ -7,7 +7,7 @@ import { crc32 } from '../base/checksum.js';
  */
 const CHECKSUM_BYTES = 4;
 
-/** @param checksum when somebody has computed it before */
+/** @param checksum of both, signed or not; when somebody has computed it before */
 export function withChecksum(
   key: Uint8Array,
   value: Uint8Array,

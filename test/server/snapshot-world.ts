@@ -14,6 +14,7 @@ import { SnapshotSource } from '../../src/server/snapshot-source.js';
 import { encodeConfigurationRecord } from '../../src/statemachine/configuration-record.js';
 import { CONFIGURATION_KEY } from '../../src/statemachine/layout.js';
 import { EMPTY_MACHINE, sealWrites } from '../../src/statemachine/machine-record.js';
+import type { StateWrite } from '../../src/statemachine/state-store.js';
 import { MemoryStateStore } from '../../src/storage/memory-state-store.js';
 import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
 import type { StateView } from '../../src/storage/snapshot.js';
@@ -100,7 +101,9 @@ export class SnapshotWorld {
 
   /** Applies one entry with no more than its index. */
   async fillWithoutMembers(index: number): Promise<void> {
-    this.store.apply(index, sealWrites({ ...EMPTY_MACHINE, appliedIndex: index }, []).writes);
+    const writes: StateWrite[] = [];
+    sealWrites({ ...EMPTY_MACHINE, appliedIndex: index }, writes);
+    this.store.apply(index, writes);
     this.store.allowDisk(index);
     await this.run(10);
   }
@@ -113,10 +116,12 @@ export class SnapshotWorld {
     }));
     const machine = { ...EMPTY_MACHINE, appliedIndex: index, revision: keys };
     const configuration = { index: 4, payload: packConfiguration(CONFIGURATION) };
+    const about: StateWrite[] = [];
+    sealWrites(machine, about);
     this.store.apply(index, [
       ...writes,
       { key: CONFIGURATION_KEY, value: encodeConfigurationRecord(configuration) },
-      ...sealWrites(machine, []).writes,
+      ...about,
     ]);
     this.store.allowDisk(index);
     await this.run(10);

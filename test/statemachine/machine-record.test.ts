@@ -5,8 +5,10 @@ import { MACHINE_KEY } from '../../src/statemachine/layout.js';
 import {
   decodeMachineRecord,
   EMPTY_MACHINE,
+  type MachineRecord,
   sealWrites,
 } from '../../src/statemachine/machine-record.js';
+import type { StateWrite } from '../../src/statemachine/state-store.js';
 
 interface Write {
   readonly key: Uint8Array;
@@ -25,6 +27,12 @@ function chainedBytes(hash: number, writes: readonly Write[]): number {
   return chained;
 }
 
+function sealed(record: MachineRecord, writes: readonly Write[]) {
+  const own: StateWrite[] = writes.map((write) => ({ ...write }));
+  const stateHash = sealWrites(record, own);
+  return { writes: own, stateHash };
+}
+
 const bytesOf = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff);
 
@@ -41,14 +49,14 @@ describe('what an entry writes', () => {
   test('is chained byte by byte into the hash of the state, with the machine record behind it', () => {
     const property = fc.property(fc.array(writeArb), fc.nat(0xffff_ffff), (writes, before) => {
       const record = { ...EMPTY_MACHINE, appliedIndex: 7, stateHash: before };
-      const sealed = sealWrites(record, writes);
+      const { writes: own, stateHash } = sealed(record, writes);
 
-      const last = sealed.writes.at(-1)?.value ?? new Uint8Array(0);
+      const last = own.at(-1)?.value ?? new Uint8Array(0);
       const expected = crc32(last.subarray(0, last.length - 4), chainedBytes(before, writes));
-      expect(sealed.stateHash).toBe(expected);
+      expect(stateHash).toBe(expected);
       expect(decodeMachineRecord(last)).toEqual({ ...record, stateHash: expected });
-      expect(sealed.writes.at(-1)?.key).toEqual(MACHINE_KEY);
-      expect(sealed.writes.slice(0, -1).map(({ key, value }) => ({ key, value }))).toEqual(writes);
+      expect(own.at(-1)?.key).toEqual(MACHINE_KEY);
+      expect(own.slice(0, -1).map(({ key, value }) => ({ key, value }))).toEqual(writes);
     });
     fc.assert(property, { numRuns: 100 });
   });
@@ -61,15 +69,16 @@ describe('what an entry writes', () => {
       { key: Buffer.from('kfour'), value: bytesOf(0, 4) },
     ];
 
-    const { stateHash } = sealWrites({ ...EMPTY_MACHINE, appliedIndex: 4, stateHash: 99 }, writes);
+    const record = { ...EMPTY_MACHINE, appliedIndex: 4, stateHash: 99 };
 
-    expect(stateHash).toBe(0xce878e82);
+    expect(sealed(record, writes).stateHash).toBe(0xce878e82);
   });
 
   test('carries the checksum of each key and value, joined', () => {
     const property = fc.property(fc.array(writeArb), (writes) => {
-      for (const { key, value, checksum } of sealWrites(EMPTY_MACHINE, writes).writes) {
-        expect(checksum).toBe(value === null ? undefined : crc32(Buffer.concat([key, value])));
+      for (const { key, value, checksum } of sealed(EMPTY_MACHINE, writes).writes.slice(0, -1)) {
+        const both = value === null ? undefined : crc32(Buffer.concat([key, value])) | 0;
+        expect(checksum).toBe(both);
       }
     });
     fc.assert(property, { numRuns: 100 });
