@@ -1,11 +1,11 @@
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { report, rounded } from './machine.js';
 import { VIEW } from './procedure-code.js';
 
@@ -13,16 +13,14 @@ import { VIEW } from './procedure-code.js';
  * `npm run bench:ap`: calls of an `ap` procedure (one add to a counter) at a replica that hears no other one, and at one of a
  * whole cluster, one at a time and many at once; in turn with what the disk alone takes to make as many bytes durable.
  */
-const { values: flags } = parseArgs({
-  options: {
-    calls: { type: 'string', default: '500' },
-    outstanding: { type: 'string', default: '64' },
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:ap', {
+  calls: count(500, 'calls one at a time, in each round'),
+  outstanding: count(64, 'calls at a time, where there are many'),
+  seconds: amount(4, 'of many at a time, in each round'),
+  rounds: count(3, 'of each place, in turn'),
+  json: JSON_FILE,
 });
-const calls = Number(flags.calls);
+const { calls } = flags;
 
 /** Of a delta of this procedure, with its frame. */
 const DELTA_BYTES = 140;
@@ -99,15 +97,13 @@ await forSeconds(10, 16, (i) => view(db, i));
 const samples = { disk: [] as number[], whole: [] as number[], isolated: [] as number[] };
 const rates = { whole: [] as number[], isolated: [] as number[] };
 const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
-for (let round = 0; round < Number(flags.rounds); round += 1) {
+for (let round = 0; round < flags.rounds; round += 1) {
   for (const where of ['whole', 'isolated'] as const) {
     if (where === 'isolated') cluster.isolate(follower.name);
     await placed(db, follower.name, where);
     for (const one of syncs(folder, calls)) samples.disk.push(one);
     for (const one of await oneByOne(db)) samples[where].push(one);
-    const { perSecond } = await forSeconds(Number(flags.seconds), Number(flags.outstanding), (i) =>
-      view(db, i),
-    );
+    const { perSecond } = await forSeconds(flags.seconds, flags.outstanding, (i) => view(db, i));
     rates[where].push(perSecond);
     if (where === 'isolated') cluster.heal();
     console.log(JSON.stringify({ round, where, perSecond }));

@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { htmlDocument, table } from './harness/document.js';
+import { amount, benchFlags, count, JSON_FILE, oneOf, text } from './harness/flags.js';
 import { FLAME_STYLE, flameGraph } from './harness/flame.js';
 import { safe } from './harness/plot.js';
 import { systemCalls } from './harness/process-use.js';
@@ -15,42 +15,35 @@ import { ProfilerSession, type Recording } from './harness/profiler.js';
 import { byStage, callsOfAllocated, callsOfProcessor, STAGES } from './harness/stages.js';
 import { THREADS, type ThreadUse, threadUse } from './harness/thread-use.js';
 import { report, rounded } from './machine.js';
-import { TRANSFER } from './procedure-code.js';
+import { TRANSFER, VIEW } from './procedure-code.js';
 
 /**
- * `npm run bench:budget`: where the time of one put (or get, or call) goes, in microseconds of CPU time, at the leader, at a follower (the mean of
+ * `npm run bench:budget`: where the time of one put (or get, range of 100 keys, call, `read` or `ap` call) goes, in microseconds of CPU time, at the leader, at a follower (the mean of
  * them) and in the client, three replicas. What each thread takes is read from /proc while nobody looks; then the main threads are
  * profiled, and their time is divided as the samples are, by the files that they fall in; then what they allocate. `--html FILE` draws flame
  * graphs, `--keep FOLDER` leaves the profiles, for other viewers.
  */
-const { values: flags } = parseArgs({
-  options: {
-    operation: { type: 'string', default: 'put' },
-    outstanding: { type: 'string', default: '256' },
-    seconds: { type: 'string', default: '10' },
-    'warm-up-seconds': { type: 'string', default: '40' },
-    keys: { type: 'string', default: '10000' },
-    'value-bytes': { type: 'string', default: '128' },
-    json: { type: 'string' },
-    html: { type: 'string' },
-    keep: { type: 'string' },
-  },
-});
-type Operation = 'put' | 'get' | 'call';
+const OPERATIONS = ['put', 'get', 'range', 'call', 'read', 'ap'] as const;
 
-function operationNamed(given: string): Operation {
-  if (given === 'put' || given === 'get' || given === 'call') return given;
-  console.error(`--operation must be put, get or call, found ${given}`);
-  process.exit(2);
-}
+const flags = benchFlags('bench:budget', {
+  operation: oneOf(OPERATIONS, 'put', 'what is profiled'),
+  outstanding: count(256, 'at a time'),
+  seconds: amount(10, 'of each recording'),
+  warmUpSeconds: amount(40, 'before, not counted'),
+  keys: count(10_000, 'that are there'),
+  valueBytes: count(128, 'of each'),
+  html: text('flame graphs, into this file'),
+  keep: text('a folder for the profiles, for other viewers'),
+  json: JSON_FILE,
+});
+type Operation = (typeof OPERATIONS)[number];
 
 if (process.platform !== 'linux') {
   console.error('bench:budget reads what threads take from /proc: it runs on Linux only');
   process.exit(2);
 }
-const what = operationNamed(flags.operation);
-const seconds = Number(flags.seconds);
-const keys = Number(flags.keys);
+const what = flags.operation;
+const { seconds, keys } = flags;
 /** A recording of some seconds is written in one go. */
 const WRITTEN_MS_MAX = 60_000;
 
@@ -62,18 +55,29 @@ await using cluster = await LocalCluster.start({
 });
 await using db = await cluster.connect({ timeoutMs: 60_000 });
 
-const CODE = `import { procedure } from 'balsa/procedures';\n${TRANSFER}`;
-const VALUE = Buffer.alloc(Number(flags['value-bytes']), 'v');
+const CODE = `import { ap, counter, procedure, read } from 'balsa/procedures';
+${TRANSFER}
+${VIEW}
+export const balance = read({ handler: (ctx, key: string) => ctx.get<number>(key) });`;
+const CALLS: readonly Operation[] = ['call', 'read', 'ap'];
+const RANGE_KEYS = 100;
+const VALUE = Buffer.alloc(flags.valueBytes, 'v');
 const key = (i: number): string => scattered(i, keys);
 const operations: Readonly<Record<Operation, (i: number) => Promise<unknown>>> = {
   put: (i) => db.put(key(i), VALUE),
   get: (i) => db.get(key(i)),
+  range: async (i) => {
+    for await (const _ of db.range({ from: key(i), limit: RANGE_KEYS }));
+  },
   call: (i) => db.call('transfer', { from: key(i), to: key(i + 1), amount: 1 }),
+  read: (i) => db.call('balance', key(i)),
+  ap: (i) => db.call('view', i % 100, { consistency: 'ap-local' }),
 };
-if (what === 'call') await db.procedures.deploy(await bundleOf(CODE));
-const first = what === 'call' ? '1000' : VALUE;
+const isCall = CALLS.includes(what);
+if (isCall) await db.procedures.deploy(await bundleOf(CODE));
+const first = isCall ? '1000' : VALUE;
 await forEach(keys, 1024, (i) => db.put(key(i), first));
-const load = (forS: number) => forSeconds(forS, Number(flags.outstanding), operations[what]);
+const load = (forS: number) => forSeconds(forS, flags.outstanding, operations[what]);
 
 interface Place {
   readonly name: 'leader' | 'follower' | 'client';
@@ -81,7 +85,7 @@ interface Place {
   readonly folder: string | null;
 }
 
-await load(Number(flags['warm-up-seconds']));
+await load(flags.warmUpSeconds);
 const leader = await cluster.leader();
 const places: Place[] = cluster.replicas.map(({ name, pid }) => {
   if (pid === null) throw new Error(`replica ${name} does not run`);

@@ -1,8 +1,8 @@
-import { parseArgs } from 'node:util';
 import { BalsaError, type Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
 import { TRANSFER } from './procedure-code.js';
 
@@ -12,19 +12,16 @@ import { TRANSFER } from './procedure-code.js';
  * through optimistic transactions of the client, both ways (what a store without procedures would have them do); and a
  * procedure that reads two keys, at the leader and spread over the replicas, with the CPU time that each replica spent.
  */
-const { values: flags } = parseArgs({
-  options: {
-    accounts: { type: 'string', default: '10000' },
-    outstanding: { type: 'string', default: '256' },
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '3' },
-    warm: { type: 'string', default: '8' },
-    only: { type: 'string', default: '' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:calls', {
+  accounts: count(10_000, 'that calls move money between'),
+  outstanding: count(256, 'at a time'),
+  seconds: amount(4, 'of each round'),
+  rounds: count(3, 'of each kind of call, in turn'),
+  warm: amount(8, 'seconds of each kind before, not counted'),
+  only: text('kinds of calls whose name has this in it'),
+  json: JSON_FILE,
 });
-const accounts = Number(flags.accounts);
-const outstanding = Number(flags.outstanding);
+const { accounts, outstanding } = flags;
 
 const CODE = `
 import { procedure, read } from 'balsa/procedures';
@@ -111,13 +108,13 @@ async function measure({ call }: Case, seconds: number): Promise<Sums> {
   return { calls, seconds: calls / perSecond, ...cpu.read(), each };
 }
 
-const chosen = cases.filter(({ name }) => name.includes(flags.only));
+const chosen = cases.filter(({ name }) => name.includes(flags.only ?? ''));
 const sums = new Map<Case, Sums>();
 // Warm, as production is: the interpreter is compiled while it runs.
-for (const one of chosen) await measure(one, Number(flags.warm));
-for (let round = 0; round < Number(flags.rounds); round += 1) {
+for (const one of chosen) await measure(one, flags.warm);
+for (let round = 0; round < flags.rounds; round += 1) {
   for (const one of chosen) {
-    const found = await measure(one, Number(flags.seconds));
+    const found = await measure(one, flags.seconds);
     const sum = sums.get(one) ?? {
       calls: 0,
       seconds: 0,

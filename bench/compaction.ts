@@ -1,27 +1,24 @@
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { amount, benchFlags, count } from './harness/flags.js';
 
 /**
  * `npm run bench:compaction`: a history of many versions is written and compacted. Shown: what the store takes on
  * the disk before and after, and what the sweep costs those who write meanwhile, as a ratio.
  */
-const { values: flags } = parseArgs({
-  options: {
-    versions: { type: 'string', default: '100000' },
-    keys: { type: 'string', default: '500' },
-    'value-bytes': { type: 'string', default: '1024' },
-    'reclaim-seconds': { type: 'string', default: '60' },
-  },
+const flags = benchFlags('bench:compaction', {
+  versions: count(100_000, 'that are written'),
+  keys: count(500, 'of which they are versions'),
+  valueBytes: count(1024, 'of each'),
+  reclaimSeconds: amount(60, 'within which the disk must have got the space back'),
 });
-const versions = Number(flags.versions);
-const keys = Number(flags.keys);
+const { versions, keys } = flags;
 const OUTSTANDING = 128;
 const MiB = 1024 * 1024;
 
 /** Values that no compression makes small. */
 const bytesOf = (i: number): Buffer => {
-  const value = Buffer.alloc(Number(flags['value-bytes']));
+  const value = Buffer.alloc(flags.valueBytes);
   for (let at = 0; at + 4 <= value.length; at += 4) {
     value.writeUInt32LE(Math.imul(i * 7919 + at, 2_654_435_761) >>> 0, at);
   }
@@ -71,7 +68,7 @@ process.stdout.write(
     `${(during / without).toFixed(2)}\n`,
 );
 await show(db, 'swept');
-const deadlineMs = performance.now() + Number(flags['reclaim-seconds']) * 1000;
+const deadlineMs = performance.now() + flags.reclaimSeconds * 1000;
 while ((await db.info()).diskBytes > before / 2 && performance.now() < deadlineMs) {
   await new Promise((resolve) => setTimeout(resolve, 500));
 }

@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { asBalsaError } from '../src/base/errors.js';
 import { median } from '../src/cli/bench/latencies.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
 import { htmlDocument } from './harness/document.js';
+import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
@@ -18,21 +18,19 @@ import { openLoop } from './open-loop.js';
  * history is compacted all the time, also when the top is measured, and the log is cut whenever it is full. Says, window by window,
  * whether latency and memory stay flat.
  */
-const { values: flags } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    share: { type: 'string', default: '0.7' },
-    'window-seconds': { type: 'string', default: '60' },
-    outstanding: { type: 'string', default: '256' },
-    'warm-up-seconds': { type: 'string', default: '90' },
-    keys: { type: 'string', default: '100000' },
-    json: { type: 'string' },
-    html: { type: 'string' },
-  },
+const flags = benchFlags('bench:endurance', {
+  minutes: amount(30, 'of the open loop'),
+  share: amount(0.7, 'of the top that it asks for'),
+  windowSeconds: amount(60, 'of which each row tells'),
+  outstanding: count(256, 'at a time, in the closed loop that finds the top'),
+  warmUpSeconds: amount(90, 'before, not counted'),
+  keys: count(100_000, 'that are written'),
+  html: text('curves, into this file'),
+  json: JSON_FILE,
 });
-const windowSeconds = Number(flags['window-seconds']);
-const windows = Math.max(1, Math.round((Number(flags.minutes) * 60) / windowSeconds));
-const keys = Number(flags.keys);
+const { windowSeconds } = flags;
+const windows = Math.max(1, Math.round((flags.minutes * 60) / windowSeconds));
+const { keys } = flags;
 const VALUE = Buffer.alloc(128, 'v');
 /** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
 const HISTORY_MS = 60_000;
@@ -51,12 +49,12 @@ await db.settings.set({ historyMs: HISTORY_MS });
 let next = 0;
 const put = (): Promise<unknown> => db.put(`key/${next++ % keys}`, VALUE);
 const closedLoop = async (seconds: number): Promise<number> =>
-  (await forSeconds(seconds, Number(flags.outstanding), put)).perSecond;
+  (await forSeconds(seconds, flags.outstanding, put)).perSecond;
 
-await closedLoop(Number(flags['warm-up-seconds']));
+await closedLoop(flags.warmUpSeconds);
 const tops = [await closedLoop(10), await closedLoop(10), await closedLoop(10)];
 const top = median(tops);
-const perSecond = top * Number(flags.share);
+const perSecond = top * flags.share;
 console.log(`top: ${rounded(top)} per second; from now on ${rounded(perSecond)}`);
 
 const nothingSeen = (): Seen => ({

@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { benchFlags, count } from './harness/flags.js';
 
 /**
  * `npm run bench:failover`: how long do writes stand still when the leader is lost? Each round a fresh
@@ -8,8 +8,10 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
  * open, as when a machine loses power or a cable is cut), under 32 outstanding puts. The figure is the
  * longest gap between two acknowledgements.
  */
-const { values: flags } = parseArgs({ options: { rounds: { type: 'string', default: '10' } } });
-const rounds = Number(flags.rounds);
+const flags = benchFlags('bench:failover', {
+  rounds: count(10, 'of each kind of loss'),
+});
+const { rounds } = flags;
 
 type Loss = 'SIGKILL' | 'SIGSTOP';
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { keyOf } from '../src/cli/bench/keys.js';
+import { benchFlags, count, counts, JSON_FILE, someOf } from './harness/flags.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 import { GROWN, type GrownKind } from './peers/grown.js';
@@ -9,26 +9,25 @@ import { GROWN, type GrownKind } from './peers/grown.js';
  * `npm run bench:growth -- --keys 10000,100000,1000000 --members 1,3,5`: what a store that grows takes of memory and disk, and how soon it serves
  * again when all of its members were killed; beside etcd, where that is installed. Keys are put one by one (etcd: 100 in a transaction).
  */
-const { values: flags } = parseArgs({
-  options: {
-    keys: { type: 'string', default: '10000,100000,1000000' },
-    members: { type: 'string', default: '3' },
-    'value-bytes': { type: 'string', default: '128' },
-    peers: { type: 'string', default: 'balsa,etcd' },
-    json: { type: 'string' },
-  },
+const NAMES = GROWN.map(({ name }) => name);
+
+const flags = benchFlags('bench:growth', {
+  keys: counts([10_000, 100_000, 1_000_000], 'at which a store is looked at'),
+  members: counts([3], 'of a cluster'),
+  valueBytes: count(128, 'of each'),
+  peers: someOf(NAMES, NAMES, 'who is measured'),
+  json: JSON_FILE,
 });
 
-const numbers = (text: string): number[] => text.split(',').map(Number);
-const steps = numbers(flags.keys).sort((a, b) => a - b);
-const valueBytes = Number(flags['value-bytes']);
+const steps = flags.keys.toSorted((a, b) => a - b);
+const { valueBytes } = flags;
 /** No compression makes it small. */
 const value = randomBytes(valueBytes);
 const KEY_BYTES = keyOf(0).length;
 
 const rows: Record<string, string | number>[] = [];
-for (const members of numbers(flags.members)) {
-  for (const kind of GROWN.filter(({ name }) => flags.peers.split(',').includes(name))) {
+for (const members of flags.members) {
+  for (const kind of GROWN.filter(({ name }) => flags.peers.includes(name))) {
     const missing = kind.missing();
     if (missing === null) await grow(kind, members);
     else console.log(`not measured: ${kind.name}: ${missing}`);

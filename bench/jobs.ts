@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Client, JobDefinition } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE, someOf } from './harness/flags.js';
 import { disturbed, lost } from './jobs-disturbed.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
@@ -14,17 +14,17 @@ import { MiB, memoryUse, report, rounded } from './machine.js';
  * job of a million tasks takes from puts beside it, and in memory; how much longer a job takes while workers and leaders are killed,
  * and how soon a task of a lost worker is begun again.
  */
-const { values: flags } = parseArgs({
-  options: {
-    tasks: { type: 'string', default: '20000' },
-    many: { type: 'string', default: '1000000' },
-    outstanding: { type: 'string', default: '64' },
-    seconds: { type: 'string', default: '8' },
-    only: { type: 'string', default: 'overhead,speed-up,puts,disturbed,lost' },
-    json: { type: 'string' },
-  },
+const PARTS = ['overhead', 'speed-up', 'puts', 'disturbed', 'lost'] as const;
+
+const flags = benchFlags('bench:jobs', {
+  tasks: count(20_000, 'empty ones'),
+  many: count(1_000_000, 'tasks of the job beside which puts are measured'),
+  outstanding: count(64, 'puts at a time'),
+  seconds: amount(8, 'of puts'),
+  only: someOf(PARTS, PARTS, 'what is measured'),
+  json: JSON_FILE,
 });
-const parts = flags.only.split(',');
+const parts = flags.only;
 /** About twenty seconds of two workers with four slots. */
 const DISTURBED_TASKS = 1600;
 const LOST_ROUNDS = 3;
@@ -77,7 +77,7 @@ async function took(db: Client, run: string, list: readonly unknown[]): Promise<
 
 async function overhead(): Promise<Record<string, number>> {
   const found: Record<string, number> = {};
-  const list = Array.from({ length: Number(flags.tasks) }, () => null);
+  const list = Array.from({ length: flags.tasks }, () => null);
   for (const [name, options] of [
     ['1 replica, 8 threads', { replicas: 1, threads: 8 }],
     ['1 replica, 2 threads', { replicas: 1, threads: 2 }],
@@ -131,10 +131,10 @@ async function puts(): Promise<Record<string, number>> {
   await started({ replicas: 3, threads: 1 }, async (db, cluster) => {
     const value = Buffer.alloc(128, 'x');
     let next = 0;
-    const seconds = Number(flags.seconds);
+    const seconds = flags.seconds;
     const put = (): Promise<unknown> => db.put(`key/${next++ % 100_000}`, value);
     const perSecond = async (): Promise<number> =>
-      (await forSeconds(seconds, Number(flags.outstanding), put)).perSecond;
+      (await forSeconds(seconds, flags.outstanding, put)).perSecond;
     // Threads are started with the first tasks.
     await took(
       db,
@@ -143,7 +143,7 @@ async function puts(): Promise<Record<string, number>> {
     );
     await perSecond();
     const alone = await perSecond();
-    const list = Array.from({ length: Number(flags.many) }, (_, i) => i);
+    const list = Array.from({ length: flags.many }, (_, i) => i);
     const handle = await db.submit(stageOf('empty'), null, { input: { list } });
     // What it took to bring the list is not what the job takes.
     await perSecond();

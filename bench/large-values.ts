@@ -1,21 +1,19 @@
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import type { ReplicaStatus } from '../src/rpc/protocol.js';
+import { benchFlags, count } from './harness/flags.js';
+import { MiB } from './machine.js';
 
 /**
  * `npm run bench:large`: what values of 16 MiB do to everybody else. One client puts and gets them, one at a
  * time; another does small puts all the while. Shown: the small puts, how long the event loops were held
  * up, and whether leadership stayed where it was.
  */
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '10' },
-    'value-bytes': { type: 'string', default: String(16 * 1024 * 1024) },
-  },
+const flags = benchFlags('bench:large', {
+  rounds: count(10, 'of one large put and one large get'),
+  valueBytes: count(16 * MiB, 'of each'),
 });
-const rounds = Number(flags.rounds);
-const valueBytes = Number(flags['value-bytes']);
+const { rounds, valueBytes } = flags;
 
 function percentiles(latencies: number[]): string {
   latencies.sort((a, b) => a - b);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
@@ -10,19 +10,15 @@ import { MiB, memoryUse, report, rounded } from './machine.js';
  * keys through the public client, in an order that jumps through the key space, and is then asked for
  * random ones. Shown on the way: what it has resident and on disk.
  */
-const { values: flags } = parseArgs({
-  options: {
-    keys: { type: 'string', default: '1000000' },
-    'value-bytes': { type: 'string', default: '16' },
-    outstanding: { type: 'string', default: '2048' },
-    'read-seconds': { type: 'string', default: '5' },
-    /** Where the data goes; default: a temporary folder. */
-    folder: { type: 'string' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:keys', {
+  keys: count(1_000_000, 'that are put'),
+  valueBytes: count(16, 'of each'),
+  outstanding: count(2048, 'at a time'),
+  readSeconds: amount(5, 'of random gets, at the end'),
+  folder: text('where the data goes; without: a temporary folder'),
+  json: JSON_FILE,
 });
-const keys = Number(flags.keys);
-const outstanding = Number(flags.outstanding);
+const { keys, outstanding } = flags;
 const STEPS = 10;
 
 const rows: Record<string, string | number>[] = [];
@@ -51,20 +47,20 @@ if (pid == null) throw new Error('the replica does not run');
 await note(db, pid, { step: 'empty', keys: 0, 'per second': 0 });
 
 const perStep = Math.ceil(keys / STEPS);
-const valueBytes = Number(flags['value-bytes']);
+const { valueBytes } = flags;
 /** Values that no compression makes small are cut out of it. */
 const noise = randomBytes(1 * MiB + valueBytes);
 const valueFor = (i: number): Buffer => noise.subarray(i % MiB, (i % MiB) + valueBytes);
 for (let done = 0; done < keys; done += perStep) {
-  const count = Math.min(perStep, keys - done);
-  const seconds = await forEach(count, outstanding, (i) =>
+  const some = Math.min(perStep, keys - done);
+  const seconds = await forEach(some, outstanding, (i) =>
     db.put(scattered(done + i, keys), valueFor(i)),
   );
-  await note(db, pid, { step: 'put', keys: done + count, 'per second': rounded(count / seconds) });
+  await note(db, pid, { step: 'put', keys: done + some, 'per second': rounded(some / seconds) });
 }
 
 const random = (): string => scattered(Math.floor(Math.random() * keys), keys);
-const seconds = Number(flags['read-seconds']);
+const seconds = flags.readSeconds;
 for (let round = 0; round < 3; round += 1) {
   const { perSecond } = await forSeconds(seconds, 256, async () => {
     const { value: found } = await db.get(random());
@@ -72,7 +68,7 @@ for (let round = 0; round < 3; round += 1) {
   });
   await note(db, pid, { step: 'random gets', keys, 'per second': rounded(perSecond) });
 }
-const { count } = await db.count({ timeoutMs: 600_000 });
-if (count !== keys) throw new Error(`${count} keys are there, ${keys} were put`);
+const counted = await db.count({ timeoutMs: 600_000 });
+if (counted.count !== keys) throw new Error(`${counted.count} keys are there, ${keys} were put`);
 await note(db, pid, { step: 'all counted', keys, 'per second': 0 });
 report('bench:keys', rows, flags.json);

@@ -1,10 +1,12 @@
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { benchFlags } from './harness/flags.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
  * `npm run bench:membership`: how long do writes stand still when the members change? Replaces all three
  * members of a loaded cluster one by one, then grows one from 1 to 5 members and back to 1.
  */
+benchFlags('bench:membership', {});
 const LOAD = { outstanding: 32, valueBytes: 128 };
 
 async function step(load: SteadyLoad, what: string, change: () => Promise<unknown>): Promise<void> {

@@ -1,9 +1,9 @@
-import { parseArgs } from 'node:util';
 import { asBalsaError } from '../src/base/errors.js';
 import { latencySummary } from '../src/cli/bench/latencies.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
+import { amount, amounts, benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 import { openLoop } from './open-loop.js';
 
@@ -11,17 +11,14 @@ import { openLoop } from './open-loop.js';
  * `npm run bench:overload`: puts that come several times as fast as they can be served (an open loop: nobody waits for those before), three replicas,
  * one client. What is served of them beside the most that a closed loop gets, how long that takes, and what the others are told.
  */
-const { values: flags } = parseArgs({
-  options: {
-    factors: { type: 'string', default: '1,3' },
-    seconds: { type: 'string', default: '10' },
-    outstanding: { type: 'string', default: '256' },
-    'timeout-ms': { type: 'string', default: '5000' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:overload', {
+  factors: amounts([1, 3], 'of the top that are asked for'),
+  seconds: amount(10, 'of each'),
+  outstanding: count(256, 'at a time, in the closed loop that finds the top'),
+  timeoutMs: count(5000, 'that each call has'),
+  json: JSON_FILE,
 });
-const seconds = Number(flags.seconds);
-const outstanding = Number(flags.outstanding);
+const { seconds, outstanding } = flags;
 const KEYS = 100_000;
 const VALUE = Buffer.alloc(128, 'v');
 const WARM_UP_SECONDS = 8;
@@ -30,13 +27,13 @@ let next = 0;
 const put = (db: Client): Promise<unknown> => db.put(`key/${next++ % KEYS}`, VALUE);
 
 await using cluster = await LocalCluster.start({ logLevel: 'warn' });
-await using db = await cluster.connect({ timeoutMs: Number(flags['timeout-ms']) });
+await using db = await cluster.connect({ timeoutMs: flags.timeoutMs });
 const closedLoop = async (s: number): Promise<number> =>
   (await forSeconds(s, outstanding, () => put(db))).perSecond;
 
 await closedLoop(WARM_UP_SECONDS);
 const rows: Record<string, string | number>[] = [];
-for (const factor of flags.factors.split(',').map(Number)) {
+for (const factor of flags.factors) {
   const before = await closedLoop(seconds);
   const found = await askTooMuch(before * factor);
   const after = await closedLoop(seconds);

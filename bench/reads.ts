@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
 /**
@@ -10,19 +10,16 @@ import { CpuMeter, report, rounded } from './machine.js';
  * so that what else the machine does hits all alike. Gets per second of CPU time, that of the replicas alone and
  * with the client's, say what a level costs; gets per second of the clock depend on the cores at hand.
  */
-const { values: flags } = parseArgs({
-  options: {
-    keys: { type: 'string', default: '100000' },
-    'value-bytes': { type: 'string', default: '128' },
-    outstanding: { type: 'string', default: '256' },
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:reads', {
+  keys: count(100_000, 'that are there'),
+  valueBytes: count(128, 'of each'),
+  outstanding: count(256, 'at a time'),
+  seconds: amount(4, 'of each round'),
+  rounds: count(3, 'of each level, in turn'),
+  json: JSON_FILE,
 });
-const keys = Number(flags.keys);
-const outstanding = Number(flags.outstanding);
-const value = Buffer.alloc(Number(flags['value-bytes']), 'v');
+const { keys, outstanding } = flags;
+const value = Buffer.alloc(flags.valueBytes, 'v');
 
 interface Case {
   readonly level: 'linearizable' | 'any' | 'session';
@@ -61,9 +58,9 @@ const cases: readonly Case[] = [
 ];
 const sums = new Map<Case, Sums>();
 for (const one of cases) await measure(one, 2); // warm: production is
-for (let round = 0; round < Number(flags.rounds); round += 1) {
+for (let round = 0; round < flags.rounds; round += 1) {
   for (const one of cases) {
-    const found = await measure(one, Number(flags.seconds));
+    const found = await measure(one, flags.seconds);
     const sum = sums.get(one) ?? { gets: 0, seconds: 0, replicas: 0, client: 0 };
     for (const field of ['gets', 'seconds', 'replicas', 'client'] as const) {
       sum[field] += found[field];

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { keyOf } from '../src/cli/bench/keys.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { killAll, START_MS_MAX, startAll } from './all-replicas.js';
 import { forEach } from './closed-loop.js';
+import { benchFlags, count, counts, JSON_FILE, oneOf } from './harness/flags.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
@@ -13,22 +13,18 @@ import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
  * entries behind them, one put in each. `--log cut` (default): the log is cut behind what the store holds, as it is without settings.
  * `--log whole`: all of it is still there, and is read and checked.
  */
-const { values: flags } = parseArgs({
-  options: {
-    entries: { type: 'string', default: '1000000,5000000' },
-    members: { type: 'string', default: '3' },
-    keys: { type: 'string', default: '1000000' },
-    'value-bytes': { type: 'string', default: '128' },
-    log: { type: 'string', default: 'cut' },
-    times: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:restart', {
+  entries: counts([1_000_000, 5_000_000], 'behind which replicas are killed'),
+  members: count(3, 'of the cluster'),
+  keys: count(1_000_000, 'that are written'),
+  valueBytes: count(128, 'of each'),
+  log: oneOf(['cut', 'whole'], 'cut', 'behind snapshots, or kept'),
+  times: count(3, 'that they are killed'),
+  json: JSON_FILE,
 });
 const isWhole = flags.log === 'whole';
-if (!isWhole && flags.log !== 'cut')
-  throw new Error(`--log must be cut or whole, found ${flags.log}`);
-const keys = Number(flags.keys);
-const value = Buffer.alloc(Number(flags['value-bytes']), 'v');
+const { keys } = flags;
+const value = Buffer.alloc(flags.valueBytes, 'v');
 const OUTSTANDING = 1024;
 const GiB = 1024 * MiB;
 
@@ -46,15 +42,15 @@ writeFileSync(
 const rows: Record<string, string | number>[] = [];
 try {
   await using cluster = await LocalCluster.start({
-    ...{ replicas: Number(flags.members), logLevel: 'warn', folder: join(folder, 'cluster') },
+    ...{ replicas: flags.members, logLevel: 'warn', folder: join(folder, 'cluster') },
     extraArgs: ['--config', config],
   });
   let written = 0;
-  for (const entries of flags.entries.split(',').map(Number)) {
+  for (const entries of flags.entries) {
     const seconds = await fill(cluster, written, entries - written);
     const perSecond = (entries - written) / seconds;
     written = entries;
-    for (let i = 0; i < Number(flags.times); i += 1) await restart(cluster, entries, perSecond);
+    for (let i = 0; i < flags.times; i += 1) await restart(cluster, entries, perSecond);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

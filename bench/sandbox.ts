@@ -1,9 +1,9 @@
-import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.js';
 import type { Mode } from '../src/base/operation.js';
 import { CALL_LIMITS, type Source, type StoredKey } from '../src/compute/execution.js';
 import { Vm } from '../src/compute/sandbox/vm.js';
 import { bundleOf } from './bundle-of.js';
+import { benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { report, rounded } from './machine.js';
 import { TRANSFER, VIEW } from './procedure-code.js';
 
@@ -11,12 +11,10 @@ import { TRANSFER, VIEW } from './procedure-code.js';
  * `npm run bench:sandbox`: what one call takes in the interpreter, with all that goes in and out, and nothing else: no thread, no replica, and a
  * store that has every key at hand.
  */
-const { values: flags } = parseArgs({
-  options: {
-    calls: { type: 'string', default: '6000' },
-    rounds: { type: 'string', default: '4' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:sandbox', {
+  calls: count(6000, 'of each kind, in each round'),
+  rounds: count(4, 'of each kind, in turn'),
+  json: JSON_FILE,
 });
 
 const CODE = `
@@ -65,7 +63,7 @@ const vm = await Vm.make(bundle, limits, systemClock);
 
 /** @returns microseconds for each call */
 function measure({ name, mode, argsOf }: Case): number {
-  const calls = Number(flags.calls);
+  const calls = flags.calls;
   const startedMs = performance.now();
   for (let i = 0; i < calls; i += 1) {
     const facts = { nowMs: 1_700_000_000_000, seed: i, origin: 'bench' };
@@ -77,7 +75,7 @@ function measure({ name, mode, argsOf }: Case): number {
 }
 
 const found = new Map(CASES.map((one) => [one, [] as number[]]));
-for (let round = 0; round < Number(flags.rounds); round += 1) {
+for (let round = 0; round < flags.rounds; round += 1) {
   for (const [one, micros] of found) micros.push(measure(one));
 }
 const rows = [...found].map(([{ what }, micros]) => ({

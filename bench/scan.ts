@@ -1,28 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { keyOf } from '../src/cli/bench/keys.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, scattered } from './closed-loop.js';
+import { benchFlags, count, JSON_FILE, oneOf } from './harness/flags.js';
 import { CpuMeter, MiB, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:scan`: a million keys through `db.range`, all as of one revision, each item looked at. They
  * were written in an order that has nothing to do with that of the keys, so that their values lie scattered.
  */
-const { values: flags } = parseArgs({
-  options: {
-    keys: { type: 'string', default: '1000000' },
-    'value-bytes': { type: 'string', default: '128' },
-    replicas: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
-    /** `scattered`, or `sorted`: written in the order in which they are read. */
-    order: { type: 'string', default: 'scattered' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:scan', {
+  keys: count(1_000_000, 'that are there'),
+  valueBytes: count(128, 'of each'),
+  replicas: count(3, 'of the cluster'),
+  rounds: count(3, 'of each way to read, in turn'),
+  order: oneOf(
+    ['scattered', 'sorted'],
+    'scattered',
+    'in which they were written: sorted is that in which they are read',
+  ),
+  json: JSON_FILE,
 });
-const keys = Number(flags.keys);
-const valueBytes = Number(flags['value-bytes']);
+const { keys, valueBytes } = flags;
 const isSorted = flags.order === 'sorted';
 const timeoutMs = 60_000;
 const noise = randomBytes(1 * MiB + valueBytes);
@@ -84,14 +84,14 @@ async function scanParts(db: Client): Promise<void> {
 }
 
 await using cluster = await LocalCluster.start({
-  replicas: Number(flags.replicas),
+  replicas: flags.replicas,
   logLevel: 'warn',
 });
 await using db = await cluster.connect({ timeoutMs });
 await load(db);
 // Reading right behind the writes would measure how LevelDB tidies up after them.
 await new Promise((resolve) => setTimeout(resolve, 3000));
-for (let round = 0; round < Number(flags.rounds); round += 1) {
+for (let round = 0; round < flags.rounds; round += 1) {
   await measured('range', () => scan(db));
 }
 await measured('range, 8 parts at once', () => scanParts(db));

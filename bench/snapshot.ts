@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
+import { benchFlags, count } from './harness/flags.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
@@ -9,15 +9,12 @@ import { inNumbers, SteadyLoad } from './steady-load.js';
  * catches up by a snapshot when it is back, while a load goes on. Shown before, during and after: the
  * latency of the load, the memory of the leader and how long its event loop was held up.
  */
-const { values: flags } = parseArgs({
-  options: {
-    mib: { type: 'string', default: '1024' },
-    'value-bytes': { type: 'string', default: '16384' },
-    outstanding: { type: 'string', default: '16' },
-  },
+const flags = benchFlags('bench:snapshot', {
+  mib: count(1024, 'MiB that are written while the follower is away'),
+  valueBytes: count(16_384, 'of each'),
+  outstanding: count(16, 'of the load beside it, at a time'),
 });
-const mib = Number(flags.mib);
-const valueBytes = Number(flags['value-bytes']);
+const { mib, valueBytes } = flags;
 const MiB = 1024 * 1024;
 /** Longer than the window of the delay of the event loop, so that phases do not mix. */
 const PHASE_MS = 15_000;
@@ -81,7 +78,7 @@ const { logStart } = await cluster
   .then(async () => cluster.status(await cluster.leader()));
 console.log(`the leader's log begins behind entry ${logStart}`);
 
-const load = new SteadyLoad(db, { outstanding: Number(flags.outstanding), valueBytes: 128 });
+const load = new SteadyLoad(db, { outstanding: flags.outstanding, valueBytes: 128 });
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 await pause(3000);
 const rows: object[] = [];

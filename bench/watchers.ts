@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
 /**
@@ -8,19 +8,16 @@ import { CpuMeter, report, rounded } from './machine.js';
  * them in turn (A B A B …), as a ratio. The watchers share a few streams, all at the leader; each has a key, a
  * prefix or a range of its own that nobody writes.
  */
-const { values: flags } = parseArgs({
-  options: {
-    watchers: { type: 'string', default: '10000' },
-    streams: { type: 'string', default: '4' },
-    outstanding: { type: 'string', default: '256' },
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '4' },
-    replicas: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
+const flags = benchFlags('bench:watchers', {
+  watchers: count(10_000, 'that hear nothing'),
+  streams: count(4, 'that they share'),
+  outstanding: count(256, 'puts at a time'),
+  seconds: amount(5, 'of each round'),
+  rounds: count(4, 'without and with them, in turn'),
+  replicas: count(3, 'of the cluster'),
+  json: JSON_FILE,
 });
-const watchers = Number(flags.watchers);
-const streams = Number(flags.streams);
+const { watchers, streams } = flags;
 const keys = 100_000;
 const value = Buffer.alloc(128, 'v');
 
@@ -41,7 +38,7 @@ function watched(i: number) {
 
 async function puts(seconds: number): Promise<Sums> {
   const cpu = new CpuMeter(cluster);
-  const { calls, perSecond } = await forSeconds(seconds, Number(flags.outstanding), (i) =>
+  const { calls, perSecond } = await forSeconds(seconds, flags.outstanding, (i) =>
     db.put(scattered(i, keys), value),
   );
   return { puts: calls, seconds: calls / perSecond, ...cpu.read() };
@@ -57,13 +54,13 @@ async function besideWatchers(): Promise<Sums> {
     return client.watch(watched(i));
   });
   await Promise.all(watches.map((watch) => watch.ready));
-  const found = await puts(Number(flags.seconds));
+  const found = await puts(flags.seconds);
   for (const client of clients) await client.close();
   return found;
 }
 
 await using cluster = await LocalCluster.start({
-  replicas: Number(flags.replicas),
+  replicas: flags.replicas,
   logLevel: 'warn',
 });
 await using db = await cluster.connect({ timeoutMs: 60_000 });
@@ -77,8 +74,8 @@ const add = (sum: Sums, found: Sums): void => {
   for (const field of ['puts', 'seconds', 'replicas', 'client'] as const)
     sum[field] += found[field];
 };
-for (let round = 0; round < Number(flags.rounds); round += 1) {
-  add(sums.without, await puts(Number(flags.seconds)));
+for (let round = 0; round < flags.rounds; round += 1) {
+  add(sums.without, await puts(flags.seconds));
   console.log(JSON.stringify({ round, without: sums.without }));
   add(sums.beside, await besideWatchers());
   console.log(JSON.stringify({ round, beside: sums.beside }));
