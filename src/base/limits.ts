@@ -149,7 +149,7 @@ export const LIMITS = {
   /** Bytes of AppendEntries under way to one follower. */
   inflightBytesMax: 32 * MiB,
   /** Bytes of log entries kept in memory beyond those in use. */
-  logCacheBytesMax: 64 * MiB,
+  logCacheBytesMax: 16 * MiB,
   /** Bytes waiting to be sent to one peer; beyond, messages are dropped (Raft repeats them). */
   peerQueueBytesMax: 64 * MiB,
   /** Bytes of applied state that LevelDB has not yet taken; beyond, apply waits. */
