@@ -13,10 +13,8 @@ import { GroupOverlay, OverlaySource } from './group-overlay.js';
 
 export interface GroupHost {
   readonly monotonicMs: () => number;
-  /** Runs one call that may write. */
-  readonly run: (call: ProcedureCall, source: Source) => Promise<Execution>;
-  /** The n-th of the calls is begun, from 0. */
-  readonly onBegin?: (n: number) => void;
+  /** Runs one call that may write, the n-th of the group, from 0. */
+  readonly run: (call: ProcedureCall, source: Source, n: number) => Promise<Execution>;
   /** What goes into the log. */
   readonly onRecord?: (record: CallRecord) => void;
 }
@@ -26,7 +24,7 @@ export async function runGroup(
   calls: readonly GroupCall[],
   source: Source,
   { msMax, bytesMax, rangeCostMax, recordBytesMax }: GroupBounds,
-  { monotonicMs, run, onBegin, onRecord }: GroupHost,
+  { monotonicMs, run, onRecord }: GroupHost,
 ): Promise<readonly GroupMember[]> {
   const overlay = new GroupOverlay();
   const members: GroupMember[] = [];
@@ -37,9 +35,8 @@ export async function runGroup(
   for (const { call, identity, supplement } of calls) {
     const isFull = bytes >= bytesMax || rangeCost >= rangeCostMax || monotonicMs() >= untilMs;
     if (members.length > 0 && isFull) break;
-    onBegin?.(members.length);
     const seen = new OverlaySource(source, overlay);
-    const execution = await run(call, seen);
+    const execution = await run(call, seen, members.length);
     if (seen.isBlocked) break;
     const { logs } = execution;
     if (!execution.ok && !isVerdict(execution)) {

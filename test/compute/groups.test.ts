@@ -11,6 +11,7 @@ import {
   type GroupMember,
   type GroupNews,
   NO_NEWS,
+  type StoreSource,
 } from '../../src/compute/execution.js';
 import { LaneCache } from '../../src/compute/lane-cache.js';
 import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
@@ -28,12 +29,12 @@ const BOUNDS: GroupBounds = {
   recordBytesMax: 1e6,
 };
 
-function poolOf(workers = 2, clock: Clock = systemClock): WorkerPool {
+function poolOf(workers = 2, clock: Clock = systemClock, workerFile = WORKER_FILE): WorkerPool {
   const pool = new WorkerPool({
     clock,
     workers,
     callsWaitingMax: 100,
-    workerFile: WORKER_FILE,
+    workerFile,
   });
   pools.push(pool);
   return pool;
@@ -240,6 +241,43 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     expect(shown(await pool.runGroup(calls.slice(2), source, BOUNDS, NO_NEWS))).toEqual([
       expect.objectContaining({ end: 2 }),
     ]);
+  });
+});
+
+describe('the code of a call that breaks the thread while it is loaded', {
+  timeout: 120_000,
+}, () => {
+  /** A thread that tells when it begins to load the code of a call that is not the first one. */
+  const telling = `
+    import { parentPort } from 'node:worker_threads';
+    const { store } = Atomics;
+    Atomics.store = (array, at, value) => {
+      store(array, at, value);
+      if (value < -1) parentPort.postMessage({ type: 'checkpoint', json: String(value) });
+      return value;
+    };
+    await import(${JSON.stringify(WORKER_FILE.href)});`;
+
+  test('fails that call alone, not the first one of its group', async () => {
+    const clock = new HandClock();
+    const workerFile = new URL(`data:text/javascript,${encodeURIComponent(telling)}`);
+    const pool = poolOf(1, clock, workerFile);
+    const endless = oneProcedure('', 'cp', 'Array.prototype.indexOf.call({ length: 9e15 }, 1);');
+    const calls = groupOf([ADD, '', ADD]).map((one, n) =>
+      n === 1 ? { ...one, call: { ...one.call, bundle: { hash: 'e', code: endless } } } : one,
+    );
+    const source: StoreSource = new MemorySource({ n: 1 });
+    const told: string[] = [];
+    source.checkpoint = (json) => {
+      told.push(json);
+      // What is seen to be begun has all of its time from then on.
+      for (const ms of [0, 9999, 1]) clock.fire(ms);
+    };
+
+    const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
+
+    expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
+    expect(told).toEqual(['-2']);
   });
 });
 

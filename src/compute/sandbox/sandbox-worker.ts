@@ -55,13 +55,13 @@ interface Running {
   readonly limits: CallLimits;
   readonly source: StoreSource;
   watchdog: Timer;
-  /** How many calls were begun when it was last looked; 0: the code is being loaded. */
-  begun: number;
-  /** Since then what is under way has had its time: it was seen to be begun, or given what it asked for. */
+  /** What was under way when it was last looked, see `AnswerWriter.step`. */
+  step: number;
+  /** Since then that has had its time: it was seen to be begun, or given what it asked for. */
   sinceMs: number;
   /** It has ended in order. */
   ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
-  /** The n-th of its calls broke the thread, or it was closed. */
+  /** The n-th of its calls, or its code, broke the thread, or it was closed. */
   broke(error: BalsaError, n: number): void;
 }
 
@@ -199,7 +199,7 @@ export class SandboxWorker {
     this.#answers.reset();
     const sinceMs = this.#clock.monotonicMs();
     const watchdog = this.#watch();
-    this.#running = { limits, source, sinceMs, begun: 0, watchdog, ...ends };
+    this.#running = { limits, source, sinceMs, step: 0, watchdog, ...ends };
   }
 
   #bring(bundle: Bundle): void {
@@ -221,14 +221,14 @@ export class SandboxWorker {
   #look(): void {
     const running = this.#running;
     if (running === null) return;
-    const { begun } = this.#answers;
+    const { step, isLoading } = this.#answers;
     const nowMs = this.#clock.monotonicMs();
-    if (begun !== running.begun) {
-      running.begun = begun;
+    if (step !== running.step) {
+      running.step = step;
       running.sinceMs = nowMs;
     }
     const { computeMsMax } = running.limits;
-    const msMax = begun === 0 ? LOAD_MS_MAX : computeMsMax + GRACE_MS;
+    const msMax = isLoading ? LOAD_MS_MAX : computeMsMax + GRACE_MS;
     if (nowMs - running.sinceMs >= msMax) this.#fail(limitReached('computeMsMax', computeMsMax));
     else running.watchdog = this.#watch();
   }
@@ -238,7 +238,7 @@ export class SandboxWorker {
     const running = this.#running;
     if (running === null) return;
     running.watchdog.cancel();
-    running.begun = this.#answers.begun;
+    running.step = this.#answers.step;
     running.sinceMs = this.#clock.monotonicMs();
     running.watchdog = this.#watch();
   }
@@ -323,7 +323,7 @@ export class SandboxWorker {
   }
 
   #break(error: BalsaError): void {
-    this.#end()?.broke(error, Math.max(0, this.#answers.begun - 1));
+    this.#end()?.broke(error, this.#answers.call);
   }
 
   /** Nothing is under way any more. @returns what was */

@@ -8,8 +8,8 @@ const PIECE_BYTES = 256 * 1024;
 const STATE = 0;
 const TOTAL = 1;
 const PIECE = 2;
-/** How many calls were begun, of a group; 0: their code is being loaded. */
-const BEGUN = 3;
+/** Which call is under way, of a group, from 1 on; negative while its code is being loaded; 0: it is not known yet. */
+const CALL = 3;
 const WAITING = 0;
 const ANSWERED = 1;
 
@@ -30,12 +30,22 @@ export class AnswerWriter {
 
   /** Calls are about to be sent. */
   reset(): void {
-    Atomics.store(this.#head, BEGUN, 0);
+    Atomics.store(this.#head, CALL, 0);
   }
 
-  /** How many of the calls were begun: the last of them is under way. 0: the code is being loaded. */
-  get begun(): number {
-    return Atomics.load(this.#head, BEGUN);
+  /** Another number each time that another call is begun, or the code of one is being loaded. */
+  get step(): number {
+    return Atomics.load(this.#head, CALL);
+  }
+
+  /** The code of a call is being loaded. */
+  get isLoading(): boolean {
+    return this.step <= 0;
+  }
+
+  /** Which call is under way, or has its code loaded; from 0. */
+  get call(): number {
+    return Math.max(0, Math.abs(this.step) - 1);
   }
 
   write(answer: Uint8Array): void {
@@ -65,9 +75,14 @@ export class AnswerReader {
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
   }
 
+  /** The code of the n-th call is about to be loaded, from 0. */
+  load(n: number): void {
+    Atomics.store(this.#head, CALL, -(n + 1));
+  }
+
   /** The n-th call is begun, from 0. */
   begin(n: number): void {
-    Atomics.store(this.#head, BEGUN, n + 1);
+    Atomics.store(this.#head, CALL, n + 1);
   }
 
   /** @param ask sends the question; `goOn`: asks for the next piece of the answer */

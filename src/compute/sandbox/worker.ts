@@ -62,17 +62,21 @@ function bundleOf(hash: string): Bundle {
   return bundle;
 }
 
-async function vmOf({ bundle, limits }: ProcedureCall): Promise<Vm> {
+/** @param n which call it is, of those that were sent */
+async function vmOf({ bundle, limits }: ProcedureCall, n: number): Promise<Vm> {
   const known = vms.get(bundle.hash);
   if (known !== undefined) return known;
+  answers.load(n);
   const vm = await Vm.make(bundle, limits, systemClock);
   vms.set(bundle.hash, vm);
   return vm;
 }
 
-async function run(call: ProcedureCall, mode: Mode, from: Source): Promise<Execution> {
+/** @param n which call it is, of those that were sent */
+async function run(call: ProcedureCall, n: number, mode: Mode, from: Source): Promise<Execution> {
   const { hash } = call.bundle;
-  const vm = await vmOf(call);
+  const vm = await vmOf(call, n);
+  answers.begin(n);
   const execution = vm.run(call, mode, from);
   if (vm.isSpent) vms.delete(hash);
   return execution;
@@ -88,8 +92,8 @@ async function fetchAhead(
   isWanted: (key: Uint8Array) => boolean = (key) => key.byteLength > 0,
 ): Promise<void> {
   const wanted = new Map<string, Uint8Array>();
-  for (const call of calls) {
-    for (const key of (await vmOf(call)).predict(call)) {
+  for (const [n, call] of calls.entries()) {
+    for (const key of (await vmOf(call, n)).predict(call)) {
       const bytes = toBytes(key);
       if (wanted.size < AHEAD_MAX && isWanted(bytes) && !kept.has(bytes)) wanted.set(key, bytes);
     }
@@ -107,7 +111,7 @@ async function fetchAhead(
 
 async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise<void> {
   const whole = { bundle: bundleOf(hash), ...call };
-  await vmOf(whole);
+  await vmOf(whole, 0);
   answers.begin(0);
   const { found, cells } = given === null ? NOTHING_GIVEN : unpackGiven(given);
   const own = new LaneCache();
@@ -123,7 +127,7 @@ async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise
     known.clear();
     return source.cell(key);
   };
-  const execution = await run(whole, mode, { ...own.over(source), cell });
+  const execution = await run(whole, 0, mode, { ...own.over(source), cell });
   say({ type: 'ran', execution: toPlain(execution), cells: [...looked] });
 }
 
@@ -137,8 +141,7 @@ async function runMany({ group, limits, bounds, news }: RunGroup): Promise<void>
   );
   const members = await runGroup(calls, cache.over(source), bounds, {
     monotonicMs: () => systemClock.monotonicMs(),
-    run: (call, seen) => run(call, 'cp', seen),
-    onBegin: (n) => answers.begin(n),
+    run: (call, seen, n) => run(call, n, 'cp', seen),
     onRecord: (record) => void records.push(record),
   });
   cache.ran(records);
