@@ -24,7 +24,7 @@ export function crc32(bytes: Uint8Array, start = 0): number {
 const KEPT_LENGTH_MAX = 1024;
 
 /** `KEPT_SHIFTS[length]`: see {@link shiftBy}. */
-const KEPT_SHIFTS: (Int32Array | undefined)[] = [];
+const KEPT_SHIFTS = new Array<Int32Array | undefined>(KEPT_LENGTH_MAX + 1);
 
 /** x^(8 * 2^k) modulo the polynomial: what 2^k bytes shift by. Together they reach to 4 GiB. */
 const POWERS = makePowers();

@@ -21,7 +21,7 @@ const ENGINE = [
 ];
 
 /** Two files, for two processors; a process gets fast only after some seeds. */
-export const SEEDS_PER_FILE = 70;
+export const SEEDS_PER_FILE = 50;
 
 /**
  * Each seed is two simulated minutes of whole replicas and the real client under faults that belong to the
