@@ -83,7 +83,7 @@ const SLICE_BYTES = 1024 * 1024;
  * Zeros written at once. New kernels keep what was written at once as one page, and a small frame that is synced later costs
  * as much as its page is large.
  */
-const PIECE_BYTES = 16 * 1024;
+const PIECE_BYTES = 4 * 1024;
 
 export interface SegmentPiece {
   readonly position: number;
