@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
 import { connect } from '../client/client.js';
 import { LocalCluster } from '../cluster/local-cluster.js';
@@ -99,7 +100,7 @@ interface Play {
 async function playAndStay({ options, terminal, teller, signal }: Play): Promise<ExitCode> {
   const json = options.output === 'json';
   const seed = options.seed ?? randomInt(2 ** 32);
-  const source = findNodeModules([import.meta.dirname, process.cwd()]);
+  const source = findNodeModules([fileURLToPath(new URL('.', import.meta.url)), process.cwd()]);
   const records = readRecords(source);
   teller.say(`Balsa demo, seed ${seed}`);
   await using cluster = await startCluster(options, teller);

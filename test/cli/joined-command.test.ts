@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+/** What `npm run build` makes of the command, see `esbuild.config.js`. */
+const FOLDER = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
+
+const partsIn = (names: readonly string[]): string[] =>
+  names.filter((name) => name.startsWith('part-') && name.endsWith('.js'));
+
+function importedBy(name: string): string[] {
+  const code = readFileSync(`${FOLDER}${name}`, 'utf8');
+  const imports = code.matchAll(/(?:^import|^export|^} from|\bimport\()[^;\n]*?"(\.[^"]+)"/gm);
+  return [...imports].map(([, path = '']) => path);
+}
+
+describe('the compiled command', () => {
+  const parts = partsIn(readdirSync(FOLDER));
+
+  test('loads joined parts and packages, and no other file of its own', () => {
+    const imported = ['main.js', ...parts].flatMap(importedBy);
+
+    expect(parts.length).toBeGreaterThan(1);
+    expect(imported.filter((path) => !path.startsWith('./part-'))).toEqual([]);
+  });
+
+  test('has no part of an earlier build', () => {
+    const imported = ['main.js', ...parts].flatMap(importedBy).map((path) => path.slice(2));
+
+    expect([...new Set(imported)].sort()).toEqual(parts.sort());
+  });
+});
