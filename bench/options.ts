@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { BalsaError } from '../src/base/errors.js';
 import { DISTRIBUTIONS, OPERATIONS, type Scenario } from '../src/cli/bench/scenario.js';
+import { count, counts, JSON_FILE, parseFlags, someOf, text } from './harness/flags.js';
 import { PEERS } from './peers/peers.js';
 import type { PeerKind } from './peers/subject.js';
 
@@ -34,92 +34,53 @@ export interface BenchOptions {
 /** In an open loop, nothing waits for the calls before it. */
 const OUTSTANDING_OF_OPEN_LOOP = 1;
 
+const FLAGS = {
+  operations: someOf(OPERATIONS, ['put', 'get'], 'what is measured'),
+  valueBytes: counts([128], 'of each'),
+  outstanding: counts([1, 64, 256, 1024], 'at a time'),
+  distribution: someOf(DISTRIBUTIONS, ['uniform'], 'of keys'),
+  keys: count(10_000, 'that are there'),
+  seconds: count(4, 'of each round'),
+  warmUpSeconds: count(4, 'before each, not counted'),
+  rounds: count(3, 'in turn'),
+  rates: counts([], 'of open loops, per second'),
+  peers: someOf(
+    PEERS.map(({ name }) => name),
+    [],
+    'who is measured',
+  ),
+  html: text('tables and curves, into this file'),
+  json: JSON_FILE,
+};
+
 /** @throws BalsaError `INVALID_ARGUMENT` */
 export function benchOptions(args: readonly string[]): BenchOptions {
-  const flags = parseFlags(args);
-  const operations = parseWords('operations', flags.operations, OPERATIONS);
-  const distributions = parseWords('distribution', flags.distribution, DISTRIBUTIONS);
-  const one = (name: 'keys' | 'seconds' | 'rounds' | 'warm-up-seconds'): number => {
-    const [value, ...others] = parseNumbers(name, flags[name]);
-    if (value !== undefined && others.length === 0) return value;
-    throw new BalsaError('INVALID_ARGUMENT', `--${name} is one number`);
-  };
+  const flags = parseFlags(FLAGS, args);
+  const { operations, distribution, keys, json, html, seconds, warmUpSeconds, rounds } = flags;
   const loads = [
-    ...parseNumbers('outstanding', flags.outstanding).map((outstanding) => {
-      return { outstanding, ratePerSecond: null };
-    }),
-    ...(flags.rates === undefined ? [] : parseNumbers('rates', flags.rates)).map((rate) => {
-      return { outstanding: OUTSTANDING_OF_OPEN_LOOP, ratePerSecond: rate };
+    ...flags.outstanding.map((outstanding) => ({ outstanding, ratePerSecond: null })),
+    ...flags.rates.map((ratePerSecond) => {
+      return { outstanding: OUTSTANDING_OF_OPEN_LOOP, ratePerSecond };
     }),
   ];
-  const scenarios = parseNumbers('value-bytes', flags['value-bytes']).flatMap((valueBytes) =>
+  const scenarios = flags.valueBytes.flatMap((valueBytes) =>
     operations.flatMap((operation) =>
-      distributions.flatMap((distribution) =>
-        loads.map((load) => {
-          return { operation, valueBytes, distribution, keys: one('keys'), ...load };
-        }),
+      distribution.flatMap((one) =>
+        loads.map((load) => ({ operation, valueBytes, distribution: one, keys, ...load })),
       ),
     ),
   );
-  return {
-    ...{ peers: peersOf(flags.peers), scenarios, json: flags.json, html: flags.html },
-    ...{ seconds: one('seconds'), warmUpSeconds: one('warm-up-seconds'), rounds: one('rounds') },
-  };
+  const peers = peersOf(flags.peers);
+  return { peers, scenarios, seconds, warmUpSeconds, rounds, json, html };
 }
 
-/** Those that are named; else those that are installed. */
-function peersOf(names: string | undefined): PeerKind[] {
-  if (names === undefined) return [...PEERS];
-  const known = PEERS.map(({ name }) => name);
-  return parseWords('peers', names, known).map((name) => {
+/** Those that are named; when none is, those that are installed. */
+function peersOf(names: readonly string[]): PeerKind[] {
+  if (names.length === 0) return [...PEERS];
+  return names.map((name) => {
     const kind = PEERS.find((peer) => peer.name === name);
     const missing = kind?.missing() ?? null;
     if (kind !== undefined && missing === null) return kind;
     throw new BalsaError('INVALID_ARGUMENT', `--peers ${name}: ${missing}`);
-  });
-}
-
-function parseFlags(args: readonly string[]) {
-  const text = (fallback: string) => ({ type: 'string', default: fallback }) as const;
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        ...{ operations: text('put,get'), 'value-bytes': text('128') },
-        ...{ outstanding: text('1,64,256,1024'), distribution: text('uniform') },
-        ...{ keys: text('10000'), seconds: text('4'), 'warm-up-seconds': text('4') },
-        ...{ rounds: text('3'), rates: { type: 'string' }, peers: { type: 'string' } },
-        ...{ json: { type: 'string' }, html: { type: 'string' } },
-      },
-    });
-    return values;
-  } catch (cause) {
-    throw new BalsaError('INVALID_ARGUMENT', (cause as Error).message, { cause });
-  }
-}
-
-/**
- * Numbers between commas.
- *
- * @throws BalsaError `INVALID_ARGUMENT`
- */
-function parseNumbers(flag: string, text: string): number[] {
-  return text.split(',').map((word) => {
-    const value = Number(word);
-    if (word.trim() !== '' && Number.isInteger(value) && value > 0) return value;
-    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is not a whole number above 0`);
-  });
-}
-
-/**
- * Words between commas, each one of `known`.
- *
- * @throws BalsaError `INVALID_ARGUMENT`
- */
-function parseWords<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
-  return text.split(',').map((word) => {
-    const found = known.find((one) => one === word);
-    if (found !== undefined) return found;
-    throw new BalsaError('INVALID_ARGUMENT', `--${flag}: "${word}" is none of ${known.join(', ')}`);
   });
 }

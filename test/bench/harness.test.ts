@@ -230,10 +230,10 @@ test('the table of redis-benchmark is read', () => {
 test('flags that are wrong are named', () => {
   expect(benchOptions(['--peers', 'balsa', '--rates', '10']).scenarios).toHaveLength(10);
   expect(() => benchOptions(['--operations', 'push'])).toThrow(
-    '--operations: "push" is none of put, get',
+    '--operations must be some of put, get, ',
   );
-  expect(() => benchOptions(['--seconds', 'x'])).toThrow('--seconds: "x" is not a whole number');
-  expect(() => benchOptions(['--rounds', '1,2'])).toThrow('--rounds is one number');
+  expect(() => benchOptions(['--seconds', 'x'])).toThrow('--seconds must be a whole number');
+  expect(() => benchOptions(['--rounds', '1,2'])).toThrow('--rounds must be a whole number');
   expect(() => benchOptions(['--frobnicate'])).toThrow(/frobnicate/);
 });
 
