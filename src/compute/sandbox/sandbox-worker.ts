@@ -197,9 +197,10 @@ export class SandboxWorker {
 
   #begin(limits: CallLimits, source: StoreSource, ends: Pick<Running, 'ran' | 'broke'>): void {
     this.#answers.reset();
+    const { step } = this.#answers;
     const sinceMs = this.#clock.monotonicMs();
     const watchdog = this.#watch();
-    this.#running = { limits, source, sinceMs, step: 0, watchdog, ...ends };
+    this.#running = { limits, source, sinceMs, step, watchdog, ...ends };
   }
 
   #bring(bundle: Bundle): void {

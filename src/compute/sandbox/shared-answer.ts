@@ -8,7 +8,7 @@ const PIECE_BYTES = 256 * 1024;
 const STATE = 0;
 const TOTAL = 1;
 const PIECE = 2;
-/** Which call is under way, of a group, from 1 on; negative while its code is being loaded; 0: it is not known yet. */
+/** Which call is under way, of a group, from 1 on; negative while its code is being loaded. */
 const CALL = 3;
 const WAITING = 0;
 const ANSWERED = 1;
@@ -28,9 +28,9 @@ export class AnswerWriter {
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
   }
 
-  /** Calls are about to be sent. */
+  /** Calls are about to be sent: the code of the first one comes first. */
   reset(): void {
-    Atomics.store(this.#head, CALL, 0);
+    Atomics.store(this.#head, CALL, -1);
   }
 
   /** Another number each time that another call is begun, or the code of one is being loaded. */
@@ -40,12 +40,12 @@ export class AnswerWriter {
 
   /** The code of a call is being loaded. */
   get isLoading(): boolean {
-    return this.step <= 0;
+    return this.step < 0;
   }
 
   /** Which call is under way, or has its code loaded; from 0. */
   get call(): number {
-    return Math.max(0, Math.abs(this.step) - 1);
+    return Math.abs(this.step) - 1;
   }
 
   write(answer: Uint8Array): void {
