@@ -11,13 +11,14 @@ const CLI = join(DIST, 'cli');
 const MAIN = join(CLI, 'main.js');
 const PART = 'part-';
 
-/** Modules look for files beside them: each goes on looking from where it was. */
+/** Modules look for files beside them: each goes on looking from where it was. They know that by `import.meta.url` alone. */
 const whereModulesWere = {
   name: 'where-modules-were',
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, ({ path }) => {
       const code = readFileSync(path, 'utf8');
       if (!code.includes('import.meta')) return null;
+      if (/import\.meta(?!\.url\b)/.test(code)) throw new Error(`${path}: use import.meta.url`);
       const was = `new URL(${JSON.stringify(relative(CLI, path))}, import.meta.url).href`;
       return { contents: code.replaceAll('import.meta.url', was), loader: 'js' };
     });

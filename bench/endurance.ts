@@ -28,9 +28,8 @@ const flags = benchFlags('bench:endurance', {
   html: text('curves, into this file'),
   json: JSON_FILE,
 });
-const { windowSeconds } = flags;
+const { windowSeconds, keys } = flags;
 const windows = Math.max(1, Math.round((flags.minutes * 60) / windowSeconds));
-const { keys } = flags;
 const VALUE = Buffer.alloc(128, 'v');
 /** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
 const HISTORY_MS = 60_000;

@@ -131,7 +131,7 @@ async function puts(): Promise<Record<string, number>> {
   await started({ replicas: 3, threads: 1 }, async (db, cluster) => {
     const value = Buffer.alloc(128, 'x');
     let next = 0;
-    const seconds = flags.seconds;
+    const { seconds } = flags;
     const put = (): Promise<unknown> => db.put(`key/${next++ % 100_000}`, value);
     const perSecond = async (): Promise<number> =>
       (await forSeconds(seconds, flags.outstanding, put)).perSecond;

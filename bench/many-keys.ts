@@ -18,7 +18,7 @@ const flags = benchFlags('bench:keys', {
   folder: text('where the data goes; without: a temporary folder'),
   json: JSON_FILE,
 });
-const { keys, outstanding } = flags;
+const { keys, outstanding, valueBytes } = flags;
 const STEPS = 10;
 
 const rows: Record<string, string | number>[] = [];
@@ -47,7 +47,6 @@ if (pid == null) throw new Error('the replica does not run');
 await note(db, pid, { step: 'empty', keys: 0, 'per second': 0 });
 
 const perStep = Math.ceil(keys / STEPS);
-const { valueBytes } = flags;
 /** Values that no compression makes small are cut out of it. */
 const noise = randomBytes(1 * MiB + valueBytes);
 const valueFor = (i: number): Buffer => noise.subarray(i % MiB, (i % MiB) + valueBytes);

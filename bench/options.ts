@@ -1,6 +1,6 @@
 import { BalsaError } from '../src/base/errors.js';
 import { DISTRIBUTIONS, OPERATIONS, type Scenario } from '../src/cli/bench/scenario.js';
-import { count, counts, JSON_FILE, parseFlags, someOf, text } from './harness/flags.js';
+import { count, counts, parseFlags, someOf, text } from './harness/flags.js';
 import { PEERS } from './peers/peers.js';
 import type { PeerKind } from './peers/subject.js';
 
@@ -34,23 +34,23 @@ export interface BenchOptions {
 /** In an open loop, nothing waits for the calls before it. */
 const OUTSTANDING_OF_OPEN_LOOP = 1;
 
+/** What each is for stands in `USAGE`. */
 const FLAGS = {
-  operations: someOf(OPERATIONS, ['put', 'get'], 'what is measured'),
-  valueBytes: counts([128], 'of each'),
-  outstanding: counts([1, 64, 256, 1024], 'at a time'),
-  distribution: someOf(DISTRIBUTIONS, ['uniform'], 'of keys'),
-  keys: count(10_000, 'that are there'),
-  seconds: count(4, 'of each round'),
-  warmUpSeconds: count(4, 'before each, not counted'),
-  rounds: count(3, 'in turn'),
-  rates: counts([], 'of open loops, per second'),
   peers: someOf(
     PEERS.map(({ name }) => name),
     [],
-    'who is measured',
   ),
-  html: text('tables and curves, into this file'),
-  json: JSON_FILE,
+  operations: someOf(OPERATIONS, ['put', 'get']),
+  valueBytes: counts([128]),
+  outstanding: counts([1, 64, 256, 1024]),
+  distribution: someOf(DISTRIBUTIONS, ['uniform']),
+  keys: count(10_000),
+  rates: counts([]),
+  seconds: count(4),
+  warmUpSeconds: count(4),
+  rounds: count(3),
+  json: text(),
+  html: text(),
 };
 
 /** @throws BalsaError `INVALID_ARGUMENT` */

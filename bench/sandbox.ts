@@ -63,7 +63,7 @@ const vm = await Vm.make(bundle, limits, systemClock);
 
 /** @returns microseconds for each call */
 function measure({ name, mode, argsOf }: Case): number {
-  const calls = flags.calls;
+  const { calls } = flags;
   const startedMs = performance.now();
   for (let i = 0; i < calls; i += 1) {
     const facts = { nowMs: 1_700_000_000_000, seed: i, origin: 'bench' };

@@ -4,6 +4,7 @@ import { BalsaError } from '../../src/base/errors.js';
 /** A flag of a benchmark, by the kind of what it takes. */
 export interface Flag<T> {
   readonly fallback: T;
+  /** Empty where the benchmark has a text of its own for `--help`. */
   readonly about: string;
   /** What it takes, as an error names it. */
   readonly takes: string;
@@ -18,21 +19,21 @@ export type FlagValues<F extends Flags> = {
 
 const EXIT_WRONG_USE = 2;
 
-export function count(fallback: number, about: string): Flag<number> {
+export function count(fallback: number, about = ''): Flag<number> {
   return { fallback, about, takes: 'a whole number above 0', parse: countIn };
 }
 
-export function counts(fallback: readonly number[], about: string): Flag<readonly number[]> {
+export function counts(fallback: readonly number[], about = ''): Flag<readonly number[]> {
   const takes = 'whole numbers above 0, with commas between them';
   return { fallback, about, takes, parse: (text) => each(text, countIn) };
 }
 
 /** A number that need not be a whole one. */
-export function amount(fallback: number, about: string): Flag<number> {
+export function amount(fallback: number, about = ''): Flag<number> {
   return { fallback, about, takes: 'a number above 0', parse: amountIn };
 }
 
-export function amounts(fallback: readonly number[], about: string): Flag<readonly number[]> {
+export function amounts(fallback: readonly number[], about = ''): Flag<readonly number[]> {
   const takes = 'numbers above 0, with commas between them';
   return { fallback, about, takes, parse: (text) => each(text, amountIn) };
 }
@@ -40,7 +41,7 @@ export function amounts(fallback: readonly number[], about: string): Flag<readon
 export function oneOf<const W extends string>(
   words: readonly W[],
   fallback: W,
-  about: string,
+  about = '',
 ): Flag<W> {
   const parse = (text: string): W | undefined => words.find((word) => word === text);
   return { fallback, about, takes: `one of ${words.join(', ')}`, parse };
@@ -49,7 +50,7 @@ export function oneOf<const W extends string>(
 export function someOf<const W extends string>(
   words: readonly W[],
   fallback: readonly W[],
-  about: string,
+  about = '',
 ): Flag<readonly W[]> {
   const parse = (text: string): readonly W[] | undefined =>
     each(text, (one) => words.find((word) => word === one));
@@ -57,7 +58,7 @@ export function someOf<const W extends string>(
 }
 
 /** A file or a folder, or some other text. */
-export function text(about: string): Flag<string | undefined> {
+export function text(about = ''): Flag<string | undefined> {
   return { fallback: undefined, about, takes: 'a text', parse: (given) => given || undefined };
 }
 
@@ -69,11 +70,8 @@ export const JSON_FILE: Flag<string | undefined> = text('the table as JSON, into
  * for `--help`, or in one line what is wrong, and ends the process.
  * @param command as it is run: `bench:reads`
  */
-export function benchFlags<F extends Flags>(
-  command: string,
-  flags: F,
-  args: readonly string[] = process.argv.slice(2),
-): FlagValues<F> {
+export function benchFlags<F extends Flags>(command: string, flags: F): FlagValues<F> {
+  const args = process.argv.slice(2);
   if (args.includes('--help')) {
     console.log(usage(command, flags));
     process.exit(0);

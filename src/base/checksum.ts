@@ -86,7 +86,7 @@ function makeTables(): Int32Array {
   const tables = new Int32Array(SLICES * TABLE);
   for (let byte = 0; byte < TABLE; byte += 1) {
     let crc = byte;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 1 ? POLYNOMIAL : 0) ^ (crc >>> 1);
+    for (let bit = 0; bit < 8; bit += 1) crc = timesX(crc);
     tables[byte] = crc;
   }
   for (let at = TABLE; at < tables.length; at += 1) {
@@ -96,13 +96,18 @@ function makeTables(): Int32Array {
   return tables;
 }
 
+/** A polynomial times x modulo that of the checksum. */
+function timesX(polynomial: number): number {
+  return (polynomial & 1 ? POLYNOMIAL : 0) ^ (polynomial >>> 1);
+}
+
 /** The product of two polynomials modulo that of the checksum; the highest bit stands for x^0. */
 function multiply(a: number, b: number): number {
   let product = 0;
   let power = b;
   for (let bit = 31; bit >= 0; bit -= 1) {
     if ((a >>> bit) & 1) product ^= power;
-    power = (power & 1 ? POLYNOMIAL : 0) ^ (power >>> 1);
+    power = timesX(power);
   }
   return product >>> 0;
 }
@@ -121,7 +126,7 @@ function makePowers(): readonly number[] {
 function powerOf(length: number): number {
   let power = 0x8000_0000;
   for (const [k, one] of POWERS.entries()) {
-    if (Math.floor(length / 2 ** k) % 2 === 1) power = multiply(one, power);
+    if ((length >>> k) & 1) power = multiply(one, power);
   }
   return power;
 }

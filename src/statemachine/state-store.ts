@@ -49,7 +49,7 @@ export interface StateWrite {
   readonly value: Uint8Array | null;
   /**
    * CRC-32 of the key and the value, joined, as a signed number (which takes no memory of its own); a store that keeps
-   * one computes it where it is absent.
+   * one computes it where it is absent. (Who makes many writes names it from the start: what gets a field later is copied.)
    */
   checksum?: number | undefined;
 }

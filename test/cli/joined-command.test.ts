@@ -5,9 +5,6 @@ import { describe, expect, test } from 'vitest';
 /** What `npm run build` makes of the command, see `esbuild.config.js`. */
 const FOLDER = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
 
-const partsIn = (names: readonly string[]): string[] =>
-  names.filter((name) => name.startsWith('part-') && name.endsWith('.js'));
-
 function importedBy(name: string): string[] {
   const code = readFileSync(`${FOLDER}${name}`, 'utf8');
   const imports = code.matchAll(/(?:^import|^export|^} from|\bimport\()[^;\n]*?"(\.[^"]+)"/gm);
@@ -15,18 +12,17 @@ function importedBy(name: string): string[] {
 }
 
 describe('the compiled command', () => {
-  const parts = partsIn(readdirSync(FOLDER));
+  const parts = readdirSync(FOLDER).filter((name) => /^part-.*\.js$/.test(name));
+  const imported = ['main.js', ...parts].flatMap(importedBy);
 
   test('loads joined parts and packages, and no other file of its own', () => {
-    const imported = ['main.js', ...parts].flatMap(importedBy);
-
     expect(parts.length).toBeGreaterThan(1);
     expect(imported.filter((path) => !path.startsWith('./part-'))).toEqual([]);
   });
 
   test('has no part of an earlier build', () => {
-    const imported = ['main.js', ...parts].flatMap(importedBy).map((path) => path.slice(2));
+    const names = imported.map((path) => path.slice(2));
 
-    expect([...new Set(imported)].sort()).toEqual(parts.sort());
+    expect([...new Set(names)].sort()).toEqual(parts.sort());
   });
 });

@@ -110,19 +110,15 @@ export class SnapshotWorld {
 
   /** Applies one entry with `keys` values of 200 bytes, and lets it reach the disk. */
   async fill(keys: number, index = 10): Promise<void> {
-    const writes = Array.from({ length: keys }, (_, i) => ({
+    const writes: StateWrite[] = Array.from({ length: keys }, (_, i) => ({
       key: Buffer.from(`k${String(i).padStart(6, '0')}`),
       value: Buffer.alloc(200, i),
     }));
     const machine = { ...EMPTY_MACHINE, appliedIndex: index, revision: keys };
     const configuration = { index: 4, payload: packConfiguration(CONFIGURATION) };
-    const about: StateWrite[] = [];
-    sealWrites(machine, about);
-    this.store.apply(index, [
-      ...writes,
-      { key: CONFIGURATION_KEY, value: encodeConfigurationRecord(configuration) },
-      ...about,
-    ]);
+    writes.push({ key: CONFIGURATION_KEY, value: encodeConfigurationRecord(configuration) });
+    sealWrites(machine, writes);
+    this.store.apply(index, writes);
     this.store.allowDisk(index);
     await this.run(10);
   }

@@ -111,8 +111,6 @@ async function fetchAhead(
 
 async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise<void> {
   const whole = { bundle: bundleOf(hash), ...call };
-  await vmOf(whole, 0);
-  answers.begin(0);
   const { found, cells } = given === null ? NOTHING_GIVEN : unpackGiven(given);
   const own = new LaneCache();
   for (const [key, one] of found) own.take(key, one);
