@@ -60,7 +60,9 @@ export type CompareOperator = '=' | '!=' | '<' | '>';
 /**
  * A condition on a key, or on every key with `from <= key < to`. A key that does not exist has version,
  * createRevision, modRevision and lease 0, and fails every comparison of its value but `!=`. A range
- * without keys meets every condition but one on `count`.
+ * without keys meets every condition but one on `count`. (In etcd no comparison of a value holds where there is
+ * no key, and a range without keys is compared as one key that does not exist. Who wants that says
+ * `createRevision > 0`, or `count > 0`, beside it.)
  */
 export type Compare = {
   readonly from: Uint8Array;

@@ -4,11 +4,16 @@ const CALL_OVERHEAD_BYTES = 128;
 /** So many settled calls may stay in the list. */
 const SETTLED_KEPT = 1024;
 
+/** Of those that write as many keys as there may be in a range: each takes long, and what is in one request is applied in one go. */
+const WIDE_PER_BATCH_MAX = 2;
+
 /** What a queue needs to know of a call. */
 interface Queued {
   readonly settled: boolean;
   /** Bytes that it takes in a request, at most. */
   readonly bytes: number;
+  /** It writes as many keys as there may be. Default `false`. */
+  readonly isWide?: boolean;
 }
 
 /** How much goes into one request. */
@@ -92,12 +97,15 @@ export class CallQueue<Call extends Queued> {
   take(bounds: BatchBounds, together?: (first: Call, next: Call) => boolean): Call[] {
     const taken: Call[] = [];
     let bytes = 0;
+    let wide = 0;
     for (; this.#head < this.#calls.length; this.#head += 1) {
       const call = this.#calls[this.#head] as Call;
       if (call.settled) continue;
       if (taken.length > 0 && bytes + call.bytes > bounds.bytesMax) break;
       if (taken.length === bounds.operationsMax) break;
       if (together !== undefined && !together(taken[0] ?? call, call)) break;
+      if (call.isWide === true && wide === WIDE_PER_BATCH_MAX) break;
+      if (call.isWide === true) wide += 1;
       bytes += call.bytes;
       taken.push(call);
     }

@@ -22,6 +22,8 @@ export class PendingWrite extends PendingCall {
   readonly isUrgent: boolean;
   /** Bytes that it takes in a batch, at most. */
   readonly bytes: number;
+  /** See `CallQueue`. */
+  readonly isWide: boolean;
   /** It is in a batch that was sent at least once. */
   sent = false;
   readonly #deliver: (result: WriteResult, meta: Meta) => void;
@@ -39,6 +41,8 @@ export class PendingWrite extends PendingCall {
     this.operation = options.operation;
     this.isUrgent = options.isUrgent === true;
     this.bytes = operationBytes(options.operation);
+    const { type } = options.operation;
+    this.isWide = type === 'delete-range' || type === 'lease-revoke';
     this.#deliver = deliver;
   }
 

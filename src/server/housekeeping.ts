@@ -25,6 +25,8 @@ export interface HousekeepingOptions {
 
 /** Leases that one entry lets expire: their keys go in one go, while all others wait. */
 const EXPIRED_PER_ENTRY_MAX = 64;
+/** And their keys, unless those of a single one are more. */
+const EXPIRED_KEYS_PER_ENTRY_MAX = 10_000;
 /** Between two compactions that the leader decides on: each is an entry, and few revisions are no gain. */
 const COMPACTION_INTERVAL_MS = 1000;
 /**
@@ -78,7 +80,7 @@ export class Housekeeping {
     if (this.#isTending) return;
     const machine = this.#options.machine();
     const operations: SystemOperation[] = [];
-    const leases = machine.dueLeases(nowMs, EXPIRED_PER_ENTRY_MAX);
+    const leases = machine.dueLeases(nowMs, EXPIRED_PER_ENTRY_MAX, EXPIRED_KEYS_PER_ENTRY_MAX);
     if (leases.length > 0) operations.push({ type: 'expire', leases });
     const revision = this.#revisionToCompact(machine, nowMs);
     if (revision !== null) operations.push({ type: 'compact', revision });

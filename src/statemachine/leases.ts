@@ -98,8 +98,15 @@ export class Leases {
     return states.sort((a, b) => a.lease - b.lease);
   }
 
-  due(nowMs: number, max: number): number[] {
-    return this.#deadlines.due(nowMs, max);
+  due(nowMs: number, max: number, keysMax: number = Number.POSITIVE_INFINITY): number[] {
+    let keys = 0;
+    const isTooMuch = (id: number): boolean => {
+      keys += this.must(id).keyCount;
+      return keys > keysMax;
+    };
+    const found = this.#deadlines.due(nowMs, max);
+    const end = found.findIndex(isTooMuch);
+    return end < 0 ? found : found.slice(0, Math.max(end, 1));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { SortedKeys } from '../base/sorted-keys.js';
 import type { KeyRecord } from './key-record.js';
 
 /** What a log entry has made of a key. */
@@ -12,7 +13,7 @@ export interface StagedKey {
 export class StagedKeys {
   readonly #byKey = new Map<string, StagedKey>();
   /** All of them in order; kept only for an entry that has ranges. */
-  #order: string[] | null = null;
+  #order: SortedKeys | null = null;
 
   get size(): number {
     return this.#byKey.size;
@@ -23,9 +24,7 @@ export class StagedKeys {
   }
 
   set(mapKey: string, staged: StagedKey): void {
-    if (this.#order !== null && !this.#byKey.has(mapKey)) {
-      this.#order.splice(firstFrom(this.#order, mapKey), 0, mapKey);
-    }
+    this.#order?.add(mapKey);
     this.#byKey.set(mapKey, staged);
   }
 
@@ -36,7 +35,7 @@ export class StagedKeys {
       return;
     }
     this.#byKey.delete(mapKey);
-    if (this.#order !== null) this.#order.splice(firstFrom(this.#order, mapKey), 1);
+    this.#order?.delete(mapKey);
   }
 
   entries(): IterableIterator<[string, StagedKey]> {
@@ -45,29 +44,17 @@ export class StagedKeys {
 
   /** Keeps the keys in order for {@link StagedKeys.between}, until they are cleared. */
   keepOrder(): void {
-    this.#order = [...this.#byKey.keys()].sort();
+    this.#order = new SortedKeys();
+    for (const mapKey of this.#byKey.keys()) this.#order.add(mapKey);
   }
 
   /** The keys in `[from, to)`, in order. */
   between(from: string, to: string | null): readonly string[] {
-    const order = this.#order ?? [];
-    return order.slice(firstFrom(order, from), to === null ? order.length : firstFrom(order, to));
+    return this.#order === null ? [] : [...this.#order.ascending(from, to)];
   }
 
   clear(): void {
     this.#byKey.clear();
     this.#order = null;
   }
-}
-
-/** Position of the first key that is not before `mapKey`. */
-function firstFrom(order: readonly string[], mapKey: string): number {
-  let low = 0;
-  let high = order.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((order[middle] ?? '') < mapKey) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -465,8 +465,8 @@ export class StateMachine implements StoreObservation {
     };
   }
 
-  dueLeases(logNowMs: number, max: number): number[] {
-    return this.#parts.leases.due(logNowMs, max);
+  dueLeases(logNowMs: number, max: number, keysMax?: number): number[] {
+    return this.#parts.leases.due(logNowMs, max, keysMax);
   }
 
   lease(id: number): LeaseState | null {

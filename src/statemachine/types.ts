@@ -211,8 +211,8 @@ export interface StoreObservation {
   /** What the key held before; `null`: nothing, or it is no longer kept. */
   valueBefore(event: WriteEvent): KeyValue | null;
 
-  /** Leases whose deadline has come at `logNowMs`, at most `max`. */
-  dueLeases(logNowMs: number, max: number): number[];
+  /** Leases whose deadline has come at `logNowMs`, at most `max`, and with more keys than `keysMax` only the first one. */
+  dueLeases(logNowMs: number, max: number, keysMax?: number): number[];
   lease(id: number): LeaseState | null;
   /** In the order of their ids. */
   leases(): LeaseState[];

@@ -14,6 +14,7 @@ import {
 import { DeltaSegment, deltaSegmentPath } from './delta-segment.js';
 import type { Files } from './files.js';
 import { FRAME_HEADER_BYTES, readFrameHeader } from './wal/format.js';
+import { type FrameOnDisk, makeDurable } from './wal/recovery.js';
 import { UNFINISHED_SUFFIX } from './wal/segment.js';
 import { proofOfLoss, type WalRepair } from './wal/tail.js';
 
@@ -69,6 +70,8 @@ class DeltaRecovery {
   /** Of the first segment. */
   #header: DeltaSegmentHeader | null = null;
   #nextFrame = 0;
+  /** Of the file that is read. */
+  #lastFrame: FrameOnDisk | null = null;
 
   constructor(files: Files, folder: string) {
     this.#files = files;
@@ -87,9 +90,7 @@ class DeltaRecovery {
     }
     const last = this.#segments.at(-1);
     assert(last !== undefined && this.#header !== null, 'a queue has a segment');
-    // After a kill, what was read may still be only in the cache of the system. It counts as durable from here on, and so it
-    // must be: the frames, and the names of the files.
-    last.file.sync();
+    makeDurable(last.file, this.#lastFrame);
     this.#files.syncFolder(this.#folder);
     return {
       origin: this.#header.origin,
@@ -109,11 +110,14 @@ class DeltaRecovery {
     this.#segments.push(segment);
     const bytes = segment.file.readAt(0, segment.file.size());
     const { salt } = this.#checkHeader(bytes, number);
+    this.#lastFrame = null;
     while (segment.end < bytes.length) {
       const frame = decodeDeltaFrame(bytes, segment.end, salt);
       if (frame?.sequence !== this.#nextFrame) break;
       for (const delta of frame.deltas) this.#take(segment, delta);
-      segment.end += frame.byteLength;
+      const end = segment.end + frame.byteLength;
+      this.#lastFrame = { offset: segment.end, bytes: bytes.subarray(segment.end, end) };
+      segment.end = end;
       this.#nextFrame += 1;
     }
     // The next file says how many frames there were.

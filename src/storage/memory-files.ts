@@ -288,17 +288,27 @@ export class MemoryFiles implements Files {
         this.#complete(() => done(error));
       },
       truncate: (size) => this.#step('truncate', path, () => inode.change({ size })),
-      sync: () => this.#step('sync', path, () => inode.sync(inode.pending.length)),
+      sync: () => this.#step('sync', path, () => this.#sync(path, inode, inode.pending.length)),
       syncLater: (done) => {
         const { pending } = inode;
         const last = pending.at(-1);
         this.#later('sync', path, done, () => {
           // Only what was written before the call; another sync may have taken some of it already.
-          inode.sync(last === undefined ? 0 : inode.pending.indexOf(last) + 1);
+          this.#sync(path, inode, last === undefined ? 0 : inode.pending.indexOf(last) + 1);
         });
       },
       close: () => {},
     };
+  }
+
+  #sync(path: string, inode: Inode, count: number): void {
+    try {
+      this.#takeFault('sync', path);
+    } catch (error) {
+      inode.failSync(count);
+      throw error;
+    }
+    inode.sync(count);
   }
 
   #check(): void {
@@ -307,7 +317,8 @@ export class MemoryFiles implements Files {
 
   #step(step: DiskStep['step'], path: string, act: () => void): void {
     this.#check();
-    if (step !== 'truncate') this.#takeFault(step, path);
+    // What a sync that fails does to a file is said where it is begun.
+    if (step !== 'truncate' && step !== 'sync') this.#takeFault(step, path);
     act();
     this.#steps += 1;
     this.onStep({ number: this.#steps, step, path });

@@ -83,6 +83,14 @@ export class Inode {
     for (const change of this.pending.slice(0, count)) applyChange(this.durable, change);
     this.pending = this.pending.slice(count);
   }
+
+  /**
+   * As on Linux: what could not be written counts as clean from then on. It is read as if it were there, and no later sync
+   * makes it durable, unless it is written again. (Sizes are kept: they are the file system's.)
+   */
+  failSync(count: number): void {
+    this.pending = this.pending.filter((change, place) => place >= count || 'size' in change);
+  }
 }
 
 export function applyChange(bytes: GrowingBytes, change: Change): void {

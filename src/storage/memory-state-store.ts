@@ -1,13 +1,13 @@
 import { assert } from '../base/assert.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
+import { SortedKeys } from '../base/sorted-keys.js';
 import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
 import { RESERVED_BYTE } from './flush-markers.js';
 import type { Schedule } from './memory-files.js';
 import { PendingWaiters } from './pending-waiters.js';
 import { ScanPageBuilder } from './scan-page-builder.js';
 import type { DurableStateStore, StateView } from './snapshot.js';
-import { SortedKeys } from './sorted-keys.js';
 
 interface AppliedEntry {
   readonly index: number;

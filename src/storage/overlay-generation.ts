@@ -1,6 +1,6 @@
 import { toMapKey } from '../base/bytes.js';
+import { SortedKeys } from '../base/sorted-keys.js';
 import type { StateWrite } from '../statemachine/state-store.js';
-import { SortedKeys } from './sorted-keys.js';
 
 /** What a write costs beside its bytes, roughly. */
 const WRITE_OVERHEAD_BYTES = 64;

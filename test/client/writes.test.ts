@@ -49,6 +49,24 @@ describe('gathering writes into batches', () => {
     expect(await put).not.toHaveProperty('deleted');
   });
 
+  test('few deletions of ranges travel together: each may take long, and all of a batch are applied in one go', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    const calls = numbers(5).flatMap((n): Promise<unknown>[] => [
+      db.put(`p${n}`, n),
+      db.deleteRange({ prefix: `r${n}/` }),
+    ]);
+    await h.until(Promise.all(calls));
+    const types = h.cluster
+      .received('write')
+      .map((r) => unpackOperations(r.operations).map(({ type }) => type));
+    expect(types.map((batch) => batch.join(' '))).toEqual([
+      'put delete-range put delete-range put',
+      'delete-range put delete-range put',
+      'delete-range',
+    ]);
+  });
+
   test('a batch holds no more operations than the replica allows', async () => {
     const h = new Harness();
     h.cluster.limits = { operationsPerBatchMax: 10 };

@@ -3,6 +3,20 @@ import type { Mutation } from './mutation.js';
 /** The log on disk, the state on disk, snapshots in the shell. */
 export const STORAGE_MUTATIONS: readonly Mutation[] = [
   {
+    name: 'failed-sync-not-made-good',
+    bug: 'What a restart reads behind a sync that failed counts as durable, although no sync writes it any more.',
+    history: 'PostgreSQL 2018 (fsyncgate)',
+    edits: [
+      {
+        file: 'src/storage/wal/recovery.ts',
+        find: '  if (lastFrame !== null) file.writeAt(lastFrame.offset, [lastFrame.bytes]);\n',
+        replace: '',
+      },
+    ],
+    rules: ['test/storage/wal-failure.test.ts', 'test/storage/delta-queue.test.ts'],
+    seedsMax: 0,
+  },
+  {
     name: 'fsync-skipped',
     bug: 'A write to the log counts as durable without a sync.',
     history: 'skiff',

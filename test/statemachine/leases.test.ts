@@ -164,6 +164,11 @@ describe('the end of a lease', () => {
     expect(machine.dueLeases(1100, 9)).toEqual([1]);
     expect(machine.dueLeases(5000, 9).sort()).toEqual([1, 2, 3]);
     expect(machine.dueLeases(5000, 1)).toEqual([1]);
+    const hung = (lease: number, keys: number) =>
+      Array.from({ length: keys }, (_, i) => putWith(`${lease}/${i}`, '', { lease }));
+    await replica.doAt(100, ...hung(1, 3), ...hung(2, 2), ...hung(3, 2));
+    const due = (keysMax: number) => machine.dueLeases(5000, 9, keysMax).sort();
+    expect([1, 3, 5, 7].map((keysMax) => due(keysMax).length)).toEqual([1, 1, 2, 3]);
     await replica.doAt(1100, keepAlive(1));
     expect(machine.dueLeases(2099, 9)).toEqual([]);
     expect(machine.dueLeases(2100, 9).sort()).toEqual([1, 3]);

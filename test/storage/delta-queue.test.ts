@@ -7,7 +7,7 @@ import { FAILPOINTS } from '../../src/base/failpoints.js';
 import { seededRandom } from '../../src/base/random.js';
 import { DeltaQueue, type HeldDelta } from '../../src/storage/delta-queue.js';
 import { FailpointSet } from '../../src/storage/failpoint-set.js';
-import { MemoryFiles } from '../../src/storage/memory-files.js';
+import { LOSE_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
 import { NodeFiles } from '../../src/storage/node-files.js';
 import {
   appendNext,
@@ -323,6 +323,20 @@ describe('a disk that fails', () => {
       }
     },
   );
+
+  test('in a sync leaves in the cache what is on the disk once it was read again', () => {
+    const { queue, world, files } = newDisk();
+    appendNext(queue);
+    world.run();
+    files.failNext('sync', 'EIO');
+    appendNext(queue);
+    world.run();
+    expect(queue.durablePosition).toBe(1);
+    // The process is started again, and counts on what it reads. Then the power fails.
+    const restarted = files.kill(world.schedule);
+    expect(reopened(restarted).lastSequence(queue.origin)).toBe(2);
+    expect(reopened(restarted.crash(LOSE_UNSYNCED)).lastSequence(queue.origin)).toBe(2);
+  });
 
   test('twice at a time is reported once', () => {
     const { queue, world, files, failures } = newDisk();

@@ -104,6 +104,34 @@ describe('the simulated disk', () => {
   });
 });
 
+describe('a sync that fails', () => {
+  test('leaves what it should have written readable, and lost in a crash, whatever is synced later', () => {
+    const { files } = disk();
+    const file = files.open('/d/a');
+    files.syncFolder('/d');
+    file.writeAt(0, [Buffer.from('old')]);
+    file.sync();
+    file.writeAt(0, [Buffer.from('new')]);
+    files.failNext('sync', 'EIO');
+    expect(() => file.sync()).toThrow(/EIO/);
+    file.sync();
+    expect(file.readAt(0, 3).toString()).toBe('new');
+    expect(files.crash(KEEP_UNSYNCED).readWhole('/d/a').toString()).toBe('old');
+  });
+
+  test('is made good by another write of the same', () => {
+    const { files } = disk();
+    const file = files.open('/d/a');
+    files.syncFolder('/d');
+    file.writeAt(0, [Buffer.from('new')]);
+    files.failNext('sync', 'EIO');
+    expect(() => file.sync()).toThrow(/EIO/);
+    file.writeAt(0, [file.readAt(0, 3)]);
+    file.sync();
+    expect(files.crash(LOSE_UNSYNCED).readWhole('/d/a').toString()).toBe('new');
+  });
+});
+
 describe('the memory twins in a crash', () => {
   test('the log loses what was not called back, or keeps it', () => {
     const world = new ManualWorld();

@@ -8,6 +8,7 @@ import {
   type DiskStep,
   type FaultyStep,
   KEEP_UNSYNCED,
+  LOSE_UNSYNCED,
   MemoryFiles,
 } from '../../src/storage/memory-files.js';
 import { SEGMENT_HEADER_BYTES } from '../../src/storage/wal/format.js';
@@ -75,6 +76,25 @@ describe('a disk that fails', () => {
     expect(later).toEqual(['DISK_FAILED']);
     expect(steps.filter(({ step }) => step === 'sync')).toEqual([]);
     expect(steps.filter(({ step }) => step === 'write')).toHaveLength(1);
+  });
+
+  test('what a failed sync left in the cache is on the disk once it was read again', () => {
+    const { wal, files, world } = openedWal();
+    expect(appendAllSettled(wal, world, 1)).toEqual([null]);
+    files.failNext('sync', 'EIO');
+    const vote = { currentTerm: 7, votedFor: 'n2.aaaaaaaa', commitIndex: 1 };
+    let failed: unknown = null;
+    wal.append(write(entries(2, 1, 1), vote), (error) => {
+      failed = error;
+    });
+    world.run();
+    expect(failed).toMatchObject({ code: 'DISK_FAILED' });
+    // The process is started again, and counts on what it reads. Then the power fails.
+    const restarted = files.kill(world.schedule);
+    const { restored } = openWal(restarted, world);
+    expect([restored.lastIndex, restored.hardState]).toEqual([2, vote]);
+    const after = openWal(restarted.crash(LOSE_UNSYNCED), world).restored;
+    expect([after.lastIndex, after.hardState]).toEqual([2, vote]);
   });
 
   test('the error of a failed sync names the file', () => {

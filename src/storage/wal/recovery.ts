@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.js';
 import { BalsaError } from '../../base/errors.js';
 import { type Entry, LOG_START, type LogPosition } from '../../raft/types.js';
-import type { Files } from '../files.js';
+import type { File, Files } from '../files.js';
 import {
   decodeSegmentHeader,
   FORMAT_VERSION,
@@ -65,6 +65,8 @@ class Recovery {
   #configurationEntries: Entry[] = [];
   /** Of the next frame; `null` before the first one, whose number is not known if segments were deleted. */
   #sequence: number | null = null;
+  /** The last one. */
+  #lastFrame: FrameOnDisk | null = null;
 
   constructor(files: Files, folder: string) {
     this.#files = files;
@@ -92,9 +94,7 @@ class Recovery {
     assert(last !== undefined && this.#sequence !== null, 'a log has a segment');
     this.#endAt(last, bytes, this.#segments.slice(count), this.#sequence);
     this.#checkStart();
-    // After a kill, what was read may still be only in the cache of the system. It counts as durable
-    // from here on, and so it must be: the frames, and the names of the files.
-    last.file.sync();
+    makeDurable(last.file, this.#lastFrame);
     this.#files.syncFolder(this.#folder);
     return {
       salt: this.#salt,
@@ -135,7 +135,9 @@ class Recovery {
       if (frame === null) break;
       if (this.#sequence !== null && frame.sequence !== this.#sequence) break;
       this.#take(segment, bytes, frame);
-      segment.end += frame.byteLength;
+      const end = segment.end + frame.byteLength;
+      this.#lastFrame = { offset: segment.end, bytes: bytes.subarray(segment.end, end) };
+      segment.end = end;
       this.#sequence = frame.sequence + 1;
     }
     if (this.#sequence === null) {
@@ -257,6 +259,22 @@ class Recovery {
     const file = segmentPath(this.#folder, first.number - 1);
     throw corrupt(file, 0, `the file with entry ${floor.index} is missing`);
   }
+}
+
+export interface FrameOnDisk {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * What was read counts as durable from here on, and so it must be, although it may still be only in the cache of the system: after a kill
+ * it may lie there unsynced; after a sync that failed it may even count as synced, and only writing it again makes a sync write it
+ * (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). That is the last frame alone: no frame is written
+ * before the one before it is durable.
+ */
+export function makeDurable(file: File, lastFrame: FrameOnDisk | null): void {
+  if (lastFrame !== null) file.writeAt(lastFrame.offset, [lastFrame.bytes]);
+  file.sync();
 }
 
 function checkHeader(block: Buffer, path: string, number: number): SegmentHeader {
