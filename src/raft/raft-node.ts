@@ -151,6 +151,11 @@ export class RaftNode {
     return this.#state.writes.flushedIndex;
   }
 
+  /** That the log is committed through here is on disk: a restart comes this far by itself. */
+  get savedCommitIndex(): LogIndex {
+    return this.#state.writes.savedCommitIndex;
+  }
+
   get appliedIndex(): LogIndex {
     return this.#state.appliedIndex;
   }

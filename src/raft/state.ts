@@ -23,6 +23,9 @@ import type {
 } from './types.js';
 import { WritesUnderWay } from './writes-under-way.js';
 
+/** The commit index goes to the disk with what is written next; when nothing was for so many ticks, alone. */
+const QUIET_TICKS = 10;
+
 /**
  * The mutable inside of a member. The rules are in the functions of `election`, `following`,
  * `replication` and `reads`; here is what they share.
@@ -66,6 +69,8 @@ export class RaftState {
   #writtenHardState: HardState;
   /** The log through here is on disk, or in a write under way. */
   #writtenIndex: LogIndex;
+  /** When something was written last. */
+  #writtenTick = 0;
 
   constructor(options: RaftOptions, restored: RestoredState) {
     checkRestored(restored);
@@ -205,12 +210,16 @@ export class RaftState {
   /** One write for all that changed since the last one; `null` when nothing must be written. */
   takeWrite(): DiskWrite | null {
     const written = this.#writtenHardState;
+    const hint = this.#commitIndexOnDisk();
+    const isQuiet = this.now - this.#writtenTick >= QUIET_TICKS;
     const mustWriteHardState =
-      written.currentTerm !== this.currentTerm || written.votedFor !== this.votedFor;
+      written.currentTerm !== this.currentTerm ||
+      written.votedFor !== this.votedFor ||
+      (isQuiet && hint > written.commitIndex);
     const hasEntries = this.#writtenIndex < this.log.lastIndex;
     if (!mustWriteHardState && !hasEntries) return null;
+    this.#writtenTick = this.now;
 
-    const hint = this.#commitIndexOnDisk();
     const hardState =
       mustWriteHardState || hint > written.commitIndex
         ? { currentTerm: this.currentTerm, votedFor: this.votedFor, commitIndex: hint }

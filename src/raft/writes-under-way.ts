@@ -35,6 +35,11 @@ export class WritesUnderWay {
     return this.#flushedIndex;
   }
 
+  /** What is on disk says that all through here is committed: a restart applies it, whoever leads then. */
+  get savedCommitIndex(): LogIndex {
+    return this.#durable.commitIndex;
+  }
+
   get lastSequence(): number {
     return this.#lastSequence;
   }

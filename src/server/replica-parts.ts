@@ -206,7 +206,7 @@ function apHost(
   if (deltas === undefined) return null;
   return {
     ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
-    isLogged: (index) => index <= node.flushedIndex,
+    isKept: (index) => index <= Math.min(node.savedCommitIndex, node.flushedIndex),
     members: () => allMembers(node.configuration),
     onUnreadable: (member, { message }) =>
       options.onNotice?.({ type: 'deltas-unreadable', member, reason: message }),

@@ -353,14 +353,28 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     seedsMax: 0,
   },
   {
+    name: 'deltas-forgotten-before-a-restart-knows-of-them',
+    bug: 'Deltas are removed when the entry that merged them is on disk, which a restart applies only when a leader says that it is committed.',
+    history: 'found here: an audit, before the first release',
+    edits: [
+      {
+        file: 'src/server/replica-parts.ts',
+        find: 'index <= Math.min(node.savedCommitIndex, node.flushedIndex)',
+        replace: 'index <= node.flushedIndex',
+      },
+    ],
+    rules: ['test/server/ap/ap-restart.test.ts'],
+    seedsMax: 0,
+  },
+  {
     name: 'copies-wanted-are-not-waited-for-at-a-copy',
     bug: 'A repeated call is answered from a copy at once, however many disks it was to be on.',
     history: 'found here: what is promised of peers, before the first release',
     edits: [
       {
         file: 'src/server/ap/ap-calls.ts',
-        find: 'const lacking = delta === null ? null',
-        replace: 'const lacking = delta === null || made.repeated ? null',
+        find: 'const uncopied = delta === null ? null',
+        replace: 'const uncopied = delta === null || made.repeated ? null',
       },
     ],
     rules: AP_RULES,
@@ -387,7 +401,7 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/ap/ap-calls.ts',
-        find: '    if (queue.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);\n',
+        find: '    if (pending.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);\n',
         replace: '',
       },
     ],

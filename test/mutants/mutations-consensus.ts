@@ -27,8 +27,9 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/state.ts',
-        find: 'written.currentTerm !== this.currentTerm || written.votedFor !== this.votedFor;',
-        replace: 'written.votedFor !== this.votedFor && this.votedFor !== null;',
+        find: `      written.currentTerm !== this.currentTerm ||
+      written.votedFor !== this.votedFor ||`,
+        replace: '      (written.votedFor !== this.votedFor && this.votedFor !== null) ||',
       },
     ],
     rules: ['test/raft/paper-5-1-terms.test.ts', 'test/raft/async-storage.test.ts'],

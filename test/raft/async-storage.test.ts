@@ -100,6 +100,21 @@ describe('writes', () => {
     expect(member.receive(heartbeat({ term: 1, commit: 2 })).write).toBeNull();
   });
 
+  test('when nothing else has been written for ten ticks it is written alone, once', () => {
+    const member = new Member({ term: 1, log: [1, 1] });
+    const written: unknown[] = [];
+    for (let tick = 1; tick <= 30; tick += 1) {
+      // Whoever leads is heard of, so that no election begins.
+      const heard = member.receive(heartbeat({ term: 1, commit: 2 }));
+      for (const { write } of [heard, member.tick()]) {
+        if (write !== null) written.push([tick, write.hardState, write.entries]);
+      }
+      member.persist();
+    }
+    expect(written).toEqual([[10, { currentTerm: 1, votedFor: null, commitIndex: 2 }, []]]);
+    expect(member.node.savedCommitIndex).toBe(2);
+  });
+
   test('it goes along with the next write, never beyond what is on disk already', () => {
     const member = new Member({ term: 1, log: [1, 1] });
     const entries = [entry(3, 1)];

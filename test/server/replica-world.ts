@@ -16,7 +16,7 @@ import type { ReplicaNotice } from '../../src/server/replica-options.js';
 import type { StateCheckpoint } from '../../src/server/transport.js';
 import { StateMachine, type StateMachineOptions } from '../../src/statemachine/state-machine.js';
 import type { BatchAnswer } from '../../src/statemachine/types.js';
-import { DeltaQueue } from '../../src/storage/delta-queue.js';
+import { DELTA_SEGMENT_BYTES, DeltaQueue } from '../../src/storage/delta-queue.js';
 import { type CrashChoice, MemoryFiles } from '../../src/storage/memory-files.js';
 import { MemoryLogStore } from '../../src/storage/memory-log-store.js';
 import { MemoryStateVault, type VaultCrashChoice } from '../../src/storage/memory-state-vault.js';
@@ -48,6 +48,7 @@ export class ReplicaWorld {
   commandVersion = 2;
   /** Runs procedures at each of them; `null`: they have none, and no queues of deltas. */
   executor: Executor | null = null;
+  deltaSegmentBytes = DELTA_SEGMENT_BYTES;
   formatsOf: (member: MemberId) => FormatVersions | null = () => ({
     command: this.commandVersion,
     snapshot: 1,
@@ -316,6 +317,7 @@ export class TestMachine {
   #openDeltas(): DeltaQueue {
     return DeltaQueue.open({
       folder: 'ap',
+      segmentBytes: this.#world.deltaSegmentBytes,
       files: this.files,
       random: this.#world.scheduler.random,
       clock: this.#clock(this.#life),

@@ -68,8 +68,8 @@ interface UnderWay {
 /** Another call took what this one was about to take (rights of an escrow counter): it is run again. */
 const ATTEMPTS_MAX = 8;
 
-/** Waits for copies on other disks. */
-interface CopyWait {
+/** Waits for copies on other disks, or for the own state. */
+interface Wait {
   readonly isThere: () => boolean;
   readonly done: () => void;
 }
@@ -106,9 +106,11 @@ export class ApCalls {
   readonly #options: ApCallsOptions;
   /** By idempotency key. */
   readonly #underWay = new Map<string, UnderWay>();
-  #waits: CopyWait[] = [];
+  #waits: Wait[] = [];
   /** Of those that come. */
   #refusal: BalsaError | null = null;
+  /** The state has all again that was removed from the queue since it was merged. */
+  #isWhole = false;
   /** Of all. */
   #ending: BalsaError | null = null;
   readonly #onEnd = new Set<(error: BalsaError) => void>();
@@ -120,6 +122,23 @@ export class ApCalls {
   /** What a procedure reads that only reads: the state with what is held here. */
   source(): MachineSource {
     return new ApSource(this.#options);
+  }
+
+  /**
+   * Waits until the state is not older than what was removed from the queue: behind a restart it may be, until all is applied that is
+   * known to be committed. `null`: it is not.
+   * @returns why that will not be
+   */
+  whole(): Promise<BalsaError | null> | null {
+    const isThere = (): boolean => {
+      const { machine, queue } = this.#options;
+      return machine().mergedThrough(queue.origin) >= queue.removedSequence;
+    };
+    this.#isWhole ||= isThere();
+    if (this.#isWhole) return null;
+    return this.#unlessEnded<BalsaError | null>((resolve) => {
+      this.#waits.push({ isThere, done: () => resolve(null) });
+    });
   }
 
   /** When nothing of what was read from {@link source} can be lost any more. @returns why that will not be */
@@ -136,6 +155,12 @@ export class ApCalls {
     { peers }: Durability,
     done: CallDone,
   ): Promise<void> {
+    const wait = this.whole();
+    const lacking = wait && (await wait);
+    if (lacking !== null) {
+      done(refusedCall(lacking.withOutcome('not-applied')));
+      return;
+    }
     const { fingerprint } = identityOf(request);
     const untilMs = this.#untilMs(request);
     const made = await this.#once({ fingerprint, untilMs, ...request }, resolved);
@@ -148,13 +173,13 @@ export class ApCalls {
       return;
     }
     const { delta, ...answer } = made;
-    const lacking = delta === null ? null : await this.#copied(delta, peers);
-    if (lacking !== null) done(refusedCall(lacking, made.logs));
+    const uncopied = delta === null ? null : await this.#copied(delta, peers);
+    if (uncopied !== null) done(refusedCall(uncopied, made.logs));
     else done({ ok: true, ...answer, pending: delta !== null && !this.#isMerged(delta) });
   }
 
-  /** Others have more on their disks. */
-  copied(): void {
+  /** Others have more on their disks, or the state has gone on. */
+  goOn(): void {
     const ready = this.#waits.filter(({ isThere }) => isThere());
     if (ready.length === 0) return;
     this.#waits = this.#waits.filter((wait) => !ready.includes(wait));
@@ -203,8 +228,8 @@ export class ApCalls {
       return known instanceof BalsaError ? known : await this.#durable(known);
     }
     if (this.#refusal !== null) return this.#refusal.withOutcome('not-applied');
-    const { queue, limits } = this.#options;
-    if (queue.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);
+    const { pending, limits } = this.#options;
+    if (pending.ownBytes >= limits.apQueueBytesMax) return queueFull(limits.apQueueBytesMax);
     for (let attempt = 1; ; attempt += 1) {
       const made = await this.#run(request, resolved);
       if (made !== null) return made instanceof BalsaError ? made : await this.#durable(made);
@@ -291,7 +316,7 @@ export class ApCalls {
         this.#waits = this.#waits.filter((one) => one !== wait);
         resolve(lacksCopies(copies(delta), peers));
       });
-      const wait: CopyWait = {
+      const wait: Wait = {
         isThere,
         done: () => {
           timer.cancel();

@@ -25,7 +25,7 @@ export interface ApHost {
   readonly runner: Runner;
   readonly machine: () => StateMachine;
   /** See `PendingDeltasOptions`. */
-  readonly isLogged: (index: number) => boolean;
+  readonly isKept: (index: number) => boolean;
   /** Members of the cluster as this one knows them; itself may be among them. */
   readonly members: () => readonly MemberId[];
   /** It leads, and all members know of merges. */
@@ -63,7 +63,7 @@ export class ApService {
     const monotonicMs = (): number => clock.monotonicMs();
     const hybrid = new HybridClock(() => clock.wallMs());
     this.#hybrid = hybrid;
-    const pending = new PendingDeltas({ queue, machine, monotonicMs, isLogged: host.isLogged });
+    const pending = new PendingDeltas({ queue, machine, monotonicMs, isKept: host.isKept });
     for (const { delta } of pending.list) hybrid.seen(delta);
     this.#pending = pending;
     this.#rights = new Rights({
@@ -77,7 +77,7 @@ export class ApService {
       onRightsWanted: (origin, keys) => {
         if (this.#refusedMs === null) this.#rights.asked(origin, keys);
       },
-      onCopied: () => this.calls.copied(),
+      onCopied: () => this.calls.goOn(),
       onUnreadable: host.onUnreadable,
     });
     this.calls = new ApCalls({
@@ -154,7 +154,7 @@ export class ApService {
   /** The state has gone on, or is another one. */
   applied(): void {
     this.#checkWhole();
-    this.calls.copied();
+    this.calls.goOn();
   }
 
   close(error: BalsaError): void {

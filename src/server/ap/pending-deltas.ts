@@ -45,7 +45,7 @@ export interface PendingDeltasOptions {
   readonly machine: () => StateMachine;
   readonly monotonicMs: () => number;
   /** The own disk has the log through this index. */
-  readonly isLogged: (index: number) => boolean;
+  readonly isKept: (index: number) => boolean;
 }
 
 /**
@@ -75,6 +75,7 @@ export class PendingDeltas {
   /** Merged at this index, by origin: the queue is to forget it. */
   #toForget: { readonly index: number; readonly merged: ReadonlyMap<string, number> } | null = null;
   #machine: StateMachine | null = null;
+  #ownBytes = 0;
 
   constructor(options: PendingDeltasOptions) {
     this.#options = options;
@@ -89,6 +90,12 @@ export class PendingDeltas {
   get list(): readonly PendingDelta[] {
     this.#trim();
     return this.#list;
+  }
+
+  /** What own ones take that are not merged yet. */
+  get ownBytes(): number {
+    this.#trim();
+    return this.#ownBytes;
   }
 
   /** When the oldest copy was made that is held here and not merged; Infinity: there is none. */
@@ -203,6 +210,7 @@ export class PendingDeltas {
     const order = this.#order;
     const pending: PendingDelta = { delta, bytes, order, position, isOwn, heldMs };
     this.#list.push(pending);
+    if (isOwn) this.#ownBytes += bytes.byteLength;
     if (this.#oldestCopyMs !== null)
       this.#oldestCopyMs = earlierCopyMs(this.#oldestCopyMs, pending);
     this.#held.set(delta.origin, delta.sequence);
@@ -309,6 +317,7 @@ export class PendingDeltas {
     if (gone.length > 0) {
       this.#list = this.#list.filter((one) => !isMerged(one));
       this.#oldestCopyMs = null;
+      for (const { isOwn, bytes } of gone) if (isOwn) this.#ownBytes -= bytes.byteLength;
     }
     const ownMerged = this.#merged.get(this.origin) ?? 0;
     this.#undecided = this.#undecided.filter(({ sequence }) => sequence > ownMerged);
@@ -327,11 +336,12 @@ export class PendingDeltas {
 
   /**
    * Not before the own disk has the entries that have merged it: of a majority that is lost for good, this replica may be all that
-   * is left, and what comes behind a gap is never merged.
+   * is left, and what comes behind a gap is never merged. Nor before it has that they are committed: a restart would know of
+   * neither, and serve calls, and lend rights of escrow counters again, as if they had never been.
    */
   #forgetMerged(): void {
-    const { queue, isLogged } = this.#options;
-    if (this.#toForget !== null && isLogged(this.#toForget.index)) {
+    const { queue, isKept } = this.#options;
+    if (this.#toForget !== null && isKept(this.#toForget.index)) {
       const { merged } = this.#toForget;
       this.#toForget = null;
       queue.trim((origin) => merged.get(origin) ?? 0);

@@ -136,6 +136,11 @@ export class Calls {
       return;
     }
     const { isLocal = false, onRun } = request;
+    const lacking = isLocal ? await this.#ap?.calls.whole() : null;
+    if (lacking instanceof BalsaError) {
+      noting(refusedCall(lacking));
+      return;
+    }
     const { execution, revision } = await this.#run(resolved, request.args, { isLocal, onRun });
     const lost = isLocal ? await this.#ap?.calls.settled() : null;
     if (lost instanceof BalsaError) {

@@ -28,7 +28,7 @@ async function given() {
     queue,
     machine: () => replica.machine,
     monotonicMs: () => 0,
-    isLogged: (index) => index <= loggedIndex,
+    isKept: (index) => index <= loggedIndex,
   });
   const view = (): unknown => {
     const bytes = pending.cell('n');
