@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { asBalsaError, type BalsaError } from '../base/errors.js';
-import { type Channel, dial } from '../rpc/channel.js';
+import type { Channel, dial } from '../rpc/channel.js';
 import { unpackPeerFrame } from '../rpc/peer-frames.js';
 import { PEER_BULK_PATH, type PeerHello } from '../rpc/peer-protocol.js';
 import { isOurs } from './inbound-peer.js';
@@ -17,6 +17,7 @@ export interface BulkLaneOptions {
   /** What was sent may not have arrived. */
   readonly onLost: () => void;
   readonly onFailure: (error: BalsaError) => void;
+  readonly dial: typeof dial;
 }
 
 /** It is dialled again so long after it was lost, in milliseconds. */
@@ -68,7 +69,7 @@ export class BulkLane {
 
   #dial(): void {
     const { address, frameBytesMax, hello } = this.#options;
-    const channel = dial({
+    const channel = this.#options.dial({
       ...{ address, frameBytesMax, path: PEER_BULK_PATH, isBulk: true },
       onFrame: (frame) => this.#answered(channel, frame),
       onClose: (reason) => this.#closed(channel, reason),

@@ -3,7 +3,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
-import { type Channel, dial } from '../rpc/channel.js';
+import { type Channel, dial as dialChannel } from '../rpc/channel.js';
 import { FRAME_PART_BYTES } from '../rpc/frame-parts.js';
 import { packMessages, packProbe, unpackPeerFrame } from '../rpc/peer-frames.js';
 import type { FormedMember, PeerHello } from '../rpc/peer-protocol.js';
@@ -28,6 +28,8 @@ export interface LinkOptions {
   readonly onRefused: (peer: string, error: BalsaError) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   readonly onFailure: (error: BalsaError) => void;
+  /** A test's own; default: over the network. */
+  readonly dial?: typeof dialChannel;
 }
 
 /** What a link asks of those it belongs to. */
@@ -68,6 +70,7 @@ export class OutboundLink {
 
   connect(): void {
     if (this.#stopped) return;
+    const { dial = dialChannel } = this.#options;
     const channel = dial({
       address: this.target.address,
       path: PEER_STREAM_PATH,
@@ -110,7 +113,7 @@ export class OutboundLink {
     for (const message of messages) {
       const added = messageBytes(message);
       if (bytes + added > FRAME_TARGET_BYTES) flush();
-      if (!this.#hasRoom(bytes)) break;
+      if (areUrgent ? !this.#hasUrgentRoom(bytes) : !this.#hasRoom(bytes)) break;
       batch.push(message);
       bytes += added;
     }
@@ -130,9 +133,20 @@ export class OutboundLink {
 
   /** It is open, and beside `bytes` that wait elsewhere there is room in its queue. */
   #hasRoom(bytes: number): boolean {
-    if (this.#ready === null || this.#channel === null || this.#stopped) return false;
-    const pendingBytes = this.#channel.pendingBytes + (this.#bulk?.pendingBytes ?? 0);
-    return pendingBytes + bytes <= this.#options.limits.peerQueueBytesMax;
+    const { peerQueueBytesMax } = this.#options.limits;
+    return this.#pendingBytes + (this.#bulk?.pendingBytes ?? 0) + bytes <= peerQueueBytesMax;
+  }
+
+  /** The same for what goes before all that waits: large entries, which overfill the queue by one, do not take its room. */
+  #hasUrgentRoom(bytes: number): boolean {
+    const { peerQueueBytesMax, frameBytesMax } = this.#options.limits;
+    return this.#pendingBytes + bytes <= peerQueueBytesMax + 2 * frameBytesMax;
+  }
+
+  /** Of the stream; infinite when it is not open. */
+  get #pendingBytes(): number {
+    const isOpen = this.#ready !== null && !this.#stopped;
+    return (isOpen ? this.#channel?.pendingBytes : null) ?? Number.POSITIVE_INFINITY;
   }
 
   stop(): void {
@@ -204,14 +218,14 @@ export class OutboundLink {
     this.#ready = member;
     this.#failures = 0;
     const { name, address } = this.target;
-    const { clock, self, limits, onDisconnected, onFailure } = this.#options;
+    const { clock, self, limits, onDisconnected, onFailure, dial = dialChannel } = this.#options;
     this.#bulk = new BulkLane({
       ...{ clock, address, frameBytesMax: limits.frameBytesMax },
       ends: { from: name, to: self.name },
       hello: () => this.#owner.ownHello(this.target),
       check: (hello) => this.#checkAnswer(hello),
       // Whoever sends again begins with what has surely arrived.
-      ...{ onLost: () => onDisconnected(member), onFailure },
+      ...{ onLost: () => onDisconnected(member), onFailure, dial },
     });
     this.#options.log('info', { peer: name, address }, 'connected to peer');
   }

@@ -73,7 +73,8 @@ export class PendingChanges {
     const accepted = this.#accepted;
     this.#asked.clear();
     this.#accepted = [];
-    for (const done of asked) done(error.withOutcome('not-applied'));
+    // The core may have sent it to others before its answer was heard.
+    for (const done of asked) done(error.withOutcome('unknown'));
     for (const { done } of accepted) done(error.withOutcome('unknown'));
   }
 

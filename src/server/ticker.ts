@@ -54,8 +54,9 @@ export class Ticker {
     const due = this.#ticksDue();
     const ticks = Math.min(due, CATCH_UP_TICKS_MAX);
     this.#lastMs = due > ticks ? this.#clock.monotonicMs() : this.#lastMs + ticks * this.#tickMs;
-    for (let i = 0; i < ticks; i += 1) this.#onTick();
-    this.#plan();
+    // A tick may stop it.
+    for (let i = 0; i < ticks && this.#timer !== null; i += 1) this.#onTick();
+    if (this.#timer !== null) this.#plan();
   }
 
   #ticksDue(): number {

@@ -221,6 +221,19 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     ]);
   });
 
+  test('that is too much for the thread as a whole is run call by call, and nobody is to blame', async () => {
+    const pool = poolOf(1);
+    const large = JSON.stringify('x'.repeat(1_000_000));
+    const calls = groupOf(['return args.length;', ...Array(199).fill('return args.length;')]).map(
+      ({ call, ...rest }) => ({ call: { ...call, args: large }, ...rest }),
+    );
+    const bounds = { ...BOUNDS, recordBytesMax: 1e8 };
+
+    const members = await pool.runGroup(calls, new MemorySource(), bounds, NO_NEWS);
+
+    expect(shown(members)).toEqual([expect.objectContaining({ end: 1_000_000 })]);
+  });
+
   test('one that breaks the thread fails alone: those before it are run again, those behind it later', async () => {
     const clock = new HandClock();
     const pool = poolOf(1, clock);
@@ -244,20 +257,20 @@ describe('a group of calls', { timeout: 120_000 }, () => {
   });
 });
 
+/** A thread that tells when it begins to load the code of a call that is not the first one. */
+const telling = `
+  import { parentPort } from 'node:worker_threads';
+  const { store } = Atomics;
+  Atomics.store = (array, at, value) => {
+    store(array, at, value);
+    if (value < -1) parentPort.postMessage({ type: 'checkpoint', json: String(value) });
+    return value;
+  };
+  await import(${JSON.stringify(WORKER_FILE.href)});`;
+
 describe('the code of a call that breaks the thread while it is loaded', {
   timeout: 120_000,
 }, () => {
-  /** A thread that tells when it begins to load the code of a call that is not the first one. */
-  const telling = `
-    import { parentPort } from 'node:worker_threads';
-    const { store } = Atomics;
-    Atomics.store = (array, at, value) => {
-      store(array, at, value);
-      if (value < -1) parentPort.postMessage({ type: 'checkpoint', json: String(value) });
-      return value;
-    };
-    await import(${JSON.stringify(WORKER_FILE.href)});`;
-
   test('fails that call alone, not the first one of its group', async () => {
     const clock = new HandClock();
     const workerFile = new URL(`data:text/javascript,${encodeURIComponent(telling)}`);
@@ -277,6 +290,28 @@ describe('the code of a call that breaks the thread while it is loaded', {
     const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
 
     expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
+    expect(told).toEqual(['-2']);
+  });
+});
+
+describe('the code of a call that takes too long to load', { timeout: 120_000 }, () => {
+  test('is not tried again with the next call', async () => {
+    const workerFile = new URL(`data:text/javascript,${encodeURIComponent(telling)}`);
+    const pool = poolOf(1, systemClock, workerFile);
+    const endless = oneProcedure('', 'cp', 'for (;;) {}');
+    const [first, second] = groupOf([ADD, '']) as [GroupCall, GroupCall];
+    const slow = {
+      ...second,
+      call: { ...second.call, bundle: { hash: 'ee'.repeat(32), code: endless } },
+    };
+    const source: StoreSource = new MemorySource({ n: 1 });
+    const told: string[] = [];
+    source.checkpoint = (json) => told.push(json);
+
+    for (let i = 0; i < 3; i += 1) {
+      const members = await pool.runGroup([first, slow], source, BOUNDS, NO_NEWS);
+      expect(shown(members)).toMatchObject([{}, { end: 'PROCEDURE_FAILED' }]);
+    }
     expect(told).toEqual(['-2']);
   });
 });

@@ -52,6 +52,22 @@ describe('the ticker', () => {
     expect(told).toEqual(['message', 'tick', 'tick']);
   });
 
+  test('a ticker that one of its ticks stops ticks no more', async () => {
+    const scheduler = new Scheduler(1);
+    let ticks = 0;
+    const ticker: Ticker = new Ticker(
+      scheduler.clock(() => true),
+      25,
+      () => {
+        ticks += 1;
+        if (ticks === 2) ticker.stop();
+      },
+    );
+    ticker.start();
+    await scheduler.run(1000);
+    expect(ticks).toBe(2);
+  });
+
   test('a stopped ticker ticks no more', async () => {
     const scheduler = new Scheduler(1);
     let ticks = 0;

@@ -78,6 +78,8 @@ export interface SandboxPlace {
 export interface BrokenGroup {
   readonly error: BalsaError;
   readonly n: number;
+  /** No call was begun: the group as a whole may have been too much for the thread. */
+  readonly isUnbegun: boolean;
 }
 
 /** A thread that runs one call at a time. It ends with the call that breaks it. */
@@ -179,7 +181,7 @@ export class SandboxWorker {
         ran: (message) => {
           if (message.type === 'ran-group') resolve(unpackMembers(message.members));
         },
-        broke: (error, n) => resolve({ error, n }),
+        broke: (error, n) => resolve({ error, n, isUnbegun: this.#answers.isUnbegun }),
       });
       const group = packGroup(own);
       this.#say({ type: 'run-group', group, limits, bounds, news: packNews(news) });

@@ -10,6 +10,8 @@ const TOTAL = 1;
 const PIECE = 2;
 /** Which call is under way, of a group, from 1 on; negative while its code is being loaded. */
 const CALL = 3;
+/** The first one, before it is begun. */
+const UNBEGUN = -1;
 const WAITING = 0;
 const ANSWERED = 1;
 
@@ -30,7 +32,12 @@ export class AnswerWriter {
 
   /** Calls are about to be sent: the code of the first one comes first. */
   reset(): void {
-    Atomics.store(this.#head, CALL, -1);
+    Atomics.store(this.#head, CALL, UNBEGUN);
+  }
+
+  /** No call was begun since they were sent; the code of the first one may have been loaded. */
+  get isUnbegun(): boolean {
+    return this.step === UNBEGUN;
   }
 
   /** Another number each time that another call is begun, or the code of one is being loaded. */

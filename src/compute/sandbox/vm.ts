@@ -121,6 +121,11 @@ export class Vm {
     return this.#isSpent;
   }
 
+  /** If not, each call is told why. */
+  get isLoaded(): boolean {
+    return this.#guest !== null;
+  }
+
   /** Each call starts from an image of its memory, and not from an instance of the code of its own. */
   get hasImage(): boolean {
     return this.#image !== null;
@@ -188,6 +193,7 @@ export class Vm {
     for (const handle of [guestCode, host, guest]) handle.dispose();
     if (made.error !== undefined) {
       this.#loadError = this.#messageOf(made.error);
+      this.#giveUpIfStopped();
       return;
     }
     this.#guest = Object.fromEntries(functions) as Record<GuestFunction, QuickJSHandle>;
@@ -196,6 +202,14 @@ export class Vm {
     if (adopted.type === 'done') return;
     this.#guest = null;
     this.#loadError = 'the code is not the body of a function';
+    this.#giveUpIfStopped();
+  }
+
+  #giveUpIfStopped(): void {
+    if (!this.#isStopped) return;
+    this.#isStopped = false;
+    this.#guest = null;
+    this.#loadError = `the code takes longer than ${LOADING.computeMsMax} ms to load`;
   }
 
   /** Chooses what gives each call its own instance of the code sooner. */
@@ -205,11 +219,7 @@ export class Vm {
       const startedMs = this.#clock.monotonicMs();
       // What it throws, it throws again in each call.
       const { type } = this.#call('prepare', LOADING, []);
-      if (this.#isStopped) {
-        this.#guest = null;
-        this.#isStopped = false;
-        this.#loadError = `the code takes longer than ${LOADING.computeMsMax} ms to load`;
-      }
+      this.#giveUpIfStopped();
       if (type !== 'done') return;
       fastestMs = Math.min(fastestMs, this.#clock.monotonicMs() - startedMs);
       if (fastestMs > SURELY_SLOW_MS) break;

@@ -32,12 +32,16 @@ import { Vm } from './vm.js';
 assert(parentPort !== null, 'this file is the code of a worker thread');
 type RunOne = Extract<ToWorker, { type: 'run' }>;
 type RunGroup = Extract<ToWorker, { type: 'run-group' }>;
+/** Code that could not be loaded, it may be for lack of time, would else hold up others for as long with each call. */
+const UNLOADED_MS = 10_000;
 const NOTHING_GIVEN: Given = { found: [], cells: [] };
 
 const port = parentPort;
 const answers = new AnswerReader(workerData as SharedArrayBuffer);
 const bundles = new Map<string, Bundle>();
 const vms = new Map<string, Vm>();
+/** Of those whose code cannot be loaded: until when it is not tried again. */
+const unloadedUntilMs = new Map<string, number>();
 const cache = new LaneCache();
 
 const say = (message: FromWorker): void => port.postMessage(message);
@@ -64,11 +68,16 @@ function bundleOf(hash: string): Bundle {
 
 /** @param n which call it is, of those that were sent */
 async function vmOf({ bundle, limits }: ProcedureCall, n: number): Promise<Vm> {
-  const known = vms.get(bundle.hash);
-  if (known !== undefined) return known;
+  const { hash } = bundle;
+  const known = vms.get(hash);
+  const nowMs = systemClock.monotonicMs();
+  if (known !== undefined && nowMs < (unloadedUntilMs.get(hash) ?? Number.POSITIVE_INFINITY))
+    return known;
   answers.load(n);
   const vm = await Vm.make(bundle, limits, systemClock);
-  vms.set(bundle.hash, vm);
+  vms.set(hash, vm);
+  if (vm.isLoaded) unloadedUntilMs.delete(hash);
+  else unloadedUntilMs.set(hash, systemClock.monotonicMs() + UNLOADED_MS);
   return vm;
 }
 
@@ -78,7 +87,7 @@ async function run(call: ProcedureCall, n: number, mode: Mode, from: Source): Pr
   const vm = await vmOf(call, n);
   answers.begin(n);
   const execution = vm.run(call, mode, from);
-  if (vm.isSpent) vms.delete(hash);
+  if (vm.isSpent && vm.isLoaded) vms.delete(hash);
   return execution;
 }
 
@@ -157,6 +166,7 @@ port.on('message', (message: ToWorker) => {
     case 'drop':
       bundles.delete(message.hash);
       vms.delete(message.hash);
+      unloadedUntilMs.delete(message.hash);
       break;
     case 'run':
       // What fails here is no matter of the procedure: it ends the thread, and is told there.

@@ -67,6 +67,10 @@ interface Taken {
 
 /** Calls that wait for their turn. */
 const CALLS_WAITING_MAX = 10_000;
+/** Attempts of one call that wait for the answer to its first one. */
+const OTHERS_MAX = 1000;
+/** Arguments that are given to the thread at once, unless those of one call are more: it takes them in before it runs any. */
+const GROUP_ARGS_MAX = 4 * 1024 * 1024;
 /** Calls that go into the log together. */
 const GROUP_CALLS_MAX = 512;
 /** So many are taken at least: more than were run of the last group would be sent to the thread in vain. */
@@ -89,6 +93,8 @@ export class CallLane {
   readonly #asked = new Map<string, Asked>();
   readonly #news = new LaneNews();
   #isRunning = false;
+  /** Of arguments and records of calls that wait or run. */
+  #bytes = 0;
   /** Calls that the next group takes, by how many of the last one were run. */
   #groupCalls = GROUP_CALLS_MAX;
   /** Grows when leadership is lost, or the replica stops: what was begun before counts no more. */
@@ -109,7 +115,8 @@ export class CallLane {
     const name = toMapKey(request.key);
     const known = this.#asked.get(name);
     if (known !== undefined && isSame(known.request, request)) {
-      known.others.push(done);
+      if (known.others.length < OTHERS_MAX) known.others.push(done);
+      else done(refusedCall(tooManyAttempts()));
       return;
     }
     const asked: Asked = { request, others: [] };
@@ -165,7 +172,18 @@ export class CallLane {
       waiting.done(refusedCall(full()));
       return;
     }
-    this.#queue.push(waiting);
+    const { pendingRequestBytesMax } = this.#host.limits;
+    const bytes = waiting.request?.args.length ?? waiting.record?.byteLength ?? 0;
+    if (this.#bytes > 0 && this.#bytes + bytes > pendingRequestBytesMax) {
+      waiting.done(refusedCall(tooManyBytes(pendingRequestBytesMax)));
+      return;
+    }
+    this.#bytes += bytes;
+    const done: CallDone = (answer) => {
+      this.#bytes -= bytes;
+      waiting.done(answer);
+    };
+    this.#queue.push({ ...waiting, done });
     this.#start();
   }
 
@@ -292,9 +310,12 @@ export class CallLane {
   /** Calls that can be run, in the order of the queue. Those of procedures that there are not are answered. */
   async #take(callsMax: number): Promise<Taken[]> {
     const taken: Taken[] = [];
+    let bytes = 0;
     while (taken.length < callsMax) {
       const [waiting] = this.#queue;
       if (waiting === undefined || waiting.request === null) break;
+      bytes += waiting.request.args.length;
+      if (bytes > GROUP_ARGS_MAX && taken.length > 0) break;
       // One that has to run alone is not taken with others.
       if (waiting.conflicts >= CONFLICTS_MAX && taken.length > 0) break;
       this.#queue.shift();
@@ -398,10 +419,26 @@ function lost(): BalsaError {
   );
 }
 
+function tooManyAttempts(): BalsaError {
+  const message = `the call is under way, and ${OTHERS_MAX} more attempts of it wait for what it comes to`;
+  return new BalsaError('OVERLOADED', message, {
+    outcome: 'unknown',
+    details: { retryAfterMs: 1000 },
+  });
+}
+
 function full(): BalsaError {
   return new BalsaError('OVERLOADED', `${CALLS_WAITING_MAX} calls wait already (callsWaitingMax)`, {
     outcome: 'not-applied',
     details: { limit: 'callsWaitingMax', retryAfterMs: 50 },
+  });
+}
+
+function tooManyBytes(max: number): BalsaError {
+  const message = `the arguments of calls that wait would have more than ${max} bytes (pendingRequestBytesMax)`;
+  return new BalsaError('OVERLOADED', message, {
+    outcome: 'not-applied',
+    details: { limit: 'pendingRequestBytesMax', retryAfterMs: 50 },
   });
 }
 

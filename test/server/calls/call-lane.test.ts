@@ -232,6 +232,36 @@ describe('the lane', () => {
       'OVERLOADED not-applied',
     ]);
   });
+
+  test('refuses calls whose arguments are too many bytes with those that wait, until these are answered', async () => {
+    const { pendingRequestBytesMax } = world.host.limits;
+    const large = 'x'.repeat(pendingRequestBytesMax / 4);
+    world.leads = false;
+    const calls = [1, 2, 3, 4].map(() => world.call('p', large));
+    expect(calls.map(({ answer }) => answer !== null)).toEqual([false, false, false, true]);
+    expect(said(calls[3] as (typeof calls)[0])).toBe('OVERLOADED not-applied');
+    world.lane.abandon(new BalsaError('NOT_LEADER', 'another one leads'));
+    expect(world.call('p', large).answer).toBe(null);
+  });
+
+  test('gives the thread few large calls at a time, and one that is larger alone', async () => {
+    const MiB = 1024 * 1024;
+    world.bodies.set('q', (_, args) => String(args).length);
+    for (const size of [1, 1, 1, 1, 1, 6, 1]) world.call('q', 'x'.repeat(size * MiB));
+    const groups: number[] = [];
+    while (groups.reduce((sum, n) => sum + n, 0) < 7) groups.push(await world.commit());
+    expect(groups).toEqual([3, 2, 1, 1]);
+  });
+
+  test('refuses the thousandth attempt of one call, whose outcome is not known then', async () => {
+    world.leads = false;
+    const request = world.request('p', 'n');
+    const told: unknown[] = [];
+    for (let i = 0; i < 1002; i += 1) {
+      world.lane.add(request, (answer) => told.push(said({ answer })));
+    }
+    expect(told).toEqual(['OVERLOADED unknown']);
+  });
 });
 
 describe('a call that the leader makes by itself', () => {
