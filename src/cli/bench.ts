@@ -197,9 +197,12 @@ async function report({ output }: Context, scenario: Scenario, calls: Calls): Pr
   for (const [code, count] of Object.entries(errors)) {
     output.say(`failed with ${code}: ${formatCount(count)}`);
   }
+  if (served === 0) output.say('nothing was measured: no call was served');
   if (output.format === 'json') {
-    return output.json({ ...scenario, served, perSecond, p50Ms, p99Ms, p999Ms, maxMs, errors });
+    const measured = served === 0 ? { perSecond: 0 } : { perSecond, p50Ms, p99Ms, p999Ms, maxMs };
+    return output.json({ ...scenario, served, ...measured, errors });
   }
+  if (served === 0) return;
   if (output.format === 'table') output.say(titleOf(scenario));
   const latencies = [p50Ms, p99Ms, p999Ms, maxMs].map((ms) => ms.toFixed(2));
   await printTable(output, COLUMNS, [

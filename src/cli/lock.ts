@@ -116,7 +116,7 @@ function turnOptions({ signal }: Context, { ttl, wait }: TurnFlags) {
   return { ttlMs: ttl, timeoutMs: wait, signal };
 }
 
-/** How long a place in the queue may take to be given up; then it expires with its lease. */
+/** How long a place may take to be given up, or back when there is no limit; then it expires with its lease. */
 const GIVE_UP_MS = 2000;
 
 /**
@@ -179,7 +179,7 @@ async function runHolding(
 async function giveBack(context: Context, held: Held, { name, what }: Holding): Promise<void> {
   if (held.signal.aborted) return;
   try {
-    await held.release();
+    await held.release({ timeoutMs: context.options.timeout || GIVE_UP_MS });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     context.output.say(`the ${what} ${keyText(name)} could not be given back, and expires: ${why}`);

@@ -45,7 +45,7 @@ export class Engine implements Context {
   /** Answers are being looked at: what is to be done behind them. */
   #behind: (() => void)[] = [];
   #sendPlanned = false;
-  /** When this turn of the event loop began to ask; read once per turn. */
+  /** When this turn of the event loop began to ask: reading the clock for every call costs too much. */
   #turnMs = 0;
   #closed = false;
   readonly #onClosed = new Set<() => void>();
@@ -118,7 +118,7 @@ export class Engine implements Context {
     const { timeoutMs = this.settings.timeoutMs, signal } = options;
     if (options.timeoutMs !== undefined) checkDuration('timeoutMs', timeoutMs);
     if (signal !== undefined) checkSignal(signal);
-    const startedMs = this.#nowMs();
+    const startedMs = this.#startMs(options);
     const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : startedMs + timeoutMs;
     return { startedMs, deadlineMs, signal };
   }
@@ -334,8 +334,10 @@ export class Engine implements Context {
     );
   }
 
-  #nowMs(): number {
-    return this.#sendPlanned ? this.#turnMs : this.env.clock.monotonicMs();
+  /** The time that a call names itself begins with it, however long this turn has taken until then. */
+  #startMs({ timeoutMs }: CallOptions): number {
+    const mayBeOfTurn = this.#sendPlanned && timeoutMs === undefined;
+    return mayBeOfTurn ? this.#turnMs : this.env.clock.monotonicMs();
   }
 }
 

@@ -8,7 +8,9 @@ import { fetchAll } from './fetch-page.js';
 import { checkDuration, invalid } from './invalid.js';
 import type { Lease, LeaseKeeper } from './lease.js';
 import type { CallOptions, KeyForm } from './options.js';
+import { pause } from './pause.js';
 import { cancelled } from './pending.js';
+import { backoffMs, retryAfterMs } from './retry.js';
 import type { Bounds, Scope } from './scope.js';
 
 /** What locks and elections share of their client. */
@@ -31,6 +33,9 @@ export interface TurnOptions {
 }
 
 const TTL_MS = 10_000;
+
+/** How long an answer that is known waits at most until the place is given up; else that expires with its lease. */
+const LEAVE_MS = 2000;
 
 /** A place in the queue that is the first one. */
 export interface Turn {
@@ -89,12 +94,13 @@ export class TurnQueue {
       lease = await this.#coordination.leases.grant(granted);
       ends.atLossOf(lease);
       const turn = await this.#lineUp(value, lease, ends, options.waits);
-      // It is known that others have it, whatever becomes of the own place.
-      if (turn === null) await lease.revoke().catch(() => {});
+      if (turn === null) await leaveSoon(lease, options);
       return turn;
     } catch (error) {
+      // Before it is left: that is a loss of the lease, too.
+      const why = ends.signal.aborted ? ends.signal.reason : error;
       if (lease !== null) leave(lease);
-      throw ends.signal.aborted ? ends.signal.reason : error;
+      throw why;
     } finally {
       ends.stop();
     }
@@ -104,7 +110,9 @@ export class TurnQueue {
     const key = Buffer.concat([this.#prefix, Buffer.from(lease.id.toString(16).padStart(16, '0'))]);
     // No time limit: while the cluster cannot be reached the place is kept, until the lease is lost.
     const options = { signal: ends.signal, timeoutMs: 0 };
-    const placed = await this.#place(key, value, lease, options);
+    const placed = await this.#whenTaken(ends.signal, () =>
+      this.#place(key, value, lease, options),
+    );
     const fencingToken = placed.revision;
     let { items, revision } = placed;
     for (;;) {
@@ -119,6 +127,20 @@ export class TurnQueue {
       if (ends.signal.aborted) throw ends.signal.reason;
       const filter = { keysOnly: true, createRevisionMax: fencingToken };
       ({ items, revision } = await this.read(options, filter));
+    }
+  }
+
+  /** Whoever waits for others waits for the cluster, too, while that has too much to do. */
+  async #whenTaken<T>(signal: AbortSignal, place: () => Promise<T>): Promise<T> {
+    const { random } = this.#engine.env;
+    for (let failures = 1; ; failures += 1) {
+      try {
+        return await place();
+      } catch (error) {
+        if (!isOverloaded(error)) throw error;
+        const askedMs = retryAfterMs(error) * (1 + random.next() / 2);
+        await pause(this.#engine, Math.max(backoffMs(failures, random), askedMs), signal);
+      }
     }
   }
 
@@ -224,6 +246,21 @@ function tooLong(what: string, timeoutMs: number): BalsaError {
 /** Should it fail: nobody keeps the lease alive any more, so it expires. */
 function leave(lease: Lease): void {
   lease.revoke().catch(() => {});
+}
+
+/**
+ * It is known that others have it, whatever becomes of the own place. Whoever closes the client then leaves none
+ * behind, though: one that is dead looks to others like a holder.
+ */
+async function leaveSoon(lease: Lease, { timeoutMs = 0, signal }: TurnOptions): Promise<void> {
+  const limitMs = timeoutMs === 0 ? LEAVE_MS : Math.min(timeoutMs, LEAVE_MS);
+  await lease.revoke({ timeoutMs: limitMs, signal }).catch(() => {});
+}
+
+/** It was surely not put, and may be another time. */
+function isOverloaded(error: unknown): error is BalsaError {
+  if (!(error instanceof BalsaError)) return false;
+  return error.code === 'OVERLOADED' && error.outcome === 'not-applied';
 }
 
 function last(items: readonly KeyValue[]): KeyValue | null {

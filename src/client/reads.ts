@@ -92,6 +92,7 @@ export class Reads {
 
   abort(call: PendingCall, cause: unknown): void {
     this.#fail(call, cancelled(cause));
+    this.#planGets();
   }
 
   /** Adds what is to be sent now. */
@@ -99,6 +100,8 @@ export class Reads {
     const { connection } = this.#context;
     if (connection.link === null) return;
     this.#takeWaiting(requests);
+    // What nobody waits for any more must not keep others waiting.
+    if (this.#hasGets) this.#forgetAsked();
     this.#takeGets('any', requests);
     if (connection.ready) this.#takeGets('linearizable', requests);
   }
@@ -122,9 +125,7 @@ export class Reads {
     const rest = request.answer(answer, { ...meta, level: request.consistency ?? 'any' });
     this.#asked.delete(id);
     if (rest !== null) this.#askAgain(rest);
-    else if (this.#queues.linearizable.length + this.#queues.any.length > 0) {
-      this.#context.planSend();
-    }
+    else this.#planGets();
   }
 
   refused(id: number, error: BalsaError): void {
@@ -293,7 +294,21 @@ export class Reads {
 
   #forgetSettled(): void {
     this.#setWaiting(this.#waiting.filter((request) => request.live));
+    this.#forgetAsked();
+    this.#planGets();
+  }
+
+  #forgetAsked(): void {
     for (const [id, request] of this.#asked) if (!request.live) this.#asked.delete(id);
+  }
+
+  get #hasGets(): boolean {
+    return this.#queues.linearizable.length + this.#queues.any.length > 0;
+  }
+
+  /** A place has come free: gets that waited for one may go. */
+  #planGets(): void {
+    if (this.#hasGets) this.#context.planSend();
   }
 }
 

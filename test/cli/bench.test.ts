@@ -95,7 +95,8 @@ describe('bench', () => {
     const { exit, stdout, stderr } = await run([...SHORT, '-o', 'json'], { store });
     expect(exit).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ served: 0, perSecond: 0 });
-    expect(stderr).toMatch(/^failed with OVERLOADED: \d+\n$/);
+    expect(stdout).not.toContain('p50Ms');
+    expect(stderr).toMatch(/^failed with OVERLOADED: \d+\nnothing was measured: [^\n]+\n$/);
     expect(store.items.size).toBe(0);
   });
 
@@ -126,19 +127,40 @@ describe('bench', () => {
 
   test.each([
     ['while keys are made', 10],
-    ['while it measures', 1600],
-  ])('interrupted %s, it deletes its keys, exit 130', async (_when, at) => {
+    ['before it measures', 1600],
+  ])(
+    'interrupted %s, it deletes its keys, says that nothing was measured, exit 130',
+    async (_when, at) => {
+      const store = new FakeStore();
+      const interruption = new AbortController();
+      let puts = 0;
+      store.onPut = () => {
+        puts += 1;
+        if (puts === at) interruption.abort();
+      };
+      const args = ['bench', '--keys', '1500', '--warm-up', '1h'];
+      const result = await run(args, { store, interrupted: interruption.signal });
+      expect(result).toMatchObject({ exit: 130, stdout: '' });
+      expect(result.stderr).toBe('nothing was measured: no call was served\ninterrupted\n');
+      expect(puts).toBeLessThan(3000);
+      expect(store.items.size).toBe(0);
+    },
+  );
+
+  test('interrupted while it measures, it tells what was served until then', async () => {
     const store = new FakeStore();
     const interruption = new AbortController();
     let puts = 0;
     store.onPut = () => {
       puts += 1;
-      if (puts === at) interruption.abort();
+      if (puts === 1600) interruption.abort();
     };
-    const args = ['bench', '--keys', '1500', '--duration', '1h'];
-    const { exit } = await run(args, { store, interrupted: interruption.signal });
-    expect(exit).toBe(130);
-    expect(puts).toBeLessThan(3000);
+    const args = ['bench', '--keys', '1500', '--warm-up', '0ms', '--duration', '1h', '-o', 'json'];
+    const result = await run(args, { store, interrupted: interruption.signal });
+    expect(result).toMatchObject({ exit: 130, stderr: 'interrupted\n' });
+    const { served, p50Ms } = JSON.parse(result.stdout);
+    expect(served).toBeGreaterThan(0);
+    expect(p50Ms).toBeGreaterThanOrEqual(0);
     expect(store.items.size).toBe(0);
   });
 

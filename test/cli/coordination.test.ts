@@ -251,6 +251,29 @@ describe('lock', () => {
     expect(result.stderr).toContain('error LOCK_LOST');
     expect(started[0]?.signal.aborted).toBe(true);
   });
+
+  test('says what keeps it out of the queue, and what to try', async () => {
+    await store.run(['namespace', 'set', 'shop', '--quota', '1KiB']);
+    await store.run(['--namespace', 'shop', 'put', 'k', 'x'.repeat(1000)]);
+    const result = await store.run(['--namespace', 'shop', 'lock', 'jobs', '--', 'work']);
+    expect(result).toMatchObject({ exit: 1, stdout: '' });
+    expect(result.stderr).toMatch(/^error QUOTA_EXCEEDED: /);
+    expect(result.stderr).toContain('try: delete keys of the namespace, or raise its quota\n');
+    expect(await store.h.until(store.db.leases.list())).toEqual([]);
+  });
+
+  test('does not wait without end to give the lock back when nobody answers any more', async () => {
+    const runChild = async () => {
+      store.h.cluster.fate = () => 'ignore';
+      return { exit: 7 };
+    };
+    const args = ['--timeout', '0', 'lock', 'jobs', '--', 'work'];
+    const { exit, stderr } = await store.run(args, { runChild });
+    expect(exit).toBe(7);
+    expect(stderr).toContain(
+      'the lock jobs could not be given back, and expires: no answer within',
+    );
+  });
 });
 
 describe('elect', () => {

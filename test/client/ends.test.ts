@@ -60,6 +60,15 @@ describe('time limits', () => {
     }
   });
 
+  test('the time that a call names begins with it, however long the turn has taken before', async () => {
+    const h = new Harness();
+    const db = await h.connect({ timeoutMs: 1000 });
+    const calls = [db.put('a', '1'), db.get('a')];
+    h.clock.work(500);
+    calls.push(db.put('b', '2', { timeoutMs: 300 }), db.get('b', { timeoutMs: 300 }));
+    expect(await h.until(Promise.all(calls))).toHaveLength(4);
+  });
+
   test('whoever waits for a job is told when his time is up, also while nobody can be asked', async () => {
     const h = new Harness();
     const db = await h.connect({ timeoutMs: 0 });
@@ -188,6 +197,24 @@ describe('abort', () => {
     abort.abort();
     expect(await failed).toMatchObject({ code: 'CANCELLED' });
     await h.until(db.get('k'));
+  });
+
+  test('gets that were under way make room for those that wait', async () => {
+    const h = new Harness();
+    const db = await h.connect({ timeoutMs: 0 });
+    h.cluster.fate = () => 'ignore';
+    const abort = new AbortController();
+    for (let n = 0; n < 4; n += 1) {
+      watch(db.get('k', { signal: abort.signal }));
+      await h.clock.settle();
+    }
+    const fifth = watch(db.get('k'));
+    await h.clock.advance(5);
+    expect(h.cluster.received('get')).toHaveLength(4);
+    h.cluster.fate = () => undefined;
+    abort.abort();
+    await h.clock.advance(5);
+    expect(fifth).toMatchObject({ count: 1, error: null });
   });
 
   test('a signal that is aborted already stops the call before it begins', async () => {

@@ -6,6 +6,7 @@ import type { Client } from '../../src/client/kv-client.js';
 import type { Lock } from '../../src/client/lock.js';
 import { op } from '../../src/client/op.js';
 import { Harness, watch } from './support/harness.js';
+import { RealMachine } from './support/real-machine.js';
 
 type TextClient = Client<string, string, 'text'>;
 
@@ -21,6 +22,15 @@ class World extends Harness {
       this.cluster.store.expire();
     }
   }
+}
+
+/** What would end a lease is heard by nobody. */
+function ignoreRevokes(h: Harness): void {
+  h.cluster.fate = (request) => {
+    if (request.type !== 'write') return undefined;
+    const kinds = unpackOperations(request.operations).map(({ type }) => type);
+    return kinds.includes('lease-revoke') ? 'ignore' : undefined;
+  };
 }
 
 describe('a lock', () => {
@@ -138,12 +148,38 @@ describe('a lock', () => {
     const h = new World();
     const [db, other] = [await h.client(), await h.client()];
     await h.until(db.lock('job'));
-    h.cluster.fate = (request) => {
-      if (request.type !== 'write') return undefined;
-      const kinds = unpackOperations(request.operations).map(({ type }) => type);
-      return kinds.includes('lease-revoke') ? 'ignore' : undefined;
-    };
+    ignoreRevokes(h);
     expect(await h.until(other.tryLock('job'))).toBeNull();
+  });
+
+  test.each([
+    { timeoutMs: 0, withinMs: 2010 },
+    { timeoutMs: 300, withinMs: 310 },
+  ])(
+    'that others hold is not had within $withinMs ms, though calls have no limit (timeoutMs: $timeoutMs)',
+    async ({ timeoutMs, withinMs }) => {
+      const h = new World();
+      const [db, other] = [await h.client(), await h.connect({ codec: text, timeoutMs: 0 })];
+      await h.until(db.lock('job'));
+      ignoreRevokes(h);
+      const tried = watch(other.tryLock('job', { timeoutMs }));
+      await h.clock.advance(withinMs);
+      expect(tried).toEqual({ count: 1, value: null, error: null });
+    },
+  );
+
+  test('that others hold is not had at once when the caller aborts the giving up of the place', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    await h.until(db.lock('job'));
+    ignoreRevokes(h);
+    const abort = new AbortController();
+    const tried = watch(other.tryLock('job', { signal: abort.signal }));
+    await h.clock.advance(100);
+    expect(tried.count).toBe(0);
+    abort.abort();
+    await h.clock.settle();
+    expect(tried).toEqual({ count: 1, value: null, error: null });
   });
 
   test('is tried without waiting', async () => {
@@ -216,6 +252,52 @@ describe('a lock', () => {
     await h.clock.advance(500);
     expect(waiting.error).toMatchObject({ code: 'LOCK_LOST' });
     await db.close();
+  });
+
+  test('says why when there can be no place in the queue, and leaves no lease behind', async () => {
+    const h = new World();
+    h.cluster.limits = { keyBytesMax: 100, valueBytesMax: 100 };
+    const db = await h.client();
+    const long = 'x'.repeat(101);
+    expect(await h.failure(db.lock(long))).toMatchObject({ code: 'KEY_TOO_LARGE' });
+    const campaign = db.election('office').campaign(long);
+    expect(await h.failure(campaign)).toMatchObject({ code: 'VALUE_TOO_LARGE' });
+    await h.clock.advance(10);
+    expect(h.cluster.store.leases.size).toBe(0);
+  });
+
+  test('is waited for by more at once than one entry of the log takes into the queue', async () => {
+    const h = new World();
+    await RealMachine.behind(h, { entryReadKeysMax: 2000 });
+    const db = await h.client();
+    const waiting = Array.from({ length: 300 }, () => watch(db.lock('job')));
+    await h.clock.advance(1000);
+    expect(waiting.filter(({ error }) => error !== null)).toEqual([]);
+    expect((await h.until(db.count({ prefix: '_lock/job/' }))).count).toBe(300);
+    const held = () => waiting.flatMap(({ value }) => (value?.held === true ? [value] : []));
+    const [first, ...others] = held();
+    expect(others).toEqual([]);
+    await h.until(first?.release() ?? Promise.resolve());
+    await h.clock.advance(100);
+    expect(held()).toHaveLength(1);
+    await db.close();
+  });
+
+  test('of a cluster that never takes it into the queue is waited for as long as the caller says', async () => {
+    const h = new World();
+    await RealMachine.behind(h, { entryReadKeysMax: 1 });
+    const db = await h.client();
+    const startMs = h.clock.monotonicMs();
+    const error = await h.failure(db.lock('job', { timeoutMs: 2000 }));
+    expect(h.clock.monotonicMs() - startMs).toBeLessThanOrEqual(2001);
+    expect(error).toMatchObject({ code: 'TIMEOUT', outcome: 'not-applied' });
+    expect(h.cluster.received('write').length).toBeLessThan(20);
+    const closed = watch(db.lock('job'));
+    await h.clock.advance(60_000);
+    expect(closed.count).toBe(0);
+    await db.close();
+    await h.clock.settle();
+    expect(closed.error).toMatchObject({ code: 'CLIENT_CLOSED' });
   });
 
   test('needs a name', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../src/base/errors.js';
 import { json, text } from '../../src/client/codec.js';
 import { refusal } from './support/fake-cluster.js';
-import { Harness } from './support/harness.js';
+import { Harness, watch } from './support/harness.js';
 
 /** Everything that a range gives, time passing as needed. */
 async function all<T>(h: Harness, range: AsyncGenerator<T>): Promise<T[]> {
@@ -108,6 +108,37 @@ describe('get', () => {
     };
     expect((await h.until(db.get('user/0000'))).version).toBe(1);
     expect(h.cluster.received('get')).toHaveLength(6);
+  });
+
+  test('gets whose time is up make room for those that wait', async () => {
+    const { h, db } = await filled(1);
+    h.cluster.fate = () => 'ignore';
+    const lost = [];
+    for (let n = 0; n < 4; n += 1) {
+      lost.push(watch(db.get('user/0000', { timeoutMs: 100 })));
+      await h.clock.settle();
+    }
+    const fifth = watch(db.get('user/0000', { timeoutMs: 60_000 }));
+    await h.clock.advance(50);
+    expect(h.cluster.received('get')).toHaveLength(4);
+    h.cluster.fate = () => undefined;
+    await h.clock.advance(100);
+    expect(lost.map(({ error }) => error?.code)).toEqual(Array(4).fill('TIMEOUT'));
+    expect(fifth.value?.version).toBe(1);
+  });
+
+  test('a get that waited for others whose time was up finds a leader that does not hang', async () => {
+    const { h, db } = await filled(1);
+    h.cluster.replica('n1').condition = 'hangs';
+    for (let n = 0; n < 4; n += 1) {
+      watch(db.get('user/0000', { timeoutMs: 100 }));
+      await h.clock.settle();
+    }
+    const fifth = watch(db.get('user/0000', { timeoutMs: 60_000 }));
+    await h.clock.advance(200);
+    h.cluster.elect('n2');
+    await h.clock.advance(3000);
+    expect(fifth.value?.meta.replica).toBe('n2');
   });
 
   test('a read goes to the leader that NOT_LEADER names', async () => {

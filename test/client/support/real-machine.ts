@@ -12,7 +12,11 @@ import type {
 } from '../../../src/rpc/protocol.js';
 import { JobService } from '../../../src/server/jobs/job-service.js';
 import { packCommand } from '../../../src/statemachine/command.js';
-import { type AppliedEntry, StateMachine } from '../../../src/statemachine/state-machine.js';
+import {
+  type AppliedEntry,
+  StateMachine,
+  type StateMachineOptions,
+} from '../../../src/statemachine/state-machine.js';
 import type { Command, WriteEvent } from '../../../src/statemachine/types.js';
 import { SimpleStateStore } from '../../statemachine/simple-state-store.js';
 import { errorAnswer, type FakeStream } from './fake-cluster.js';
@@ -60,8 +64,8 @@ export class RealMachine {
     this.#tick();
   }
 
-  static async behind(h: Harness): Promise<RealMachine> {
-    const machine = await StateMachine.open(new SimpleStateStore());
+  static async behind(h: Harness, bounds: StateMachineOptions = {}): Promise<RealMachine> {
+    const machine = await StateMachine.open(new SimpleStateStore(), bounds);
     const real = new RealMachine(h, machine);
     // The clients are born at an index that was applied.
     for (let n = 0; n < BORN; n += 1) await real.#apply('noop', new Uint8Array());

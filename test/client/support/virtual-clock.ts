@@ -57,6 +57,11 @@ export class VirtualClock implements Clock {
     this.#nowMs = endMs;
   }
 
+  /** Lets `ms` pass as they do while code runs: nothing else happens meanwhile. */
+  work(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** All that happens without time passing. */
   async settle(): Promise<void> {
     await turn();
