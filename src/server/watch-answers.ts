@@ -20,21 +20,22 @@ interface Telling {
 
 /**
  * Gives the events to the stream of the watcher, in answers of a bounded size, until it takes no more.
- * @returns where it has to go on when the stream takes no more, else `null`; and how many answers were sent
+ * @returns where it has to go on when the stream takes no more, else `null`; how many answers were sent, and their bytes
  */
 export function tellEvents(
   watcher: Watcher,
   { events, through, limits, source }: Telling,
-): { readonly blockedAt: Position | null; readonly answers: number } {
+): { readonly blockedAt: Position | null; readonly answers: number; readonly bytes: number } {
   const { sink, id } = watcher;
   const bytesMax = Math.min(limits.watchBacklogBytesMax, limits.frameBytesMax / 4);
   let answers = 0;
+  let allBytes = 0;
   let at = 0;
   // An answer may end the stream, and the watch with it.
   while (at < events.length && watcher.phase !== 'ended') {
     const first = events[at] as WriteEvent;
     if (sink.waitingBytes > limits.watchBacklogBytesMax) {
-      return { blockedAt: positionOf(first), answers };
+      return { blockedAt: positionOf(first), answers, bytes: allBytes };
     }
     const part: WatchEvent[] = [];
     let bytes = 0;
@@ -52,8 +53,9 @@ export function tellEvents(
       appliedIndex: source.appliedIndex,
     });
     answers += 1;
+    allBytes += bytes;
   }
-  return { blockedAt: null, answers };
+  return { blockedAt: null, answers, bytes: allBytes };
 }
 
 function toWatchEvent(event: WriteEvent, watcher: Watcher, source: WatchSource): WatchEvent {

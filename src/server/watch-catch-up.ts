@@ -1,8 +1,8 @@
-import { toMapKey } from '../base/bytes.js';
+import type { Clock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import type { Position } from '../statemachine/position.js';
 import type { HistoryPage, WriteEvent } from '../statemachine/types.js';
-import { WatchIndex } from './watch-index.js';
+import { WatchPage } from './watch-page.js';
 import { isFrom, type WatchSource } from './watch-source.js';
 import type { Watcher } from './watcher.js';
 
@@ -10,14 +10,27 @@ import type { Watcher } from './watcher.js';
 const PAGE_EVENTS = 1024;
 const PAGE_BYTES = 256 * 1024;
 
-/** Events applied while a page is read, of which note is taken, and their bytes. */
+/** Events applied while a page is read and told, of which note is taken, and their bytes. */
 const MEANWHILE_MAX = 10_000;
 const MEANWHILE_BYTES_MAX = 16 * 1024 * 1024;
 
+/** A watcher is counted as so many bytes beside what it is told, and each event of its range that is looked at as so many. */
+const WATCHER_BYTES = 1024;
+const LOOK_BYTES = 16;
+
+/** So many turns a page is told, then one who waits longer than the rest of its group and needs another page comes first. */
+const PAGE_TURNS = 16;
+
 interface CatchUpOptions {
+  readonly clock: Clock;
+  /** One turn of the event loop tells about so much, and the others wait for the next: all else goes on in between. */
+  readonly turnBytes: number;
   readonly source: () => WatchSource;
-  /** `events` are all that the watcher wants from where it stands through `through`. */
-  readonly onRead: (watcher: Watcher, events: readonly WriteEvent[], through: number) => void;
+  /**
+   * `events` are all that the watcher wants from where it stands through `through`.
+   * @returns the bytes of what it was told
+   */
+  readonly onRead: (watcher: Watcher, events: readonly WriteEvent[], through: number) => number;
   /** It has been told everything. */
   readonly onCaughtUp: (watcher: Watcher) => void;
   /** What it needs is no longer kept. */
@@ -25,20 +38,33 @@ interface CatchUpOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** A page that is being told. */
+interface Telling {
+  /** With what was applied since it was asked for, if that is all that there is. */
+  readonly page: WatchPage;
+  /** It has everything through this revision. */
+  through: number;
+  /** Who is still to be told, those first who wait longest. */
+  readonly group: Set<Watcher>;
+  turns: number;
+}
+
 /**
  * Reads history for those that lack some of it, one page at a time. A page is for all whose place is in it:
- * after a break many thousands begin at about the same revision. They take turns to say where the next page
- * begins, so that one that begins far back holds up nobody.
+ * after a break many thousands begin at about the same revision. It is told to some of them in each turn of the
+ * event loop. They take turns to say where the next page begins, so that one that begins far back holds up nobody.
  */
 export class WatchCatchUp {
   readonly #options: CatchUpOptions;
   /** In the order of their turns. */
   readonly #waiting = new Set<Watcher>();
-  readonly #index = new WatchIndex<Watcher>();
-  /** What was applied since the page under way was asked for; `null`: too much. */
+  /** What was applied since the page under way was asked for, and is not in it; `null`: too much, or it is of no use. */
   #meanwhile: WriteEvent[] | null = [];
+  #meanwhileCount = 0;
   #meanwhileBytes = 0;
-  #isReading = false;
+  /** A page is read, or told. */
+  #isUnderWay = false;
+  #telling: Telling | null = null;
   #isPaused = false;
   /** Grows with each {@link pause}: what was asked for before is dropped. */
   #generation = 0;
@@ -49,23 +75,23 @@ export class WatchCatchUp {
 
   add(watcher: Watcher): void {
     this.#waiting.add(watcher);
-    this.#index.add(watcher);
     this.#read();
   }
 
   remove(watcher: Watcher): void {
-    if (this.#waiting.delete(watcher)) this.#index.remove(watcher);
+    this.#waiting.delete(watcher);
+    this.#telling?.group.delete(watcher);
   }
 
   /** These events have just been applied. */
   hear(events: readonly WriteEvent[]): void {
-    if (!this.#isReading || this.#meanwhile === null) return;
+    if (!this.#isUnderWay || this.#meanwhile === null) return;
+    this.#meanwhileCount += events.length;
     for (const { key, value } of events) {
       this.#meanwhileBytes += key.byteLength + value.byteLength;
     }
     const isTooMuch =
-      this.#meanwhile.length + events.length > MEANWHILE_MAX ||
-      this.#meanwhileBytes > MEANWHILE_BYTES_MAX;
+      this.#meanwhileCount > MEANWHILE_MAX || this.#meanwhileBytes > MEANWHILE_BYTES_MAX;
     if (isTooMuch) this.#meanwhile = null;
     else for (const event of events) this.#meanwhile.push(event);
   }
@@ -75,9 +101,10 @@ export class WatchCatchUp {
     this.drop();
   }
 
-  /** What is being read is of no use: writes since it was asked for are not heard. */
+  /** The page under way is of no use: writes since it was asked for are not heard. */
   drop(): void {
-    this.#isReading = false;
+    this.#isUnderWay = false;
+    this.#telling = null;
     this.#generation += 1;
   }
 
@@ -87,27 +114,18 @@ export class WatchCatchUp {
   }
 
   #read(): void {
-    if (this.#isReading || this.#isPaused) return;
+    if (this.#isUnderWay || this.#isPaused) return;
     this.#endCompacted();
     const [first] = this.#waiting;
     if (first === undefined) return;
     const source = this.#options.source();
     const throughRevision = source.revision;
     const from = first.next;
-    const generation = this.#generation;
-    this.#isReading = true;
+    this.#isUnderWay = true;
     this.#meanwhile = [];
+    this.#meanwhileCount = 0;
     this.#meanwhileBytes = 0;
-    const settle = (then: () => void): void => {
-      if (generation !== this.#generation) return;
-      this.#isReading = false;
-      try {
-        then();
-        this.#read();
-      } catch (error) {
-        this.#options.onFailure(error);
-      }
-    };
+    const settle = this.#guard();
     source
       .history({
         fromRevision: from.revision,
@@ -121,6 +139,19 @@ export class WatchCatchUp {
       );
   }
 
+  /** For what is done later, unless it is dropped meanwhile. */
+  #guard(): (work: () => void) => void {
+    const generation = this.#generation;
+    return (work) => {
+      if (generation !== this.#generation) return;
+      try {
+        work();
+      } catch (error) {
+        this.#options.onFailure(error);
+      }
+    };
+  }
+
   #endCompacted(): void {
     const { compactedRevision } = this.#options.source();
     for (const watcher of [...this.#waiting]) {
@@ -131,38 +162,75 @@ export class WatchCatchUp {
   /** Compacted meanwhile: those that it concerns are ended before the next page is read. */
   #failed(error: unknown): void {
     if (!(error instanceof BalsaError) || error.code !== 'COMPACTED') throw error;
+    this.#next();
   }
 
-  #take(from: Position, page: HistoryPage, throughRevision: number): void {
-    const { nextRevision } = page;
+  #next(): void {
+    this.#isUnderWay = false;
+    this.#telling = null;
+    this.#read();
+  }
+
+  #take(from: Position, { events, nextRevision }: HistoryPage, throughRevision: number): void {
     const group = [...this.#waiting].filter(
       ({ next }) => isBehind(next, from) && next.revision < nextRevision,
     );
-    const found = new Map<Watcher, WriteEvent[]>(group.map((watcher) => [watcher, []]));
-    this.#sort(page.events, found);
-    const isAll = nextRevision > throughRevision && this.#meanwhile !== null;
-    if (isAll && this.#meanwhile !== null) this.#sort(this.#meanwhile, found);
-    const through = isAll ? this.#options.source().revision : nextRevision - 1;
-    for (const [watcher, events] of found) {
-      // Telling another one may have ended it.
-      if (!this.#waiting.has(watcher)) continue;
-      this.#options.onRead(watcher, events, through);
-      if (!this.#waiting.has(watcher)) continue;
-      if (isAll) {
-        this.#options.onCaughtUp(watcher);
-      } else {
+    // More has to be read, and what was applied with it.
+    if (nextRevision <= throughRevision) this.#meanwhile = null;
+    const page = new WatchPage();
+    page.add(events);
+    this.#telling = { page, through: nextRevision - 1, group: new Set(group), turns: 0 };
+    this.#goOn(this.#telling);
+  }
+
+  #goOn(telling: Telling): void {
+    this.#tellSome(telling);
+    // Telling one may have ended the last of them, and a new one may have come.
+    if (this.#telling !== telling) return;
+    telling.turns += 1;
+    const [first] = this.#waiting;
+    const isFirstIn = first !== undefined && telling.group.has(first);
+    if (telling.group.size === 0 || (telling.turns >= PAGE_TURNS && !isFirstIn)) {
+      this.#next();
+      return;
+    }
+    const settle = this.#guard();
+    this.#options.clock.defer(() => settle(() => this.#goOn(telling)));
+  }
+
+  #tellSome(telling: Telling): void {
+    const { page, group } = telling;
+    const isAll = this.#meanwhile !== null;
+    if (this.#meanwhile !== null) {
+      page.add(this.#meanwhile);
+      telling.through = this.#options.source().revision;
+      this.#meanwhile = [];
+    }
+    const { compactedRevision } = this.#options.source();
+    let bytes = 0;
+    for (const watcher of group) {
+      // Telling another one may have led to an end of all.
+      if (bytes >= this.#options.turnBytes || this.#telling !== telling) return;
+      group.delete(watcher);
+      // What was in the store when the page was read may be swept by now.
+      if (watcher.next.revision < compactedRevision) this.#options.onCompacted(watcher);
+      else bytes += this.#tell(watcher, telling, isAll);
+    }
+  }
+
+  /** @returns what that cost, in bytes told */
+  #tell(watcher: Watcher, { page, through }: Telling, isAll: boolean): number {
+    const inRange = page.of(watcher);
+    const events = inRange.filter((event) => isFrom(event, watcher.next) && watcher.wants(event));
+    const bytes = this.#options.onRead(watcher, events, through);
+    if (this.#waiting.has(watcher)) {
+      if (isAll) this.#options.onCaughtUp(watcher);
+      else {
         this.#waiting.delete(watcher);
         this.#waiting.add(watcher);
       }
     }
-  }
-
-  #sort(events: readonly WriteEvent[], found: ReadonlyMap<Watcher, WriteEvent[]>): void {
-    for (const event of events) {
-      this.#index.visit(toMapKey(event.key), (watcher) => {
-        if (isFrom(event, watcher.next) && watcher.wants(event)) found.get(watcher)?.push(event);
-      });
-    }
+    return WATCHER_BYTES + LOOK_BYTES * inRange.length + bytes;
   }
 }
 

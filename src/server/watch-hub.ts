@@ -16,6 +16,9 @@ import { WatchProgress } from './watch-progress.js';
 import { isFrom, type WatchSource } from './watch-source.js';
 import { Watcher, type WatchSink } from './watcher.js';
 
+/** What one turn of the event loop tells to those that are behind, in bytes; one watcher may exceed it. */
+const TURN_BYTES_MAX = 2 * 1024 * 1024;
+
 export interface WatchHubOptions {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -48,6 +51,8 @@ export class WatchHub {
     this.#source = source;
     const { clock, limits } = options;
     this.#catchUp = new WatchCatchUp({
+      clock,
+      turnBytes: Math.min(TURN_BYTES_MAX, 2 * limits.watchBacklogBytesMax),
       source: () => this.#source,
       onRead: (watcher, events, through) => this.#tell(watcher, events, through),
       onCaughtUp: (watcher) => this.#goLive(watcher),
@@ -162,18 +167,22 @@ export class WatchHub {
     }
   }
 
-  /** `events` are all that it wants to hear of from where it stands through this revision. */
-  #tell(watcher: Watcher, events: readonly WriteEvent[], through: number): void {
+  /**
+   * `events` are all that it wants to hear of from where it stands through this revision.
+   * @returns the bytes of what it was told
+   */
+  #tell(watcher: Watcher, events: readonly WriteEvent[], through: number): number {
     const { limits, clock } = this.#options;
     const told = tellEvents(watcher, { events, through, limits, source: this.#source });
     if (told.answers > 0) this.#progress.told(watcher, clock.monotonicMs());
-    if (watcher.phase === 'ended') return;
-    if (told.blockedAt === null) {
-      if (through >= watcher.next.revision) watcher.next = { revision: through + 1, sub: 0 };
-      return;
+    if (watcher.phase === 'ended') return told.bytes;
+    if (told.blockedAt !== null) {
+      watcher.next = told.blockedAt;
+      this.#block(watcher);
+    } else if (through >= watcher.next.revision) {
+      watcher.next = { revision: through + 1, sub: 0 };
     }
-    watcher.next = told.blockedAt;
-    this.#block(watcher);
+    return told.bytes;
   }
 
   /** Its stream is full: a live one is told that it lags, once. */

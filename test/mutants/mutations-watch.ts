@@ -13,7 +13,7 @@ export const WATCH_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/watch-catch-up.ts',
-        find: '    if (isAll && this.#meanwhile !== null) this.#sort(this.#meanwhile, found);\n',
+        find: '      page.add(this.#meanwhile);\n',
         replace: '',
       },
     ],

@@ -64,7 +64,7 @@ export class Triggers {
         .map((trigger) => [trigger.name, trigger]),
     );
     for (const [name, running] of this.#running) {
-      if (wanted.get(name)?.prefix === running.prefix && !running.hasEnded) continue;
+      if (running.isFor(wanted.get(name)) && !running.hasEnded) continue;
       running.stop();
       this.#running.delete(name);
     }
@@ -84,9 +84,9 @@ export class Triggers {
 
 /** One trigger, as long as this replica leads. */
 class RunningTrigger implements WatchSink {
-  readonly prefix: string;
   readonly #host: TriggerHost;
   readonly #name: string;
+  readonly #prefix: string;
   readonly #key: Buffer;
   #watcher: Watcher | null = null;
   #events: WatchEvent[] = [];
@@ -111,7 +111,7 @@ class RunningTrigger implements WatchSink {
   constructor(host: TriggerHost, { name, prefix, sinceRevision }: TriggerState) {
     this.#host = host;
     this.#name = name;
-    this.prefix = prefix;
+    this.#prefix = prefix;
     this.#key = triggerCursorKey(name);
     const stored = host.machine().get(this.#key, null);
     this.#cursorRevision = stored?.modRevision ?? 0;
@@ -123,6 +123,14 @@ class RunningTrigger implements WatchSink {
     this.#beganAt = this.#cursor;
     this.#toSkip = this.#cursor.sub;
     this.#watch();
+  }
+
+  /**
+   * Other code under its name goes on where it is, if it is for the same writes. Where it begins behind that place, the name
+   * has stood for something else or for nothing meanwhile: what was written before is not for it, whoever leads.
+   */
+  isFor(wanted: TriggerState | undefined): boolean {
+    return wanted?.prefix === this.#prefix && wanted.sinceRevision <= this.#cursor.revision;
   }
 
   /** It has to be begun anew. */
@@ -158,7 +166,7 @@ class RunningTrigger implements WatchSink {
       .machine()
       .triggers()
       .find(({ name }) => name === this.#name);
-    return found?.prefix === this.prefix;
+    return this.isFor(found);
   }
 
   /**
@@ -244,7 +252,7 @@ class RunningTrigger implements WatchSink {
 
   #watch(): void {
     const { watches, machine } = this.#host;
-    const from = Buffer.from(this.prefix);
+    const from = Buffer.from(this.#prefix);
     const compacted = machine().compactedRevision;
     const next = this.#cursor.revision + 1;
     const startRevision = Math.max(next, compacted);

@@ -61,10 +61,10 @@ class World {
   }
 
   /** Other code under the name of the trigger, for writes below this prefix. */
-  async deployAnew(prefix: string): Promise<void> {
+  async deployAnew(prefix: string, version = TRIGGER_BEGINNINGS): Promise<void> {
     const procedures = [{ name: 'ship', mode: 'cp' as const, trigger: prefix }];
     const deployed = { ...deploy(hashOf('bbbb2222'), ['ship']), procedures };
-    await this.replica.doIn(TRIGGER_BEGINNINGS, deployed);
+    await this.replica.doIn(version, deployed);
   }
 
   /** As {@link World.turn}, before it is looked for triggers that have come or gone. */
@@ -140,6 +140,7 @@ function asPut({ key, value }: { key: Uint8Array; value: Uint8Array | null }) {
 }
 
 const order = (n: number) => put(`orders/${n}`, JSON.stringify(n));
+const REMOVE = { type: 'alias-remove', name: 'ship', alias: 'prod' } as const;
 const others = (count: number) => Array.from({ length: count }, (_, i) => put(`other/${i}`, 'x'));
 
 let world: World;
@@ -206,7 +207,7 @@ describe('a trigger that was removed', () => {
   test('and is deployed again begins then, and not where it was before', async () => {
     await world.turn(order(1));
     await world.answer(null);
-    await world.turn({ type: 'alias-remove', name: 'ship', alias: 'prod' });
+    await world.turn(REMOVE);
     await world.turn(order(2));
     await world.deployAnew('orders/');
     await world.turn();
@@ -218,6 +219,39 @@ describe('a trigger that was removed', () => {
     world.lead();
     await world.turn(order(4));
     expect(world.told).toEqual([[4]]);
+  });
+
+  test('and is deployed again before anybody has looked is not told what was written before, whoever leads', async () => {
+    await world.turn(order(1));
+    await world.answer(null);
+    await world.turn(order(2));
+    await world.answer(new BalsaError('OVERLOADED', 'not now', { outcome: 'not-applied' }));
+    await world.soon(REMOVE);
+    await world.soon(order(3));
+    await world.deployAnew('orders/');
+    world.nowMs += 200;
+    await world.soon(order(4));
+    expect(world.told).toEqual([]);
+    await world.turn();
+    expect(world.told).toEqual([[4]]);
+
+    world.called.length = 0;
+    world.lead();
+    await world.turn();
+    expect(world.told).toEqual([[4]]);
+  });
+
+  test('and is deployed again while it is called is called with what comes then, and nothing else', async () => {
+    await world.turn(order(1));
+    expect(world.told).toEqual([[1]]);
+    await world.soon(REMOVE);
+    await world.soon(order(2));
+    await world.deployAnew('orders/');
+    await world.soon(order(3));
+    await world.answer(null);
+    expect(world.told).toEqual([]);
+    await world.turn();
+    expect(world.told).toEqual([[3]]);
   });
 
   test('and has another prefix when it is deployed again begins then', async () => {
@@ -239,6 +273,42 @@ describe('a trigger that was removed', () => {
     expect(world.submitted).toEqual([]);
     await world.turn();
     expect(world.told).toEqual([[2]]);
+  });
+});
+
+describe('a new version of the code of a trigger', () => {
+  test('goes on where the one before is, with each write once', async () => {
+    await world.turn(order(1));
+    expect(world.told).toEqual([[1]]);
+    await world.deployAnew('orders/');
+    await world.soon(order(2));
+    await world.answer(null);
+    expect(world.told).toEqual([[2]]);
+    await world.turn(order(3));
+    await world.answer(null);
+    expect(world.told).toEqual([[3]]);
+    for (let i = 0; i < 3; i += 1) await world.turn();
+    expect(world.told).toEqual([[3]]);
+  });
+
+  test('goes on also where an older entry says that it begins later, at a place that was passed', async () => {
+    const older = TRIGGER_BEGINNINGS - 1;
+    await world.turn(order(1));
+    await world.answer(null);
+    await world.deployAnew('orders/', older);
+    await world.turn(order(2));
+    await world.answer(null);
+    const [before] = world.replica.machine.triggers();
+    const back = { type: 'alias-set', name: 'ship', alias: 'prod', hash: HASH } as const;
+    await world.replica.doIn(older, { ...back, expected: null });
+    const [after] = world.replica.machine.triggers();
+    expect(after?.sinceRevision).toBeGreaterThan(before?.sinceRevision ?? 0);
+    // The one that runs is told at once: it was not begun anew.
+    await world.soon(order(3));
+    expect(world.told).toEqual([[3]]);
+    await world.turn(order(4));
+    await world.answer(null);
+    expect(world.told).toEqual([[4]]);
   });
 });
 

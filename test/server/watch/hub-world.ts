@@ -72,9 +72,38 @@ export function keyRequest(key: string, change: Partial<WatchRequest> = {}): Wat
   return request({ from: Buffer.from(key), to: Buffer.from(`${key}\0`), ...change });
 }
 
+/** What is put off to a later turn of the event loop waits for the test, when that says so. */
+export class TurnClock extends VirtualClock {
+  isHeld = false;
+  #held: (() => void)[] = [];
+
+  override defer(callback: () => void): void {
+    if (this.isHeld) this.#held.push(callback);
+    else super.defer(callback);
+  }
+
+  /** Callbacks that wait for a turn. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** The next turn. */
+  turn(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const callback of held) callback();
+  }
+
+  /** From now on turns come by themselves. */
+  free(): void {
+    this.isHeld = false;
+    this.turn();
+  }
+}
+
 /** A hub over a fake state, in virtual time. */
 export class HubWorld {
-  readonly clock = new VirtualClock();
+  readonly clock = new TurnClock();
   source = new FakeSource();
   readonly failures: unknown[] = [];
   readonly limits: Limits;

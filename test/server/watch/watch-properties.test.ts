@@ -23,7 +23,9 @@ type Step =
     }
   | { readonly do: 'filter'; readonly noPuts: boolean; readonly back: number }
   | { readonly do: 'stall' | 'read' | 'cancel'; readonly which: number }
-  | { readonly do: 'hold' | 'release' | 'install' | 'wait' };
+  | { readonly do: 'hold' | 'release' | 'install' | 'wait' }
+  /** Turns of the event loop come by themselves no more, one comes, or they do again. */
+  | { readonly do: 'hold-turns' | 'one-turn' | 'free-turns' };
 
 const writes = fc.array(fc.tuple(fc.nat(KEYS.length - 1), fc.boolean()), {
   minLength: 1,
@@ -64,6 +66,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constantFrom('hold' as const, 'release' as const, 'install' as const, 'wait' as const),
     }),
   },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constantFrom('hold-turns' as const, 'one-turn' as const, 'free-turns' as const),
+    }),
+  },
 );
 
 class Run {
@@ -81,6 +89,9 @@ class Run {
     else if (next.do === 'release') this.#release();
     else if (next.do === 'install') world.install(this.#writes([[0, true]]));
     else if (next.do === 'wait') await world.pass(100);
+    else if (next.do === 'hold-turns') world.clock.isHeld = true;
+    else if (next.do === 'one-turn') world.clock.turn();
+    else if (next.do === 'free-turns') world.clock.free();
     else if ('which' in next) this.#toOne(next.do, next.which);
     await world.settle();
   }
@@ -123,6 +134,7 @@ class Run {
   /** Everybody reads, and has had the time for it. */
   async end(): Promise<void> {
     this.#release();
+    this.world.clock.free();
     for (const { sink } of this.watches) {
       sink.reads = true;
       sink.drain();
