@@ -110,9 +110,8 @@ export class TurnQueue {
     const key = Buffer.concat([this.#prefix, Buffer.from(lease.id.toString(16).padStart(16, '0'))]);
     // No time limit: while the cluster cannot be reached the place is kept, until the lease is lost.
     const options = { signal: ends.signal, timeoutMs: 0 };
-    const placed = await this.#whenTaken(ends.signal, () =>
-      this.#place(key, value, lease, options),
-    );
+    const place = () => this.#place(key, value, lease, options);
+    const placed = waits ? await this.#whenTaken(ends.signal, place) : await place();
     const fencingToken = placed.revision;
     let { items, revision } = placed;
     for (;;) {

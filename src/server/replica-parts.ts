@@ -207,6 +207,7 @@ function apHost(
   return {
     ...{ id, clock, limits, random, machine, queue: deltas, onFailure },
     isKept: (index) => index <= Math.min(node.savedCommitIndex, node.flushedIndex),
+    startIndex: node.commitIndex,
     members: () => allMembers(node.configuration),
     onUnreadable: (member, { message }) =>
       options.onNotice?.({ type: 'deltas-unreadable', member, reason: message }),

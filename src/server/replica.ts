@@ -386,6 +386,7 @@ export class Replica {
     this.#readableFrom = 0;
     this.watches.follow(machine);
     this.#reads.applied();
+    this.calls.wake();
     this.#options.afterTurn();
   }
 

@@ -218,6 +218,9 @@ export class TestMachine {
     this.files = new MemoryFiles({ schedule: this.#disk() });
   }
 
+  /** It has just been started, and has done nothing yet. */
+  onStarted: () => void = () => {};
+
   get isRunning(): boolean {
     return this.#replica !== null;
   }
@@ -312,6 +315,7 @@ export class TestMachine {
       onFailure: (error) => this.failures.push(error),
     });
     this.#replica.start();
+    this.onStarted();
   }
 
   #openDeltas(): DeltaQueue {

@@ -85,7 +85,8 @@ export class WorkerPool implements Executor {
     // What those before it came to went down with the thread; it itself is the first one of the next group.
     if (ran.n > 0) return this.runGroup(calls.slice(0, ran.n), source, bounds, NO_NEWS);
     // Whether it was the first one is seen when that is alone.
-    if (ran.isUnbegun && calls.length > 1)
+    const isSlow = ran.error.details.limit === 'computeMsMax';
+    if (ran.isUnbegun && !isSlow && calls.length > 1)
       return this.runGroup(calls.slice(0, 1), source, bounds, NO_NEWS);
     return calls.slice(0, 1).map(({ call, identity, supplement }) => {
       const failed = failedExecution(ran.error);

@@ -29,6 +29,8 @@ export interface ApCallsOptions {
   readonly queue: DeltaQueue;
   readonly pending: PendingDeltas;
   readonly hybrid: HybridClock;
+  /** All through here was known to be committed when the replica started: it is applied without a leader. */
+  readonly startIndex: number;
   /** A call has looked at a cell. */
   readonly onLooked: (key: string) => void;
   /** How many others have it on their disks. */
@@ -125,14 +127,15 @@ export class ApCalls {
   }
 
   /**
-   * Waits until the state is not older than what was removed from the queue: behind a restart it may be, until all is applied that is
-   * known to be committed. `null`: it is not.
+   * Waits until the state is not older than what was removed from the queue, own deltas and copies: behind a restart it may be, until
+   * all is applied that is known to be committed. `null`: it is not.
    * @returns why that will not be
    */
   whole(): Promise<BalsaError | null> | null {
     const isThere = (): boolean => {
-      const { machine, queue } = this.#options;
-      return machine().mergedThrough(queue.origin) >= queue.removedSequence;
+      const { machine, queue, startIndex } = this.#options;
+      const isMerged = machine().mergedThrough(queue.origin) >= queue.removedSequence;
+      return machine().appliedIndex >= startIndex && isMerged;
     };
     this.#isWhole ||= isThere();
     if (this.#isWhole) return null;

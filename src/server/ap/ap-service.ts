@@ -26,6 +26,8 @@ export interface ApHost {
   readonly machine: () => StateMachine;
   /** See `PendingDeltasOptions`. */
   readonly isKept: (index: number) => boolean;
+  /** See `ApCallsOptions`. */
+  readonly startIndex: number;
   /** Members of the cluster as this one knows them; itself may be among them. */
   readonly members: () => readonly MemberId[];
   /** It leads, and all members know of merges. */
@@ -82,6 +84,7 @@ export class ApService {
     });
     this.calls = new ApCalls({
       ...{ clock, limits, runner: host.runner, machine, queue, pending, hybrid },
+      startIndex: host.startIndex,
       onLooked: (key) => this.#rights.looked(key),
       copies: ({ origin, sequence }) => this.#exchange.copies(origin, sequence),
     });

@@ -44,7 +44,7 @@ export interface PendingDeltasOptions {
   /** Another one when a snapshot takes its place. */
   readonly machine: () => StateMachine;
   readonly monotonicMs: () => number;
-  /** The own disk has the log through this index. */
+  /** The own disk has the log through this index, and that it is committed. */
   readonly isKept: (index: number) => boolean;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { RaftNode } from '../../../src/raft/raft-node.js';
+import type { CallAnswer } from '../../../src/server/calls/call-types.js';
 import { ApWorld, add } from './ap-world.js';
 
 const STOCK = { key: 'stock', change: { cell: 'escrow', type: 'add', by: 9 } } as const;
@@ -51,6 +52,35 @@ describe('a replica that starts alone, with what it had merged not in its queue 
     ap.world.heal();
     await ap.settle();
     expect([ap.merged(2, 'stock', 'escrow'), ap.merged(2, 'n')]).toEqual([6, 6]);
+  });
+
+  test('knows of copies, too, and of calls that others have made, from the first moment', async () => {
+    const ap = await ApWorld.start();
+    ap.world.deltaSegmentBytes = 128;
+    ap.machine(1).crash();
+    await ap.world.wait(ap.machine(1).start());
+    await ap.world.converge();
+    const count = async (key?: string): Promise<string> => {
+      const said = await ap.call(2, { key: 'n', change: add(1) }, key === undefined ? {} : { key });
+      await ap.settle();
+      return said;
+    };
+    await count();
+    await ap.world.wait(ap.machine(1).vault.current.sync());
+    expect(await count('once')).toBe('2 pending');
+    await count();
+    await ap.world.run(500);
+    expect(filesOf(ap)).toBe(1);
+    ap.machine(1).crash({ keeps: () => 0 });
+    ap.split([[1], [2, 3]]);
+    let told: { answer: CallAnswer | null } = { answer: null };
+    ap.machine(1).onStarted = () => {
+      told = ap.begin(1, { key: 'n', change: add(1) }, { key: 'once' });
+    };
+    await ap.world.wait(ap.machine(1).start());
+    await ap.world.until(() => told.answer !== null);
+    expect(told.answer).toMatchObject({ ok: true, result: '2', repeated: true });
+    expect(await ap.look(1, 'n')).toBe(3);
   });
 
   test('waits for the log where an earlier version has forgotten it too early', async () => {
