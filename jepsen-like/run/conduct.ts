@@ -57,9 +57,10 @@ export async function conduct(
   const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
   const folder = join(options.out, name);
   const totalMs = periods.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
-  const line = new ProgressLine(`seed ${seed}`, totalMs);
+  const isTimed = spec.isTimed === true;
+  const line = new ProgressLine(`seed ${seed}`, { totalMs, periods: periods.length, isTimed });
   const { signal, entry } = options;
-  const untilMs = spec.isTimed === true ? totalMs : Number.POSITIVE_INFINITY;
+  const untilMs = isTimed ? totalMs : Number.POSITIVE_INFINITY;
   const record = await run({
     ...{ workloads, nemeses, nodes, periods, untilMs, seed, pace, folder, machine, network },
     ...{ signal, entry },
