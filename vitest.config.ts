@@ -24,6 +24,8 @@ class LongFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // One that was forgotten would leave all others out, and nobody would see it.
+    allowOnly: false,
     // Whole-process tests wait for conditions; this bounds the wait, it is not a measure.
     testTimeout: 120_000,
     hookTimeout: 120_000,

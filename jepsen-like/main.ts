@@ -98,6 +98,7 @@ function tell({ summary, folder }: Conducted): number {
   const { events, faults, terms } = summary;
   const numbers = `${ok} served, ${fail} not done, ${info} unknown; ${events} events; ${faults.length} faults`;
   console.log(`${numbers}; last term ${terms}; ${folder}/report.html`);
+  if (summary.leftOut.length > 0) console.log(`left out: ${summary.leftOut.join(', ')}`);
   const places = placesText(summary.injected);
   if (places !== null) console.log(places);
   if (isGood(summary)) return 0;

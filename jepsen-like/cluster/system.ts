@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ReplicaStatus } from '../../src/client/client.js';
@@ -77,7 +77,8 @@ export class System implements AsyncDisposable {
   readonly #mayEnd = new Set<string>();
   /** By name: so is one that a fault of its disk has hit, until all replicas serve again. */
   readonly #hit = new Set<string>();
-  readonly #damaged = new Set<string>();
+  /** By name: which incarnation has the damaged data; `null`: none that is known. */
+  readonly #damaged = new Map<string, string | null>();
   readonly #upgraded = new Set<string>();
   /** By site and replica: which side it is on while the network is parted. */
   #sides: ReadonlyMap<string, 'majority' | 'minority'> = new Map();
@@ -173,11 +174,20 @@ export class System implements AsyncDisposable {
 
   /**
    * Its data are damaged from now on, somewhere: it may find that out whenever it reads them, ends then, and gets them
-   * anew when it is started.
+   * anew when it is started. Call it before its data are changed.
    */
   damaged(name: string): void {
-    this.#damaged.add(name);
+    const { dataFolder } = this.cluster.replica(name);
+    this.#damaged.set(name, incarnationIn(dataFolder));
     this.#mayEnd.add(name);
+  }
+
+  /** What has begun anew, and has all its data, has nothing left of what was damaged. */
+  #noteWhole(name: string, incarnation: string): void {
+    const damaged = this.#damaged.get(name);
+    if (damaged === undefined || damaged === null || damaged === incarnation) return;
+    this.#damaged.delete(name);
+    this.#mayEnd.delete(name);
   }
 
   /** From its next start on it knows all formats. */
@@ -202,7 +212,9 @@ export class System implements AsyncDisposable {
     const member = leader.membership.members.find(
       (known) => known.name === name && known.incarnation === own.incarnation,
     );
-    return member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
+    const hasAll = member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
+    if (hasAll) this.#noteWhole(name, own.incarnation);
+    return hasAll;
   }
 
   pause(name: string): void {
@@ -400,4 +412,16 @@ interface Files {
 function found<T>(value: T | undefined, name: string): T {
   if (value === undefined) throw new Error(`there is no replica ${name}`);
   return value;
+}
+
+/** Whose data they are; `null`: that cannot be read. */
+function incarnationIn(dataFolder: string): string | null {
+  try {
+    const meta: { readonly incarnation?: string } = JSON.parse(
+      readFileSync(join(dataFolder, 'meta.json'), 'utf8'),
+    );
+    return meta.incarnation ?? null;
+  } catch {
+    return null;
+  }
 }

@@ -55,7 +55,7 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
       const common = { cycles: null, pace: 1, network: 'proxies' } as const;
       const { summary, interrupted } = await conduct({ ...spec, ...common }, { ...options, entry });
       if (interrupted) return false;
-      if (!isCaught(summary)) continue;
+      if (!isCaught(summary, prey)) continue;
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
       console.log(
         `caught   ${name.padEnd(44)} after ${seconds} s, run ${seed}: ${reason(summary)}`,
@@ -67,11 +67,10 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
   });
 }
 
-/** Something is wrong: what could not be decided catches nothing. */
-function isCaught({ verdicts, problems }: Summary): boolean {
-  return (
-    problems.length > 0 || verdicts.some((one) => one.verdicts.some(({ valid }) => valid === false))
-  );
+/** Something is wrong: what could not be decided catches nothing, nor does a cluster that does not come back. */
+function isCaught({ verdicts, problems }: Summary, { problem }: Prey): boolean {
+  if (verdicts.some((one) => one.verdicts.some(({ valid }) => valid === false))) return true;
+  return problem !== undefined && problems.some((text) => text.includes(problem));
 }
 
 /** What was wrong, in one line. */

@@ -17,6 +17,24 @@ export interface DirectorOptions {
   readonly onPeriod: (period: Period, index: number) => void;
 }
 
+/** What came of one episode. */
+interface Tally {
+  counted: number;
+  /** What could not be done. */
+  readonly missed: string[];
+}
+
+/** What came of all episodes of a nemesis. */
+interface Turns {
+  taken: number;
+  /** Those that did harm. */
+  harmful: number;
+  readonly missed: Set<string>;
+}
+
+/** Once or twice there may have been nobody whom it could hit. */
+const IDLE_TURNS = 3;
+
 /** Carries out what was planned, and mends everything between two periods. */
 export class Director {
   /** How often each thing was done. */
@@ -25,6 +43,8 @@ export class Director {
   skipped = 0;
   /** What did not become whole again. */
   readonly problems: string[] = [];
+  /** By name of a nemesis: what came of its episodes. */
+  readonly #turns = new Map<string, Turns>();
   readonly #options: DirectorOptions;
   readonly #taken = new Set<string>();
   readonly #claimed = new Set<Claim>();
@@ -65,17 +85,41 @@ export class Director {
     }
     for (const claim of claims) this.#claimed.add(claim);
     const own = new Set<string>();
+    const tally: Tally = { counted: 0, missed: [] };
     try {
-      await nemesis.episode(this.#stage(seed, holdMs, own));
+      await nemesis.episode(this.#stage(seed, holdMs, own, tally));
+      // One that was ended early may not have come to it.
+      if (!signal.aborted) this.#note(nemesis.name, tally);
     } finally {
       for (const claim of claims) this.#claimed.delete(claim);
       for (const name of own) this.#taken.delete(name);
     }
   }
 
-  #stage(seed: number, holdMs: number, own: Set<string>): Stage {
+  /** Nemeses that had their turn again and again, and never did any harm: what is shown then is not shown. */
+  get idle(): string[] {
+    return [...this.#turns].flatMap(([name, { taken, harmful, missed }]) => {
+      if (taken < IDLE_TURNS || harmful > 0) return [];
+      const why = missed.size === 0 ? '' : ` (${[...missed].join(', ')})`;
+      return [`nemesis ${name} had its turn ${taken} times and did nothing${why}`];
+    });
+  }
+
+  #note(name: string, { counted, missed }: Tally): void {
+    const turns = this.#turns.get(name) ?? { taken: 0, harmful: 0, missed: new Set() };
+    this.#turns.set(name, turns);
+    turns.taken += 1;
+    // That a fault is on was counted as well.
+    if (counted > (missed.length > 0 ? 1 : 0)) turns.harmful += 1;
+    for (const what of missed) turns.missed.add(what);
+  }
+
+  #stage(seed: number, holdMs: number, own: Set<string>, tally: Tally): Stage {
     const { system, faults, db, signal } = this.#options;
     const random = seededRandom(seed);
+    const add = (what: string): void => {
+      this.injected.set(what, (this.injected.get(what) ?? 0) + 1);
+    };
     return {
       ...{ system, faults, db, signal, random, holdMs },
       sleep: (ms) => sleep(ms, signal),
@@ -93,7 +137,12 @@ export class Director {
         return taken;
       },
       count: (what) => {
-        this.injected.set(what, (this.injected.get(what) ?? 0) + 1);
+        tally.counted += 1;
+        add(what);
+      },
+      missed: (what) => {
+        tally.missed.push(what);
+        add(what);
       },
       endsWithPeriod: (end) => this.#endings.push(end),
     };

@@ -85,10 +85,10 @@ export async function untilCaughtUp(stage: Stage, node: string): Promise<boolean
 }
 
 /** What is damaged now is there elsewhere: else it would be lost for good, and nobody to blame. */
-async function isWhole({ system, count }: Stage): Promise<boolean> {
+async function isWhole({ system, missed }: Stage): Promise<boolean> {
   for (const name of system.names) {
     if (await system.hasCaughtUp(name)) continue;
-    count('no damage: another one has not all its data');
+    missed('no damage: another one has not all its data');
     return false;
   }
   return true;
@@ -130,7 +130,8 @@ async function damage(stage: Stage, node: string, area: Area, part: number): Pro
   await system.kill(node);
   system.damaged(node);
   const file = flipBits(stage, dataFolder, area, part);
-  stage.count(`flipped bits in ${area}${file === null ? ': nothing there' : ''}`);
+  if (file === null) stage.missed(`flipped bits in ${area}: nothing there`);
+  else stage.count(`flipped bits in ${area}`);
   await system.start(node);
   return await untilCaughtUp(stage, node);
 }

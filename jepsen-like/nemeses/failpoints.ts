@@ -72,7 +72,8 @@ async function killAt(stage: Stage, name: string): Promise<boolean | null> {
     const exit = await Promise.race([system.ends(node), provoked]);
     over.abort();
     isPassed = exit?.signal === 'SIGKILL';
-    stage.count(`failpoint ${name}${isPassed ? '' : ': not passed'}`);
+    if (isPassed) stage.count(`failpoint ${name}`);
+    else stage.missed(`failpoint ${name}: not passed`);
     await system.stop(node);
     await system.start(node);
     if (needsData) await untilCaughtUp(stage, node);

@@ -17,7 +17,7 @@ async function tryTo(stage: Stage, what: string, work: () => Promise<unknown>): 
     return true;
   } catch (error) {
     if (!(error instanceof BalsaError)) throw error;
-    stage.count(`${what}: ${error.code}`);
+    stage.missed(`${what}: ${error.code}`);
     return false;
   }
 }

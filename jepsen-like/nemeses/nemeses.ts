@@ -1,3 +1,4 @@
+import { UsageError } from '../options.js';
 import { clockDrift, clockJump, clockStrobe } from './clock.js';
 import {
   diskFlip,
@@ -26,7 +27,7 @@ import {
 } from './kill.js';
 import { LINK_NEMESES, linksAnswersLate, resetStorm } from './links.js';
 import { memberAdd, memberReplace, transfer } from './members.js';
-import type { Nemesis } from './nemesis.js';
+import { lackOf, type Nemesis, type Place } from './nemesis.js';
 import {
   clientsCutOff,
   partitionBridge,
@@ -102,4 +103,32 @@ export function chooseNemeses(wanted: string): readonly Nemesis[] {
     return found;
   });
   return [...new Set(chosen)];
+}
+
+/** Those that can be had at a place, and what of them cannot, with the reason. */
+export interface NemesesThere {
+  readonly nemeses: readonly Nemesis[];
+  readonly leftOut: readonly string[];
+}
+
+/**
+ * @param wanted see {@link chooseNemeses}
+ * @throws UsageError when one that is named itself cannot be had, or none at all
+ */
+export function nemesesAt(wanted: string, place: Place): NemesesThere {
+  const lacks = chooseNemeses(wanted).map((nemesis) => ({ nemesis, lack: lackOf(nemesis, place) }));
+  const missing = lacks.filter(({ lack }) => lack !== null);
+  const names = wanted.split(',');
+  const named = missing.find(({ nemesis }) => names.includes(nemesis.name));
+  if (named !== undefined) {
+    throw new UsageError(`there is no nemesis ${named.nemesis.name} here: ${named.lack}`);
+  }
+  const leftOut = missing.map(({ nemesis, lack }) => `${nemesis.name} (${lack})`);
+  if (leftOut.length > 0 && leftOut.length === lacks.length) {
+    throw new UsageError(`none of these nemeses can be had here: ${leftOut.join(', ')}`);
+  }
+  return {
+    nemeses: lacks.filter(({ lack }) => lack === null).map(({ nemesis }) => nemesis),
+    leftOut,
+  };
 }

@@ -15,6 +15,8 @@ export interface Nemesis {
   readonly needsOldReplicas?: boolean;
   /** Only proxies can do it, and no packet filters. */
   readonly needsProxies?: boolean;
+  /** With fewer replicas it does nothing. */
+  readonly nodesMin?: number;
   /** The clocks of the replicas must be ours. */
   readonly needsClocks?: boolean;
   /**
@@ -43,6 +45,8 @@ export interface Stage {
   readonly sleep: (ms: number) => Promise<void>;
   /** Counts what was injected, by name. */
   readonly count: (what: string) => void;
+  /** Counts what was to be injected and could not be. */
+  readonly missed: (what: string) => void;
   /** Called when the period is over, and all is whole again. */
   readonly endsWithPeriod: (end: () => void) => void;
 }
@@ -72,4 +76,19 @@ export function minoritySize(system: System): number {
 export function shuffled<T>(random: Random, list: readonly T[]): T[] {
   const rest = [...list];
   return list.map(() => rest.splice(random.int(rest.length), 1)[0] as T);
+}
+
+/** What there is where a run is to be. */
+export interface Place {
+  readonly machine: Machine;
+  readonly network: 'proxies' | 'namespaces';
+  readonly nodes: number;
+}
+
+/** What is missing for it there; `null`: nothing. */
+export function lackOf(nemesis: Nemesis, { machine, network, nodes }: Place): string | null {
+  const { nodesMin = 1, needsProxies = false } = nemesis;
+  if (nodes < nodesMin) return `it needs ${nodesMin} replicas`;
+  if (needsProxies && network === 'namespaces') return 'it needs proxies';
+  return nemesis.lacks?.(machine) ?? null;
 }

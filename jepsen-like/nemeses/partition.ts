@@ -49,6 +49,8 @@ export const partitionHalves: Nemesis = {
 export const partitionRing: Nemesis = {
   name: 'partition-ring',
   about: 'each replica reaches a majority, and no two the same one',
+  // Of three, each is beside both others.
+  nodesMin: 4,
   claims: ['network'],
   episode: async (stage) => {
     const { system, random } = stage;

@@ -106,12 +106,14 @@ function times({ outages, recoveries }: Summary): string {
   return table(['fault', 'from its', 'times', 'p50', 'p99', 'max'], rows);
 }
 
-function injected({ injected: all, skipped }: Summary): string {
+function injected({ injected: all, skipped, leftOut }: Summary): string {
   const rows = Object.entries(all).map(
     ([what, count]) => `<tr><td>${safe(what)}</td><td class="number">${count}</td></tr>`,
   );
   const note = `<p>${skipped} more could not be carried out, since another fault had what they need.</p>`;
-  return table(['what', 'times'], rows) + (skipped === 0 ? '' : note);
+  const absent = `<p>Left out, since this machine or cluster does not have what they need: ${safe(leftOut.join(', '))}.</p>`;
+  const notes = (skipped === 0 ? '' : note) + (leftOut.length === 0 ? '' : absent);
+  return table(['what', 'times'], rows) + notes;
 }
 
 function offences({ verdicts: all }: Summary, pictures: readonly Picture[]): string {

@@ -10,6 +10,8 @@ export interface Summary {
   readonly nodes: number;
   readonly workloads: readonly string[];
   readonly nemeses: readonly string[];
+  /** Those that were wanted and could not be had, with the reason. */
+  readonly leftOut: readonly string[];
   readonly seconds: number;
   readonly verdicts: readonly WorkloadVerdict[];
   readonly problems: readonly string[];
@@ -50,7 +52,7 @@ export type Matrix = Readonly<Record<string, Readonly<Record<string, Availabilit
 export function summarize(
   record: RunRecord,
   verdicts: readonly WorkloadVerdict[],
-  command: string,
+  { command, leftOut }: Pick<Summary, 'command' | 'leftOut'>,
 ): Summary {
   const { options, observer, faults } = record;
   return {
@@ -59,6 +61,7 @@ export function summarize(
     nodes: options.nodes,
     workloads: options.workloads.map(({ name }) => name),
     nemeses: options.nemeses.map(({ name }) => name),
+    leftOut,
     seconds: record.tookMs / 1000,
     verdicts,
     problems: record.problems,

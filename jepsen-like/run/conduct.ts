@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { lookAtMachine } from '../cluster/machine.js';
 import { readFaults } from '../history/file-history.js';
 import type { FaultRecord } from '../history/operation.js';
-import { chooseNemeses } from '../nemeses/nemeses.js';
+import { nemesesAt } from '../nemeses/nemeses.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
 import { type Period, planCycles, planPeriods } from '../nemeses/schedule.js';
 import { renderTimeline } from '../picture/timeline.js';
@@ -49,10 +49,7 @@ export async function conduct(
   const { nodes, seed, pace, network } = spec;
   const workloads = chooseWorkloads(spec.workload);
   const machine = lookAtMachine();
-  const able = (nemesis: Nemesis): boolean =>
-    (nemesis.lacks?.(machine) ?? null) === null &&
-    !(nemesis.needsProxies === true && network === 'namespaces');
-  const nemeses = chooseNemeses(spec.nemesis).filter(able);
+  const { nemeses, leftOut } = nemesesAt(spec.nemesis, { machine, network, nodes });
   const periods = planOf(spec, nemeses);
   const name = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${seed}`;
   const folder = join(options.out, name);
@@ -68,7 +65,7 @@ export async function conduct(
   });
   line.end();
   // What was gathered until an interrupt is judged all the same.
-  const summary = summarize(record, await judge(record), commandOf(spec));
+  const summary = summarize(record, await judge(record), { command: commandOf(spec), leftOut });
   writeFileSync(join(folder, 'summary.json'), JSON.stringify(summary, null, 1));
   writeFileSync(
     join(folder, 'report.html'),

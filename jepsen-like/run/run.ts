@@ -227,7 +227,8 @@ class Running {
     for (const { name, how, log } of this.#system.strangeEnds) {
       this.#problems.push(`replica ${name} ended by itself (${how}):\n${log}`);
     }
-    this.#problems.push(...director.problems, ...this.#system.workers.strangeEnds);
+    this.#problems.push(...director.problems, ...director.idle);
+    this.#problems.push(...this.#system.workers.strangeEnds);
     const record = {
       options: this.#options,
       histories: this.#crews.map(({ workload, recorder }) => ({ workload, path: recorder.path })),

@@ -1,12 +1,15 @@
 import { expect, test } from 'vitest';
+import { lookAtMachine, type Machine } from '../../jepsen-like/cluster/machine.js';
 import type { System } from '../../jepsen-like/cluster/system.js';
 import { Director } from '../../jepsen-like/nemeses/director.js';
+import { nemesesAt } from '../../jepsen-like/nemeses/nemeses.js';
 import type { Nemesis } from '../../jepsen-like/nemeses/nemesis.js';
+import type { Period } from '../../jepsen-like/nemeses/schedule.js';
 import type { FaultLog } from '../../jepsen-like/run/fault-log.js';
 import type { Client } from '../../src/client/client.js';
 
-function directed(untilMs: number) {
-  const done: string[] = [];
+function director(of: { readonly untilMs: number; readonly done: string[] }): Director {
+  const { untilMs, done } = of;
   const system = {
     mend: async () => void done.push('mended'),
     recovered: async () => {
@@ -14,6 +17,19 @@ function directed(untilMs: number) {
       return null;
     },
   } as unknown as System;
+  return new Director({
+    ...{ system, untilMs, faults: {} as FaultLog, db: {} as Client },
+    ...{ signal: new AbortController().signal, onPeriod: () => done.push('period') },
+  });
+}
+
+function periodsOf(nemesis: Nemesis, count: number): Period[] {
+  const episodes = [{ nemesis, afterMs: 0, holdMs: 1, seed: 1 }];
+  return Array.from({ length: count }, () => ({ lengthMs: 1, episodes }));
+}
+
+async function directed(untilMs: number): Promise<string[]> {
+  const done: string[] = [];
   const nemesis: Nemesis = {
     ...{ name: 'x', about: 'leaves something that ends later' },
     episode: async ({ endsWithPeriod }) => {
@@ -21,13 +37,20 @@ function directed(untilMs: number) {
       endsWithPeriod(() => done.push('ended'));
     },
   };
-  const director = new Director({
-    ...{ system, untilMs, faults: {} as FaultLog, db: {} as Client },
-    ...{ signal: new AbortController().signal, onPeriod: () => done.push('period') },
-  });
-  const episodes = [{ nemesis, afterMs: 0, holdMs: 1, seed: 1 }];
-  const run = director.run(Array(2).fill({ lengthMs: 1, episodes }));
-  return run.then(() => done);
+  await director({ untilMs, done }).run(periodsOf(nemesis, 2));
+  return done;
+}
+
+/** @returns what is said of a nemesis whose episodes are these */
+async function idleAfter(episodes: readonly Nemesis['episode'][]): Promise<string[]> {
+  const rest = [...episodes];
+  const nemesis: Nemesis = {
+    ...{ name: 'x', about: 'does one thing after the other' },
+    episode: async (stage) => rest.shift()?.(stage),
+  };
+  const all = director({ untilMs: Number.POSITIVE_INFINITY, done: [] });
+  await all.run(periodsOf(nemesis, episodes.length));
+  return all.idle;
 }
 
 test('what an episode leaves ends with its period, when all is whole again', async () => {
@@ -37,4 +60,44 @@ test('what an episode leaves ends with its period, when all is whole again', asy
 
 test('no period begins when the time is up', async () => {
   expect(await directed(0)).toEqual([]);
+});
+
+const nothing: Nemesis['episode'] = async () => {};
+const fault: Nemesis['episode'] = async ({ count }) => count('x');
+/** A fault was begun, and came to nothing. */
+const failure: Nemesis['episode'] = async ({ count, missed }) => {
+  count('x');
+  missed('flipped bits: nothing there');
+};
+const member: Nemesis['episode'] = async ({ count }) => {
+  count('x');
+  count('member added');
+};
+
+test('a nemesis that had its turn three times and did no harm is told', async () => {
+  const told = 'nemesis x had its turn 3 times and did nothing';
+  expect(await idleAfter([nothing, nothing])).toEqual([]);
+  expect(await idleAfter([nothing, nothing, nothing])).toEqual([told]);
+  expect(await idleAfter([failure, nothing, failure])).toEqual([
+    `${told} (flipped bits: nothing there)`,
+  ]);
+  expect(await idleAfter([failure, fault, failure])).toEqual([]);
+  expect(await idleAfter([failure, nothing, member])).toEqual([]);
+});
+
+const machine: Machine = { ...lookAtMachine(), fakeTimeLibrary: null };
+const place = { machine, network: 'proxies', nodes: 3 } as const;
+
+test('a nemesis that is named and cannot be had is an error, and one of many is told', () => {
+  expect(() => nemesesAt('kill-all,clock-jump', place)).toThrow('no nemesis clock-jump here');
+  expect(() => nemesesAt('partition-ring', place)).toThrow('it needs 4 replicas');
+  expect(() => nemesesAt('clock', place)).toThrow('none of these nemeses can be had here');
+  const there = nemesesAt('partition,clock', place);
+  expect(there.nemeses.map(({ name }) => name)).toContain('partition-halves');
+  expect(there.nemeses.map(({ name }) => name)).not.toContain('partition-ring');
+  expect(there.leftOut.map((text) => text.split(' ')[0])).toEqual([
+    ...['partition-ring', 'clock-jump', 'clock-strobe', 'clock-drift'],
+  ]);
+  const five = { ...place, nodes: 5 };
+  expect(nemesesAt('partition-ring', five).nemeses).toHaveLength(1);
 });

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import type { Mutation } from './mutation.js';
 import { MUTATIONS } from './mutations.js';
 import { tableOf } from './table.js';
-import { examine, type Verdict } from './verdict.js';
+import { checkRules, examine, type Verdict } from './verdict.js';
 import { Workshop } from './workshop.js';
 
 const HELP = `Puts historical bugs back into a scratch copy of the source, one at a time, and demands that
@@ -44,26 +44,22 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
   const queue = [...mutations];
   const verdicts: Verdict[] = [];
   const undecided: string[] = [];
-  const work = async (): Promise<void> => {
-    const workshop = new Workshop(ROOT);
-    try {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        try {
-          const verdict = await examine(workshop, next);
-          verdicts.push(verdict);
-          const done = verdicts.length + undecided.length;
-          report(verdict, { done, of: mutations.length, startedMs });
-        } catch (error) {
-          // The others are looked at all the same.
-          undecided.push(next.name);
-          console.log(`UNDECIDED ${next.name.padEnd(43)} ${(error as Error).message}`);
-        }
+  await inWorkshop((workshop) => checkRules(workshop, mutations));
+  const work = async (workshop: Workshop): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      try {
+        const verdict = await examine(workshop, next);
+        verdicts.push(verdict);
+        const done = verdicts.length + undecided.length;
+        report(verdict, { done, of: mutations.length, startedMs });
+      } catch (error) {
+        // The others are looked at all the same.
+        undecided.push(next.name);
+        console.log(`UNDECIDED ${next.name.padEnd(43)} ${(error as Error).message}`);
       }
-    } finally {
-      workshop.dispose();
     }
   };
-  await Promise.all(Array.from({ length: Number(values.workers) }, work));
+  await Promise.all(Array.from({ length: Number(values.workers) }, () => inWorkshop(work)));
   verdicts.sort((a, b) => mutations.indexOf(a.mutation) - mutations.indexOf(b.mutation));
   const survivors = verdicts.filter((verdict) => !verdict.caught);
   const allCaught = survivors.length === 0 && undecided.length === 0;
@@ -72,6 +68,15 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
   console.log([...counts, `${undecided.length} undecided`].join(', '));
   for (const { mutation } of survivors) console.log(`survived: ${mutation.name}: ${mutation.bug}`);
   return allCaught ? 0 : 1;
+}
+
+async function inWorkshop(work: (workshop: Workshop) => Promise<void>): Promise<void> {
+  const workshop = new Workshop(ROOT);
+  try {
+    await work(workshop);
+  } finally {
+    workshop.dispose();
+  }
 }
 
 function report(

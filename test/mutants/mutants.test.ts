@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { applyEdit } from './mutation.js';
 import { MUTATIONS } from './mutations.js';
+import { checkRules, examine } from './verdict.js';
 import { Workshop } from './workshop.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -24,10 +25,20 @@ describe('the mutations', () => {
     expect(mutation.rules.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 
-  test('are all in the table of docs/mutants.md, and nothing else is', () => {
-    const table = readFileSync(join(ROOT, 'docs/mutants.md'), 'utf8');
-    const named = [...table.matchAll(/^\| `([a-z0-9-]+)` \|/gm)].map((match) => match[1]);
-    expect(named).toEqual(MUTATIONS.map((mutation) => mutation.name));
+  test('are all in the table of docs/mutants.md, as they are here, and nothing else is', () => {
+    const rows = readFileSync(join(ROOT, 'docs/mutants.md'), 'utf8').match(/^\| `.*$/gm) ?? [];
+    const cells = rows.map((row) => row.split(/(?<!\\)\|/).map((cell) => cell.trim()));
+    const told = cells.map(([, name, bug, history, rule, simulator]) => ({
+      name: name?.replaceAll('`', ''),
+      bug: bug?.replaceAll('\\|', '|'),
+      history: history?.replaceAll('\\|', '|'),
+      hasRule: rule !== '-',
+      isAsked: simulator !== 'not asked',
+    }));
+    const known = MUTATIONS.map(({ name, bug, history, rules, seedsMax }) => ({
+      ...{ name, bug, history, hasRule: rules.length > 0, isAsked: seedsMax > 0 },
+    }));
+    expect(told).toEqual(known);
   });
 });
 
@@ -36,14 +47,40 @@ describe('a mutation in a scratch copy', () => {
     const mutation = MUTATIONS.find(({ name }) => name === 'quorum-by-text-sort');
     const workshop = new Workshop(ROOT);
     try {
-      const rules = ['run', 'test/raft/quorum.test.ts'];
-      const sound = await workshop.run('vitest', rules, 100_000);
+      const rules = ['test/raft/quorum.test.ts'];
+      const sound = await workshop.test(rules, 100_000);
       expect(sound.code, sound.output).toBe(0);
       const broken = await workshop.with(mutation?.edits ?? [], () =>
-        workshop.run('vitest', rules, 100_000),
+        workshop.test(rules, 100_000),
       );
       expect(broken.code).not.toBe(0);
       expect(broken.output).toContain('quorum.test.ts');
+    } finally {
+      workshop.dispose();
+    }
+  });
+
+  test('that cannot be loaded is not caught by that', async () => {
+    const workshop = new Workshop(ROOT);
+    const edits = [{ file: 'src/raft/quorum.ts', find: 'import type', replace: 'imports type' }];
+    const rules = ['test/raft/quorum.test.ts'];
+    const mutation = { name: 'broken', bug: '', history: '', edits, rules, seedsMax: 0 };
+    try {
+      await expect(examine(workshop, mutation)).rejects.toThrow('the rule tests fail, but no test');
+      await expect(checkRules(workshop, [mutation])).resolves.toBeUndefined();
+      await workshop.with(edits, () =>
+        expect(checkRules(workshop, [mutation])).rejects.toThrow('fail without a mutation'),
+      );
+    } finally {
+      workshop.dispose();
+    }
+  });
+
+  test('is in the thread that runs procedures, too', async () => {
+    const workshop = new Workshop(ROOT);
+    try {
+      const { code, output } = await workshop.test(['test/compute/groups.test.ts'], 100_000);
+      expect(code, output).toBe(0);
     } finally {
       workshop.dispose();
     }

@@ -31,16 +31,35 @@ export function examine(workshop: Workshop, mutation: Mutation): Promise<Verdict
   });
 }
 
+/**
+ * Runs all files that are to catch one of them, without any mutation.
+ * @throws when one fails: it would fail with a mutation, too, and that would say nothing
+ */
+export async function checkRules(
+  workshop: Workshop,
+  mutations: readonly Mutation[],
+): Promise<void> {
+  const files = [...new Set(mutations.flatMap(({ rules }) => rules))];
+  if (files.length === 0) return;
+  const { code, output, timedOut } = await workshop.test(files, RULES_TIMEOUT_MS);
+  if (timedOut) throw new Error(tooLong('rule tests', RULES_TIMEOUT_MS));
+  if (code !== 0) throw new Error(`rule tests fail without a mutation:\n${output}`);
+}
+
 async function askRules(workshop: Workshop, files: readonly string[]): Promise<string | null> {
   if (files.length === 0) return null;
-  const args = ['run', '--bail', '1', '--reporter', 'verbose', '--maxWorkers', '1', ...files];
-  const { code, output, timedOut } = await workshop.run('vitest', args, RULES_TIMEOUT_MS);
+  const { code, output, timedOut } = await workshop.test(files, RULES_TIMEOUT_MS);
   if (code === 0) return null;
-  if (timedOut) return `rule tests do not end within ${RULES_TIMEOUT_MS / 60_000} min`;
-  const failed = /^\s*(?:×|FAIL)\s+(test\/[^\n]*?)(?:\s+\d+ms)?$/m.exec(output)?.[1];
+  if (timedOut) throw new Error(tooLong('rule tests', RULES_TIMEOUT_MS));
+  const failed = failedTest(output);
   // A mutation that does not even load would pass for caught: that is a broken mutation.
-  if (failed === undefined) throw new Error(`the rule tests fail, but no test does:\n${output}`);
-  return `rule test \`${failed.trim()}\``;
+  if (failed === null) throw new Error(`the rule tests fail, but no test does:\n${output}`);
+  return `rule test \`${failed}\``;
+}
+
+/** The first that failed; of a file that cannot be loaded no test does. */
+function failedTest(output: string): string | null {
+  return /^\s*(?:×|FAIL)\s+(test\/\S+ > [^\n]*?)(?:\s+\d+ms)?\s*$/m.exec(output)?.[1] ?? null;
 }
 
 async function askSimulator(
@@ -54,8 +73,12 @@ async function askSimulator(
     SIMULATOR_TIMEOUT_MS,
   );
   if (code === 0) return null;
-  if (timedOut) throw new Error(`the simulator ran for ${SIMULATOR_TIMEOUT_MS / 60_000} min`);
+  if (timedOut) throw new Error(tooLong('the simulator', SIMULATOR_TIMEOUT_MS));
   const found = /^found at seed \d+, run (\d+): (.*)$/m.exec(output);
   if (found === null) throw new Error(`the simulator failed without naming a seed:\n${output}`);
   return { violation: `simulator: ${found[2]}`, schedules: Number(found[1]) };
+}
+
+function tooLong(who: string, ms: number): string {
+  return `${who} did not end within ${ms / 60_000} min`;
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compileTools } from '../compile-tools.js';
+import { compileSource, compileTools } from '../compile-tools.js';
 import { applyEdit, type Edit } from './mutation.js';
 
 const COPIED = [
@@ -12,6 +12,7 @@ const COPIED = [
   'jepsen-like',
   'package.json',
   'tsconfig.json',
+  'tsconfig.build.json',
   'tsconfig.tools.json',
   'vitest.config.ts',
 ];
@@ -34,8 +35,7 @@ export class Workshop {
   async with<T>(edits: readonly Edit[], work: () => Promise<T>): Promise<T> {
     const files = [...new Set(edits.map((edit) => edit.file))];
     for (const edit of edits) {
-      const path = join(this.folder, edit.file);
-      writeFileSync(path, applyEdit(readFileSync(path, 'utf8'), edit));
+      writeFileSync(join(this.folder, edit.file), applyEdit(this.#read(edit.file), edit));
     }
     try {
       return await work();
@@ -44,9 +44,14 @@ export class Workshop {
     }
   }
 
-  /** Runs a program of the project's own `node_modules` here. */
-  run(program: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
-    return this.#spawn(join(this.folder, 'node_modules/.bin', program), args, timeoutMs);
+  /** Runs test files of what is here now, until one of them fails. */
+  async test(files: readonly string[], timeoutMs: number): Promise<RunResult> {
+    // Those that run procedures in a thread run what the build has made of it.
+    if (files.some((file) => this.#read(file).includes('WORKER_FILE'))) {
+      await compileSource(this.folder);
+    }
+    const args = ['run', '--bail', '1', '--reporter', 'verbose', '--maxWorkers', '1', ...files];
+    return this.#spawn(join(this.folder, 'node_modules/.bin/vitest'), args, timeoutMs);
   }
 
   /** Compiles what is here now and runs one of its programs. */
@@ -58,6 +63,10 @@ export class Workshop {
     // A mutation may well offend the types.
     await compileTools(this.folder, join(this.folder, '.tools'));
     return this.#spawn(process.execPath, [join('.tools', program), ...args], timeoutMs);
+  }
+
+  #read(file: string): string {
+    return readFileSync(join(this.folder, file), 'utf8');
   }
 
   #spawn(file: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
