@@ -44,7 +44,10 @@ const DUE_MAX = 10 ** 15 - 1;
  * When it is due first.
  * @throws BalsaError `INVALID_ARGUMENT`
  */
-export function dueOf({ atMs, inMs, cron, id, name, now }: ScheduleRequest): number {
+export function dueOf(
+  { atMs, inMs, cron, id, name, now }: ScheduleRequest,
+  logMs: number = now,
+): number {
   if (typeof name !== 'string' || name === '') {
     throw invalid(
       'ctx.schedule: name the procedure as it is exported, or give one of the same file',
@@ -55,10 +58,21 @@ export function dueOf({ atMs, inMs, cron, id, name, now }: ScheduleRequest): num
   }
   const given = [atMs, inMs, cron].filter((value) => value !== undefined);
   if (given.length !== 1) throw invalid('ctx.schedule: one of atMs, inMs and cron');
-  if (cron !== undefined) return nextDueMs(String(cron), now);
+  if (cron !== undefined) return inLogTime(nextDueMs(String(cron), now), { now, logMs });
   const due = Math.ceil(atMs === undefined ? now + numberOf(inMs) : numberOf(atMs));
-  if (Number.isFinite(due) && due >= 0 && due <= DUE_MAX) return due;
+  if (Number.isFinite(due) && due >= 0 && due <= DUE_MAX) return inLogTime(due, { now, logMs });
   throw invalid('ctx.schedule: atMs and inMs are milliseconds');
+}
+
+/**
+ * When log time is at a time of day, in milliseconds, if both go on as they are: it is behind by as long as nobody has led so far.
+ * Before it began it is taken for its begin.
+ */
+export function inLogTime(
+  dueMs: number,
+  { now, logMs }: { readonly now: number; readonly logMs: number },
+): number {
+  return Math.min(DUE_MAX, Math.max(0, dueMs - now + logMs));
 }
 
 /** What is no number, or none that is finite, has become `null` on its way. */

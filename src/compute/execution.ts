@@ -120,6 +120,8 @@ export interface ProcedureCall {
   readonly args: string;
   /** What `ctx.now` and `Date` say, in milliseconds since 1970. */
   readonly nowMs: number;
+  /** Log time at that moment, by which schedules are due; absent: the same. */
+  readonly logMs?: number | undefined;
   /** Of `ctx.random` and `Math.random`. */
   readonly seed: number;
   /** Of the changes that an `ap` procedure makes: whose escrow rights it takes; empty: nobody's. */

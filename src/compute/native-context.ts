@@ -16,6 +16,8 @@ type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read' | 'ap'>;
 
 export interface NativeHost {
   readonly nowMs: number;
+  /** See `ProcedureCall`. */
+  readonly logMs?: number | undefined;
   readonly random: Random;
   /** Of a task of a job. */
   readonly task?: TaskFacts | null;
@@ -26,7 +28,7 @@ export interface NativeHost {
 /** The `ctx` of a procedure of any mode that runs in this process, without a sandbox. */
 export function nativeContext(
   view: CallView,
-  { nowMs, random, run, task = null }: NativeHost,
+  { nowMs, logMs = nowMs, random, run, task = null }: NativeHost,
 ): CpContext & ApContext {
   const ctx: CpContext & ApContext = {
     now: nowMs,
@@ -49,7 +51,7 @@ export function nativeContext(
     abort: (reason = 'aborted') => view.abort(reason),
     schedule: (when, procedure, args) => {
       const name = typeof procedure === 'string' ? procedure : 'procedure';
-      const due = dueOf({ ...when, name, now: nowMs });
+      const due = dueOf({ ...when, name, now: nowMs }, logMs);
       const id = when.id ?? random.int(2 ** 31).toString(36);
       const key = `_schedules/${String(due).padStart(15, '0')}/${id}`;
       ctx.cancel(id);

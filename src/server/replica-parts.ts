@@ -174,10 +174,11 @@ export function makeCalls(
 ): Calls {
   const { clock, limits, random, executor = null } = options;
   const { machine, canRun, isQuiet, confirm, watches, logTimeMs, proposals, planTurn } = parts;
+  const times = { nowMs: () => Math.floor(clock.wallMs()), logMs: logTimeMs };
   const calls = new Calls({
-    ...{ clock, limits, random, machine, canRun, isQuiet, confirm, watches, nowMs: logTimeMs },
+    ...{ clock, limits, random, machine, canRun, isQuiet, confirm, watches, ...times },
     runner: new Runner({
-      ...{ executor, random, machine, nowMs: logTimeMs, cellBytesMax: limits.cellBytesMax },
+      ...{ executor, random, machine, ...times, cellBytesMax: limits.cellBytesMax },
     }),
     ap: apHost(options, node, parts),
     jobs: jobHost(options, node, parts),

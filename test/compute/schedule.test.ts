@@ -135,3 +135,15 @@ describe('what comes into being with a call of the leader', () => {
     });
   });
 });
+
+test('what is asked for at a time of day is due in log time by as much later as that is behind', () => {
+  const hourMs = 3_600_000;
+  const logMs = NOW - hourMs;
+  const request = { name: 'p', now: NOW };
+  expect(dueOf({ ...request, atMs: NOW + 1000 }, logMs)).toBe(logMs + 1000);
+  expect(dueOf({ ...request, inMs: 1000 }, logMs)).toBe(logMs + 1000);
+  expect(dueOf({ ...request, cron: '* * * * * *' }, logMs)).toBe(logMs + 1000);
+  // Log time that is ahead, and what was due long ago.
+  expect(dueOf({ ...request, atMs: NOW + 1000 }, NOW + hourMs)).toBe(NOW + hourMs + 1000);
+  expect(dueOf({ ...request, atMs: 0 }, logMs)).toBe(0);
+});

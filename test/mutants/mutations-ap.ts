@@ -430,8 +430,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/calls/schedules.ts',
-        find: 'const due = String(nowMs() + 1).padStart',
-        replace: 'const due = String(nowMs() + 3001).padStart',
+        find: 'const due = String(logMs() + 1).padStart',
+        replace: 'const due = String(logMs() + 3001).padStart',
       },
     ],
     rules: [],

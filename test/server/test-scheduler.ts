@@ -69,6 +69,9 @@ export class Scheduler {
     }
   }
 
+  /** By how much the time of day is ahead of the time that has passed here. */
+  wallAheadMs = 0;
+
   /** A clock that stops when `alive()` no longer holds: a crashed machine has no timers. */
   clock(alive: () => boolean): Clock {
     const guarded = (callback: () => void) => (): void => {
@@ -76,7 +79,7 @@ export class Scheduler {
     };
     return {
       monotonicMs: () => this.#nowMs,
-      wallMs: () => 1_700_000_000_000 + this.#nowMs,
+      wallMs: () => 1_700_000_000_000 + this.#nowMs + this.wallAheadMs,
       setTimer: (delayMs, callback) => this.plan(delayMs, guarded(callback)),
       defer: (callback) => void this.plan(0, guarded(callback)),
     };

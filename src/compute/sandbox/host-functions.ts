@@ -9,6 +9,8 @@ import type { Ending } from './vm.js';
 export interface Host {
   /** Of the call under way. */
   view(): CallView;
+  /** Log time when the call under way began. */
+  logMs(): number;
   end(ending: Ending): void;
   /** What the call has read of what it was given, and written: JSON. */
   replay(done: string): void;
@@ -47,7 +49,10 @@ export function hostFunctions(context: QuickJSContext, memory: Memory, host: Hos
     log: (line) => void host.view().log(text(line)),
     checkpoint: (value) => void host.view().checkpoint(json(value)),
     abort: (reason) => host.view().abort(text(reason)),
-    due: (request) => context.newNumber(dueOf(JSON.parse(json(request)) as ScheduleRequest)),
+    due: (request) => {
+      const wanted = JSON.parse(json(request)) as ScheduleRequest;
+      return context.newNumber(dueOf(wanted, host.logMs()));
+    },
     scan: (options) => {
       const pairs = host.view().scan(toScan(JSON.parse(json(options))));
       return context.newString(JSON.stringify(pairs));

@@ -100,6 +100,7 @@ export function packGroup(calls: readonly GroupCall[]): Uint8Array {
       ...[identity.key, identity.isNamed, identity.bornIndex],
       ...[identity.procedure, identity.fingerprint],
       supplement && fromSupplement(supplement),
+      call.logMs ?? call.nowMs,
     ]),
   );
 }
@@ -111,7 +112,7 @@ export function unpackGroup(
   bundleOf: (hash: string) => Bundle,
 ): GroupCall[] {
   return check.list(unpack(bytes), 'group').map((value) => {
-    const t = check.tuple(value, 'group call', 11);
+    const t = check.tuple(value, 'group call', 12);
     return {
       call: {
         bundle: bundleOf(check.text(t[0], 'hash')),
@@ -119,6 +120,7 @@ export function unpackGroup(
         args: check.text(t[2], 'args'),
         nowMs: check.count(t[3], 'nowMs'),
         seed: check.count(t[4], 'seed'),
+        logMs: check.count(t[11], 'logMs'),
         // None of them is of an `ap` procedure.
         origin: '',
         limits,

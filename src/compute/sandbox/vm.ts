@@ -84,6 +84,8 @@ export class Vm {
   /** Why the code cannot be loaded. */
   #loadError = 'the code is not there';
   #view: CallView | null = null;
+  /** Of the call under way. */
+  #logMs = 0;
   #ending: Ending | null = null;
   /** At first there is only code of our own. */
   #untilMs = Number.POSITIVE_INFINITY;
@@ -132,12 +134,13 @@ export class Vm {
   }
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
-    const { name, args, nowMs, seed, origin, limits, task } = call;
+    const { name, args, nowMs, logMs = nowMs, seed, origin, limits, task } = call;
     const view = new CallView(this.#timed(source), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
     this.#view = view;
+    this.#logMs = logMs;
     try {
       const parsed = parsedArgs(args);
       const keys = parsed === null ? [] : this.#forecasts.of(name).predict(parsed.value);
@@ -182,6 +185,7 @@ export class Vm {
     const guestCode = context.unwrapResult(context.evalCode(GUEST_CODE, 'balsa.js'));
     const host = hostFunctions(context, this.#memory, {
       view: () => this.#liveView(),
+      logMs: () => this.#logMs,
       end: (ending) => this.#end(ending),
       replay: (done) => this.#replay(JSON.parse(done) as Replayed),
     });

@@ -11,8 +11,10 @@ export interface FollowUpHost {
   readonly random: Random;
   readonly machine: () => StateMachine;
   readonly canRun: () => boolean;
-  /** Log time as it is now, in milliseconds. */
+  /** The time of day here, in milliseconds since 1970. */
   readonly nowMs: () => number;
+  /** Log time as it is now, in milliseconds. */
+  readonly logMs: () => number;
   readonly call: (request: CallRequest, done: CallDone) => void;
   /** Puts a record of a call that needs no code into the log. */
   readonly submit: (record: Uint8Array, done: CallDone) => void;

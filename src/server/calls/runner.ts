@@ -27,8 +27,10 @@ export interface RunnerOptions {
   /** See `Limits`. */
   readonly cellBytesMax: number;
   readonly machine: () => StateMachine;
-  /** Log time as it is now, in milliseconds: what `ctx.now` says. */
+  /** The time of day here, in milliseconds since 1970: what `ctx.now` says. */
   readonly nowMs: () => number;
+  /** Log time as it is now, in milliseconds: what is scheduled is due by it. */
+  readonly logMs: () => number;
 }
 
 /** What a call sees of the replica that runs it. */
@@ -104,10 +106,12 @@ export class Runner {
   }
 
   #callOf(bundle: Bundle, name: string, args: string): ProcedureCall {
-    const { random, nowMs } = this.#options;
+    const { random } = this.#options;
+    const nowMs = Math.floor(this.#options.nowMs());
+    const logMs = Math.floor(this.#options.logMs());
     const seed = random.int(SEED_MAX);
     const limits = { ...CALL_LIMITS, cellBytesMax: this.#options.cellBytesMax };
-    return { bundle, name, args, nowMs: Math.floor(nowMs()), seed, origin: '', limits };
+    return { bundle, name, args, nowMs, logMs, seed, origin: '', limits };
   }
 
   #bundle(hash: string): Bundle | null {

@@ -4,7 +4,7 @@ import { check } from '../../base/codec.js';
 import type { BalsaError } from '../../base/errors.js';
 import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
-import { dueAgainMs, nextDueMs } from '../../compute/cron.js';
+import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
@@ -29,7 +29,8 @@ interface Scheduled {
 }
 
 /**
- * Makes the calls that `ctx.schedule` has asked for, when they are due. Each is a key, which is deleted by the call itself: so a
+ * Makes the calls that `ctx.schedule` has asked for, when they are due in log time: that jumps with no clock, and goes on where it was
+ * behind a time in which nobody led. Each is a key, which is deleted by the call itself: so a
  * call is made once, whoever leads, and comes again from its cron expression in the same moment.
  */
 export class Schedules {
@@ -64,8 +65,8 @@ export class Schedules {
   }
 
   async #look(): Promise<void> {
-    const { machine, nowMs } = this.#host;
-    const due = String(nowMs() + 1).padStart(DUE_DIGITS, '0');
+    const { machine, logMs } = this.#host;
+    const due = String(logMs() + 1).padStart(DUE_DIGITS, '0');
     const to = Buffer.from(`${SCHEDULES}${due}`);
     // If this look comes to nothing, the next one does not begin where it did.
     let from = this.#next ?? Buffer.from(SCHEDULES);
@@ -162,7 +163,7 @@ export class Schedules {
     const pointer = Buffer.from(`${IDS}${id}`);
     const writes: KeyWrite[] = [{ key: item.key, value: null }];
     const cron = scheduled?.cron ?? null;
-    const next = cron === null ? null : dueAgainMs(cron, this.#host.nowMs());
+    const next = cron === null ? null : this.#dueAgain(cron);
     if (next === null) writes.push({ key: pointer, value: null });
     else {
       const nextKey = `${SCHEDULES}${String(next).padStart(DUE_DIGITS, '0')}/${id}`;
@@ -170,6 +171,14 @@ export class Schedules {
       writes.push({ key: pointer, value: Buffer.from(JSON.stringify(nextKey)) });
     }
     return { reads: [{ key: item.key, modRevision }], writes, evenIfFailed: true };
+  }
+
+  /** In log time; `null`: never again. */
+  #dueAgain(cron: string): number | null {
+    const { nowMs, logMs } = this.#host;
+    const now = nowMs();
+    const next = dueAgainMs(cron, now);
+    return next === null ? null : inLogTime(next, { now, logMs: logMs() });
   }
 }
 

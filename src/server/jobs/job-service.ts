@@ -49,17 +49,26 @@ export class JobService {
 
   constructor(host: JobHost) {
     this.#host = host;
-    const { clock, limits, machine, executor, nowMs, random, name } = host;
+    const { clock, limits, machine, executor, random, name } = host;
+    const times = { nowMs: () => Math.floor(clock.wallMs()), logMs: host.nowMs };
     this.#dispatcher = new Dispatcher(host);
     this.#workers = new WorkersAtHand({ clock, limits }, machine);
     this.#statistics = new Statistics(clock, machine);
     const { cellBytesMax, taskThreadsMax } = limits;
-    const runner = new Runner({ executor, random, machine, nowMs, cellBytesMax });
+    const runner = new Runner({ executor, random, machine, ...times, cellBytesMax });
     this.#sandbox =
       executor === null || taskThreadsMax === 0
         ? null
         : new SandboxTasks({
-            ...{ clock, limits, machine, runner, nowMs, home: name, threads: taskThreadsMax },
+            ...{
+              clock,
+              limits,
+              machine,
+              runner,
+              nowMs: times.nowMs,
+              home: name,
+              threads: taskThreadsMax,
+            },
             worker: `${name}.${random.int(NONCE_MAX).toString(36)}`,
             onEnds: () => this.#plan(),
           });

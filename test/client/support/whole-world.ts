@@ -38,7 +38,7 @@ class CodeExecutor implements Executor {
   async run(call: ProcedureCall, mode: Mode, source: StoreSource): Promise<Execution> {
     const view = new CallView(source as Source, CALL_LIMITS, mode, call.origin);
     const ctx = nativeContext(view, {
-      nowMs: call.nowMs,
+      ...{ nowMs: call.nowMs, logMs: call.logMs },
       random: seededRandom(call.seed),
       run: () => Promise.reject(new Error('no')),
     });

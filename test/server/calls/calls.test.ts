@@ -9,7 +9,7 @@ let calls: Calls;
 beforeEach(async () => {
   world = await LaneWorld.start();
   calls = new Calls({
-    ...{ ...world.host, random: seededRandom(1), nowMs: () => 7, ap: null },
+    ...{ ...world.host, random: seededRandom(1), nowMs: () => 7, logMs: () => 7, ap: null },
     jobs: {
       ...{ ...world.host, id: 'n1', name: 'n1', random: seededRandom(2), executor: null },
       ...{ nowMs: () => 7, canPropose: () => false, leader: () => null },

@@ -70,7 +70,7 @@ export class LaneWorld {
       random,
       machine,
       cellBytesMax: 1024 * 1024,
-      nowMs: () => 7,
+      ...{ nowMs: () => 7, logMs: () => 7 },
     });
     this.host = {
       ...{ limits, runner, machine },

@@ -93,6 +93,40 @@ describe('a scheduled call', () => {
   });
 });
 
+describe('the time of a call', () => {
+  test('is the time of day, and what is scheduled at one comes then, also when nobody led for an hour', async () => {
+    const whole = await WholeWorld.start();
+    const plan: Body = (ctx) => {
+      ctx.put('now', ctx.now);
+      ctx.schedule({ atMs: ctx.now + 1000 }, 'happen', none);
+      ctx.schedule({ inMs: 1000 }, 'happen', none);
+      ctx.schedule({ cron: '* * * * * *', id: 'each-second' }, 'tick', none);
+    };
+    const add =
+      (key: string): Body =>
+      (ctx) =>
+        ctx.add(key, 1);
+    await whole.deploy({
+      plan: ['cp', plan],
+      happen: ['cp', add('happened')],
+      tick: ['cp', add('ticks')],
+    });
+    const db = await whole.connect();
+    const { scheduler } = whole.world;
+    // Log time goes on from where it was, and is behind from then on.
+    scheduler.wallAheadMs += 3_600_000;
+    const { wallMs } = scheduler.clock(() => true);
+    const before = wallMs();
+    await whole.until(db.call('plan'));
+    const now = Number((await whole.until(db.get('now'))).value);
+    expect(now).toBeGreaterThanOrEqual(before);
+    expect(now).toBeLessThanOrEqual(wallMs());
+    await whole.run(5000);
+    expect((await whole.until(db.get('happened'))).value).toBe('2');
+    expect(Number((await whole.until(db.get('ticks'))).value)).toBeGreaterThanOrEqual(3);
+  });
+});
+
 describe('scheduled calls that cannot be made', () => {
   test.each([120, 128, 300])('are in the way of no others, when there are %d', async (many) => {
     const whole = await WholeWorld.start();

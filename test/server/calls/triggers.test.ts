@@ -115,7 +115,7 @@ class World {
 
   #leading(): Triggers {
     return new Triggers({
-      ...{ clock: this.#clock, random: seededRandom(1), nowMs: () => 0 },
+      ...{ clock: this.#clock, random: seededRandom(1), nowMs: () => 0, logMs: () => 0 },
       ...{ machine: () => this.replica.machine, canRun: () => true, watches: () => this.hub },
       call: (request, done) => void this.called.push({ request, done }),
       note: (_procedure, line) => void this.notes.push(line),

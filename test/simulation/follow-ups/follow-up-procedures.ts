@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { BalsaError } from '../../../src/base/errors.js';
 import type { DeclaredProcedure, Mode } from '../../../src/base/operation.js';
 import type { CallView } from '../../../src/compute/call-view.js';
-import { nextDueMs } from '../../../src/compute/cron.js';
+import { inLogTime, nextDueMs } from '../../../src/compute/cron.js';
 import {
   type Execution,
   failedExecution,
@@ -18,9 +18,11 @@ export const TOLD = 'follow/told';
 /** Of each scheduled call: its name, and by how much it was late, in log time. */
 export const HAPPENED = 'follow/happened';
 
-/** Of each call of a cron expression: its name, when it was due, and when it ran, in log time; without times: it was stopped. */
+/** Of each call of a cron expression: its name, when it was due, and when it ran, in log time; not due: it was stopped. */
 export const TICKED = 'follow/ticked';
 export const CRON = '*/5 * * * * *';
+/** From one time to the next. */
+export const CRON_MS = 5000;
 
 export type Ticked = readonly [id: string, dueMs: number | null, ranMs: number];
 export type Told = readonly [revision: number, value: string];
@@ -76,7 +78,18 @@ class Store {
   }
 }
 
-type Run = (store: Store, args: never, nowMs: number) => void;
+/** When a call runs: by the clock there, and in log time. */
+interface Times {
+  readonly now: number;
+  readonly logMs: number;
+}
+
+type Run = (store: Store, args: never, times: Times) => void;
+
+/** When the cron expression is due next, in log time. */
+function nextTick(times: Times): number {
+  return inLogTime(nextDueMs(CRON, times.now), times);
+}
 
 const PROCEDURES: Readonly<Record<string, { readonly trigger: string | null; readonly run: Run }>> =
   {
@@ -94,41 +107,41 @@ const PROCEDURES: Readonly<Record<string, { readonly trigger: string | null; rea
     },
     'follow-later': {
       trigger: null,
-      run: (store, { id, inMs }: LaterArgs, nowMs) => {
-        const dueMs = Math.ceil(nowMs + inMs);
+      run: (store, { id, inMs }: LaterArgs, { logMs }) => {
+        const dueMs = Math.ceil(logMs + inMs);
         const args = { id, dueMs } satisfies HappenArgs;
         store.schedule(id, dueMs, { procedure: 'follow-happen', args, cron: null });
       },
     },
     'follow-cron': {
       trigger: null,
-      run: (store, id: string, nowMs) =>
-        store.schedule(id, nextDueMs(CRON, nowMs), {
+      run: (store, id: string, times) =>
+        store.schedule(id, nextTick(times), {
           ...{ procedure: 'follow-tick', args: id, cron: CRON },
         }),
     },
     'follow-tick': {
       trigger: null,
-      run: (store, id: string, nowMs) => {
+      run: (store, id: string, { logMs }) => {
         const key = String(store.get(`${IDS}${id}`));
         const dueMs = Number(key.slice(SCHEDULES.length).slice(0, DUE_DIGITS));
-        store.append(TICKED, [id, dueMs, nowMs] satisfies Ticked);
+        store.append(TICKED, [id, dueMs, logMs] satisfies Ticked);
       },
     },
     'follow-stop': {
       trigger: null,
-      run: (store, id: string, nowMs) => {
+      run: (store, id: string, { logMs }) => {
         const key = store.get(`${IDS}${id}`);
         if (typeof key !== 'string') return;
         store.delete(key);
         store.delete(`${IDS}${id}`);
-        store.append(TICKED, [id, null, nowMs] satisfies Ticked);
+        store.append(TICKED, [id, null, logMs] satisfies Ticked);
       },
     },
     'follow-happen': {
       trigger: null,
-      run: (store, { id, dueMs }: HappenArgs, nowMs) =>
-        store.append(HAPPENED, [id, nowMs - dueMs] satisfies Happened),
+      run: (store, { id, dueMs }: HappenArgs, { logMs }) =>
+        store.append(HAPPENED, [id, logMs - dueMs] satisfies Happened),
     },
   };
 
@@ -153,9 +166,10 @@ export function runFollowUp(call: ProcedureCall, mode: Mode, source: Source): Ex
   if (definition === undefined || mode !== 'cp') {
     return failedExecution(new BalsaError('PROCEDURE_FAILED', `no ${call.name} of mode ${mode}`));
   }
-  const run = definition.run as (store: Store, args: unknown, nowMs: number) => void;
+  const run = definition.run as (store: Store, args: unknown, times: Times) => void;
+  const { nowMs: now, logMs = now } = call;
   return runInView(call, mode, source, (view, args) => {
-    run(new Store(view), args, call.nowMs);
+    run(new Store(view), args, { now, logMs });
     return null;
   });
 }
