@@ -1,7 +1,7 @@
 import { type Call, callsOf } from '../calls.js';
 import type { Checker } from '../checker.js';
 import { Findings } from '../findings.js';
-import { badValue, listOf, valueText } from '../values.js';
+import { badValue, listOf, show, valueText } from '../values.js';
 import {
   type Anomaly,
   findAnomalies,
@@ -25,6 +25,7 @@ export function appendChecker(): Checker {
       for await (const call of callsOf(history)) {
         if (call.f !== 'txn') continue;
         const transaction = toTransaction(call, `T${transactions.length + 1}`);
+        judgeSteps(findings, call, transaction.name);
         reads += transaction.operations.filter(({ type }) => type === 'read').length;
         calls.set(transaction.name, call);
         transactions.push(transaction);
@@ -39,6 +40,23 @@ export function appendChecker(): Checker {
       return findings.verdict(shown, { doubt, details: { reads } });
     },
   };
+}
+
+/** Each step is answered: a read with what it read, and an append as it was asked for. */
+function judgeSteps(findings: Findings, call: Call, name: string): void {
+  const { outcome, asked, answer } = call;
+  if (outcome !== 'ok' || answer === undefined) return;
+  const steps = (list: unknown): string[] => (Array.isArray(list) ? list : []).map(stepText);
+  const wanted = steps(asked);
+  const told = steps(answer);
+  if (wanted.length === told.length && wanted.every((step, at) => step === told[at])) return;
+  const text = `${name} was asked for ${show(asked)}, and answered with ${show(answer)}`;
+  findings.note('other steps', text, [call]);
+}
+
+function stepText(step: unknown): string {
+  if (!Array.isArray(step)) return valueText(step);
+  return valueText(step[0] === 'r' ? [step[0], `${step[1]}`] : [step[0], `${step[1]}`, step[2]]);
 }
 
 function toTransaction(call: Call, name: string): ListTransaction {

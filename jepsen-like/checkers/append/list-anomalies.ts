@@ -90,6 +90,8 @@ class Observed {
   readonly writers: ReadonlyMap<string, Writer>;
   /** By key: the values in their order, as far as they were read. */
   readonly orders: ReadonlyMap<string, readonly string[]>;
+  /** Some read has what they appended: they were applied, whatever their callers were told. */
+  readonly seen: ReadonlySet<ListTransaction>;
 
   constructor(transactions: readonly ListTransaction[]) {
     this.transactions = transactions;
@@ -99,6 +101,23 @@ class Observed {
       .flatMap((transaction) => this.#readsOf(transaction));
     for (const read of this.reads) this.#checkValues(read);
     this.orders = this.#order();
+    this.seen = this.#seen();
+  }
+
+  #seen(): Set<ListTransaction> {
+    const seen = new Set<ListTransaction>();
+    for (const [key, values] of this.orders) {
+      for (const value of values) {
+        const writer = this.writers.get(placeOf(key, value));
+        if (writer !== undefined) seen.add(writer.transaction);
+      }
+    }
+    return seen;
+  }
+
+  isApplied(transaction: ListTransaction): boolean {
+    const { status } = transaction;
+    return status === 'applied' || (status === 'unknown' && this.seen.has(transaction));
   }
 
   #note(name: AnomalyName, description: string, transactions: readonly string[]): void {
@@ -214,17 +233,9 @@ function findCycle(observed: Observed): Anomaly | null {
   const graph = new DependencyGraph();
   const names: string[] = [];
   const nodes = new Map<ListTransaction, number>();
-  const seen = new Set<ListTransaction>();
-  for (const [key, values] of observed.orders) {
-    for (const value of values) {
-      const writer = observed.writers.get(placeOf(key, value));
-      if (writer !== undefined) seen.add(writer.transaction);
-    }
-  }
   for (const transaction of observed.transactions) {
     // One that nobody was told of, and of which nothing was seen, has no place in the order.
-    const { status } = transaction;
-    if (status !== 'applied' && (status === 'failed' || !seen.has(transaction))) continue;
+    if (!observed.isApplied(transaction)) continue;
     nodes.set(transaction, graph.addNode());
     names.push(transaction.name);
   }
@@ -301,14 +312,15 @@ const UNREAD_COMPARED_MAX = 50;
  */
 function addUnread(
   graph: DependencyGraph,
-  { orders, writers, reads }: Observed,
+  observed: Observed,
   nodeOf: (transaction: ListTransaction) => number,
 ): void {
+  const { orders, writers, reads } = observed;
   const unread = new Map<string, Set<ListTransaction>>();
   const read = new Set([...orders].flatMap(([key, values]) => values.map((v) => placeOf(key, v))));
   for (const [place, { transaction, key, isLast }] of writers) {
-    if (transaction.status !== 'applied' || !isLast || !orders.has(key) || read.has(place))
-      continue;
+    if (!observed.isApplied(transaction)) continue;
+    if (!isLast || !orders.has(key) || read.has(place)) continue;
     unread.set(key, (unread.get(key) ?? new Set()).add(transaction));
   }
   const ends = new Map<string, number>();
