@@ -16,7 +16,7 @@ export const levels: Workload = {
   name: 'levels',
   about:
     'reads of each level, at single replicas and at the leader, held against what the level promises',
-  checkers: ['read-levels'],
+  checkers: ['read-levels', 'strict'],
   processes: 10,
   start: async (bench, client): Promise<Step> => {
     if (client.index < 3) return writer(bench, client);
