@@ -12,6 +12,7 @@ import type { Workload } from '../workloads/workload.js';
 import { RunClock } from './clock.js';
 import { Crew } from './crew.js';
 import { FaultLog } from './fault-log.js';
+import { FINAL_MS_MAX } from './final-read.js';
 import { Observer } from './observer.js';
 import { StoreWatch } from './store-watch.js';
 
@@ -62,8 +63,6 @@ export interface RunRecord {
   readonly problems: readonly string[];
   readonly interrupted: boolean;
 }
-
-const FINAL_MS_MAX = 60_000;
 
 /** Longer than any fault. In a run of hours most of what was ever written would be in the way of those who look for what is there. */
 const HISTORY_MS = 300_000;

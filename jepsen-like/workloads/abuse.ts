@@ -1,12 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { createConnection, type Socket } from 'node:net';
+import type { Client } from '../../src/client/client.js';
 import type { Random } from '../../src/cluster/harness.js';
-import { registerStep } from './register.js';
+import type { Answer } from '../run/recorder.js';
+import { registerFinish, registerStep } from './register.js';
 import { type Bench, pick, type Step, type Workload } from './workload.js';
 
 const MiB = 1024 * 1024;
 const LARGE_BYTES_MAX = 8 * MiB;
+const LARGE_KEYS = 4;
 
 export const largeValues: Workload = {
   name: 'large-values',
@@ -16,12 +19,9 @@ export const largeValues: Workload = {
   pauseMs: 300,
   start: (_bench, { db, log, random }): Step => {
     return async () => {
-      const key = `large/${random.int(4)}`;
+      const key = `large/${random.int(LARGE_KEYS)}`;
       if (random.int(2) === 0) {
-        await log.do({ f: 'get', key, writes: false }, async () => {
-          const { value, meta } = await db.get(key, { timeoutMs: 15_000 });
-          return { value: value === undefined ? null : digest(value), meta };
-        });
+        await log.do({ f: 'get', key, writes: false }, () => readLarge(db, key));
         return;
       }
       const bytes = Math.floor(LARGE_BYTES_MAX ** random.next());
@@ -33,7 +33,18 @@ export const largeValues: Workload = {
       });
     };
   },
+  finish: async (bench) => {
+    for (let i = 0; i < LARGE_KEYS; i += 1) {
+      const key = `large/${i}`;
+      await bench.final({ f: 'get', key, writes: false }, () => readLarge(bench.db, key));
+    }
+  },
 };
+
+async function readLarge(db: Client, key: string): Promise<Answer> {
+  const { value, meta } = await db.get(key, { timeoutMs: 15_000 });
+  return { value: value === undefined ? null : digest(value), meta };
+}
 
 function digest(bytes: Uint8Array): { readonly bytes: number; readonly sha256: string } {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
@@ -71,6 +82,7 @@ export const idle: Workload = {
     }
   },
   start: (bench, client): Step => registerStep(bench, client, 'idle'),
+  finish: (bench) => registerFinish(bench, 'idle'),
 };
 
 const HTTP2_PREFACE = Buffer.concat([
@@ -125,6 +137,7 @@ export const hostile: Workload = {
     if (client.index > 1) return registerStep(bench, client, 'hostile');
     return attack(bench, client.random);
   },
+  finish: (bench) => registerFinish(bench, 'hostile'),
 };
 
 function attack(bench: Bench, random: Random): Step {

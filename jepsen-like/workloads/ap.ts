@@ -130,13 +130,11 @@ async function finalReads(bench: Bench): Promise<void> {
     },
     { timeoutMs: 60_000 },
   );
-  const log = bench.process();
   for (const { name } of cluster.replicas) {
     await using db = await cluster.connectTo(name, { timeoutMs: 20_000 });
     for (const key of Object.keys(CELLS) as CellKey[]) {
-      await log.do({ f: 'final', key, level: 'ap-local', writes: false }, () =>
-        readCell(db, key, 'ap-local'),
-      );
+      const question = { f: 'final', key, node: name, level: 'ap-local', writes: false };
+      await bench.final(question, () => readCell(db, key, 'ap-local'));
     }
   }
 }
@@ -166,7 +164,6 @@ export const triggers: Workload = {
     };
   },
   finish: async (bench) => {
-    const log = bench.process();
     const fired = async (): Promise<string[]> => {
       const ids: string[] = [];
       for await (const { key, value } of bench.db.range({ prefix: 'fired/' })) {
@@ -186,6 +183,6 @@ export const triggers: Workload = {
       },
       { intervalMs: 4000, timeoutMs: 60_000 },
     );
-    await log.do({ f: 'fired', writes: false }, async () => ({ value: await fired() }));
+    await bench.final({ f: 'fired', writes: false }, async () => ({ value: await fired() }));
   },
 };

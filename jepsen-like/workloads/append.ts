@@ -1,10 +1,12 @@
-import { BalsaError, type Transaction } from '../../src/client/client.js';
+import { BalsaError, type Client, type Transaction } from '../../src/client/client.js';
 import type { Answer } from '../run/recorder.js';
 import {
   type Bench,
   encode,
+  forAll,
   parse,
   type Step,
+  used,
   type Workload,
   type WorkloadClient,
 } from './workload.js';
@@ -34,6 +36,11 @@ export const append: Workload = {
       }
     };
   },
+  finish: (bench) =>
+    forAll(used(bench, 'lists'), (key) => {
+      const steps: ListStep[] = [['r', key, null]];
+      return bench.final({ f: 'txn', value: steps, writes: false }, () => atClient(bench, steps));
+    }),
 };
 
 function draw(bench: Bench, { random }: WorkloadClient): ListStep[] {
@@ -44,11 +51,15 @@ function draw(bench: Bench, { random }: WorkloadClient): ListStep[] {
     if (isAppend) bench.shared.set('elements', made + 1);
     const generation = Math.floor(made / (KEYS_AT_ONCE * ELEMENTS_PER_KEY));
     const key = `append/${generation}-${random.int(KEYS_AT_ONCE)}`;
+    used(bench, 'lists').add(key);
     return isAppend ? ['append', key, bench.fresh()] : ['r', key, null];
   });
 }
 
-async function atClient({ db }: WorkloadClient, steps: readonly ListStep[]): Promise<Answer> {
+async function atClient(
+  { db }: Pick<WorkloadClient, 'db'>,
+  steps: readonly ListStep[],
+): Promise<Answer> {
   const work = async (tx: Reads): Promise<ListStep[]> => {
     const done: ListStep[] = [];
     for (const [f, key, element] of steps) {
@@ -89,10 +100,7 @@ export const bank: Workload = {
   start: (_bench, { db, log, random }): Step => {
     return async () => {
       if (random.int(4) === 0) {
-        await log.do({ f: 'read', writes: false, class: 'call read' }, async () => {
-          const { result, revision, meta } = await db.call('balances');
-          return { value: result, revision, meta };
-        });
+        await log.do(BALANCES, () => readBalances(db));
         return;
       }
       const from = random.int(ACCOUNTS.length);
@@ -104,4 +112,14 @@ export const bank: Workload = {
       });
     };
   },
+  finish: async (bench) => {
+    await bench.final(BALANCES, () => readBalances(bench.db));
+  },
 };
+
+const BALANCES = { f: 'read', writes: false, class: 'call read' } as const;
+
+async function readBalances(db: Client): Promise<Answer> {
+  const { result, revision, meta } = await db.call('balances');
+  return { value: result, revision, meta };
+}

@@ -1,4 +1,15 @@
-import { type Bench, pick, type Step, type Workload, type WorkloadClient } from './workload.js';
+import type { Client } from '../../src/client/client.js';
+import type { Answer } from '../run/recorder.js';
+import {
+  type Bench,
+  forAll,
+  parse,
+  pick,
+  type Step,
+  used,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
 
 /** Elements of a queue are taken out in the order in which they were put in. */
 export const queue: Workload = {
@@ -24,15 +35,12 @@ export const queue: Workload = {
     };
   },
   finish: async (bench) => {
-    const log = bench.process();
+    // Read and not taken out: that can be asked again when it was not answered.
     for (const key of ['queue/a', 'queue/b']) {
-      await log.do({ f: 'drain', key, writes: true, class: 'call cp' }, async () => {
+      await bench.final({ f: 'drain', key, writes: false }, async () => {
         const all: unknown[] = [];
-        for (;;) {
-          const { result } = await bench.db.call('dequeue', key, { timeoutMs: 60_000 });
-          if (result === null) return { value: all };
-          all.push(result);
-        }
+        for await (const { value } of bench.db.range({ prefix: `${key}/` })) all.push(parse(value));
+        return { value: all };
       });
     }
   },
@@ -47,10 +55,7 @@ export const counter: Workload = {
     return async () => {
       const key = `counter/${random.int(3)}`;
       if (random.int(3) === 0) {
-        await log.do({ f: 'read', key, writes: false }, async () => {
-          const { value, meta } = await db.get(key);
-          return { value: Number(value?.toString() ?? 0), meta };
-        });
+        await log.do({ f: 'read', key, writes: false }, () => readNumber(db, key));
         return;
       }
       const by = 1 + random.int(5);
@@ -61,16 +66,17 @@ export const counter: Workload = {
     };
   },
   finish: async (bench) => {
-    const log = bench.process();
     for (let i = 0; i < 3; i += 1) {
       const key = `counter/${i}`;
-      await log.do({ f: 'read', key, writes: false }, async () => {
-        const { value, meta } = await bench.db.get(key);
-        return { value: Number(value?.toString() ?? 0), meta };
-      });
+      await bench.final({ f: 'read', key, writes: false }, () => readNumber(bench.db, key));
     }
   },
 };
+
+async function readNumber(db: Client, key: string): Promise<Answer> {
+  const { value, meta } = await db.get(key);
+  return { value: Number(value?.toString() ?? 0), meta };
+}
 
 /** Two look whether the other is there, and come in if not: each alone would be right, both together are not. */
 export const writeSkew: Workload = {
@@ -84,14 +90,9 @@ export const writeSkew: Workload = {
       const pair = `skew/${Math.floor(bench.recorder.operations / 8)}`;
       const place = pick(random, ['a', 'b']);
       const who = `${place}${bench.fresh()}`;
+      used(bench, 'pairs').add(pair);
       if (random.int(4) === 0) {
-        await log.do({ f: 'read', key: pair, writes: false }, async () => {
-          const there: string[] = [];
-          for await (const { value } of db.range({ prefix: `${pair}/` })) {
-            there.push(JSON.parse(value.toString()) as string);
-          }
-          return { value: there };
-        });
+        await log.do({ f: 'read', key: pair, writes: false }, () => whoIsIn(db, pair));
         return;
       }
       const question = { f: 'insert', key: pair, value: who, writes: true };
@@ -105,7 +106,17 @@ export const writeSkew: Workload = {
       }
     };
   },
+  finish: (bench) =>
+    forAll(used(bench, 'pairs'), (key) =>
+      bench.final({ f: 'read', key, writes: false }, () => whoIsIn(bench.db, key)),
+    ),
 };
+
+async function whoIsIn(db: Client, pair: string): Promise<Answer> {
+  const there: unknown[] = [];
+  for await (const { value } of db.range({ prefix: `${pair}/` })) there.push(parse(value));
+  return { value: there };
+}
 
 async function insertAtClient(
   { db }: WorkloadClient,
@@ -186,12 +197,8 @@ interface Asked {
 }
 
 async function readApplied(bench: Bench): Promise<void> {
-  const log = bench.process();
-  await log.do({ f: 'read', writes: false }, async () => {
-    const { value, meta } = await bench.db.get('once-total');
-    return { value: Number(value?.toString() ?? 0), meta };
-  });
-  await log.do({ f: 'applied', writes: false }, async () => {
+  await bench.final({ f: 'read', writes: false }, () => readNumber(bench.db, 'once-total'));
+  await bench.final({ f: 'applied', writes: false }, async () => {
     const applied: string[] = [];
     for await (const { key, value } of bench.db.range({ prefix: 'once/' })) {
       for (let i = 0; i < Number(value.toString()); i += 1) applied.push(key.slice('once/'.length));

@@ -1,6 +1,11 @@
-import { BalsaError, type JobDefinition, type JobHandle } from '../../src/client/client.js';
-import type { Answer, ProcessLog } from '../run/recorder.js';
-import type { Bench, Step, Workload } from './workload.js';
+import {
+  BalsaError,
+  type Client,
+  type JobDefinition,
+  type JobHandle,
+} from '../../src/client/client.js';
+import type { Answer, ProcessLog, Question } from '../run/recorder.js';
+import { type Bench, forAll, type Step, type Workload } from './workload.js';
 
 /** What workers have. */
 const TASKS = `import { setTimeout as delay } from 'node:timers/promises';
@@ -19,6 +24,8 @@ interface Part {
 interface Submitted {
   readonly id: string;
   readonly handle: JobHandle;
+  /** As its submitter was told. */
+  readonly isThere: boolean;
 }
 
 const WORKERS = 3;
@@ -71,31 +78,40 @@ export const jobs: Workload = {
         await db.submit(definition, null, { id, input: { list } });
         return {};
       });
+      left.push({ id, handle, isThere: came.type === 'ok' });
       if (came.type === 'fail') return;
-      // Of one that nobody knows of it may be there, too.
-      left.push({ id, handle });
       if (random.int(6) === 0) await cancel(log, { id, handle });
-      await result(log, { id, handle }, RESULT_MS);
+      await log.do(asked(id), () => resultOf(handle, RESULT_MS));
     };
   },
   finish: async (bench) => {
-    const log = bench.process();
-    const effects = new Map<string, number[]>();
-    for (const { id } of shared(bench, 'left')) {
-      await result(log, { id, handle: bench.db.jobs.get(id) }, LAST_RESULT_MS);
+    const submitted = shared(bench, 'left');
+    await forAll(submitted, ({ id, isThere }) => {
+      const call = () => resultOf(bench.db.jobs.get(id), LAST_RESULT_MS);
+      // One that nobody was told of, or that was refused, need not be there.
+      const answers = isThere ? [] : ['JOB_NOT_FOUND'];
+      return bench.final(asked(id), call, { timeoutMs: LAST_RESULT_MS, answers });
+    });
+    const ids = new Set(submitted.map(({ id }) => id));
+    // Also of those that nobody has submitted.
+    for await (const { key } of bench.db.range({ prefix: 'effect/', keysOnly: true })) {
+      ids.add(key.split('/')[1] ?? '');
     }
-    for await (const { key, value } of bench.db.range({ prefix: 'effect/' })) {
-      const [, id = '', n] = key.split('/');
-      const list = effects.get(id) ?? [];
-      for (let i = 0; i < Number(value.toString()); i += 1) list.push(Number(n));
-      effects.set(id, list);
-    }
-    for (const { id } of shared(bench, 'left')) {
-      log.note({ type: 'invoke', f: 'effects', key: id });
-      log.note({ type: 'ok', f: 'effects', key: id, value: effects.get(id) ?? [] });
-    }
+    await forAll(ids, (id) =>
+      bench.final({ f: 'effects', key: id, writes: false }, () => effectsOf(bench.db, id)),
+    );
   },
 };
+
+/** Each task as often as it has had its effect. */
+async function effectsOf(db: Client, id: string): Promise<Answer> {
+  const tasks: number[] = [];
+  for await (const { key, value } of db.range({ prefix: `effect/${id}/` })) {
+    const n = Number(key.split('/')[2]);
+    for (let i = 0; i < Number(value.toString()); i += 1) tasks.push(n);
+  }
+  return { value: tasks };
+}
 
 function shared(bench: Bench, name: string): Submitted[] {
   const list = (bench.shared.get(name) as Submitted[] | undefined) ?? [];
@@ -103,29 +119,29 @@ function shared(bench: Bench, name: string): Submitted[] {
   return list;
 }
 
-async function cancel(log: ProcessLog, { id, handle }: Submitted): Promise<void> {
+async function cancel(
+  log: ProcessLog,
+  { id, handle }: Pick<Submitted, 'id' | 'handle'>,
+): Promise<void> {
   await log.do({ f: 'cancel', key: id, writes: true, class: 'job cancel' }, async () => {
     await handle.cancel();
     return {};
   });
 }
 
-async function result(
-  log: ProcessLog,
-  { id, handle }: Submitted,
-  timeoutMs: number,
-): Promise<void> {
-  const question = { f: 'result', key: id, writes: false, class: 'job result' };
-  await log.do(question, async (): Promise<Answer> => {
-    try {
-      const signal = AbortSignal.timeout(timeoutMs);
-      return { value: { status: 'done', value: await handle.result({ signal }) } };
-    } catch (error) {
-      const status = error instanceof BalsaError ? ENDS[error.code] : undefined;
-      if (status === undefined) throw error;
-      return { value: { status } };
-    }
-  });
+function asked(id: string): Question {
+  return { f: 'result', key: id, writes: false, class: 'job result' };
+}
+
+async function resultOf(handle: JobHandle, timeoutMs: number): Promise<Answer> {
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    return { value: { status: 'done', value: await handle.result({ signal }) } };
+  } catch (error) {
+    const status = error instanceof BalsaError ? ENDS[error.code] : undefined;
+    if (status === undefined) throw error;
+    return { value: { status } };
+  }
 }
 
 const ENDS: Readonly<Record<string, string>> = { JOB_FAILED: 'failed', JOB_CANCELLED: 'cancelled' };

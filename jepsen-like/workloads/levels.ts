@@ -22,6 +22,12 @@ export const levels: Workload = {
     if (client.index < 3) return writer(bench, client);
     return reader(bench, client);
   },
+  finish: async (bench) => {
+    for (let i = 0; i < KEYS; i += 1) {
+      const question = { f: 'get', key: `level/${i}`, level: 'linearizable', writes: false };
+      await bench.final(question, () => read(bench.db, question.key, 'linearizable'));
+    }
+  },
 };
 
 function writer(bench: Bench, { db, log, random }: WorkloadClient): Step {

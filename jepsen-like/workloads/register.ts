@@ -1,10 +1,13 @@
+import type { Client } from '../../src/client/client.js';
 import type { Answer } from '../run/recorder.js';
 import {
   type Bench,
   encode,
+  forAll,
   parse,
   pick,
   type Step,
+  used,
   type Workload,
   type WorkloadClient,
 } from './workload.js';
@@ -21,12 +24,10 @@ export function registerStep(bench: Bench, client: WorkloadClient, prefix: strin
     const slot = random.int(KEYS_AT_ONCE);
     rounds[slot] = (rounds[slot] ?? 0) + 1;
     const key = `${prefix}/${slot}-${Math.floor(rounds[slot] / OPERATIONS_PER_KEY)}`;
+    used(bench, prefix).add(key);
     const dice = random.int(100);
     if (dice < 45) {
-      await log.do({ f: 'get', key, writes: false }, async () => {
-        const { value, meta } = await db.get(key);
-        return { value: parse(value), meta };
-      });
+      await log.do({ f: 'get', key, writes: false }, () => read(db, key));
     } else if (dice < 75) {
       const value = bench.fresh();
       await log.do({ f: 'put', key, value, writes: true }, () => db.put(key, encode(value)));
@@ -40,14 +41,22 @@ export function registerStep(bench: Bench, client: WorkloadClient, prefix: strin
   };
 }
 
+export function registerFinish(bench: Bench, prefix: string): Promise<void> {
+  return forAll(used(bench, prefix), (key) =>
+    bench.final({ f: 'get', key, writes: false }, () => read(bench.db, key)),
+  );
+}
+
+async function read(db: Client, key: string): Promise<Answer> {
+  const { value, meta } = await db.get(key);
+  return { value: parse(value), meta };
+}
+
 async function cas(bench: Bench, { db, log, random }: WorkloadClient, key: string): Promise<void> {
-  const read = await log.do({ f: 'get', key, writes: false }, async () => {
-    const { value, meta } = await db.get(key);
-    return { value: parse(value), meta };
-  });
-  if (read.type !== 'ok' || read.answer.value === null) return;
+  const there = await log.do({ f: 'get', key, writes: false }, () => read(db, key));
+  if (there.type !== 'ok' || there.answer.value === null) return;
   // Now and then what it surely does not hold.
-  const old = random.int(8) === 0 ? -1 : read.answer.value;
+  const old = random.int(8) === 0 ? -1 : there.answer.value;
   const next = bench.fresh();
   await log.do({ f: 'cas', key, value: [old, next], writes: true }, async (): Promise<Answer> => {
     const done = await db.cas(key, { expected: { value: encode(old) }, value: encode(next) });
@@ -62,6 +71,7 @@ export const register: Workload = {
   checkers: ['register', 'strict'],
   processes: 10,
   start: (bench, client) => registerStep(bench, client, 'register'),
+  finish: (bench) => registerFinish(bench, 'register'),
 };
 
 /** Reads elements of a set one by one, and all together. */
@@ -74,35 +84,28 @@ export const set: Workload = {
     return async () => {
       const group = pick(random, ['a', 'b']);
       const prefix = `set/${group}/${Math.floor(bench.recorder.operations / 4000)}/`;
+      used(bench, 'sets').add(prefix);
       if (random.int(10) > 0) {
         const element = bench.fresh();
         const question = { f: 'add', key: prefix, value: element, writes: true };
         await log.do(question, () => db.put(`${prefix}${element}`, encode(element)));
         return;
       }
-      await log.do({ f: 'read', key: prefix, writes: false }, async () => {
-        const elements: unknown[] = [];
-        let meta: Awaited<ReturnType<typeof db.get>>['meta'] | undefined;
-        for await (const item of db.range({ prefix })) {
-          elements.push(parse(item.value));
-          meta = item.meta;
-        }
-        return { value: elements, ...(meta === undefined ? {} : { meta }) };
-      });
+      await log.do({ f: 'read', key: prefix, writes: false }, () => elementsOf(db, prefix));
     };
   },
-  finish: async (bench) => {
-    const log = bench.process();
-    const prefixes = new Set<string>();
-    for await (const { key } of bench.db.range({ prefix: 'set/', keysOnly: true })) {
-      prefixes.add(key.slice(0, key.lastIndexOf('/') + 1));
-    }
-    for (const prefix of prefixes) {
-      await log.do({ f: 'read', key: prefix, writes: false }, async () => {
-        const elements: unknown[] = [];
-        for await (const { value } of bench.db.range({ prefix })) elements.push(parse(value));
-        return { value: elements };
-      });
-    }
-  },
+  finish: (bench) =>
+    forAll(used(bench, 'sets'), (key) =>
+      bench.final({ f: 'read', key, writes: false }, () => elementsOf(bench.db, key)),
+    ),
 };
+
+async function elementsOf(db: Client, prefix: string): Promise<Answer> {
+  const elements: unknown[] = [];
+  let meta: Answer['meta'];
+  for await (const item of db.range({ prefix })) {
+    elements.push(parse(item.value));
+    meta = item.meta;
+  }
+  return { value: elements, ...(meta === undefined ? {} : { meta }) };
+}

@@ -2,7 +2,8 @@ import type { Client, ConsistencyOption } from '../../src/client/client.js';
 import type { Random } from '../../src/cluster/harness.js';
 import type { System } from '../cluster/system.js';
 
-import type { ProcessLog, Recorder } from '../run/recorder.js';
+import type { FinalOptions } from '../run/final-read.js';
+import type { Answer, Came, ProcessLog, Question, Recorder } from '../run/recorder.js';
 
 /** What clients do, and who judges what they were told. */
 export interface Workload {
@@ -19,7 +20,10 @@ export interface Workload {
   readonly prepare?: (bench: Bench) => Promise<void>;
   /** Makes what one process does, again and again. */
   readonly start: (bench: Bench, client: WorkloadClient) => Promise<Step> | Step;
-  /** After the last fault, when everything is whole again: reads of what is there in the end. */
+  /**
+   * After the last fault, when everything is whole again: reads of what is there in the end, each by {@link Bench.final}.
+   * @throws BalsaError something was not answered
+   */
   readonly finish?: (bench: Bench) => Promise<void>;
 }
 
@@ -50,6 +54,15 @@ export interface Bench {
   readonly fresh: () => number;
   /** A log of a process beside those that run steps. */
   readonly process: () => ProcessLog;
+  /**
+   * Asks for what is there in the end, as a process of its own, until it is told.
+   * @throws BalsaError it is not told in time
+   */
+  readonly final: <T extends Answer>(
+    question: Question,
+    call: () => Promise<T>,
+    more?: FinalOptions,
+  ) => Promise<Came<T>>;
   /** A client at a site; closed with the run. */
   readonly connect: (site: string, replica?: string) => Promise<Client>;
   /** A client beside one replica, which no fault of the network hits; closed with the run. */
@@ -57,6 +70,23 @@ export interface Bench {
   /** A log of a process at this replica. */
   readonly processAt: (replica: string) => ProcessLog;
   readonly sleep: (ms: number) => Promise<void>;
+}
+
+/** Names that the processes of a workload have used. */
+export function used(bench: Pick<Bench, 'shared'>, what: string): Set<string> {
+  const names = (bench.shared.get(what) as Set<string> | undefined) ?? new Set<string>();
+  bench.shared.set(what, names);
+  return names;
+}
+
+const AT_ONCE = 32;
+
+/** For all of a list, a few of them at a time. */
+export async function forAll<T>(list: Iterable<T>, work: (one: T) => Promise<unknown>) {
+  const all = [...list];
+  for (let from = 0; from < all.length; from += AT_ONCE) {
+    await Promise.all(all.slice(from, from + AT_ONCE).map(work));
+  }
 }
 
 /** The level as it is written in a history. */

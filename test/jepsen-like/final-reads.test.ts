@@ -1,0 +1,126 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { HistoryOperation } from '../../jepsen-like/history/operation.js';
+import { RunClock } from '../../jepsen-like/run/clock.js';
+import { FaultLog } from '../../jepsen-like/run/fault-log.js';
+import { type FinalOptions, finalRead } from '../../jepsen-like/run/final-read.js';
+import { Observer } from '../../jepsen-like/run/observer.js';
+import { type Answer, type Question, Recorder } from '../../jepsen-like/run/recorder.js';
+import type { Bench } from '../../jepsen-like/workloads/workload.js';
+import { WORKLOADS } from '../../jepsen-like/workloads/workloads.js';
+import { BalsaError } from '../../src/client/client.js';
+
+let folder: string;
+let recorder: Recorder;
+let faults: FaultLog;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'balsa-finals-'));
+  const clock = new RunClock();
+  faults = new FaultLog(join(folder, 'faults.jsonl'), clock);
+  const observer = new Observer(clock, faults);
+  recorder = new Recorder({ path: join(folder, 'h.jsonl'), workload: 'w', clock, observer });
+});
+
+afterEach(() => {
+  faults.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function history(): HistoryOperation[] {
+  recorder.close();
+  const text = readFileSync(recorder.path, 'utf8').trim();
+  return text.split('\n').map((line) => JSON.parse(line) as HistoryOperation);
+}
+
+const silent = (): never => {
+  throw new BalsaError('TIMEOUT', 'no answer');
+};
+const never = async (): Promise<never> => silent();
+
+/** What a workload has when all is over, beside a cluster that answers as `db` does. */
+function benchOf(db: object): Bench {
+  const dbs = { ...db, [Symbol.asyncDispose]: async () => {}, close: async () => {} };
+  const used = ['register', 'idle', 'hostile', 'sets', 'lists', 'pairs'];
+  const shared = new Map<string, unknown>(used.map((what) => [what, new Set([`${what}/1`])]));
+  shared.set('left', [{ id: 'job-1', isThere: true }]);
+  const cluster = {
+    replicas: [{ name: 'n1' }],
+    statuses: async () => [{ ap: { pending: 0 } }],
+    connectTo: async () => dbs,
+  };
+  return {
+    ...{ db: dbs, shared, recorder, system: { cluster, names: ['n1'] } },
+    connectTo: async () => dbs,
+    process: () => recorder.process(),
+    processAt: () => recorder.process(),
+    final: (question: Question, call: () => Promise<Answer>, more?: FinalOptions) =>
+      finalRead(recorder.process(), question, call, { ...more, timeoutMs: 0 }),
+  } as unknown as Bench;
+}
+
+describe('what is read in the end', () => {
+  const question = { f: 'read', key: 'k', writes: false };
+
+  test('is asked for until it is told', async () => {
+    let asked = 0;
+    const call = async () => {
+      asked += 1;
+      return asked < 3 ? silent() : { value: 7 };
+    };
+    const came = await finalRead(recorder.process(), question, call);
+    expect(came).toEqual({ type: 'ok', answer: { value: 7 } });
+    const ends = history().filter(({ type }) => type !== 'invoke');
+    expect(ends.map(({ type }) => type)).toEqual(['fail', 'fail', 'ok']);
+  });
+
+  test('is an error when it is not told in time, unless the error tells', async () => {
+    const read = (answers: string[]) =>
+      finalRead(recorder.process(), question, never, { timeoutMs: 0, answers });
+    await expect(read([])).rejects.toThrow(BalsaError);
+    expect(await read(['TIMEOUT'])).toEqual({ type: 'fail', error: 'TIMEOUT' });
+  });
+
+  const finishing = WORKLOADS.filter(({ finish }) => finish !== undefined);
+
+  test('is read by every workload whose history needs it', () => {
+    const without = WORKLOADS.filter((workload) => !finishing.includes(workload));
+    expect(without.map(({ name }) => name)).toEqual(['unique-ids', 'lock', 'lease', 'watch']);
+  });
+
+  test.each(finishing.map((workload) => [workload.name, workload] as const))(
+    'of %s is an error when nobody answers',
+    async (_, { finish }) => {
+      const jobs = { get: () => ({ result: never }) };
+      const db = { get: never, call: never, transaction: never, range: silent, jobs };
+      await expect(finish?.(benchOf(db))).rejects.toThrow(BalsaError);
+    },
+  );
+
+  test('of sets is every set that was used, also one of which nothing is left', async () => {
+    const bench = benchOf({ range: async function* () {} });
+    bench.shared.set('sets', new Set(['set/a/0/', 'set/b/0/', 'set/a/1/']));
+    await WORKLOADS.find(({ name }) => name === 'set')?.finish?.(bench);
+    const read = history().filter(({ f, type }) => f === 'read' && type === 'ok');
+    expect(read.map(({ key, value }) => [key, value])).toEqual([
+      ['set/a/0/', []],
+      ['set/b/0/', []],
+      ['set/a/1/', []],
+    ]);
+  });
+
+  test('of lists is every list that was used', async () => {
+    const transaction = (work: (tx: object) => unknown) =>
+      work({ get: async () => ({}), put: () => {} });
+    const bench = benchOf({ transaction });
+    bench.shared.set('lists', new Set(['append/0-1', 'append/7-3']));
+    await WORKLOADS.find(({ name }) => name === 'append')?.finish?.(bench);
+    const read = history().filter(({ type }) => type === 'ok');
+    expect(read.map(({ value }) => value)).toEqual([
+      [['r', 'append/0-1', []]],
+      [['r', 'append/7-3', []]],
+    ]);
+  });
+});
