@@ -35,7 +35,7 @@ export const CHECKERS: Readonly<Record<string, (facts: RunFacts) => Checker>> = 
   bank: () => bankChecker(),
   'write-skew': () => writeSkewChecker(),
   'unique-ids': () => uniqueIdsChecker(),
-  lock: () => lockChecker(),
+  lock: (facts) => lockChecker(facts),
   lease: (facts) => leaseChecker(facts),
   watch: () => watchChecker(),
   'read-levels': () => levelChecker(),

@@ -22,6 +22,8 @@ interface Lease {
   /** One whose outcome is not known may have made it longer. */
   isUnsure: boolean;
   revokedFrom: number;
+  /** The end of the first revocation that was acknowledged; infinity: none was. */
+  revokedBy: number;
   /** When each of its keys was certainly on it. */
   readonly keys: Map<string, number>;
 }
@@ -37,8 +39,9 @@ interface Gone {
 /**
  * Leases: no key of one goes before its time to live has passed since the *begin* of the last keep-alive that was acknowledged (early; a share
  * is taken off for clocks that run too fast), also across changes of leader; all its keys go at one revision (apart); they are gone
- * within a bound after the *end* of the last keep-alive, counted in time without faults (late); and what has ended is not kept alive
- * any more.
+ * within a bound after the *end* of the last keep-alive, counted in time without faults (late), and at once when it was revoked
+ * (there after its end); what has ended is not kept alive any more (alive after its end); and a key that was gone does not come back
+ * by itself (back again).
  *
  * That keys are gone is told by the watch, or by reads.
  */
@@ -59,6 +62,10 @@ class LeaseJudge {
   readonly #leases = new Map<string, Lease>();
   readonly #leaseOf = new Map<string, Lease>();
   readonly #gone: Gone[] = [];
+  /** By key: what may have put it there. */
+  readonly #attaches = new Map<string, Call[]>();
+  /** By key: the first read that certainly did not find it any more. */
+  readonly #missed = new Map<string, Call>();
   readonly #reads: Call[] = [];
   readonly #windows: readonly FaultWindow[];
   readonly #clockShare: number;
@@ -98,6 +105,7 @@ class LeaseJudge {
         renewals: [],
         isUnsure: false,
         revokedFrom: Number.POSITIVE_INFINITY,
+        revokedBy: Number.POSITIVE_INFINITY,
         keys: new Map(),
       };
       this.#leases.set(name, lease);
@@ -109,12 +117,19 @@ class LeaseJudge {
     const { f, outcome, key, asked, begin } = call;
     const lease = this.#lease(asked);
     if (outcome === 'fail') return;
-    if (f === 'revoke') lease.revokedFrom = Math.min(lease.revokedFrom, begin);
-    else if (f === 'attach') {
+    if (f === 'revoke') {
+      lease.revokedFrom = Math.min(lease.revokedFrom, begin);
+      lease.revokedBy = Math.min(lease.revokedBy, call.end);
+    } else if (f === 'attach') {
       lease.keys.set(key, call.end);
       this.#leaseOf.set(key, lease);
-    } else if (outcome === 'ok') lease.renewals.push(call);
-    else lease.isUnsure = true;
+      this.#attaches.set(key, [...(this.#attaches.get(key) ?? []), call]);
+    } else if (outcome === 'ok') {
+      lease.renewals.push(call);
+      if (begin <= lease.revokedBy) return;
+      const text = `lease ${lease.name} was kept alive at ${seconds(call.end)}, and had been revoked at ${seconds(lease.revokedBy)}`;
+      this.#findings.note('alive after its end', text, [call]);
+    } else lease.isUnsure = true;
   }
 
   #read(call: Call): void {
@@ -123,12 +138,22 @@ class LeaseJudge {
   }
 
   async readWatch(watch: HistoryReader): Promise<void> {
+    const puts = new Map<string, number>();
+    const ends = new Map<string, HistoryOperation>();
     for await (const line of watch) {
       const { f, key, value, time, revision } = line;
       if (f !== 'event' || key === undefined || !this.#leaseOf.has(key)) continue;
       if (value === null || value === undefined) {
         this.#gone.push({ key, time, revision, lines: [line] });
+        ends.set(key, line);
+        continue;
       }
+      const count = (puts.get(key) ?? 0) + 1;
+      puts.set(key, count);
+      const end = ends.get(key);
+      if (end === undefined || count <= (this.#attaches.get(key) ?? []).length) continue;
+      const text = `"${key}" was gone at revision ${end.revision}, and there again at ${revision}`;
+      this.#findings.noteLines('back again', text, [end, line]);
     }
   }
 
@@ -136,16 +161,20 @@ class LeaseJudge {
     for (const call of this.#reads) this.#judgeRead(call);
     for (const gone of this.#gone) this.#judgeGone(gone);
     this.#judgeTogether();
-    const ended = new Set(this.#gone.map(({ key }) => this.#leaseOf.get(key)?.name)).size;
+    const leasesOf = (gone: readonly Gone[]): number =>
+      new Set(gone.map(({ key }) => this.#leaseOf.get(key)?.name)).size;
+    const ended = leasesOf(this.#gone);
+    const expired = leasesOf(this.#gone.filter((gone) => !this.#isRevoked(gone)));
     const details = {
       leases: this.#leases.size,
       ended,
+      expired,
       readsAfterTheEnd: this.#late,
       clockShare: this.#clockShare,
       goneWithinMs: this.#goneWithin / 1e6,
     };
-    const doubt = ended === 0 ? 'no lease has ended' : null;
-    const shown = `${ended} of ${this.#leases.size} leases ended, none early, each with all its keys`;
+    const doubt = expired === 0 ? 'no lease has expired' : null;
+    const shown = `${ended} of ${this.#leases.size} leases ended, ${expired} of them by themselves, none early, each with all its keys`;
     return this.#findings.verdict(shown, { doubt, details });
   }
 
@@ -155,10 +184,12 @@ class LeaseJudge {
     if (lease === undefined) return;
     if (call.answer === null || call.answer === undefined) {
       if (call.begin < (lease.keys.get(call.key) ?? 0)) return;
+      if (!this.#missed.has(call.key)) this.#missed.set(call.key, call);
       const lines = linesOfCalls([call]);
       this.#gone.push({ key: call.key, time: call.end, revision: undefined, lines });
       return;
     }
+    this.#judgePresence(call, lease);
     const last = latest(lease.renewals, 'end');
     if (last === undefined || lease.isUnsure || valueText(call.answer) !== lease.name) return;
     const endsBy = last.end + lease.ttl;
@@ -168,6 +199,27 @@ class LeaseJudge {
     if (calm <= this.#goneWithin) return;
     const text = `"${call.key}" was still there at ${seconds(call.begin)}, when lease ${lease.name} had run out by ${seconds(endsBy)}, ${seconds(calm)} of time without faults before`;
     this.#findings.note('late', text, [last, call]);
+  }
+
+  /** What has gone, or must have, is not there. */
+  #judgePresence(call: Call, lease: Lease): void {
+    const what = `"${call.key}" was there at ${seconds(call.begin)}`;
+    if (lease.revokedBy < call.begin && valueText(call.answer) === lease.name) {
+      const text = `${what}, and lease ${lease.name} had been revoked at ${seconds(lease.revokedBy)}`;
+      this.#findings.note('there after its end', text, [call]);
+    }
+    const missed = this.#missed.get(call.key);
+    if (missed === undefined || missed.end >= call.begin) return;
+    const attaches = this.#attaches.get(call.key) ?? [];
+    if (attaches.some(({ end }) => end > missed.begin)) return;
+    this.#findings.note('back again', `${what}, and gone at ${seconds(missed.end)}`, [
+      missed,
+      call,
+    ]);
+  }
+
+  #isRevoked({ key, time }: Gone): boolean {
+    return (this.#leaseOf.get(key)?.revokedFrom ?? Number.POSITIVE_INFINITY) <= time;
   }
 
   #judgeGone({ key, time, lines }: Gone): void {

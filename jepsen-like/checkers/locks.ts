@@ -1,5 +1,7 @@
+import type { FaultRecord } from '../history/operation.js';
 import { type Call, callsOf } from './calls.js';
 import type { Checker } from './checker.js';
+import { calmTime, type FaultWindow, windowsOf } from './fault-windows.js';
 import { Findings } from './findings.js';
 import { numberOf, seconds } from './values.js';
 
@@ -9,6 +11,9 @@ export interface LockOptions {
    * clocks wrong or stop clients. Default: true.
    */
   readonly isExclusive?: boolean;
+  /** Time without faults after which one that nobody holds any more must not be refused. Default: 30 s. */
+  readonly freeWithinMs?: number;
+  readonly faults?: readonly FaultRecord[];
 }
 
 /** For how long somebody believed to hold the lock, as far as the history shows. */
@@ -20,14 +25,19 @@ interface Held {
   last: Call;
   /** It has given it back, or was told that it is lost: what it does then it does not do as its holder. */
   isOver: boolean;
+  /** Nobody keeps it any more from here on; infinity: it may be held for ever. */
+  over: number;
 }
 
 /**
  * Locks with fencing tokens (Kleppmann, "How to do distributed locking", 2016): tokens are unique and rise with every holder, in real
  * time; no write under a token succeeds when one under a higher token has succeeded before it began, or comes behind it in the order of
- * revisions; and no two hold at one time by their own belief.
+ * revisions; no two hold at one time by their own belief; and one that all have given back or lost is not refused for longer than leases
+ * last (never free), counted in time without faults.
  */
-export function lockChecker({ isExclusive = true }: LockOptions = {}): Checker {
+export function lockChecker(options: LockOptions = {}): Checker {
+  const { isExclusive = true, freeWithinMs = 30_000, faults = [] } = options;
+  const windows = windowsOf(faults);
   return {
     name: 'lock',
     check: async (history) => {
@@ -44,7 +54,10 @@ export function lockChecker({ isExclusive = true }: LockOptions = {}): Checker {
         lock.take(call);
       }
       let holders = 0;
-      for (const lock of locks.values()) holders += lock.judge(isExclusive);
+      for (const lock of locks.values()) {
+        holders += lock.judge(isExclusive);
+        lock.judgeFree(windows, freeWithinMs * 1e6);
+      }
       const doubt = holders === 0 ? 'nobody got a lock' : null;
       const how = isExclusive ? 'one at a time, with rising tokens' : 'with rising tokens';
       const shown = `${holders} holders of ${locks.size} locks, ${how}`;
@@ -57,6 +70,9 @@ class LockHistory {
   readonly #findings: Findings;
   readonly #key: string;
   readonly #held = new Map<number, Held>();
+  /** Of unknown outcome: they may have got it, and keep it for no longer than its lease lasts. */
+  readonly #unsure: Call[] = [];
+  readonly #refused: Call[] = [];
   readonly #writes: { readonly token: number; readonly call: Call }[] = [];
 
   constructor(findings: Findings, key: string) {
@@ -67,6 +83,8 @@ class LockHistory {
   take(call: Call): void {
     if (call.f === 'acquire') {
       if (call.outcome === 'ok') this.#acquired(call, numberOf(call, call.answer));
+      else if (call.outcome === 'info') this.#unsure.push(call);
+      else if (call.completion?.error === 'HELD') this.#refused.push(call);
       return;
     }
     const token = numberOf(call, call.asked);
@@ -75,6 +93,8 @@ class LockHistory {
       held.until = Math.max(held.until, call.begin);
       held.last = call;
       held.isOver = call.f === 'release' || call.f === 'lost';
+      // A release that failed has changed nothing.
+      if (held.isOver && (call.f === 'lost' || call.outcome !== 'fail')) held.over = endOf(call);
     }
     if (call.f === 'fenced-write' && call.outcome === 'ok') this.#writes.push({ token, call });
   }
@@ -86,7 +106,10 @@ class LockHistory {
       this.#findings.note('a token twice', text, [other.acquire, call]);
       return;
     }
-    this.#held.set(token, { token, acquire: call, until: call.end, last: call, isOver: false });
+    this.#held.set(token, {
+      ...{ token, acquire: call, until: call.end, last: call },
+      ...{ isOver: false, over: Number.POSITIVE_INFINITY },
+    });
   }
 
   /** @returns how many have held it */
@@ -96,6 +119,38 @@ class LockHistory {
     this.#judgeWrites();
     if (isExclusive) this.#judgeExclusive(holders);
     return holders.length;
+  }
+
+  /** @param within nanoseconds without faults */
+  judgeFree(windows: readonly FaultWindow[], within: number): void {
+    const claims = this.#claims();
+    let at = 0;
+    let free = Number.NEGATIVE_INFINITY;
+    for (const call of [...this.#refused].sort((a, b) => a.end - b.end)) {
+      for (let claim = claims[at]; claim !== undefined && claim.begin < call.end; ) {
+        free = Math.max(free, claim.over);
+        at += 1;
+        claim = claims[at];
+      }
+      if (!Number.isFinite(free) || call.begin <= free) continue;
+      const calm = calmTime(windows, free, call.begin);
+      if (calm <= within) continue;
+      const text = `lock "${this.#key}" was refused at ${seconds(call.end)}, and nobody held it from ${seconds(free)} on, ${seconds(calm)} of time without faults before`;
+      this.#findings.note('never free', text, [call]);
+      return;
+    }
+  }
+
+  /** Who may have had it, by when they asked, and when that was over. */
+  #claims(): { readonly begin: number; readonly over: number }[] {
+    const claims = this.#unsure.map((call) => ({ begin: call.begin, over: endOf(call) }));
+    let next = Number.POSITIVE_INFINITY;
+    for (const held of [...this.#held.values()].sort((a, b) => b.token - a.token)) {
+      // Who comes behind it has it alone.
+      claims.push({ begin: held.acquire.begin, over: Math.min(held.over, next) });
+      next = Math.min(next, held.acquire.end);
+    }
+    return claims.sort((a, b) => a.begin - b.begin);
   }
 
   #judgeRise(holders: readonly Held[]): void {
@@ -163,4 +218,9 @@ class LockHistory {
       if (longest === null || held.until > longest.until) longest = held;
     }
   }
+}
+
+/** When its client was told how it ended, also that nobody knows; infinity: it never was. */
+function endOf({ completion }: Call): number {
+  return completion?.time ?? Number.POSITIVE_INFINITY;
 }

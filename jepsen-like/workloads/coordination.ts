@@ -1,7 +1,17 @@
-import type { Lease, Lock } from '../../src/client/client.js';
-import type { Bench, Step, Workload, WorkloadClient } from './workload.js';
+import { BalsaError, type Client, type Lease, type Lock } from '../../src/client/client.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
+import type { Answer } from '../run/recorder.js';
+import {
+  type Bench,
+  forAll,
+  type Step,
+  used,
+  type Workload,
+  type WorkloadClient,
+} from './workload.js';
 
 const LOCK_TTL_MS = 2000;
+const LOCKS = 2;
 
 export const lock: Workload = {
   name: 'lock',
@@ -10,7 +20,7 @@ export const lock: Workload = {
   processes: 6,
   start: (bench, client): Step => {
     return async () => {
-      const name = `lock-${client.random.int(2)}`;
+      const name = `lock-${client.random.int(LOCKS)}`;
       const held = await acquire(client, name);
       if (held === null) {
         await bench.sleep(50);
@@ -40,14 +50,38 @@ export const lock: Workload = {
       );
     };
   },
+  // Those who had it are gone: it can be had.
+  finish: async (bench) => {
+    for (let i = 0; i < LOCKS; i += 1) {
+      const question = { key: `lock-${i}`, writes: true, class: 'lock' };
+      const taken: Lock[] = [];
+      await bench.final({ ...question, f: 'acquire' }, async () => {
+        const { held, ...answer } = await tryLock(bench.db, question.key);
+        if (held !== null) taken.push(held);
+        return answer;
+      });
+      for (const held of taken) {
+        const value = held.fencingToken;
+        await bench.final({ ...question, f: 'release', value }, async () => {
+          await held.release({ timeoutMs: 3000 });
+          return {};
+        });
+      }
+    }
+  },
 };
+
+async function tryLock(db: Client, name: string): Promise<Answer & { readonly held: Lock | null }> {
+  const held = await db.tryLock(name, { ttlMs: LOCK_TTL_MS, timeoutMs: 3000 });
+  return held === null ? { held, refused: 'HELD' } : { held, value: held.fencingToken };
+}
 
 async function acquire({ db, log }: WorkloadClient, name: string): Promise<Lock | null> {
   let held: Lock | null = null;
   await log.do({ f: 'acquire', key: name, writes: true, class: 'lock' }, async () => {
-    held = await db.tryLock(name, { ttlMs: LOCK_TTL_MS, timeoutMs: 3000 });
-    if (held === null) return { refused: 'HELD' };
-    return { value: held.fencingToken };
+    const { held: taken, ...answer } = await tryLock(db, name);
+    held = taken;
+    return answer;
   });
   return held;
 }
@@ -67,6 +101,9 @@ async function fencedWrite(
 // ---------------------------------------------------------------------------------------------
 
 const LEASE_TTL_MS = 1500;
+const LEASE_TTL_SPAN_MS = 1500;
+/** Beyond what the checker grants to the keys of a lease that has run out. */
+const GONE_MS_MAX = LEASE_TTL_MS + LEASE_TTL_SPAN_MS + 12_000;
 
 export const lease: Workload = {
   name: 'lease',
@@ -76,7 +113,7 @@ export const lease: Workload = {
   start: (bench, client): Step => {
     const { db, log, random } = client;
     return async () => {
-      const ttlMs = LEASE_TTL_MS + random.int(1500);
+      const ttlMs = LEASE_TTL_MS + random.int(LEASE_TTL_SPAN_MS);
       let granted: Lease | null = null;
       await log.do({ f: 'grant', value: ttlMs, writes: true, class: 'lease' }, async () => {
         granted = await db.lease({ ttlMs, keepAlive: false });
@@ -86,12 +123,28 @@ export const lease: Workload = {
       await live(bench, client, granted);
     };
   },
+  finish: async (bench) => {
+    const look = async (): Promise<true | undefined> => {
+      for await (const _ of bench.db.range({ prefix: 'lease/', keysOnly: true })) return undefined;
+      return true;
+    };
+    // Those that do not go are found by who reads them then.
+    await waitUntil('all leases to end', look, { timeoutMs: GONE_MS_MAX }).catch(
+      (error: unknown) => {
+        if (!(error instanceof BalsaError)) throw error;
+      },
+    );
+    await forAll(used(bench, 'leased'), (key) =>
+      bench.final({ f: 'get', key, writes: false }, () => readLease(bench.db, key)),
+    );
+  },
 };
 
 async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promise<void> {
   const { db, log, random } = client;
   const { id, ttlMs } = granted;
   const key = `lease/${bench.fresh()}`;
+  used(bench, 'leased').add(key);
   await log.do({ f: 'attach', key, value: id, writes: true, class: 'put' }, async () => {
     const { revision, meta } = await db.put(key, String(id), { lease: id });
     return { revision, meta };
@@ -119,10 +172,12 @@ async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promi
 }
 
 async function readKey({ db, log }: WorkloadClient, key: string): Promise<void> {
-  await log.do({ f: 'get', key, writes: false }, async () => {
-    const { value, meta } = await db.get(key);
-    return { value: value === undefined ? null : Number(value.toString()), meta };
-  });
+  await log.do({ f: 'get', key, writes: false }, () => readLease(db, key));
+}
+
+async function readLease(db: Client, key: string): Promise<Answer> {
+  const { value, meta } = await db.get(key);
+  return { value: value === undefined ? null : Number(value.toString()), meta };
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -89,6 +89,48 @@ describe('the checker of locks', () => {
     expect(await found(checker, told)).toEqual(['held by two']);
   });
 
+  describe('that nobody holds', () => {
+    const HELD = { ...FAIL, more: { error: 'HELD' } } as const;
+    const refused = (from: number): Planned[] =>
+      Array.from({ length: 20 }, (_, i) =>
+        op(from + i, from + i + 0.5, 'acquire', undefined, undefined, { key: 'l', ...HELD }),
+      );
+    const given = [acquire(3, 0), use('release', 3, 2)];
+
+    test('must not be refused for ever', async () => {
+      expect(await anomalies(...given, ...refused(10))).toEqual([]);
+      expect(await anomalies(...given, ...refused(20))).toEqual(['never free']);
+      const unsure = [acquire(3, 0), use('release', 3, 2, INFO)];
+      expect(await anomalies(...unsure, ...refused(20))).toEqual(['never free']);
+      expect(await anomalies(acquire(3, 0), acquire(5, 2), ...refused(40))).toEqual([]);
+      const taken = acquire(0, 4, INFO);
+      expect(await anomalies(...given, taken, ...refused(40))).toEqual(['never free']);
+    });
+
+    test('may be refused when somebody may hold it', async () => {
+      expect(await anomalies(acquire(3, 0), ...refused(40))).toEqual([]);
+      expect(await anomalies(acquire(3, 0), use('release', 3, 2, FAIL), ...refused(40))).toEqual(
+        [],
+      );
+      const open = op(4, null, 'acquire', undefined, undefined, { key: 'l' });
+      expect(await anomalies(...given, open, ...refused(40))).toEqual([]);
+      // It was given after all: before that it may have been held by who was not told yet.
+      const late = op(9, 70, 'acquire', undefined, 5, { key: 'l' });
+      expect(await anomalies(...given, late, ...refused(40))).toEqual([]);
+    });
+
+    test('may be refused while faults are on', async () => {
+      const faults: FaultRecord[] = [
+        { time: 5 * SECOND, fault: 'partition', nodes: ['n1'], phase: 'begin' },
+        { time: 30 * SECOND, fault: 'partition', nodes: ['n1'], phase: 'end' },
+      ];
+      const history = lines(...given, ...refused(20));
+      expect(await found(lockChecker({ faults }), history)).toEqual([]);
+      const later = lines(...given, ...refused(45));
+      expect(await found(lockChecker({ faults }), later)).toEqual(['never free']);
+    });
+  });
+
   test('does not know when nobody got a lock', async () => {
     expect((await judge(checker, lines(acquire(1, 0, FAIL)))).valid).toBe('unknown');
   });
@@ -198,7 +240,46 @@ describe('the checker of leases', () => {
     expect(await anomalies([op(3, 4, 'revoke', L)], gone(2.5))).toEqual(['early']);
   });
 
-  test('does not know when none has ended', async () => {
+  test('finds a key that is there when its lease was revoked', async () => {
+    const revoke = op(3, 4, 'revoke', L);
+    expect(await anomalies([revoke, get(5, L), get(11, null)], gone(6))).toEqual([
+      'there after its end',
+    ]);
+    expect(await anomalies([revoke, get(3.5, L), get(11, null)], gone(4))).toEqual([]);
+    const unsure = op(3, 4, 'revoke', L, undefined, INFO);
+    expect(await anomalies([unsure, get(5, L), get(11, null)], gone(6))).toEqual([]);
+    const refused = op(3, 4, 'revoke', L, undefined, FAIL);
+    expect(await anomalies([refused, get(5, L), get(11, null)], gone(11))).toEqual([]);
+  });
+
+  test('finds a lease that is kept alive when it was revoked', async () => {
+    expect(await anomalies([op(3, 4, 'revoke', L), alive(5, 6)], gone(4))).toEqual([
+      'alive after its end',
+    ]);
+    expect(await anomalies([op(3, 4, 'revoke', L), alive(3.5, 6)], gone(6))).toEqual([]);
+    const unsure = op(3, 4, 'revoke', L, undefined, INFO);
+    expect(await anomalies([unsure, alive(5, 6)], gone(20))).toEqual([]);
+  });
+
+  test('finds a key that was gone and is there again, by reads and by events', async () => {
+    expect(await anomalies([get(11, null), get(12, L)])).toEqual(['back again']);
+    const event1 = event(3, 'k', L, 1.5 * SECOND);
+    expect(await anomalies([], event1, gone(11), event(10, 'k', L, 12 * SECOND))).toEqual([
+      'back again',
+    ]);
+    // Unless somebody has put it there.
+    const other = op(11.5, 11.8, 'attach', 'lease-2', undefined, { key: 'k' });
+    expect(await anomalies([get(11, null), other, get(12, 'lease-2')])).toEqual([]);
+    const late = op(1, null, 'attach', L, undefined, { key: 'k' });
+    expect(await anomalies([get(11, null), late, get(12, L)])).toEqual([]);
+  });
+
+  test('does not know when none has ended by itself', async () => {
     expect((await judge(checker, lines(grant, attach), [])).valid).toBe('unknown');
+    const revoked = lines(grant, attach, op(3, 4, 'revoke', L));
+    expect((await judge(checker, revoked, [gone(4)])).valid).toBe('unknown');
+    const unsure = lines(grant, attach, op(3, 4, 'revoke', L, undefined, INFO));
+    expect((await judge(checker, unsure, [gone(4)])).valid).toBe('unknown');
+    expect((await judge(checker, lines(grant, attach), [gone(12)])).valid).toBe(true);
   });
 });

@@ -43,7 +43,7 @@ const never = async (): Promise<never> => silent();
 /** What a workload has when all is over, beside a cluster that answers as `db` does. */
 function benchOf(db: object): Bench {
   const dbs = { ...db, [Symbol.asyncDispose]: async () => {}, close: async () => {} };
-  const used = ['register', 'idle', 'hostile', 'sets', 'lists', 'pairs'];
+  const used = ['register', 'idle', 'hostile', 'sets', 'lists', 'pairs', 'leased'];
   const shared = new Map<string, unknown>(used.map((what) => [what, new Set([`${what}/1`])]));
   shared.set('left', [{ id: 'job-1', isThere: true }]);
   const cluster = {
@@ -87,14 +87,17 @@ describe('what is read in the end', () => {
 
   test('is read by every workload whose history needs it', () => {
     const without = WORKLOADS.filter((workload) => !finishing.includes(workload));
-    expect(without.map(({ name }) => name)).toEqual(['unique-ids', 'lock', 'lease', 'watch']);
+    expect(without.map(({ name }) => name)).toEqual(['unique-ids', 'watch']);
   });
 
   test.each(finishing.map((workload) => [workload.name, workload] as const))(
     'of %s is an error when nobody answers',
     async (_, { finish }) => {
       const jobs = { get: () => ({ result: never }) };
-      const db = { get: never, call: never, transaction: never, range: silent, jobs };
+      const db = {
+        ...{ get: never, call: never, transaction: never, tryLock: never },
+        ...{ range: silent, jobs },
+      };
       await expect(finish?.(benchOf(db))).rejects.toThrow(BalsaError);
     },
   );
@@ -108,6 +111,40 @@ describe('what is read in the end', () => {
       ['set/a/0/', []],
       ['set/b/0/', []],
       ['set/a/1/', []],
+    ]);
+  });
+
+  test('of leases is every key that hung on one, when all are gone', async () => {
+    const left = [['lease/1', 'lease/2'], ['lease/2'], []];
+    const range = async function* () {
+      for (const key of left.shift() ?? []) yield { key };
+    };
+    const bench = benchOf({ range, get: async () => ({}) });
+    bench.shared.set('leased', new Set(['lease/1', 'lease/2']));
+    await WORKLOADS.find(({ name }) => name === 'lease')?.finish?.(bench);
+    expect(left).toEqual([]);
+    const read = history().filter(({ type }) => type === 'ok');
+    expect(read.map(({ f, key, value }) => [f, key, value])).toEqual([
+      ['get', 'lease/1', null],
+      ['get', 'lease/2', null],
+    ]);
+  });
+
+  test('of locks is that they can be had, and are given back', async () => {
+    const lock = (fencingToken: number) => ({ fencingToken, release: async () => {} });
+    const answers = [null, lock(3), lock(4)];
+    const bench = benchOf({ tryLock: async () => answers.shift() ?? null });
+    await WORKLOADS.find(({ name }) => name === 'lock')?.finish?.({
+      ...bench,
+      final: (question, call) => finalRead(recorder.process(), question, call),
+    });
+    const ends = history().filter(({ type }) => type !== 'invoke');
+    expect(ends.map(({ f, key, type, value }) => [f, key, type, value])).toEqual([
+      ['acquire', 'lock-0', 'fail', undefined],
+      ['acquire', 'lock-0', 'ok', 3],
+      ['release', 'lock-0', 'ok', 3],
+      ['acquire', 'lock-1', 'ok', 4],
+      ['release', 'lock-1', 'ok', 4],
     ]);
   });
 
