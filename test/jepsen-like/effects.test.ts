@@ -311,6 +311,40 @@ describe('the checker of jobs', () => {
     expect(await anomalies(submit(), result('cancelled'), effects(['a']))).toEqual(['of nobody']);
   });
 
+  test('finds one that failed, unless it may', async () => {
+    expect(await anomalies(submit(), result('failed', null), effects([]))).toEqual(['failed']);
+    const allowed = submit({ asked: { tasks: ['a', 'b'], mayFail: true } });
+    expect(await anomalies(allowed, result('failed', null), effects([]))).toEqual([]);
+  });
+
+  test('finds one that was refused, and is there all the same', async () => {
+    expect(await anomalies(submit(FAIL), result('done'), effects([]))).toContain('of nobody');
+    expect(await anomalies(submit(FAIL), effects([]))).toEqual([]);
+    expect(await anomalies(submit(INFO), result('done'), effects(['a', 'b']))).toEqual([]);
+  });
+
+  test('finds what was done before it was submitted', async () => {
+    const later = submit({ begin: 15, end: 16 });
+    expect(await anomalies(later, result('done'), effects(['a', 'b']))).toEqual(['too early']);
+    expect(await anomalies(later, effects(['a'], 5), effects(['a', 'b']))).toContain('too early');
+    const atOnce = submit({ begin: 10.5, end: 16 });
+    expect(await anomalies(atOnce, result('done'), effects(['a', 'b']))).toEqual([]);
+  });
+
+  test('does not know of each job what it has done unless that is told in the end', async () => {
+    const other = (one: Planned): Planned => ({ ...one, key: 'i' });
+    const verdict = async (...more: Planned[]): Promise<boolean | 'unknown'> => {
+      const told = [submit(), result('done'), effects(['a', 'b'])];
+      return (await judge(jobChecker(), lines(...told, ...more))).valid;
+    };
+    const another = [other(submit()), other(result('done'))];
+    expect(await verdict(...another)).toBe('unknown');
+    expect(await verdict(...another, other(effects(['a', 'b'], 5)))).toBe('unknown');
+    expect(await verdict(...another, other(effects(['a', 'b'])))).toBe(true);
+    expect(await verdict(other(submit(FAIL)))).toBe('unknown');
+    expect(await verdict(other(submit(FAIL)), other(effects([])))).toBe(true);
+  });
+
   test('does not know of a job that has not ended, or whose effects nobody tells', async () => {
     expect((await judge(jobChecker(), lines(submit(), effects(['a'])))).valid).toBe('unknown');
     expect((await judge(jobChecker(), lines(submit(), result('done')))).valid).toBe('unknown');
