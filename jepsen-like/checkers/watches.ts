@@ -8,7 +8,8 @@ import { hashValue, WatchIndex } from './watch-index.js';
 
 /**
  * Watches: each event once (twice), in the order of revisions (order), as it was (other value, of nobody), and none left out (gap), from
- * where the watch was begun through what it has told last, or has said to have told (`progress`). Compared with the watch of the whole
+ * where the watch was begun through what it has told last, or has said to have told (`progress`). One that was to be told `through` a
+ * revision, and was not begun anew, was told so far (not told). Compared with the watch of the whole
  * store, which is tested for its own order.
  */
 export function watchChecker(): Checker {
@@ -31,23 +32,38 @@ export function watchChecker(): Checker {
 
 async function judge(findings: Findings, history: HistoryReader, index: WatchIndex) {
   const watchers = new Map<number, Watcher>();
+  const beyond = { events: 0 };
   let begun = 0;
   for await (const call of callsOf(history)) {
     if (call.f === 'watch') {
       if (call.outcome !== 'ok') continue;
       begun += 1;
-      watchers.get(call.process)?.close();
+      watchers.get(call.process)?.judgeGaps();
       watchers.set(call.process, new Watcher(findings, index, call));
     } else if (call.f === 'event') {
       findings.operations += 1;
+      if ((call.completion?.revision ?? 0) > index.lastRevision) beyond.events += 1;
       watchers.get(call.process)?.event(call);
     } else if (call.f === 'progress') {
       watchers.get(call.process)?.progress(call);
     }
   }
-  for (const watcher of watchers.values()) watcher.close();
+  let demanded = 0;
+  let silent = 0;
+  for (const watcher of watchers.values()) {
+    watcher.judgeGaps();
+    if (watcher.judgeEnd()) demanded += 1;
+    if (watcher.isSilent()) silent += 1;
+  }
+  let doubt: string | null = null;
+  if (beyond.events > 0) {
+    doubt = `${beyond.events} events are of revisions behind ${index.lastRevision}, where the watch of the store ends`;
+  } else if (silent > 0 && demanded === 0) {
+    doubt = `${silent} watches were told nothing, and of none it is known how far it was to be told`;
+  }
   const shown = `${begun} watches were told ${findings.operations} events, each once, in order, without a gap`;
-  return findings.verdict(shown, { details: { watches: begun, storeEvents: index.events } });
+  const details = { watches: begun, demanded, silent, storeEvents: index.events };
+  return findings.verdict(shown, { doubt, details });
 }
 
 class Watcher {
@@ -58,6 +74,8 @@ class Watcher {
   readonly #begin: Call;
   /** The first revision that it must tell; `null`: that of its first event. */
   #from: number | null;
+  /** It was to be told so far; `null`: nobody says. */
+  readonly #toBeTold: number | null;
   #last: { readonly call: Call; readonly revision: number } | null = null;
   /** All through this has been told. */
   #toldThrough = 0;
@@ -71,6 +89,7 @@ class Watcher {
     const asked = fieldsOf(call, call.asked ?? {});
     this.#prefix = typeof asked.prefix === 'string' ? asked.prefix : '';
     this.#from = typeof asked.fromRevision === 'number' ? asked.fromRevision : null;
+    this.#toBeTold = typeof asked.through === 'number' ? asked.through : null;
     // One that was not told from where on begins behind the revision that it was answered.
     const answered = call.completion?.revision;
     if (this.#from === null && answered !== undefined) this.#from = answered + 1;
@@ -117,9 +136,35 @@ class Watcher {
     if (this.#from === null) this.#from = this.#toldThrough + 1;
   }
 
+  get #through(): number {
+    return Math.max(this.#toldThrough, this.#last?.revision ?? 0);
+  }
+
+  /** @returns is it known how far it was to be told? */
+  judgeEnd(): boolean {
+    if (this.#toBeTold === null) return false;
+    if (this.#through < this.#toBeTold) {
+      const text = `${this.#name} was to be told through revision ${this.#toBeTold}, and was told through ${this.#through}`;
+      const last = this.#last === null ? [] : [this.#last.call];
+      this.#findings.note('not told', text, [this.#begin, ...last]);
+    }
+    return true;
+  }
+
+  /** It was told nothing, and there was something to tell. */
+  isSilent(): boolean {
+    if (this.#through > 0) return false;
+    const from = this.#from ?? Number.POSITIVE_INFINITY;
+    for (const key of this.#index.keys()) {
+      if (!key.startsWith(this.#prefix)) continue;
+      for (const { revision } of this.#index.eventsOf(key)) if (revision >= from) return true;
+    }
+    return false;
+  }
+
   /** What the store has between its begin and its last word must have been told. */
-  close(): void {
-    const through = Math.max(this.#toldThrough, this.#last?.revision ?? 0);
+  judgeGaps(): void {
+    const through = this.#through;
     const from = this.#from;
     if (from === null || through < from) return;
     for (const key of this.#index.keys()) {

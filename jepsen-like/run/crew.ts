@@ -4,7 +4,7 @@ import { type Random, seededRandom } from '../../src/cluster/harness.js';
 import { SITES, type System } from '../cluster/system.js';
 import type { Bench, Workload } from '../workloads/workload.js';
 import type { RunClock } from './clock.js';
-import { finalRead } from './final-read.js';
+import { FINAL_MS_MAX, finalRead } from './final-read.js';
 import type { Observer } from './observer.js';
 import { Recorder } from './recorder.js';
 import { sleep } from './sleep.js';
@@ -56,6 +56,7 @@ export class Crew {
       process: () => this.recorder.process(),
       connect: (site, replica) => this.#connect(site, replica),
       connectTo: (replica) => this.#connectTo(replica),
+      finalMs: FINAL_MS_MAX,
       final: (question, call, more) => finalRead(this.recorder.process(), question, call, more),
       processAt: (replica) => this.recorder.process(() => system.sideOf(replica)),
       sleep: (ms) => sleep(ms, this.#stopping.signal),

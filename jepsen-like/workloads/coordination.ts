@@ -1,6 +1,13 @@
-import { BalsaError, type Client, type Lease, type Lock } from '../../src/client/client.js';
+import {
+  BalsaError,
+  type Client,
+  type Lease,
+  type Lock,
+  type Watch,
+} from '../../src/client/client.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import type { Answer } from '../run/recorder.js';
+import type { Answer, ProcessLog } from '../run/recorder.js';
+import { contentOf } from '../run/store-watch.js';
 import {
   type Bench,
   forAll,
@@ -193,7 +200,79 @@ export const watch: Workload = {
     if (client.index < 4) return writes(bench, client);
     return watches(bench, client);
   },
+  // Each replica tells all of it, to the end.
+  finish: async (bench) => {
+    const { revision } = await bench.db.info({ timeoutMs: bench.finalMs });
+    const from = Math.min(...lastWrites(bench), revision);
+    for (const { name } of bench.system.cluster.replicas) {
+      await watchThrough(bench, name, { from, through: revision });
+    }
+  },
 };
+
+/** Revisions of the last writes: later than what is not kept any more. */
+function lastWrites(bench: Bench): number[] {
+  const revisions = (bench.shared.get('written') as number[] | undefined) ?? [];
+  bench.shared.set('written', revisions);
+  return revisions;
+}
+
+const LAST_WRITES = 20;
+
+function written(bench: Bench, revision: number): void {
+  const revisions = lastWrites(bench);
+  revisions.push(revision);
+  if (revisions.length > LAST_WRITES) revisions.shift();
+}
+
+/** @throws BalsaError it was not told so far in time */
+async function watchThrough(
+  bench: Bench,
+  replica: string,
+  { from, through }: { readonly from: number; readonly through: number },
+): Promise<void> {
+  const db = await bench.connectTo(replica);
+  const log = bench.processAt(replica);
+  const signal = AbortSignal.timeout(bench.finalMs);
+  let told = from - 1;
+  await waitUntil(
+    `the watch at ${replica} to reach revision ${through}`,
+    async () => {
+      const range = { prefix: 'watched/', fromRevision: told + 1 };
+      const watched = db.watch({ ...range, progress: true, signal });
+      const question = { f: 'watch', value: { ...range, through }, writes: false, class: 'watch' };
+      const came = await log.do(question, async () => ({ meta: await watched.ready }));
+      if (came.type !== 'ok') return undefined;
+      await gather(log, watched, (revision) => {
+        told = Math.max(told, revision);
+        return told >= through;
+      });
+      return told >= through ? true : undefined;
+    },
+    { timeoutMs: bench.finalMs },
+  );
+}
+
+/** Writes down what it is told, until that is enough. */
+async function gather(
+  log: ProcessLog,
+  watched: Watch<Buffer, 'text'>,
+  isEnough: (revision: number) => boolean,
+): Promise<void> {
+  try {
+    for await (const { revision, events } of watched.batches()) {
+      for (const event of events) {
+        const value = event.type === 'delete' ? null : contentOf(event.value);
+        log.note({ type: 'ok', f: 'event', key: event.key, value, revision: event.revision });
+      }
+      log.note({ type: 'ok', f: 'progress', revision });
+      if (isEnough(revision)) return;
+    }
+  } catch (error) {
+    // How a watch ends is no promise; what it has told is.
+    if (!(error instanceof BalsaError)) throw error;
+  }
+}
 
 const WATCHED = ['watched/a/', 'watched/b/'] as const;
 
@@ -204,6 +283,7 @@ function writes(bench: Bench, { db, log, random }: WorkloadClient): Step {
     if (random.int(6) === 0) {
       await log.do({ f: 'delete', key, writes: true }, async () => {
         const { deleted, revision, meta } = await db.delete(key);
+        written(bench, revision);
         return { value: deleted, revision, meta };
       });
       return;
@@ -211,6 +291,7 @@ function writes(bench: Bench, { db, log, random }: WorkloadClient): Step {
     const value = bench.fresh();
     await log.do({ f: 'put', key, value, writes: true }, async () => {
       const { revision, meta } = await db.put(key, JSON.stringify(value));
+      written(bench, revision);
       return { revision, meta };
     });
   };
@@ -244,18 +325,10 @@ function watches(bench: Bench, { log, random, site }: WorkloadClient): Step {
       await db.close();
       return;
     }
-    try {
-      for await (const { revision, events } of watched.batches()) {
-        for (const event of events) {
-          const value = event.type === 'delete' ? null : JSON.parse(event.value.toString());
-          log.note({ type: 'ok', f: 'event', key: event.key, value, revision: event.revision });
-        }
-        log.note({ type: 'ok', f: 'progress', revision });
-        seen = Math.max(seen, revision);
-      }
-    } catch {
-      // How a watch ends is no promise; what it has told is.
-    }
+    await gather(log, watched, (revision) => {
+      seen = Math.max(seen, revision);
+      return false;
+    });
     await db.close();
   };
 }

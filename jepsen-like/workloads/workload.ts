@@ -54,6 +54,8 @@ export interface Bench {
   readonly fresh: () => number;
   /** A log of a process beside those that run steps. */
   readonly process: () => ProcessLog;
+  /** How long it may take to be told what is there in the end. */
+  readonly finalMs: number;
   /**
    * Asks for what is there in the end, as a process of its own, until it is told.
    * @throws BalsaError it is not told in time

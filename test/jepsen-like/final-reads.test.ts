@@ -56,6 +56,7 @@ function benchOf(db: object): Bench {
     connectTo: async () => dbs,
     process: () => recorder.process(),
     processAt: () => recorder.process(),
+    finalMs: 0,
     final: (question: Question, call: () => Promise<Answer>, more?: FinalOptions) =>
       finalRead(recorder.process(), question, call, { ...more, timeoutMs: 0 }),
   } as unknown as Bench;
@@ -87,7 +88,7 @@ describe('what is read in the end', () => {
 
   test('is read by every workload whose history needs it', () => {
     const without = WORKLOADS.filter((workload) => !finishing.includes(workload));
-    expect(without.map(({ name }) => name)).toEqual(['unique-ids', 'watch']);
+    expect(without.map(({ name }) => name)).toEqual(['unique-ids']);
   });
 
   test.each(finishing.map((workload) => [workload.name, workload] as const))(
@@ -96,7 +97,7 @@ describe('what is read in the end', () => {
       const jobs = { get: () => ({ result: never }) };
       const db = {
         ...{ get: never, call: never, transaction: never, tryLock: never },
-        ...{ range: silent, jobs },
+        ...{ range: silent, info: never, jobs },
       };
       await expect(finish?.(benchOf(db))).rejects.toThrow(BalsaError);
     },
@@ -128,6 +129,49 @@ describe('what is read in the end', () => {
       ['get', 'lease/1', null],
       ['get', 'lease/2', null],
     ]);
+  });
+
+  describe('of watches', () => {
+    const { finish } = WORKLOADS.find(({ name }) => name === 'watch') ?? {};
+    /** Each watch tells these batches, and ends. */
+    const cluster = (...watches: { revision: number; keys: string[] }[][]): object => ({
+      info: async () => ({ revision: 7 }),
+      watch: () => ({
+        ready: Promise.resolve({}),
+        batches: async function* () {
+          for (const { revision, keys } of watches.shift() ?? []) {
+            const events = keys.map((key) => ({ type: 'put', key, value: Buffer.from('1') }));
+            yield { revision, events: events.map((event) => ({ ...event, revision })) };
+          }
+        },
+      }),
+    });
+    const beginnings = () =>
+      history().filter(({ f, type }) => f === 'watch' && type === 'ok') as { value: object }[];
+
+    test('is that each replica tells all to the end, also when it has to begin anew', async () => {
+      const db = cluster(
+        [{ revision: 5, keys: ['watched/a/1'] }],
+        [
+          { revision: 6, keys: ['watched/a/2'] },
+          { revision: 7, keys: [] },
+        ],
+      );
+      const bench = benchOf(db);
+      bench.shared.set('written', [4, 5, 6]);
+      await finish?.({ ...bench, finalMs: 60_000 });
+      const range = { prefix: 'watched/', through: 7 };
+      expect(beginnings().map(({ value }) => value)).toEqual([
+        { ...range, fromRevision: 4 },
+        { ...range, fromRevision: 6 },
+      ]);
+    });
+
+    test('is an error when one does not', async () => {
+      const bench = benchOf(cluster([{ revision: 5, keys: ['watched/a/1'] }]));
+      await expect(finish?.(bench)).rejects.toThrow(BalsaError);
+      expect(beginnings()).not.toEqual([]);
+    });
   });
 
   test('of locks is that they can be had, and are given back', async () => {

@@ -254,6 +254,42 @@ describe('the checker of watches', () => {
     expect(await watched(...begin(ALL), ...told(first, third), ...again, ...rest)).toEqual(['gap']);
   });
 
+  describe('that is to be told through a revision', () => {
+    const TO_END = { ...ALL, through: 4 };
+
+    test('is told so far', async () => {
+      expect(await watched(...begin(TO_END), ...told(first, second, third, fourth))).toEqual([]);
+      expect(await watched(...begin(TO_END), ...told(first, second, third))).toEqual(['not told']);
+      expect(await watched(...begin(TO_END))).toEqual(['not told']);
+    });
+
+    test('is told so far when it was begun anew', async () => {
+      const again = begin({ ...TO_END, fromRevision: 3 }, 100);
+      const rest = [third, fourth].map((one) => ({ ...one, process: 9, time: 200 }));
+      const some = [...begin(TO_END), ...told(first, second), ...again];
+      expect(await watched(...some, ...rest)).toEqual([]);
+      expect(await watched(...some)).toEqual(['not told']);
+    });
+  });
+
+  test('does not know when a watch was told nothing, and none was to be told all', async () => {
+    const valid = async (...history: HistoryOperation[]): Promise<boolean | 'unknown'> =>
+      (await judge(watchChecker(), history, store)).valid;
+    const other = (lines: HistoryOperation[]): HistoryOperation[] =>
+      lines.map((line) => ({ ...line, process: 8, time: 100 }));
+    const one = [...begin(ALL), ...told(first, second, third, fourth)];
+    expect(await valid(...one, ...other(begin(ALL)))).toBe('unknown');
+    expect(await valid(...one, ...other(begin({ ...ALL, fromRevision: 5 })))).toBe(true);
+    expect(await valid(...one, ...other(begin({ ...ALL, prefix: 'c/' })))).toBe(true);
+    const all = [...begin({ ...ALL, through: 4 }), ...told(first, second, third, fourth)];
+    expect(await valid(...all, ...other(begin(ALL)))).toBe(true);
+  });
+
+  test('does not know of an event behind the end of the watch of the store', async () => {
+    const history = [...begin(ALL), ...told(first, second, third, fourth, event(9, 'a/9', 'q'))];
+    expect((await judge(watchChecker(), history, store)).valid).toBe('unknown');
+  });
+
   test('refuses a store watch that is out of order itself', async () => {
     const history = [...begin(ALL), ...told(first)];
     expect(await found(watchChecker(), history, [second, first])).toEqual(['order']);
