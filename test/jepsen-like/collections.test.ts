@@ -119,6 +119,28 @@ describe('the checker of queues', () => {
     expect(await anomalies(...atOnce, take(2, 4), take(1, 6), drain([]))).toEqual([]);
   });
 
+  test('finds what comes out of a drain in another order than it was put in', async () => {
+    expect(await anomalies(put(1, 0), put(2, 2), drain([2, 1]))).toEqual(['order']);
+    expect(await anomalies(put(1, 0), put(2, 2), drain([1, 2]))).toEqual([]);
+    expect(await anomalies(put(1, 0), put(2, 2), take(2, 4), drain([1]))).toEqual(['order']);
+    const atOnce = [op(0, 3, 'enqueue', 1), op(0, 3, 'enqueue', 2)];
+    expect(await anomalies(...atOnce, drain([2, 1]))).toEqual([]);
+    expect(await anomalies(...atOnce, take(2, 4), drain([1]))).toEqual([]);
+    const unsure = { ...put(1, 0), ...INFO };
+    expect(await anomalies(unsure, put(2, 2), take(2, 4), drain([1]))).toEqual([]);
+  });
+
+  test('a dequeue of unknown outcome has taken nothing that was overtaken before it began', async () => {
+    const unsure = (begin: number): Planned => ({ ...take(null, begin), ...INFO });
+    const before = [put(1, 0), put(2, 2), take(2, 4)];
+    expect(await anomalies(...before, unsure(6), drain([]))).toEqual(['lost']);
+    expect(await anomalies(...before, unsure(3), drain([]))).toEqual([]);
+    expect(await anomalies(...before, unsure(4.5), drain([]))).toEqual([]);
+    const more = [put(3, 7), unsure(8)];
+    expect(await anomalies(...before, ...more, unsure(3), drain([]))).toEqual([]);
+    expect(await anomalies(...before, ...more, unsure(6), drain([]))).toEqual(['lost']);
+  });
+
   test('finds a queue that is empty when something must be in it', async () => {
     expect(await anomalies(put(1, 0), take(null, 2), take(1, 4), drain([]))).toEqual(['empty']);
     const atOnce = op(1, 5, 'dequeue', null, 1);
