@@ -184,11 +184,17 @@ describe('the checker of leases', () => {
     op(begin, begin + 0.1, 'get', undefined, answer, { key: 'k' });
   const gone = (seconds: number, revision = 9, key = 'k') =>
     event(revision, key, null, seconds * SECOND);
+  /** Another one, which ends by itself. */
+  const other = [
+    op(0, 1, 'grant', 10_000, 'lease-0'),
+    op(1, 2, 'attach', 'lease-0', undefined, { key: 'o' }),
+    op(11.2, 11.3, 'get', undefined, null, { key: 'o' }),
+  ];
   const checker = leaseChecker();
   const anomalies = (
     planned: readonly Planned[],
     ...watch: ReturnType<typeof gone>[]
-  ): Promise<string[]> => found(checker, lines(grant, attach, ...planned), watch);
+  ): Promise<string[]> => found(checker, lines(grant, attach, ...other, ...planned), watch);
 
   test('finds a key that went before its time', async () => {
     expect(await anomalies([], gone(8))).toEqual(['early']);

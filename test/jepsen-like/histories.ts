@@ -69,7 +69,7 @@ export async function judge(
 
 /** The kinds of anomaly that a verdict names; empty: it is valid. */
 export function anomaliesOf(verdict: Verdict): string[] {
-  if (verdict.valid !== false) return verdict.valid ? [] : [`unknown: ${verdict.text}`];
+  if (verdict.valid !== false) return verdict.valid === true ? [] : [`unknown: ${verdict.text}`];
   return Object.keys((verdict.details as { anomalies: object }).anomalies);
 }
 
