@@ -164,17 +164,21 @@ class LeaseJudge {
     const leasesOf = (gone: readonly Gone[]): number =>
       new Set(gone.map(({ key }) => this.#leaseOf.get(key)?.name)).size;
     const ended = leasesOf(this.#gone);
+    const lasting = this.#lasting();
     const expired = leasesOf(this.#gone.filter((gone) => !this.#isRevoked(gone)));
     const details = {
       leases: this.#leases.size,
       ended,
       expired,
+      lasting,
       readsAfterTheEnd: this.#late,
       clockShare: this.#clockShare,
       goneWithinMs: this.#goneWithin / 1e6,
     };
-    const doubt = expired === 0 ? 'no lease has expired' : null;
-    const shown = `${ended} of ${this.#leases.size} leases ended, ${expired} of them by themselves, none early, each with all its keys`;
+    let doubt: string | null = null;
+    if (expired === 0) doubt = 'no lease has ended but by being revoked';
+    else if (lasting > 0) doubt = `of ${lasting} keys on leases nothing tells that they have gone`;
+    const shown = `${ended} of ${this.#leases.size} leases ended, ${ended - expired} of them revoked, none early, each with all its keys`;
     return this.#findings.verdict(shown, { doubt, details });
   }
 
@@ -218,8 +222,19 @@ class LeaseJudge {
     ]);
   }
 
+  /** Keys that were certainly put on a lease, and that nobody has seen gone. */
+  #lasting(): number {
+    const gone = new Set(this.#gone.map(({ key }) => key));
+    const attached = [...this.#attaches].filter(([, all]) =>
+      all.some(({ outcome }) => outcome === 'ok'),
+    );
+    return attached.filter(([key]) => !gone.has(key)).length;
+  }
+
+  /** For certain. */
   #isRevoked({ key, time }: Gone): boolean {
-    return (this.#leaseOf.get(key)?.revokedFrom ?? Number.POSITIVE_INFINITY) <= time;
+    const lease = this.#leaseOf.get(key);
+    return lease !== undefined && lease.revokedFrom <= time && Number.isFinite(lease.revokedBy);
   }
 
   #judgeGone({ key, time, lines }: Gone): void {

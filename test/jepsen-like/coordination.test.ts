@@ -275,17 +275,24 @@ describe('the checker of leases', () => {
     ]);
     // Unless somebody has put it there.
     const other = op(11.5, 11.8, 'attach', 'lease-2', undefined, { key: 'k' });
-    expect(await anomalies([get(11, null), other, get(12, 'lease-2')])).toEqual([]);
+    expect(await anomalies([get(11, null), other, get(12, 'lease-2')], gone(14))).toEqual([]);
     const late = op(1, null, 'attach', L, undefined, { key: 'k' });
-    expect(await anomalies([get(11, null), late, get(12, L)])).toEqual([]);
+    expect(await anomalies([get(11, null), late, get(12, L)], gone(11))).toEqual([]);
   });
 
-  test('does not know when none has ended by itself', async () => {
+  test('does not know when none has ended but by being revoked', async () => {
     expect((await judge(checker, lines(grant, attach), [])).valid).toBe('unknown');
     const revoked = lines(grant, attach, op(3, 4, 'revoke', L));
     expect((await judge(checker, revoked, [gone(4)])).valid).toBe('unknown');
     const unsure = lines(grant, attach, op(3, 4, 'revoke', L, undefined, INFO));
-    expect((await judge(checker, unsure, [gone(4)])).valid).toBe('unknown');
+    expect((await judge(checker, unsure, [gone(4)])).valid).toBe(true);
     expect((await judge(checker, lines(grant, attach), [gone(12)])).valid).toBe(true);
+  });
+
+  test('does not know when nothing tells that a key has gone', async () => {
+    const valid = async (...more: Planned[]): Promise<boolean | 'unknown'> =>
+      (await judge(checker, lines(grant, attach, ...other, ...more))).valid;
+    expect(await valid(get(15, L))).toBe('unknown');
+    expect(await valid(get(15, L), get(16, null))).toBe(true);
   });
 });

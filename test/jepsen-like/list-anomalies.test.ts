@@ -6,7 +6,7 @@ import {
   type ListOperation,
   type ListTransaction,
 } from '../../jepsen-like/checkers/append/list-anomalies.js';
-import { found, lines, op } from './histories.js';
+import { found, INFO, judge, lines, op, type Planned } from './histories.js';
 
 /** `x+1` appends, `x:1,2` reads. */
 function parse(text: string): ListOperation {
@@ -123,8 +123,20 @@ describe('the checker of transactions on lists', () => {
     ['append', 'x', 1],
     ['r', 'y', null],
   ];
+  const read = (begin: number, values: number[]): Planned =>
+    op(begin, begin + 1, 'txn', [['r', 'x', null]], [['r', 'x', values]]);
   const answered = (answer: unknown): Promise<string[]> =>
-    found(appendChecker(), lines(op(0, 1, 'txn', asked, answer)));
+    found(appendChecker(), lines(op(0, 1, 'txn', asked, answer), read(2, [1])));
+
+  test('does not know of a list that nobody has read since something was appended to it', async () => {
+    const append = op(2, 3, 'txn', [['append', 'x', 1]]);
+    const valid = async (...planned: Planned[]): Promise<boolean | 'unknown'> =>
+      (await judge(appendChecker(), lines(...planned))).valid;
+    expect(await valid(read(0, []), append)).toBe('unknown');
+    expect(await valid(read(0, []), append, read(2.5, [1]))).toBe('unknown');
+    expect(await valid(read(0, []), append, read(4, [1]))).toBe(true);
+    expect(await valid(read(0, []), { ...append, ...INFO })).toBe(true);
+  });
 
   test('accepts the steps that were asked for, with what was read', async () => {
     expect(

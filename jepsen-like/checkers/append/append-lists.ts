@@ -35,11 +35,28 @@ export function appendChecker(): Checker {
         const involved = anomaly.transactions.flatMap((name) => calls.get(name) ?? []);
         findings.note(anomaly.name, explain(anomaly), involved);
       }
-      const doubt = reads === 0 ? 'no read tells what the lists hold' : null;
+      const unread = unreadLists(transactions);
+      let doubt: string | null = null;
+      if (reads === 0) doubt = 'no read tells what the lists hold';
+      else if (unread > 0) doubt = `of ${unread} lists no read tells what they hold in the end`;
       const shown = `${transactions.length} transactions are strictly serializable, as far as what they read tells`;
-      return findings.verdict(shown, { doubt, details: { reads } });
+      return findings.verdict(shown, { doubt, details: { reads, unread } });
     },
   };
+}
+
+/** Lists that nobody has begun to read since something was appended to them that was acknowledged. */
+function unreadLists(transactions: readonly ListTransaction[]): number {
+  const appended = new Map<string, number>();
+  const read = new Map<string, number>();
+  for (const { status, operations, beginMs, endMs } of transactions) {
+    if (status !== 'applied') continue;
+    for (const { type, key } of operations) {
+      const [times, time] = type === 'append' ? [appended, endMs] : [read, beginMs];
+      times.set(key, Math.max(times.get(key) ?? 0, time));
+    }
+  }
+  return [...appended].filter(([key, end]) => (read.get(key) ?? -1) < end).length;
 }
 
 /** Each step is answered: a read with what it read, and an append as it was asked for. */
