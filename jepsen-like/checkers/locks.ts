@@ -11,7 +11,7 @@ export interface LockOptions {
    * clocks wrong or stop clients. Default: true.
    */
   readonly isExclusive?: boolean;
-  /** Time without faults after which one that nobody holds any more must not be refused. Default: 30 s. */
+  /** Time without faults after which one that nobody holds any more must not be refused. Default: 20 s. */
   readonly freeWithinMs?: number;
   readonly faults?: readonly FaultRecord[];
 }
@@ -36,7 +36,7 @@ interface Held {
  * last (never free), counted in time without faults.
  */
 export function lockChecker(options: LockOptions = {}): Checker {
-  const { isExclusive = true, freeWithinMs = 30_000, faults = [] } = options;
+  const { isExclusive = true, freeWithinMs = 20_000, faults = [] } = options;
   const windows = windowsOf(faults);
   return {
     name: 'lock',

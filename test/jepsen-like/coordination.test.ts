@@ -98,7 +98,7 @@ describe('the checker of locks', () => {
     const given = [acquire(3, 0), use('release', 3, 2)];
 
     test('must not be refused for ever', async () => {
-      expect(await anomalies(...given, ...refused(10))).toEqual([]);
+      expect(await anomalies(...given, ...refused(3.5))).toEqual([]);
       expect(await anomalies(...given, ...refused(20))).toEqual(['never free']);
       const unsure = [acquire(3, 0), use('release', 3, 2, INFO)];
       expect(await anomalies(...unsure, ...refused(20))).toEqual(['never free']);
