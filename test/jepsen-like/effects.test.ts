@@ -103,6 +103,7 @@ describe('the checker of ap cells', () => {
   const anomalies = (...planned: Planned[]): Promise<string[]> => found(apChecker(), sent(planned));
 
   test('finds a call that a live replica did not serve', async () => {
+    const served = op(0, MS, 'read', null, 0, { key: 'c' });
     const failed = change('add', 'a', 1, { ...INFO, more: { error: 'TIMEOUT' } });
     expect(await anomalies(failed, final(0))).toEqual(['not available']);
     const faults = (fault: string, node: string): FaultRecord[] => [
@@ -110,7 +111,7 @@ describe('the checker of ap cells', () => {
       { time: 5 * MS, fault, nodes: [node], phase: 'end' },
     ];
     const under = (fault: string, node: string): Promise<string[]> =>
-      found(apChecker({ faults: faults(fault, node) }), sent([failed, final(0)]));
+      found(apChecker({ faults: faults(fault, node) }), sent([served, failed, final(0)]));
     expect(await under('kill', 'n1')).toEqual([]);
     expect(await under('kill', 'n2')).toEqual(['not available']);
     // The replica had time enough to be back.
@@ -125,7 +126,7 @@ describe('the checker of ap cells', () => {
 
   test('its bounds may be reached', async () => {
     const full = change('add', 'a', 1, { ...FAIL, more: { error: 'AP_QUEUE_FULL' } });
-    expect(await anomalies(full, final(0))).toEqual([]);
+    expect(await anomalies(full, change('add', 'b', 1), final(1))).toEqual([]);
   });
 
   test('finds replicas that do not come to the same', async () => {
@@ -164,7 +165,7 @@ describe('the checker of ap cells', () => {
     expect(await anomalies(change('append', 'a', 'x'), final([]))).toEqual(['lost']);
     const more = { error: 'CELL_FULL' };
     const refused: Planned = { ...change('append', 'a', 'x'), type: 'fail', more };
-    expect(await anomalies(refused, final([]))).toEqual([]);
+    expect(await anomalies(refused, change('append', 'b', 'y'), final(['y']))).toEqual([]);
     expect(await anomalies(change('append', 'a', 'x'), final(['x', 'x']))).toEqual([
       'counts twice',
     ]);
@@ -187,7 +188,7 @@ describe('the checker of ap cells', () => {
     expect(await anomalies(add, change('add', 'a', 2, { process: 7 }), read(0), final(2))).toEqual(
       [],
     );
-    const elsewhere = sent([add, read(0), final(2)]).map((line) =>
+    const elsewhere = sent([add, read(0), final(2), final(2, 'n2')]).map((line) =>
       line.f === 'read' && line.type === 'invoke' ? { ...line, node: 'n2' } : line,
     );
     expect(await found(apChecker(), elsewhere)).toEqual([]);

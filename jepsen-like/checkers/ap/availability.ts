@@ -4,9 +4,12 @@ import { type FaultWindow, windowsOf } from '../fault-windows.js';
 import type { Findings } from '../findings.js';
 import { seconds } from '../values.js';
 
-/** Faults of the network: they part replicas from each other, and stop none of them. */
-const OF_THE_NETWORK =
-  /^(?:partition|isolate|halves|majorit|bridge|ring|one-way|cut|flap|link|delay|jitter|loss|slow-link|clients-cut-off|reset|half-open|corrupt)/;
+/**
+ * Faults that stop a replica, or what its answers wait for: its process, its disk, its threads for procedures, its membership. All others
+ * part it from replicas, set its clock wrong or give it work, and it serves nevertheless.
+ */
+const STOPS =
+  /^(?:kill|crash|lost-tail|restart|rolling|clock-drift|pause|snapshot-storm|failpoint|disk|strace|worker-loss|member)/;
 
 /** What a live replica may answer, too: its bounds are reached. */
 const REFUSALS: ReadonlySet<string> = new Set(['AP_QUEUE_FULL', 'CELL_FULL']);
@@ -15,7 +18,7 @@ export interface AvailabilityOptions {
   readonly faults: readonly FaultRecord[];
   /** After a fault of a process or a disk its replica may be starting yet. Default: 10 s. */
   readonly graceMs: number;
-  /** Does a fault of this kind excuse a replica that it hits? Default: all but those of the network. */
+  /** Does a fault of this kind excuse a replica that it hits? Default: those that stop it. */
   readonly excuses?: (fault: string) => boolean;
 }
 
@@ -28,7 +31,7 @@ export class Availability {
   refused = 0;
 
   constructor({ faults, graceMs, excuses }: AvailabilityOptions) {
-    const isExcuse = excuses ?? ((fault) => !OF_THE_NETWORK.test(fault));
+    const isExcuse = excuses ?? ((fault) => STOPS.test(fault));
     this.#windows = windowsOf(faults).filter(({ fault }) => isExcuse(fault));
     this.#grace = graceMs * 1e6;
   }

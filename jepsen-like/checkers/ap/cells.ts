@@ -12,6 +12,8 @@ export class CellHistory {
   readonly #changes = new Map<string, Once>();
   readonly #reads: Call[] = [];
   readonly finals: Call[] = [];
+  /** Ends of what was acknowledged: a final read must begin behind the last of them. */
+  #lastChange = Number.NEGATIVE_INFINITY;
 
   constructor(findings: Findings, key: string, disks: Disks) {
     this.#findings = findings;
@@ -29,6 +31,7 @@ export class CellHistory {
     if (typeof id !== 'string' && typeof id !== 'number') {
       throw badValue(call, call.asked, '{id, value}');
     }
+    if (call.outcome === 'ok') this.#lastChange = Math.max(this.#lastChange, call.end);
     const known = this.#changes.get(`${id}`);
     if (known === undefined) {
       this.#changes.set(`${id}`, { id: `${id}`, f: call.f, value, calls: [call] });
@@ -44,6 +47,14 @@ export class CellHistory {
     else if (kinds.size > 0) this.#judgeCollection();
   }
 
+  /** @returns those of these replicas that do not tell what the cell has come to; `null`: nobody does */
+  silent(nodes: Iterable<string>): readonly string[] | null {
+    const told = this.finals.filter(({ begin }) => begin > this.#lastChange);
+    if (told.length === 0) return null;
+    const by = new Set(told.map(nodeOf));
+    return [...nodes].filter((node) => !by.has(node));
+  }
+
   #judgeConvergence(): void {
     const [first] = this.finals;
     if (first === undefined) return;
@@ -57,6 +68,8 @@ export class CellHistory {
   #judgeNumber(isEscrow: boolean): void {
     const changes = [...this.#changes.values()];
     const bounds = new ChangeBounds(changes.flatMap(changeOf));
+    const own = new OwnChanges(changes, this.#disks, amountOf);
+    for (const call of this.#reads) this.#judgeSeen(call, bounds, own);
     for (const call of [...this.#reads, ...this.finals]) {
       const value = numberOf(call, call.answer);
       const when = `"${this.#key}" was read as ${value} at ${seconds(call.end)}`;
@@ -68,23 +81,23 @@ export class CellHistory {
       this.#findings.note(anomaly, `${when}, and must be from ${low} to ${high}`, [call]);
     }
     if (isEscrow) this.#judgeEscrow(changes);
-    else this.#judgeOwnAdds(changes);
   }
 
-  /** What others have added comes on top. */
-  #judgeOwnAdds(changes: readonly Once[]): void {
-    const own = new OwnChanges(changes, this.#disks);
-    for (const read of this.#reads) {
-      const adds = own.before(read);
-      const sum = adds.reduce(
-        (total, { value, calls }) => total + numberOf(calls[0] as Call, value),
-        0,
-      );
-      const value = numberOf(read, read.answer);
-      if (value >= sum) continue;
-      const text = `"${this.#key}" was read as ${value} at ${nodeOf(read)}, ${seconds(read.end)}, which had acknowledged ${sum}`;
-      this.#findings.note('own change not shown', text, [...(adds.at(-1)?.calls ?? []), read]);
+  /** A read is of all that its replica has acknowledged, and of some of what others were asked for by then. */
+  #judgeSeen(read: Call, bounds: ChangeBounds, own: OwnChanges): void {
+    const { up, down } = own.sumsBefore(read);
+    const { low, high } = bounds.of({ begin: Number.NEGATIVE_INFINITY, end: read.end });
+    const value = numberOf(read, read.answer);
+    if (value >= up + low && value <= high + down) return;
+    const when = `"${this.#key}" was read as ${value} at ${nodeOf(read)}, ${seconds(read.end)},`;
+    if (value < low || value > high) {
+      const text = `${when} when all that had been asked for was from ${low} to ${high}`;
+      this.#findings.note('of nobody', text, [read]);
+      return;
     }
+    const text = `${when} which had acknowledged ${up} added and ${-down} taken, so that it must be from ${up + low} to ${high + down}`;
+    const last = own.before(read).at(-1);
+    this.#findings.note('own change not shown', text, [...(last?.calls ?? []), read]);
   }
 
   /** At no moment more has been taken, for certain, than may have been added before. */
@@ -155,6 +168,13 @@ function isDenied({ outcome, answer }: Call): boolean {
   return outcome === 'ok' && answer === false;
 }
 
+/** What one that counts comes to. */
+function amountOf({ f, value, calls }: Once): number {
+  const amount = numberOf(calls[0] as Call, value);
+  if (f !== 'take') return amount;
+  return calls.some(isDenied) ? 0 : -amount;
+}
+
 function changeOf({ f, value, calls }: Once): Change[] {
   const first = calls[0] as Call;
   const amount = numberOf(first, value);
@@ -171,6 +191,7 @@ function changeOf({ f, value, calls }: Once): Change[] {
   ];
 }
 
-function nodeOf({ invoke, completion }: Call): string {
+/** Who answered. */
+export function nodeOf({ invoke, completion }: Call): string {
   return completion?.node ?? invoke.node ?? 'a replica';
 }
