@@ -2,6 +2,7 @@ import { type Call, callsOf } from './calls.js';
 import { ChangeBounds } from './change-bounds.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { ToldInTheEnd } from './told-in-the-end.js';
 import { numberOf, seconds } from './values.js';
 
 /**
@@ -15,9 +16,12 @@ export function counterChecker(): Checker {
     check: async (history) => {
       const findings = new Findings('counter');
       const byKey = new Map<string, { adds: Call[]; reads: Call[] }>();
+      const told = new ToldInTheEnd();
       for await (const call of callsOf(history)) {
         if (call.f !== 'add' && call.f !== 'read') continue;
         findings.operations += 1;
+        if (call.f === 'add') told.wrote(call);
+        else told.read(call);
         const counter = byKey.get(call.key) ?? { adds: [], reads: [] };
         byKey.set(call.key, counter);
         if (call.f === 'add' && call.outcome !== 'fail') counter.adds.push(call);
@@ -28,7 +32,7 @@ export function counterChecker(): Checker {
         reads += counter.reads.length;
         judge(findings, key, counter);
       }
-      const doubt = reads === 0 ? 'no read tells what was counted' : null;
+      const doubt = told.doubt('the counter');
       const shown = `${reads} reads of ${byKey.size} counters are within what was certainly and what was possibly added`;
       return findings.verdict(shown, { doubt, details: { reads } });
     },

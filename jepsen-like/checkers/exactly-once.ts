@@ -2,6 +2,7 @@ import { type Call, callsOf } from './calls.js';
 import { ChangeBounds } from './change-bounds.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { ToldInTheEnd } from './told-in-the-end.js';
 import { listOf, numberOf, seconds, show, valueText } from './values.js';
 
 /** All calls under one idempotency key. */
@@ -25,19 +26,22 @@ export function exactlyOnceChecker(): Checker {
       const attempts = new Map<string, Attempts>();
       const reads: Call[] = [];
       const lists: Call[] = [];
+      const told = new ToldInTheEnd();
       for await (const call of callsOf(history)) {
         if (call.f === 'call') addAttempt(findings, attempts, call);
         else if (call.f === 'read' && call.outcome === 'ok') reads.push(call);
         else if (call.f === 'applied' && call.outcome === 'ok') lists.push(call);
         else continue;
         findings.operations += 1;
+        // All keys add to one total.
+        if (call.f === 'call') told.wrote({ ...call, key: '' });
+        else told.read({ ...call, key: '' });
       }
       judgeResults(findings, attempts);
       judgeTotals(findings, [...attempts.values()], reads);
       for (const list of lists) judgeApplied(findings, attempts, list);
       const retried = [...attempts.values()].filter(({ calls }) => calls.length > 1).length;
-      const doubt =
-        reads.length + lists.length === 0 ? 'nothing tells what was applied in the end' : null;
+      const doubt = told.doubt('the calls');
       const shown = `${attempts.size} calls count once, ${retried} of them were asked more than once`;
       return findings.verdict(shown, { doubt, details: { keys: attempts.size, retried } });
     },

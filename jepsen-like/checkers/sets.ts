@@ -1,6 +1,7 @@
 import { type Call, callsOf } from './calls.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { ToldInTheEnd } from './told-in-the-end.js';
 import { listOf, seconds, show, valueText } from './values.js';
 
 interface Element {
@@ -26,9 +27,12 @@ export function setChecker(): Checker {
     check: async (history) => {
       const findings = new Findings('set');
       const sets = new Map<string, SetHistory>();
+      const told = new ToldInTheEnd();
       for await (const call of callsOf(history)) {
         if (!['add', 'remove', 'read'].includes(call.f)) continue;
         findings.operations += 1;
+        if (call.f === 'read') told.read(call);
+        else told.wrote(call);
         let set = sets.get(call.key);
         if (set === undefined) {
           set = new SetHistory(findings);
@@ -38,7 +42,7 @@ export function setChecker(): Checker {
       }
       for (const set of sets.values()) set.judge();
       const reads = [...sets.values()].reduce((sum, set) => sum + set.reads, 0);
-      const doubt = reads === 0 ? 'no read tells what is in the set' : null;
+      const doubt = told.doubt('the set');
       const shown = `${findings.operations} operations on ${sets.size} sets: nothing is lost, and nothing is there that nobody added`;
       return findings.verdict(shown, { doubt, details: { reads } });
     },

@@ -1,6 +1,7 @@
 import { type Call, callsOf } from './calls.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { ToldInTheEnd } from './told-in-the-end.js';
 import { listOf, seconds, valueText } from './values.js';
 
 interface Source {
@@ -19,26 +20,27 @@ export function triggerChecker(): Checker {
     check: async (history) => {
       const findings = new Findings('triggers');
       const sources = new Map<string, Source>();
+      const told = new ToldInTheEnd();
       for await (const call of callsOf(history)) {
         if (!['cause', 'due', 'fired'].includes(call.f)) continue;
         findings.operations += 1;
         const source: Source = sources.get(call.key) ?? { causes: new Map(), lists: [] };
         sources.set(call.key, source);
         if (call.f === 'fired') {
+          told.read(call);
           if (call.outcome === 'ok') source.lists.push(call);
         } else {
+          told.wrote(call);
           source.causes.set(valueText(call.asked), call);
         }
       }
-      let lists = 0;
       let causes = 0;
       for (const source of sources.values()) {
-        lists += source.lists.length;
         causes += source.causes.size;
         for (const list of source.lists) judgeList(findings, source.causes, list);
         judgeLost(findings, source.causes, source.lists.at(-1));
       }
-      const doubt = lists === 0 ? 'nothing tells what has fired' : null;
+      const doubt = told.doubt('the causes');
       return findings.verdict(`${causes} causes fired once each`, { doubt, details: { causes } });
     },
   };

@@ -22,7 +22,8 @@ describe('the checker of sets', () => {
 
   test('finds an element that was acknowledged, and is not read', async () => {
     expect(await anomalies(op(0, 1, 'add', 1), op(2, 3, 'read', null, []))).toEqual(['lost']);
-    expect(await anomalies(op(0, 5, 'add', 1), op(2, 3, 'read', null, []))).toEqual([]);
+    const last = op(6, 7, 'read', null, [1]);
+    expect(await anomalies(op(0, 5, 'add', 1), op(2, 3, 'read', null, []), last)).toEqual([]);
     expect(await anomalies(op(0, 1, 'add', 1, 1, INFO), op(2, 3, 'read', null, []))).toEqual([]);
   });
 
@@ -31,7 +32,9 @@ describe('the checker of sets', () => {
     const gone = op(3, 4, 'read', null, []);
     expect(await anomalies(op(0, null, 'add', 1), seen, gone)).toEqual(['seen, then gone']);
     expect(await anomalies(op(0, 9, 'add', 1), seen, gone)).toEqual(['seen, then gone']);
-    expect(await anomalies(op(0, 9, 'add', 1), seen, op(1, 4, 'read', null, []))).toEqual([]);
+    const atOnce = op(1, 4, 'read', null, []);
+    const last = op(10, 11, 'read', null, [1]);
+    expect(await anomalies(op(0, 9, 'add', 1), seen, atOnce, last)).toEqual([]);
   });
 
   test('finds an element of nobody, of one that failed, and one from the future', async () => {
@@ -192,7 +195,9 @@ describe('the checker of counters', () => {
       expect(await anomalies(op(0, 1, 'add', 5), op(2, 3, 'add', 2, 2, INFO), read(value))).toEqual(
         [],
       );
-      expect(await anomalies(op(0, 1, 'add', 5), op(2, 50, 'add', 2), read(value))).toEqual([]);
+      const last = op(60, 61, 'read', null, 7);
+      const long = op(2, 50, 'add', 2);
+      expect(await anomalies(op(0, 1, 'add', 5), long, read(value), last)).toEqual([]);
     }
     expect(await anomalies(op(0, 1, 'add', 5), op(2, 3, 'add', 2, 2, FAIL), read(7))).toEqual([
       'counted too much',
