@@ -1,6 +1,13 @@
 const CUT = '…';
 const CUT_BYTES = Buffer.byteLength(CUT);
 
+/** As {@link cutText}; what was cut says which limit it was. */
+export function cutNaming(text: string, bytesMax: number, limit: string): string {
+  const told = ` (${limit} is ${bytesMax})`;
+  if (cutText(text, bytesMax) === text) return text;
+  return cutText(text, bytesMax - Buffer.byteLength(told)) + told;
+}
+
 /** The beginning of a text, so that it has at most `bytesMax` bytes in UTF-8 with the … that says that it was cut. */
 export function cutText(text: string, bytesMax: number): string {
   // No character has fewer bytes than units of its text.

@@ -11,7 +11,7 @@ import {
   type RangeRead,
 } from '../base/call.js';
 import { cellKey } from '../base/cell.js';
-import { cutText } from '../base/cut-text.js';
+import { cutNaming, cutText } from '../base/cut-text.js';
 import { CELL_PREFIX } from '../base/delta.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { LIMITS } from '../base/limits.js';
@@ -200,8 +200,9 @@ export class CallView {
 
   /** Nothing can come of the call any more. */
   fail(error: BalsaError): BalsaError {
-    this.#failure ??= error;
-    return error;
+    const told = cutError(error, this.#limits);
+    this.#failure ??= told;
+    return told;
   }
 
   effects(): Effects {
@@ -437,6 +438,16 @@ export function checkText(key: string): void {
 
 function invalid(message: string): BalsaError {
   return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
+}
+
+/** Whatever it says, it is kept by many: the log, the answer, and the lines of `balsa proc logs`. */
+export function cutError(
+  error: BalsaError,
+  { errorBytesMax }: Pick<CallLimits, 'errorBytesMax'>,
+): BalsaError {
+  const { code, message, outcome, details, cause } = error;
+  const told = cutNaming(message, errorBytesMax, 'errorBytesMax');
+  return told === message ? error : new BalsaError(code, told, { outcome, details, cause });
 }
 
 /** The error of a call that has reached a limit. */

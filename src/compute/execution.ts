@@ -23,6 +23,10 @@ export interface CallLimits {
   readonly logLinesMax: number;
   /** In UTF-8. A longer line is cut. */
   readonly logLineBytesMax: number;
+  /** Of what a call that failed says of it, in UTF-8: a longer message or reason is cut. */
+  readonly errorBytesMax: number;
+  /** As `errorBytesMax`, of the stack. */
+  readonly errorStackBytesMax: number;
   /** Of a cell, beyond which nothing more is added to it: `CELL_FULL`. */
   readonly cellBytesMax: number;
   /** Of a checkpoint of a task of a job, JSON. */
@@ -41,6 +45,8 @@ export const CALL_LIMITS: CallLimits = {
   resultBytesMax: 1024 * 1024,
   logLinesMax: 100,
   logLineBytesMax: 1024,
+  errorBytesMax: 4096,
+  errorStackBytesMax: 8192,
   cellBytesMax: LIMITS.cellBytesMax,
   checkpointBytesMax: LIMITS.checkpointBytesMax,
 };

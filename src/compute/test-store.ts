@@ -11,7 +11,7 @@ import { Cell, cellKey } from '../base/cell.js';
 import { type CellWrite, ORIGIN_LENGTH } from '../base/delta.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import { seededRandom } from '../base/random.js';
-import { CallView } from './call-view.js';
+import { CallView, cutError } from './call-view.js';
 import { CALL_LIMITS, type ScanAnswer, type ScanQuery, type StoredKey } from './execution.js';
 import { nativeContext } from './native-context.js';
 import type { CellKind, CellName, Json, Procedure, Schema } from './procedures.js';
@@ -205,10 +205,11 @@ async function validated(schema: Schema, args: unknown): Promise<unknown> {
 function failureOf(cause: unknown): BalsaError {
   if (cause instanceof BalsaError) return cause;
   const { message } = asBalsaError(cause);
-  return new BalsaError('PROCEDURE_FAILED', `the procedure threw ${message}`, {
-    outcome: 'not-applied',
-    cause,
-  });
+  const failed = { outcome: 'not-applied', cause } as const;
+  return cutError(
+    new BalsaError('PROCEDURE_FAILED', `the procedure threw ${message}`, failed),
+    CALL_LIMITS,
+  );
 }
 
 function jsonOf({ value }: StoredKey): Json {

@@ -146,6 +146,21 @@ const HOSTILE: readonly (readonly [name: string, body: string, told: RegExp])[] 
     `throw new Proxy({}, { get() { throw new Error('odd'); } });`,
     /cannot be shown/,
   ],
+  [
+    'throwing a huge message',
+    `throw new Error('x'.repeat(3e6));`,
+    /^PROCEDURE_FAILED the procedure threw x+… \(errorBytesMax is 4096\)$/,
+  ],
+  [
+    'throwing a huge name',
+    `const e = new Error('x'); e.name = 'N'.repeat(3e6); throw e;`,
+    /^PROCEDURE_FAILED the procedure threw N+… \(errorBytesMax is 4096\)$/,
+  ],
+  [
+    'a huge reason to abort',
+    `ctx.abort('é'.repeat(1e6));`,
+    /^PROCEDURE_ABORTED é+… \(errorBytesMax is 4096\)$/,
+  ],
   ['throwing a symbol', `throw Symbol('odd');`, /^PROCEDURE_FAILED/],
   [
     'throwing what cannot be a string',
@@ -220,6 +235,22 @@ describe('a hostile procedure', () => {
       }
     },
   );
+
+  test.each([
+    `throw new Error('é'.repeat(1e6));`,
+    `throw '\\u{1f600}'.repeat(1e6);`,
+    `ctx.abort('x'.repeat(3e6));`,
+    `const e = new Error('x'); e.stack = 'y'.repeat(3e6); throw e;`,
+  ])('has no room in its error: %s', { timeout: TIMEOUT_MS }, async (body) => {
+    const execution = await call(oneProcedure(body));
+    if (execution.ok) throw new Error('it did not fail');
+    const { message, details } = execution.error;
+    const stack = String(details.stack ?? '');
+
+    expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4096);
+    expect(Buffer.byteLength(stack)).toBeLessThanOrEqual(8192);
+    expect(`${message} ${stack}`).toMatch(/… \(error(Stack)?BytesMax is \d+\)/);
+  });
 
   test('does not hold up a call in another thread, nor the event loop', {
     timeout: TIMEOUT_MS,

@@ -137,6 +137,9 @@ harden([
   globalThis.Iterator?.concat?.([]),
 ]);
 
+/** Of what is said of a failure the host takes less than this. */
+const TOLD_LENGTH_MAX = 10000;
+
 const textOf = (value) => {
   try {
     return typeof value === 'string' ? value : String(value);
@@ -145,15 +148,17 @@ const textOf = (value) => {
   }
 };
 
+const told = (value) => textOf(value).slice(0, TOLD_LENGTH_MAX);
+
 /** In the sandbox, where it may take as long as it likes: within the limits of the call. */
 const describe = (thrown) => {
   try {
     if ((typeof thrown === 'object' || typeof thrown === 'function') && thrown !== null) {
       const { name, message, stack } = thrown;
-      if (message !== undefined) return [name === undefined ? 'Error' : textOf(name), textOf(message), textOf(stack ?? '')];
-      return ['', textOf(stringify(thrown)), ''];
+      if (message !== undefined) return [name === undefined ? 'Error' : told(name), told(message), told(stack ?? '')];
+      return ['', told(stringify(thrown)), ''];
     }
-    return ['', textOf(thrown), ''];
+    return ['', told(thrown), ''];
   } catch {
     return ['', 'something that cannot be shown', ''];
   }
@@ -294,11 +299,11 @@ const ctx = {
     if (handleOf === undefined) throw new TypeError('ctx.cell takes what counter(), set() and the like give');
     return freeze(handleOf(accessTo({ cell, key })));
   },
-  log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, 10000))); },
+  log: (...values) => { host.log(stringify(values.map(shown).join(' ').slice(0, TOLD_LENGTH_MAX))); },
   get task() { return current.task; },
   get lastCheckpoint() { return current.task === null ? null : current.task.lastCheckpoint; },
   checkpoint: (value) => { host.checkpoint(jsonOf('ctx.checkpoint', value)); },
-  abort: (reason = 'aborted') => { host.abort(json(reason)); },
+  abort: (reason = 'aborted') => { host.abort(stringify(told(reason))); },
   scan: async ({ prefix, from, to, limit } = {}) => {
     const pairs = parse(host.scan(stringify({ prefix, from, to, limit })));
     return pairs.map(([key, stored]) => ({ key, value: valueOf(key, stored) }));
@@ -353,7 +358,7 @@ const validated = (definition, value) => {
       const keys = [...(path ?? [])].map((part) => textOf(typeof part === 'object' ? part.key : part));
       return keys.length === 0 ? textOf(message) : keys.join('.') + ': ' + textOf(message);
     });
-    host.refuse(json(issues.join('; ')));
+    host.refuse(stringify(told(issues.join('; '))));
   };
   const outcome = schema['~standard'].validate(value);
   return outcome instanceof RealPromise ? call(then, outcome, settle) : settle(outcome);

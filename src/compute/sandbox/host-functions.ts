@@ -3,8 +3,8 @@ import { prefixEnd } from '../../base/bytes.js';
 import { asBalsaError, BalsaError, type ErrorCode } from '../../base/errors.js';
 import { type CallView, checkText, type ScanOptions } from '../call-view.js';
 import { dueOf, type ScheduleRequest } from '../cron.js';
+import type { Ending } from './ending.js';
 import type { Memory } from './quick-js.js';
-import type { Ending } from './vm.js';
 
 export interface Host {
   /** Of the call under way. */

@@ -12,6 +12,7 @@ import {
   type Source,
 } from '../execution.js';
 import { Forecasts } from '../forecast.js';
+import { type Ending, errorOf } from './ending.js';
 import { GUEST_CODE } from './guest.js';
 import { type CellRequestList, hostFunctions, performAll } from './host-functions.js';
 import { MemoryImage, type Span, stackOf } from './memory-image.js';
@@ -52,20 +53,6 @@ type Replayed = [
 ];
 
 type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
-
-/** What a call says of its end. */
-export type Ending =
-  | { readonly type: 'done'; readonly result: string }
-  | { readonly type: 'threw'; readonly thrown: Thrown }
-  /** The interpreter could not go on. */
-  | { readonly type: 'broke'; readonly message: string };
-
-/** Texts that its own code has made of it. */
-export interface Thrown {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string;
-}
 
 /**
  * An interpreter with the code of one bundle. One call at a time; a call leaves nothing behind that a later one
@@ -315,7 +302,7 @@ export class Vm {
     }
     if (view.failure !== null) return failed(view.failure);
     if (this.#isStopped) return failed(limitReached('computeMsMax', limits.computeMsMax));
-    if (ending.type !== 'done') return failed(errorOf(ending));
+    if (ending.type !== 'done') return failed(errorOf(ending, limits));
     const { result } = ending;
     if (Buffer.byteLength(result) > limits.resultBytesMax) {
       return failed(limitReached('resultBytesMax', limits.resultBytesMax));
@@ -423,18 +410,4 @@ function forecastIn(source: Source, keys: readonly string[]): string {
 
 function textIn(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
-}
-
-function errorOf(ending: Exclude<Ending, { type: 'done' }>): BalsaError {
-  if (ending.type === 'broke') return failedError(ending.message, '');
-  const { name, message, stack } = ending.thrown;
-  const shown = name === '' || name === 'Error' ? message : `${name}: ${message}`;
-  return failedError(`the procedure threw ${shown}`, stack);
-}
-
-function failedError(message: string, stack: string): BalsaError {
-  return new BalsaError('PROCEDURE_FAILED', message, {
-    outcome: 'not-applied',
-    details: { stack },
-  });
 }

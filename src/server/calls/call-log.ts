@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.js';
+import { cutText } from '../../base/cut-text.js';
 import type { CallAnswer, CallDone } from './call-types.js';
 
 /** One line that a procedure logged, or the error that it ended with. */
@@ -23,6 +24,10 @@ export interface ProcedureStats {
 
 /** Lines that are kept; the oldest go first. */
 const LINES_MAX = 1000;
+/** Of all lines together, in UTF-8: as `LINES_MAX`. */
+const BYTES_MAX = 2 * 1024 * 1024;
+/** Of one line; what is longer is cut. */
+const LINE_BYTES_MAX = 8192;
 /** Procedures of which figures are kept. */
 const PROCEDURES_MAX = 1000;
 
@@ -36,7 +41,8 @@ interface Figures {
 /** What procedures have logged lately on this replica, and figures of their calls. */
 export class CallLog {
   readonly #clock: Clock;
-  #lines: LogLine[] = [];
+  readonly #lines: LogLine[] = [];
+  #bytes = 0;
   readonly #figures = new Map<string, Figures>();
 
   constructor(clock: Clock) {
@@ -44,7 +50,7 @@ export class CallLog {
   }
 
   about(topic: 'logs' | 'stats'): readonly LogLine[] | readonly ProcedureStats[] {
-    return topic === 'logs' ? this.#lines.slice(-LINES_MAX) : this.#stats();
+    return topic === 'logs' ? [...this.#lines] : this.#stats();
   }
 
   #stats(): readonly ProcedureStats[] {
@@ -95,7 +101,16 @@ export class CallLog {
   }
 
   #add(line: LogLine): void {
-    this.#lines.push(line);
-    if (this.#lines.length >= 2 * LINES_MAX) this.#lines = this.#lines.slice(-LINES_MAX);
+    const cut = { ...line, line: cutText(line.line, LINE_BYTES_MAX) };
+    this.#lines.push(cut);
+    this.#bytes += bytesOf(cut);
+    while (this.#lines.length > LINES_MAX || this.#bytes > BYTES_MAX) {
+      const oldest = this.#lines.shift();
+      if (oldest !== undefined) this.#bytes -= bytesOf(oldest);
+    }
   }
+}
+
+function bytesOf({ procedure, line }: LogLine): number {
+  return Buffer.byteLength(procedure) + Buffer.byteLength(line);
 }

@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../../src/base/errors.js';
+import { CallLog, type LogLine } from '../../../src/server/calls/call-log.js';
+import { refusedCall } from '../../../src/server/calls/call-types.js';
+import { HandClock } from '../../compute/hand-clock.js';
+
+const MiB = 1024 * 1024;
+
+function linesOf(log: CallLog): LogLine[] {
+  return log.about('logs') as LogLine[];
+}
+
+describe('what calls have logged', () => {
+  test('is bounded by bytes as well: the last lines are kept', () => {
+    const log = new CallLog(new HandClock());
+    for (let n = 0; n < 1000; n += 1) log.note('p', `${n} ${'é'.repeat(3 * 1024)}`);
+    const lines = linesOf(log);
+
+    expect(lines.at(-1)?.line).toMatch(/^999 /);
+    expect(lines.length).toBeGreaterThan(300);
+    expect(Buffer.byteLength(JSON.stringify(lines))).toBeLessThan(2.1 * MiB);
+  });
+
+  test('is bounded by lines: the oldest go first', () => {
+    const log = new CallLog(new HandClock());
+    for (let n = 0; n < 2500; n += 1) log.note('p', String(n));
+
+    expect(linesOf(log).map(({ line }) => line)).toEqual(
+      Array.from({ length: 1000 }, (_, n) => String(1500 + n)),
+    );
+  });
+
+  test('has the beginning of a line that is too long, and goes on', () => {
+    const log = new CallLog(new HandClock());
+    const error = new BalsaError('PROCEDURE_FAILED', 'x'.repeat(5 * MiB));
+    log.noting('p', () => {})(refusedCall(error));
+    log.note('p', 'next');
+
+    expect(linesOf(log).map(({ line }) => line.slice(0, 20))).toEqual([
+      ...['PROCEDURE_FAILED: xx', 'next'],
+    ]);
+    expect(linesOf(log)[0]?.line.length).toBeLessThan(10_000);
+  });
+});
