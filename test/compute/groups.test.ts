@@ -224,7 +224,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
   test('that is too much for the thread as a whole is run call by call, and nobody is to blame', async () => {
     const pool = poolOf(1);
     const large = JSON.stringify('x'.repeat(1_000_000));
-    const calls = groupOf(['return args.length;', ...Array(199).fill('return args.length;')]).map(
+    const calls = groupOf(Array(200).fill('return args.length;'), { computeMsMax: 60_000 }).map(
       ({ call, ...rest }) => ({ call: { ...call, args: large }, ...rest }),
     );
     const bounds = { ...BOUNDS, recordBytesMax: 1e8 };
@@ -234,7 +234,7 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     expect(shown(members)).toEqual([expect.objectContaining({ end: 1_000_000 })]);
   });
 
-  test('one that breaks the thread fails alone: those before it are run again, those behind it later', async () => {
+  test('one that breaks the thread fails alone, once: those before it are run again, those behind it later', async () => {
     const clock = new HandClock();
     const pool = poolOf(1, clock);
     const source = new MemorySource({ n: 1 });
@@ -249,8 +249,16 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
     const second = await pool.runGroup(calls.slice(1), source, BOUNDS, NO_NEWS);
 
-    expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
-    expect(shown(second)).toEqual([expect.objectContaining({ end: 'PROCEDURE_LIMIT' })]);
+    expect(shown(first)).toEqual([
+      expect.objectContaining({ end: 2 }),
+      // It counts only if what it may have seen does.
+      expect.objectContaining({ end: 'PROCEDURE_LIMIT', dependsOn: [0] }),
+    ]);
+    // It is not run again for a while; the others are.
+    expect(second).toMatchObject([
+      { ok: false, error: { code: 'OVERLOADED', details: { retryAfterMs: 5000 } } },
+      { ok: true },
+    ]);
     expect(shown(await pool.runGroup(calls.slice(2), source, BOUNDS, NO_NEWS))).toEqual([
       expect.objectContaining({ end: 2 }),
     ]);
@@ -277,7 +285,9 @@ describe('the code of a call that breaks the thread while it is loaded', {
     const pool = poolOf(1, clock, workerFile);
     const endless = oneProcedure('', 'cp', 'Array.prototype.indexOf.call({ length: 9e15 }, 1);');
     const calls = groupOf([ADD, '', ADD]).map((one, n) =>
-      n === 1 ? { ...one, call: { ...one.call, bundle: { hash: 'e', code: endless } } } : one,
+      n === 1
+        ? { ...one, call: { ...one.call, bundle: { hash: 'ee'.repeat(32), code: endless } } }
+        : one,
     );
     const source: StoreSource = new MemorySource({ n: 1 });
     const told: string[] = [];
@@ -289,7 +299,13 @@ describe('the code of a call that breaks the thread while it is loaded', {
 
     const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
 
-    expect(shown(first)).toEqual([expect.objectContaining({ end: 2 })]);
+    expect(shown(first)).toMatchObject([{ end: 2 }, { end: 'PROCEDURE_LIMIT' }]);
+    expect(told).toEqual(['-2']);
+    // Nothing of its bundle is tried for as long as that takes.
+    expect(await pool.runGroup(calls.slice(1), source, BOUNDS, NO_NEWS)).toMatchObject([
+      { ok: false, error: { code: 'OVERLOADED', details: { retryAfterMs: 10_000 } } },
+      { ok: true },
+    ]);
     expect(told).toEqual(['-2']);
   });
 });

@@ -210,6 +210,32 @@ const HOSTILE: readonly (readonly [name: string, body: string, told: RegExp])[] 
   ['half a character as key', `ctx.put('\\ud800', 1);`, /INVALID_ARGUMENT/],
   ['a key with the character 0', `ctx.put('a\\0b', 1);`, /INVALID_ARGUMENT/],
   ['a key that is too long', `ctx.get('k'.repeat(70000));`, /KEY_TOO_LARGE/],
+  [
+    'a search that its interpreter does not interrupt',
+    `return Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 3);`,
+    TOO_LONG,
+  ],
+  [
+    'joining nothing, very often',
+    `const a = []; a.length = 2 ** 32 - 1; return a.join('');`,
+    TOO_LONG_OR_MUCH,
+  ],
+  [
+    'a long search again and again',
+    `const s = 'a'.repeat(2e6); for (;;) s.lastIndexOf('b');`,
+    TOO_LONG,
+  ],
+  [
+    'a large text again and again',
+    `const a = Array(2e4).fill([]); for (;;) JSON.stringify(a, null, 10);`,
+    TOO_LONG_OR_MUCH,
+  ],
+  [
+    'a proxy with many keys as result',
+    `const keys = Array.from({ length: 3e4 }, (_, i) => 'k' + i);
+     return new Proxy({}, { ownKeys: () => keys, getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }) });`,
+    TOO_LONG_OR_MUCH,
+  ],
   ['sorting with an endless comparison', `return [3, 2, 1].sort(() => { for (;;) {} });`, TOO_LONG],
 ];
 

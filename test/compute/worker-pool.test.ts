@@ -248,6 +248,62 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
   });
 
+  test('ends a thread by what it has computed, however long it has waited for a processor', async () => {
+    const clock = new HandClock();
+    let cpuMs = 1000;
+    const pool = poolOf({ clock, threadCpuMs: (thread) => (thread === '' ? null : cpuMs) });
+    const source: Source = new MemorySource();
+    const isBegun = new Promise<string>((resolve) => {
+      source.checkpoint = resolve;
+    });
+    const limits = { computeMsMax: 30_000 };
+    const endless = run(pool, 'ctx.checkpoint(1); for (;;) {}', { source, limits, task: '{}' });
+    await isBegun;
+    clock.fire(100);
+    cpuMs += 30_199;
+    clock.fire(100);
+    expect(clock.timers.size).toBe(1);
+    cpuMs += 1;
+    clock.fire(100);
+    expect(clock.timers.size).toBe(0);
+    expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
+  });
+
+  test('does not run a procedure for a while that had to be ended with its thread; others it does', async () => {
+    const clock = new HandClock();
+    const pool = poolOf({ clock });
+    const code = `return {
+      p: { mode: 'cp', handler: (ctx, args) => { if (args) { ctx.checkpoint(1); for (;;) {} } return 'p'; } },
+      q: { mode: 'cp', handler: () => 'q' },
+    };`;
+    const call = (name: string, args: boolean, source: Source): Promise<Execution> =>
+      pool.run(
+        {
+          ...{ bundle: { hash: 'h', code }, name, args: JSON.stringify(args), nowMs: 0, seed: 1 },
+          ...{ origin: '', task: '{}', limits: { ...CALL_LIMITS, computeMsMax: 30_000 } },
+        },
+        'cp',
+        source,
+      );
+    const source: Source = new MemorySource();
+    const isBegun = new Promise<string>((resolve) => {
+      source.checkpoint = resolve;
+    });
+    const endless = call('p', true, source);
+    await isBegun;
+    for (const ms of [0, 32_000]) clock.fire(ms);
+    expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
+
+    clock.nowMs += 4000;
+    const refused = await call('p', false, source);
+    expect(refused).toMatchObject({
+      error: { code: 'OVERLOADED', outcome: 'not-applied', details: { retryAfterMs: 1000 } },
+    });
+    expect(parsed(await call('q', false, source))).toBe('q');
+    clock.nowMs += 1000;
+    expect(parsed(await call('p', false, source))).toBe('p');
+  });
+
   test('ends a thread that does not come to the end of loading, however long its calls may take', async () => {
     const clock = new HandClock();
     const pool = poolOf({ clock });

@@ -44,7 +44,8 @@ export type CallOfBundle = Omit<ProcedureCall, 'bundle'> & { readonly hash: stri
 
 /** What a worker says. */
 export type FromWorker =
-  | { readonly type: 'ready' }
+  /** `thread`: what it is called in `/proc`. */
+  | { readonly type: 'ready'; readonly thread: string }
   /** The worker stands still until it has the answer. */
   | { readonly type: 'ask'; readonly question: Question }
   /** The rest of an answer that was too long. */

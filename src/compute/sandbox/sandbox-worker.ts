@@ -16,6 +16,7 @@ import {
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
+import type { BarredCode } from './barred-code.js';
 import type { Foresight } from './foresight.js';
 import {
   type FromWorker,
@@ -39,11 +40,16 @@ import { BACKGROUND } from './thread-priority.js';
 /** Bundles whose code a worker keeps; one that was not asked for the longest makes room. */
 const BUNDLES_MAX = 8;
 
-/** Behind the time limit of a call, for an interpreter that does not notice it. */
+/**
+ * Behind the time limit of a call, for an interpreter that does not notice it: a function of its own may go on for as long as it
+ * likes. The thread may have waited for a processor that long.
+ */
 const GRACE_MS = 2000;
+/** As `GRACE_MS`, of what the thread has computed. What it does for others beside the code of the call takes less. */
+const GRACE_CPU_MS = 200;
 
 /** It is looked this often whether the call has used up its time. */
-const LOOK_MS = 500;
+const LOOK_MS = 100;
 
 /** For loading the code of a bundle. */
 const LOAD_MS_MAX = 10_000;
@@ -59,6 +65,8 @@ interface Running {
   step: number;
   /** Since then that has had its time: it was seen to be begun, or given what it asked for. */
   sinceMs: number;
+  /** What the thread had computed when it was first looked at since; `null`: it was not. */
+  sinceCpuMs: number | null;
   /** It has ended in order. */
   ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
   /** The n-th of its calls, or its code, broke the thread, or it was closed. */
@@ -72,6 +80,10 @@ export interface SandboxPlace {
   readonly isBackground: boolean;
   /** Of what calls ask for, whichever thread runs them. */
   readonly foresight: Foresight;
+  /** Told of code that breaks the thread; `null`: it is run again all the same. */
+  readonly barred: BarredCode | null;
+  /** As {@link threadCpuMs}. */
+  readonly threadCpuMs: (thread: string) => number | null;
 }
 
 /** A group that broke the thread, with its n-th call. */
@@ -90,7 +102,9 @@ export class SandboxWorker {
   /** By hash; the one that was asked for last is behind. */
   readonly #bundles = new Set<string>();
   readonly #onEnd: () => void;
-  readonly #foresight: Foresight;
+  readonly #place: SandboxPlace;
+  /** What it is called in `/proc`. */
+  #thread = '';
   #running: Running | null = null;
   #isReady = false;
   #isEnded = false;
@@ -98,14 +112,11 @@ export class SandboxWorker {
   /**
    * @param on `ready`: it can take its first call. `end`: it takes none any more
    */
-  constructor(
-    { file, isBackground, foresight }: SandboxPlace,
-    clock: Clock,
-    on: { ready(): void; end(): void },
-  ) {
+  constructor(place: SandboxPlace, clock: Clock, on: { ready(): void; end(): void }) {
+    const { file, isBackground } = place;
     const shared = newSharedAnswer();
     this.#clock = clock;
-    this.#foresight = foresight;
+    this.#place = place;
     this.#answers = new AnswerWriter(shared);
     this.#onEnd = on.end;
     const argv = isBackground ? [BACKGROUND] : [];
@@ -115,6 +126,7 @@ export class SandboxWorker {
     this.#worker.on('message', (message: FromWorker) => {
       if (message.type === 'ready') {
         this.#isReady = true;
+        this.#thread = message.thread;
         on.ready();
       } else {
         this.#heard(message);
@@ -150,12 +162,15 @@ export class SandboxWorker {
         ran: (message) => {
           if (message.type !== 'ran') return;
           const execution = fromPlain(message.execution);
-          this.#foresight.learn(call, execution, message.cells);
+          this.#place.foresight.learn(call, execution, message.cells);
           ended(execution);
         },
-        broke: (error) => ended(failedExecution(error)),
+        broke: (error) => {
+          this.#bar(call, error);
+          ended(failedExecution(error));
+        },
       });
-      const ahead = this.#foresight.given(call, source);
+      const ahead = this.#place.foresight.given(call, source);
       const given = ahead && packGiven(ahead);
       this.#say({ type: 'run', call: { hash: bundle.hash, ...rest }, mode, given });
     });
@@ -181,7 +196,13 @@ export class SandboxWorker {
         ran: (message) => {
           if (message.type === 'ran-group') resolve(unpackMembers(message.members));
         },
-        broke: (error, n) => resolve({ error, n, isUnbegun: this.#answers.isUnbegun }),
+        broke: (error, n) => {
+          // Whether it was the first one, or all of them, is not known.
+          const isUnbegun = this.#answers.isUnbegun && error.details.limit !== 'computeMsMax';
+          const broken = own[n];
+          if (!isUnbegun && broken !== undefined) this.#bar(broken.call, error);
+          resolve({ error, n, isUnbegun });
+        },
       });
       const group = packGroup(own);
       this.#say({ type: 'run-group', group, limits, bounds, news: packNews(news) });
@@ -202,7 +223,7 @@ export class SandboxWorker {
     const { step } = this.#answers;
     const sinceMs = this.#clock.monotonicMs();
     const watchdog = this.#watch();
-    this.#running = { limits, source, sinceMs, step, watchdog, ...ends };
+    this.#running = { limits, source, sinceMs, sinceCpuMs: null, step, watchdog, ...ends };
   }
 
   #bring(bundle: Bundle): void {
@@ -226,13 +247,20 @@ export class SandboxWorker {
     if (running === null) return;
     const { step, isLoading } = this.#answers;
     const nowMs = this.#clock.monotonicMs();
+    const cpuMs = this.#place.threadCpuMs(this.#thread);
     if (step !== running.step) {
       running.step = step;
       running.sinceMs = nowMs;
+      running.sinceCpuMs = null;
     }
+    running.sinceCpuMs ??= cpuMs;
     const { computeMsMax } = running.limits;
     const msMax = isLoading ? LOAD_MS_MAX : computeMsMax + GRACE_MS;
-    if (nowMs - running.sinceMs >= msMax) this.#fail(limitReached('computeMsMax', computeMsMax));
+    // Until then it has done work of its own as well.
+    const cpuMsMax = isLoading ? Number.POSITIVE_INFINITY : computeMsMax + GRACE_CPU_MS;
+    const computedMs = (cpuMs ?? 0) - (running.sinceCpuMs ?? 0);
+    const isOver = nowMs - running.sinceMs >= msMax || computedMs >= cpuMsMax;
+    if (isOver) this.#fail(limitReached('computeMsMax', computeMsMax));
     else running.watchdog = this.#watch();
   }
 
@@ -243,6 +271,7 @@ export class SandboxWorker {
     running.watchdog.cancel();
     running.step = this.#answers.step;
     running.sinceMs = this.#clock.monotonicMs();
+    running.sinceCpuMs = null;
     running.watchdog = this.#watch();
   }
 
@@ -323,6 +352,10 @@ export class SandboxWorker {
     this.#break(error);
     this.#worker.terminate().catch(() => {});
     this.#onEnd();
+  }
+
+  #bar(call: ProcedureCall, { code }: BalsaError): void {
+    if (code === 'PROCEDURE_LIMIT') this.#place.barred?.bar(call, this.#answers.isLoading);
   }
 
   #break(error: BalsaError): void {

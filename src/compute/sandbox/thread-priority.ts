@@ -1,5 +1,5 @@
-import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
+import { ownThread } from './thread-cpu.js';
 
 /** What a thread whose work has time is started with. */
 export const BACKGROUND = 'background';
@@ -13,8 +13,8 @@ const BELOW_NORMAL = 10;
 export function lowerPriority(): void {
   if (process.platform !== 'linux') return;
   try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    setPriority(thread, BELOW_NORMAL);
+    const thread = ownThread().split('/').at(-1) ?? '';
+    if (thread !== '') setPriority(Number(thread), BELOW_NORMAL);
   } catch {
     // Without /proc, or not allowed: its work is done all the same.
   }

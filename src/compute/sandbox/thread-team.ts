@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
+import type { BarredCode } from './barred-code.js';
 import { Foresight } from './foresight.js';
 import { SandboxWorker } from './sandbox-worker.js';
 
@@ -12,6 +13,9 @@ export interface ThreadTeamOptions {
   readonly workerFile: URL;
   /** What it does has time: others of this machine come first. */
   readonly isBackground: boolean;
+  /** See `SandboxPlace`. */
+  readonly barred: BarredCode | null;
+  readonly threadCpuMs: (thread: string) => number | null;
 }
 
 /** What waits for a thread. */
@@ -75,14 +79,17 @@ export class ThreadTeam {
   }
 
   #start(): void {
-    const { workerFile, clock, isBackground } = this.#options;
+    const { workerFile, clock, isBackground, barred, threadCpuMs } = this.#options;
     let hasStarted = false;
     const started = (): void => {
       if (!hasStarted) this.#starting -= 1;
       hasStarted = true;
     };
     try {
-      const place = { file: workerFile, isBackground, foresight: this.#foresight };
+      const place = {
+        ...{ file: workerFile, isBackground, barred, threadCpuMs },
+        foresight: this.#foresight,
+      };
       const worker: SandboxWorker = new SandboxWorker(place, clock, {
         ready: () => {
           started();

@@ -122,7 +122,7 @@ export class Vm {
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
     const { name, args, nowMs, logMs = nowMs, seed, origin, limits, task } = call;
-    const view = new CallView(this.#timed(source), limits, mode, origin);
+    const view = new CallView(this.#timed(source, limits), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
@@ -350,10 +350,11 @@ export class Vm {
     return true;
   }
 
-  /** Waiting for the store is not computing. */
-  #timed(source: Source): Source {
+  /** Waiting for the store is not computing. Who has no time left is not answered: it may not notice for long otherwise. */
+  #timed(source: Source, { computeMsMax }: Pick<CallLimits, 'computeMsMax'>): Source {
     const timed = <T>(ask: () => T): T => {
       const askedMs = this.#clock.monotonicMs();
+      if (askedMs >= this.#untilMs) throw limitReached('computeMsMax', computeMsMax);
       try {
         return ask();
       } finally {

@@ -1,5 +1,6 @@
 import { packCall } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
+import type { BalsaError } from '../../base/errors.js';
 import type { Mode } from '../../base/operation.js';
 import { isVerdict, recordOf } from '../call-record.js';
 import {
@@ -14,7 +15,9 @@ import {
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
+import { BarredCode } from './barred-code.js';
 import type { BrokenGroup, SandboxWorker } from './sandbox-worker.js';
+import { threadCpuMs } from './thread-cpu.js';
 import { ThreadTeam } from './thread-team.js';
 
 export interface WorkerPoolOptions {
@@ -27,6 +30,8 @@ export interface WorkerPoolOptions {
   readonly isBackground?: boolean;
   /** The compiled `worker.js`; default: the one beside this file. */
   readonly workerFile?: URL;
+  /** How long a thread has computed; default: as the system says. */
+  readonly threadCpuMs?: (thread: string) => number | null;
 }
 
 /**
@@ -34,6 +39,8 @@ export interface WorkerPoolOptions {
  * never waits for a call that takes long, nor the other way round.
  */
 export class WorkerPool implements Executor {
+  /** `null`: what has time may break its thread again. */
+  readonly #barred: BarredCode | null;
   readonly #calls: ThreadTeam;
   readonly #groups: ThreadTeam;
   /** The thread that ran the last group. */
@@ -41,9 +48,11 @@ export class WorkerPool implements Executor {
 
   constructor(options: WorkerPoolOptions) {
     const { clock, workers, callsWaitingMax, workerFile, isBackground = false } = options;
+    this.#barred = isBackground ? null : new BarredCode(clock);
     const team = (threadsMax: number): ThreadTeam =>
       new ThreadTeam({
         ...{ clock, threadsMax, jobsWaitingMax: callsWaitingMax, isBackground },
+        ...{ barred: this.#barred, threadCpuMs: options.threadCpuMs ?? threadCpuMs },
         workerFile: workerFile ?? new URL('./worker.js', import.meta.url),
       });
     this.#groups = team(1);
@@ -58,13 +67,41 @@ export class WorkerPool implements Executor {
   ): Promise<Execution> {
     return new Promise((resolve) => {
       this.#calls.add({
-        begin: async (worker) => resolve(await worker.run(call, mode, source, signal)),
+        begin: async (worker) => {
+          const refusal = this.#barred?.refusalOf(call) ?? null;
+          const isRun = refusal === null;
+          resolve(isRun ? await worker.run(call, mode, source, signal) : failedExecution(refusal));
+        },
         fail: (error) => resolve(failedExecution(error)),
       });
     });
   }
 
   async runGroup(
+    calls: readonly GroupCall[],
+    source: StoreSource,
+    bounds: GroupBounds,
+    news: GroupNews,
+  ): Promise<readonly GroupMember[]> {
+    const refusals = calls.map(({ call }) => this.#barred?.refusalOf(call) ?? null);
+    const open = calls.filter((_, n) => refusals[n] === null);
+    if (open.length === calls.length) return this.#runOpen(calls, source, bounds, news);
+    // A thread that has not heard the news must not go by those that come later.
+    if (open.length === 0) this.#lastRan = null;
+    const ran = open.length === 0 ? [] : await this.#runOpen(open, source, bounds, news);
+    const members: GroupMember[] = [];
+    let next = 0;
+    for (const error of refusals) {
+      const member = error === null ? ran[next] : ({ ok: false, error, logs: [] } as const);
+      if (member === undefined) break;
+      if (error === null) next += 1;
+      members.push(member);
+    }
+    return members;
+  }
+
+  /** Of calls that may be run. */
+  async #runOpen(
     calls: readonly GroupCall[],
     source: StoreSource,
     bounds: GroupBounds,
@@ -82,22 +119,32 @@ export class WorkerPool implements Executor {
       });
     });
     if (!('n' in ran)) return ran;
-    // What those before it came to went down with the thread; it itself is the first one of the next group.
-    if (ran.n > 0) return this.runGroup(calls.slice(0, ran.n), source, bounds, NO_NEWS);
     // Whether it was the first one is seen when that is alone.
-    const isSlow = ran.error.details.limit === 'computeMsMax';
-    if (ran.isUnbegun && !isSlow && calls.length > 1)
-      return this.runGroup(calls.slice(0, 1), source, bounds, NO_NEWS);
-    return calls.slice(0, 1).map(({ call, identity, supplement }) => {
-      const failed = failedExecution(ran.error);
-      if (!isVerdict(failed)) return { ok: false, error: ran.error, logs: [] };
-      const record = packCall(recordOf(identity, call.bundle.hash, failed, [], supplement));
-      return { ok: true, logs: [], record };
-    });
+    if (ran.isUnbegun && calls.length > 1)
+      return this.#runOpen(calls.slice(0, 1), source, bounds, NO_NEWS);
+    // What those before it came to went down with the thread.
+    const { n, error } = ran;
+    const before = n === 0 ? [] : await this.#runOpen(calls.slice(0, n), source, bounds, NO_NEWS);
+    const broken = calls[n];
+    if (broken === undefined || before.length < n) return before;
+    return [...before, brokenMember(broken, error, before)];
   }
 
   async close(): Promise<void> {
     await this.#calls.close();
     await this.#groups.close();
   }
+}
+
+/** It may have seen whatever those before it have written. */
+function brokenMember(
+  { call, identity, supplement }: GroupCall,
+  error: BalsaError,
+  before: readonly GroupMember[],
+): GroupMember {
+  const failed = failedExecution(error);
+  if (!isVerdict(failed)) return { ok: false, error, logs: [] };
+  const dependsOn = before.filter(({ ok }) => ok).map((_, place) => place);
+  const record = packCall(recordOf(identity, call.bundle.hash, failed, dependsOn, supplement));
+  return { ok: true, logs: [], record };
 }

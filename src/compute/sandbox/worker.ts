@@ -24,6 +24,7 @@ import {
   unpackScan,
 } from './messages.js';
 import { AnswerReader } from './shared-answer.js';
+import { ownThread } from './thread-cpu.js';
 import { BACKGROUND, lowerPriority } from './thread-priority.js';
 import { Vm } from './vm.js';
 
@@ -181,4 +182,4 @@ port.on('message', (message: ToWorker) => {
 });
 
 if (process.argv.includes(BACKGROUND)) lowerPriority();
-say({ type: 'ready' });
+say({ type: 'ready', thread: ownThread() });
