@@ -168,6 +168,8 @@ export type GroupMember = { readonly logs: readonly string[] } & (
       readonly ok: true;
       /** For the log, as `packCall` makes it: also of a call whose code has failed. */
       readonly record: Uint8Array;
+      /** What its code has failed of, where the record does not say so: it comes into being all the same. */
+      readonly failure?: string | null | undefined;
     }
   /** Its code has no part in it: there is nothing for the log. */
   | { readonly ok: false; readonly error: BalsaError }

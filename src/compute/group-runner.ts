@@ -2,6 +2,7 @@ import { type CallRecord, costOf } from '../base/call.js';
 import { asBalsaError } from '../base/errors.js';
 import { isVerdict, packRecord, recordOf } from './call-record.js';
 import type {
+  CallSupplement,
   Execution,
   GroupBounds,
   GroupCall,
@@ -52,11 +53,7 @@ export async function runGroup(
       onRecord?.(made);
       bytes += record.byteLength;
       rangeCost += costOf(made.ranges);
-      members.push({
-        ok: true,
-        record,
-        logs: supplement?.evenIfFailed ? withFailure(execution) : logs,
-      });
+      members.push({ ok: true, record, logs, failure: failureOf(execution, supplement) });
     } catch (cause) {
       members.push({ ok: false, error: asBalsaError(cause), logs });
     }
@@ -64,8 +61,8 @@ export async function runGroup(
   return members;
 }
 
-/** What it ended with, if its record does not say so. */
-function withFailure(execution: Execution): readonly string[] {
-  if (execution.ok) return execution.logs;
-  return [...execution.logs, `${execution.error.code}: ${execution.error.message}`];
+/** See {@link GroupMember}. */
+export function failureOf(execution: Execution, supplement: CallSupplement | null): string | null {
+  if (execution.ok || !supplement?.evenIfFailed) return null;
+  return `${execution.error.code}: ${execution.error.message}`;
 }

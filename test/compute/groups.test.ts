@@ -234,6 +234,21 @@ describe('a group of calls', { timeout: 120_000 }, () => {
     expect(shown(members)).toEqual([expect.objectContaining({ end: 1_000_000 })]);
   });
 
+  test('one whose record comes into being though its code has failed says of what', async () => {
+    const supplement = { reads: [], writes: [], evenIfFailed: true };
+    const calls = groupOf(['ctx.log(1); throw 1;', 'throw 2;', 'return 3;']).map((one, n) => ({
+      ...one,
+      supplement: n === 1 ? null : supplement,
+    }));
+    const members = await poolOf().runGroup(calls, new MemorySource(), BOUNDS, NO_NEWS);
+
+    expect(members).toMatchObject([
+      { ok: true, logs: ['1'], failure: 'PROCEDURE_FAILED: the procedure threw 1' },
+      { ok: true, failure: null },
+      { ok: true, failure: null },
+    ]);
+  });
+
   test('one that breaks the thread fails alone, once: those before it are run again, those behind it later', async () => {
     const clock = new HandClock();
     const pool = poolOf(1, clock);

@@ -204,7 +204,7 @@ function toSupplement(value: unknown): CallSupplement {
 export function packMembers(members: readonly GroupMember[]): Uint8Array {
   return packToSend(
     members.map((member) => {
-      if (member.ok) return [member.logs, member.record];
+      if (member.ok) return [member.logs, member.record, member.failure ?? null];
       const { code, message, outcome, details } = member.error;
       return [member.logs, null, code, message, outcome ?? null, JSON.stringify(details)];
     }),
@@ -215,7 +215,10 @@ export function unpackMembers(bytes: Uint8Array): GroupMember[] {
   return check.list(unpack(bytes), 'members').map((value) => {
     const t = check.tuple(value, 'member', 2);
     const logs = check.list(t[0], 'logs').map((line) => check.text(line, 'log'));
-    if (t[1] !== null) return { ok: true, logs, record: check.bytes(t[1], 'record') };
+    if (t[1] !== null) {
+      const failure = check.optional(t[2], (text) => check.text(text, 'failure'));
+      return { ok: true, logs, record: check.bytes(t[1], 'record'), failure };
+    }
     const facts = {
       outcome: (t[4] ?? undefined) as WriteOutcome | undefined,
       details: toDetails(t[5]),

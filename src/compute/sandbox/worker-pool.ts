@@ -15,6 +15,7 @@ import {
   type ProcedureCall,
   type StoreSource,
 } from '../execution.js';
+import { failureOf } from '../group-runner.js';
 import { BarredCode } from './barred-code.js';
 import type { BrokenGroup, SandboxWorker } from './sandbox-worker.js';
 import { threadCpuMs } from './thread-cpu.js';
@@ -146,5 +147,5 @@ function brokenMember(
   if (!isVerdict(failed)) return { ok: false, error, logs: [] };
   const dependsOn = before.filter(({ ok }) => ok).map((_, place) => place);
   const record = packCall(recordOf(identity, call.bundle.hash, failed, dependsOn, supplement));
-  return { ok: true, logs: [], record };
+  return { ok: true, logs: [], record, failure: failureOf(failed, supplement) };
 }

@@ -50,6 +50,7 @@ interface Member {
   readonly record: Uint8Array;
   readonly hash: string;
   readonly logs: readonly string[];
+  readonly failure?: string | null | undefined;
 }
 
 /** A call that waits or runs, and those who have asked for it again meanwhile. */
@@ -295,8 +296,8 @@ export class CallLane {
       const one = ran[n];
       if (one === undefined) again.push(waiting);
       else if (one.ok) {
-        const { record, logs } = one;
-        group.push({ waiting, record, logs, hash: resolved.hash });
+        const { record, logs, failure } = one;
+        group.push({ waiting, record, logs, failure, hash: resolved.hash });
       } else if (!this.#mayGoOn(waiting, one.error)) {
         waiting.done(refusedCall(one.error, one.logs));
       } else {
@@ -380,14 +381,17 @@ function toldAgain(answer: CallAnswer): CallAnswer {
   return answer.ok ? { ...answer, repeated: true, hash: '', logs: [] } : answer;
 }
 
-function settle({ waiting, hash, logs }: Member, answer: BatchAnswer): void {
+function settle({ waiting, hash, logs, failure }: Member, answer: BatchAnswer): void {
   if (!answer.ok) {
     waiting.done(refusedCall(answer.error, logs));
     return;
   }
   const { repeated } = answer;
   const { result, revision } = unpackCallOutcome(answer.results);
-  waiting.done({ ok: true, result, revision, logs, repeated, hash: repeated ? '' : hash });
+  waiting.done({
+    ...{ ok: true, result, revision, logs, repeated, hash: repeated ? '' : hash },
+    failure: repeated ? null : failure,
+  });
 }
 
 function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): BalsaError {

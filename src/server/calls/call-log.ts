@@ -79,7 +79,8 @@ export class CallLog {
     const figures = this.#figuresOf(procedure);
     if (figures !== null) {
       figures.calls += 1;
-      if (!answer.ok) figures.failures += 1;
+      // Of what nobody has asked for, whoever made the call has more to say than that it failed.
+      if (!answer.ok || (answer.failure ?? null) !== null) figures.failures += 1;
       figures.totalMs += ms;
       figures.maxMs = Math.max(figures.maxMs, ms);
     }

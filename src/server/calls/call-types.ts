@@ -29,6 +29,8 @@ export type CallAnswer = { readonly logs: readonly string[] } & (
       readonly repeated: boolean;
       /** Of an `ap` procedure: it is on the disk of this replica, and not merged into the log yet; or it is merged. */
       readonly pending?: boolean;
+      /** Of one that the leader has made by itself: what its code has failed of. What belongs to it was applied all the same. */
+      readonly failure?: string | null | undefined;
     }
   | { readonly ok: false; readonly error: BalsaError }
 );

@@ -119,6 +119,7 @@ export class Schedules {
       ...{ isNamed: false, bornIndex: machine().appliedIndex, supplement },
     };
     call(request, (answer) => {
+      if (answer.ok && answer.failure) this.#note(key, request.procedure, answer.failure);
       const isRefused = !answer.ok && CODE_FAILED.has(answer.error.code);
       if (isRefused && this.#giveUp(key, request.procedure, supplement, answer.error)) return;
       this.#ended(key, request.procedure, answer.ok ? null : answer.error);
@@ -136,10 +137,10 @@ export class Schedules {
     supplement: CallSupplement,
     { code, message }: BalsaError,
   ): boolean {
-    const { machine, random, submit, note } = this.#host;
+    const { machine, random, submit } = this.#host;
     const resolved = machine().resolveProcedure(procedure);
     if (resolved?.mode !== 'cp') return false;
-    note(procedure, `scheduled call ${key}: ${code}: ${message}`);
+    this.#note(key, procedure, `${code}: ${message}`);
     const { hash } = resolved;
     const identity = { procedure, hash, key: randomBytes(random, 16) };
     const record = withoutCode({ ...identity, bornIndex: machine().appliedIndex }, supplement);
@@ -150,11 +151,15 @@ export class Schedules {
   }
 
   #ended(key: string, procedure: string, error: BalsaError | null): void {
-    const { clock, note } = this.#host;
+    const { clock } = this.#host;
     this.#underWay.delete(key);
     if (error === null || error.code === 'TXN_CONFLICT') return;
-    note(procedure, `scheduled call ${key}: ${error.code}: ${error.message}`);
+    this.#note(key, procedure, `${error.code}: ${error.message}`);
     this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
+  }
+
+  #note(key: string, procedure: string, why: string): void {
+    this.#host.note(procedure, `scheduled call ${key}: ${why}`);
   }
 
   #supplement(item: KeyValue, key: string, scheduled: Scheduled | null): CallSupplement {

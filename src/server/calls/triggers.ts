@@ -1,6 +1,7 @@
 import { prefixEnd } from '../../base/bytes.js';
 import type { KeyRead, KeyWrite } from '../../base/call.js';
 import { packCall } from '../../base/call-codec.js';
+import { cutText } from '../../base/cut-text.js';
 import { asBalsaError, type BalsaError } from '../../base/errors.js';
 import { randomBytes } from '../../base/random.js';
 import type { ClientAnswer, WatchEvent } from '../../rpc/protocol.js';
@@ -26,6 +27,8 @@ const INTERVAL_MS = 500;
 const EVENTS_MAX = 100;
 /** So often a call with one write alone may fail before that is skipped. */
 const FAILURES_MAX = 5;
+/** Of the key of a write that is left out. */
+const KEY_SHOWN_BYTES = 256;
 const PAUSE_MS = 100;
 const PAUSE_MS_MAX = 10_000;
 /**
@@ -292,8 +295,10 @@ class RunningTrigger implements WatchSink {
       (answer) => {
         this.#isCalling = false;
         if (this.#isStopped) return;
-        if (answer.ok) this.#called(events.length, cursor, answer.revision);
-        else if (!isLastTry || !this.#leaveOut(cursor, answer.error)) {
+        if (answer.ok) {
+          if (answer.failure) this.#noteLeftOut(last, answer.failure);
+          this.#called(events.length, cursor, answer.revision);
+        } else if (!isLastTry || !this.#leaveOut(last, cursor, answer.error)) {
           this.#failed(answer.error.code);
         }
       },
@@ -304,14 +309,20 @@ class RunningTrigger implements WatchSink {
    * A failure of the code the record itself has seen to. This is for what the code would write and the log does not take.
    * @returns whether the write that it was called with is left out
    */
-  #leaveOut(cursor: TriggerCursor, { code, message }: BalsaError): boolean {
+  #leaveOut(write: WatchEvent, cursor: TriggerCursor, { code, message }: BalsaError): boolean {
     if (!CODE_FAILED.has(code)) return false;
     const isBegun = this.#moveAlone(cursor, (answer) => {
       if (answer.ok) this.#called(1, cursor, answer.revision);
       else this.#failed(answer.error.code);
     });
-    if (isBegun) this.#host.note(this.#name, `trigger: a write is left out: ${code}: ${message}`);
+    if (isBegun) this.#noteLeftOut(write, `${code}: ${message}`);
     return isBegun;
+  }
+
+  #noteLeftOut({ item }: WatchEvent, why: string): void {
+    const key = cutText(Buffer.from(item.key).toString(), KEY_SHOWN_BYTES);
+    const what = `trigger: write ${key} at revision ${item.modRevision} is left out`;
+    this.#host.note(this.#name, `${what}: ${why}`);
   }
 
   /** Several writes of one revision may be told in two calls. */

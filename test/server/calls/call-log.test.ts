@@ -21,6 +21,16 @@ describe('what calls have logged', () => {
     expect(Buffer.byteLength(JSON.stringify(lines))).toBeLessThan(2.1 * MiB);
   });
 
+  test('counts a call as failed whose code has, though what belongs to it was applied', () => {
+    const log = new CallLog(new HandClock());
+    const answer = { ok: true, result: 'null', revision: 1, logs: [], repeated: false } as const;
+    log.noting('p', () => {})({ ...answer, hash: 'h', failure: 'PROCEDURE_FAILED: no' });
+    log.noting('p', () => {})({ ...answer, hash: 'h', failure: null });
+
+    expect(log.about('stats')).toMatchObject([{ procedure: 'p', calls: 2, failures: 1 }]);
+    expect(linesOf(log)).toEqual([]);
+  });
+
   test('is bounded by lines: the oldest go first', () => {
     const log = new CallLog(new HandClock());
     for (let n = 0; n < 2500; n += 1) log.note('p', String(n));

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { LogLine } from '../../../src/server/calls/call-log.js';
 import { type Body, type TextClient, WholeWorld } from '../../client/support/whole-world.js';
 
 const none = null as never;
@@ -9,6 +10,12 @@ const planned = async (whole: WholeWorld, db: TextClient): Promise<number> => {
   );
   return (schedules?.count ?? 0) + (ids?.count ?? 0);
 };
+
+/** The errors that the only replica has noted. */
+const errorsOf = (whole: WholeWorld): string[] =>
+  (whole.world.machine('n1').replica.calls.log.about('logs') as LogLine[])
+    .filter(({ isError }) => isError)
+    .map(({ procedure, line }) => `${procedure}: ${line}`);
 
 describe('a scheduled call', () => {
   test('may be scheduled again by its own code, under its id', async () => {
@@ -124,6 +131,26 @@ describe('the time of a call', () => {
     await whole.run(5000);
     expect((await whole.until(db.get('happened'))).value).toBe('2');
     expect(Number((await whole.until(db.get('ticks'))).value)).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe('a scheduled call whose code fails', () => {
+  test('is not made again, is told as an error with its key, and counts as failed', async () => {
+    const whole = await WholeWorld.start();
+    await whole.deploy({
+      plan: ['cp', (ctx) => ctx.schedule({ atMs: 7, id: 'x' }, 'bad', none)],
+      bad: ['cp', (ctx) => ctx.abort('no')],
+    });
+    const db = await whole.connect();
+    await whole.until(db.call('plan'));
+    await whole.run(20_000);
+
+    expect(errorsOf(whole)).toEqual([
+      'bad: scheduled call _schedules/000000000000007/x: PROCEDURE_ABORTED: no',
+    ]);
+    const stats = whole.world.machine('n1').replica.calls.log.about('stats');
+    expect(stats).toContainEqual(expect.objectContaining({ procedure: 'bad', failures: 1 }));
+    expect(await planned(whole, db)).toBe(0);
   });
 });
 

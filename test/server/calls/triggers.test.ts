@@ -75,7 +75,7 @@ class World {
   }
 
   /** The oldest call that was asked for comes to this. */
-  async answer(error: BalsaError | null): Promise<void> {
+  async answer(error: BalsaError | null, failure: string | null = null): Promise<void> {
     const { request, done } = this.called.shift() ?? raise('nothing was called');
     if (error !== null) {
       done(refusedCall(error));
@@ -83,7 +83,8 @@ class World {
     }
     await this.replica.do(...(request.supplement?.writes ?? []).map(asPut));
     const { revision } = this.replica.machine;
-    done({ ok: true, result: 'null', revision, logs: [], repeated: false, hash: HASH });
+    const answer = { ok: true, result: 'null', revision, logs: [], repeated: false } as const;
+    done({ ...answer, hash: HASH, failure });
   }
 
   /** Another leader takes over. */
@@ -140,6 +141,7 @@ function asPut({ key, value }: { key: Uint8Array; value: Uint8Array | null }) {
 }
 
 const order = (n: number) => put(`orders/${n}`, JSON.stringify(n));
+const LEFT_OUT = 'trigger: write orders/1 at revision 1 is left out: PROCEDURE_FAILED: no';
 const REMOVE = { type: 'alias-remove', name: 'ship', alias: 'prod' } as const;
 const others = (count: number) => Array.from({ length: count }, (_, i) => put(`other/${i}`, 'x'));
 
@@ -167,7 +169,8 @@ describe('a trigger', () => {
     for (let i = 0; i < 5; i += 1) {
       told.push(...world.told);
       expect(world.called[0]?.request.supplement?.evenIfFailed).toBe(i === 4);
-      await world.answer(i === 4 ? null : failed);
+      await world.answer(i === 4 ? null : failed, i === 4 ? 'PROCEDURE_FAILED: no' : null);
+      expect(world.notes).toEqual(i === 4 ? [LEFT_OUT] : []);
       world.nowMs += 20_000;
       await world.turn();
     }
