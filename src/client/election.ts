@@ -83,9 +83,8 @@ export class Election<In = string | Uint8Array, Out = Buffer> {
    * Becomes a candidate and waits to lead: those who came earlier lead first.
    *
    * @param value what the others shall know of this leader, an address for example
-   * @throws BalsaError `TIMEOUT` (others led for all of `timeoutMs`), `CANCELLED`, `LOCK_LOST` (the place
-   *   in the queue was lost while waiting: this client was cut off for longer than `ttlMs`),
-   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
+   * @throws BalsaError `TIMEOUT` (others were seen to lead, and still did when `timeoutMs` had passed; or the cluster
+   *   was too slow), `NO_QUORUM` (no majority could be asked who leads), and those of {@link Client.lock}
    */
   async campaign(value: In, options: CampaignOptions = NO_OPTIONS): Promise<Leadership<In>> {
     const turn = await this.#queue.take(this.#scope.encode(value), { ...options, waits: true });

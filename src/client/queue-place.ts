@@ -26,7 +26,10 @@ export interface TurnOptions {
    * turn, in milliseconds. Default 10,000.
    */
   readonly ttlMs?: number | undefined;
-  /** How long to wait for the turn, in milliseconds; 0: without limit. Default 0. */
+  /**
+   * How long to wait for the turn, in milliseconds; 0: without limit. Default 0. While there is no place in the
+   * queue yet, the time limit of the client holds as well.
+   */
   readonly timeoutMs?: number | undefined;
   /** Ends the waiting: it fails with `CANCELLED`. */
   readonly signal?: AbortSignal | undefined;
@@ -79,7 +82,8 @@ export class TurnQueue {
    * Lines up and waits until all who came earlier are gone. Behind a failure nothing of it stays: the lease is
    * revoked, or expires.
    * @param options `waits`: else `null` is given unless it is the first at once
-   * @throws BalsaError `TIMEOUT`, `CANCELLED`, `LOCK_LOST`, and those of any call
+   * @throws BalsaError `TIMEOUT` (others were before it until the time was up), `CANCELLED`, `LOCK_LOST`, and those of
+   *   any call
    */
   async take(
     value: Uint8Array,
@@ -88,9 +92,10 @@ export class TurnQueue {
     const { ttlMs = TTL_MS, timeoutMs = 0 } = options;
     checkDuration('timeoutMs', timeoutMs);
     const ends = new Ends(this.#engine, this.what, { timeoutMs, signal: options.signal });
+    const { timeoutMs: callMs } = this.#engine.settings;
     let lease: Lease | null = null;
     try {
-      const granted = { ttlMs, id: 0, keepAlive: true, signal: ends.signal };
+      const granted = { ttlMs, id: 0, keepAlive: true, ...ends.callOptions(callMs) };
       lease = await this.#coordination.leases.grant(granted);
       ends.atLossOf(lease);
       const turn = await this.#lineUp(value, lease, ends, options.waits);
@@ -108,10 +113,9 @@ export class TurnQueue {
 
   async #lineUp(value: Uint8Array, lease: Lease, ends: Ends, waits: boolean): Promise<Turn | null> {
     const key = Buffer.concat([this.#prefix, Buffer.from(lease.id.toString(16).padStart(16, '0'))]);
-    // No time limit: while the cluster cannot be reached the place is kept, until the lease is lost.
-    const options = { signal: ends.signal, timeoutMs: 0 };
-    const place = () => this.#place(key, value, lease, options);
-    const placed = waits ? await this.#whenTaken(ends.signal, place) : await place();
+    // No other time limit: while the cluster cannot be reached the place is kept, until the lease is lost.
+    const place = () => this.#place(key, value, lease, ends.callOptions());
+    const placed = waits ? await this.#whenTaken(ends, place) : await place();
     const fencingToken = placed.revision;
     let { items, revision } = placed;
     for (;;) {
@@ -122,15 +126,27 @@ export class TurnQueue {
         return { key, fencingToken, lease };
       }
       if (!waits) return null;
-      await this.changes.next(only(predecessor.key), revision, ends.signal);
-      if (ends.signal.aborted) throw ends.signal.reason;
+      const seenAt = revision;
+      await ends.whileWaiting(
+        () => this.changes.next(only(predecessor.key), seenAt, ends.signal),
+        () => notFree(this.what, ends.timeoutMs),
+      );
       const filter = { keysOnly: true, createRevisionMax: fencingToken };
-      ({ items, revision } = await this.read(options, filter));
+      const read = this.read(ends.callOptions(), filter);
+      ({ items, revision } = await read.catch((error: unknown) => {
+        throw this.#notTold(error, ends.timeoutMs);
+      }));
     }
   }
 
+  /** It has a place, and cannot be told whether it is the first one. */
+  #notTold(cause: unknown, timeoutMs: number): BalsaError {
+    const error = asBalsaError(cause).withOutcome('not-applied');
+    return error.code === 'TIMEOUT' ? notFree(this.what, timeoutMs) : error;
+  }
+
   /** Whoever waits for others waits for the cluster, too, while that has too much to do. */
-  async #whenTaken<T>(signal: AbortSignal, place: () => Promise<T>): Promise<T> {
+  async #whenTaken<T>(ends: Ends, place: () => Promise<T>): Promise<T> {
     const { random } = this.#engine.env;
     for (let failures = 1; ; failures += 1) {
       try {
@@ -138,7 +154,11 @@ export class TurnQueue {
       } catch (error) {
         if (!isOverloaded(error)) throw error;
         const askedMs = retryAfterMs(error) * (1 + random.next() / 2);
-        await pause(this.#engine, Math.max(backoffMs(failures, random), askedMs), signal);
+        const delayMs = Math.max(backoffMs(failures, random), askedMs);
+        await ends.whileWaiting(
+          () => pause(this.#engine, delayMs, ends.signal),
+          () => ends.notTaken(error),
+        );
       }
     }
   }
@@ -183,8 +203,14 @@ export class TurnQueue {
   }
 }
 
-/** All that ends the waiting, as one signal. */
+/**
+ * All that ends the waiting. Who waits for others is told so when the time is up; who waits for the cluster is told by
+ * the call that got no answer why there was none.
+ */
 class Ends {
+  readonly timeoutMs: number;
+  readonly #engine: Engine;
+  readonly #startedMs: number;
   readonly #abort = new AbortController();
   readonly #what: string;
   readonly #undo: (() => void)[] = [];
@@ -194,20 +220,58 @@ class Ends {
     what: string,
     limits: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
   ) {
+    this.#engine = engine;
     this.#what = what;
-    const { timeoutMs, signal } = limits;
-    if (signal !== undefined) {
-      if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
-      if (signal.aborted) throw cancelled(signal.reason, 'not-applied');
-      const end = (): void => this.#abort.abort(cancelled(signal.reason, 'not-applied'));
-      this.#undo.push(whenAborted(signal, end));
+    this.timeoutMs = limits.timeoutMs;
+    this.#startedMs = engine.env.clock.monotonicMs();
+    const { signal } = limits;
+    if (signal === undefined) return;
+    if (!(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+    if (signal.aborted) throw cancelled(signal.reason, 'not-applied');
+    const end = (): void => this.#abort.abort(cancelled(signal.reason, 'not-applied'));
+    this.#undo.push(whenAborted(signal, end));
+  }
+
+  /**
+   * For a call that begins now: it ends with the waiting.
+   * @param limitMs it takes no longer than that either; 0: no such limit
+   */
+  callOptions(limitMs = 0): CallOptions {
+    const { signal } = this;
+    if (this.timeoutMs === 0) return { signal, timeoutMs: limitMs };
+    // 0 would be no limit at all.
+    const leftMs = Math.max(1, this.#leftMs());
+    return { signal, timeoutMs: limitMs === 0 ? leftMs : Math.min(leftMs, limitMs) };
+  }
+
+  /**
+   * Waits for what is no call.
+   * @param tooLong what is wrong when the time is up
+   * @throws BalsaError why it ended
+   */
+  async whileWaiting(wait: () => Promise<void>, tooLong: () => BalsaError): Promise<void> {
+    const timer =
+      this.timeoutMs === 0
+        ? null
+        : this.#engine.env.clock.setTimer(Math.max(0, this.#leftMs()), () => {
+            this.#abort.abort(tooLong());
+          });
+    try {
+      await wait();
+    } finally {
+      timer?.cancel();
     }
-    if (timeoutMs > 0) {
-      const timer = engine.env.clock.setTimer(timeoutMs, () => {
-        this.#abort.abort(tooLong(what, timeoutMs));
-      });
-      this.#undo.push(() => timer.cancel());
-    }
+    if (this.signal.aborted) throw this.signal.reason;
+  }
+
+  /** The time is up, and the cluster has not let it in. */
+  notTaken(lastRefusal: BalsaError): BalsaError {
+    const { timeoutMs } = this;
+    const startedMs = this.#startedMs;
+    return this.#engine.timedOut({
+      ...{ startedMs, deadlineMs: startedMs + timeoutMs, needsLeader: true, lastRefusal },
+      outcome: 'not-applied',
+    });
   }
 
   get signal(): AbortSignal {
@@ -223,6 +287,10 @@ class Ends {
   stop(): void {
     for (const undo of this.#undo) undo();
   }
+
+  #leftMs(): number {
+    return this.#startedMs + this.timeoutMs - this.#engine.env.clock.monotonicMs();
+  }
 }
 
 /** @returns BalsaError `LOCK_LOST`, or `CLIENT_CLOSED` when that is why */
@@ -235,7 +303,8 @@ export function lost(what: string, cause?: unknown): BalsaError {
   });
 }
 
-function tooLong(what: string, timeoutMs: number): BalsaError {
+/** Others were seen before it. */
+function notFree(what: string, timeoutMs: number): BalsaError {
   return new BalsaError('TIMEOUT', `${what} was not free within ${timeoutMs} ms`, {
     outcome: 'not-applied',
     details: { timeoutMs },

@@ -53,9 +53,11 @@ export class StoreCoordination<In, Out, Keys extends KeyForm> extends StoreWrite
    * suspended may learn late that it lost it: see {@link Held.fencingToken} and
    * {@link Held.condition}.
    *
-   * @throws BalsaError `TIMEOUT` (others held it for all of `timeoutMs`), `CANCELLED`, `LOCK_LOST` (the place in
-   *   the queue was lost while waiting: this client was cut off for longer than `ttlMs`),
-   *   `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}
+   * @throws BalsaError `TIMEOUT` (others were seen to hold it, and had not given it back when `timeoutMs` had passed; or
+   *   the cluster was too slow), `NO_QUORUM` (no majority could be asked whether it is free), `OVERLOADED` (the cluster
+   *   did not take it into the queue), `CANCELLED`, `LOCK_LOST` (the place in the queue was lost while waiting: this
+   *   client was cut off for longer than `ttlMs`), `LEASES_TOO_MANY`, `UPGRADE_PENDING`, and see {@link Client}.
+   *   It is not held then. With outcome `unknown` its place may be in the queue until `ttlMs` has passed.
    * @example
    * ```ts
    * await using lock = await db.lock('nightly-report', { timeoutMs: 60_000 });
@@ -71,6 +73,7 @@ export class StoreCoordination<In, Out, Keys extends KeyForm> extends StoreWrite
   /**
    * Takes the lock `name` if nobody holds it or waits for it; else gives `null`.
    *
+   * @param options `timeoutMs`: how long to wait for the answer
    * @throws BalsaError those of {@link Client.lock}
    */
   tryLock(name: string, options: LockOptions = NO_OPTIONS): Promise<Lock | null> {

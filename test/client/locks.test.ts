@@ -293,7 +293,7 @@ describe('a lock', () => {
     expect(h.clock.monotonicMs() - startMs).toBeLessThan(100);
     const error = await h.failure(db.lock('job', { timeoutMs: 2000 }));
     expect(h.clock.monotonicMs() - startMs).toBeLessThanOrEqual(2101);
-    expect(error).toMatchObject({ code: 'TIMEOUT', outcome: 'not-applied' });
+    expect(error).toMatchObject({ code: 'OVERLOADED', outcome: 'not-applied' });
     expect(h.cluster.received('write').length).toBeLessThan(20);
     const closed = watch(db.lock('job'));
     await h.clock.advance(60_000);
@@ -308,6 +308,74 @@ describe('a lock', () => {
     const db = await h.client();
     expect(await h.failure(db.lock(''))).toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(await h.failure(db.lock('\ud800'))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
+
+describe('a lock with a time limit, when there is no majority', () => {
+  const TAKING = {
+    lock: (db: TextClient) => db.lock('job', { timeoutMs: 2500 }),
+    tryLock: (db: TextClient) => db.tryLock('job', { timeoutMs: 2500 }),
+    campaign: (db: TextClient) => db.election('job').campaign('me', { timeoutMs: 2500 }),
+  };
+
+  test.each(Object.entries(TAKING))('is NO_QUORUM, since nobody was seen: %s', async (_, take) => {
+    const h = new World();
+    const db = await h.client();
+    h.cluster.elect(null);
+    await h.clock.advance(1500);
+    const startMs = h.clock.monotonicMs();
+    const error = await h.failure(take(db));
+    expect(h.clock.monotonicMs() - startMs).toBeLessThan(2520);
+    expect(error).toMatchObject({ code: 'NO_QUORUM', outcome: 'not-applied' });
+    expect(error.message).not.toContain('not free');
+    await db.close();
+  });
+
+  test('is NO_QUORUM also when the majority goes behind the lease, before the place in the queue', async () => {
+    const h = new World();
+    const db = await h.client();
+    const taking = watch(db.lock('job', { timeoutMs: 2500 }));
+    h.cluster.fate = (request) => {
+      if (request.type !== 'write') return undefined;
+      const kinds = unpackOperations(request.operations).map(({ type }) => type);
+      if (!kinds.includes('txn')) return undefined;
+      h.cluster.elect(null);
+      return 'ignore';
+    };
+    await h.clock.advance(2520);
+    // It had been sent: nobody knows whether the place is there until its lease has expired.
+    expect(taking.error).toMatchObject({ code: 'NO_QUORUM', outcome: 'unknown' });
+    await db.close();
+  });
+
+  test('is TIMEOUT when others were seen to hold it', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    await h.until(db.lock('job'));
+    const waiting = watch(other.lock('job', { timeoutMs: 2500 }));
+    await h.clock.advance(100);
+    h.cluster.elect(null);
+    await h.clock.advance(2420);
+    expect(waiting.error).toMatchObject({ code: 'TIMEOUT', outcome: 'not-applied' });
+    expect(waiting.error?.message).toBe('the lock job was not free within 2500 ms');
+    await db.close();
+  });
+
+  test('is NO_QUORUM when the one in front is gone, and nobody can say who is next', async () => {
+    const h = new World();
+    const [db, other] = [await h.client(), await h.client()];
+    const lock = await h.until(db.lock('job'));
+    const waiting = watch(other.lock('job', { timeoutMs: 4000 }));
+    await h.clock.advance(100);
+    h.cluster.fate = (request) => {
+      if (request.type !== 'range') return undefined;
+      h.cluster.elect(null);
+      return 'ignore';
+    };
+    await h.until(lock.release());
+    await h.clock.advance(4000);
+    expect(waiting.error).toMatchObject({ code: 'NO_QUORUM', outcome: 'not-applied' });
+    await db.close();
   });
 });
 

@@ -1,5 +1,6 @@
 import {
   type ConsistencyOption,
+  type LockOptions,
   type Meta,
   op,
   type ProcedureCallOptions,
@@ -47,6 +48,8 @@ const NOTHING: Answer = { meta: null, value: null };
  * only slow, but gone for the others on its side, too.
  */
 const IN_FLIGHT_MS = 12_000;
+/** Of who waits for a lock or an office: shorter than the time limit of the client. */
+const TURN_MS = 3000;
 /** So long that none expires while a test runs. */
 export const LEASE_MS = 600_000;
 /** Noted before the cut. */
@@ -138,8 +141,17 @@ const PROBES: Readonly<Record<string, Probe>> = {
     await db.leases.revoke(latest.lease);
     return NOTHING;
   },
-  async lock({ db, freshKey }) {
-    await using _lock = await db.lock(freshKey, { ttlMs: LEASE_MS });
+  async lock({ db, freshKey }, row) {
+    await using _lock = await db.lock(`${freshKey}/lock`, turnOptions(row));
+    return NOTHING;
+  },
+  async tryLock({ db, freshKey }, row) {
+    await using lock = await db.tryLock(`${freshKey}/try`, turnOptions(row));
+    if (lock === null) throw new Error(`${freshKey} is held by others`);
+    return NOTHING;
+  },
+  async campaign({ db, freshKey }, row) {
+    await using _office = await db.election(freshKey).campaign('me', turnOptions(row));
     return NOTHING;
   },
   async call(situation, row) {
@@ -166,6 +178,10 @@ const PROBES: Readonly<Record<string, Probe>> = {
     return { meta: await watch.ready, value: null };
   },
 };
+
+function turnOptions(row: string): LockOptions {
+  return { ttlMs: LEASE_MS, timeoutMs: row === 'lock-limited' ? TURN_MS : undefined };
+}
 
 function levelOf(row: string, situation: Situation): ConsistencyOption {
   const level = LEVELS[row];

@@ -12,6 +12,7 @@ const NOT_APPLIED: Ending = { served: false, code: 'NO_QUORUM', outcome: 'not-ap
 const UNKNOWN: Ending = { served: false, code: 'NO_QUORUM', outcome: 'unknown' };
 
 const READS = ['get', 'range', 'count'];
+const LOCKS = ['lock', 'tryLock', 'campaign'];
 
 const WRITE = {
   level: null,
@@ -78,10 +79,21 @@ const WRITES: readonly Guarantee[] = [
   {
     ...WRITE,
     id: 'lock',
-    operations: ['lock'],
+    operations: LOCKS,
     promise: 'each holder has a higher fencing token than all before it',
     inReadme: true,
     shownBy: LOCK,
+  },
+  {
+    ...WRITE,
+    id: 'lock-limited',
+    operations: LOCKS,
+    when: 'with `timeoutMs`',
+    promise: 'the same; it is `TIMEOUT` only when others were seen to have it',
+    shownBy: [
+      '`test/client/locks.test.ts` a lock with a time limit, when there is no majority › is NO_QUORUM, since nobody was seen: lock',
+      '`test/client/locks.test.ts` a lock with a time limit, when there is no majority › is TIMEOUT when others were seen to hold it',
+    ],
   },
   {
     ...WRITE,
