@@ -6,7 +6,7 @@ import { type Endpoint, Endpoints } from './endpoints.js';
 import type { Environment } from './environment.js';
 import { Link } from './link.js';
 import type { Settings } from './options.js';
-import { backoffMs, patienceMs, retryAfterMs } from './retry.js';
+import { backoffMs, knowsNoLeader, patienceMs, retryAfterMs } from './retry.js';
 
 /** While no replica answers, another one is tried this long after the last, so that none holds us up. */
 const STAGGER_MS = 100;
@@ -179,18 +179,22 @@ export class Connection {
   }
 
   /**
-   * Why a call that began at `sinceMs` may have got no answer in time.
-   * @param needsLeader is it one that {@link ready} is needed for?
+   * Why a call that began at `startedMs` may have got no answer in time.
+   * @param call `needsLeader`: is it one that {@link ready} is needed for?
    */
-  blame(
-    sinceMs: number,
-    needsLeader: boolean,
-  ): { code: 'TIMEOUT' | 'NO_QUORUM' | 'UNREACHABLE'; why: string } {
+  blame(call: {
+    readonly startedMs: number;
+    readonly needsLeader: boolean;
+    readonly lastRefusal: BalsaError | null;
+  }): { code: 'TIMEOUT' | 'NO_QUORUM' | 'UNREACHABLE'; why: string } {
+    const { startedMs: sinceMs, needsLeader, lastRefusal } = call;
     const wasUp = this.#link !== null || this.#wasUpMs >= sinceMs;
     if (!wasUp) return { code: 'UNREACHABLE', why: `no endpoint answers (${this.describe()})` };
     const wasReady = this.ready || this.#wasReadyMs >= sinceMs;
     const isLeaderless = !this.ready && this.#nowMs() - this.#wasReadyMs >= LEADERLESS_MS;
-    if (needsLeader && (!wasReady || isLeaderless)) {
+    const hasLeader = this.ready && this.#settings.followLeader;
+    const knewNone = lastRefusal !== null && knowsNoLeader(lastRefusal) && !hasLeader;
+    if (knewNone || (needsLeader && (!wasReady || isLeaderless))) {
       return { code: 'NO_QUORUM', why: `no leader was found (${this.describe()})` };
     }
     return {

@@ -227,7 +227,7 @@ export class Engine implements Context {
 
   timedOut(call: Parameters<Context['timedOut']>[0]): BalsaError {
     const { startedMs, deadlineMs, needsLeader, lastRefusal, outcome } = call;
-    const { code, why } = this.connection.blame(startedMs, needsLeader);
+    const { code, why } = this.connection.blame({ startedMs, needsLeader, lastRefusal });
     const limitMs = Math.round(deadlineMs - startedMs);
     const refused =
       lastRefusal === null ? '' : `; last answer: ${lastRefusal.code}, ${lastRefusal.message}`;

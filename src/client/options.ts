@@ -55,7 +55,8 @@ export interface ConnectOptions<
   readonly clientName?: string | undefined;
   /**
    * Go where the leader is (default). `false`: stay at the first endpoint that answers and learn no
-   * others, to read from one given replica; writes fail with `NOT_LEADER` unless it is the leader.
+   * others, to read from one given replica; writes fail with `NOT_LEADER` unless it is the leader, and linearizable
+   * reads with `NO_QUORUM` when it knows none.
    */
   readonly followLeader?: boolean | undefined;
   /**

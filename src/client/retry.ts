@@ -38,3 +38,8 @@ export function leaderNamed(error: BalsaError): string | null {
   const { leader } = error.details;
   return typeof leader === 'string' ? leader : null;
 }
+
+/** The replica that refused has nobody to send the caller to. */
+export function knowsNoLeader(error: BalsaError): boolean {
+  return error.code === 'NOT_LEADER' && leaderNamed(error) === null;
+}

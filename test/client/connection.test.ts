@@ -299,44 +299,6 @@ describe('following the leader', () => {
   });
 });
 
-describe('staying at one replica', () => {
-  test('followLeader false reads from the replica that is named, whoever leads', async () => {
-    const h = new Harness();
-    const db = await h.connect({ endpoints: ['10.0.0.2:7001'], followLeader: false });
-    const { meta } = await h.until(db.get('k'));
-    expect(meta).toMatchObject({ replica: 'n2', level: 'linearizable' });
-    expect((await h.until(db.status())).replica).toBe('n2');
-    expect(h.cluster.hellos.map((hello) => hello.replica)).toEqual(['n2']);
-  });
-
-  test('writes to a follower fail with NOT_LEADER at once, again and again', async () => {
-    const h = new Harness();
-    const db = await h.connect({ endpoints: ['10.0.0.2:7001'], followLeader: false });
-    for (let i = 0; i < 10; i += 1) {
-      const start = h.clock.monotonicMs();
-      const errors = await Promise.all([h.failure(db.put('k', 'v')), h.failure(db.delete('k'))]);
-      for (const error of errors) {
-        expect(error).toMatchObject({
-          code: 'NOT_LEADER',
-          outcome: 'not-applied',
-          details: { leader: 'n1' },
-        });
-      }
-      expect(h.clock.monotonicMs() - start).toBeLessThan(5);
-    }
-  });
-
-  test('writes to the leader itself are served', async () => {
-    const h = new Harness();
-    const db = await h.connect({ endpoints: ['10.0.0.1:7001'], followLeader: false });
-    await h.until(db.put('k', 'v'));
-    h.cluster.elect('n2');
-    expect(await h.failure(db.put('k', 'v'))).toMatchObject({ code: 'NOT_LEADER' });
-    h.cluster.elect('n1');
-    expect((await h.until(db.put('k', 'w'))).revision).toBe(2);
-  });
-});
-
 describe('frames that no replica should send', () => {
   const hello = (h: Harness) =>
     ({ type: 'hello', hello: h.cluster.replica('n1').hello() }) as const;

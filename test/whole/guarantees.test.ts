@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { asBalsaError } from '../../src/base/errors.js';
 import { op } from '../../src/client/client.js';
 import { BOUND_LONG_MS, BOUND_SHORT_MS, VALUE_BEFORE } from '../guarantees/probes.js';
 import { writeResults } from '../guarantees/results.js';
@@ -214,6 +215,33 @@ describe('a watch that is on the side of the minority', () => {
     ]);
     await watch.close();
     await listening;
+  });
+});
+
+describe('a client that stays at one replica of the minority', () => {
+  test('is told NO_QUORUM by what needs a leader, and served what does not', async () => {
+    const parted = await partedAgain('majority');
+    const [name = ''] = parted.members.minority;
+    await using db = await parted.cluster.connectTo(name, { timeoutMs: 3000 });
+    parted.cut();
+    await parted.untilNoticed(BOUND_SHORT_MS);
+    const asked = [
+      db.get('kept'),
+      db.range({ prefix: 'kept' }).next(),
+      db.count({ prefix: 'kept' }),
+      db.info(),
+      db.watch({ prefix: 'kept' }).ready,
+    ];
+    const codes = asked.map((call) =>
+      Promise.resolve(call).then(
+        () => 'served',
+        (error: unknown) => asBalsaError(error).code,
+      ),
+    );
+    expect(new Set(await Promise.all(codes))).toEqual(new Set(['NO_QUORUM']));
+    const { value, meta } = await db.get('kept', { consistency: 'any' });
+    expect([value?.toString(), meta.replica, meta.side]).toEqual([VALUE_BEFORE, name, 'isolated']);
+    await parted.heal();
   });
 });
 
