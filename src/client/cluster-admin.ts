@@ -1,6 +1,7 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { AdminCommand, AdminResult, ReplicaStatus } from '../rpc/protocol.js';
 import { whenAborted } from './abort.js';
+import { beforeWriting, notApplied } from './before-writing.js';
 import { Engine } from './engine.js';
 import { isDone, memberCalled } from './member-goals.js';
 import { checkNewcomer } from './newcomer.js';
@@ -141,7 +142,7 @@ export class ClusterAdmin {
     options: CallOptions = NO_OPTIONS,
   ): Promise<AdminResult> {
     const limits = this.#engine.callLimits(options);
-    const { leader: before, membership: now } = await this.#status(limits);
+    const { leader: before, membership: now } = await beforeWriting(this.#status(limits));
     if (target !== null && before === nameIn(target)) return { members: now, leader: before };
     let mayBeDone = false;
     for (let failures = 1; ; failures += 1) {
@@ -181,7 +182,7 @@ export class ClusterAdmin {
     wish: Partial<Omit<MembersChange, 'expectedIndex'>>,
     limits: CallLimits,
   ): Promise<AdminResult> {
-    const { membership, leader } = await this.#status(limits);
+    const { membership, leader } = await beforeWriting(this.#status(limits));
     const names = [...(wish.promote ?? []), ...(wish.demote ?? [])];
     for (const name of names) memberCalled(membership, name);
     const change = { ...NO_CHANGE, ...wish, expectedIndex: membership.index };
@@ -265,7 +266,7 @@ export class ClusterAdmin {
       checkNewcomer(found, address, await this.#status(limits));
       return incarnation;
     } catch (error) {
-      throw signal?.aborted === true ? cancelled(signal.reason, 'not-applied') : error;
+      throw signal?.aborted === true ? cancelled(signal.reason, 'not-applied') : notApplied(error);
     } finally {
       for (const end of forget) end();
       engine.close();

@@ -3,6 +3,7 @@ import type { KeyValue } from '../base/operation.js';
 import { checkKey, checkReadBounds } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
+import { beforeWriting } from './before-writing.js';
 import { Changes } from './changes.js';
 import { ClusterAdmin } from './cluster-admin.js';
 import type { Codec } from './codec.js';
@@ -333,7 +334,8 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
   async compact(revision?: number, options: CallOptions = NO_OPTIONS): Promise<CompactResult> {
     let upTo = revision ?? null;
     if (upTo === null) {
-      const { revision: latest, compactedRevision, meta } = await this.info(options);
+      const info = await beforeWriting(this.info(options));
+      const { revision: latest, compactedRevision, meta } = info;
       if (latest <= compactedRevision) return { compactedRevision, meta };
       upTo = latest;
     }

@@ -3,6 +3,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { DeclaredProcedure } from '../base/operation.js';
 import { checkProcedureName } from '../base/procedure-name.js';
 import type { ProcedureInfo, ProceduresTopic } from '../rpc/call-protocol.js';
+import { beforeWriting } from './before-writing.js';
 import { type ConsistencyOption, checkConsistency, toReadTarget } from './consistency.js';
 import type { Engine } from './engine.js';
 import { invalid, keyBytes } from './invalid.js';
@@ -164,7 +165,7 @@ export class Procedures {
     options: CallOptions & { readonly to?: string | undefined } = NO_OPTIONS,
   ): Promise<string> {
     const [name, alias] = splitReference(reference);
-    const known = (await this.list(options)).find(
+    const known = (await beforeWriting(this.list(options))).find(
       (one) => one.name === name && one.alias === alias,
     );
     if (known === undefined) throw notFound(`there is no procedure ${name}@${alias}`);

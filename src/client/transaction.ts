@@ -2,6 +2,7 @@ import { compareBytes } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import type { KeyValue, TxnOperation } from '../base/operation.js';
 import { checkKey, checkOperation, checkReadBounds } from '../base/operation-check.js';
+import { beforeWriting, notApplied } from './before-writing.js';
 import type { ReadTarget } from './consistency.js';
 import { fetchPage } from './fetch-page.js';
 import { invalid } from './invalid.js';
@@ -57,9 +58,13 @@ export class Transaction<In, Out, Keys extends KeyForm> {
   /**
    * Reads `key`. What this transaction has put has no revisions yet: they are 0.
    *
-   * @throws BalsaError those of {@link Client.get}
+   * @throws BalsaError those of {@link Client.get}, with outcome `not-applied`: nothing of the transaction was written
    */
-  async get(key: Key): Promise<GetOpResult<Out>> {
+  get(key: Key): Promise<GetOpResult<Out>> {
+    return beforeWriting(this.#get(key));
+  }
+
+  async #get(key: Key): Promise<GetOpResult<Out>> {
     this.#check();
     const scope = this.#scope;
     const bytes = scope.key(key);
@@ -74,14 +79,14 @@ export class Transaction<In, Out, Keys extends KeyForm> {
   /**
    * Reads keys in order, page by page. Writes made while it is read are not seen by it.
    *
-   * @throws BalsaError (from the iteration) those of {@link Client.range}
+   * @throws BalsaError (from the iteration) those of {@link Client.range}, with outcome `not-applied`
    */
   async *range(options: TransactionRange = {}): AsyncGenerator<Item<Out, Keys>, void, undefined> {
     const limit = toLimit({ limit: options.limit });
     let given = 0;
     if (limit === 0) return;
     for await (const item of this.#items(options, false)) {
-      yield this.#scope.item(item);
+      yield this.#decoded(item);
       given += 1;
       if (given === limit) return;
     }
@@ -151,6 +156,14 @@ export class Transaction<In, Out, Keys extends KeyForm> {
     if (this.#over) throw invalid('the transaction is over: await all that it does');
   }
 
+  #decoded(item: KeyValue): Item<Out, Keys> {
+    try {
+      return this.#scope.item(item);
+    } catch (error) {
+      throw notApplied(error);
+    }
+  }
+
   /** The items of the store's range with own writes over them. */
   async *#items(
     range: TransactionRange,
@@ -169,7 +182,9 @@ export class Transaction<In, Out, Keys extends KeyForm> {
       ...LATEST,
       ...{ reverse, keysMax: PAGE_KEYS, filter: { keysOnly } },
     };
-    const stored = readRange((q, unwanted) => this.#page(q, unwanted), query, {});
+    const fetch = (q: PageQuery, unwanted: AbortSignal): Promise<Page> =>
+      beforeWriting(this.#page(q, unwanted));
+    const stored = readRange(fetch, query, {});
     const onSeen = (item: KeyValue): void => read.seen(item);
     const merged = merge(stored, staged, { reverse, onSeen, onEnd: () => read.ended() });
     for await (const item of merged) {
