@@ -233,10 +233,15 @@ export class Engine implements Context {
       lastRefusal === null ? '' : `; last answer: ${lastRefusal.code}, ${lastRefusal.message}`;
     const fate =
       outcome === 'unknown' ? '; the write had been sent and may be applied all the same' : '';
+    const telling = lastRefusal !== null && SAYS_MORE.has(lastRefusal.code) ? lastRefusal : null;
     return new BalsaError(
-      lastRefusal !== null && SAYS_MORE.has(lastRefusal.code) ? lastRefusal.code : code,
+      telling?.code ?? code,
       `no answer within ${limitMs} ms: ${why}${refused}${fate}`,
-      { outcome, details: { timeoutMs: limitMs }, cause: lastRefusal ?? undefined },
+      {
+        outcome,
+        details: { ...telling?.details, timeoutMs: limitMs },
+        cause: lastRefusal ?? undefined,
+      },
     );
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ConsistencyOption } from '../../src/client/client.js';
 import { text } from '../../src/client/codec.js';
+import { refusal } from './support/fake-cluster.js';
 import { Harness } from './support/harness.js';
 
 /** n3 has the first revision only. */
@@ -198,6 +199,22 @@ describe('a replica that cannot keep the level', () => {
     const bounded = db.get('k', { consistency: { bounded: 899 }, timeoutMs: 500 });
     expect((await h.failure(bounded)).code).toBe('STALE_BOUND_EXCEEDED');
     expect((await h.until(db.get('k', { consistency: { bounded: 900 } }))).value).toBe('old');
+  });
+});
+
+describe('a read that was refused until its time was up', () => {
+  test.each([
+    ['SESSION_BEHIND', { appliedIndex: 90, wantedIndex: 120 }],
+    ['STALE_BOUND_EXCEEDED', { stalenessMs: 900, boundMs: 100 }],
+    ['FUTURE_REVISION', { revision: 7, latest: 5 }],
+    ['OVERLOADED', { limit: 'pendingReadsMax', retryAfterMs: 60 }],
+  ] as const)('has the details of the last refusal: %s', async (code, details) => {
+    const h = new Harness();
+    const db = await h.connect({ codec: text });
+    h.cluster.fate = (request) => (request.type === 'get' ? refusal(code, { details }) : undefined);
+    const error = await h.failure(db.get('k', { consistency: 'any', timeoutMs: 500 }));
+    expect(error).toMatchObject({ code, details: { ...details, timeoutMs: 500 } });
+    expect(h.cluster.received('get').length).toBeGreaterThan(1);
   });
 });
 
