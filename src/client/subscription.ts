@@ -130,9 +130,14 @@ export class Subscription {
     this.#askAgain(notBeforeMs);
   }
 
-  /** More waits than may: nothing more is wanted until it has been taken. @returns is that so now? */
+  /**
+   * More waits than may: nothing more is wanted until it has been taken. One revision, however large, is no more than the
+   * caller has to take anyway. @returns is that so now?
+   */
   pauseIfFull(): boolean {
     if (this.phase !== 'established' || this.#queueBytes <= this.query.bufferBytesMax) return false;
+    const first = this.#queue.find(({ events }) => events.length > 0);
+    if (this.#queueBytes === first?.bytes) return false;
     this.#partial = [];
     this.phase = 'paused';
     const revision = (this.#next ?? 1) - 1;

@@ -10,7 +10,7 @@ export interface LaggingNotice {
   readonly code: 'WATCH_LAGGING';
   /**
    * `replica`: the network or this process took the events too slowly. `client`: the caller did, and more
-   * than `bufferBytesMax` of them waited. Either way the rest is read from history as it is taken.
+   * than `bufferBytesMax` of them waited, of several revisions. Either way the rest is read from history as it is taken.
    */
   readonly by: 'replica' | 'client';
   /** Everything through this revision had been handed on. */
@@ -51,7 +51,10 @@ export interface WatchOptions extends CallOptions {
    * before. `any`: whatever it has; also a replica that is cut off takes the watch.
    */
   readonly consistency?: 'linearizable' | 'any' | undefined;
-  /** Bytes of events that wait to be taken; beyond, the watch pauses. Default 4 MiB. */
+  /**
+   * Bytes of events that wait to be taken; beyond, the watch pauses, unless all of them are of one revision.
+   * Default 4 MiB.
+   */
   readonly bufferBytesMax?: number | undefined;
 }
 

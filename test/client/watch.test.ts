@@ -261,18 +261,17 @@ describe('a watch whose connection is lost', () => {
     script.created(10);
     await settle();
     const first = script.last;
-    script.events([put(11, 'a', '1')]);
-    script.events([put(12, 'a', '2')]);
+    script.events([put(11, 'a', '1'), put(12, 'a', '2')]);
     await asked(2);
-    expect(script.last.request.startRevision).toBe(12);
+    expect(script.last.request.startRevision).toBe(13);
     script.created(12);
     const stale = [put(13, 'a', 'stale')];
     const { id } = first.request;
     const told = { type: 'watch-events', events: stale, revision: 13, more: false } as const;
     script.say({ ...told, id, appliedIndex: null });
-    script.events([put(12, 'a', '2')]);
+    script.events([put(13, 'a', '3')]);
     await settle();
-    expect(short(taken.events)).toEqual(['11 put a=1', '12 put a=2']);
+    expect(short(taken.events)).toEqual(['11 put a=1', '12 put a=2', '13 put a=3']);
     expect(h.cluster.received('watch-cancel')[0]?.watch).toBe(id);
   });
 });
@@ -312,6 +311,22 @@ describe('a caller that takes events slowly', () => {
     script.events(large.slice(10), 1);
     await settle();
     expect(taken.batches.map(({ events }) => events.length)).toEqual([20]);
+  });
+
+  test('is not taken for slow because one revision is larger than its bound', async () => {
+    const { db, script, asked, settle } = await connected();
+    const notices: LaggingNotice[] = [];
+    const onLagging = (notice: LaggingNotice) => void notices.push(notice);
+    const taken = collect(db.watch({ bufferBytesMax: 1000, onLagging }));
+    await asked(1);
+    script.created(0);
+    script.progress(1);
+    script.events([put(2, 'a', 'x'.repeat(2000))]);
+    await settle();
+    script.events([put(3, 'a', 'x'.repeat(2000))]);
+    await settle();
+    expect(taken.events.map(({ revision }) => revision)).toEqual([2, 3]);
+    expect([notices, script.cancelled]).toEqual([[], []]);
   });
 
   test('is told when the replica says so, and misses nothing', async () => {
