@@ -2,7 +2,7 @@ import type { Timer } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { ClientAnswer, MemberAddress, ReplicaHello } from '../rpc/protocol.js';
 import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
-import { type Endpoint, Endpoints } from './endpoints.js';
+import { describeEndpoint, type Endpoint, Endpoints } from './endpoints.js';
 import type { Environment } from './environment.js';
 import { Link } from './link.js';
 import type { Settings } from './options.js';
@@ -124,6 +124,7 @@ export class Connection {
     // It may claim in its next hello that it leads, and so on: that must not go in circles at full speed.
     if (this.#leads && this.#place !== null) this.#setBack(this.#place);
     this.#leads = false;
+    this.#said(leader);
     if (leader !== null) this.#hear(leader);
     else if (this.#leader === this.#link.replica) this.#leader = null;
     this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
@@ -205,14 +206,7 @@ export class Connection {
 
   /** Every endpoint and how it is, for messages. */
   describe(): string {
-    return this.#endpoints
-      .all()
-      .map((endpoint) => {
-        if (this.#link?.address === endpoint.address) return `${this.#describeLink()}: answers`;
-        const why = endpoint.lastError?.message ?? 'no answer yet';
-        return why.startsWith(endpoint.address) ? why : `${endpoint.address}: ${why}`;
-      })
-      .join('; ');
+    return this.#endpoints.all().map(describeEndpoint).join('; ');
   }
 
   // -------------------------------------------------------------------------------------------
@@ -307,6 +301,7 @@ export class Connection {
     }
     this.#attempts.delete(endpoint);
     endpoint.name = hello.replica;
+    endpoint.leader = hello.leader;
     endpoint.lastError = null;
     endpoint.silentSinceMs = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
@@ -373,8 +368,15 @@ export class Connection {
     }
   }
 
+  /** The replica of the link names the leader. */
+  #said(leader: string | null): void {
+    if (this.#place !== null) this.#place.leader = leader;
+  }
+
   #leaderChanged(link: Link, leader: string | null): void {
-    if (link !== this.#link || !this.#settings.followLeader) return;
+    if (link !== this.#link) return;
+    this.#said(leader);
+    if (!this.#settings.followLeader) return;
     const wasReady = this.ready;
     this.#noteReady();
     this.#leads = leader === link.replica;

@@ -19,6 +19,8 @@ export interface Endpoint {
   /** Since when no try has led to a hello; `null`: the last one did, or is too long ago. */
   silentSinceMs: number | null;
   lastError: BalsaError | null;
+  /** Whom the replica named as leader last; `null`: it knew none; `undefined`: it was never heard. */
+  leader: string | null | undefined;
 }
 
 /** All places known: those the caller named, and those that the replicas name. */
@@ -66,8 +68,22 @@ export class Endpoints {
       triedMs: Number.NEGATIVE_INFINITY,
       silentSinceMs: null,
       lastError: null,
+      leader: undefined,
     };
     this.#byAddress.set(address, endpoint);
     return endpoint;
   }
+}
+
+/** What is known of it, for messages. */
+export function describeEndpoint({ address, name, lastError, leader, triedMs }: Endpoint): string {
+  if (lastError !== null) {
+    const why = lastError.message;
+    return why.startsWith(address) ? why : `${address}: ${why}`;
+  }
+  if (leader === undefined) {
+    return `${address}: ${triedMs === Number.NEGATIVE_INFINITY ? 'not asked' : 'asked, no answer yet'}`;
+  }
+  if (leader === null) return `${name} at ${address}: answers, knows no leader`;
+  return `${name} at ${address}: answers, ${leader === name ? 'leads' : `says that ${leader} leads`}`;
 }
