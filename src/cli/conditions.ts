@@ -5,7 +5,7 @@ import { compare } from '../client/compare.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseIndex } from './flags.js';
-import { keyText } from './items.js';
+import { keyText, parseValue } from './key-argument.js';
 import { jsonBytes } from './printable.js';
 
 /** Flags of a write that is only done when the key is as expected; exit code 4 when it is not. */
@@ -26,12 +26,12 @@ export function addConditionFlags(command: Command): Command {
     .option('--if-present', 'only if there is such a key');
 }
 
-export function conditionsOf(key: string, flags: ConditionFlags): Condition[] {
+export function conditionsOf(key: string | Uint8Array, flags: ConditionFlags): Condition[] {
   const { ifVersion, ifModRevision, ifValue, ifAbsent, ifPresent } = flags;
   return [
     ...(ifVersion === undefined ? [] : [compare.version(key).equals(ifVersion)]),
     ...(ifModRevision === undefined ? [] : [compare.modRevision(key).equals(ifModRevision)]),
-    ...(ifValue === undefined ? [] : [compare.value(key).equals(ifValue)]),
+    ...(ifValue === undefined ? [] : [compare.value(key).equals(parseValue(ifValue))]),
     ...(ifAbsent === true ? [compare.absent(key)] : []),
     ...(ifPresent === true ? [compare.exists(key)] : []),
   ];
@@ -40,7 +40,7 @@ export function conditionsOf(key: string, flags: ConditionFlags): Condition[] {
 /** Tells that the key is not as expected, and how it is. */
 export async function reportCondition(
   { output }: Context,
-  key: string,
+  key: string | Uint8Array,
   answer: {
     readonly current: GetOpResult<Buffer>;
     readonly revision: number;
@@ -51,7 +51,13 @@ export async function reportCondition(
   const { value, ...facts } = current;
   if (output.format === 'json') {
     const held = value === undefined ? null : { ...jsonBytes('value', value), ...facts };
-    await output.json({ key, succeeded: false, current: held, revision, meta });
+    await output.json({
+      ...jsonBytes('key', Buffer.from(key)),
+      succeeded: false,
+      current: held,
+      revision,
+      meta,
+    });
   }
   const found =
     value === undefined

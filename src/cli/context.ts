@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import { BalsaError } from '../base/errors.js';
-import type { ConsistencyOption } from '../client/client.js';
+import type { ConsistencyOption, NamespaceRef } from '../client/client.js';
 import { CONSISTENCY_FORM, parseConsistency, parseEndpoints, parseTimeoutMs } from './flags.js';
 import type { CliIo } from './io.js';
+import { parseKey } from './key-argument.js';
 import { FORMATS, type Format, Output } from './output.js';
 import type { StoreClient, StoreOptions } from './store-client.js';
 
@@ -111,8 +112,8 @@ export class Context {
 }
 
 /** A namespace with a prefix of its own is named by that. */
-function namespaceRef(text: string): string | { readonly prefix: string } {
-  return text.startsWith('prefix:') ? { prefix: text.slice('prefix:'.length) } : text;
+function namespaceRef(text: string): NamespaceRef {
+  return text.startsWith('prefix:') ? { prefix: parseKey(text.slice('prefix:'.length)) } : text;
 }
 
 /** The client, or `CANCELLED` at Ctrl-C; a client that comes too late is closed. */

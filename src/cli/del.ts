@@ -11,8 +11,10 @@ import {
 } from './conditions.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
-import { itemJson, itemLine, keyText } from './items.js';
-import { addKeyFlags, type KeyFlags, neededKeys, type RangeOfKeys } from './key-flags.js';
+import { itemJson, itemLine } from './items.js';
+import { keyText } from './key-argument.js';
+import { addKeyFlags, KEY_HELP, type KeyFlags, neededKeys, type RangeOfKeys } from './key-flags.js';
+import { jsonBytes } from './printable.js';
 
 interface DelFlags extends KeyFlags, ConditionFlags {
   readonly prev?: boolean;
@@ -28,7 +30,7 @@ export function delCommand(runtime: Runtime): Command {
       'balsa del lock --if-value mine             exit code 4 when it holds something else',
       'balsa del greeting || echo "it was not there, or it failed: $?"',
     ],
-  }).argument('[key]', 'the key');
+  }).argument('[key]', KEY_HELP);
   addKeyFlags(command).option('--prev', 'print what was deleted');
   return onRun<DelFlags>(addConditionFlags(command), runtime, runDel);
 }
@@ -48,7 +50,11 @@ async function runDel(
   return await report(context, { key, deleted, ...answer }, removed, flags);
 }
 
-async function deleteIf(context: Context, key: string, flags: DelFlags): Promise<number> {
+async function deleteIf(
+  context: Context,
+  key: string | Uint8Array,
+  flags: DelFlags,
+): Promise<number> {
   const { signal } = context;
   const answer = await context.withClient((client) =>
     client
@@ -77,7 +83,7 @@ async function deleteRange(context: Context, range: RangeOfKeys, flags: DelFlags
 }
 
 interface Deletion {
-  readonly key?: string;
+  readonly key?: string | Uint8Array;
   /** Of a range: how many. */
   readonly deleted: boolean | number;
   readonly revision: number;
@@ -90,10 +96,13 @@ async function report(
   removed: readonly Item<Buffer, 'bytes'>[],
   { prev = false }: DelFlags,
 ): Promise<number> {
-  const { key, deleted, revision } = done;
+  const { key, ...facts } = done;
+  const { deleted, revision } = facts;
   const count = Number(deleted);
   if (output.format === 'json') {
-    await output.json(prev ? { ...done, previous: removed.map(itemJson) } : done);
+    const name = key === undefined ? {} : jsonBytes('key', Buffer.from(key));
+    const previous = prev ? { previous: removed.map(itemJson) } : {};
+    await output.json({ ...name, ...facts, ...previous });
   } else if (prev) {
     for (const item of removed) await output.write(itemLine(item.key, item.value));
   } else if (count > 0 && output.format === 'raw') {

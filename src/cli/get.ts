@@ -3,8 +3,8 @@ import type { GetResult } from '../client/client.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
-import { keyText } from './items.js';
-import { addKeyFlags, neededKeys } from './key-flags.js';
+import { keyText } from './key-argument.js';
+import { addKeyFlags, KEY_HELP, neededKeys } from './key-flags.js';
 import { jsonBytes, printable } from './printable.js';
 import { addRangeFlags, printRange, type RangeFlags, refuseListFlags } from './range.js';
 
@@ -18,7 +18,7 @@ export function getCommand(runtime: Runtime): Command {
       'balsa get -o json greeting --rev 17        as it was then; with revisions, and who answered',
       'balsa get --consistency any greeting       also without a majority',
     ],
-  }).argument('[key]', 'the key');
+  }).argument('[key]', KEY_HELP);
   addKeyFlags(command);
   addRangeFlags(command);
   return onRun<RangeFlags>(command, runtime, runGet);
@@ -45,14 +45,15 @@ async function runGet(
 
 async function printAnswer(
   { output }: Context,
-  key: string,
+  key: string | Uint8Array,
   answer: GetResult<Buffer>,
   value: Buffer,
 ): Promise<void> {
   const { createRevision, modRevision, version, lease, meta } = answer;
   if (output.format === 'json') {
     const revisions = { createRevision, modRevision, version, lease };
-    await output.json({ key, ...jsonBytes('value', value), ...revisions, meta });
+    const names = { ...jsonBytes('key', Buffer.from(key)), ...jsonBytes('value', value) };
+    await output.json({ ...names, ...revisions, meta });
   } else if (output.format === 'raw') {
     await output.write(value);
   } else {

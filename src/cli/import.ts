@@ -17,6 +17,7 @@ import {
   ImportReader,
 } from './import-format.js';
 import { ImportWriter } from './import-writer.js';
+import { parseKey } from './key-argument.js';
 import { formatCount, formatRate, Progress } from './progress.js';
 
 interface ImportFlags {
@@ -78,6 +79,7 @@ class ImportRun {
   readonly #context: Context;
   readonly #file: string;
   readonly #flags: ImportFlags;
+  readonly #prefix: Buffer;
   readonly #startMs: number;
   #progress: Progress | null = null;
   #bytesRead = 0;
@@ -86,6 +88,7 @@ class ImportRun {
     this.#context = context;
     this.#file = file;
     this.#flags = flags;
+    this.#prefix = Buffer.from(parseKey(flags.prefix));
     this.#startMs = context.io.nowMs();
   }
 
@@ -181,7 +184,7 @@ class ImportRun {
   }
 
   async #putAll(items: readonly ImportItem[], writer: ImportWriter): Promise<void> {
-    const prefix = Buffer.from(this.#flags.prefix, 'utf8');
+    const prefix = this.#prefix;
     for (const item of items) {
       if (writer.failure !== null) return;
       if ('problem' in item) {

@@ -1,5 +1,5 @@
 import type { Item } from '../client/client.js';
-import { jsonBytes, printable } from './printable.js';
+import { jsonBytes } from './printable.js';
 
 /** A key and what it holds, for `-o json`; without value where there is none. */
 export function itemJson(item: Item<Buffer | undefined, 'bytes'>): Record<string, unknown> {
@@ -19,9 +19,4 @@ export function itemLine(key: Uint8Array, value: Uint8Array | undefined): Buffer
   return value === undefined
     ? Buffer.concat([key, NEWLINE])
     : Buffer.concat([key, TAB, value, NEWLINE]);
-}
-
-/** A key in a message for people. */
-export function keyText(key: string | Uint8Array): string {
-  return printable(Buffer.from(key), 'one-line');
 }

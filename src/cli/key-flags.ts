@@ -1,5 +1,9 @@
 import type { Command } from 'commander';
 import { BalsaError } from '../base/errors.js';
+import { parseKey } from './key-argument.js';
+
+/** Of an argument, for `--help`. */
+export const KEY_HELP = 'the key; base64:AP8B when its bytes are no text';
 
 /** Flags that say which keys a command is about. */
 export interface KeyFlags {
@@ -16,14 +20,16 @@ export function addKeyFlags(command: Command): Command {
     .option('--to <key>', 'first key behind the last');
 }
 
+type Key = string | Uint8Array;
+
 /** One key, or the keys of a range. */
 export type Keys =
-  | { readonly key: string; readonly range?: undefined }
+  | { readonly key: Key; readonly range?: undefined }
   | { readonly key?: undefined; readonly range: RangeOfKeys };
 
 export type RangeOfKeys =
-  | { readonly prefix: string; readonly from?: undefined; readonly to?: undefined }
-  | { readonly prefix?: undefined; readonly from: string; readonly to?: string | undefined };
+  | { readonly prefix: Key; readonly from?: undefined; readonly to?: undefined }
+  | { readonly prefix?: undefined; readonly from: Key; readonly to?: Key | undefined };
 
 /**
  * What the argument and the flags name; `null`: nothing.
@@ -37,9 +43,13 @@ export function namedKeys(name: string, key: string | undefined, flags: KeyFlags
     throw invalid(`${name}: give a key, or --prefix, or --from and --to`);
   }
   if (prefix === true && key === undefined) throw invalid(`${name}: --prefix of what?`);
-  if (prefix !== undefined) return { range: { prefix: prefix === true ? (key ?? '') : prefix } };
-  if (isRange) return { range: { from: from ?? '', to } };
-  return key === undefined ? null : { key };
+  if (prefix !== undefined) {
+    return { range: { prefix: parseKey(prefix === true ? (key ?? '') : prefix) } };
+  }
+  if (isRange) {
+    return { range: { from: parseKey(from ?? ''), to: to === undefined ? to : parseKey(to) } };
+  }
+  return key === undefined ? null : { key: parseKey(key) };
 }
 
 /** The same where the argument is the prefix; nothing named: every key. */

@@ -6,7 +6,7 @@ import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount, parseTtlMs } from './flags.js';
-import { keyText } from './items.js';
+import { keyText } from './key-argument.js';
 import { printDone } from './print-done.js';
 import { printTable } from './print-table.js';
 import { utf8OrNull } from './printable.js';

@@ -6,8 +6,8 @@ import { newCommand, onRun, type Runtime, splitAtDashes } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseTimeoutMs, parseTtlMs } from './flags.js';
-import { keyText } from './items.js';
-import { jsonBytes, printable } from './printable.js';
+import { parseName, parseValue } from './key-argument.js';
+import { jsonBytes, oneLine, printable } from './printable.js';
 import type { StoreClient } from './store-client.js';
 
 interface TurnFlags {
@@ -41,15 +41,16 @@ export function lockCommand(runtime: Runtime): Command {
   addTurnFlags(command);
   return onRun<LockFlags>(command, runtime, async (context, _args, flags) => {
     const { args, child } = splitAtDashes(runtime, command, 1);
-    const [name] = args;
-    if (name === undefined) throw new BalsaError('INVALID_ARGUMENT', 'lock: give a NAME');
+    const [given] = args;
+    if (given === undefined) throw new BalsaError('INVALID_ARGUMENT', 'lock: give a NAME');
+    const name = parseName(given);
     return await context.withClient(async (client) => {
       const options = turnOptions(context, flags);
       const taking =
         flags.try === true ? client.tryLock(name, options) : client.lock(name, options);
       const lock = await orGivenUp(client, taking);
       if (lock !== null) return await hold(context, lock, { name, what: 'lock', child });
-      context.output.say(`the lock ${keyText(name)} is held by somebody else`);
+      context.output.say(`the lock ${oneLine(name)} is held by somebody else`);
       return EXIT.conditionFailed;
     });
   });
@@ -74,8 +75,9 @@ export function electCommand(runtime: Runtime): Command {
   addTurnFlags(command);
   return onRun<ElectFlags>(command, runtime, async (context, _args, flags) => {
     const { args, child } = splitAtDashes(runtime, command, 2);
-    const [name, value] = args;
-    if (name === undefined) throw new BalsaError('INVALID_ARGUMENT', 'elect: give a NAME');
+    const [given, value] = args;
+    if (given === undefined) throw new BalsaError('INVALID_ARGUMENT', 'elect: give a NAME');
+    const name = parseName(given);
     if (flags.listen === true) {
       if (value === undefined && child === null) return await listen(context, name);
       throw new BalsaError('INVALID_ARGUMENT', 'elect: --listen takes no VALUE and no command');
@@ -84,7 +86,9 @@ export function electCommand(runtime: Runtime): Command {
       throw new BalsaError('INVALID_ARGUMENT', 'elect: give a VALUE, or --listen');
     }
     return await context.withClient(async (client) => {
-      const campaign = client.election(name).campaign(value, turnOptions(context, flags));
+      const campaign = client
+        .election(name)
+        .campaign(parseValue(value), turnOptions(context, flags));
       const office = await orGivenUp(client, campaign);
       return await hold(context, office, { name, what: 'office', child });
     });
@@ -146,7 +150,7 @@ async function hold(context: Context, held: Held, holding: Holding): Promise<num
   const { output, signal } = context;
   const { fencingToken } = held;
   try {
-    output.say(`holding the ${what} ${keyText(name)}, fencing token ${fencingToken}`);
+    output.say(`holding the ${what} ${oneLine(name)}, fencing token ${fencingToken}`);
     if (child !== null) return await runHolding(context, held, child);
     if (output.format === 'json') await output.json({ name, fencingToken });
     else await output.line(String(fencingToken));
@@ -182,7 +186,7 @@ async function giveBack(context: Context, held: Held, { name, what }: Holding): 
     await held.release({ timeoutMs: context.options.timeout || GIVE_UP_MS });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    context.output.say(`the ${what} ${keyText(name)} could not be given back, and expires: ${why}`);
+    context.output.say(`the ${what} ${oneLine(name)} could not be given back, and expires: ${why}`);
   }
 }
 

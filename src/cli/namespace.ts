@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { parseSize } from './flags.js';
-import { keyText } from './items.js';
+import { keyText, parseKey } from './key-argument.js';
 import { printDone } from './print-done.js';
 import { printTable } from './print-table.js';
 import { jsonBytes } from './printable.js';
@@ -38,10 +38,12 @@ function setCommand(runtime: Runtime): Command {
     .option('--quota <size>', 'most bytes of its keys and values; 0: no bound', parseSize, 0);
   return onRun<SetFlags>(command, runtime, async (context, [name = ''], { prefix, quota }) => {
     const { output, signal } = context;
+    const key = prefix === undefined ? undefined : parseKey(prefix);
     const { revision } = await context.withClient((client) =>
-      client.namespaces.set(name, { prefix, quotaBytes: quota, signal }),
+      client.namespaces.set(name, { prefix: key, quotaBytes: quota, signal }),
     );
-    const json = { name, prefix: prefix ?? `${name}/`, quotaBytes: quota ?? 0 };
+    const shown = jsonBytes('prefix', Buffer.from(key ?? `${name}/`));
+    const json = { name, ...shown, quotaBytes: quota ?? 0 };
     await printDone(output, { json, revision, word: 'set' });
     return EXIT.done;
   });

@@ -14,8 +14,10 @@ import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount } from './flags.js';
 import { INPUT_BYTES_MAX, readInput } from './input.js';
-import { itemJson, keyText } from './items.js';
-import { printable } from './printable.js';
+import { itemJson } from './items.js';
+import { keyText, parseKey, parseValue } from './key-argument.js';
+import { KEY_HELP } from './key-flags.js';
+import { jsonBytes, printable } from './printable.js';
 
 interface PutFlags extends ConditionFlags {
   readonly file?: string;
@@ -36,7 +38,7 @@ export function putCommand(runtime: Runtime): Command {
       'balsa put worker/7 here --lease 12         goes when lease 12 ends',
     ],
   })
-    .argument('<key>', 'the key')
+    .argument('<key>', KEY_HELP)
     .argument('[value]', 'the value; - reads it from stdin')
     .option('--file <path>', 'read the value from a file, - for stdin')
     .option('--lease <id>', 'the key goes when this lease ends', parseCount)
@@ -48,9 +50,10 @@ export function putCommand(runtime: Runtime): Command {
 
 async function runPut(
   context: Context,
-  [key = '', text]: readonly (string | undefined)[],
+  [given = '', text]: readonly (string | undefined)[],
   flags: PutFlags,
 ): Promise<number> {
+  const key = parseKey(given);
   const { lease, ignoreLease = false, prev: returnPrevious = false } = flags;
   const value = flags.ignoreValue === true ? null : await readValue(context, text, flags.file);
   if (value === null && (text ?? flags.file) !== undefined) {
@@ -70,7 +73,7 @@ async function runPut(
 
 async function putIf(
   context: Context,
-  key: string,
+  key: string | Uint8Array,
   value: Uint8Array | null,
   given: { readonly conditions: readonly Condition[]; readonly options: PutOpOptions },
 ): Promise<number> {
@@ -96,13 +99,13 @@ async function putIf(
 /** @param previous `undefined`: nobody asked */
 async function report(
   { output }: Context,
-  key: string,
+  key: string | Uint8Array,
   answer: { readonly succeeded?: true; readonly revision: number; readonly meta: Meta },
   previous: Item<Buffer, 'bytes'> | null | undefined,
 ): Promise<number> {
   if (output.format === 'json') {
     const before = previous === undefined || previous === null ? previous : itemJson(previous);
-    await output.json({ key, ...answer, previous: before });
+    await output.json({ ...jsonBytes('key', Buffer.from(key)), ...answer, previous: before });
   } else if (previous !== undefined) {
     // The value alone, as `get` prints it.
     if (previous !== null && output.format === 'raw') await output.write(previous.value);
@@ -128,7 +131,7 @@ async function readValue(
     throw new BalsaError('INVALID_ARGUMENT', 'put: give a VALUE, or - for stdin, or --file PATH');
   }
   const source = file ?? (text === '-' ? text : undefined);
-  if (source === undefined) return Buffer.from(text ?? '', 'utf8');
+  if (source === undefined) return Buffer.from(parseValue(text ?? ''));
   const { bytes, name } = await readInput(context, source);
   if (bytes !== null) return bytes;
   throw new BalsaError('VALUE_TOO_LARGE', `${name} has more than ${INPUT_BYTES_MAX} bytes`);

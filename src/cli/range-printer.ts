@@ -1,5 +1,6 @@
 import type { Context } from './context.js';
 import { itemJson, itemLine } from './items.js';
+import { keyText } from './key-argument.js';
 import { printable } from './printable.js';
 import type { StoreItem } from './store-client.js';
 import { type Column, tableLine, tableWidths } from './table.js';
@@ -41,7 +42,7 @@ export class RangePrinter {
       return await output.json(this.#options.meta ? { ...object, meta } : object);
     }
     if (output.format === 'raw') return await output.write(itemLine(shown.key, shown.value));
-    const cells = [printable(item.key, 'one-line'), String(item.modRevision)];
+    const cells = [keyText(item.key), String(item.modRevision)];
     const row = this.#options.keysOnly ? cells : [...cells, printable(value, 'one-line')];
     if (this.#widths !== null) return await this.#printRow(row, this.#widths);
     this.#waiting.push(row);

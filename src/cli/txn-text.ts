@@ -5,6 +5,7 @@ import type { Condition, Op } from '../client/client.js';
 import { compare, type NumberComparison, type ValueComparison } from '../client/compare.js';
 import { op } from '../client/op.js';
 import { parseCount, parseIndex } from './flags.js';
+import { parseKey, parseValue } from './key-argument.js';
 import { addKeyFlags, type KeyFlags, type Keys, neededKeys } from './key-flags.js';
 import { splitWords, type Word } from './words.js';
 
@@ -41,7 +42,8 @@ Operations: put KEY VALUE [--lease ID] [--prev] [--ignore-lease], put KEY --igno
 del KEY, del --prefix TEXT, del --from KEY --to KEY [--prev],
 get KEY, get --prefix TEXT [--limit N] [--reverse] [--keys-only] [--count-only].
 
-Words are as in a shell: "two words", 'as it is', "a\\nline end".`;
+Words are as in a shell: "two words", 'as it is', "a\\nline end", "\\xff a byte". Keys whose bytes are no text are
+base64:AP8B, too; text:base64:AP8B is the key that is this text.`;
 
 /** @throws BalsaError `INVALID_ARGUMENT` that names the line */
 export function parseTxn(text: string): TxnText {
@@ -112,19 +114,19 @@ function parseCondition(text: string): Condition {
   const tail = /^\s*(==|=|!=|<|>)\s*(.+)$/s.exec(rest);
   if (tail === null) throw new Error(CONDITION_FORM);
   const [, operator = '', right = ''] = tail;
-  const { words, openQuote } = splitWords(right);
-  if (openQuote !== null) throw openedQuote(openQuote);
+  const { words, problem } = splitWords(right);
+  if (problem !== null) throw new Error(problem);
   const value = words[0]?.text;
   if (value === undefined || words.length > 1) throw new Error(CONDITION_FORM);
   return toCondition(name, place, operator, value);
 }
 
-type Place = { readonly key: string } | { readonly range: NonNullable<Keys['range']> };
+type Place = { readonly key: string | Uint8Array } | { readonly range: NonNullable<Keys['range']> };
 
 function toCondition(name: string, place: Place, operator: string, value: string): Condition {
   if (name === 'value' || name === 'val') {
     const subject = 'key' in place ? compare.value(place.key) : compare.range(place.range).value;
-    return compared(subject, operator, value);
+    return compared(subject, operator, parseValue(value));
   }
   const known = Object.entries(NUMBERS).find(([word]) => word === name)?.[1];
   if (known === undefined) {
@@ -139,7 +141,7 @@ function numberOf(target: (typeof NUMBERS)[keyof typeof NUMBERS], place: Place):
   return compare[target](place.key);
 }
 
-function compared<V extends string | number>(
+function compared<V extends string | Uint8Array | number>(
   subject: V extends number ? NumberComparison : ValueComparison,
   operator: string,
   value: V,
@@ -157,15 +159,16 @@ function toPlace(args: readonly string[]): Place {
   const [first = '', second] = args.map((arg) => arg.trim());
   if (args.length > 2) throw new Error('a condition is of one key, or of two: from and to');
   const prefix = /^prefix\s*\((.*)\)$/s.exec(first);
-  if (prefix !== null) return { range: { prefix: oneWord(prefix[1] ?? '') } };
-  if (second === undefined) return { key: oneWord(first) };
-  return { range: { from: oneWord(first), to: oneWord(second) } };
+  if (prefix !== null) return { range: { prefix: oneKey(prefix[1] ?? '') } };
+  if (second === undefined) return { key: oneKey(first) };
+  return { range: { from: oneKey(first), to: oneKey(second) } };
 }
 
-function oneWord(text: string): string {
-  const { words, openQuote } = splitWords(text);
+function oneKey(text: string): string | Uint8Array {
+  const { words, problem } = splitWords(text);
+  if (problem !== null) throw new Error(problem);
   const word = words[0]?.text;
-  if (openQuote === null && word !== undefined && words.length === 1) return word;
+  if (word !== undefined && words.length === 1) return parseKey(word);
   throw new Error(`a key is one word, in quotes if need be; found ${text || 'nothing'}`);
 }
 
@@ -207,8 +210,8 @@ interface StepFlags extends KeyFlags {
 }
 
 function parseStep(text: string): Op {
-  const { words, openQuote } = splitWords(text);
-  if (openQuote !== null) throw openedQuote(openQuote);
+  const { words, problem } = splitWords(text);
+  if (problem !== null) throw new Error(problem);
   const [name, ...rest] = words.map((word: Word) => word.text);
   switch (name) {
     case 'put':
@@ -220,10 +223,6 @@ function parseStep(text: string): Op {
     default:
       throw new Error(`an operation is put, get or del; found ${name ?? 'nothing'}`);
   }
-}
-
-function openedQuote(quote: string): Error {
-  return new Error(`a quote is opened and never closed: ${quote}`);
 }
 
 function putStep(words: readonly string[]): Op {
@@ -240,12 +239,12 @@ function putStep(words: readonly string[]): Op {
     returnPrevious: flags.prev === true,
   };
   if (key !== undefined && flags.ignoreValue === true && value === undefined) {
-    return op.touch(key, options);
+    return op.touch(parseKey(key), options);
   }
   if (key === undefined || value === undefined || more.length > 0) {
     throw new Error('it is put KEY VALUE; with blanks in them: "two words"');
   }
-  return op.put(key, value, options);
+  return op.put(parseKey(key), parseValue(value), options);
 }
 
 function delStep(words: readonly string[]): Op {

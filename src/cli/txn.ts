@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { INPUT_BYTES_MAX, readInput } from './input.js';
 import { itemJson, itemLine } from './items.js';
+import { keyText } from './key-argument.js';
 import { jsonBytes, printable, utf8OrNull } from './printable.js';
 import { parseTxn, type Step, TXN_HELP, type TxnText } from './txn-text.js';
 
@@ -85,8 +86,8 @@ async function print(
     for (const { key, value } of itemsOf(result, steps[i])) {
       if (!isTable) await output.write(itemLine(key, value));
       else {
-        const cells = value === undefined ? [key] : [key, value];
-        await output.line(`  ${cells.map((cell) => printable(cell, 'one-line')).join('  ')}`);
+        const cells = value === undefined ? [] : [printable(value, 'one-line')];
+        await output.line(`  ${[keyText(key), ...cells].join('  ')}`);
       }
     }
     const line = lineOf(result);

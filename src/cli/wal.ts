@@ -5,7 +5,8 @@ import { newCommand, newGroup, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { parseCount } from './flags.js';
-import { jsonBytes, printable } from './printable.js';
+import { keyText } from './key-argument.js';
+import { jsonBytes } from './printable.js';
 import { formatCount } from './progress.js';
 import { bytesText } from './snapshot/bytes-text.js';
 import { type Column, tableLines } from './table.js';
@@ -158,7 +159,7 @@ function contentText(content: EntryContent | null): string {
   if (content.type === 'unknown') return `cannot be read: ${content.problem}`;
   if (content.type === 'configuration') return content.text;
   const { first, operations } = content;
-  const some = first.map(({ type, key }) => `${type} ${printable(key, 'one-line')}`).join(', ');
+  const some = first.map(({ type, key }) => `${type} ${keyText(key)}`).join(', ');
   return operations > first.length ? `${some}, … ${formatCount(operations)} in all` : some;
 }
 

@@ -5,8 +5,8 @@ import { newCommand, onRun, type Runtime, splitAtDashes } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseCount } from './flags.js';
-import { keyText } from './items.js';
-import { addKeyFlags, type KeyFlags, type Keys, namedKeys } from './key-flags.js';
+import { keyText } from './key-argument.js';
+import { addKeyFlags, KEY_HELP, type KeyFlags, type Keys, namedKeys } from './key-flags.js';
 import { jsonBytes, printable, utf8OrNull } from './printable.js';
 
 interface WatchFlags extends KeyFlags {
@@ -29,7 +29,7 @@ export function watchCommand(runtime: Runtime): Command {
       'balsa watch --prefix config/ -- sh -c \'echo "$BALSA_EVENT_TYPE $BALSA_KEY"; cat\'',
     ],
   })
-    .argument('[key]', 'the key; nothing at all: every key')
+    .argument('[key]', `${KEY_HELP}; nothing at all: every key`)
     .argument('[command...]', 'behind --: run for each event, see below')
     .usage('[options] [key] [-- command args...]');
   addKeyFlags(command)
@@ -97,7 +97,7 @@ class EventWatch {
     }
     const style = type === 'put' ? 'green' : 'red';
     const kind = output.style(style, type.padEnd(6));
-    const words = [String(revision).padStart(8), kind, printable(key, 'one-line')];
+    const words = [String(revision).padStart(8), kind, keyText(key)];
     if (value !== undefined) words.push(printable(value, 'one-line'));
     if (event.previous !== undefined) {
       words.push(output.style('dim', `was ${printable(event.previous.value, 'one-line')}`));

@@ -113,7 +113,7 @@ const HELP = `Commands are those of balsa, without the word: help lists them, he
   .nodes                the members, as balsa status
   .help                 this
   .exit                 the end; Ctrl-D, too
-Words are as in a shell: "two words", 'as it is', "a\\nline end".`;
+Words are as in a shell: "two words", 'as it is', "a\\nline end", "\\xff a byte".`;
 
 function unknownCommand(name: string): BalsaError {
   const near = nearest(name, Object.keys(DOT_COMMANDS));

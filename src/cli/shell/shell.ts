@@ -6,8 +6,8 @@ import { Context } from '../context.js';
 import { reportError } from '../errors-to-exit.js';
 import { EXIT } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
+import { keyWord } from '../key-argument.js';
 import { hasColors } from '../output.js';
-import { utf8OrNull } from '../printable.js';
 import { DEFAULT_ALIAS } from '../proc/reference.js';
 import type { ShellHost } from '../shell.js';
 import { splitWords } from '../words.js';
@@ -106,10 +106,8 @@ export class Shell {
       if (instead === 'exit') this.#isOver = true;
       return instead === null || instead === 'exit' ? null : [...this.#session.flags(), ...instead];
     }
-    const { words, openQuote } = splitWords(line);
-    if (openQuote !== null) {
-      throw new BalsaError('INVALID_ARGUMENT', `a quote is opened and never closed: ${openQuote}`);
-    }
+    const { words, problem } = splitWords(line);
+    if (problem !== null) throw new BalsaError('INVALID_ARGUMENT', problem);
     const args = words.map((word) => word.text);
     if (args[0] === 'balsa') args.shift();
     const [name = 'help'] = args;
@@ -210,8 +208,7 @@ export class Shell {
       const range = { prefix, limit: KEYS_SHOWN, keysOnly: true, timeoutMs: ASIDE_MS } as const;
       const keys: string[] = [];
       for await (const { key } of client.range({ ...range, consistency: 'any' })) {
-        const text = utf8OrNull(key);
-        if (text !== null) keys.push(text);
+        keys.push(keyWord(key));
       }
       return keys;
     } catch (error) {
