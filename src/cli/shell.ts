@@ -33,9 +33,7 @@ export function shellCommand(runtime: Runtime, host: ShellHost): Command {
     const shell = new Shell(context, host);
     try {
       if (flags.command === undefined) return await shell.interact(flags.history);
-      let exit = 0;
-      for (const line of flags.command) exit = await shell.runLine(line);
-      return exit;
+      return await shell.runLines(flags.command);
     } finally {
       await shell.close();
     }
@@ -44,6 +42,7 @@ export function shellCommand(runtime: Runtime, host: ShellHost): Command {
 
 const SHELL_HELP = `
 Lines are those of the command without "balsa"; flags that were given to the shell hold for all of them.
+The text of a txn without a file is in the lines that follow, until one with . alone or the end.
 .help shows the commands that begin with a dot. Tab completes commands, flags and keys; Ctrl-C ends the
 command that runs, Ctrl-D the shell. Lines that begin with a blank are not kept in the history.`;
 

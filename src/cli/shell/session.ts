@@ -113,6 +113,7 @@ const HELP = `Commands are those of balsa, without the word: help lists them, he
   .nodes                the members, as balsa status
   .help                 this
   .exit                 the end; Ctrl-D, too
+txn without a file takes the lines that follow, until one with . alone or the end of the input; Ctrl-C drops them.
 Words are as in a shell: "two words", 'as it is', "a\\nline end", "\\xff a byte".`;
 
 function unknownCommand(name: string): BalsaError {

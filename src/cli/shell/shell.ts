@@ -15,7 +15,9 @@ import { ShellClients } from './clients.js';
 import { complete, hintFor } from './completion.js';
 import { Hints } from './hints.js';
 import { History } from './history.js';
+import { Lines } from './lines.js';
 import { ShellSession, timingText } from './session.js';
+import { TXN_END, TXN_LINES_HELP, takesTxnLines } from './txn-lines.js';
 
 /** What the prompt and completion wait for at most: nobody shall wait for them. */
 const ASIDE_MS = 1000;
@@ -30,8 +32,11 @@ export class Shell {
   readonly #host: ShellHost;
   readonly #clients: ShellClients;
   readonly #session: ShellSession;
+  #commands: Promise<Command> | null = null;
   /** Ends the command that runs. */
   #running: AbortController | null = null;
+  /** What is typed belongs to a transaction. */
+  #readsTxn = false;
   #isOver = false;
 
   constructor(context: Context, host: ShellHost) {
@@ -45,14 +50,31 @@ export class Shell {
     await this.#clients.close();
   }
 
-  /** Runs one line. Its errors are told. @returns its exit code */
-  async runLine(line: string): Promise<number> {
+  /** Runs them in order. @returns the exit code of the last one */
+  async runLines(given: readonly string[]): Promise<number> {
+    const lines = new Lines(given[Symbol.iterator]());
+    let exit: number = EXIT.done;
+    while (!this.#isOver) {
+      const line = await lines.next();
+      if (line === null) break;
+      exit = await this.#runLine(line, { lines, terminal: null });
+    }
+    return exit;
+  }
+
+  /** Runs one line, with those behind it that belong to it. Its errors are told. @returns its exit code */
+  async #runLine(line: string, source: LineSource): Promise<number> {
     const running = new AbortController();
     this.#running = running;
     const { io, output } = this.#context;
-    const inner = this.#ioOf(AbortSignal.any([io.interrupted, running.signal]));
-    const startMs = io.nowMs();
+    const interrupted = AbortSignal.any([io.interrupted, running.signal]);
+    let inner = this.#ioOf(interrupted);
     try {
+      if (takesTxnLines(line, await this.#program())) {
+        const text = await this.#txnLines(source, interrupted);
+        inner = { ...inner, stdin: Readable.from([Buffer.from(text)]) };
+      }
+      const startMs = io.nowMs();
       const args = this.#argumentsOf(line.trim());
       if (args === null) return EXIT.done;
       const exit = await this.#host.run(args, inner);
@@ -67,13 +89,36 @@ export class Shell {
     }
   }
 
+  /** The text of a transaction. @throws BalsaError `CANCELLED` */
+  async #txnLines({ lines, terminal }: LineSource, interrupted: AbortSignal): Promise<string> {
+    if (terminal !== null) this.#context.output.say(TXN_LINES_HELP);
+    const text: string[] = [];
+    const away = aborted(interrupted).then(() => {
+      throw new BalsaError('CANCELLED', 'interrupted');
+    });
+    away.catch(() => undefined);
+    this.#readsTxn = true;
+    try {
+      for (;;) {
+        await terminal?.ask('txn> ');
+        const line = await lines.next(away);
+        // Input that ends because of Ctrl-C is not all that there was to come.
+        if (interrupted.aborted) throw new BalsaError('CANCELLED', 'interrupted');
+        if (line === null || line.trim() === TXN_END) return text.join('\n');
+        text.push(line);
+      }
+    } finally {
+      this.#readsTxn = false;
+    }
+  }
+
   /** Asks for lines until there are no more. @returns the exit code of the last command; 0 on a terminal */
   async interact(historyPath: string | undefined): Promise<number> {
     const { io, output } = this.#context;
     const isTerminal = io.stdin.isTTY === true;
     const terminal = isTerminal ? await this.#openTerminal(historyPath) : null;
     const rl = terminal?.rl ?? createInterface({ input: io.stdin, terminal: false });
-    const lines = rl[Symbol.asyncIterator]();
+    const lines = new Lines(rl[Symbol.asyncIterator]());
     const close = (): void => rl.close();
     io.interrupted.addEventListener('abort', close, { once: true });
     let exit = 0;
@@ -81,10 +126,10 @@ export class Shell {
       if (isTerminal) output.say('.help shows what there is; Ctrl-D ends it');
       while (!this.#isOver && !io.interrupted.aborted) {
         await terminal?.ask(await this.#prompt());
-        const { value: line, done } = await lines.next();
-        if (done === true) break;
+        const line = await lines.next();
+        if (line === null) break;
         await terminal?.history.add(line);
-        exit = await this.runLine(line);
+        exit = await this.#runLine(line, { lines, terminal });
       }
     } finally {
       io.interrupted.removeEventListener('abort', close);
@@ -93,6 +138,11 @@ export class Shell {
     }
     if (io.interrupted.aborted) throw new BalsaError('CANCELLED', 'interrupted');
     return isTerminal ? EXIT.done : exit;
+  }
+
+  #program(): Promise<Command> {
+    this.#commands ??= this.#host.program();
+    return this.#commands;
   }
 
   // -------------------------------------------------------------------------------------------
@@ -143,7 +193,7 @@ export class Shell {
 
   async #openTerminal(historyPath: string | undefined): Promise<Terminal> {
     const { io, output } = this.#context;
-    const program = await this.#host.program();
+    const program = await this.#program();
     const screen = io.stdout.isTTY === true ? io.stdout : io.stderr;
     const history = new History(historyPath, io.env, (text) => output.say(text));
     const rl = createInterface({
@@ -180,7 +230,7 @@ export class Shell {
   #interrupt(rl: Interface): void {
     if (this.#running !== null) {
       this.#running.abort();
-      return;
+      if (!this.#readsTxn) return;
     }
     rl.write(null, { ctrl: true, name: 'e' });
     rl.write(null, { ctrl: true, name: 'u' });
@@ -234,6 +284,12 @@ export class Shell {
     const io = { ...this.#context.io, connect: this.#clients.connect };
     return new Context(io, this.#session.options);
   }
+}
+
+/** Where lines come from; `terminal`: somebody types them. */
+interface LineSource {
+  readonly lines: Lines;
+  readonly terminal: Terminal | null;
 }
 
 interface Terminal {
