@@ -105,15 +105,19 @@ async function report(
     ['oldest revision', number(before.compactedRevision), number(after.compactedRevision)],
     ['revisions kept', number(kept(before)), number(kept(after))],
     ['keys and values', size(before.spaceBytes), size(after.spaceBytes)],
-    ['disk', size(before.diskBytes), size(after.diskBytes)],
+    ['state', size(before.stateBytes), size(after.stateBytes)],
+    ['log', size(before.logBytes), size(after.logBytes)],
   ]);
   if (!complete) output.say('what was given up is being removed; balsa info shows how far it is');
-  else output.say('the disk gets its space back as its files are written anew, in the background');
+  else
+    output.say(
+      'the state gives the disk its space back as its files are written anew, in the background; the log is cut by itself',
+    );
 }
 
 function figuresOf(info: StoreInfo) {
-  const { compactedRevision, spaceBytes, diskBytes } = info;
-  return { compactedRevision, revisionsKept: kept(info), spaceBytes, diskBytes };
+  const { compactedRevision, spaceBytes, stateBytes, logBytes } = info;
+  return { compactedRevision, revisionsKept: kept(info), spaceBytes, stateBytes, logBytes };
 }
 
 function kept({ revision, compactedRevision }: StoreInfo): number {

@@ -236,7 +236,11 @@ export interface StoreInfo {
     readonly usedBytes: number;
     readonly keys: number;
   }[];
-  /** Bytes of the data folder on the disk of the replica that answers. */
+  /** What the state takes on the disk of the replica that answers: keys, values, history. */
+  readonly stateBytes: number;
+  /** What the Raft log takes there, which compacting the history does not change. */
+  readonly logBytes: number;
+  /** Both together. */
   readonly diskBytes: number;
 }
 

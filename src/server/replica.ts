@@ -40,7 +40,7 @@ import {
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
 import type { StateHashes } from './state-hash.js';
-import type { StoreFacts } from './store-requests.js';
+import type { DiskUse, StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
 import { isNews, type StateCheckpoint, sendByMember } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
@@ -204,9 +204,10 @@ export class Replica {
     return this.#duties.storeFacts;
   }
 
-  /** What state and log take on the disk, in bytes. */
-  async diskBytes(): Promise<number> {
-    return (await this.#store.diskBytes()) + this.#options.logStore.stats().bytes;
+  /** What state and log take on the disk. */
+  async diskUse(): Promise<DiskUse> {
+    const logBytes = this.#options.logStore.stats().bytes;
+    return { stateBytes: await this.#store.diskBytes(), logBytes };
   }
 
   /** For an answer that is given now. `boundMs`: the state was just found to be no older. */

@@ -22,9 +22,12 @@ export interface StoreFacts {
   readonly logTimeMs: number;
 }
 
+/** In bytes. */
+export type DiskUse = Pick<StoreInfo, 'stateBytes' | 'logBytes'>;
+
 interface StoreHost {
   readonly storeFacts: StoreFacts;
-  diskBytes(): Promise<number>;
+  diskUse(): Promise<DiskUse>;
 }
 
 /**
@@ -41,8 +44,9 @@ export async function answerStoreRequest(
     return { type: 'leases', id, meta, leases: await leasesOf(host.storeFacts, request.lease) };
   }
   const info = storeInfo(host.storeFacts);
-  const diskBytes = await host.diskBytes();
-  return { type: 'store', id, meta, info: JSON.stringify({ ...info, diskBytes }) };
+  const use = await host.diskUse();
+  const diskBytes = use.stateBytes + use.logBytes;
+  return { type: 'store', id, meta, info: JSON.stringify({ ...info, ...use, diskBytes }) };
 }
 
 /**
@@ -76,7 +80,10 @@ function leaseInfo(state: LeaseState, logTimeMs: number): Omit<LeaseInfo, 'keys'
   return { lease, ttlMs, remainingMs: Math.max(0, deadlineMs - logTimeMs), keyCount };
 }
 
-export function storeInfo({ machine, logTimeMs }: StoreFacts): Omit<StoreInfo, 'diskBytes'> {
+export function storeInfo({
+  machine,
+  logTimeMs,
+}: StoreFacts): Omit<StoreInfo, 'diskBytes' | keyof DiskUse> {
   const { namespaces, ...state } = machine.info();
   return {
     ...state,

@@ -243,6 +243,8 @@ describe('the commands of the store', () => {
     const { before, after, compactedRevision, complete } = await json(['compact']);
     expect(complete).toBe(true);
     expect(after).toMatchObject({ compactedRevision, revisionsKept: 1 });
+    expect((after as { logBytes: number }).logBytes).toBeGreaterThan(20_000);
+    expect((after as { stateBytes: number }).stateBytes).toBeGreaterThan(0);
     expect((after as { spaceBytes: number }).spaceBytes).toBeLessThan(
       (before as { spaceBytes: number }).spaceBytes - 15_000,
     );

@@ -103,7 +103,7 @@ export class ModelStore {
     return {
       ...{ revision, compactedRevision, sweptRevision: compactedRevision, settings, namespaces },
       ...{ spaceBytes: 0, spaceAlarm: false, leases: this.leases.size, logTimeMs: this.nowMs() },
-      diskBytes: 0,
+      ...{ stateBytes: 0, logBytes: 0, diskBytes: 0 },
     };
   }
 

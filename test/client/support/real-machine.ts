@@ -40,6 +40,8 @@ interface LiveWatch {
  * consensus, requests one after the other.
  */
 export class RealMachine {
+  /** What `info` says of it. */
+  diskUse = { stateBytes: 0, logBytes: 0 };
   readonly machine: StateMachine;
   /** No code is run here: what calls are answered. May throw. */
   onCall: (request: CallProcedureRequest) => FakeAnswer = () => ({});
@@ -157,7 +159,7 @@ export class RealMachine {
           ...one,
           prefix: Buffer.from(one.prefix).toString('hex'),
         }));
-        const info = JSON.stringify({ ...state, namespaces: named, diskBytes: 0 });
+        const info = JSON.stringify({ ...state, namespaces: named, ...this.diskUse, diskBytes: 0 });
         return { type: 'store', id, meta: this.#meta, info };
       }
       case 'procedures': {
