@@ -16,9 +16,9 @@ export interface GlobalOptions {
   readonly endpoints: readonly string[];
   /** In milliseconds; 0: none. */
   readonly timeout: number;
-  /** Absent: `linearizable`, or `session` with a token. */
+  /** Absent: `linearizable`, also with a token. */
   readonly consistency?: ConsistencyOption;
-  /** Session token: what its owner had seen is seen. */
+  /** Session token: `session` reads see what its owner had seen. */
   readonly token?: string;
   /** Name of a namespace, or `prefix:` and what its keys begin with. */
   readonly namespace?: string;
@@ -48,7 +48,10 @@ export function addGlobalOptions(program: Command): void {
       ),
     )
     .addOption(
-      new Option('--token <token>', 'reads see what it stands for (meta.token of -o json)'),
+      new Option(
+        '--token <token>',
+        'with --consistency session reads see what it stands for (meta.token of -o json)',
+      ),
     )
     .addOption(
       new Option(
@@ -77,8 +80,7 @@ export class Context {
 
   /** How fresh reads are. */
   get consistency(): ConsistencyOption {
-    const { consistency, token } = this.options;
-    return consistency ?? (token === undefined ? 'linearizable' : 'session');
+    return this.options.consistency ?? 'linearizable';
   }
 
   /** Runs `use` with a client, which is closed in the end. */

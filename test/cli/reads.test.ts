@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { input } from './fakes.js';
 import { MachineStore } from './machine-store.js';
 
 let store: MachineStore;
@@ -48,20 +49,16 @@ describe('levels', () => {
     expect(await store.json(['count'], { env })).toMatchObject({ meta: { level: 'bounded' } });
   });
 
-  test('a token goes out with -o json, comes in with --token, and makes session the default', async () => {
+  test('a token goes out with -o json, comes in with --token, and weakens nothing by itself', async () => {
     const { meta } = await store.json(['put', 'k', 'v']);
     const { token } = meta as { token: string };
     const read = await store.json(['get', 'k', '--token', token]);
-    expect(read).toMatchObject({ value: 'v', meta: { level: 'session' } });
-    const strict = await store.json([
-      'get',
-      'k',
-      '--token',
-      token,
-      '--consistency',
-      'linearizable',
-    ]);
-    expect(strict).toMatchObject({ meta: { level: 'linearizable' } });
+    expect(read).toMatchObject({ value: 'v', meta: { level: 'linearizable' } });
+    const session = ['get', 'k', '--token', token, '--consistency', 'session'];
+    expect(await store.json(session)).toMatchObject({ value: 'v', meta: { level: 'session' } });
+    const stdin = input('.consistency\n');
+    const shell = await store.run(['shell', '--token', token], { stdin });
+    expect(shell.stderr).toBe('consistency linearizable\n');
     const named = await store.json(['get', 'k', '--consistency', `session:${token}`]);
     expect(named).toMatchObject({ meta: { level: 'session' } });
     const foreign = await store.run(['get', 'k', '--token', '5@another-cluster']);

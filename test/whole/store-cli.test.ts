@@ -100,7 +100,8 @@ describe('the commands of the store', () => {
     }
     // What the token stands for is seen at each replica.
     for (const endpoint of cluster.endpoints) {
-      const read = await balsa(['get', 'kv/a', '--token', token, '--endpoints', endpoint]);
+      const session = ['--token', token, '--consistency', 'session', '--endpoints', endpoint];
+      const read = await balsa(['get', 'kv/a', ...session]);
       expect(read).toMatchObject({ code: 0, stdout: 'three' });
     }
     await done(['del', 'kv/a', '--if-mod-revision', String(modRevision)]);

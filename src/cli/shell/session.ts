@@ -74,7 +74,7 @@ export class ShellSession {
   }
 
   #text(name: string): string {
-    const { consistency, output, namespace, token } = this.#options;
+    const { consistency, output, namespace } = this.#options;
     switch (name) {
       case '.timing':
         return `timing ${this.timing ? 'on' : 'off'}`;
@@ -83,8 +83,7 @@ export class ShellSession {
       case '.namespace':
         return namespace === undefined ? 'no namespace' : `namespace ${namespace}`;
       default: {
-        const usual = token === undefined ? 'linearizable' : 'session';
-        return `consistency ${consistencyText(consistency ?? usual)}`;
+        return `consistency ${consistencyText(consistency ?? 'linearizable')}`;
       }
     }
   }
