@@ -32,6 +32,19 @@ describe('the tables of guarantees', () => {
     }
   });
 
+  test('have as many cells in each row as in their heads', () => {
+    for (const [path, text] of documentsWith(readResults(RESULTS_PATH))) {
+      const tables = text.match(/(?:^\|.*\n)+/gm) ?? [];
+      expect(tables.length).toBeGreaterThan(1);
+      const cells = (line: string): number => line.split(/(?<!\\)\|/).length;
+      for (const table of tables) {
+        const [head = '', ...lines] = table.trimEnd().split('\n');
+        const torn = lines.filter((line) => cells(line) !== cells(head));
+        expect(torn, path).toEqual([]);
+      }
+    }
+  });
+
   test('have a row for every level, and each row once', () => {
     const ids = GUARANTEES.map((row) => row.id);
     expect(new Set(ids).size).toBe(ids.length);

@@ -19,7 +19,7 @@ export function documentsWith(results: readonly Result[]): Map<string, string> {
   const rows = toRows(results);
   const readme = readFileSync(README_PATH, 'utf8');
   const docs = readFileSync(DOCS_PATH, 'utf8');
-  const proofs = proofTable(rows, LIVE_TEST.replaceAll('|', '\\|'));
+  const proofs = proofTable(rows, LIVE_TEST);
   return new Map([
     [README_PATH, withTable(readme, shortTable(rows))],
     [DOCS_PATH, withTable(withTable(docs, fullTable(rows)), proofs, 1)],

@@ -72,6 +72,7 @@ function textOf(ending: Ending): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, head.map(() => '---'), ...rows];
-  const cell = (text: string): string => (text === '' ? ' ' : ` ${text} `);
+  // A bar would end the cell.
+  const cell = (text: string): string => (text === '' ? ' ' : ` ${text.replaceAll('|', '\\|')} `);
   return lines.map((row) => `|${row.map(cell).join('|')}|`).join('\n');
 }
