@@ -2,7 +2,10 @@ import { type Call, callsOf } from './calls.js';
 import { ChangeBounds } from './change-bounds.js';
 import type { Checker } from './checker.js';
 import { Findings } from './findings.js';
+import { judgeByWatch } from './ledger/by-watch.js';
+import type { Ledger } from './ledger/ledger.js';
 import { ToldInTheEnd } from './told-in-the-end.js';
+import { judgeRise, judgeSums, type Total } from './totals.js';
 import { listOf, numberOf, seconds, show, valueText } from './values.js';
 
 /** All calls under one idempotency key. */
@@ -12,16 +15,26 @@ interface Attempts {
   readonly calls: Call[];
 }
 
+export interface ExactlyOnceOptions {
+  /** Of the total in the watch. Default: `once-total`. */
+  readonly totalKey?: string;
+  /** There, under this and the key of a call, it is counted how often that was applied. Default: `once/`. */
+  readonly appliedPrefix?: string;
+}
+
 /**
  * Procedures that are asked again until they are answered, each adding to one total and giving the total behind it. Under one key: all
  * answers are the same (two answers), and it counts once. Between keys: no two have the same result, since each changes the total
  * (one result for two). Reads of the total: what is acknowledged <= total <= that and what is of unknown outcome, by
- * moments; so are the results. The list of what was applied has each key that was acknowledged, once, and no other's.
+ * moments; so are the results. The total only rises, from one that was told to the next by what calls have added, and so does the list
+ * of what was applied, which has each key that was acknowledged, once, and no other's. With the watch each call is
+ * settled: it has made its result, at one revision, together with its entry in the list.
  */
-export function exactlyOnceChecker(): Checker {
+export function exactlyOnceChecker(options: ExactlyOnceOptions = {}): Checker {
+  const { totalKey = 'once-total', appliedPrefix = 'once/' } = options;
   return {
     name: 'exactly-once',
-    check: async (history) => {
+    check: async (history, watch) => {
       const findings = new Findings('exactly-once');
       const attempts = new Map<string, Attempts>();
       const reads: Call[] = [];
@@ -41,7 +54,22 @@ export function exactlyOnceChecker(): Checker {
       judgeTotals(findings, [...attempts.values()], reads);
       for (const list of lists) judgeApplied(findings, attempts, list);
       const retried = [...attempts.values()].filter(({ calls }) => calls.length > 1).length;
-      const doubt = told.doubt('the calls');
+      // What was found before shows the same.
+      const undecided = findings.isEmpty
+        ? judgeOrder(findings, [...attempts.values()], reads, lists)
+        : 0;
+      const isSettled =
+        watch !== undefined &&
+        (await judgeByWatch(
+          findings,
+          ledgerOf([...attempts.values()], { totalKey, appliedPrefix, reads }),
+          watch,
+        ));
+      const unsettled =
+        undecided > 0 && !isSettled
+          ? `of ${undecided} totals it could not be found out within the bounds of the search whether calls come to them`
+          : null;
+      const doubt = told.doubt('the calls') ?? unsettled;
       const shown = `${attempts.size} calls count once, ${retried} of them were asked more than once`;
       return findings.verdict(shown, { doubt, details: { keys: attempts.size, retried } });
     },
@@ -118,6 +146,69 @@ function judgeTotals(
     // The answer of a repeated call is that of the first time.
     if (first !== undefined && span !== null) judge(first.answer, first, span);
   }
+}
+
+/** @returns how many totals could not be judged within the bounds of the search */
+function judgeOrder(
+  findings: Findings,
+  attempts: readonly Attempts[],
+  reads: readonly Call[],
+  lists: readonly Call[],
+): number {
+  // With others the total may fall, and equal results say nothing.
+  if (attempts.some(({ amount }) => amount <= 0)) return 0;
+  const totals: Total[] = reads.map((call) => ({
+    ...{ call, total: numberOf(call, call.answer), by: 0 },
+    ...{ begin: call.begin, end: call.end },
+  }));
+  const unanswered: number[] = [];
+  for (const { calls, amount } of attempts) {
+    const first = calls.find(({ outcome }) => outcome === 'ok');
+    const span = spanOf(calls);
+    if (span === null) continue;
+    if (first === undefined) unanswered.push(amount);
+    else totals.push({ call: first, total: numberOf(first, first.answer), by: amount, ...span });
+  }
+  const amounts = new Map(attempts.map(({ key, amount }) => [key, amount]));
+  const sums = lists.map((call) => {
+    const keys = listOf(call, call.answer).map((key) => `${key}`);
+    return { call, sum: keys.reduce((sum, key) => sum + (amounts.get(key) ?? 0), 0) };
+  });
+  judgeSums(findings, totals, sums);
+  return judgeRise(findings, totals, unanswered);
+}
+
+function ledgerOf(
+  attempts: readonly Attempts[],
+  {
+    totalKey,
+    appliedPrefix,
+    reads,
+  }: Required<ExactlyOnceOptions> & { readonly reads: readonly Call[] },
+): Ledger {
+  // That of one that was asked again is of the first time, before it was asked again.
+  const once = attempts.flatMap(({ calls }) => (calls.length === 1 ? calls : []));
+  const answered = once.filter(({ outcome }) => outcome === 'ok');
+  return {
+    changes: attempts.flatMap(({ key, amount, calls }) => {
+      const span = spanOf(calls);
+      if (span === null) return [];
+      const by = new Map([
+        [totalKey, amount],
+        [appliedPrefix + key, 1],
+      ]);
+      return [{ calls, by, ...span, revision: revisionOf(calls) }];
+    }),
+    reads: [...reads, ...answered].map((call) => ({
+      call,
+      values: new Map([[totalKey, numberOf(call, call.answer)]]),
+    })),
+  };
+}
+
+/** The answer of a repeated call is that of the first time, and so is its revision. */
+function revisionOf(calls: readonly Call[]): number | undefined {
+  return calls.find(({ outcome }) => outcome === 'ok')?.completion?.revision;
 }
 
 function judgeApplied(

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bankChecker } from '../../jepsen-like/checkers/bank.js';
 import { counterChecker } from '../../jepsen-like/checkers/counters.js';
+import { exactlyOnceChecker } from '../../jepsen-like/checkers/exactly-once.js';
 import { SubsetSearch } from '../../jepsen-like/checkers/ledger/subset-search.js';
 import type { HistoryOperation } from '../../jepsen-like/history/operation.js';
 import { seededRandom } from '../../src/base/random.js';
@@ -166,6 +167,62 @@ describe('by the watch', () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe('the total of calls that count once', () => {
+  const anomalies = (...planned: Planned[]): Promise<string[]> =>
+    found(exactlyOnceChecker(), lines(...planned));
+  const call = (key: string, begin: number, by: number, answer?: number): Planned =>
+    op(begin, begin + 1, 'call', by, answer, { key, ...(answer === undefined ? INFO : {}) });
+  const read = (begin: number, answer: number): Planned =>
+    op(begin, begin + 1, 'read', null, answer);
+  const applied = (begin: number, ...answer: string[]): Planned =>
+    op(begin, begin + 1, 'applied', null, answer);
+
+  test('does not go back', async () => {
+    const unknown = call('u', 0, 100);
+    const back = [unknown, call('x', 2, 1, 101), call('y', 4, 1, 2), read(6, 102)];
+    expect(await anomalies(...back)).toContain('the total went back');
+    expect(await anomalies(unknown, read(2, 100), read(4, 0))).toContain('the total went back');
+    const atOnce = [unknown, call('x', 2, 1, 101), call('y', 2, 1, 1), read(6, 102)];
+    expect(await anomalies(...atOnce)).toEqual(['totals that no order gives']);
+    const inOrder = [unknown, call('x', 2, 1, 102), call('y', 2, 1, 1), read(6, 102)];
+    expect(await anomalies(...inOrder)).toEqual([]);
+  });
+
+  test('rises by what calls have added', async () => {
+    expect(await anomalies(call('u', 0, 5), call('x', 2, 1, 4), read(4, 4))).toEqual([
+      'totals that no order gives',
+    ]);
+    expect(await anomalies(call('u', 0, 5), call('x', 2, 1, 6), read(4, 6))).toEqual([]);
+    const half = [call('u', 0, 5), call('x', 0, 4, 6), op(0, 9, 'read', null, 5), read(10, 6)];
+    expect(await anomalies(...half)).toEqual(['totals that no order gives']);
+  });
+
+  test('is what the list of those that were applied comes to', async () => {
+    const name = ['the list contradicts the total'];
+    const both = [call('u', 0, 7), read(2, 0), call('x', 4, 1, 1)];
+    expect(await anomalies(...both, read(6, 8), applied(8, 'x'))).toEqual(name);
+    expect(await anomalies(...both, read(6, 8), applied(8, 'x', 'u'))).toEqual([]);
+    expect(await anomalies(...both, applied(6, 'x', 'u'), read(8, 1))).toEqual(name);
+    // It came between the two.
+    expect(await anomalies(...both, read(6, 1), applied(8, 'x', 'u'))).toEqual([]);
+  });
+
+  test('by the watch, each call is there once, with its entry', async () => {
+    const more = { revision: 2 };
+    const history = lines(call('u', 0, 7), op(2, 3, 'call', 1, 8, { key: 'x', more }), read(4, 8));
+    const told = (revision: number, total: number, key: string): HistoryOperation[] => [
+      event(revision, 'once-total', total),
+      event(revision, `once/${key}`, 1),
+    ];
+    const checker = exactlyOnceChecker();
+    expect(await found(checker, history, [...told(1, 7, 'u'), ...told(2, 8, 'x')])).toEqual([]);
+    const without = [event(1, 'once-total', 7), ...told(2, 8, 'x')];
+    expect(await found(checker, history, without)).toEqual(['a change of nobody']);
+    const twice = [...told(1, 7, 'u'), ...told(2, 8, 'x'), event(3, 'once/u', 2)];
+    expect(await found(checker, history, twice)).toEqual(['a change of nobody']);
   });
 });
 
