@@ -19,8 +19,9 @@ export interface LevelOptions {
  * - every level: the value is what the key held at the revision that the answer names: so each is of a state that the store really had (a
  *   consistent prefix);
  * - `linearizable`: no lower revision than any answer had told before it began;
- * - `session`: no lower revision than the same process had been told before (monotonic reads, read your writes);
- * - `bounded:ms`: every write that was acknowledged `ms` before it began, or earlier;
+ * - `session`: no lower revision than the same process had been told before (monotonic reads, read your writes); a process that goes
+ *   on under another number is another session here;
+ * - `bounded:ms`: every write that was acknowledged, or shown by a linearizable read, `ms` before it began, or earlier;
  * - `at:revision`: the key as it was at exactly that revision;
  * - `stalenessMs` of an answer: as a bound, whatever the level is.
  */
@@ -50,6 +51,7 @@ class Acknowledged {
   }
 }
 
+const READS: ReadonlySet<string> = new Set(['get', 'read']);
 const WRITES: ReadonlySet<string> = new Set(['put', 'write', 'delete', 'cas', 'txn']);
 
 class LevelJudge {
@@ -60,6 +62,8 @@ class LevelJudge {
   readonly #acknowledged = new Acknowledged();
   readonly #sessions = new Map<number, Told>();
   readonly #counts = new Map<string, number>();
+  /** Levels that were asked for. */
+  readonly #asked = new Set<string>();
   #untold = 0;
 
   constructor(findings: Findings, index: WatchIndex, clockShare: number) {
@@ -75,11 +79,11 @@ class LevelJudge {
       const call = pairer.take(operation);
       if (call !== null) this.#take(call);
     }
-    const doubt =
-      this.#untold > 0
-        ? `${this.#untold} answers have no revision, or one behind the end of the watch`
-        : null;
+    for (const { level = 'linearizable', f } of pairer.rest().map(({ invoke }) => invoke)) {
+      if (READS.has(f)) this.#asked.add(nameOf(level));
+    }
     const counts = Object.fromEntries(this.#counts);
+    const doubt = this.#doubt();
     const shown = `${this.#findings.operations} reads keep what their levels claim (${show(counts)})`;
     return this.#findings.verdict(shown, {
       doubt,
@@ -87,11 +91,20 @@ class LevelJudge {
     });
   }
 
+  #doubt(): string | null {
+    if (this.#untold > 0) {
+      return `${this.#untold} answers have no revision, or one behind the end of the watch`;
+    }
+    const unserved = [...this.#asked].filter((level) => !this.#counts.has(level));
+    return unserved.length > 0 ? `no read was served at the level ${unserved.join(', ')}` : null;
+  }
+
   #take(call: Call): void {
     const told = this.#clock.beganAfter(call);
     const revision = call.completion?.revision;
+    const isRead = READS.has(call.f);
+    if (isRead) this.#asked.add(nameOf(call.invoke.level ?? 'linearizable'));
     if (call.outcome !== 'ok' || call.f === 'event') return;
-    const isRead = call.f === 'get' || call.f === 'read';
     if (!isRead && !WRITES.has(call.f)) return;
     if (isRead) this.#findings.operations += 1;
     if (revision === undefined || revision > this.#index.lastRevision) {
@@ -100,8 +113,10 @@ class LevelJudge {
     }
     if (isRead) this.#judgeRead(call, revision, told);
     const level = call.invoke.level ?? 'linearizable';
-    if (level === 'linearizable') this.#clock.told(call, revision);
-    if (!isRead) this.#acknowledged.add(call, revision);
+    // Whatever its level is, what an answer has told of is done.
+    this.#clock.told(call, revision);
+    // What a linearizable read has shown is as good as acknowledged.
+    if (level === 'linearizable') this.#acknowledged.add(call, revision);
     const seen = this.#sessions.get(call.process);
     // A read in the past says nothing of what its session has seen of the present.
     if (!level.startsWith('at:') && revision > (seen?.revision ?? 0)) {
@@ -111,7 +126,8 @@ class LevelJudge {
 
   #judgeRead(call: Call, revision: number, told: Told): void {
     const level = call.invoke.level ?? 'linearizable';
-    const [name = '', bound = ''] = level.split(':');
+    const name = nameOf(level);
+    const bound = level.slice(name.length + 1);
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
     const at = name === 'at' ? Number(bound) : revision;
     if (this.#index.hashAt(call.key, at) !== hashValue(call.answer)) {
@@ -141,4 +157,9 @@ class LevelJudge {
     const text = `a read of "${call.key}" (${call.invoke.level ?? 'linearizable'}) from ${seconds(call.begin)} on saw revision ${revision}; revision ${least} had been told at ${seconds(by.end)}`;
     this.#findings.note(anomaly, text, [by, call]);
   }
+}
+
+/** Of a level, without its bound. */
+function nameOf(level: string): string {
+  return level.split(':')[0] ?? '';
 }
