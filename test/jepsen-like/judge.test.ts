@@ -45,15 +45,16 @@ const stale: Planned = {
   answer: null,
   more: { revision: 0 },
 };
-const good = write('good.jsonl', lines(put));
+const fresh: Planned = { ...stale, answer: '<a>', more: { revision: 1 } };
+const good = write('good.jsonl', lines(put, fresh));
 const bad = write('bad.jsonl', lines(put, stale));
 const watch = write('watch.jsonl', [event(1, 'x', '<a>')]);
 
 describe('npm run judge', () => {
   test('says what is valid with several checkers, and ends with 0', async () => {
     const { code, out } = await judge(good, '--checker', 'register,strict', '--watch', watch);
-    expect(out).toContain('register: valid (1 operations)');
-    expect(out).toContain('strict: valid (1 operations)');
+    expect(out).toContain('register: valid (2 operations)');
+    expect(out).toContain('strict: valid (2 operations)');
     expect(code).toBe(0);
   });
 

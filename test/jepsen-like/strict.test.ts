@@ -109,7 +109,9 @@ describe('the checker of strict serializability refuses', () => {
     expect(await anomalies(unknown, event(1, 'x', 'a'), event(2, 'y', 'b'))).toEqual([
       'half of a transaction',
     ]);
-    expect(await anomalies(unknown, event(1, 'x', 'a'), event(1, 'y', 'b'))).toEqual([]);
+    const read = { begin: 2, end: 3, f: 'get', key: 'x', answer: 'a', more: { revision: 1 } };
+    const whole = [event(1, 'x', 'a'), event(1, 'y', 'b')];
+    expect(await anomalies([...unknown, read], ...whole)).toEqual([]);
   });
 
   test('a transaction that read something else than was there before it, or than it wrote', async () => {

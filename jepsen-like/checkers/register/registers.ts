@@ -3,7 +3,7 @@ import type { HistoryOperation } from '../../history/operation.js';
 import { callsOf, linesOfCalls } from '../calls.js';
 import type { Checker, Verdict } from '../checker.js';
 import { countByKey, inShards, type KeyHistory, loadKeys } from './key-history.js';
-import { isUnknown, type RegisterOperation } from './register-operation.js';
+import { isUnknown, isVague, needs, type RegisterOperation } from './register-operation.js';
 import { SEARCH_BOUNDS, type SearchBounds, searchOrder } from './search.js';
 import { smallestPart } from './smallest.js';
 
@@ -50,11 +50,14 @@ class Outcome {
   #keys = 0;
   #operations = 0;
   #unknown = 0;
+  /** Answers that depend on what was written. */
+  #told = 0;
 
   judge({ key, operations }: KeyHistory, bounds: SearchBounds): void {
     this.#keys += 1;
     this.#operations += operations.length;
     this.#unknown += operations.filter(isUnknown).length;
+    this.#told += operations.filter(tells).length;
     const result = searchOrder(operations, bounds);
     if (result.type === 'undecided') this.#undecided.push(key);
     if (result.type !== 'impossible') return;
@@ -92,9 +95,17 @@ class Outcome {
     if (this.#operations === 0) {
       return { ...base, details, valid: 'unknown', text: 'there is nothing to judge' };
     }
+    if (this.#told === 0) {
+      return { ...base, details, valid: 'unknown', text: 'no answer tells what was written' };
+    }
     const text = `${this.#operations} operations on ${this.#keys} keys are linearizable, ${this.#unknown} of them of unknown outcome`;
     return { ...base, details, valid: true, text };
   }
+}
+
+function tells(operation: RegisterOperation): boolean {
+  const { action } = operation;
+  return !isUnknown(operation) && (needs(action) !== null || isVague(action));
 }
 
 async function findLines(

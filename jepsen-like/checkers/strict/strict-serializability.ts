@@ -14,7 +14,7 @@ import { UnknownWrites } from './unknown-writes.js';
  * its revision, a read is of the state at its. So no order needs to be searched for; it remains to be shown that this order
  * explains every answer and keeps real time:
  *
- * - each acknowledged write is in the watch, at its revision, with its value, and is no other's;
+ * - each acknowledged write is in the watch, at its revision, with its value, and neither is another's;
  * - each read gives what the watch says that the key held at its revision;
  * - what began when another one had ended has no lower revision, and a higher one if it wrote;
  * - each event on the keys of the history was written by somebody, and not by one who was told that it failed.
@@ -35,6 +35,9 @@ class StrictCheck {
   readonly #clock = new RevisionClock();
   readonly #unknown = new UnknownWrites();
   readonly #keys = new Set<string>();
+  /** Whose writes made a revision. */
+  readonly #writers = new Map<number, Call>();
+  #acknowledged = 0;
   #beyondWatch = 0;
   #withoutRevision = 0;
 
@@ -85,10 +88,22 @@ class StrictCheck {
       return;
     }
     this.#findings.operations += 1;
+    this.#acknowledged += 1;
+    if (effects.writes.size > 0) this.#judgeWriter(call, revision);
     this.#judgeTime(call, { revision, told, isWrite: effects.writes.size > 0 });
     if (revision > this.#index.lastRevision) this.#beyondWatch += 1;
     else this.#judgeEffects(call, effects, revision);
     this.#clock.told(call, revision);
+  }
+
+  /** All that a call writes is at one revision, which is its own. */
+  #judgeWriter(call: Call, revision: number): void {
+    const other = this.#writers.get(revision);
+    this.#writers.set(revision, call);
+    // On one key it is one event for two.
+    if (other === undefined || sharesKey(other, call)) return;
+    const text = `${describe(call)} and ${describe(other)} were both acknowledged at revision ${revision}`;
+    this.#findings.note('one revision for two writes', text, [other, call]);
   }
 
   #judgeTime(
@@ -179,7 +194,7 @@ class StrictCheck {
       beyondWatch: this.#beyondWatch,
     };
     const { operations } = this.#findings;
-    let doubt: string | null = null;
+    let doubt = this.#acknowledged === 0 && operations > 0 ? 'nothing was acknowledged' : null;
     if (this.#withoutRevision > 0) {
       doubt = `${this.#withoutRevision} answers have no revision`;
     } else if (this.#beyondWatch > 0) {
@@ -188,6 +203,11 @@ class StrictCheck {
     const shown = `${operations} operations are strictly serializable in the order of their revisions, ${this.#unknown.count} of them of unknown outcome`;
     return this.#findings.verdict(shown, { doubt, details });
   }
+}
+
+function sharesKey(one: Call, other: Call): boolean {
+  const keys = new Set(effectsOf(one)?.writes.keys());
+  return [...(effectsOf(other)?.writes.keys() ?? [])].some((key) => keys.has(key));
 }
 
 function describe({ f, key, asked, answer, outcome }: Call): string {
