@@ -99,6 +99,7 @@ export {
 export type { TurnOptions } from './queue-place.js';
 export type {
   CasResult,
+  ChangeResult,
   DeleteRangeResult,
   DeleteResult,
   Item,

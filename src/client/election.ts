@@ -1,6 +1,7 @@
 import type { KeyValue } from '../base/operation.js';
 import { Held } from './lock.js';
 import type { CallOptions, KeyForm } from './options.js';
+import type { Meta } from './pending.js';
 import { type Coordination, lost, type Turn, type TurnOptions, TurnQueue } from './queue-place.js';
 import type { Scope } from './scope.js';
 
@@ -22,6 +23,7 @@ export interface Leader<Out = Buffer> {
   readonly modRevision: number;
   /** The lease that its office hangs on. */
   readonly lease: number;
+  readonly meta: Meta;
 }
 
 /** The office of a leader that was elected; made by {@link Election.campaign}. */
@@ -98,7 +100,8 @@ export class Election<In = string | Uint8Array, Out = Buffer> {
    * @throws BalsaError `VALUE_NOT_DECODABLE`, and see {@link Client}
    */
   async leader(options: CallOptions = NO_OPTIONS): Promise<Leader<Out> | null> {
-    return this.#toLeader(first((await this.#queue.read(options)).items));
+    const { items, meta } = await this.#queue.read(options);
+    return this.#toLeader(first(items), meta);
   }
 
   /**
@@ -126,21 +129,21 @@ export class Election<In = string | Uint8Array, Out = Buffer> {
         throw error;
       });
       if (found === null) return;
-      const { items, revision } = found;
+      const { items, revision, meta } = found;
       const item = first(items);
       const state = item === null ? '' : `${item.createRevision} ${item.modRevision}`;
       if (state !== told) {
         told = state;
-        yield this.#toLeader(item);
+        yield this.#toLeader(item, meta);
       }
       await queue.changes.next(queue.bounds, revision, signal);
     }
   }
 
-  #toLeader(item: KeyValue | null): Leader<Out> | null {
+  #toLeader(item: KeyValue | null, meta: Meta): Leader<Out> | null {
     if (item === null) return null;
-    const { createRevision, modRevision, lease } = item;
-    return { value: this.#scope.decode(item), fencingToken: createRevision, modRevision, lease };
+    const { createRevision: fencingToken, modRevision, lease } = item;
+    return { value: this.#scope.decode(item), fencingToken, modRevision, lease, meta };
   }
 }
 

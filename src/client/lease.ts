@@ -55,6 +55,8 @@ export class Lease implements AsyncDisposable {
   readonly id: number;
   /** How long it lives after it was last kept alive, in milliseconds. */
   readonly ttlMs: number;
+  /** Of the answer that granted it. */
+  readonly meta: Meta;
   /**
    * Aborted when the lease is lost, that is when it cannot be counted on any more: it has expired, was
    * revoked by anybody, or could not be kept alive for 9/10 of its time to live. `signal.reason` is a
@@ -76,12 +78,14 @@ export class Lease implements AsyncDisposable {
       readonly ttlMs: number;
       readonly keepAlive: boolean;
       readonly askedMs: number;
+      readonly meta: Meta;
     },
     keeper: Keeper,
     begin: (standing: Standing) => void,
   ) {
     this.id = facts.id;
     this.ttlMs = facts.ttlMs;
+    this.meta = facts.meta;
     this.#keeper = keeper;
     const lost = new AbortController();
     this.signal = lost.signal;
@@ -177,9 +181,9 @@ export class LeaseKeeper implements Keeper {
   ): Promise<Lease> {
     const { id, ttlMs, keepAlive } = options;
     const askedMs = this.nowMs();
-    const result = await this.#ask({ type: 'lease-grant', lease: id, ttlMs }, options);
+    const { result, meta } = await this.#ask({ type: 'lease-grant', lease: id, ttlMs }, options);
     if (result.type !== 'lease') throw mismatch(result);
-    const facts = { id: result.lease, ttlMs: result.ttlMs, keepAlive, askedMs };
+    const facts = { id: result.lease, ttlMs: result.ttlMs, keepAlive, askedMs, meta };
     return new Lease(facts, this, (standing) => this.#begin(standing));
   }
 
@@ -190,7 +194,7 @@ export class LeaseKeeper implements Keeper {
     try {
       const operation = { type: 'lease-keep-alive', lease: lease.id } as const;
       // However much this client has to write: the lease would not live to see the end of it.
-      const result = await this.#ask(operation, options, true);
+      const { result } = await this.#ask(operation, options, true);
       if (result.type !== 'lease') throw mismatch(result);
     } catch (error) {
       if (isGone(error)) this.#lose(standing, error);
@@ -278,12 +282,16 @@ export class LeaseKeeper implements Keeper {
       });
   }
 
-  #ask(operation: WriteOperation, options: CallOptions, isUrgent = false): Promise<WriteResult> {
+  #ask(
+    operation: WriteOperation,
+    options: CallOptions,
+    isUrgent = false,
+  ): Promise<{ readonly result: WriteResult; readonly meta: Meta }> {
     return new Promise((resolve, reject) => {
       const engine = this.#engine;
       const limits = engine.callLimits(options);
       checkOperation(operation, engine.limits);
-      const deliver = (result: WriteResult, _meta: Meta): void => resolve(result);
+      const deliver = (result: WriteResult, meta: Meta): void => resolve({ result, meta });
       engine.write(new PendingWrite({ operation, limits, isUrgent }, deliver, reject), limits);
     });
   }

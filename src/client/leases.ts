@@ -1,7 +1,8 @@
 import { BalsaError } from '../base/errors.js';
 import type { LeaseInfo } from '../rpc/protocol.js';
 import type { CallOptions, KeyForm } from './options.js';
-import type { KeyOf } from './results.js';
+import type { Meta } from './pending.js';
+import type { ChangeResult, KeyOf } from './results.js';
 import { leaseId, type Scope } from './scope.js';
 import { askStore, LeasesRequest } from './store-request.js';
 
@@ -19,6 +20,7 @@ export interface LeaseStatus {
 export interface LeaseDetails<Keys extends KeyForm = 'text'> extends LeaseStatus {
   /** In the namespace of the client that asks. */
   readonly keys: readonly KeyOf<Keys>[];
+  readonly meta: Meta;
 }
 
 const NO_OPTIONS = {};
@@ -33,7 +35,7 @@ export class Leases<Keys extends KeyForm = 'text'> {
   }
 
   /**
-   * All leases, without their keys.
+   * All leases, without their keys. A list has no `meta`; {@link Client.token} stands for what was seen.
    *
    * @throws BalsaError see {@link Client}
    * @example
@@ -42,7 +44,7 @@ export class Leases<Keys extends KeyForm = 'text'> {
    * ```
    */
   async list(options: CallOptions = NO_OPTIONS): Promise<readonly LeaseStatus[]> {
-    return (await this.#ask(null, options)).map(toStatus);
+    return (await this.#ask(null, options)).answer.map(toStatus);
   }
 
   /**
@@ -53,14 +55,14 @@ export class Leases<Keys extends KeyForm = 'text'> {
   async get(id: number, options: CallOptions = NO_OPTIONS): Promise<LeaseDetails<Keys> | null> {
     const wanted = leaseId(id);
     const found = await this.#ask(wanted, options).catch((error: unknown) => {
-      if (error instanceof BalsaError && error.code === 'LEASE_NOT_FOUND') return [];
+      if (error instanceof BalsaError && error.code === 'LEASE_NOT_FOUND') return null;
       throw error;
     });
-    const info = found.find(({ lease }) => lease === wanted);
-    if (info === undefined) return null;
+    const info = found?.answer.find(({ lease }) => lease === wanted);
+    if (found === null || info === undefined) return null;
     const scope = this.#scope;
     const own = info.keys.filter((key) => scope.holds(key));
-    return { ...toStatus(info), keys: own.map((key) => scope.giveKey(key)) };
+    return { ...toStatus(info), keys: own.map((key) => scope.giveKey(key)), meta: found.meta };
   }
 
   /**
@@ -71,12 +73,12 @@ export class Leases<Keys extends KeyForm = 'text'> {
   keepAlive(
     id: number,
     options: CallOptions = NO_OPTIONS,
-  ): Promise<{ readonly id: number; readonly ttlMs: number }> {
+  ): Promise<{ readonly id: number; readonly ttlMs: number; readonly meta: Meta }> {
     return this.#scope.write(
       options,
       'lease',
       () => ({ type: 'lease-keep-alive', lease: leaseId(id) }),
-      ({ lease, ttlMs }) => ({ id: lease, ttlMs }),
+      ({ lease, ttlMs }, meta) => ({ id: lease, ttlMs, meta }),
     );
   }
 
@@ -85,23 +87,22 @@ export class Leases<Keys extends KeyForm = 'text'> {
    *
    * @throws BalsaError `LEASE_NOT_FOUND`, `UPGRADE_PENDING`, and see {@link Client}
    */
-  revoke(id: number, options: CallOptions = NO_OPTIONS): Promise<{ readonly revision: number }> {
+  revoke(id: number, options: CallOptions = NO_OPTIONS): Promise<ChangeResult> {
     return this.#scope.write(
       options,
       'done',
       () => ({ type: 'lease-revoke', lease: leaseId(id) }),
-      ({ revision }) => ({ revision }),
+      ({ revision }, meta) => ({ revision, meta }),
     );
   }
 
-  async #ask(lease: number | null, options: CallOptions): Promise<readonly LeaseInfo[]> {
+  #ask(lease: number | null, options: CallOptions) {
     const { engine } = this.#scope;
-    const { answer } = await askStore<readonly LeaseInfo[]>(
+    return askStore<readonly LeaseInfo[]>(
       engine,
       options,
       (call) => new LeasesRequest(lease, call),
     );
-    return answer;
   }
 }
 

@@ -2,6 +2,7 @@ import type { BalsaError } from '../base/errors.js';
 import { whenAborted } from './abort.js';
 import type { Condition } from './op-types.js';
 import type { CallOptions, KeyForm } from './options.js';
+import type { Meta } from './pending.js';
 import { type Coordination, lost, type Turn, type TurnOptions, TurnQueue } from './queue-place.js';
 import type { Scope } from './scope.js';
 
@@ -29,6 +30,8 @@ export class Held implements AsyncDisposable {
    * back. `signal.reason` is a `BalsaError` `LOCK_LOST`.
    */
   readonly signal: AbortSignal;
+  /** Of the answer that said that it is held. */
+  readonly meta: Meta;
   readonly #what: string;
   readonly #turn: Turn;
 
@@ -37,6 +40,7 @@ export class Held implements AsyncDisposable {
     this.#what = what;
     this.#turn = turn;
     this.fencingToken = turn.fencingToken;
+    this.meta = turn.meta;
     const gone = new AbortController();
     this.signal = gone.signal;
     const { signal } = turn.lease;

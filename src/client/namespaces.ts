@@ -3,7 +3,7 @@ import type { StoreInfo } from '../rpc/protocol.js';
 import type { Engine } from './engine.js';
 import { invalid, keyBytes } from './invalid.js';
 import type { CallOptions, KeyForm } from './options.js';
-import type { Key } from './results.js';
+import type { ChangeResult, Key } from './results.js';
 import type { Scope } from './scope.js';
 import { askStore, StoreRequest } from './store-request.js';
 
@@ -60,10 +60,7 @@ export class Namespaces {
    * await shop.put('item/1', 'apple'); // the key in the store is shop/item/1
    * ```
    */
-  set(
-    name: string,
-    options: NamespaceOptions = NO_OPTIONS,
-  ): Promise<{ readonly revision: number }> {
+  set(name: string, options: NamespaceOptions = NO_OPTIONS): Promise<ChangeResult> {
     return this.#store.write(
       options,
       'done',
@@ -78,7 +75,7 @@ export class Namespaces {
         );
         return { type: 'namespace-set', name, prefix, quotaBytes };
       },
-      ({ revision }) => ({ revision }),
+      ({ revision }, meta) => ({ revision, meta }),
     );
   }
 
@@ -87,17 +84,17 @@ export class Namespaces {
    *
    * @throws BalsaError `NAMESPACE_NOT_FOUND`, `UPGRADE_PENDING`, and see {@link Client}
    */
-  remove(name: string, options: CallOptions = NO_OPTIONS): Promise<{ readonly revision: number }> {
+  remove(name: string, options: CallOptions = NO_OPTIONS): Promise<ChangeResult> {
     return this.#store.write(
       options,
       'done',
       () => ({ type: 'namespace-remove', name: String(name) }),
-      ({ revision }) => ({ revision }),
+      ({ revision }, meta) => ({ revision, meta }),
     );
   }
 
   /**
-   * All namespaces, and how much they hold.
+   * All namespaces, and how much they hold. A list has no `meta`; {@link Client.info} has the same list with it.
    *
    * @throws BalsaError see {@link Client}
    */

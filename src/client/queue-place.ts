@@ -9,7 +9,7 @@ import { checkDuration, invalid } from './invalid.js';
 import type { Lease, LeaseKeeper } from './lease.js';
 import type { CallOptions, KeyForm } from './options.js';
 import { pause } from './pause.js';
-import { cancelled } from './pending.js';
+import { cancelled, type Meta } from './pending.js';
 import { backoffMs, retryAfterMs } from './retry.js';
 import type { Bounds, Scope } from './scope.js';
 
@@ -47,6 +47,15 @@ export interface Turn {
   /** Revision that created the key: the turns of a queue have it in their order. */
   readonly fencingToken: number;
   readonly lease: Lease;
+  /** Of the answer by which it was known. */
+  readonly meta: Meta;
+}
+
+/** Who stands in a queue, and when that was so. */
+interface Queued {
+  readonly items: readonly KeyValue[];
+  readonly revision: number;
+  readonly meta: Meta;
 }
 
 /** The queue of a lock or an election: one key for each who waits, in the order of their creation. */
@@ -117,13 +126,13 @@ export class TurnQueue {
     const place = () => this.#place(key, value, lease, ends.callOptions());
     const placed = waits ? await this.#whenTaken(ends, place) : await place();
     const fencingToken = placed.revision;
-    let { items, revision } = placed;
+    let { items, revision, meta } = placed;
     for (;;) {
       if (!items.some((item) => item.createRevision === fencingToken)) throw lost(this.what);
       const predecessor = last(items.filter((item) => item.createRevision < fencingToken));
       if (predecessor === null) {
         if (!lease.held) throw lost(this.what, lease.signal.reason);
-        return { key, fencingToken, lease };
+        return { key, fencingToken, lease, meta };
       }
       if (!waits) return null;
       const seenAt = revision;
@@ -133,7 +142,7 @@ export class TurnQueue {
       );
       const filter = { keysOnly: true, createRevisionMax: fencingToken };
       const read = this.read(ends.callOptions(), filter);
-      ({ items, revision } = await read.catch((error: unknown) => {
+      ({ items, revision, meta } = await read.catch((error: unknown) => {
         throw this.#notTold(error, ends.timeoutMs);
       }));
     }
@@ -164,12 +173,7 @@ export class TurnQueue {
   }
 
   /** Puts the key, and says who was there then. */
-  #place(
-    key: Uint8Array,
-    value: Uint8Array,
-    lease: Lease,
-    options: CallOptions,
-  ): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+  #place(key: Uint8Array, value: Uint8Array, lease: Lease, options: CallOptions): Promise<Queued> {
     return this.#scope.write(
       options,
       'txn',
@@ -182,9 +186,9 @@ export class TurnQueue {
         ],
         failure: [],
       }),
-      ({ revision, results: [, read] }) => {
+      ({ revision, results: [, read] }, meta) => {
         if (read?.type !== 'read') throw new BalsaError('FRAME_INVALID', 'no result of a read');
-        return { revision, items: read.items };
+        return { revision, items: read.items, meta };
       },
     );
   }
@@ -193,7 +197,7 @@ export class TurnQueue {
   read(
     options: CallOptions,
     filter: { readonly keysOnly?: boolean; readonly createRevisionMax?: number } = {},
-  ): Promise<{ readonly items: readonly KeyValue[]; readonly revision: number }> {
+  ): Promise<Queued> {
     const query = {
       ...this.bounds,
       ...{ consistency: 'linearizable' as const, bound: 0 },

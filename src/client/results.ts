@@ -39,6 +39,13 @@ export interface PutResult {
   readonly meta: Meta;
 }
 
+/** What a change of the store gives that is no write of a key. */
+export interface ChangeResult {
+  /** The revision that it made, or that of the store when it made none. */
+  readonly revision: number;
+  readonly meta: Meta;
+}
+
 export interface DeleteResult {
   /** Was there a value? */
   readonly deleted: boolean;

@@ -2,6 +2,8 @@ import type { StoreSettings } from '../base/operation.js';
 import type { StoreInfo } from '../rpc/protocol.js';
 import { invalid } from './invalid.js';
 import type { CallOptions, KeyForm } from './options.js';
+import type { Meta } from './pending.js';
+import type { ChangeResult } from './results.js';
 import type { Scope } from './scope.js';
 import { askStore, StoreRequest } from './store-request.js';
 
@@ -21,14 +23,18 @@ export class Settings {
     this.#store = store;
   }
 
-  /** @throws BalsaError see {@link Client} */
-  async get(options: CallOptions = NO_OPTIONS): Promise<StoreSettings> {
-    const { answer } = await askStore<StoreInfo>(
+  /**
+   * The settings as they are now. What it gives can be given to `set` as it is.
+   *
+   * @throws BalsaError see {@link Client}
+   */
+  async get(options: CallOptions = NO_OPTIONS): Promise<StoreSettings & { readonly meta: Meta }> {
+    const { answer, meta } = await askStore<StoreInfo>(
       this.#store.engine,
       options,
       (call) => new StoreRequest(call),
     );
-    return answer.settings;
+    return { ...answer.settings, meta };
   }
 
   /**
@@ -40,21 +46,21 @@ export class Settings {
    * await db.settings.set({ historyMs: 3_600_000 }); // revisions older than an hour are compacted
    * ```
    */
-  set(
-    change: Partial<StoreSettings>,
-    options: CallOptions = NO_OPTIONS,
-  ): Promise<{ readonly revision: number }> {
+  set(change: Partial<StoreSettings>, options: CallOptions = NO_OPTIONS): Promise<ChangeResult> {
     return this.#store.write(
       options,
       'done',
       () => ({ type: 'settings', change: checkChange(change) }),
-      ({ revision }) => ({ revision }),
+      ({ revision }, meta) => ({ revision, meta }),
     );
   }
 }
 
 function checkChange(change: Partial<StoreSettings>): Partial<StoreSettings> {
-  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  // Who changes what `get` has given hands its `meta` back.
+  const given = Object.entries(change).filter(
+    ([name, value]) => value !== undefined && name !== 'meta',
+  );
   if (given.length === 0) throw invalid(`name a setting to change: ${NAMES.join(', ')}`);
   for (const [name, value] of given) {
     if (!NAMES.some((known) => known === name)) {

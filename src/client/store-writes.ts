@@ -208,7 +208,7 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    *
    * A transaction that only reads never conflicts.
    *
-   * @returns what `work` returns
+   * @returns what `work` returns, so without `meta`; {@link Client.token} stands for what was read and written
    * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`),
    *   `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written), `BATCH_TOO_LARGE`,
    *   those of {@link Client.get}, {@link Client.range} and {@link Client.put}

@@ -208,7 +208,10 @@ describe('db.leases', () => {
     const other = await h.connect();
     const lease = await h.until(other.lease({ ttlMs: 5000, keepAlive: false }));
     await h.clock.advance(1000);
-    expect(await h.until(db.leases.keepAlive(lease.id))).toEqual({ id: lease.id, ttlMs: 5000 });
+    expect(await h.until(db.leases.keepAlive(lease.id))).toMatchObject({
+      id: lease.id,
+      ttlMs: 5000,
+    });
     await h.until(db.leases.revoke(lease.id));
     expect(await h.failure(db.leases.revoke(lease.id))).toMatchObject({ code: 'LEASE_NOT_FOUND' });
   });

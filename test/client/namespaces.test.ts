@@ -158,7 +158,7 @@ describe('what concerns the whole store', () => {
     const { h, db } = await given();
     await h.until(db.settings.set({ historyMs: 60_000 }));
     await h.until(db.settings.set({ spaceQuotaBytes: 1 }));
-    expect(await h.until(db.settings.get())).toEqual({
+    expect(await h.until(db.settings.get())).toMatchObject({
       historyMs: 60_000,
       historyRevisions: 0,
       spaceQuotaBytes: 1,

@@ -36,7 +36,7 @@ export interface Situation {
 
 /** What a served call has given. */
 export interface Answer {
-  /** `null`: what is given has none, e.g. a lock. */
+  /** `null`: what is given has none, e.g. a list. */
   readonly meta: Meta | null;
   readonly value: string | null;
 }
@@ -130,29 +130,29 @@ const PROBES: Readonly<Record<string, Probe>> = {
     return { meta, value: null };
   },
   async lease({ db }) {
-    await db.lease({ ttlMs: LEASE_MS, keepAlive: false });
-    return NOTHING;
+    const { meta } = await db.lease({ ttlMs: LEASE_MS, keepAlive: false });
+    return { meta, value: null };
   },
   async 'keep-alive'({ db, lease }) {
-    await db.leases.keepAlive(lease);
-    return NOTHING;
+    const { meta } = await db.leases.keepAlive(lease);
+    return { meta, value: null };
   },
   async revoke({ db, latest }) {
-    await db.leases.revoke(latest.lease);
-    return NOTHING;
+    const { meta } = await db.leases.revoke(latest.lease);
+    return { meta, value: null };
   },
   async lock({ db, freshKey }, row) {
-    await using _lock = await db.lock(`${freshKey}/lock`, turnOptions(row));
-    return NOTHING;
+    await using lock = await db.lock(`${freshKey}/lock`, turnOptions(row));
+    return { meta: lock.meta, value: null };
   },
   async tryLock({ db, freshKey }, row) {
     await using lock = await db.tryLock(`${freshKey}/try`, turnOptions(row));
     if (lock === null) throw new Error(`${freshKey} is held by others`);
-    return NOTHING;
+    return { meta: lock.meta, value: null };
   },
   async campaign({ db, freshKey }, row) {
-    await using _office = await db.election(freshKey).campaign('me', turnOptions(row));
-    return NOTHING;
+    await using office = await db.election(freshKey).campaign('me', turnOptions(row));
+    return { meta: office.meta, value: null };
   },
   async call(situation, row) {
     const call = CALLS[row];

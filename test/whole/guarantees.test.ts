@@ -22,9 +22,7 @@ const LOCK_MS = 6000;
 const IN_FLIGHT = new Set(['put-in-flight', 'call-in-flight']);
 
 /** Their answers are of things that say nothing of a state. */
-const WITHOUT_META = [
-  ...['lease', 'keep-alive', 'revoke', 'lock', 'tryLock', 'campaign', 'submit', 'job status'],
-];
+const WITHOUT_META = ['submit', 'job status'];
 
 const rows = GUARANTEES.filter((row) => !IN_FLIGHT.has(row.id));
 const inFlight = GUARANTEES.filter((row) => IN_FLIGHT.has(row.id));
