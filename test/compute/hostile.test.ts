@@ -51,8 +51,10 @@ function callAgain(
 const GOOD = oneProcedure(`ctx.put('sum', ctx.get('a') + 1); return ctx.get('sum');`);
 
 const TOO_LONG = /^PROCEDURE_LIMIT .*computeMsMax/;
-/** Deeper than it can, again and again. */
-const TOO_DEEP = /^PROCEDURE_(FAILED the procedure threw|LIMIT)/;
+/** Deeper than it can. */
+const TOO_DEEP = /^PROCEDURE_LIMIT .*stackBytesMax/;
+/** As `TOO_DEEP`, until its time or its memory ends, too. */
+const TOO_DEEP_FOR_LONG = /^PROCEDURE_LIMIT /;
 const TOO_MUCH = /^PROCEDURE_LIMIT .*memoryBytesMax/;
 const TOO_LONG_OR_MUCH = /^PROCEDURE_LIMIT .*(computeMsMax|memoryBytesMax)/;
 
@@ -88,15 +90,18 @@ const HOSTILE: readonly (readonly [name: string, body: string, told: RegExp])[] 
     `const all = []; for (let i = 0; ; i += 1) all.push(String(i).repeat(10000));`,
     TOO_MUCH,
   ],
+  ['a string that doubles', `let s = 'x'; for (;;) s += s;`, TOO_MUCH],
+  ['a huge string at once', `return 'x'.repeat(2 ** 30 - 1);`, TOO_MUCH],
+  ['a string that is filled', `return 'x'.padStart(2e8).length;`, TOO_MUCH],
+  ['a string of many', `return String.raw({ raw: Array(1e6).fill('x'.repeat(100)) });`, TOO_MUCH],
+  ['a string that is split', `return 'x'.repeat(4e6).split('').length;`, TOO_MUCH],
+  ['a string that is encoded', `return encodeURIComponent('€'.repeat(2e6)).length;`, TOO_MUCH],
+  ['a string that is normalized', `return '\ufdfa'.repeat(1e6).normalize('NFKD');`, TOO_MUCH],
+  ['an array that triples', `let a = [1]; for (;;) a = a.concat(a, a);`, TOO_MUCH],
   [
-    'a string that doubles',
-    `let s = 'x'; for (;;) s += s;`,
-    /^PROCEDURE_(FAILED the procedure threw|LIMIT)/,
-  ],
-  [
-    'a huge string at once',
-    `return 'x'.repeat(2 ** 30 - 1);`,
-    /^PROCEDURE_(FAILED the procedure threw|LIMIT)/,
+    'a buffer that grows',
+    `const b = new ArrayBuffer(8, { maxByteLength: 2 ** 30 }); b.resize(2 ** 29);`,
+    TOO_MUCH,
   ],
   [
     'a map without end',
@@ -108,16 +113,17 @@ const HOSTILE: readonly (readonly [name: string, body: string, told: RegExp])[] 
     `return String(7n ** (7n ** 9n));`,
     /^PROCEDURE_(FAILED the procedure threw|LIMIT)/,
   ],
-  ['deep recursion', `const f = () => f() + 1; return f();`, /^PROCEDURE_FAILED .*stack overflow/],
+  ['deep recursion', `const f = () => f() + 1; return f();`, TOO_DEEP],
+  ['a deep text', `return JSON.parse('['.repeat(1e5) + ']'.repeat(1e5));`, TOO_DEEP],
   [
     'deep recursion that catches itself',
     `const f = () => { try { return f(); } catch { return f(); } }; return f();`,
-    TOO_DEEP,
+    TOO_DEEP_FOR_LONG,
   ],
   [
     'a deep result',
     `let o = {}; for (let i = 0; i < 100000; i += 1) o = { o }; return o;`,
-    /^PROCEDURE_(FAILED the procedure threw|LIMIT)/,
+    TOO_DEEP,
   ],
   ['a catastrophic regular expression', `return /^(a+)+$/.test('a'.repeat(50) + 'b');`, TOO_LONG],
   ['a huge result', `return 'x'.repeat(2_000_000);`, /^PROCEDURE_LIMIT .*resultBytesMax/],
@@ -251,7 +257,9 @@ describe('a hostile procedure', () => {
     { timeout: TIMEOUT_MS },
     async (_name, body, told) => {
       // Time enough to reach the other limits first.
-      const computeMsMax = [TOO_LONG, TOO_LONG_OR_MUCH, TOO_DEEP].includes(told) ? 100 : 30_000;
+      const computeMsMax = [TOO_LONG, TOO_LONG_OR_MUCH, TOO_DEEP_FOR_LONG].includes(told)
+        ? 100
+        : 30_000;
       const execution = await call(oneProcedure(body), { ...LIMITS, computeMsMax });
       expect(failureOf(execution)).toMatch(told);
       const source = new MemorySource({ a: 41 });

@@ -153,6 +153,8 @@ const told = (value) => textOf(value).slice(0, TOLD_LENGTH_MAX);
 /** In the sandbox, where it may take as long as it likes: within the limits of the call. */
 const describe = (thrown) => {
   try {
+    // The interpreter has thrown nothing: it does so when it has no memory for what it would throw.
+    if (typeof thrown === 'unknown') return ['InternalError', 'out of memory', ''];
     if ((typeof thrown === 'object' || typeof thrown === 'function') && thrown !== null) {
       const { name, message, stack } = thrown;
       if (message !== undefined) return [name === undefined ? 'Error' : told(name), told(message), told(stack ?? '')];
