@@ -33,6 +33,8 @@ export interface ScheduleRequest {
   readonly cron?: unknown;
   readonly id?: unknown;
   readonly name?: unknown;
+  /** How the procedure is declared; absent: it is not known here. */
+  readonly mode?: unknown;
   readonly now: number;
 }
 
@@ -45,12 +47,17 @@ const DUE_MAX = 10 ** 15 - 1;
  * @throws BalsaError `INVALID_ARGUMENT`
  */
 export function dueOf(
-  { atMs, inMs, cron, id, name, now }: ScheduleRequest,
+  { atMs, inMs, cron, id, name, mode, now }: ScheduleRequest,
   logMs: number = now,
 ): number {
   if (typeof name !== 'string' || name === '') {
     throw invalid(
       'ctx.schedule: name the procedure as it is exported, or give one of the same file',
+    );
+  }
+  if (mode !== undefined && mode !== 'cp') {
+    throw invalid(
+      `ctx.schedule: ${name} is declared as ${mode}: those that write are called later`,
     );
   }
   if (id !== undefined && (typeof id !== 'string' || !ID.test(id))) {

@@ -51,7 +51,8 @@ export function nativeContext(
     abort: (reason = 'aborted') => view.abort(reason),
     schedule: (when, procedure, args) => {
       const name = typeof procedure === 'string' ? procedure : 'procedure';
-      const due = dueOf({ ...when, name, now: nowMs }, logMs);
+      const mode = typeof procedure === 'string' ? undefined : (procedure as AnyProcedure).mode;
+      const due = dueOf({ ...when, name, mode, now: nowMs }, logMs);
       const id = when.id ?? random.int(2 ** 31).toString(36);
       const key = `_schedules/${String(due).padStart(15, '0')}/${id}`;
       ctx.cancel(id);

@@ -89,6 +89,20 @@ describe('ctx.schedule', () => {
     expect(failure).toMatch(told);
   });
 
+  test.each(['by its name', 'as it is'])(
+    'of one that does not write is refused, given %s',
+    async (how) => {
+      const target = how === 'by its name' ? `'looks'` : 'looks';
+      const code = `
+      const looks = { mode: 'read', handler: () => 1 };
+      return { looks, p: { mode: 'cp', handler: (ctx) => ctx.schedule({ inMs: 1 }, ${target}) } };`;
+
+      expect(failureOf((await Sandbox.with(code)).call())).toMatch(
+        /INVALID_ARGUMENT: .*looks is declared as read/,
+      );
+    },
+  );
+
   test('is a write', async () => {
     expect(failureOf((await Sandbox.with(CODE)).call({ name: 'looks', mode: 'read' }))).toMatch(
       /^PROCEDURE_READ_ONLY/,

@@ -313,7 +313,9 @@ const ctx = {
   schedule: (when, target, args = null) => {
     const { atMs, inMs, cron, id } = when ?? {};
     const name = typeof target === 'string' ? target : nameOf(target);
-    const due = host.due(stringify({ atMs, inMs, cron, id, name, now }));
+    const definition = typeof target === 'string' ? current.definitions[target] : target;
+    const mode = isProcedure(definition) ? textOf(definition.mode) : undefined;
+    const due = host.due(stringify({ atMs, inMs, cron, id, name, mode, now }));
     const chosen = id ?? Math.floor(random() * 2 ** 32).toString(36) + Math.floor(random() * 2 ** 32).toString(36);
     const key = '_schedules/' + textOf(due).padStart(15, '0') + '/' + chosen;
     ctx.cancel(chosen);

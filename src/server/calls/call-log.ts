@@ -66,16 +66,20 @@ export class CallLog {
     this.#add({ timeMs: this.#clock.wallMs(), procedure, line, isError: true });
   }
 
-  /** `done`, with a note of the answer that it is given. */
-  noting(procedure: string, done: CallDone): CallDone {
+  /**
+   * `done`, with a note of the answer that it is given.
+   * @param options `tellsErrors: false`: whoever asks says more of them with {@link CallLog.note}
+   */
+  noting(procedure: string, done: CallDone, { tellsErrors = true } = {}): CallDone {
     const startedMs = this.#clock.monotonicMs();
     return (answer) => {
-      this.#note(procedure, answer, this.#clock.monotonicMs() - startedMs);
+      this.#count(procedure, answer, this.#clock.monotonicMs() - startedMs);
+      this.#note(procedure, answer, tellsErrors);
       done(answer);
     };
   }
 
-  #note(procedure: string, answer: CallAnswer, ms: number): void {
+  #count(procedure: string, answer: CallAnswer, ms: number): void {
     const figures = this.#figuresOf(procedure);
     if (figures !== null) {
       figures.calls += 1;
@@ -84,10 +88,13 @@ export class CallLog {
       figures.totalMs += ms;
       figures.maxMs = Math.max(figures.maxMs, ms);
     }
+  }
+
+  #note(procedure: string, answer: CallAnswer, tellsErrors: boolean): void {
     if (answer.ok && answer.logs.length === 0) return;
     const timeMs = this.#clock.wallMs();
     for (const line of answer.logs) this.#add({ timeMs, procedure, line, isError: false });
-    if (answer.ok) return;
+    if (answer.ok || !tellsErrors) return;
     const { code, message } = answer.error;
     this.#add({ timeMs, procedure, line: `${code}: ${message}`, isError: true });
   }

@@ -69,7 +69,11 @@ export class Calls {
       note: (procedure: string, line: string): void => this.log.note(procedure, line),
       submit: (record: Uint8Array, done: CallDone): void => this.submit(record, done),
     };
-    this.#schedules = new Schedules(followUps);
+    this.#schedules = new Schedules({
+      ...followUps,
+      call: (request, done) =>
+        this.#lane.add(request, this.log.noting(request.procedure, done, { tellsErrors: false })),
+    });
     this.#triggers = new Triggers(followUps);
   }
 

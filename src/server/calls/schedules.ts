@@ -21,6 +21,10 @@ const PAGE_KEYS = 128;
 const PAGES_MAX = 8;
 /** What could not be called is tried again so long after. */
 const RETRY_MS = 5000;
+/** That there is no procedure of a name is told so often. */
+const TOLD_MS = 60_000;
+/** Of so many names. */
+const TOLD_NAMES_MAX = 100;
 
 interface Scheduled {
   readonly procedure: string;
@@ -38,6 +42,8 @@ export class Schedules {
   /** By key. */
   readonly #underWay = new Set<string>();
   readonly #notBeforeMs = new Map<string, number>();
+  /** By name of a procedure that there is not: when it was told. */
+  readonly #toldMs = new Map<string, number>();
   /** Where the next look goes on; `null`: with what was due first. */
   #next: Uint8Array | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -103,17 +109,25 @@ export class Schedules {
     for (const [key, untilMs] of this.#notBeforeMs) {
       if (untilMs <= nowMs) this.#notBeforeMs.delete(key);
     }
+    for (const [name, toldMs] of this.#toldMs) {
+      if (nowMs - toldMs >= TOLD_MS) this.#toldMs.delete(name);
+    }
   }
 
   #call(item: KeyValue): void {
     const { clock, random, machine, call } = this.#host;
     const key = Buffer.from(item.key).toString();
     if (this.#underWay.has(key) || (this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
-    this.#underWay.add(key);
     const scheduled = read(item);
+    const procedure = scheduled?.procedure ?? '';
+    if (machine().resolveProcedure(procedure) === null) {
+      this.#waitFor(procedure);
+      return;
+    }
+    this.#underWay.add(key);
     const supplement = this.#supplement(item, key, scheduled);
     const request: CallRequest = {
-      procedure: scheduled?.procedure ?? '',
+      procedure,
       args: JSON.stringify(scheduled?.args ?? null),
       key: randomBytes(random, 16),
       ...{ isNamed: false, bornIndex: machine().appliedIndex, supplement },
@@ -139,7 +153,7 @@ export class Schedules {
   ): boolean {
     const { machine, random, submit } = this.#host;
     const resolved = machine().resolveProcedure(procedure);
-    if (resolved?.mode !== 'cp') return false;
+    if (resolved === null) return false;
     this.#note(key, procedure, `${code}: ${message}`);
     const { hash } = resolved;
     const identity = { procedure, hash, key: randomBytes(random, 16) };
@@ -156,6 +170,14 @@ export class Schedules {
     if (error === null || error.code === 'TXN_CONFLICT') return;
     this.#note(key, procedure, `${error.code}: ${error.message}`);
     this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
+  }
+
+  /** Until it is deployed. */
+  #waitFor(procedure: string): void {
+    if (this.#toldMs.has(procedure) || this.#toldMs.size >= TOLD_NAMES_MAX) return;
+    this.#toldMs.set(procedure, this.#host.clock.monotonicMs());
+    const name = procedure === '' ? 'without a name' : procedure;
+    this.#host.note(procedure, `there is no procedure ${name}: its scheduled calls wait for it`);
   }
 
   #note(key: string, procedure: string, why: string): void {

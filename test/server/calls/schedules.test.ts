@@ -154,7 +154,42 @@ describe('a scheduled call whose code fails', () => {
   });
 });
 
+describe('a scheduled call of what does not write', () => {
+  test('is given up as one whose code fails', async () => {
+    const whole = await WholeWorld.start();
+    await whole.deploy({
+      plan: ['cp', (ctx) => ctx.schedule({ atMs: 7, id: 'x' }, 'looks', none)],
+      looks: ['read', () => 1],
+    });
+    const db = await whole.connect();
+    await whole.until(db.call('plan'));
+    await whole.run(20_000);
+
+    expect(errorsOf(whole)).toEqual([
+      expect.stringMatching(/^looks: scheduled call .*\/x: INVALID_ARGUMENT: .*declared as read/),
+    ]);
+    expect(await planned(whole, db)).toBe(0);
+  });
+});
+
 describe('scheduled calls that cannot be made', () => {
+  test('are told once a minute for all of a name, and count as no calls', async () => {
+    const whole = await WholeWorld.start();
+    const plan: Body = (ctx) => {
+      for (let i = 0; i < 100; i += 1) ctx.schedule({ inMs: 10, id: `${i}` }, 'removed', none);
+    };
+    await whole.deploy({ plan: ['cp', plan] });
+    const db = await whole.connect();
+    await whole.until(db.call('plan'));
+    await whole.run(90_000);
+
+    const told = 'removed: there is no procedure removed: its scheduled calls wait for it';
+    expect(errorsOf(whole)).toEqual([told, told]);
+    const stats = whole.world.machine('n1').replica.calls.log.about('stats');
+    expect(stats.map(({ procedure }) => procedure)).toEqual(['plan']);
+    expect(await planned(whole, db)).toBe(200);
+  });
+
   test.each([120, 128, 300])('are in the way of no others, when there are %d', async (many) => {
     const whole = await WholeWorld.start();
     const plan: Body = (ctx, { name, count }: { name: string; count: number }) => {
