@@ -80,7 +80,7 @@ export class CallLog {
   }
 
   #count(procedure: string, answer: CallAnswer, ms: number): void {
-    const figures = this.#figuresOf(procedure);
+    const figures = this.#figuresOf(procedure, answer);
     if (figures !== null) {
       figures.calls += 1;
       // Of what nobody has asked for, whoever made the call has more to say than that it failed.
@@ -99,10 +99,11 @@ export class CallLog {
     this.#add({ timeMs, procedure, line: `${code}: ${message}`, isError: true });
   }
 
-  #figuresOf(procedure: string): Figures | null {
+  /** Names for which there is no procedure have no figures: anybody can think of any number of them. */
+  #figuresOf(procedure: string, answer: CallAnswer): Figures | null {
     const known = this.#figures.get(procedure);
     if (known !== undefined) return known;
-    if (this.#figures.size >= PROCEDURES_MAX) return null;
+    if (this.#figures.size >= PROCEDURES_MAX || isOfNoProcedure(procedure, answer)) return null;
     const figures = { calls: 0, failures: 0, totalMs: 0, maxMs: 0 };
     this.#figures.set(procedure, figures);
     return figures;
@@ -117,6 +118,13 @@ export class CallLog {
       if (oldest !== undefined) this.#bytes -= bytesOf(oldest);
     }
   }
+}
+
+/** Not of one whose code has asked for another one that there is not. */
+function isOfNoProcedure(procedure: string, answer: CallAnswer): boolean {
+  if (answer.ok) return false;
+  const { code, details } = answer.error;
+  return code === 'PROCEDURE_NOT_FOUND' && details.procedure === procedure;
 }
 
 function bytesOf({ procedure, line }: LogLine): number {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
+import { procedureNotFound } from '../../../src/server/calls/call-lane.js';
 import { CallLog, type LogLine } from '../../../src/server/calls/call-log.js';
 import { refusedCall } from '../../../src/server/calls/call-types.js';
 import { HandClock } from '../../compute/hand-clock.js';
@@ -29,6 +30,18 @@ describe('what calls have logged', () => {
 
     expect(log.about('stats')).toMatchObject([{ procedure: 'p', calls: 2, failures: 1 }]);
     expect(linesOf(log)).toEqual([]);
+  });
+
+  test('has no figures of names that stand for no procedure', () => {
+    const log = new CallLog(new HandClock());
+    for (let n = 0; n < 2000; n += 1) {
+      log.noting(`none${n}`, () => {})(refusedCall(procedureNotFound(`none${n}`)));
+    }
+    const other = new BalsaError('PROCEDURE_NOT_FOUND', 'the code defines no procedure x');
+    log.noting('p', () => {})(refusedCall(other));
+
+    expect(log.about('stats')).toMatchObject([{ procedure: 'p', calls: 1, failures: 1 }]);
+    expect(linesOf(log)).toHaveLength(1000);
   });
 
   test('is bounded by lines: the oldest go first', () => {
