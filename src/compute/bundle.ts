@@ -204,7 +204,9 @@ async function declaredIn(
   const vm = await Vm.make(bundle, CALL_LIMITS, systemClock);
   let procedures: readonly DeclaredProcedure[];
   try {
-    procedures = vm.list({ ...CALL_LIMITS, computeMsMax: 5000 });
+    // Whose code it is that has called a package may lie deep.
+    const errorStackLinesMax = Number.POSITIVE_INFINITY;
+    procedures = vm.list({ ...CALL_LIMITS, computeMsMax: 5000, errorStackLinesMax });
   } catch (cause) {
     const { message, details } = asBalsaError(cause);
     const place = thrownAt(String(details.stack ?? ''), compiled);

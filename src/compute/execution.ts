@@ -27,6 +27,8 @@ export interface CallLimits {
   readonly errorBytesMax: number;
   /** As `errorBytesMax`, of the stack. */
   readonly errorStackBytesMax: number;
+  /** Lines of the stack: those of the code itself come first. */
+  readonly errorStackLinesMax: number;
   /** Of a cell, beyond which nothing more is added to it: `CELL_FULL`. */
   readonly cellBytesMax: number;
   /** Of a checkpoint of a task of a job, JSON. */
@@ -47,6 +49,7 @@ export const CALL_LIMITS: CallLimits = {
   logLineBytesMax: 1024,
   errorBytesMax: 4096,
   errorStackBytesMax: 8192,
+  errorStackLinesMax: 10,
   cellBytesMax: LIMITS.cellBytesMax,
   checkpointBytesMax: LIMITS.checkpointBytesMax,
 };

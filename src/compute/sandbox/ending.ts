@@ -19,7 +19,7 @@ export interface Thrown {
 
 type ErrorLimits = Pick<
   CallLimits,
-  'errorBytesMax' | 'errorStackBytesMax' | 'memoryBytesMax' | 'stackBytesMax'
+  'errorBytesMax' | 'errorStackBytesMax' | 'errorStackLinesMax' | 'memoryBytesMax' | 'stackBytesMax'
 >;
 
 /** What the interpreter says of a limit of its own, and the engine that runs it of its stack. */
@@ -64,6 +64,14 @@ function failedError(message: string, stack: string, limits: ErrorLimits): Balsa
   );
 }
 
-function shownStack(stack: string, { errorStackBytesMax }: ErrorLimits): string {
-  return cutNaming(stack, errorStackBytesMax, 'errorStackBytesMax');
+/** Without what is around the code of the procedures: that is the same each time. */
+function shownStack(
+  stack: string,
+  { errorStackBytesMax, errorStackLinesMax }: ErrorLimits,
+): string {
+  const lines = stack.split('\n').filter((line) => line !== '' && !/\(balsa\.js[:)]/.test(line));
+  const shown = lines.slice(0, errorStackLinesMax);
+  const left = lines.length - shown.length;
+  const told = left > 0 ? [`    … (${left} more)`] : [];
+  return cutNaming([...shown, ...told].join('\n'), errorStackBytesMax, 'errorStackBytesMax');
 }
