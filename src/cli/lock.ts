@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Held } from '../client/client.js';
 import { op } from '../client/op.js';
 import { newCommand, onRun, type Runtime, splitAtDashes } from './command.js';
@@ -48,7 +48,7 @@ export function lockCommand(runtime: Runtime): Command {
       const options = turnOptions(context, flags);
       const taking =
         flags.try === true ? client.tryLock(name, options) : client.lock(name, options);
-      const lock = await orGivenUp(client, taking);
+      const lock = await orGivenUp(client, taking, flags);
       if (lock !== null) return await hold(context, lock, { name, what: 'lock', child });
       context.output.say(`the lock ${oneLine(name)} is held by somebody else`);
       return EXIT.conditionFailed;
@@ -89,7 +89,7 @@ export function electCommand(runtime: Runtime): Command {
       const campaign = client
         .election(name)
         .campaign(parseValue(value), turnOptions(context, flags));
-      const office = await orGivenUp(client, campaign);
+      const office = await orGivenUp(client, campaign, flags);
       return await hold(context, office, { name, what: 'office', child });
     });
   });
@@ -127,14 +127,24 @@ const GIVE_UP_MS = 2000;
  * What is waited for. When that fails the client gives its place in the queue up, behind our back: it must have
  * done so before it is closed, or those behind would wait until the lease expires.
  */
-async function orGivenUp<T>(client: StoreClient, taking: Promise<T>): Promise<T> {
+async function orGivenUp<T>(
+  client: StoreClient,
+  taking: Promise<T>,
+  { wait = 0 }: TurnFlags,
+): Promise<T> {
   try {
     return await taking;
   } catch (error) {
+    const { code, message, outcome, details } = asBalsaError(error);
+    // Then there is no place, or nobody who could take note that it is given up.
+    if (code === 'NO_QUORUM' || code === 'UNREACHABLE') throw error;
     // Writes of one client are applied in their order, so this one is behind it. What matters is the first error.
     const behind = client.txn().do(op.get('_lock')).commit({ timeoutMs: GIVE_UP_MS });
     await behind.catch(() => undefined);
-    throw error;
+    if (code !== 'TIMEOUT' || wait === 0) throw error;
+    const hint = '--wait allows more time; balsa status shows whether there is a leader';
+    const options = { cause: error, details: { ...details, hint } };
+    throw new BalsaError(code, message, outcome === undefined ? options : { ...options, outcome });
   }
 }
 

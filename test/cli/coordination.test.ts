@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
 import type { Child } from '../../src/cli/io.js';
+import type { StoreClient } from '../../src/cli/store-client.js';
 import { input } from './fakes.js';
 import { MachineStore } from './machine-store.js';
 
@@ -260,6 +262,39 @@ describe('lock', () => {
     expect(result.stderr).toMatch(/^error QUOTA_EXCEEDED: /);
     expect(result.stderr).toContain('try: delete keys of the namespace, or raise its quota\n');
     expect(await store.h.until(store.db.leases.list())).toEqual([]);
+  });
+
+  test.each(['NO_QUORUM', 'UNREACHABLE'] as const)(
+    'fails at once with %s: there is no place to give up',
+    async (code) => {
+      const fail = (): Promise<never> =>
+        Promise.reject(new BalsaError(code, 'nobody is there', { outcome: 'not-applied' }));
+      let behind = 0;
+      const txn = () => {
+        behind += 1;
+        throw new Error('nobody takes note of it');
+      };
+      const client = { lock: fail, tryLock: fail, close: async () => {}, txn };
+      const connect = async () => client as unknown as StoreClient;
+      for (const flags of [[], ['--try'], ['--wait', '2s']]) {
+        const result = await store.run(['lock', 'jobs', ...flags, '--', 'work'], { connect });
+        expect(result).toMatchObject({ exit: 5, stdout: '' });
+        expect(result.stderr).toContain(`error ${code}: nobody is there\n`);
+      }
+      expect(behind).toBe(0);
+    },
+  );
+
+  test('that was not free in time names the flag that allows more', async () => {
+    const interruption = new AbortController();
+    const holding = store.begin(['lock', 'jobs'], { interrupted: interruption.signal });
+    await store.sleepFor(1000);
+    const { exit, stderr } = await store.run(['lock', 'jobs', '--wait', '2s', '--', 'work']);
+    expect(exit).toBe(5);
+    expect(stderr).toContain('try: --wait allows more time');
+    expect(stderr).not.toContain('--timeout');
+    interruption.abort();
+    await store.h.until(holding);
   });
 
   test('does not wait without end to give the lock back when nobody answers any more', async () => {
