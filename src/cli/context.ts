@@ -14,6 +14,8 @@ const TIMEOUT_DEFAULT_MS = 5000;
 export interface GlobalOptions {
   readonly output?: Format;
   readonly endpoints: readonly string[];
+  /** Only the first endpoint that answers is asked. */
+  readonly stay?: boolean;
   /** In milliseconds; 0: none. */
   readonly timeout: number;
   /** Absent: `linearizable`, also with a token. */
@@ -37,6 +39,7 @@ export function addGlobalOptions(program: Command): void {
         .argParser(parseEndpoints)
         .default(ENDPOINTS_DEFAULT, ENDPOINTS_DEFAULT.join(',')),
     )
+    .option('--stay', 'ask the first of the endpoints that answers, and no other replica')
     .addOption(
       new Option('--timeout <duration>', 'limit of connecting and of each request; 0: none')
         .argParser(parseTimeoutMs)
@@ -97,14 +100,14 @@ export class Context {
   }
 
   async connect(overrides: Partial<StoreOptions> = {}): Promise<StoreClient> {
-    const { endpoints, timeout, namespace } = this.options;
+    const { endpoints, timeout, namespace, stay = false } = this.options;
     const connecting = this.io.connect({
       endpoints,
       timeoutMs: timeout,
       connectTimeoutMs: timeout,
       consistency: this.consistency,
       token: this.options.token,
-      followLeader: true,
+      followLeader: !stay,
       clientName: 'balsa-cli',
       ...overrides,
     });

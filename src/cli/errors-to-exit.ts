@@ -118,10 +118,13 @@ export interface ErrorReport {
   readonly error: unknown;
   /** Name of the command, for the hint that points at its help. */
   readonly command: string;
+  /** `--stay`: one replica alone was asked. */
+  readonly stay?: boolean | undefined;
 }
 
 /** Tells on stderr what went wrong and what to try. No stack, unless BALSA_DEBUG=1 asks for it. */
-export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCode {
+export function reportError(io: CliIo, report: ErrorReport): ExitCode {
+  const { error, command } = report;
   const known = asBalsaError(error);
   const exit = exitOf(known, io.interrupted.aborted);
   const say = (line: string) => void io.stderr.write(`${line}\n`);
@@ -137,7 +140,7 @@ export function reportError(io: CliIo, { error, command }: ErrorReport): ExitCod
   } else if (exit === EXIT.interrupted) {
     say('interrupted');
   }
-  const hint = exit === EXIT.interrupted ? null : hintOf(known);
+  const hint = exit === EXIT.interrupted ? null : hintOf(known, report);
   if (hint !== null) say(style('dim', `try: ${hint.replace('COMMAND', command)}`));
   if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
   return exit;
@@ -151,7 +154,8 @@ function framesOf({ code, details }: BalsaError): readonly string[] {
 }
 
 /** Whoever made the error may know better what to try than its code tells. */
-function hintOf({ code, details }: BalsaError): string | null {
+function hintOf({ code, details }: BalsaError, { stay = false }: ErrorReport): string | null {
+  if (stay && code === 'NOT_LEADER') return 'the same without --stay: the leader is found then';
   return typeof details.hint === 'string' ? details.hint : HINTS[code];
 }
 

@@ -4,7 +4,7 @@ import { benchCommand } from './bench.js';
 import { clusterCommand } from './cluster.js';
 import { commandPath, type Runtime } from './command.js';
 import { compactCommand } from './compact.js';
-import { addGlobalOptions } from './context.js';
+import { addGlobalOptions, type GlobalOptions } from './context.js';
 import { countCommand } from './count.js';
 import { delCommand } from './del.js';
 import { deployCommand } from './deploy.js';
@@ -56,7 +56,8 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   } catch (error) {
     // Commander has told what is wrong; `exitCode` 0 is that of --help and --version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    return reportError(io, { error, command });
+    const { stay } = program.opts<Partial<GlobalOptions>>();
+    return reportError(io, { error, command, stay });
   }
 }
 

@@ -16,7 +16,7 @@ export class ShellClients {
   }
 
   connect: Connect = async (options) => {
-    // Whoever stays at one replica (status, snapshot save) wants a connection of its own.
+    // Whoever stays at one replica (--stay, status, snapshot save) wants a connection of its own.
     if (!options.followLeader) return await this.#connect(options);
     const name = JSON.stringify(options);
     const known = this.#clients.get(name);

@@ -21,9 +21,10 @@ export class ShellSession {
 
   /** As flags before a command, whose own flags come later and so have the last word. */
   flags(): string[] {
-    const { output, endpoints, timeout, consistency, token, namespace } = this.#options;
+    const { output, endpoints, timeout, consistency, token, namespace, stay } = this.#options;
     return [
       ...['--endpoints', endpoints.join(), '--timeout', `${timeout}ms`],
+      ...(stay === true ? ['--stay'] : []),
       ...(output === undefined ? [] : ['--output', output]),
       ...(consistency === undefined ? [] : ['--consistency', consistencyText(consistency)]),
       ...(token === undefined ? [] : ['--token', token]),

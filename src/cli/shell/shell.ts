@@ -10,6 +10,7 @@ import { keyWord } from '../key-argument.js';
 import { hasColors } from '../output.js';
 import { DEFAULT_ALIAS } from '../proc/reference.js';
 import type { ShellHost } from '../shell.js';
+import type { StoreClient } from '../store-client.js';
 import { splitWords } from '../words.js';
 import { ShellClients } from './clients.js';
 import { complete, hintFor } from './completion.js';
@@ -240,41 +241,40 @@ export class Shell {
   async #prompt(): Promise<string> {
     if (this.#context.io.stdin.isTTY !== true) return '';
     const { namespace } = this.#session.options;
-    try {
-      const client = await this.#aside().connect();
-      const { cluster, leader, term } = await client.status({ timeoutMs: ASIDE_MS });
-      const where = namespace === undefined ? cluster : `${cluster}/${namespace}`;
-      return `${where}(${leader === null ? 'no leader' : `leader ${leader}`}, term ${term})> `;
-    } catch (error) {
-      if (error instanceof BalsaError) return 'not connected> ';
-      throw error;
-    }
+    const status = await this.#ask((client) => client.status({ timeoutMs: ASIDE_MS }));
+    if (status === null) return 'not connected> ';
+    const { cluster, leader, term } = status;
+    const where = namespace === undefined ? cluster : `${cluster}/${namespace}`;
+    return `${where}(${leader === null ? 'no leader' : `leader ${leader}`}, term ${term})> `;
   }
 
-  /** Keys for completion: no error is worth a word there. */
+  /** Keys for completion. */
   async #keysAt(prefix: string): Promise<string[]> {
-    try {
-      const client = await this.#aside().connect();
-      const range = { prefix, limit: KEYS_SHOWN, keysOnly: true, timeoutMs: ASIDE_MS } as const;
-      const keys: string[] = [];
+    const range = { prefix, limit: KEYS_SHOWN, keysOnly: true, timeoutMs: ASIDE_MS } as const;
+    const keys = await this.#ask(async (client) => {
+      const found: string[] = [];
       for await (const { key } of client.range({ ...range, consistency: 'any' })) {
-        keys.push(keyWord(key));
+        found.push(keyWord(key));
       }
-      return keys;
-    } catch (error) {
-      if (error instanceof BalsaError) return [];
-      throw error;
-    }
+      return found;
+    });
+    return keys ?? [];
   }
 
   /** As keys: for completion. */
   async #procedures(): Promise<string[]> {
+    const all = await this.#ask((client) => client.procedures.list({ timeoutMs: ASIDE_MS }));
+    return (all ?? []).map(({ name, alias }) =>
+      alias === DEFAULT_ALIAS ? name : `${name}@${alias}`,
+    );
+  }
+
+  /** What is asked beside the commands: no error is worth a word there, but `null`. */
+  async #ask<T>(use: (client: StoreClient) => Promise<T>): Promise<T | null> {
     try {
-      const client = await this.#aside().connect();
-      const all = await client.procedures.list({ timeoutMs: ASIDE_MS });
-      return all.map(({ name, alias }) => (alias === DEFAULT_ALIAS ? name : `${name}@${alias}`));
+      return await this.#aside().withClient(use);
     } catch (error) {
-      if (error instanceof BalsaError) return [];
+      if (error instanceof BalsaError) return null;
       throw error;
     }
   }
