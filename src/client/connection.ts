@@ -32,6 +32,9 @@ const UNTRIED_MS = 10_000;
 /** A link that lived this long was a good one. */
 const SETTLED_MS = 1000;
 
+/** So long after a first link the leader is found, if it can be. */
+const BETTER_MS = 2 * STAGGER_MS;
+
 /**
  * A replica that was just named as leader is tried sooner than its failures would have it, but not
  * without end: two replicas may name each other. In milliseconds for each failure, and at most.
@@ -115,6 +118,11 @@ export class Connection {
   /** Writes and linearizable reads can be sent. */
   get ready(): boolean {
     return this.#link !== null && (this.#leads || !this.#settings.followLeader);
+  }
+
+  /** Until then, in monotonic time, the leader may be found yet, and the link be changed for one to that. */
+  get keptFromMs(): number {
+    return this.ready ? Number.NEGATIVE_INFINITY : this.#upSinceMs + BETTER_MS;
   }
 
   /** The replica says that it is not the leader. */

@@ -349,7 +349,7 @@ export class Engine implements Context {
 /** Refusals that tell a caller more than that his time is up. */
 const SAYS_MORE: ReadonlySet<string> = new Set([
   ...['NO_QUORUM', 'REPLICA_BEHIND', 'OVERLOADED', 'FUTURE_REVISION'],
-  ...['SESSION_BEHIND', 'STALE_BOUND_EXCEEDED'],
+  ...['SESSION_BEHIND', 'STALE_BOUND_EXCEEDED', 'AP_QUEUE_FULL'],
 ]);
 
 /** Of answers that say themselves where they are from. */

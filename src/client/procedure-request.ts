@@ -62,6 +62,7 @@ export function renew(attempts: Attempts, { details }: BalsaError): boolean {
  */
 export abstract class WritingRequest<Answer> extends ReadRequest {
   readonly consistency: Consistency = 'linearizable';
+  override readonly waitsForBetter = true;
   abstract override readonly calls: readonly [PendingRead<Answer>];
   protected readonly attempts: Attempts;
 

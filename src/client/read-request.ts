@@ -34,6 +34,8 @@ export abstract class ReadRequest {
   readonly bytes: number;
   /** It changes something, so it is sent once only; whoever asked decides whether to ask again. */
   readonly once: boolean = false;
+  /** It counts once, but what came of it is not known when its link is changed for a better one: it had better not be sent before. */
+  readonly waitsForBetter: boolean = false;
   sent = false;
   failures = 0;
   lastRefusal: BalsaError | null = null;

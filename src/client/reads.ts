@@ -175,8 +175,7 @@ export class Reads {
       }
       const lastRefusal = request?.lastRefusal ?? null;
       const { startedMs, deadlineMs } = call;
-      const outcome: WriteOutcome | undefined =
-        request?.once === true && request.sent ? 'unknown' : undefined;
+      const outcome = request === null ? undefined : this.#outcomeOf(request);
       const facts = { startedMs, deadlineMs, lastRefusal, needsLeader, outcome };
       this.#fail(call, this.#context.timedOut(facts));
     };
@@ -187,6 +186,14 @@ export class Reads {
     }
     this.#forgetSettled();
     return nextMs;
+  }
+
+  /** Of one whose time is up; `undefined`: the request itself knows. */
+  #outcomeOf(request: ReadRequest): WriteOutcome | undefined {
+    if (request.once && request.sent) return 'unknown';
+    // Its last attempt was refused before it changed anything; others may not have been, which it knows as well.
+    const isRefused = request.lastRefusal?.code === 'AP_QUEUE_FULL';
+    return isRefused && this.#waiting.includes(request) ? 'not-applied' : undefined;
   }
 
   close(): void {
@@ -227,15 +234,22 @@ export class Reads {
       if (!request.live) continue;
       if (request.needsLeader && !connection.ready) {
         later.push(request);
-      } else if (request.notBeforeMs > nowMs) {
+      } else if (this.#earliestMs(request) > nowMs) {
         later.push(request);
-        nextMs = Math.min(nextMs, request.notBeforeMs);
+        nextMs = Math.min(nextMs, this.#earliestMs(request));
       } else {
         requests.push(this.#encode(request));
       }
     }
     this.#setWaiting(later);
     this.#retryAt(nextMs, nowMs);
+  }
+
+  /** When it may be sent. */
+  #earliestMs({ notBeforeMs, waitsForBetter }: ReadRequest): number {
+    return waitsForBetter
+      ? Math.max(notBeforeMs, this.#context.connection.keptFromMs)
+      : notBeforeMs;
   }
 
   #retryAt(nextMs: number, nowMs: number): void {

@@ -83,6 +83,11 @@ export class CallView {
     return this.#failure;
   }
 
+  /** Of the procedure that was called. */
+  get mode(): Mode {
+    return this.#mode;
+  }
+
   get logs(): readonly string[] {
     return this.#logs;
   }

@@ -51,7 +51,9 @@ export function nativeContext(
     abort: (reason = 'aborted') => view.abort(reason),
     schedule: (when, procedure, args) => {
       const name = typeof procedure === 'string' ? procedure : 'procedure';
-      const mode = typeof procedure === 'string' ? undefined : (procedure as AnyProcedure).mode;
+      // Who may not write at all is told that.
+      const isKnown = view.mode === 'cp' && typeof procedure !== 'string';
+      const mode = isKnown ? (procedure as AnyProcedure).mode : undefined;
       const due = dueOf({ ...when, name, mode, now: nowMs }, logMs);
       const id = when.id ?? random.int(2 ** 31).toString(36);
       const key = `_schedules/${String(due).padStart(15, '0')}/${id}`;

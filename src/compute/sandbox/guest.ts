@@ -314,7 +314,8 @@ const ctx = {
     const { atMs, inMs, cron, id } = when ?? {};
     const name = typeof target === 'string' ? target : nameOf(target);
     const definition = typeof target === 'string' ? current.definitions[target] : target;
-    const mode = isProcedure(definition) ? textOf(definition.mode) : undefined;
+    // Who may not write at all is told that.
+    const mode = current.mode === 'cp' && isProcedure(definition) ? textOf(definition.mode) : undefined;
     const due = host.due(stringify({ atMs, inMs, cron, id, name, mode, now }));
     const chosen = id ?? Math.floor(random() * 2 ** 32).toString(36) + Math.floor(random() * 2 ** 32).toString(36);
     const key = '_schedules/' + textOf(due).padStart(15, '0') + '/' + chosen;
