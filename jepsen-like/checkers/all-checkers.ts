@@ -41,7 +41,7 @@ export const CHECKERS: Readonly<Record<string, (facts: RunFacts) => Checker>> = 
   'read-levels': () => levelChecker(),
   'exactly-once': () => exactlyOnceChecker(),
   ap: (facts) => apChecker(facts),
-  triggers: () => triggerChecker(),
+  triggers: (facts) => triggerChecker(facts),
   jobs: () => jobChecker(),
   'large-values': () => largeValueChecker(),
 };

@@ -18,7 +18,7 @@ interface Read {
 /**
  * A set into which each element is added at most once, and which reads see whole. Every read has all elements whose addition had been
  * acknowledged before it began (lost), none that nobody has added by its end (of nobody; also when the addition was told to have
- * failed), none whose removal had been acknowledged before it began (came back), and each once. What one read has seen a later one
+ * failed), none whose removal had been acknowledged before it began (came back; also when one that had been there is not, and later is), and each once. What one read has seen a later one
  * sees, too (seen, then gone), unless somebody may have removed it.
  */
 export function setChecker(): Checker {
@@ -123,11 +123,18 @@ class SetHistory {
       .sort((a, b) => a.end - b.end)[0];
     /** By whom it is known to be there. */
     let witness = add.outcome === 'ok' ? add : null;
+    /** By whom it is known to have been removed, by whomever. */
+    let gone: Call | null = null;
     for (const { call, elements } of this.#reads) {
       if (elements.has(name)) {
         if (removal !== undefined && removal.end < call.begin) {
           const text = `${name} was removed at ${seconds(removal.end)}, and read at ${seconds(call.begin)}`;
           this.#findings.note('came back', text, [add, removal, call]);
+          return;
+        }
+        if (gone !== null && gone.end < call.begin) {
+          const text = `${name} was not there any more when read at ${seconds(gone.end)}, and there at ${seconds(call.begin)}`;
+          this.#findings.note('came back', text, [add, ...removes, gone, call]);
           return;
         }
         if (witness === null || call.end < witness.end) witness = call;
@@ -136,7 +143,7 @@ class SetHistory {
         const text = `${name}, ${witness === add ? 'added' : 'read'} at ${seconds(witness.end)}, is not in what was read from ${seconds(call.begin)} on`;
         this.#findings.note(anomaly, text, [...new Set([add, witness, call])]);
         return;
-      }
+      } else if (witness !== null && witness.end < call.begin) gone ??= call;
     }
   }
 }

@@ -156,9 +156,9 @@ export const triggers: Workload = {
         });
         return;
       }
-      await log.do({ f: 'due', value: id, writes: true, class: 'call cp' }, async () => {
-        const args = { id, inMs: random.int(3000) };
-        const { revision, meta } = await db.call('plan', args);
+      const value = { id, inMs: random.int(3000) };
+      await log.do({ f: 'due', value, writes: true, class: 'call cp' }, async () => {
+        const { revision, meta } = await db.call('plan', value);
         return { revision, meta };
       });
     };
