@@ -55,13 +55,13 @@ export function triggerChecker(options: TriggerOptions = {}): Checker {
           if (call.outcome === 'ok') source.lists.push(call);
         } else {
           const { id, delay } = causeOf(call);
-          told.wrote(call, call.end + delay);
           source.causes.set(id, { call, delay });
         }
       }
       let causes = 0;
       for (const source of sources.values()) {
         causes += source.causes.size;
+        noteUntold(told, source);
         for (const list of source.lists) judgeList(findings, source.causes, { list, isEarly });
         judgeLost(findings, source.causes, source.lists.at(-1));
         judgeGone(findings, source.lists);
@@ -80,6 +80,15 @@ function causeOf(call: Call): { readonly id: string; readonly delay: number } {
   if (typeof asked !== 'object' || asked === null) return { id: valueText(asked), delay: 0 };
   const { id, inMs } = fieldsOf(call, asked);
   return { id: valueText(id), delay: inMs === undefined ? 0 : numberOf(call, inMs) * 1e6 };
+}
+
+/** Of what has fired by the last list, that list tells. */
+function noteUntold(told: ToldInTheEnd, { causes, lists }: Source): void {
+  const last = lists.at(-1);
+  const fired = new Set(last === undefined ? [] : listOf(last, last.answer).map(valueText));
+  for (const [id, { call, delay }] of causes) {
+    if (!fired.has(id)) told.wrote(call, call.end + delay);
+  }
 }
 
 type IsEarly = (cause: Cause, time: number) => boolean;

@@ -42,6 +42,12 @@ describe('what was acknowledged is to be told in the end', () => {
     expect(await verdict(checker, on('a', write), on('a', failed))).toBe('unknown');
   });
 
+  test('of causes, but not of those that have fired already', async () => {
+    const underWay = op(0, 9, 'cause', 'x');
+    expect(await verdict('triggers', underWay, op(4, 5, 'fired', null, ['x']))).toBe(true);
+    expect(await verdict('triggers', underWay, op(4, 5, 'fired', null, []))).toBe('unknown');
+  });
+
   test('of calls that count once', async () => {
     const call = op(2, 3, 'call', 5, 5, { key: 'x' });
     const before = [op(0, 1, 'applied', null, []), op(0, 1, 'read', null, 0)];
