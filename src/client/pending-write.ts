@@ -70,8 +70,9 @@ function refusedByAll(result: WriteResult & { readonly type: 'error' }): BalsaEr
   });
 }
 
-/** It was applied, but its answer cannot be given: an earlier value is not what the codec expects. */
+/** Its answer cannot be given: a value is not what the codec expects. It was applied, unless the error says otherwise. */
 function appliedUnread(error: BalsaError): BalsaError {
+  if (error.outcome === 'not-applied') return error;
   return new BalsaError(error.code, `the write was applied, but ${error.message}`, {
     outcome: 'unknown',
     details: { ...error.details, applied: true },

@@ -1,4 +1,5 @@
-import type { Compare, PutOperation, TxnStep } from '../base/operation.js';
+import type { Compare, KeyValue, PutOperation, TxnStep } from '../base/operation.js';
+import { notApplied } from './before-writing.js';
 import { checkRevision, invalid } from './invalid.js';
 import { op } from './op.js';
 import type { KeyForm } from './options.js';
@@ -40,8 +41,8 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    * Sets `key` to `value`. Resolves when a majority of the replicas has it on disk and it is applied.
    * With `returnPrevious` the result has `previous`: what the key held before, or `null`.
    *
-   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `VALUE_TOO_LARGE`, `LEASE_NOT_FOUND`, `LEASE_FULL`,
-   *   `QUOTA_EXCEEDED` (of the namespace), `NO_SPACE`, `UPGRADE_PENDING` (with a lease or
+   * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED` (a cell, which `ap` procedures write), `VALUE_TOO_LARGE`,
+   *   `LEASE_NOT_FOUND`, `LEASE_FULL`, `QUOTA_EXCEEDED` (of the namespace), `NO_SPACE`, `UPGRADE_PENDING` (with a lease or
    *   `returnPrevious`), `SESSION_EXPIRED` (outcome `unknown`: the cluster had forgotten this client
    *   before it could answer), and see {@link Client}
    * @example
@@ -142,7 +143,9 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    * Compare and set: writes `key` if it is as expected, in one moment. That it is not is no error but
    * the answer, with what the key holds instead: the next attempt can start from there.
    *
-   * @throws BalsaError those of {@link Client.put}, `UPGRADE_PENDING`
+   * @throws BalsaError those of {@link Client.put} (`UPGRADE_PENDING` also without a lease). When the key is not as
+   *   expected and what it holds instead cannot be given, with outcome `not-applied`: `RANGE_TOO_LARGE` (more than
+   *   1 MiB), `OVERLOADED` (the writes of this moment give too much; try again), `VALUE_NOT_DECODABLE`
    * @example
    * ```ts
    * let { value, modRevision } = await db.get('counter');
@@ -171,8 +174,8 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
       },
       ({ succeeded, revision, results: [only] }, meta): CasResult<Out, Keys> => {
         if (succeeded) return { succeeded, revision, meta };
-        const current = only?.type === 'read' ? only.items[0] : undefined;
-        return { succeeded, revision, current: scope.itemOrNull(current), meta };
+        const found = only?.type === 'read' ? only.items[0] : undefined;
+        return { succeeded, revision, current: this.#found(found), meta };
       },
     );
   }
@@ -209,9 +212,12 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    * A transaction that only reads never conflicts.
    *
    * @returns what `work` returns, so without `meta`; {@link Client.token} stands for what was read and written
-   * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`),
-   *   `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written), `BATCH_TOO_LARGE`,
-   *   those of {@link Client.get}, {@link Client.range} and {@link Client.put}
+   * @throws BalsaError `TXN_CONFLICT` (changed by others each time, also after `retries`; or history that it read was
+   *   compacted each time), `TXN_TOO_LARGE` (more than 10,000 keys and ranges that were read or written),
+   *   `RANGE_TOO_LARGE` (a range that it read has more than 10,000 keys), `BATCH_TOO_LARGE` (too many bytes), `OVERLOADED`
+   *   (also: the writes of this moment look at too much; try again), those of {@link Client.put} with outcome
+   *   `not-applied` or, of the commit, `unknown` (it is not run again then), and of its reads `SESSION_BEHIND`
+   *   and `VALUE_NOT_DECODABLE`, with outcome `not-applied`. What `work` throws is thrown as it is.
    * @example
    * ```ts
    * await db.transaction(async (tx) => {
@@ -250,6 +256,15 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
         return done as PutResult & Previous<Options, Item<Out, Keys> | null>;
       },
     );
+  }
+
+  /** What a key holds instead: nothing was written. */
+  #found(item: KeyValue | undefined): Item<Out, Keys> | null {
+    try {
+      return this.#scope.itemOrNull(item);
+    } catch (error) {
+      throw notApplied(error);
+    }
   }
 
   #comparison(place: { from: Uint8Array }, expected: Expected<In>): Compare {
