@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import type { KeysOptions } from '../client/client.js';
+import { addBoundFlags, type BoundFlags, boundsOf } from './bounds.js';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
 import { EXIT } from './exit-codes.js';
 import { parseIndex } from './flags.js';
 import { addKeyFlags, type KeyFlags, namedRange } from './key-flags.js';
 
-interface CountFlags extends KeyFlags {
+interface CountFlags extends KeyFlags, BoundFlags {
   readonly rev?: number;
 }
 
@@ -20,9 +21,17 @@ export function countCommand(runtime: Runtime): Command {
       'balsa count --from a --to b --rev 100 as it was at revision 100',
     ],
   }).argument('[prefix]', 'only keys that start with it; default: all');
-  addKeyFlags(command).option('--rev <revision>', 'as it was at this revision', parseIndex);
+  addBoundFlags(addKeyFlags(command)).option(
+    '--rev <revision>',
+    'as it was at this revision',
+    parseIndex,
+  );
   return onRun<CountFlags>(command, runtime, async (context, [prefix], flags) =>
-    runCount(context, { ...namedRange('count', prefix, flags), revision: flags.rev }),
+    runCount(context, {
+      ...namedRange('count', prefix, flags),
+      ...boundsOf(flags),
+      revision: flags.rev,
+    }),
   );
 }
 

@@ -6,7 +6,13 @@ import { EXIT } from './exit-codes.js';
 import { keyText } from './key-argument.js';
 import { addKeyFlags, KEY_HELP, neededKeys } from './key-flags.js';
 import { jsonBytes, printable } from './printable.js';
-import { addRangeFlags, printRange, type RangeFlags, refuseListFlags } from './range.js';
+import {
+  addRangeFlags,
+  printRange,
+  RANGE_FLAGS,
+  type RangeFlags,
+  refuseListFlags,
+} from './range.js';
 
 export function getCommand(runtime: Runtime): Command {
   const command = newCommand({
@@ -30,8 +36,10 @@ async function runGet(
   flags: RangeFlags,
 ): Promise<number> {
   const { key, range } = neededKeys('get', given, flags);
-  if (range !== undefined) return await printRange(context, range, flags);
-  refuseListFlags('get', flags, 'is for --prefix, --from and --to');
+  if (range !== undefined) return await printRange(context, 'get', range, flags);
+  refuseListFlags('get', flags, {
+    ...{ names: RANGE_FLAGS, why: 'is for --prefix, --from and --to' },
+  });
   const answer = await context.withClient((client) =>
     client.get(key, { revision: flags.rev, signal: context.signal }),
   );

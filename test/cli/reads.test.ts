@@ -94,6 +94,22 @@ describe('range', () => {
     expect((await store.run(['range', ...bounds])).stdout).toBe('user/b\n');
   });
 
+  test('bounds of revisions hold for get and count, too', async () => {
+    const bounds = ['--min-mod-revision', '3', '--max-create-revision', '2'];
+    expect((await store.run(['count', ...bounds])).stdout).toBe('1\n');
+    expect((await store.run(['get', '--prefix', 'user/', ...bounds])).stdout).toBe(
+      'user/b\tthree\n',
+    );
+    expect((await store.run(['get', '--prefix', 'user/', '--count-only'])).stdout).toBe('2\n');
+  });
+
+  test('--sort-by value, with keys in their order where values are equal', async () => {
+    await store.run(['put', 'user/c', 'four']);
+    const args = ['range', '--sort-by', 'value', '--limit', '3', '--keys-only'];
+    expect((await store.run(args)).stdout).toBe('user/c\nzoo\nuser/b\n');
+    expect((await store.run([...args, '--reverse'])).stdout).toBe('user/a\nuser/b\nuser/c\n');
+  });
+
   test('-o json --meta has the token in each line', async () => {
     const { stdout } = await store.run(['range', 'zoo', '--meta', '-o', 'json']);
     expect(JSON.parse(stdout)).toMatchObject({
