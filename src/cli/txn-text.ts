@@ -108,7 +108,11 @@ function parseCondition(text: string): Condition {
   const { args, rest } = splitCall(text.slice(head[0].length));
   const place = toPlace(args);
   if (name === 'exists' || name === 'absent') {
-    if (rest.trim() !== '' || !('key' in place)) throw new Error(`it is ${name}("key")`);
+    if (!('key' in place)) {
+      const sign = name === 'exists' ? '> 0' : '= 0';
+      throw new Error(`it is ${name}("key"); of several keys: count(prefix("text")) ${sign}`);
+    }
+    if (rest.trim() !== '') throw new Error(`it is ${name}("key")`);
     return name === 'exists' ? compare.exists(place.key) : compare.absent(place.key);
   }
   const tail = /^\s*(==|=|!=|<|>)\s*(.+)$/s.exec(rest);
@@ -233,6 +237,9 @@ function putStep(words: readonly string[]): Op {
     .option('--ignore-lease');
   const { args, flags } = parse(parser, words);
   const [key, value, ...more] = args;
+  if (flags.lease !== undefined && flags.ignoreLease === true) {
+    throw new Error('give --lease or --ignore-lease, not both');
+  }
   const options = {
     lease: flags.lease,
     ignoreLease: flags.ignoreLease,

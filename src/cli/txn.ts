@@ -76,7 +76,12 @@ async function print(
 ): Promise<void> {
   const { succeeded, revision, results, meta } = answer;
   if (output.format === 'json') {
-    return await output.json({ succeeded, revision, results: results.map(resultJson), meta });
+    return await output.json({
+      succeeded,
+      revision,
+      results: results.map((result, i) => resultJson(result, steps[i])),
+      meta,
+    });
   }
   const isTable = output.format === 'table';
   const word = succeeded ? output.style('green', 'SUCCESS') : output.style('yellow', 'FAILURE');
@@ -116,11 +121,14 @@ function itemsOf(
   return 'key' in previous ? [previous] : previous;
 }
 
-function resultJson(result: Result): unknown {
+function resultJson(result: Result, step: Step | undefined): unknown {
   if ('items' in result) return { items: result.items.map(itemJson), count: result.count };
   if ('modRevision' in result) {
     const { value, ...facts } = result;
-    return value === undefined ? { value: null } : { ...jsonBytes('value', value), ...facts };
+    const key = jsonBytes('key', Buffer.from(step?.op.type === 'get' ? step.op.key : ''));
+    return value === undefined
+      ? { ...key, value: null }
+      : { ...key, ...jsonBytes('value', value), ...facts };
   }
   const { previous } = result;
   if (previous === undefined || previous === null) return result;
