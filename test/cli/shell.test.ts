@@ -32,7 +32,7 @@ describe('a shell that is fed by a pipe', () => {
       'range --keys-only',
     ]);
     expect(result.exit).toBe(0);
-    expect(result.stdout).toBe('1\none two2\na\nb\n');
+    expect(result.stdout).toBe('1\none two\n2\na\nb\n');
     expect(result.stderr).toContain("unknown command 'pot'");
     expect(result.stderr).toContain('not found: nothing\n');
     expect(result.stderr).toContain('a quote is opened and never closed: "');
@@ -66,7 +66,7 @@ describe('a shell that is fed by a pipe', () => {
     };
     const stdin = input('put a 1\nget a\nrange\ncount\n');
     const result = await store.run(['shell', '--namespace', 'n'], { stdin, connect });
-    expect(result).toMatchObject({ exit: 0, stdout: '1\n1a\t1\n1\n' });
+    expect(result).toMatchObject({ exit: 0, stdout: '1\n1\na\t1\n1\n' });
     expect({ opened, closed }).toEqual({ opened: 1, closed: ['closed'] });
   });
 

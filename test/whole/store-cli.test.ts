@@ -274,9 +274,10 @@ describe('the commands of the store', () => {
     const lines = ['put s/a "1 2"', 'get s/a', '.output json', 'get s/none', 'get s/a', '.nodes'];
     const run = await cli(['shell'], `${lines.join('\n')}\n`);
     expect(run.code).toBe(0);
-    const [revision, read, ...nodes] = run.stdout.trimEnd().split('\n');
+    const [revision, read, json, ...nodes] = run.stdout.trimEnd().split('\n');
     expect(revision).toMatch(/^\d+$/);
-    expect(read).toMatch(/^1 2\{"key":"s\/a","value":"1 2"/);
+    expect(read).toBe('1 2');
+    expect(json).toMatch(/^\{"key":"s\/a","value":"1 2"/);
     expect(nodes).toHaveLength(3);
     expect(nodes.join('\n')).toContain('"role":"leader"');
     expect(run.stderr).toContain('not found: s/none\n');

@@ -12,6 +12,7 @@ import { DEFAULT_ALIAS } from '../proc/reference.js';
 import type { ShellHost } from '../shell.js';
 import type { StoreClient } from '../store-client.js';
 import { splitWords } from '../words.js';
+import { OutputApart } from './apart.js';
 import { ShellClients } from './clients.js';
 import { complete, hintFor } from './completion.js';
 import { Hints } from './hints.js';
@@ -33,6 +34,7 @@ export class Shell {
   readonly #host: ShellHost;
   readonly #clients: ShellClients;
   readonly #session: ShellSession;
+  readonly #stdout: OutputApart;
   #commands: Promise<Command> | null = null;
   /** Ends the command that runs. */
   #running: AbortController | null = null;
@@ -45,6 +47,7 @@ export class Shell {
     this.#host = host;
     this.#clients = new ShellClients((options) => context.io.connect(options));
     this.#session = new ShellSession(context.options);
+    this.#stdout = new OutputApart(context.io.stdout);
   }
 
   async close(): Promise<void> {
@@ -70,6 +73,7 @@ export class Shell {
     const { io, output } = this.#context;
     const interrupted = AbortSignal.any([io.interrupted, running.signal]);
     let inner = this.#ioOf(interrupted);
+    this.#stdout.next();
     try {
       if (takesTxnLines(line, await this.#program())) {
         const text = await this.#txnLines(source, interrupted);
@@ -180,6 +184,7 @@ export class Shell {
     const { io } = this.#context;
     return {
       ...io,
+      stdout: this.#stdout.stream,
       interrupted,
       connect: this.#clients.connect,
       stdin: noInput(),
