@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { BalsaError } from '../base/errors.js';
 import type { Item, Meta } from '../client/client.js';
 import { op } from '../client/op.js';
 import { newCommand, onRun, type Runtime } from './command.js';
@@ -10,6 +11,7 @@ import {
   reportCondition,
 } from './conditions.js';
 import type { Context } from './context.js';
+import { deleteInParts } from './delete-in-parts.js';
 import { EXIT } from './exit-codes.js';
 import { itemJson, itemLine } from './items.js';
 import { keyText } from './key-argument.js';
@@ -18,6 +20,7 @@ import { jsonBytes } from './printable.js';
 
 interface DelFlags extends KeyFlags, ConditionFlags {
   readonly prev?: boolean;
+  readonly inParts?: boolean;
 }
 
 export function delCommand(runtime: Runtime): Command {
@@ -26,12 +29,17 @@ export function delCommand(runtime: Runtime): Command {
     summary: 'Delete a key or all keys of a range; exit code 3 when nothing was there',
     examples: [
       'balsa del greeting',
-      'balsa del --prefix user/ada/               all of them, in one moment',
+      'balsa del --prefix user/ada/               all of them, in one moment; --in-parts: of any number',
       'balsa del lock --if-value mine             exit code 4 when it holds something else',
       'balsa del greeting || echo "it was not there, or it failed: $?"',
     ],
   }).argument('[key]', KEY_HELP);
-  addKeyFlags(command).option('--prev', 'print what was deleted');
+  addKeyFlags(command)
+    .option('--prev', 'print what was deleted')
+    .option(
+      '--in-parts',
+      'of a range: up to 10,000 keys at a time, each time in one moment, for ranges of any size',
+    );
   return onRun<DelFlags>(addConditionFlags(command), runtime, runDel);
 }
 
@@ -42,6 +50,7 @@ async function runDel(
 ): Promise<number> {
   const { key, range } = neededKeys('del', given, flags);
   if (range !== undefined) return await deleteRange(context, range, flags);
+  if (flags.inParts === true) throw invalid('del: --in-parts is for --prefix, --from and --to');
   if (conditionsOf(key, flags).length > 0) return await deleteIf(context, key, flags);
   const { deleted, previous, ...answer } = await context.withClient((client) =>
     client.delete(key, { returnPrevious: flags.prev === true, signal: context.signal }),
@@ -76,10 +85,18 @@ async function deleteIf(
 async function deleteRange(context: Context, range: RangeOfKeys, flags: DelFlags): Promise<number> {
   refuseConditions('del', flags);
   const { signal } = context;
+  if (flags.inParts === true) {
+    if (flags.prev === true) throw invalid('del: --prev does not go with --in-parts');
+    return await report(context, await deleteInParts(context, range), [], flags);
+  }
   const { deleted, previous, ...answer } = await context.withClient((client) =>
     client.deleteRange({ ...range, returnPrevious: flags.prev === true, signal }),
   );
   return await report(context, { deleted, ...answer }, previous ?? [], flags);
+}
+
+function invalid(message: string): BalsaError {
+  return new BalsaError('INVALID_ARGUMENT', message);
 }
 
 interface Deletion {

@@ -1,7 +1,7 @@
 import { asBalsaError, type BalsaError, type ErrorCode } from '../base/errors.js';
 import { EXIT, EXIT_OF_CODE, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';
-import { paint } from './output.js';
+import { type Format, paint } from './output.js';
 import { oneLine } from './printable.js';
 
 /** The exit code of the error that ended a command. */
@@ -14,7 +14,7 @@ export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
 /** What to try, by code; `null` where the message says all that there is to say. */
 const HINTS: { readonly [C in ErrorCode]: string | null } = {
   NOT_LEADER: 'name all members with --endpoints, so that the leader is found',
-  NO_QUORUM: 'balsa status shows who is missing; --consistency any reads without a majority',
+  NO_QUORUM: 'balsa status shows who is missing',
   REPLICA_BEHIND: 'the same command again in a moment; balsa status shows which replicas lag',
   UNREACHABLE: 'is it running? start it with balsa start, or name others with --endpoints',
   TIMEOUT: 'balsa status shows whether there is a leader; --timeout allows more time',
@@ -118,16 +118,32 @@ export interface ErrorReport {
   readonly error: unknown;
   /** Name of the command, for the hint that points at its help. */
   readonly command: string;
-  /** `--stay`: one replica alone was asked. */
-  readonly stay?: boolean | undefined;
+  /** Of its flags those that say what else could be tried, and in which form errors are told. */
+  readonly flags?: ReportFlags;
 }
 
-/** Tells on stderr what went wrong and what to try. No stack, unless BALSA_DEBUG=1 asks for it. */
+export interface ReportFlags {
+  readonly output?: Format;
+  /** One replica alone was asked. */
+  readonly stay?: boolean;
+  /** The revision that was to be read. */
+  readonly rev?: number;
+}
+
+/** Tells on stderr what went wrong and what to try; for `-o json` as an object. No stack, unless BALSA_DEBUG=1 asks for it. */
 export function reportError(io: CliIo, report: ErrorReport): ExitCode {
   const { error, command } = report;
   const known = asBalsaError(error);
   const exit = exitOf(known, io.interrupted.aborted);
   const say = (line: string) => void io.stderr.write(`${line}\n`);
+  const hint = exit === EXIT.interrupted ? null : hintOf(known, report);
+  // That somebody pressed Ctrl-C is no error, unless it leaves something open.
+  const isError = exit !== EXIT.interrupted || known.outcome === 'unknown';
+  if (report.flags?.output === 'json' && isError) {
+    say(JSON.stringify(errorJson(known, hint?.replace('COMMAND', command) ?? null)));
+    if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
+    return exit;
+  }
   const style = (name: 'red' | 'dim', text: string) => paint(name, text, io.stderr, io.env);
   if (exit !== EXIT.interrupted) {
     say(`${style('red', `error ${known.code}`)}: ${known.message}`);
@@ -140,10 +156,15 @@ export function reportError(io: CliIo, report: ErrorReport): ExitCode {
   } else if (exit === EXIT.interrupted) {
     say('interrupted');
   }
-  const hint = exit === EXIT.interrupted ? null : hintOf(known, report);
   if (hint !== null) say(style('dim', `try: ${hint.replace('COMMAND', command)}`));
   if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
   return exit;
+}
+
+function errorJson(error: BalsaError, hint: string | null): Record<string, unknown> {
+  const { code, message, outcome = null, retryable, details } = error;
+  const { hint: _, ...facts } = details;
+  return { code, message, outcome, retryable, details: facts, hint };
 }
 
 /** Where in its own code a procedure failed. */
@@ -154,9 +175,21 @@ function framesOf({ code, details }: BalsaError): readonly string[] {
 }
 
 /** Whoever made the error may know better what to try than its code tells. */
-function hintOf({ code, details }: BalsaError, { stay = false }: ErrorReport): string | null {
+function hintOf(error: BalsaError, { command, flags = {} }: ErrorReport): string | null {
+  const { code, details, outcome } = error;
+  const { stay = false, rev } = flags;
+  if (typeof details.hint === 'string') return details.hint;
   if (stay && code === 'NOT_LEADER') return 'the same without --stay: the leader is found then';
-  return typeof details.hint === 'string' ? details.hint : HINTS[code];
+  if (command === 'del' && (code === 'RANGE_TOO_LARGE' || code === 'TXN_TOO_LARGE')) {
+    return '--in-parts deletes up to 10,000 keys at a time, not all in one moment';
+  }
+  // Errors of writes alone have an outcome, and without a majority nothing is written.
+  if (code === 'NO_QUORUM' && outcome === undefined) {
+    const isOfPast = rev !== undefined && ['get', 'range', 'count'].includes(command);
+    const level = isOfPast ? `at:${rev}` : 'any';
+    return `${HINTS.NO_QUORUM}; --consistency ${level} reads without a majority`;
+  }
+  return HINTS[code];
 }
 
 function stackOf(error: unknown): string {

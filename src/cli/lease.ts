@@ -33,7 +33,11 @@ function grantCommand(runtime: Runtime): Command {
       'id=$(balsa lease grant 60s) && balsa put worker/7 here --lease $id',
     ],
   })
-    .argument('<ttl>', 'how long it lives when it is not kept alive, like 60s', parseTtlMs)
+    .argument(
+      '<ttl>',
+      'how long it lives when it is not kept alive, like 60s or 5m; 60 is 60s',
+      parseTtlMs,
+    )
     .option('--id <id>', 'with this id; default: the cluster chooses', parseCount);
   return onRun<{ readonly id?: number }>(command, runtime, async (context, [ttl], flags) => {
     const { output, signal } = context;

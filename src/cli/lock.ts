@@ -95,19 +95,19 @@ export function electCommand(runtime: Runtime): Command {
   });
 }
 
+const TTL_DEFAULT_MS = 10_000;
+
 function addTurnFlags(command: Command): void {
   command
     .option(
       '--ttl <duration>',
-      'how long the next one waits when this one is not heard of any more',
+      'how long the next one waits when this one is not heard of any more; default: 10s',
       parseTtlMs,
-      10_000,
     )
     .option(
       '--wait <duration>',
-      'how long to wait for the turn; 0: without limit',
+      'how long to wait for the turn, like 2s; 0: without limit, the default',
       parseTimeoutMs,
-      0,
     );
 }
 
@@ -117,7 +117,7 @@ BALSA_FENCING_TOKEN. What stands outside of the store and is changed meanwhile s
 below the highest that it has seen.`;
 
 function turnOptions({ signal }: Context, { ttl, wait }: TurnFlags) {
-  return { ttlMs: ttl, timeoutMs: wait, signal };
+  return { ttlMs: ttl ?? TTL_DEFAULT_MS, timeoutMs: wait ?? 0, signal };
 }
 
 /** How long a place may take to be given up, or back when there is no limit; then it expires with its lease. */

@@ -4,12 +4,12 @@ import { benchCommand } from './bench.js';
 import { clusterCommand } from './cluster.js';
 import { commandPath, type Runtime } from './command.js';
 import { compactCommand } from './compact.js';
-import { addGlobalOptions, type GlobalOptions } from './context.js';
+import { addGlobalOptions } from './context.js';
 import { countCommand } from './count.js';
 import { delCommand } from './del.js';
 import { deployCommand } from './deploy.js';
 import { devCommand } from './dev.js';
-import { reportError } from './errors-to-exit.js';
+import { type ReportFlags, reportError } from './errors-to-exit.js';
 import { EXIT, type ExitCode, exitCodesHelp } from './exit-codes.js';
 import { applyEnvironment } from './flags.js';
 import { getCommand } from './get.js';
@@ -31,6 +31,7 @@ import { snapshotCommand } from './snapshot.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { txnCommand } from './txn.js';
+import { asksForJson, UsageTalk, usageError } from './usage-talk.js';
 import { walCommand } from './wal.js';
 import { watchCommand } from './watch.js';
 import { workerCommand } from './worker.js';
@@ -44,24 +45,36 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
   const dashes = args.indexOf('--');
   const behindDashes = dashes === -1 ? null : args.slice(dashes + 1);
   const runtime: Runtime = { io, exit: EXIT.done, behindDashes };
-  const program = await buildProgram(runtime, args);
+  const usage = new UsageTalk(io, asksForJson(args, io.env));
+  const program = await buildProgram(runtime, args, usage);
   let command = '';
+  let actionFlags: ReportFlags = {};
   program.hook('preAction', (_program, action) => {
     command = commandPath(action);
     applyEnvironment(action, io.env);
+    actionFlags = action.optsWithGlobals();
   });
   try {
     await program.parseAsync([...args], { from: 'user' });
     return runtime.exit;
   } catch (error) {
     // Commander has told what is wrong; `exitCode` 0 is that of --help and --version.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    const { stay } = program.opts<Partial<GlobalOptions>>();
-    return reportError(io, { error, command, stay });
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.done;
+      if (!usage.isJson) return EXIT.usage;
+      const flags = { output: 'json' } as const;
+      return reportError(io, { error: usageError(error, usage.told), command, flags });
+    }
+    const flags = { ...program.opts<ReportFlags>(), ...actionFlags };
+    return reportError(io, { error, command, flags });
   }
 }
 
-async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<Command> {
+async function buildProgram(
+  runtime: Runtime,
+  args: readonly string[],
+  usage = new UsageTalk(runtime.io, false),
+): Promise<Command> {
   const { io } = runtime;
   const program = new Command('balsa')
     .description(
@@ -75,7 +88,7 @@ async function buildProgram(runtime: Runtime, args: readonly string[]): Promise<
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeErr: (text) => usage.tell(text),
       getOutHelpWidth: () => io.stdout.columns || 100,
       getErrHelpWidth: () => io.stderr.columns || 100,
       getOutHasColors: () => hasColors(io.stdout, io.env),

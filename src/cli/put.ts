@@ -59,6 +59,9 @@ async function runPut(
   if (value === null && (text ?? flags.file) !== undefined) {
     throw new BalsaError('INVALID_ARGUMENT', 'put: --ignore-value takes no VALUE');
   }
+  if (lease !== undefined && ignoreLease) {
+    throw new BalsaError('INVALID_ARGUMENT', 'put: give --lease or --ignore-lease, not both');
+  }
   const options = { lease, ignoreLease, returnPrevious };
   const conditions = conditionsOf(key, flags);
   if (conditions.length > 0) return await putIf(context, key, value, { conditions, options });

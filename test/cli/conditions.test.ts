@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { op } from '../../src/client/op.js';
 import { MachineStore } from './machine-store.js';
 
 let store: MachineStore;
@@ -101,6 +102,32 @@ describe('del', () => {
   test('--from, --to and --prev print what goes', async () => {
     const result = await store.run(['del', '--from', 'b', '--to', 'c', '--prev']);
     expect(result.stdout).toBe('b/1\tB/1\nb/2\tB/2\n');
+  });
+
+  test('--in-parts deletes what is more than one transaction may delete', async () => {
+    for (let part = 0; part < 2; part += 1) {
+      const keys = Array.from(
+        { length: 6000 },
+        (_, n) => `many/${part}${String(n).padStart(5, '0')}`,
+      );
+      const steps = keys.map((key) => op.put(key, 'x'));
+      await store.h.until(
+        store.db
+          .txn()
+          .do(...steps)
+          .commit(),
+      );
+    }
+    const whole = await store.run(['del', '--prefix', 'many/']);
+    expect(whole).toMatchObject({ stdout: '' });
+    expect(whole.stderr).toContain('try: --in-parts deletes up to 10,000 keys at a time');
+    const { deleted, revision } = await store.json(['del', '--prefix', 'many/', '--in-parts']);
+    expect({ deleted, revision }).toEqual({ deleted: 12_000, revision: 8 });
+    expect((await store.run(['count'])).stdout).toBe('4\n');
+    expect((await store.run(['del', '--prefix', 'many/', '--in-parts'])).exit).toBe(3);
+    expect((await store.run(['del', '--from', 'b', '--in-parts'])).stdout).toBe('9\n');
+    expect((await store.run(['range', '--keys-only'])).stdout).toBe('a\n');
+    expect((await store.run(['del', '--prefix', 'a', '--in-parts', '--prev'])).exit).toBe(2);
   });
 
   test('with a condition deletes only what is as expected', async () => {

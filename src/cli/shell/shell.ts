@@ -88,7 +88,11 @@ export class Shell {
       }
       return exit;
     } catch (error) {
-      return reportError(inner, { error, command: 'shell' });
+      const { output: form } = this.#session.options;
+      return reportError(inner, {
+        ...{ error, command: 'shell' },
+        flags: form === undefined ? {} : { output: form },
+      });
     } finally {
       this.#running = null;
     }
