@@ -372,6 +372,7 @@ describe('compact, info, settings and namespace', () => {
       historyMs: 3_600_000,
       historyRevisions: 0,
       spaceQuotaBytes: 2 ** 31,
+      meta: expect.objectContaining({ level: 'linearizable' }),
     });
     const { stdout } = await store.run(['info']);
     expect(stdout).toContain('\nhistoryMs\t3600000\n');
