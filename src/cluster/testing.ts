@@ -4,5 +4,5 @@
  *
  * @packageDocumentation
  */
-export { type TestCallOptions, TestStore } from '../compute/test-store.js';
+export { type DueCall, type TestCallOptions, TestStore } from '../compute/test-store.js';
 export { LocalCluster, type LocalClusterOptions } from './local-cluster.js';

@@ -105,7 +105,7 @@ export function performAll(view: CallView, requests: CellRequestList): string {
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */
-function toScan(options: Record<string, unknown>): ScanOptions {
+export function toScan(options: Record<string, unknown>): ScanOptions {
   const { prefix, from, to, limit } = options;
   for (const [name, value] of Object.entries({ prefix, from, to })) {
     if (value !== undefined && typeof value !== 'string') {
