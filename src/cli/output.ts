@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { styleText } from 'node:util';
 import type { CliIo, CliStream } from './io.js';
+import { jsonText } from './json-print.js';
 
 /** How data is printed: for people, for programs, or as it is. */
 export type Format = 'table' | 'json' | 'raw';
@@ -35,7 +36,7 @@ export class Output {
 
   /** One object on one line. */
   async json(value: unknown): Promise<void> {
-    await this.line(JSON.stringify(value));
+    await this.line(jsonText(value));
   }
 
   /** A line for people; nothing but words goes here. */

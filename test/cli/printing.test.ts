@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { jsonText } from '../../src/cli/json-print.js';
 import { progressText } from '../../src/cli/progress.js';
 import { tableLines } from '../../src/cli/table.js';
 import { clip, textWidth } from '../../src/cli/text-width.js';
@@ -55,5 +56,22 @@ describe('progress', () => {
     expect(progressText({ done: 25, count: 10 }, 2000, null, 'records')).toBe(
       '10 records, 5/s, 2s',
     );
+  });
+});
+
+describe('JSON', () => {
+  test.each([
+    ['[', ']'],
+    ['[1,', ',null]'],
+    ['{"a":[],"b":{"c":', '},"d":{}}'],
+  ])('is printed as it came, however deep it is: %s…%s', (begin, end) => {
+    const depth = 20_000;
+    const text = `${begin.repeat(depth)}"ä\\n"${end.repeat(depth)}`;
+    expect(jsonText(JSON.parse(text)) === text).toBe(true);
+    expect(jsonText(JSON.parse(text), 2) === text).toBe(true);
+  });
+
+  test('has lines of its own where it is not so deep', () => {
+    expect(jsonText({ a: [1] }, 2)).toBe('{\n  "a": [\n    1\n  ]\n}');
   });
 });

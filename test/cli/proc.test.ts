@@ -242,6 +242,16 @@ describe('proc call', () => {
     ]);
   });
 
+  test('prints a result that is nested deeply', async () => {
+    const result = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    store.real.onCall = () => ({ result });
+
+    const { exit, stdout } = await store.run(['proc', 'call', 'deep']);
+    expect({ exit, isWhole: stdout === `${result}\n` }).toEqual({ exit: 0, isWhole: true });
+    const whole = await store.run(['proc', 'call', 'deep', '-o', 'json']);
+    expect(whole.stdout.startsWith(`{"result":${result},"revision":`)).toBe(true);
+  });
+
   test('shows people where it was answered', async () => {
     const terminal = { isTerminal: true, env: { NO_COLOR: '1' } };
     const { stdout, stderr } = await store.run(['proc', 'call', 'transfer'], terminal);
