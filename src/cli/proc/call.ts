@@ -64,7 +64,7 @@ majority. With --durability N it is answered when N other replicas have on their
         throw error;
       }),
     );
-    await print(context, answer);
+    await print(context, answer, idempotencyKey !== undefined);
     return EXIT.done;
   });
 }
@@ -94,12 +94,19 @@ async function readArguments(
   return parseJson(`${name} is`, text);
 }
 
-async function print({ output }: Context, answer: CallResult<unknown>): Promise<void> {
+/** @param isNamed the key is one of the user, and not of the call alone */
+async function print(
+  { output }: Context,
+  answer: CallResult<unknown>,
+  isNamed: boolean,
+): Promise<void> {
   const { result, revision, repeated, hash, logs, pending, meta } = answer;
   if (output.format === 'json') return await output.json(answer);
   tellLogs(output, logs);
   await printJson(output, result);
-  if (repeated) output.say('it had been applied before, with this key: this is what it gave then');
+  if (repeated && isNamed) {
+    output.say('it had been applied before, with this key: this is what it gave then');
+  }
   if (output.format !== 'table') return;
   if (pending) output.say(output.styleTalk('dim', 'pending: not merged yet'));
   const code = hash === '' ? '' : `${shortHash(hash)}, `;
