@@ -2,7 +2,7 @@ import { asBalsaError, type BalsaError, type ErrorCode } from '../base/errors.js
 import { EXIT, EXIT_OF_CODE, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';
 import { type Format, paint } from './output.js';
-import { oneLine } from './printable.js';
+import { oneLine, printable } from './printable.js';
 
 /** The exit code of the error that ended a command. */
 export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
@@ -146,7 +146,7 @@ export function reportError(io: CliIo, report: ErrorReport): ExitCode {
   }
   const style = (name: 'red' | 'dim', text: string) => paint(name, text, io.stderr, io.env);
   if (exit !== EXIT.interrupted) {
-    say(`${style('red', `error ${known.code}`)}: ${known.message}`);
+    say(`${style('red', `error ${known.code}`)}: ${messageOf(known)}`);
     for (const frame of framesOf(known)) say(style('dim', frame));
   }
   if (known.outcome === 'unknown') {
@@ -156,8 +156,8 @@ export function reportError(io: CliIo, report: ErrorReport): ExitCode {
   } else if (exit === EXIT.interrupted) {
     say('interrupted');
   }
-  if (hint !== null) say(style('dim', `try: ${hint.replace('COMMAND', command)}`));
-  if (io.env.BALSA_DEBUG === '1') say(stackOf(error));
+  if (hint !== null) say(style('dim', `try: ${oneLine(hint.replace('COMMAND', command))}`));
+  if (io.env.BALSA_DEBUG === '1') say(printable(Buffer.from(stackOf(error)), 'lines'));
   return exit;
 }
 
@@ -167,10 +167,29 @@ function errorJson(error: BalsaError, hint: string | null): Record<string, unkno
   return { code, message, outcome, retryable, details: facts, hint };
 }
 
+/** What procedures and tasks say of their ends: somebody else has written it, and it is one line, whatever it is. */
+const SAID_BY_CODE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['PROCEDURE_ABORTED', 'PROCEDURE_FAILED', 'PROCEDURE_NOT_FOUND'] as const),
+  ...(['VALUE_NOT_DECODABLE', 'JOB_FAILED', 'TASK_POISONED'] as const),
+]);
+
+/** Of its own lines those that go on with the one before begin with blanks; all that a schema of somebody says does not. */
+const LINE_OF_OTHERS = /\n(?! {2})/g;
+
+/** It must not drive the terminal of whoever reads it, nor look like another message. */
+function messageOf({ code, message }: BalsaError): string {
+  if (SAID_BY_CODE.has(code)) return oneLine(message);
+  const text = code === 'INVALID_ARGUMENT' ? message.replace(LINE_OF_OTHERS, '\\n') : message;
+  return printable(Buffer.from(text), 'lines');
+}
+
+/** One line of a stack: what else is there, code has put there itself. */
+const FRAME = /^ {4}at .*\(procedures\.js:/;
+
 /** Where in its own code a procedure failed. */
 function framesOf({ code, details }: BalsaError): readonly string[] {
   if (code !== 'PROCEDURE_FAILED' || typeof details.stack !== 'string') return [];
-  const frames = details.stack.split('\n').filter((line) => line.includes('(procedures.js:'));
+  const frames = details.stack.split('\n').filter((line) => FRAME.test(line));
   return frames.map((line) => oneLine(line));
 }
 
@@ -195,5 +214,6 @@ function hintOf(error: BalsaError, { command, flags = {} }: ErrorReport): string
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause === undefined ? '' : `\ncaused by: ${stackOf(error.cause)}`;
-  return `${error.stack ?? error.message}${cause}`;
+  const { message, stack = message } = error;
+  return `${stack.replace(message, () => oneLine(message))}${cause}`;
 }

@@ -371,6 +371,46 @@ describe('proc call', () => {
 
     expect(stdout).toBe('null\n');
     expect(stderr).toContain('it had been applied before');
+    const env = { BALSA_IDEMPOTENCY_KEY: 'k' };
+    expect((await store.run(['proc', 'call', 'a'], { env })).stderr).toContain('before');
+  });
+
+  test('does not speak of a key that nobody has given, when an answer was lost', async () => {
+    store.real.onCall = () => ({ repeated: true, hash: '' });
+    expect(await store.run(['proc', 'call', 'a'])).toMatchObject({ stdout: 'null\n', stderr: '' });
+    expect(await store.json(['proc', 'call', 'a'])).toMatchObject({ repeated: true });
+  });
+
+  test.each(['PROCEDURE_ABORTED', 'PROCEDURE_FAILED', 'JOB_FAILED'] as const)(
+    'what code has made of %s is one line, and drives no terminal',
+    async (code) => {
+      const stack = '    at x (procedures.js:1:1)\u001b[2J\nerror NO_QUORUM: (procedures.js:1:1)\n';
+      store.real.onCall = () => {
+        throw new BalsaError(code, '\u001b[2J\nerror NO_QUORUM: forged\u202e', {
+          outcome: 'not-applied',
+          details: { stack },
+        });
+      };
+      const { stderr } = await store.run(['proc', 'call', 'a'], { env: { BALSA_DEBUG: '1' } });
+
+      expect(stderr).toMatch(
+        new RegExp(`^error ${code}: \\\\e\\[2J\\\\nerror NO_QUORUM: forged\\\\u202e\n`),
+      );
+      expect(stderr).not.toContain('\u001b');
+      expect(stderr).not.toContain('\u202e');
+      expect(stderr).not.toMatch(/^error NO_QUORUM/m);
+    },
+  );
+
+  test('what a schema says is no line of its own, either', async () => {
+    store.real.onCall = () => {
+      const said = 'arguments: a\nerror NO_QUORUM: forged\n  \u001b[2J';
+      throw new BalsaError('INVALID_ARGUMENT', said, { outcome: 'not-applied' });
+    };
+    const { stderr } = await store.run(['proc', 'call', 'a']);
+    expect(stderr).toBe(
+      'error INVALID_ARGUMENT: arguments: a\\nerror NO_QUORUM: forged\n  \\e[2J\ntry: balsa proc call --help shows how it is used\n',
+    );
   });
 
   test.each([
