@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { newCommand, onRun, type Runtime } from './command.js';
 import type { Context } from './context.js';
-import { type Change, changesOf, hasChanges } from './deploy/changes.js';
+import { type Change, changesOf, hasChanges, warningsOf } from './deploy/changes.js';
 import { prepare } from './deploy/prepare.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { printTable } from './print-table.js';
@@ -37,7 +37,8 @@ export function deployCommand(runtime: Runtime): Command {
 const DEPLOY_HELP = `
 The file and all that it imports become one piece of code, which is known by the hash of its content.
 Each procedure that it exports stands for that code from now on; what it stood for before stays, to go
-back to (balsa proc rollback). Procedures of the alias that the file does not define stay as they are.
+back to (balsa proc rollback): a change of any of them, or of what the file imports, changes the code of all.
+Procedures of the alias that the file does not define stay as they are.
 Types are checked with the TypeScript that is installed beside the file, and with the tsconfig.json that
 holds for it, but without what the sandbox does not have.`;
 
@@ -53,6 +54,9 @@ async function runDeploy(context: Context, file: string, flags: DeployFlags): Pr
     const deployed = await client.procedures.list({ signal });
     const changes = changesOf(bundle, alias, deployed);
     const isNeeded = hasChanges(changes);
+    for (const warning of warningsOf(changes)) {
+      output.say(`${output.styleTalk('yellow', 'warning')}: ${warning}`);
+    }
     // Before anything is printed: whoever reads no further, as head does, ends this process.
     if (isNeeded && !dryRun) await client.procedures.deploy(bundle, { alias, signal });
     if (output.format !== 'json') await printChanges(context, changes);
@@ -95,15 +99,23 @@ async function printChanges({ output }: Context, changes: readonly Change[]): Pr
     return await printTable(output, columns, rows);
   }
   const rows = changes.map((change) => [
-    ...[change.name, modeText(change), change.kind, codeText(change)],
+    ...[change.name, modeText(change), kindText(change), codeText(change)],
   ]);
   await printTable(output, COLUMNS, rows);
 }
 
-/** `cp, was read`; `cp, on orders/` */
-function modeText({ mode, modeBefore, trigger }: Change): string {
-  const before = modeBefore === undefined ? '' : `, was ${modeBefore}`;
-  return `${mode}${before}${trigger === null ? '' : `, on ${triggerText(trigger)}`}`;
+/** `read → cp`; `cp, on orders/`; `cp, on orders/ → none` */
+function modeText({ mode, modeBefore, trigger, triggerBefore }: Change): string {
+  const shown = (prefix: string | null): string => (prefix === null ? 'none' : triggerText(prefix));
+  const before = modeBefore === undefined ? '' : `${modeBefore} → `;
+  const triggerWas = triggerBefore === undefined ? '' : `${shown(triggerBefore)} → `;
+  const isCalled = trigger !== null || triggerWas !== '';
+  return `${before}${mode}${isCalled ? `, on ${triggerWas}${shown(trigger)}` : ''}`;
+}
+
+/** The code is that of the whole file: whether the procedure itself is another one nobody can tell. */
+function kindText({ kind }: Change): string {
+  return kind === 'changed' ? 'bundle changed' : kind;
 }
 
 /** `c763c1d23e24 → 9f31aa02b7d4` */

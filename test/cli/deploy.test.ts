@@ -92,9 +92,9 @@ describe('deploy', () => {
 
     const rows = stdout.trimEnd().split('\n').slice(1);
     expect(rows).toEqual([
-      expect.stringMatching(/^look {7}read {2}new {6}[0-9a-f]{12}$/),
-      expect.stringMatching(/^open {7}cp {4}changed {2}[0-9a-f]{12} → [0-9a-f]{12}$/),
-      expect.stringMatching(/^balance {4}read {2}stays {4}[0-9a-f]{12}$/),
+      expect.stringMatching(/^look {7}read {2}new {13}[0-9a-f]{12}$/),
+      expect.stringMatching(/^open {7}cp {4}bundle changed {2}[0-9a-f]{12} → [0-9a-f]{12}$/),
+      expect.stringMatching(/^balance {4}read {2}stays {11}[0-9a-f]{12}$/),
     ]);
     expect(await deployed()).toEqual(['balance@prod 1', 'look@prod 1', 'open@prod 2']);
   });
@@ -151,6 +151,34 @@ describe('deploy', () => {
       "import { trigger } from 'balsa/procedures';\nexport const onOrder = trigger({ prefix: 'orders/', handler: (ctx, events) => ctx.add('orders', events.length) });\n";
     const { stdout } = await deploy(project({ 'orders.ts': text }), [], PEOPLE);
     expect(stdout).toMatch(/\nonOrder {4}cp, on orders\/ {2}new {5}\w{12}\n$/);
+  });
+
+  test('shows what a procedure was before, and warns of what is hard to undo', async () => {
+    const declared = (open: string, told: string) =>
+      project({
+        'bank.ts': `import { ap, procedure, trigger } from 'balsa/procedures';\nexport const open = ${open}({ handler: () => 1 });\nexport const told = ${told};\n`,
+      });
+    const handler = 'handler: () => null })';
+    await deploy(declared('procedure', `trigger({ prefix: 'tg/', ${handler}`));
+    const after = declared('ap', `procedure({ ${handler}`);
+
+    const { stdout, stderr } = await deploy(after, ['--dry-run'], PEOPLE);
+    expect(stdout).toMatch(/\nopen {7}cp → ap {12}bundle changed {2}\w{12} → \w{12}\n/);
+    expect(stdout).toMatch(/\ntold {7}cp, on tg\/ → none {2}bundle changed/);
+    expect(stderr).toMatch(/^warning: open becomes ap: that cannot be undone/m);
+    expect(stderr).toMatch(
+      /^warning: told is not called with writes to tg\/ any more, but by callers alone/m,
+    );
+
+    const json = await deploy(after, ['-o', 'json']);
+    expect(JSON.parse(json.stdout).procedures).toMatchObject([
+      { name: 'open', mode: 'ap', modeBefore: 'cp' },
+      { name: 'told', trigger: null, triggerBefore: 'tg/' },
+    ]);
+    expect(json.stderr).toContain('warning: open becomes ap');
+    // What it is by now is nothing to be warned of.
+    const again = declared('ap', `procedure({ handler: () => 2 })`);
+    expect((await deploy(again)).stderr).not.toContain('warning');
   });
 
   test('takes JavaScript as it is', async () => {
