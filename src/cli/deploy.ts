@@ -7,6 +7,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { printTable } from './print-table.js';
 import { DEFAULT_ALIAS, parseAlias, shortHash, triggerText } from './proc/reference.js';
 import { bytesText } from './snapshot/bytes-text.js';
+import { ofWholeCluster } from './whole-cluster.js';
 
 export interface DeployFlags {
   readonly alias: string;
@@ -29,7 +30,7 @@ export function deployCommand(runtime: Runtime): Command {
     .option('--alias <name>', 'the name under which they are called', parseAlias, DEFAULT_ALIAS)
     .option('--dry-run', 'say what would change, and change nothing')
     .option('--no-typecheck', 'do not look whether the types are right');
-  return onRun<DeployFlags>(command, runtime, (context, [file = ''], flags) =>
+  return onRun<DeployFlags>(ofWholeCluster(command), runtime, (context, [file = ''], flags) =>
     runDeploy(context, file, flags),
   );
 }

@@ -5,10 +5,11 @@ import { removeCommand, rollbackCommand } from './proc/change.js';
 import { logsCommand } from './proc/logs.js';
 import { listCommand, showCommand } from './proc/look.js';
 import { statsCommand } from './proc/stats.js';
+import { ofWholeCluster } from './whole-cluster.js';
 
 /** Stored procedures, once they are deployed. */
 export function procCommand(runtime: Runtime): Command {
-  return newGroup('proc', 'Call stored procedures, look at them, roll them back', [
+  const group = newGroup('proc', 'Call stored procedures, look at them, roll them back', [
     listCommand(runtime),
     showCommand(runtime),
     callCommand(runtime),
@@ -17,4 +18,5 @@ export function procCommand(runtime: Runtime): Command {
     logsCommand(runtime),
     statsCommand(runtime),
   ]);
+  return ofWholeCluster(group);
 }

@@ -37,6 +37,22 @@ function linesOf(text: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
+test.each([
+  [['deploy', 'bank.ts'], 'deploy'],
+  [['proc', 'list'], 'proc list'],
+  [['proc', 'call', 'transfer'], 'proc call'],
+  [['proc', 'stats'], 'proc stats'],
+])('a namespace is refused, since procedures are of the whole cluster: %j', async (args, name) => {
+  const given = await store.run([...args, '--namespace', 'acme']);
+  const { stderr: ofVariable } = await store.run(args, { env: { BALSA_NAMESPACE: 'acme' } });
+
+  expect(given).toMatchObject({ exit: 2, stdout: '' });
+  expect(given.stderr).toMatch(
+    new RegExp(`^error INVALID_ARGUMENT: ${name}: procedures are of the whole cluster, `),
+  );
+  expect(ofVariable).toBe(given.stderr);
+});
+
 describe('proc list', () => {
   test('has a line for each alias of each procedure', async () => {
     await deploy(FIRST, ['transfer', 'open']);
