@@ -183,7 +183,7 @@ export const ERROR_CODES = {
   },
   KEY_RESERVED: {
     retryable: false,
-    meaning: 'Keys with this prefix are written by ap procedures alone.',
+    meaning: 'Keys with this prefix are written by procedures alone: cells by ap procedures.',
   },
   // Jobs
   JOB_NOT_FOUND: { retryable: false, meaning: 'There is no such job (any more).' },

@@ -1,6 +1,6 @@
 import { unreachable } from './assert.js';
 import { compareBytes } from './bytes.js';
-import { type CallRecord, eventWrites, pendingPlace } from './call.js';
+import { type CallRecord, EVENT_PREFIX, eventWrites, pendingPlace } from './call.js';
 import { CELL_PREFIX, isCellKey } from './delta.js';
 import { BalsaError } from './errors.js';
 import { checkJobOperation } from './job-check.js';
@@ -45,12 +45,32 @@ export function checkNotReserved(key: Uint8Array): void {
   );
 }
 
+/** What calls leave there the cluster itself goes on with: what is due, how far triggers have come, and what was emitted. */
+const PREFIXES_OF_CALLS = ['_schedules/', '_schedule-ids/', '_triggers/', EVENT_PREFIX].map(
+  (prefix) => Buffer.from(prefix),
+);
+
+const UNDERSCORE = 0x5f;
+
+/**
+ * Puts of clients; calls put there what they schedule and emit. Anybody may delete it.
+ * @throws BalsaError `KEY_RESERVED`
+ */
+function checkNotOfCalls(key: Uint8Array): void {
+  if (key[0] !== UNDERSCORE) return;
+  const prefix = PREFIXES_OF_CALLS.find((bytes) => bytes.every((byte, i) => key[i] === byte));
+  if (prefix === undefined) return;
+  const message = `keys that begin with ${prefix.toString()} are written by procedures; anybody may delete them`;
+  throw new BalsaError('KEY_RESERVED', message, { outcome: 'not-applied' });
+}
+
 /** @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED`, `VALUE_TOO_LARGE`, `TXN_TOO_LARGE`, `INVALID_ARGUMENT` */
 export function checkOperation(operation: WriteOperation, limits: Limits): void {
   switch (operation.type) {
     case 'put':
       checkKey(operation.key, limits);
       checkNotReserved(operation.key);
+      checkNotOfCalls(operation.key);
       if (operation.value === null) break;
       checkSize('VALUE_TOO_LARGE', 'value', operation.value.byteLength, limits.valueBytesMax);
       break;
