@@ -5,6 +5,7 @@ import { type Change, changesOf, hasChanges, warningsOf } from './deploy/changes
 import { prepare } from './deploy/prepare.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { printTable } from './print-table.js';
+import { listDeployed } from './proc/deployed.js';
 import { DEFAULT_ALIAS, parseAlias, shortHash, triggerText } from './proc/reference.js';
 import { bytesText } from './snapshot/bytes-text.js';
 import { ofWholeCluster } from './whole-cluster.js';
@@ -52,7 +53,7 @@ async function runDeploy(context: Context, file: string, flags: DeployFlags): Pr
   });
   const { alias, dryRun = false } = flags;
   return await context.withClient(async (client) => {
-    const deployed = await client.procedures.list({ signal });
+    const deployed = await listDeployed(client, signal);
     const changes = changesOf(bundle, alias, deployed);
     const isNeeded = hasChanges(changes);
     for (const warning of warningsOf(changes)) {

@@ -54,6 +54,16 @@ test.each([
 });
 
 describe('proc list', () => {
+  test('without a majority does not advise what it was given', async () => {
+    store.h.cluster.fate = (request) =>
+      request.type === 'procedures' ? new BalsaError('NO_QUORUM', 'no majority') : undefined;
+    const args = ['proc', 'list', '--consistency', 'any', '--timeout', '1s'];
+    const { stderr } = await store.run(args);
+    expect(stderr).toMatch(
+      /^error NO_QUORUM: .*\ntry: balsa status shows who is missing; only a majority/,
+    );
+  });
+
   test('has a line for each alias of each procedure', async () => {
     await deploy(FIRST, ['transfer', 'open']);
     await deploy(SECOND, ['transfer']);

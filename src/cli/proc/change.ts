@@ -3,6 +3,7 @@ import { BalsaError } from '../../base/errors.js';
 import type { ProcedureInfo } from '../../client/client.js';
 import { newCommand, onRun, type Runtime } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { listDeployed } from './deployed.js';
 import { find, parseReference, referenceText, shortHash } from './reference.js';
 
 export function rollbackCommand(runtime: Runtime): Command {
@@ -23,7 +24,7 @@ nothing was done.`,
     const { output, signal } = context;
     const reference = parseReference(text);
     const { from, to } = await context.withClient(async (client) => {
-      const known = find(reference, await client.procedures.list({ signal }));
+      const known = find(reference, await listDeployed(client, signal));
       const current = known.versions[0]?.hash ?? '';
       const target = flags.to === undefined ? undefined : chosen(known, flags.to);
       if (target === current) return { from: current, to: current };

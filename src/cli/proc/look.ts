@@ -5,6 +5,7 @@ import { printFacts } from '../facts.js';
 import type { Output } from '../output.js';
 import { printTable } from '../print-table.js';
 import { timeText } from '../time-text.js';
+import { listDeployed } from './deployed.js';
 import { find, parseAlias, parseReference, shortHash, triggerText } from './reference.js';
 
 export function listCommand(runtime: Runtime): Command {
@@ -15,7 +16,7 @@ export function listCommand(runtime: Runtime): Command {
   }).option('--alias <name>', 'only those of this alias', parseAlias);
   return onRun<{ readonly alias?: string }>(command, runtime, async (context, _args, flags) => {
     const { output, signal } = context;
-    const all = await context.withClient((client) => client.procedures.list({ signal }));
+    const all = await context.withClient((client) => listDeployed(client, signal));
     const { alias: wanted } = flags;
     const listed = all.filter(({ alias }) => wanted === undefined || alias === wanted);
     const rows = listed.map(({ name, alias, mode, trigger = null, versions }) => {
@@ -55,7 +56,7 @@ export function showCommand(runtime: Runtime): Command {
   return onRun(command, runtime, async (context, [text = '']) => {
     const { output, signal } = context;
     const reference = parseReference(text);
-    const all = await context.withClient((client) => client.procedures.list({ signal }));
+    const all = await context.withClient((client) => listDeployed(client, signal));
     const { name, alias, mode, trigger = null, versions } = find(reference, all);
     const rows = versions.map((version, i) => ({ ...version, current: i === 0 }));
     if (output.format === 'json') {
