@@ -57,7 +57,8 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   FUTURE_REVISION: 'the same command again in a moment',
   VALUE_NOT_DECODABLE: null,
   PROCEDURE_NOT_FOUND: 'balsa proc list shows those that there are',
-  PROCEDURES_TOO_MANY: 'remove what nobody calls: balsa proc remove <name>',
+  PROCEDURES_TOO_MANY:
+    'balsa proc remove <name> of what nobody calls, in all aliases; make code smaller, or begin the history of a name anew: docs/procedures.md, Room for code',
   CALL_EXPIRED: 'read what it would have written; if that is not there, the same call again',
   CALL_KEY_REUSED: 'another --key: this one stands for another call',
   CALL_KEYS_FULL: null,

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
 import { changesOf } from '../../src/cli/deploy/changes.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { temporaryFolder } from '../whole/support.js';
@@ -240,6 +241,20 @@ describe('deploy refuses, and nothing is written:', () => {
     );
     expect(exit).toBe(1);
     expect(stderr).toMatch(/^error FILE_INVALID: \S+bank\.ts:2:10: Unexpected ";"\n/);
+  });
+
+  test('what there is no room for, with what can be done', async () => {
+    const full = new BalsaError('PROCEDURES_TOO_MANY', 'full', { outcome: 'not-applied' });
+    const { fate } = store.h.cluster;
+    store.h.cluster.fate = (request, stream) =>
+      request.type === 'write' ? full : fate(request, stream);
+    const { exit, stderr } = await refusal(project({ 'bank.ts': BANK }));
+    expect({ exit, stderr }).toEqual({
+      exit: 1,
+      stderr: expect.stringMatching(
+        /^error PROCEDURES_TOO_MANY: full\ntry: balsa proc remove .*Room for code\n$/,
+      ),
+    });
   });
 
   test('code that throws when it is loaded, and where', async () => {

@@ -262,3 +262,16 @@ describe('whoever waits for a change is told the files that', () => {
     ]);
   });
 });
+
+test(
+  'of zod a bundle has what is used, when it is imported as the documentation says',
+  async () => {
+    const bytesOf = async (statement: string): Promise<number> => {
+      const text = `${statement}\nimport { read } from 'balsa/procedures';\nexport const p = read({ args: z.object({ a: z.string() }), handler: (_ctx, { a }) => a });`;
+      return (await bundle(text)).code.length;
+    };
+    expect(await bytesOf("import * as z from 'zod';")).toBeLessThan(160 * 1024);
+    expect(await bytesOf("import * as z from 'zod/mini';")).toBeLessThan(32 * 1024);
+  },
+  TIMEOUT_MS,
+);
