@@ -112,7 +112,7 @@ export interface CpContext extends ReadContext {
   max(key: string, by: number): void;
   /** Writes if there is nothing by then; it is not read. */
   setIfAbsent(key: string, value: Json): void;
-  /** An event that comes into being with the writes. */
+  /** An event that comes into being with the writes: the key `_events/<name>/<n>`, where `n` counts within the call, from 0. */
   emit(name: string, payload?: Json): void;
   /**
    * Has a procedure called later, once, or again and again, whoever leads then. It comes into being with the writes, and the
@@ -141,7 +141,7 @@ export interface Schedule {
   readonly atMs?: number | undefined;
   /** Milliseconds from `ctx.now` on. */
   readonly inMs?: number | undefined;
-  /** Again and again: a cron expression of five fields, UTC. */
+  /** Again and again: a cron expression of five fields, or six with seconds first, UTC. */
   readonly cron?: string | undefined;
   /** Takes the place of what was scheduled under it before. Default: one of its own. */
   readonly id?: string | undefined;
@@ -151,7 +151,7 @@ export interface Schedule {
 export interface TriggerEvent {
   readonly type: 'put' | 'delete';
   readonly key: string;
-  /** `null` in a deletion. */
+  /** What the JSON there says; the text itself where that is none; `null` in a deletion. */
   readonly value: Json;
   readonly revision: number;
 }
