@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { BalsaError } from '../base/errors.js';
 import type { OtherMember, RecoverOptions, RecoveryPlan } from '../server/recover.js';
 import { askReplica } from './ask-replica.js';
 import { newCommand, onRun, type Runtime } from './command.js';
@@ -41,13 +42,37 @@ export function recoverCommand(runtime: Runtime): Command {
 /** A replica that lives, on a machine that is busy, may take long to say so; and here it must not be taken for dead. */
 const ASK_MS = 10_000;
 
+/** What is said where nobody has answered. */
+const SILENT: ReadonlySet<string> = new Set(['UNREACHABLE', 'TIMEOUT', 'CANCELLED']);
+
+/** It has refused the question: so it lives. */
+function hasSpoken(error: unknown): boolean {
+  for (let cause = error; cause instanceof BalsaError; cause = cause.cause) {
+    if (!SILENT.has(cause.code)) return true;
+  }
+  return false;
+}
+
+function livesOn(address: string, error: BalsaError): BalsaError {
+  return new BalsaError(
+    'QUORUM_ALIVE',
+    `what is at ${address} lives, and does not say how it is (${error.message}): whether the cluster works is not known.` +
+      ' Ask again when it is less busy, or stop it if it is lost',
+    { cause: error },
+  );
+}
+
 async function runRecover(context: Context, flags: RecoverFlags): Promise<ExitCode> {
   const { planRecovery, recover } = await import('../server/recover.js');
   const { output } = context;
   const options: RecoverOptions = {
     path: resolve(needed('data', flags.data)),
     members: flags.members ?? {},
-    ask: async (address) => (await askReplica(context, address, { leastMs: ASK_MS })).status,
+    ask: async (address) => {
+      const answer = await askReplica(context, address, { leastMs: ASK_MS });
+      if (answer.status === null && hasSpoken(answer.error)) throw livesOn(address, answer.error);
+      return answer.status;
+    },
   };
   if (flags.acceptDataLoss !== true) {
     const plan = await planRecovery(options);
@@ -121,7 +146,8 @@ function sayRisk({ output }: Context, plan: RecoveryPlan): void {
     output.say(output.styleTalk('red', text));
   }
   for (const { name, status } of others) {
-    if (status === null || status.lastIndex <= last.index) continue;
+    // What it has may be of an old term, and never decided: the longer log is then the one that has less.
+    if (status === null || status.lastIndex <= last.index || status.term < last.term) continue;
     const found = `${name} answers, and its log ends at ${formatCount(status.lastIndex)}`;
     output.say(
       output.styleTalk(

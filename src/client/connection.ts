@@ -125,6 +125,12 @@ export class Connection {
     return this.ready ? Number.NEGATIVE_INFINITY : this.#upSinceMs + BETTER_MS;
   }
 
+  /** What somebody who is there has said last instead of a greeting. */
+  get refusal(): BalsaError | undefined {
+    const errors = this.#endpoints.all().map(({ lastError }) => lastError);
+    return errors.find((error) => error !== null && error.code !== 'UNREACHABLE') ?? undefined;
+  }
+
   /** The replica says that it is not the leader. */
   notLeader(leader: string | null): void {
     if (this.#link === null || !this.#settings.followLeader) return;

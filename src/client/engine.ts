@@ -336,6 +336,7 @@ export class Engine implements Context {
     return new BalsaError(
       'UNREACHABLE',
       `no endpoint answered within ${connectTimeoutMs} ms: ${this.connection.describe()}`,
+      { cause: this.connection.refusal },
     );
   }
 

@@ -150,17 +150,29 @@ async function askOthers(
       const name = nameOf(id);
       const address = addressOf(id) ?? '';
       const found = await ask(address);
-      const isHe =
-        found !== null && memberId({ name: found.replica, incarnation: found.incarnation }) === id;
       const isOfUs = found !== null && clusterIds.includes(found.clusterId);
+      const foundId = found && memberId({ name: found.replica, incarnation: found.incarnation });
+      const isKnown = foundId !== null && (foundId === self || ids.has(foundId));
+      if (isOfUs && !isKnown) throw hasOldMembers(found, address);
       return {
         name,
         incarnation: id.slice(name.length + 1),
         address,
         votes: configurations.some((one) => votesIn(one, id)),
-        status: isHe && isOfUs ? found : null,
+        status: foundId === id && isOfUs ? found : null,
       };
     }),
+  );
+}
+
+/** It is of this cluster, on a disk that this folder knows nothing of: a majority has let it in behind all that is here. */
+function hasOldMembers({ replica, leader }: ReplicaStatus, address: string): BalsaError {
+  const follows = leader === null ? '' : `, and follows ${leader}, who leads`;
+  return new BalsaError(
+    'QUORUM_ALIVE',
+    `${replica} at ${address} is of this cluster, with another disk than this folder knows of${follows}: what is here` +
+      ' is older. If that one is lost as well, stop it first; else recover it instead',
+    { details: { leader, heardFrom: replica } },
   );
 }
 

@@ -146,7 +146,9 @@ describe('recover', () => {
     // Where there is a leader there is a majority, wherever it may be.
     const led = asked({ ...alone, leader: 'n7' });
     await expect(planRecovery(led)).rejects.toThrow(/n2 at \S+ follows n7, who leads/);
-    expect(await codeOf(planRecovery(asked({ ...alone, incarnation: 'x' })))).toBe('done');
+    // A disk that the folder knows nothing of: the members were changed behind what it holds.
+    const renewed = asked({ ...alone, incarnation: 'x' });
+    await expect(planRecovery(renewed)).rejects.toThrow(/with another disk than this folder knows/);
     expect(await codeOf(planRecovery(asked({ ...alone, clusterId: 'x' })))).toBe('done');
   });
 
