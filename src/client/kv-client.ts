@@ -1,5 +1,5 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { KeyValue } from '../base/operation.js';
+import type { KeyValue, Mode } from '../base/operation.js';
 import { checkKey, checkReadBounds } from '../base/operation-check.js';
 import type { SnapshotPart } from '../base/snapshot-codec.js';
 import type { ReplicaStatus, StoreInfo } from '../rpc/protocol.js';
@@ -29,6 +29,8 @@ import { type Page, type PageQuery, PendingRead } from './pending-read.js';
 import {
   Caller,
   type CallResult,
+  type IfOptional,
+  type OptionsOf,
   type ProcedureCallOptions,
   type ProcedureReference,
   Procedures,
@@ -269,16 +271,16 @@ export class Client<In = string | Uint8Array, Out = Buffer, Keys extends KeyForm
     args?: unknown,
     options?: ProcedureCallOptions,
   ): Promise<CallResult<Result>>;
-  call<Result>(
-    procedure: ProcedureReference<void, Result>,
-    args?: null | undefined,
-    options?: ProcedureCallOptions,
+  call<Args, Result, Declared extends Mode>(
+    procedure: ProcedureReference<Args, Result, Declared> & IfOptional<Args>,
+    args?: NoInfer<Args> | null,
+    options?: OptionsOf<Declared>,
   ): Promise<CallResult<Result>>;
-  call<Args, Result>(
-    procedure: ProcedureReference<Args, Result>,
+  call<Args, Result, Declared extends Mode>(
+    procedure: ProcedureReference<Args, Result, Declared>,
     // The reference alone says what they are: else too few would be taken for all that is needed.
     args: NoInfer<Args>,
-    options?: ProcedureCallOptions,
+    options?: OptionsOf<Declared>,
   ): Promise<CallResult<Result>>;
   call(
     procedure: string | ProcedureReference<unknown, unknown>,

@@ -1,6 +1,6 @@
 import { CALL_KEY_BYTES_MAX } from '../base/call.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { DeclaredProcedure } from '../base/operation.js';
+import type { DeclaredProcedure, Mode } from '../base/operation.js';
 import { checkProcedureName } from '../base/procedure-name.js';
 import type { ProcedureInfo, ProceduresTopic } from '../rpc/call-protocol.js';
 import { beforeWriting } from './before-writing.js';
@@ -30,10 +30,10 @@ import type { Scope } from './scope.js';
 import { askStore, ProceduresRequest } from './store-request.js';
 
 /** A procedure with the types of its arguments and of its result; `references` of `balsa/procedures` makes them. */
-export interface ProcedureReference<Args, Result> {
+export interface ProcedureReference<Args, Result, Declared extends Mode = Mode> {
   /** As it was deployed; `transfer@staging` for another alias than `prod`. */
   readonly name: string;
-  readonly types?: { readonly args: Args; readonly result: Result };
+  readonly types?: { readonly args: Args; readonly result: Result; readonly mode: Declared };
 }
 
 /** Options of {@link Client.call}. */
@@ -62,6 +62,16 @@ export interface ProcedureCallOptions extends CallOptions {
    */
   readonly consistency?: ConsistencyOption | undefined;
 }
+
+/** Those that a procedure that is declared so can have, as far as it is known how it is. */
+export type OptionsOf<Declared extends Mode> = [Declared] extends ['read']
+  ? ProcedureCallOptions & { readonly route?: undefined; readonly durability?: undefined }
+  : [Declared] extends ['cp']
+    ? ProcedureCallOptions & { readonly durability?: undefined }
+    : ProcedureCallOptions;
+
+/** Arguments that may be left out. */
+export type IfOptional<Args> = undefined extends Args ? unknown : never;
 
 export interface CallResult<Result> {
   readonly result: Result;

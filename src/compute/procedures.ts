@@ -38,13 +38,19 @@ type InputOf<S extends Schema> = NonNullable<S['~standard']['types']>['input'];
 type OutputOf<S extends Schema> = NonNullable<S['~standard']['types']>['output'];
 
 /** Which keys {@link ReadContext.scan} gives: all when neither prefix nor from nor to is there. */
-export interface ScanOptions {
-  readonly prefix?: string | undefined;
-  readonly from?: string | undefined;
-  /** The first key that is not in it any more. */
-  readonly to?: string | undefined;
-  readonly limit?: number | undefined;
-}
+export type ScanOptions = { readonly limit?: number | undefined } & (
+  | {
+      readonly prefix?: string | undefined;
+      readonly from?: undefined;
+      readonly to?: undefined;
+    }
+  | {
+      readonly prefix?: undefined;
+      readonly from?: string | undefined;
+      /** The first key that is not in it any more. */
+      readonly to?: string | undefined;
+    }
+);
 
 export interface ScannedItem {
   readonly key: string;
@@ -70,6 +76,10 @@ export interface ReadContext {
    * @param procedure itself, or the name that it is exported under
    */
   call<Result>(procedure: Procedure<void, Result, 'cp' | 'read' | 'ap'>): Promise<Result>;
+  call<Args, Result>(
+    procedure: Procedure<Args, Result, 'cp' | 'read' | 'ap'> &
+      (undefined extends Args ? unknown : never),
+  ): Promise<Result>;
   call<Args, Result>(
     procedure: Procedure<Args, Result, 'cp' | 'read' | 'ap'>,
     args: NoInfer<Args>,
@@ -408,19 +418,23 @@ export function job(definition: JobDefinition): JobDefinition {
 // For callers
 
 /** A procedure by its name, with the types of its arguments and of its result: what `db.call` of the client takes. */
-export interface ProcedureReference<Args, Result> {
+export interface ProcedureReference<
+  Args,
+  Result,
+  Mode extends 'cp' | 'read' | 'ap' = 'cp' | 'read' | 'ap',
+> {
   readonly name: string;
   /** Of types alone; never there. */
-  readonly types?: { readonly args: Args; readonly result: Result };
+  readonly types?: { readonly args: Args; readonly result: Result; readonly mode: Mode };
 }
 
 /** What an export is to its callers; `never`: it is no procedure. */
 type ReferenceTo<Export> = Export extends {
-  readonly mode: 'cp' | 'read' | 'ap';
+  readonly mode: infer Mode extends 'cp' | 'read' | 'ap';
   readonly handler: (ctx: never, args: never) => unknown;
   readonly types?: { readonly args: infer Args; readonly result: infer Result };
 }
-  ? ProcedureReference<Args, Result>
+  ? ProcedureReference<Args, Result, Mode>
   : never;
 
 /** The procedures that a module exports, each as a reference. */

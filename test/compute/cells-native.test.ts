@@ -177,7 +177,8 @@ async function typed(ctx: ApContext, reader: ReadContext, cp: CpContext): Promis
   expectTypeOf(await ctx.call(visit, { page: 'p', by: 'b' })).toBeNumber();
   const refs = references<{ visit: typeof visit }>();
   expectTypeOf(refs.visit.types).toEqualTypeOf<
-    { readonly args: { page: string; by: string }; readonly result: number } | undefined
+    | { readonly args: { page: string; by: string }; readonly result: number; readonly mode: 'ap' }
+    | undefined
   >();
   // An ap procedure may use what is made for those that read.
   const shared = (of: ReadContext): number => of.cell(counter('n')).value();

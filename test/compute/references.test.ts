@@ -4,6 +4,7 @@ import type * as bankModule from '../../examples/bank.js';
 import type { Client } from '../../src/client/kv-client.js';
 import type { ProcedureReference as ClientReference } from '../../src/client/procedures.js';
 import {
+  ap,
   type ProcedureReference,
   procedure,
   type ReadContext,
@@ -30,6 +31,8 @@ const shop = {
   count: read({ handler: async (ctx) => (await ctx.scan()).length }),
   clear: procedure({ handler: (ctx) => ctx.delete('all') }),
   aside: procedure({ handler: (_ctx, _args: { a: number }): number | Promise<string> => 1 }),
+  list: read({ handler: (_ctx, options?: { limit: number }) => options?.limit ?? 0 }),
+  view: ap({ handler: (_ctx, page: string) => page }),
   PRICE: 7,
   helper: (): number => 1,
   notOne: { mode: 'cp', handler: 'no function' },
@@ -49,6 +52,22 @@ async function calls(db: Client): Promise<void> {
   await db.call(refs.clear);
   expectTypeOf((await db.call(refs.aside, { a: 1 })).result).toEqualTypeOf<string | number>();
 
+  expectTypeOf((await db.call(refs.list)).result).toBeNumber();
+  await db.call(refs.list, { limit: 3 });
+  await db.call(refs.list, undefined, { consistency: 'any' });
+  await db.call(refs.view, 'home', { consistency: 'ap-local', durability: { peers: 1 } });
+  await db.call(refs.clear, null, { route: 'any', idempotencyKey: 'k' });
+  const known: ProcedureReference<void, number> = refs.count;
+  await db.call(known, null, { route: 'any' });
+
+  // @ts-expect-error: the argument that may be left out is another one
+  await db.call(refs.list, { limit: 'many' });
+  // @ts-expect-error: a level says where it runs
+  await db.call(refs.count, null, { route: 'any' });
+  // @ts-expect-error: nothing is written
+  await db.call(refs.count, null, { durability: 'local' });
+  // @ts-expect-error: a majority has it
+  await db.call(refs.clear, null, { durability: { peers: 1 } });
   // @ts-expect-error: an argument of another type
   await db.call(refs.buy, { item: 'apple', count: 3 });
   // @ts-expect-error: one too few
@@ -80,6 +99,12 @@ async function callsWithin(ctx: ReadContext): Promise<void> {
   expectTypeOf(await ctx.call(shop.buy, { item: 'apple', count: '3' })).toEqualTypeOf<{
     left: number;
   }>();
+  expectTypeOf(await ctx.call(shop.list)).toBeNumber();
+  await ctx.call(shop.list, { limit: 3 });
+  await ctx.scan({ prefix: 'a', limit: 3 });
+  await ctx.scan({ from: 'a', to: undefined });
+  // @ts-expect-error: either, or
+  await ctx.scan({ prefix: 'a', from: 'b' });
   // @ts-expect-error: one too few
   await ctx.call(shop.buy, { item: 'apple' });
   // @ts-expect-error: none at all
@@ -103,11 +128,13 @@ async function callsOfBank(db: Client): Promise<void> {
 
 describe('references', () => {
   test('have the procedures of a module and nothing else of it, with their types', () => {
-    expectTypeOf<keyof Refs>().toEqualTypeOf<'buy' | 'find' | 'count' | 'clear' | 'aside'>();
-    expectTypeOf<Refs['buy']>().toEqualTypeOf<
-      ProcedureReference<{ item: string; count: string }, { left: number }>
+    expectTypeOf<keyof Refs>().toEqualTypeOf<
+      'buy' | 'find' | 'count' | 'clear' | 'aside' | 'list' | 'view'
     >();
-    expectTypeOf<Refs['count']>().toEqualTypeOf<ProcedureReference<void, number>>();
+    expectTypeOf<Refs['buy']>().toEqualTypeOf<
+      ProcedureReference<{ item: string; count: string }, { left: number }, 'cp'>
+    >();
+    expectTypeOf<Refs['count']>().toEqualTypeOf<ProcedureReference<void, number, 'read'>>();
     expectTypeOf<keyof References<typeof bankModule>>().toEqualTypeOf<
       'open' | 'transfer' | 'balance' | 'total'
     >();
@@ -118,6 +145,7 @@ describe('references', () => {
     // Only their types count: they are never called.
     expect([calls, callsWithin, callsOfBank]).toHaveLength(3);
     expectTypeOf<ProcedureReference<1, 2>>().toEqualTypeOf<ClientReference<1, 2>>();
+    expectTypeOf<ProcedureReference<1, 2, 'ap'>>().toEqualTypeOf<ClientReference<1, 2, 'ap'>>();
   });
 
   test('name the alias that they were made for', () => {
