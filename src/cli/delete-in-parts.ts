@@ -1,4 +1,4 @@
-import { prefixEnd, toBytes } from '../base/bytes.js';
+import { prefixEnd, successor, toBytes } from '../base/bytes.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Meta } from '../client/client.js';
 import type { Context } from './context.js';
@@ -31,7 +31,7 @@ export async function deleteInParts(context: Context, range: RangeOfKeys): Promi
     return await context.withClient(async (client) => {
       for (;;) {
         const keys = await firstKeys(client, { from, to: end }, { keysMax, signal });
-        const to = keys.last === null || keys.count < keysMax ? end : behind(keys.last);
+        const to = keys.last === null || keys.count < keysMax ? end : successor(keys.last);
         try {
           const part = await client.deleteRange({ from, to, signal });
           deleted += part.deleted;
@@ -56,10 +56,6 @@ export async function deleteInParts(context: Context, range: RangeOfKeys): Promi
 function endOf({ prefix, to }: RangeOfKeys): Uint8Array | undefined {
   if (prefix !== undefined) return prefixEnd(toBytes(prefix)) ?? undefined;
   return to === undefined ? undefined : toBytes(to);
-}
-
-function behind(key: Uint8Array): Uint8Array {
-  return Buffer.concat([key, Buffer.alloc(1)]);
 }
 
 async function firstKeys(

@@ -60,15 +60,8 @@ export class JobService {
       executor === null || taskThreadsMax === 0
         ? null
         : new SandboxTasks({
-            ...{
-              clock,
-              limits,
-              machine,
-              runner,
-              nowMs: times.nowMs,
-              home: name,
-              threads: taskThreadsMax,
-            },
+            ...{ clock, limits, machine, runner, home: name, threads: taskThreadsMax },
+            nowMs: times.nowMs,
             worker: `${name}.${random.int(NONCE_MAX).toString(36)}`,
             onEnds: () => this.#plan(),
           });
