@@ -6,6 +6,7 @@ import { dueOf, type ScheduleRequest } from './cron.js';
 import { nativeCell } from './native-cells.js';
 import type { ApContext, CpContext, Json, Procedure, TaskFacts } from './procedures.js';
 import { toScan } from './sandbox/host-functions.js';
+import { pointerKey, scheduleKey } from './schedule-keys.js';
 
 export type AnyProcedure = Procedure<unknown, unknown, 'cp' | 'read' | 'ap'>;
 
@@ -67,10 +68,10 @@ export function nativeContext(view: CallView, host: NativeHost): CpContext & ApC
     schedule: (when, procedure, args) =>
       schedule(ctx, host, { when, procedure, args, from: view.mode }),
     cancel: (id) => {
-      const key = ctx.get<string>(`_schedule-ids/${id}`);
+      const key = ctx.get<string>(pointerKey(id));
       if (key === null) return false;
       ctx.delete(key);
-      ctx.delete(`_schedule-ids/${id}`);
+      ctx.delete(pointerKey(id));
       return true;
     },
     scan: async ({ prefix, from, to, limit } = {}) => {
@@ -115,10 +116,10 @@ function schedule(
   const request = copyOf({ atMs, inMs, cron, id, name, mode, now: nowMs }) as ScheduleRequest;
   const due = told(() => dueOf(request, logMs));
   const chosen = id ?? random.int(2 ** 32).toString(36) + random.int(2 ** 32).toString(36);
-  const key = `_schedules/${String(due).padStart(15, '0')}/${chosen}`;
+  const key = scheduleKey(due, chosen);
   ctx.cancel(chosen);
   ctx.put(key, { procedure: name, args: args as Json, cron: cron ?? null });
-  ctx.put(`_schedule-ids/${chosen}`, key);
+  ctx.put(pointerKey(chosen), key);
   return chosen;
 }
 

@@ -5,6 +5,7 @@ import { dueAgainMs } from './cron.js';
 import type { CallSupplement, Execution, StoredKey } from './execution.js';
 import { type AnyProcedure, isProcedure } from './native-context.js';
 import type { TriggerEvent } from './procedures.js';
+import { dueIn, movedOn, SCHEDULES } from './schedule-keys.js';
 
 /** A call that nobody has made but the store itself. */
 export interface DueCall {
@@ -23,8 +24,6 @@ export interface DueHost {
   readonly apply: (effects: RecordedEffects) => void;
 }
 
-const SCHEDULES = '_schedules/';
-const DUE_DIGITS = 15;
 /** As in a cluster: writes that one call of a trigger is given, and how often one alone is tried. */
 const EVENTS_MAX = 100;
 const TRIES_MAX = 5;
@@ -158,24 +157,13 @@ class DueTrigger {
 
 /** What comes into being with the call in any case. */
 function supplementOf(item: StoredKey, cron: string | null, nowMs: number): CallSupplement {
-  const id = keyOf(item).slice(SCHEDULES.length + DUE_DIGITS + 1);
-  const pointer = Buffer.from(`_schedule-ids/${id}`);
   const next = cron === null ? null : dueAgainMs(cron, nowMs);
-  const gone = { key: item.key, value: null };
-  if (next === null) {
-    return { reads: [], writes: [gone, { key: pointer, value: null }], evenIfFailed: true };
-  }
-  const key = `${SCHEDULES}${String(next).padStart(DUE_DIGITS, '0')}/${id}`;
-  const again = { key: Buffer.from(key), value: item.value };
-  const found = { key: pointer, value: Buffer.from(JSON.stringify(key)) };
-  return { reads: [], writes: [gone, again, found], evenIfFailed: true };
+  return { reads: [], writes: movedOn(item, next), evenIfFailed: true };
 }
 
 function isDue(item: StoredKey, nowMs: number): boolean {
   const key = keyOf(item);
-  return (
-    key.startsWith(SCHEDULES) && Number(key.slice(SCHEDULES.length).slice(0, DUE_DIGITS)) <= nowMs
-  );
+  return key.startsWith(SCHEDULES) && dueIn(key) <= nowMs;
 }
 
 /** What is no schedule was put there by the test, and waits for ever. */

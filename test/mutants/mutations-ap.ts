@@ -430,8 +430,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/calls/schedules.ts',
-        find: 'const due = String(logMs() + 1).padStart',
-        replace: 'const due = String(logMs() + 3001).padStart',
+        find: 'dueText(logMs() + 1)',
+        replace: 'dueText(logMs() + 3001)',
       },
     ],
     rules: [],

@@ -1,4 +1,3 @@
-import type { KeyWrite } from '../../base/call.js';
 import { packCall } from '../../base/call-codec.js';
 import { check } from '../../base/codec.js';
 import type { BalsaError } from '../../base/errors.js';
@@ -6,12 +5,10 @@ import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
 import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
+import { dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
-const SCHEDULES = '_schedules/';
-const IDS = '_schedule-ids/';
-const DUE_DIGITS = 15;
 /** How often it is looked for what is due. */
 const INTERVAL_MS = 250;
 /** Calls under way at one time. */
@@ -72,8 +69,7 @@ export class Schedules {
 
   async #look(): Promise<void> {
     const { machine, logMs } = this.#host;
-    const due = String(logMs() + 1).padStart(DUE_DIGITS, '0');
-    const to = Buffer.from(`${SCHEDULES}${due}`);
+    const to = Buffer.from(`${SCHEDULES}${dueText(logMs() + 1)}`);
     // If this look comes to nothing, the next one does not begin where it did.
     let from = this.#next ?? Buffer.from(SCHEDULES);
     if (this.#next === null) this.#forgetWaits();
@@ -125,7 +121,7 @@ export class Schedules {
       return;
     }
     this.#underWay.add(key);
-    const supplement = this.#supplement(item, key, scheduled);
+    const supplement = this.#supplement(item, scheduled);
     const request: CallRequest = {
       procedure,
       args: JSON.stringify(scheduled?.args ?? null),
@@ -184,20 +180,11 @@ export class Schedules {
     this.#host.note(procedure, `scheduled call ${key}: ${why}`);
   }
 
-  #supplement(item: KeyValue, key: string, scheduled: Scheduled | null): CallSupplement {
-    const { modRevision } = item;
-    const id = key.slice(SCHEDULES.length + DUE_DIGITS + 1);
-    const pointer = Buffer.from(`${IDS}${id}`);
-    const writes: KeyWrite[] = [{ key: item.key, value: null }];
+  #supplement(item: KeyValue, scheduled: Scheduled | null): CallSupplement {
+    const { key, modRevision } = item;
     const cron = scheduled?.cron ?? null;
     const next = cron === null ? null : this.#dueAgain(cron);
-    if (next === null) writes.push({ key: pointer, value: null });
-    else {
-      const nextKey = `${SCHEDULES}${String(next).padStart(DUE_DIGITS, '0')}/${id}`;
-      writes.push({ key: Buffer.from(nextKey), value: item.value });
-      writes.push({ key: pointer, value: Buffer.from(JSON.stringify(nextKey)) });
-    }
-    return { reads: [{ key: item.key, modRevision }], writes, evenIfFailed: true };
+    return { reads: [{ key, modRevision }], writes: movedOn(item, next), evenIfFailed: true };
   }
 
   /** In log time; `null`: never again. */
