@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream';
 import { BalsaError } from '../../src/base/errors.js';
 import type { CliIo } from '../../src/cli/io.js';
 import { bytes } from '../../src/client/codec.js';
@@ -6,6 +7,13 @@ import { openClient } from '../../src/client/kv-client.js';
 import { Harness } from '../client/support/harness.js';
 import { RealMachine } from '../client/support/real-machine.js';
 import { type RunOptions, type RunResult, run } from './fakes.js';
+
+export interface ShellAtTerminal {
+  readonly stdin: PassThrough;
+  readonly running: Promise<RunResult>;
+  /** All that it has written so far. */
+  readonly shown: () => string;
+}
 
 /**
  * Commands with a real client, whose requests a real state machine answers, in virtual time: what they say is
@@ -57,6 +65,19 @@ export class MachineStore {
   /** The same, without letting time pass. */
   begin(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return run(args, { connect: this.connect, sleep: (ms) => this.sleep(ms), ...options });
+  }
+
+  /** A shell at a terminal, on which nobody has typed anything yet. */
+  beginShell(flags: readonly string[] = ['--history', 'off']): ShellAtTerminal {
+    const stdin = Object.assign(new PassThrough(), { isTTY: true });
+    let text = '';
+    const running = this.begin(['shell', ...flags], {
+      ...{ stdin, isTerminal: true, env: { NO_COLOR: '1' } },
+      onStdout: (more) => {
+        text += more;
+      },
+    });
+    return { stdin, running, shown: () => text };
   }
 
   /** Lets virtual time pass as real time does, for what waits for both. */

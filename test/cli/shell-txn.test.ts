@@ -1,7 +1,6 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { input } from './fakes.js';
 import { MachineStore } from './machine-store.js';
@@ -73,28 +72,21 @@ describe('txn in a piped shell', () => {
 
 describe('txn at a prompt', () => {
   test('asks for its lines, and Ctrl-C drops them', async () => {
-    const stdin = Object.assign(new PassThrough(), { isTTY: true });
-    let shown = '';
-    const running = store.begin(['shell', '--history', 'off'], {
-      ...{ stdin, isTerminal: true, env: { NO_COLOR: '1' } },
-      onStdout: (text) => {
-        shown += text;
-      },
-    });
-    const prompts = () => shown.split('txn> ').length - 1;
+    const { stdin, running, shown } = store.beginShell();
+    const prompts = () => shown().split('txn> ').length - 1;
     const type = async (text: string, what: string, holds: () => boolean) => {
       stdin.write(text);
       await store.waitUntil(what, holds);
     };
     await type('txn\r', 'a prompt for its lines', () => prompts() >= 1);
     await type('\r', 'another one', () => prompts() >= 2);
-    const asked = shown.length;
+    const asked = shown().length;
     await type('put lock STOL\u0003', 'the usual prompt', () =>
-      /(?:connected|term \d+\))> /.test(shown.slice(asked)),
+      /(?:connected|term \d+\))> /.test(shown().slice(asked)),
     );
-    await type('get lock\r', 'the value', () => shown.includes('mine\n'));
-    await type('txn\r', 'a prompt', () => shown.slice(asked).includes('txn> '));
-    await type('exists(lock)\r\rput lock new\r.\r', 'success', () => shown.includes('SUCCESS'));
+    await type('get lock\r', 'the value', () => shown().includes('mine\n'));
+    await type('txn\r', 'a prompt', () => shown().slice(asked).includes('txn> '));
+    await type('exists(lock)\r\rput lock new\r.\r', 'success', () => shown().includes('SUCCESS'));
     stdin.write('\u0004');
     const { exit, stderr } = await store.h.until(running);
     expect(exit).toBe(0);

@@ -1,7 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { Command, Option } from 'commander';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { complete, hintFor } from '../../src/cli/shell/completion.js';
@@ -149,13 +148,7 @@ describe('a shell on a terminal', () => {
 
   /** A terminal whose user types a line when he sees a prompt. */
   async function typing(lines: readonly string[], options: { history?: string } = {}) {
-    const stdin = Object.assign(new PassThrough(), { isTTY: true });
-    const history = options.history ?? 'off';
-    const running = store.begin(['shell', '--history', history], {
-      stdin,
-      isTerminal: true,
-      env: { NO_COLOR: '1' },
-    });
+    const { stdin, running } = store.beginShell(['--history', options.history ?? 'off']);
     for (const line of [...lines, '\u0004']) {
       stdin.write(line === '\u0004' ? line : `${line}\r`);
       await store.sleepFor(50);
@@ -173,20 +166,12 @@ describe('a shell on a terminal', () => {
 
   test('says so when it is not connected, and connects by itself later', async () => {
     for (const replica of store.h.cluster.replicas) replica.condition = 'refuses';
-    const stdin = Object.assign(new PassThrough(), { isTTY: true });
-    const args = ['shell', '--history', 'off', '--timeout', '500ms'];
-    const env = { NO_COLOR: '1' };
-    const shown: string[] = [];
-    const running = store.begin(args, {
-      stdin,
-      isTerminal: true,
-      env,
-      onStdout: (t) => shown.push(t),
-    });
-    await store.waitUntil('the prompt', () => shown.join('').includes('not connected> '));
+    const flags = ['--history', 'off', '--timeout', '500ms'];
+    const { stdin, running, shown } = store.beginShell(flags);
+    await store.waitUntil('the prompt', () => shown().includes('not connected> '));
     for (const replica of store.h.cluster.replicas) replica.condition = 'up';
     stdin.write('put a 1\r');
-    await store.waitUntil('the prompt', () => /leader n1, term \d+\)> /.test(shown.join('')));
+    await store.waitUntil('the prompt', () => /leader n1, term \d+\)> /.test(shown()));
     stdin.write('\u0004');
     expect(await store.h.until(running)).toMatchObject({ exit: 0 });
   });
@@ -197,21 +182,14 @@ describe('a shell on a terminal', () => {
     const bundle = { hash: 'ab'.repeat(32), code: 'return {};', procedures };
     await store.h.until(store.db.procedures.deploy(bundle));
 
-    const stdin = Object.assign(new PassThrough(), { isTTY: true });
-    let shown = '';
-    const running = store.begin(['shell', '--history', 'off'], {
-      ...{ stdin, isTerminal: true, env: { NO_COLOR: '1' } },
-      onStdout: (text) => {
-        shown += text;
-      },
-    });
+    const { stdin, running, shown } = store.beginShell();
     stdin.write('proc remove tr');
-    await store.waitUntil('the line', () => shown.includes('remove tr'));
+    await store.waitUntil('the line', () => shown().includes('remove tr'));
     // Alone: what is pasted is not completed.
     stdin.write('\t');
-    await store.waitUntil('the whole name', () => shown.includes('ansfer'));
+    await store.waitUntil('the whole name', () => shown().includes('ansfer'));
     stdin.write('\r');
-    await store.waitUntil('what was done', () => shown.includes('removed transfer@prod\n'));
+    await store.waitUntil('what was done', () => shown().includes('removed transfer@prod\n'));
     stdin.write('\u0004');
     expect(await store.h.until(running)).toMatchObject({ exit: 0 });
   });
