@@ -3,18 +3,23 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
+import { MemoryBound } from './harness/memory-bound.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:keys -- --keys 10000000`: keys are not held in memory. One replica process takes in many small
  * keys through the public client, in an order that jumps through the key space, and is then asked for
- * random ones. Shown on the way: what it has resident and on disk.
+ * random ones. Shown on the way: what it has resident and on disk. With `--memory-max 512` it gets no more than that.
  */
 const flags = benchFlags('bench:keys', {
   keys: count(1_000_000, 'that are put'),
   valueBytes: count(16, 'of each'),
   outstanding: count(2048, 'at a time'),
   readSeconds: amount(5, 'of random gets, at the end'),
+  memoryMax: amount(
+    0,
+    'MiB that the replica may have, with the cache of its files (a control group: Linux, root); 0: no bound',
+  ),
   folder: text('where the data goes; without: a temporary folder'),
   json: JSON_FILE,
 });
@@ -32,6 +37,7 @@ async function note(db: Client, pid: number, row: Record<string, string | number
     'of it anonymous MiB': rounded(anonymousBytes / MiB),
     'most so far MiB': rounded(residentMaxBytes / MiB),
     'disk MiB': rounded(diskBytes / MiB),
+    ...(bound === null ? {} : { 'held by its group MiB': rounded(bound.heldMiB) }),
   });
   console.log(JSON.stringify(rows.at(-1)));
 }
@@ -44,6 +50,7 @@ await using cluster = await LocalCluster.start({
 await using db = await cluster.connect({ timeoutMs: 60_000 });
 const pid = cluster.replicas[0]?.pid;
 if (pid == null) throw new Error('the replica does not run');
+using bound = flags.memoryMax > 0 ? new MemoryBound(pid, flags.memoryMax * MiB) : null;
 await note(db, pid, { step: 'empty', keys: 0, 'per second': 0 });
 
 const perStep = Math.ceil(keys / STEPS);

@@ -69,6 +69,18 @@ export const AP_PASTS = 9;
 /** From here on what was noted of an older trigger of the same name keeps no history for a younger one. */
 export const OWN_TRIGGER_CURSORS = 9;
 
+/**
+ * From here on a comparison of a value holds for no key that is not there, and an empty range is compared as one such key:
+ * as in etcd. Before, `!=` held for an absent key, and everything but a count for an empty range.
+ */
+export const ABSENT_KEYS_COMPARED = 10;
+
+/**
+ * From here on a transaction reads the first keys (`limit`) of a range of any size, and one value however large it is
+ * (`valueBytesMax`).
+ */
+export const FIRST_KEYS_READ = 10;
+
 /** All versions know it. */
 export function isPlainPut({ value, lease, returnPrevious }: PutOperation): boolean {
   return value !== null && (lease === undefined || lease === 0) && returnPrevious !== true;

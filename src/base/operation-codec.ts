@@ -387,7 +387,7 @@ function fromResult(result: WriteResult | ReadResult): unknown[] {
       if (result.compactedRevision === undefined) return [DONE, result.revision];
       return [DONE, result.revision, result.compactedRevision];
     case 'read':
-      return [READ, result.items.map(keyValueTuple), result.count];
+      return [READ, result.items.map(keyValueTuple), result.count, ...(result.more ? [1] : [])];
     case 'error': {
       const details = result.details === null ? null : JSON.stringify(result.details);
       return [ERROR, result.code, result.message, details];
@@ -434,6 +434,7 @@ function toResult(value: unknown): WriteResult | ReadResult {
         type: 'read',
         items: check.list(t[1], 'result items').map(toKeyValue),
         count: count(t[2]),
+        ...(t[3] === 1 ? { more: true } : {}),
       };
     case ERROR:
       return {

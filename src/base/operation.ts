@@ -51,18 +51,19 @@ export interface ReadOperation extends RangeFilter {
   /** `null`: to the end; absent: the key `from` alone. */
   readonly to?: Uint8Array | null | undefined;
   readonly reverse?: boolean | undefined;
-  /** 0 or absent: all (`RANGE_TOO_LARGE` beyond `txnReadKeysMax` and `txnReadBytesMax`). */
+  /**
+   * The first keys (the last ones with `reverse`), of a range of any size. 0 or absent: all. What is read is bounded
+   * (`RANGE_TOO_LARGE`): no more than `txnReadKeysMax` keys, and `txnReadBytesMax` bytes or one value.
+   */
   readonly limit?: number | undefined;
 }
 
 export type CompareOperator = '=' | '!=' | '<' | '>';
 
 /**
- * A condition on a key, or on every key with `from <= key < to`. A key that does not exist has version,
- * createRevision, modRevision and lease 0, and fails every comparison of its value but `!=`. A range
- * without keys meets every condition but one on `count`. (In etcd no comparison of a value holds where there is
- * no key, and a range without keys is compared as one key that does not exist. Who wants that says
- * `createRevision > 0`, or `count > 0`, beside it.)
+ * A condition on a key, or on every key with `from <= key < to`; all as in etcd. A key that does not exist has version,
+ * createRevision, modRevision and lease 0, and fails every comparison of its value, `!=` too. A range
+ * without keys is compared as one key that does not exist. `count` is Balsa's own.
  */
 export type Compare = {
   readonly from: Uint8Array;
@@ -247,6 +248,8 @@ export interface ReadResult {
   readonly items: readonly KeyValue[];
   /** Keys that match, also beyond `limit`. */
   readonly count: number;
+  /** The range has too many keys to be counted (`txnReadKeysMax`): there are more than `count`, which is that of `items`. */
+  readonly more?: true;
 }
 
 /**

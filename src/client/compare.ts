@@ -39,7 +39,7 @@ export class NumberComparison {
 
 /**
  * The value of a key (or of each key of a range), to be compared with another: byte by byte, as the codec
- * encodes it. A key that does not exist meets `notEquals` alone.
+ * encodes it. A key that does not exist meets none of them, as in etcd: not `notEquals`, either.
  */
 export class ValueComparison {
   readonly #place: Place;
@@ -70,7 +70,10 @@ export class ValueComparison {
   }
 }
 
-/** Conditions on the keys of a range. All but `count` must hold for every key there is, so none is fine. */
+/**
+ * Conditions on the keys of a range. All but `count` must hold for every key there is; a range without keys is
+ * compared as one key that does not exist, as in etcd.
+ */
 export interface RangeComparisons {
   readonly value: ValueComparison;
   readonly modRevision: NumberComparison;
@@ -83,7 +86,7 @@ export interface RangeComparisons {
 
 /**
  * The conditions of a transaction, for `when` of {@link Client.txn}. A key that does not exist has
- * modRevision, createRevision, version and lease 0.
+ * modRevision, createRevision, version and lease 0, and no value.
  *
  * @example
  * ```ts

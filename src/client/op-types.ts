@@ -116,6 +116,8 @@ export interface RangeOpResult<One> {
   readonly items: readonly One[];
   /** Keys that match, also beyond `limit`. */
   readonly count: number;
+  /** The range has more keys than are counted in a transaction (`txnReadKeysMax`): `count` is that of `items`. */
+  readonly more?: true;
 }
 
 type ItemOf<Options, Out, Keys extends KeyForm> = Options extends { readonly keysOnly: true }

@@ -144,8 +144,8 @@ export class StoreWrites<In, Out, Keys extends KeyForm> {
    * the answer, with what the key holds instead: the next attempt can start from there.
    *
    * @throws BalsaError those of {@link Client.put} (`UPGRADE_PENDING` also without a lease). When the key is not as
-   *   expected and what it holds instead cannot be given, with outcome `not-applied`: `RANGE_TOO_LARGE` (more than
-   *   1 MiB), `OVERLOADED` (the writes of this moment give too much; try again), `VALUE_NOT_DECODABLE`
+   *   expected and what it holds instead cannot be given, with outcome `not-applied`: `OVERLOADED` (the writes of this
+   *   moment give too much; try again), `VALUE_NOT_DECODABLE`
    * @example
    * ```ts
    * let { value, modRevision } = await db.get('counter');

@@ -150,7 +150,9 @@ function toOpResult(
   if (type === 'get' && result?.type === 'read') return toGetOpResult(scope, result.items[0]);
   if (type === 'range' && result?.type === 'read') {
     const one = step.options.keysOnly === true ? toKeyItem : toItem;
-    return { items: result.items.map((item) => one(scope, item)), count: result.count };
+    const { count, more } = result;
+    const items = result.items.map((item) => one(scope, item));
+    return more === true ? { items, count, more } : { items, count };
   }
   if (type === 'txn' && result?.type === 'txn') return toBranchResult(scope, step, result);
   throw mismatch(`a result of type ${found} for a ${type}`);

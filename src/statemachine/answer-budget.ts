@@ -1,3 +1,4 @@
+import { FIRST_KEYS_READ } from '../base/command-versions.js';
 import { Refusal } from './refusal.js';
 
 /**
@@ -9,17 +10,24 @@ export class AnswerBudget {
     readonly txnReadBytesMax: number;
     readonly batchAnswerBytesMax: number;
   };
+  /** One value may be as large as a value may be: without that, a large one could not be read at all. */
+  readonly #isFirstFree: boolean;
   /** Of the batch. */
   #bytes = 0;
   /** Of the transaction, or of the range that is deleted; `null`: neither. */
   #operation: { keys: number; bytes: number } | null = null;
 
-  constructor(bounds: {
-    readonly txnReadKeysMax: number;
-    readonly txnReadBytesMax: number;
-    readonly batchAnswerBytesMax: number;
-  }) {
+  /** @param version of the entry */
+  constructor(
+    bounds: {
+      readonly txnReadKeysMax: number;
+      readonly txnReadBytesMax: number;
+      readonly batchAnswerBytesMax: number;
+    },
+    version: number,
+  ) {
     this.#bounds = bounds;
+    this.#isFirstFree = version >= FIRST_KEYS_READ;
   }
 
   /** What the operation that begins now gives is bounded for itself, too. */
@@ -63,7 +71,7 @@ export class AnswerBudget {
         { limit: txnReadKeysMax },
       );
     }
-    if (bytes <= txnReadBytesMax) return;
+    if (bytes <= txnReadBytesMax || (keys === 1 && this.#isFirstFree)) return;
     throw new Refusal(
       'RANGE_TOO_LARGE',
       `what the operation reads exceeds ${txnReadBytesMax} bytes (txnReadBytesMax)`,

@@ -17,7 +17,7 @@ import type { Command, MergeCommand, OriginReport, SystemOperation } from './typ
  */
 export const COMMAND_VERSION_MIN = 1;
 /** The newest version that this Balsa reads and writes. */
-export const COMMAND_VERSION_MAX = 9;
+export const COMMAND_VERSION_MAX = 10;
 
 /**
  * The payload of a log entry. A fraction of a millisecond in `timeMs` is dropped.

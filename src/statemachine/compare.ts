@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import { compareBytes } from '../base/bytes.js';
+import { ABSENT_KEYS_COMPARED } from '../base/command-versions.js';
 import type { Compare, CompareOperator } from '../base/operation.js';
 import { isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
 import type { RangeView } from './range-view.js';
@@ -11,6 +12,8 @@ export interface ComparedState {
   readonly ranges: RangeView;
   /** Counts the values that are read. */
   readonly compared: ReadBytes;
+  /** Of the entry. */
+  readonly version: number;
 }
 
 /**
@@ -24,13 +27,16 @@ export function holds(compare: Compare, state: ComparedState): boolean {
   if (target === 'count') {
     return isMet(operator, targets.filter(isLive).length - compare.value);
   }
+  if (targets.length === 0 && state.version >= ABSENT_KEYS_COMPARED) {
+    return target !== 'value' && isMet(operator, 0 - compare.value);
+  }
   return targets.every((one) => isMetBy(one, compare, state));
 }
 
 function isMetBy(target: Target, compare: Compare, state: ComparedState): boolean {
   const { operator } = compare;
   if (compare.target === 'value') {
-    if (!isLive(target)) return operator === '!=';
+    if (!isLive(target)) return operator === '!=' && state.version < ABSENT_KEYS_COMPARED;
     return isMetByValue(target, operator, compare.value, state);
   }
   return isMet(operator, numberOf(target, compare.target) - compare.value);

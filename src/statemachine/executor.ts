@@ -18,24 +18,17 @@ import type { Compaction, KeptRevisions } from './compaction.js';
 import { holds } from './compare.js';
 import type { HistoryHolds } from './history-holds.js';
 import type { Journal } from './journal.js';
-import {
-  describe,
-  growth,
-  isLive,
-  type Keyspace,
-  type LiveTarget,
-  type Target,
-} from './keyspace.js';
+import { growth, isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
 import type { Leases } from './leases.js';
 import type { Namespaces } from './namespaces.js';
 import type { Procedures } from './procedures.js';
-import { passes, revisionBounds } from './range-filter.js';
 import { entryTooLarge, RangeView } from './range-view.js';
 import type { ReadAhead, ReadAheadBounds } from './read-ahead.js';
 import { ReadBytes } from './read-bytes.js';
 import { Refusal } from './refusal.js';
 import type { Settings } from './settings.js';
 import { mustBeThere, tooManyWrites, usedBelow } from './targets.js';
+import { readInTxn } from './txn-reads.js';
 import type { SystemOperation } from './types.js';
 
 /** Bounds that decide what is applied; see `LIMITS`. */
@@ -75,8 +68,6 @@ const TXN_WRITES_MAX = 0xffff;
 /** With all numbers there are, which a range that is deleted may use up: it could always, and so it is what logs mean. */
 const REVISION_WRITES_MAX = TXN_WRITES_MAX + 1;
 
-const NO_BYTES = new Uint8Array(0);
-
 /**
  * Carries out the operations of one log entry, one after the other. What an operation may not do is a
  * {@link Refusal}, and its answer; a transaction that is refused changes nothing.
@@ -111,7 +102,7 @@ export class Executor {
     this.#journal = parts.journal;
     this.#bounds = parts.bounds;
     this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
-    this.#budget = new AnswerBudget(parts.bounds);
+    this.#budget = new AnswerBudget(parts.bounds, 0);
     this.#touched = new ReadBytes('entryTouchedBytesMax', parts.bounds);
     this.#compared = new ReadBytes('entryComparedBytesMax', parts.bounds);
   }
@@ -130,7 +121,7 @@ export class Executor {
   }
 
   beginBatch(): void {
-    this.#budget = new AnswerBudget(this.#bounds);
+    this.#budget = new AnswerBudget(this.#bounds, this.#version);
   }
 
   write(operation: WriteOperation): WriteResult {
@@ -319,7 +310,10 @@ export class Executor {
 
   /** As etcd: all comparisons, those of nested transactions too, are made before anything is written. */
   #decide({ compares, success, failure }: TxnOperation): DecidedTxn {
-    const where = { keyspace: this.#keyspace, ranges: this.#ranges, compared: this.#compared };
+    const where = {
+      ...{ keyspace: this.#keyspace, ranges: this.#ranges },
+      ...{ compared: this.#compared, version: this.#version },
+    };
     const succeeded = compares.every((compare) => holds(compare, where));
     const steps = (succeeded ? success : failure).map((step) =>
       step.type === 'txn' ? this.#decide(step) : step,
@@ -350,26 +344,12 @@ export class Executor {
   }
 
   #read(read: ReadOperation): ReadResult {
-    const bounds = revisionBounds(read);
-    const matching = this.#readTargets(read).filter(({ record }) =>
-      passes(bounds, record.modified.revision, record.createRevision),
-    );
-    const count = matching.length;
-    if (read.countOnly === true) return { type: 'read', items: [], count };
-    if (read.reverse === true) matching.reverse();
-    const wanted = read.limit === undefined || read.limit === 0 ? count : read.limit;
-    const items = matching.slice(0, wanted).map((target) => {
-      const isBare = read.keysOnly === true;
-      this.#budget.add(target.key.byteLength + (isBare ? 0 : target.record.valueBytes));
-      return describe(target, isBare ? NO_BYTES : this.#keyspace.valueOf(target));
+    return readInTxn(read, {
+      keyspace: this.#keyspace,
+      ranges: this.#ranges,
+      budget: this.#budget,
+      version: this.#version,
     });
-    return { type: 'read', items, count };
-  }
-
-  #readTargets({ from, to }: ReadOperation): readonly LiveTarget[] {
-    if (to !== undefined) return this.#ranges.liveKeys(from, to);
-    const target = this.#keyspace.target(from);
-    return isLive(target) ? [target] : [];
   }
 
   #checkUnwritten(target: Target): void {

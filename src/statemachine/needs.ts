@@ -1,7 +1,13 @@
 import { prefixEnd } from '../base/bytes.js';
 import type { CallReads } from '../base/call.js';
+import { FIRST_KEYS_READ } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
-import type { NamespaceSetOperation, TxnOperation, WriteOperation } from '../base/operation.js';
+import type {
+  NamespaceSetOperation,
+  ReadOperation,
+  TxnOperation,
+  WriteOperation,
+} from '../base/operation.js';
 import type { SystemOperation } from './types.js';
 
 /** User keys; `to` is exclusive, `null`: to the end. */
@@ -10,9 +16,15 @@ export interface OpenRange {
   readonly to: Uint8Array | null;
 }
 
+/** A range of which as much is read as one operation may look at. */
+export interface NeededRange extends OpenRange {
+  /** From its end. */
+  readonly reverse: boolean;
+}
+
 /** What of the store has to be read before an entry is applied. */
 export interface EntryNeeds {
-  readonly ranges: readonly OpenRange[];
+  readonly ranges: readonly NeededRange[];
   /** Those whose keys will be deleted. */
   readonly leases: readonly number[];
   /** Of new namespaces. */
@@ -25,16 +37,21 @@ export interface EntryNeeds {
 
 /** Gathers {@link EntryNeeds}; nearly all entries have none. */
 export class NeedsBuilder {
-  #ranges: OpenRange[] | null = null;
+  #ranges: NeededRange[] | null = null;
   #leases: Set<number> | null = null;
   #prefixes: OpenRange[] | null = null;
   readonly #removed = new Set<string>();
   #sweepRecords = 0;
   #isCompacted = false;
+  readonly #version: number;
   readonly #isCounted: (operation: NamespaceSetOperation) => boolean;
 
-  /** @param isCounted the keys of the namespace have been counted before */
-  constructor(isCounted: (operation: NamespaceSetOperation) => boolean) {
+  /**
+   * @param version of the entry
+   * @param isCounted the keys of the namespace have been counted before
+   */
+  constructor(version: number, isCounted: (operation: NamespaceSetOperation) => boolean) {
+    this.#version = version;
     this.#isCounted = isCounted;
   }
 
@@ -108,18 +125,29 @@ export class NeedsBuilder {
       for (const step of steps) {
         if (step.type === 'txn') this.#addTxn(step);
         else if (step.type === 'delete-range') this.#addRange(step.from, step.to);
-        else if (step.type === 'read' && step.to !== undefined) this.#addRange(step.from, step.to);
+        else if (step.type === 'read' && step.to !== undefined) {
+          const isFirst = isOfFirstKeys(step, this.#version);
+          this.#addRange(step.from, step.to, isFirst && step.reverse === true);
+        }
       }
     }
   }
 
-  #addRange(from: Uint8Array, to: Uint8Array | null): void {
+  #addRange(from: Uint8Array, to: Uint8Array | null, reverse = false): void {
     this.#ranges ??= [];
-    this.#ranges.push({ from, to });
+    this.#ranges.push({ from, to, reverse });
   }
 
   #addLeases(leases: readonly number[]): void {
     this.#leases ??= new Set();
     for (const lease of leases) this.#leases.add(lease);
   }
+}
+
+/** Is the read about the first keys of a range, which need not be looked at as a whole? */
+export function isOfFirstKeys(
+  { to, limit = 0, countOnly = false }: ReadOperation,
+  version: number,
+): boolean {
+  return version >= FIRST_KEYS_READ && to !== undefined && limit > 0 && !countOnly;
 }

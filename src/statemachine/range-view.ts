@@ -1,10 +1,24 @@
 import { assert } from '../base/assert.js';
-import { toMapKey } from '../base/bytes.js';
+import { compareBytes, successor, toMapKey } from '../base/bytes.js';
 import { RANGE_COST } from '../base/call.js';
 import { decodeKeyRecord } from './key-record.js';
-import { isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
-import type { FoundKeys, ReadAhead } from './read-ahead.js';
+import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
+import type { NeededRange } from './needs.js';
+import type { FoundKeys, Pair, ReadAhead } from './read-ahead.js';
 import { Refusal } from './refusal.js';
+
+/** Which keys of a range are wanted. */
+export interface FirstKeysQuery {
+  readonly limit: number;
+  /** `null`: all do. */
+  readonly passes: ((target: LiveTarget) => boolean) | null;
+}
+
+export interface FirstKeys {
+  readonly targets: readonly LiveTarget[];
+  /** How many pass in the whole range; `null`: not known, since it was not looked at as a whole. */
+  readonly count: number | null;
+}
 
 /** The ranges of the entry in hand: what the store had before it, and what it has written itself. */
 export class RangeView {
@@ -35,13 +49,38 @@ export class RangeView {
    * @throws Refusal `RANGE_TOO_LARGE`, `OVERLOADED`
    */
   liveKeys(from: Uint8Array, to: Uint8Array | null): readonly LiveTarget[] {
-    const found = this.ahead.range(from, to);
+    const found = this.ahead.range({ from, to, reverse: false });
     if (found.type === 'too-many') throw this.#tooLarge();
     if (found.type === 'not-read') throw entryTooLarge();
     const targets = this.merge(found, from, to);
     if (targets.length > this.#txnReadKeysMax) throw this.#tooLarge();
     this.charge(targets.length);
     return targets;
+  }
+
+  /**
+   * The first keys of a range that pass, however many there are behind them.
+   * @throws Refusal `RANGE_TOO_LARGE`: too many are to be looked at until so many pass; `OVERLOADED`
+   */
+  firstKeys(range: NeededRange, { limit, passes }: FirstKeysQuery): FirstKeys {
+    const found = this.ahead.range(range);
+    if (found.type === 'not-read') throw entryTooLarge();
+    const isWhole = found.type === 'found';
+    const targets: LiveTarget[] = [];
+    let seen = 0;
+    let matching = 0;
+    for (const target of this.#walk(found.pairs, isWhole ? range : lookedAt(range, found.pairs))) {
+      seen += 1;
+      if (passes !== null && !passes(target)) continue;
+      matching += 1;
+      if (targets.length < limit) targets.push(target);
+      // The others are only counted: by looking at each when it may not pass.
+      if (targets.length === limit && (passes === null || !isWhole)) break;
+    }
+    if (!isWhole && targets.length < limit) throw this.#tooLarge();
+    this.charge(seen);
+    if (!isWhole) return { targets, count: null };
+    return { targets, count: passes === null ? this.#count(found.pairs, range) : matching };
   }
 
   /** The keys that begin with the prefix of a new namespace, as the store had them. */
@@ -57,30 +96,46 @@ export class RangeView {
 
   /** What the store had, with what was written since. */
   merge(
-    found: FoundKeys & { readonly type: 'found' },
+    { pairs }: FoundKeys & { readonly type: 'found' },
     from: Uint8Array,
     to: Uint8Array | null,
   ): readonly LiveTarget[] {
-    const staged = this.#keyspace.staged;
-    const changed = staged.between(toMapKey(from), to === null ? null : toMapKey(to));
-    const targets: LiveTarget[] = [];
-    let next = 0;
-    const addChanged = (before: string | null): void => {
-      for (let mapKey = changed[next]; mapKey !== undefined; mapKey = changed[next]) {
-        if (before !== null && mapKey >= before) return;
-        const one = staged.get(mapKey);
-        if (one !== undefined) addLive(targets, { key: one.key, mapKey, record: one.record });
-        next += 1;
-      }
-    };
-    for (const [key, bytes] of found.pairs) {
+    return [...this.#walk(pairs, { from, to, reverse: false })];
+  }
+
+  /** What is there, with what was written since: in order, or from the end. */
+  *#walk(pairs: readonly Pair[], { from, to, reverse }: NeededRange): Generator<LiveTarget, void> {
+    const { staged } = this.#keyspace;
+    const changed = staged.within(toMapKey(from), to === null ? null : toMapKey(to), reverse);
+    let next = changed.next();
+    for (let n = 0; n < pairs.length; n += 1) {
+      const [key, bytes] = pairs[reverse ? pairs.length - 1 - n : n] as Pair;
       const mapKey = toMapKey(key);
-      addChanged(mapKey);
-      if (changed[next] === mapKey) continue;
-      addLive(targets, { key, mapKey, record: decodeKeyRecord(bytes) });
+      while (next.done !== true && (reverse ? next.value > mapKey : next.value < mapKey)) {
+        const target = staged.target(next.value);
+        if (isLive(target)) yield target;
+        next = changed.next();
+      }
+      // What was written of it follows.
+      if (next.done !== true && next.value === mapKey) continue;
+      const target = { key, mapKey, record: decodeKeyRecord(bytes) };
+      if (isLive(target)) yield target;
     }
-    addChanged(null);
-    return targets;
+    for (; next.done !== true; next = changed.next()) {
+      const target = staged.target(next.value);
+      if (isLive(target)) yield target;
+    }
+  }
+
+  /** How many there are of a range that was read as a whole. */
+  #count(pairs: readonly Pair[], { from, to }: NeededRange): number {
+    const { staged } = this.#keyspace;
+    let count = pairs.length;
+    for (const mapKey of staged.within(toMapKey(from), to === null ? null : toMapKey(to), false)) {
+      const target = staged.target(mapKey);
+      count += (isLive(target) ? 1 : 0) - (has(pairs, target.key) ? 1 : 0);
+    }
+    return count;
   }
 
   #tooLarge(): Refusal {
@@ -93,8 +148,24 @@ export class RangeView {
   }
 }
 
-function addLive(targets: LiveTarget[], target: Target): void {
-  if (isLive(target)) targets.push(target);
+/** The part of a range that was looked at, as more was not. */
+function lookedAt({ from, to, reverse }: NeededRange, pairs: readonly Pair[]): NeededRange {
+  const [last] = (reverse ? pairs[0] : pairs.at(-1)) as Pair;
+  return reverse ? { from: last, to, reverse } : { from, to: successor(last), reverse };
+}
+
+/** @param pairs in order */
+function has(pairs: readonly Pair[], key: Uint8Array): boolean {
+  let low = 0;
+  let high = pairs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const order = compareBytes((pairs[middle] as Pair)[0], key);
+    if (order === 0) return true;
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  return false;
 }
 
 export function entryTooLarge(): Refusal {

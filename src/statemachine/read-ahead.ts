@@ -1,6 +1,6 @@
 import { successor, toMapKey } from '../base/bytes.js';
 import { RANGE_COST } from '../base/call.js';
-import type { DeadRuns } from './dead-runs.js';
+import type { DeadRuns, Piece } from './dead-runs.js';
 import { isAliveRecord, readKeyHead } from './key-record.js';
 import {
   fromKeyRecordKey,
@@ -11,7 +11,7 @@ import {
   toValueRecordKey,
   VALUES_TO,
 } from './layout.js';
-import type { EntryNeeds, OpenRange } from './needs.js';
+import type { EntryNeeds, NeededRange } from './needs.js';
 import type { Position } from './position.js';
 import type { ScanPage, StateStore } from './state-store.js';
 
@@ -35,13 +35,13 @@ export interface ReadAheadBounds {
   readonly namespaceKeysFoundMax: number;
 }
 
-type Pair = readonly [key: Uint8Array, value: Uint8Array];
+export type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
-/** What the store had in a range before the entry. */
+/** What the store had in a range before the entry; pairs are in the order of their keys. */
 export type FoundKeys =
   | { readonly type: 'found'; readonly pairs: readonly Pair[] }
-  /** There are more keys than one operation may look at. */
-  | { readonly type: 'too-many' }
+  /** There are more keys than one operation may look at: those that were looked at, at the end that was begun at. */
+  | { readonly type: 'too-many'; readonly pairs: readonly Pair[] }
   /** The entry asks for more than is read for one entry. */
   | { readonly type: 'not-read' };
 
@@ -54,6 +54,8 @@ const NOT_READ: FoundKeys = { type: 'not-read' };
  */
 export class ReadAhead {
   readonly #ranges = new Map<string, FoundKeys>();
+  /** From the end. */
+  readonly #reverse = new Map<string, FoundKeys>();
   readonly #leases = new Map<number, FoundKeys>();
   readonly #prefixes = new Map<string, FoundKeys>();
   #sweep: ScanPage = { pairs: [], more: false };
@@ -90,22 +92,31 @@ export class ReadAhead {
       const keys = await read(bounds.leaseKeysMax, (max) => scanLease(store, lease, max));
       this.#leases.set(lease, keys);
     }
-    for (const { from, to } of needs.ranges) {
-      const name = rangeName(from, to);
-      if (this.#ranges.has(name)) continue;
-      const keys = await read(bounds.txnReadKeysMax, (max) => scanLive(source, { from, to }, max));
-      this.#ranges.set(name, keys);
+    for (const range of needs.ranges) {
+      const name = rangeName(range.from, range.to);
+      const [own, other] = this.#inOrder(range.reverse);
+      if (own.has(name) || other.get(name)?.type === 'found') continue;
+      own.set(name, await read(bounds.txnReadKeysMax, (max) => scanLive(source, range, max)));
     }
     for (const { from, to } of needs.prefixes) {
       const keysMax = bounds.namespaceKeysFoundMax;
-      const keys = await read(keysMax, (max) => scanLive(source, { from, to }, max));
+      const range = { from, to, reverse: false };
+      const keys = await read(keysMax, (max) => scanLive(source, range, max));
       this.#prefixes.set(toMapKey(from), keys);
     }
   }
 
-  /** Live keys of a range, with their records. */
-  range(from: Uint8Array, to: Uint8Array | null): FoundKeys {
-    return this.#ranges.get(rangeName(from, to)) ?? NOT_READ;
+  /** Live keys of a range, with their records; of one with too many of them those at its end (`reverse`), or at its beginning. */
+  range({ from, to, reverse }: NeededRange): FoundKeys {
+    const name = rangeName(from, to);
+    const [own, other] = this.#inOrder(reverse);
+    const found = other.get(name);
+    return own.get(name) ?? (found?.type === 'found' ? found : NOT_READ);
+  }
+
+  /** What was read in that order, and in the other one. */
+  #inOrder(reverse: boolean): readonly [Map<string, FoundKeys>, Map<string, FoundKeys>] {
+    return reverse ? [this.#reverse, this.#ranges] : [this.#ranges, this.#reverse];
   }
 
   keysOfLease(lease: number): FoundKeys {
@@ -149,20 +160,21 @@ async function scanLease(store: StateStore, lease: number, bounds: ScanBounds): 
 /** The keys that are there, as the last entry has left them. */
 async function scanLive(
   { store, dead }: KeyStore,
-  range: OpenRange,
+  range: NeededRange,
   bounds: ScanBounds,
 ): Promise<FoundKeys> {
-  const found = new Collected(bounds);
-  const walk = dead.walk(range, false);
+  const { reverse } = range;
+  const found = new Collected(bounds, reverse);
+  const walk = dead.walk(range, reverse);
   try {
-    let rest: OpenRange = range;
-    for (;;) {
-      const piece = dead.piece(rest, false, Number.POSITIVE_INFINITY);
-      if (piece === null) return found.all;
+    let rest: NeededRange | null = range;
+    while (rest !== null) {
+      const piece = dead.piece(rest, reverse, Number.POSITIVE_INFINITY);
+      if (piece === null) break;
       if (piece.passed !== null) walk.passed(piece.passed);
       const from = toKeyRecordKey(piece.from);
       const to = piece.to === null ? KEYS_TO : toKeyRecordKey(piece.to);
-      const page = await store.scan({ from, to, ...found.chunk() });
+      const page = await store.scan({ from, to, reverse, ...found.chunk() });
       for (const [storeKey, bytes] of page.pairs) {
         const key = fromKeyRecordKey(storeKey);
         if (!isAliveRecord(bytes)) {
@@ -172,36 +184,50 @@ async function scanLive(
         walk.alive();
         if (!found.add([key, bytes])) return found.refusal;
       }
-      const last = page.pairs.at(-1)?.[0];
-      if (page.more && last !== undefined) {
-        rest = { from: successor(fromKeyRecordKey(last)), to: range.to };
-      } else if (piece.isCut && piece.to !== null) {
-        rest = { from: piece.to, to: range.to };
-      } else {
-        return found.all;
-      }
+      const last = page.more ? page.pairs.at(-1)?.[0] : undefined;
+      rest = behind(range, piece, last === undefined ? null : fromKeyRecordKey(last));
     }
+    return found.all;
   } finally {
     walk.end();
   }
+}
+
+/**
+ * What is left of a range behind a piece of it, or behind the last key that was seen in the piece; `null`: nothing.
+ */
+function behind(range: NeededRange, piece: Piece, last: Uint8Array | null): NeededRange | null {
+  const { from, to, reverse } = range;
+  if (last !== null)
+    return reverse ? { from, to: last, reverse } : { from: successor(last), to, reverse };
+  const end = reverse ? piece.from : piece.to;
+  if (!piece.isCut || end === null) return null;
+  return reverse ? { from, to: end, reverse } : { from: end, to, reverse };
 }
 
 /** What a scan has found, within its bounds. */
 class Collected {
   readonly #pairs: Pair[] = [];
   readonly #bounds: ScanBounds;
+  readonly #reverse: boolean;
 
-  constructor(bounds: ScanBounds) {
+  constructor(bounds: ScanBounds, reverse = false) {
     this.#bounds = bounds;
+    this.#reverse = reverse;
   }
 
   get all(): FoundKeys {
-    return { type: 'found', pairs: this.#pairs };
+    return { type: 'found', pairs: this.#inOrder() };
   }
 
   /** Why there is no room for the last one. */
   get refusal(): FoundKeys {
-    return this.#pairs.length > this.#bounds.keysMax ? { type: 'too-many' } : NOT_READ;
+    if (this.#pairs.length <= this.#bounds.keysMax) return NOT_READ;
+    return { type: 'too-many', pairs: this.#inOrder() };
+  }
+
+  #inOrder(): readonly Pair[] {
+    return this.#reverse ? this.#pairs.toReversed() : this.#pairs;
   }
 
   /** How much to take from the store at once. */

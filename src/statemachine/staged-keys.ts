@@ -1,5 +1,9 @@
+import { assert } from '../base/assert.js';
 import { SortedKeys } from '../base/sorted-keys.js';
 import type { KeyRecord } from './key-record.js';
+import type { Target } from './keyspace.js';
+
+const NOTHING = new SortedKeys();
 
 /** What a log entry has made of a key. */
 export interface StagedKey {
@@ -42,15 +46,23 @@ export class StagedKeys {
     return this.#byKey.entries();
   }
 
-  /** Keeps the keys in order for {@link StagedKeys.between}, until they are cleared. */
+  /** Keeps the keys in order for {@link StagedKeys.within}, until they are cleared. */
   keepOrder(): void {
     this.#order = new SortedKeys();
     for (const mapKey of this.#byKey.keys()) this.#order.add(mapKey);
   }
 
-  /** The keys in `[from, to)`, in order. */
-  between(from: string, to: string | null): readonly string[] {
-    return this.#order === null ? [] : [...this.#order.ascending(from, to)];
+  /** The keys in `[from, to)`, in order or the reverse. Nothing may be written meanwhile. */
+  within(from: string, to: string | null, reverse: boolean): Generator<string, void> {
+    const order = this.#order ?? NOTHING;
+    return reverse ? order.descending(from, to) : order.ascending(from, to);
+  }
+
+  /** One that was written. */
+  target(mapKey: string): Target {
+    const staged = this.#byKey.get(mapKey);
+    assert(staged !== undefined, 'the order of what was written has what was written');
+    return { key: staged.key, mapKey, record: staged.record };
   }
 
   clear(): void {

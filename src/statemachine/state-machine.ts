@@ -142,7 +142,9 @@ export class StateMachine implements StoreObservation {
     this.#prepared = prepared;
     if (command.version < EXTENDED_COMMANDS) return null;
     const { namespaces, compaction, store, keyspace, limits } = this.#parts;
-    const builder = new NeedsBuilder(({ name, prefix }) => namespaces.has(name, prefix));
+    const builder = new NeedsBuilder(command.version, ({ name, prefix }) =>
+      namespaces.has(name, prefix),
+    );
     builder.addSystem(command.system);
     for (const { operations } of command.batches) {
       if (!(operations instanceof BalsaError)) builder.addOperations(operations);

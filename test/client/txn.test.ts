@@ -69,7 +69,7 @@ describe('a transaction', () => {
     ['value less', compare.value('a').lessThan('2'), true],
     ['value greater', compare.value('a').greaterThan('2'), false],
     ['value not', compare.value('a').notEquals('1'), false],
-    ['value of nothing is not', compare.value('x').notEquals('1'), true],
+    ['value of nothing is not', compare.value('x').notEquals('1'), false],
     ['value of nothing', compare.value('x').equals('1'), false],
     ['createRevision', compare.createRevision('a').equals(1), true],
     ['modRevision not', compare.modRevision('a').notEquals(1), false],
@@ -79,7 +79,8 @@ describe('a transaction', () => {
     ['versions of a range', compare.range({ from: 'a' }).version.equals(1), true],
     ['createRevisions of a range', compare.range({ from: 'a' }).createRevision.lessThan(2), false],
     ['leases of a range', compare.range({ from: 'a' }).lease.greaterThan(0), false],
-    ['an empty range', compare.range({ prefix: 'x' }).version.greaterThan(9), true],
+    ['an empty range', compare.range({ prefix: 'x' }).version.greaterThan(9), false],
+    ['an empty range as none', compare.range({ prefix: 'x' }).createRevision.equals(0), true],
   ])('compares %s', async (_name, condition, holds) => {
     const { h, db } = await given({ a: '1', b: '2' });
     const result = await h.until(db.txn().when(condition).do(op.get('a')).commit());
@@ -207,6 +208,7 @@ describe('the types of results', () => {
     const h = new Harness();
     const db = await h.connect({ codec: json<User>(), keys: 'text' });
     const user: User = { name: 'Ada', kind: 'person' };
+    await h.until(db.put('u', user));
     const result = await h.until(
       db
         .txn()

@@ -180,7 +180,7 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/statemachine/range-view.ts',
-        find: '      if (changed[next] === mapKey) continue;\n',
+        find: '      if (next.done !== true && next.value === mapKey) continue;\n',
         replace: '',
       },
     ],

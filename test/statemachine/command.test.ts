@@ -44,7 +44,7 @@ describe('the command in a log entry', () => {
 
     const apply = () => replica.entry('command', pack([COMMAND_VERSION_MAX + 1, 'anything']));
 
-    expect(apply).toThrow(/version 10; this replica knows versions up to 9/);
+    expect(apply).toThrow(/version 11; this replica knows versions up to 10/);
     expect(apply).toThrow(expect.objectContaining({ code: 'VERSION_UNSUPPORTED' }));
     expect(replica.machine.appliedIndex).toBe(1);
     expect(replica.store.applied).toHaveLength(1);

@@ -5,8 +5,9 @@ import type { RangeQuery, WriteEvent } from '../../src/statemachine/types.js';
 import { decodeValueRecord } from '../../src/statemachine/value-record.js';
 import type { LoggedEntry, ModelReplica } from './model-replica.js';
 import { KEYS } from './model-steps.js';
+import { matches } from './naive-filter.js';
 import type { NaiveModel } from './naive-model.js';
-import { type Item, matches, type NaiveStore, sorted } from './naive-store.js';
+import { type Item, type NaiveStore, sorted } from './naive-store.js';
 import { inOrder, plainItem, same } from './plain.js';
 
 /** What is looked at. */

@@ -297,7 +297,7 @@ function commands(what: fc.Arbitrary<WriteOperation>, systems: number): fc.Arbit
     ),
     sends: fc.array(send, { maxLength: 3 }),
     system: fc.array(system, { maxLength: systems }),
-    version: fc.constantFrom(3, 3, 3, 2, 1),
+    version: fc.constantFrom(10, 10, 10, 3, 2, 1),
   });
 }
 

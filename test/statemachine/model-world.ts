@@ -175,11 +175,12 @@ export class ModelWorld {
     const isOld =
       system.length === 0 &&
       batches.every((one) => one.operations.every((o) => versionOf(o) === 1));
+    const written = isOld ? version : Math.max(version, 3);
     const payload = packCommand(
       { timeMs, batches: batches.map(toBatch), system, proposerTerm: 1 },
-      isOld ? version : 3,
+      written,
     );
-    const expected = this.model.command(timeMs, batches, system);
+    const expected = this.model.command(timeMs, batches, system, written);
     this.#note(expected, system);
     const answers = await this.#append('command', payload, expected, system);
     batches.forEach((sent, n) => {

@@ -49,9 +49,10 @@ export class NaiveModel {
     timeMs: number,
     batches: readonly ModelBatch[],
     system: readonly SystemOperation[] = [],
+    version = 3,
   ): ModelAnswer[] {
     this.index += 1;
-    this.store.beginEntry(timeMs);
+    this.store.beginEntry(timeMs, version);
     while (this.#oldestIsIdle()) this.#forgetOldest();
     for (const operation of system) {
       if (operation.type === 'expire') this.store.expire(operation.leases);

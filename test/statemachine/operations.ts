@@ -98,7 +98,7 @@ export function say(result: WriteResult | ReadResult | undefined): string {
     case 'txn':
       return `${result.succeeded ? 'then' : 'else'}@${result.revision}(${result.results.map(say).join(', ')})`;
     case 'read':
-      return `read[${result.items.map(itemText).join(' ')}]:${result.count}`;
+      return `read[${result.items.map(itemText).join(' ')}]:${result.count}${result.more ? '+' : ''}`;
     case 'lease':
       return `lease ${result.lease} ${result.ttlMs}`;
     case 'done':

@@ -34,10 +34,12 @@ describe('the keys that an entry has written', () => {
           } else if ('to' in change) {
             const to = change.to === null ? null : nameOf(change.to);
             const expected = [...model].filter((key) => key >= name && (to === null || key < to));
-            expect(staged.between(name, to)).toEqual(expected.sort());
+            expected.sort();
+            expect([...staged.within(name, to, false)]).toEqual(expected);
+            expect([...staged.within(name, to, true)]).toEqual(expected.toReversed());
           }
         }
-        expect(staged.between('', null)).toEqual([...model].sort());
+        expect([...staged.within('', null, false)]).toEqual([...model].sort());
         expect(staged.size).toBe(model.size);
       }),
     );
@@ -48,6 +50,8 @@ describe('the keys that an entry has written', () => {
     const staged = new StagedKeys();
     staged.keepOrder();
     for (let n = 200_000; n > 0; n -= 1) staged.set(nameOf(n), RECORD);
-    expect(staged.between(nameOf(100), nameOf(103))).toEqual([100, 101, 102].map(nameOf));
+    expect([...staged.within(nameOf(100), nameOf(103), false)]).toEqual(
+      [100, 101, 102].map(nameOf),
+    );
   });
 });

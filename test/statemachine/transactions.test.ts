@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ABSENT_KEYS_COMPARED } from '../../src/base/command-versions.js';
 import type { TxnStep } from '../../src/base/operation.js';
 import {
   delRange,
@@ -377,6 +378,31 @@ describe('a comparison', () => {
       'else',
     ]);
   });
+
+  test.each([
+    [when('gone', 'value', '!=', 'v'), false],
+    [when('gone', 'value', '=', ''), false],
+    [when('gone', 'version', '=', 0), true],
+    [when('x', 'value', '!=', 'v', null), false],
+    [when('x', 'version', '>', 5, null), false],
+    [when('x', 'version', '<', 5, null), true],
+    [when('x', 'createRevision', '=', 0, null), true],
+    [when('x', 'lease', '!=', 0, null), false],
+    [when('x', 'count', '=', 0, null), true],
+    [when('a', 'value', '!=', 'w', null), true],
+    [when('a', 'value', '!=', 'v', null), false],
+    [when('a', 'createRevision', '=', 0, null), false],
+  ])(
+    'of a key that is not there, or of a range without keys, is as in etcd: %j',
+    async (compare, holds) => {
+      const replica = await Replica.start();
+      await replica.do(put('a', 'v'), put('gone', 'v'), del('gone'));
+      const asked = txn([compare], [putWith('then', '')], [putWith('then', '')]);
+      const [result] = await replica.doIn(ABSENT_KEYS_COMPARED, asked);
+      expect(result).toMatchObject({ type: 'txn', succeeded: holds });
+      expect(await ask(replica, txn([when('then', 'version', '=', 1)], []))).toBe('then@4()');
+    },
+  );
 
   test('sees what was written before it in the same entry', async () => {
     const replica = await Replica.start();

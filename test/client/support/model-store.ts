@@ -302,14 +302,13 @@ export class ModelStore {
   #holds(compare: Compare): boolean {
     const items = this.#within(compare);
     if (compare.target === 'count') return isSo(items.length - compare.value, compare);
-    if (items.length === 0 && compare.to !== undefined) return true;
     const found: (KeyValue | null)[] = items.length === 0 ? [null] : items;
     return found.every((item) => {
       if (compare.target !== 'value') {
         const field = compare.target === 'count' ? 'version' : compare.target;
         return isSo((item?.[field] ?? 0) - compare.value, compare);
       }
-      if (item === null) return compare.operator === '!=';
+      if (item === null) return false;
       return isSo(compareBytes(item.value, compare.value), compare);
     });
   }
