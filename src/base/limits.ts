@@ -5,6 +5,13 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
+/**
+ * Longest frame of a replica, to whoever it is, and of one member to another, in bytes: the highest that `LIMITS.frameBytesMax` can be.
+ * That limit is for what clients send. What a replica has taken in has to reach the other members, and what it answers its
+ * client, whatever limits they were started with: limits may have been changed since, or be changed replica by replica.
+ */
+export const FRAME_BYTES_MAX = 256 * MiB;
+
 export const LIMITS = {
   /** Longest key, in bytes (`KEY_TOO_LARGE`). */
   keyBytesMax: 64 * KiB,
@@ -14,7 +21,7 @@ export const LIMITS = {
   operationsPerBatchMax: 2048,
   /** Most bytes of one batch of a client; one operation of any legal size fits (`BATCH_TOO_LARGE`). */
   batchBytesMax: 18 * MiB,
-  /** Longest frame on any stream, in bytes (`FRAME_INVALID`). */
+  /** Longest frame that a client may send, in bytes (`FRAME_INVALID`). What replicas send has 256 MiB at most. */
   frameBytesMax: 48 * MiB,
   /** Batches that one session may have unanswered (`OVERLOADED`). */
   batchesPerSessionMax: 64,
@@ -125,7 +132,10 @@ export const LIMITS = {
   uncommittedBytesMax: 64 * MiB,
   /** Bytes of requests that a replica has taken in and not answered (`OVERLOADED`). */
   pendingRequestBytesMax: 128 * MiB,
-  /** Bytes of large requests that have come in part, of all clients; as much for the other members (`OVERLOADED`). */
+  /**
+   * Bytes of large requests that have come in part, of all clients (`OVERLOADED`). As much for the other members, and no less
+   * than the 256 MiB that one frame of theirs may have.
+   */
   partialFrameBytesMax: 256 * MiB,
   /** As `pendingRequestBytesMax`, in operations: with more a write would wait for seconds. */
   pendingOperationsMax: 16_384,

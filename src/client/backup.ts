@@ -20,7 +20,6 @@ export interface BackupOptions {
   readonly address: string;
   readonly clientName: string;
   readonly clusterId: string | null;
-  readonly frameBytesMax: number;
   readonly signal: AbortSignal | undefined;
   /** Calls back when the client is closed; returns what ends that. */
   readonly whenClosed: (callback: () => void) => () => void;
@@ -81,12 +80,11 @@ class BackupStream {
   #wake: () => void = () => {};
 
   constructor(environment: Environment, options: BackupOptions) {
-    const { address, signal, frameBytesMax, clientName, clusterId } = options;
+    const { address, signal, clientName, clusterId } = options;
     this.#clock = environment.clock;
     this.#channel = environment.dial({
       address,
       path: CLIENT_SNAPSHOT_PATH,
-      frameBytesMax,
       onFrame: (bytes) => this.#received(bytes),
       onPart: () => this.#partReceived(),
       onClose: (reason) => this.#end(reason),

@@ -181,7 +181,6 @@ export class Engine implements Context {
       address: link.address,
       clientName: this.settings.clientName,
       clusterId: link.hello?.clusterId ?? null,
-      frameBytesMax: Math.max(LIMITS.frameBytesMax, this.#limits.frameBytesMax),
       signal,
       whenClosed: (callback) => this.whenClosed(callback),
     });

@@ -1,7 +1,6 @@
 import { unreachable } from '../base/assert.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
-import { LIMITS } from '../base/limits.js';
 import type { Channel } from '../rpc/channel.js';
 import { packClientFrame } from '../rpc/client-frames.js';
 import {
@@ -77,7 +76,6 @@ export class Link {
     this.#channel = dial({
       address,
       path: CLIENT_STREAM_PATH,
-      frameBytesMax: LIMITS.frameBytesMax,
       onFrame: (frame) => this.#received(frame),
       onPart: () => this.#lives(),
       onClose: (reason) => this.#end(reason),

@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
+import { FRAME_BYTES_MAX } from '../base/limits.js';
 import { DIAL_FLOW_WINDOW } from './flow-window.js';
 import { FRAME_PART_BYTES, FrameAssembler, type PartialFrames } from './frame-parts.js';
 import { FrameQueue } from './frame-queue.js';
@@ -44,7 +45,6 @@ export interface DialOptions extends ChannelHandlers {
   readonly address: string;
   /** Path of the gRPC method. */
   readonly path: string;
-  readonly frameBytesMax: number;
   /** Carries large frames, and no signs of life: on a slow link an answer to a ping may take its time. Default `false`. */
   readonly isBulk?: boolean;
 }
@@ -111,7 +111,7 @@ class GrpcChannel implements Channel {
       release();
       options.onClose(closeReason(options.address, code, details));
     };
-    const assembler = new FrameAssembler(options.frameBytesMax);
+    const assembler = new FrameAssembler(FRAME_BYTES_MAX);
     call.on('data', (message: Buffer) => {
       const frame = assembler.take(message);
       if (frame !== null) options.onFrame(frame);
@@ -162,6 +162,7 @@ function plainReason(details: string): string {
 }
 
 export interface AcceptHandlers {
+  /** Of the one who dialled. */
   readonly frameBytesMax: number;
   /** What the parts of large frames count for. */
   readonly partial: PartialFrames;

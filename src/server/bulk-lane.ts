@@ -8,7 +8,6 @@ import { isOurs } from './inbound-peer.js';
 export interface BulkLaneOptions {
   readonly clock: Clock;
   readonly address: string;
-  readonly frameBytesMax: number;
   /** Names, for messages. */
   readonly ends: { readonly from: string; readonly to: string };
   readonly hello: () => Buffer;
@@ -68,9 +67,9 @@ export class BulkLane {
   }
 
   #dial(): void {
-    const { address, frameBytesMax, hello } = this.#options;
+    const { address, hello } = this.#options;
     const channel = this.#options.dial({
-      ...{ address, frameBytesMax, path: PEER_BULK_PATH, isBulk: true },
+      ...{ address, path: PEER_BULK_PATH, isBulk: true },
       onFrame: (frame) => this.#answered(channel, frame),
       onClose: (reason) => this.#closed(channel, reason),
     });

@@ -1,4 +1,4 @@
-import { LIMITS, type Limits } from '../base/limits.js';
+import { FRAME_BYTES_MAX, LIMITS, type Limits } from '../base/limits.js';
 import type { AppliedBounds } from '../statemachine/machine-parts.js';
 
 /** What may be set under `limits` in the configuration file, and how the limits must fit together. */
@@ -57,7 +57,7 @@ export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bou
   valueBytesMax: { min: 16, max: 32 * MiB },
   operationsPerBatchMax: { min: 1, max: 100_000 },
   batchBytesMax: { min: 4 * KiB, max: 64 * MiB },
-  frameBytesMax: { min: 128 * KiB, max: 256 * MiB },
+  frameBytesMax: { min: 128 * KiB, max: FRAME_BYTES_MAX },
   txnOperationsMax: { min: 1, max: 1_000_000 },
   leaseTtlMsMin: { min: 1, max: 3_600_000 },
   leaseTtlMsMax: { min: 1000, max: 3650 * 86_400_000 },

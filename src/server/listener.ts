@@ -1,8 +1,13 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { parseAddress } from '../base/address.js';
 import { BalsaError } from '../base/errors.js';
-import type { Limits } from '../base/limits.js';
-import { acceptedChannel, type Channel, MESSAGE_BYTES_MAX } from '../rpc/channel.js';
+import { FRAME_BYTES_MAX, type Limits } from '../base/limits.js';
+import {
+  type AcceptHandlers,
+  acceptedChannel,
+  type Channel,
+  MESSAGE_BYTES_MAX,
+} from '../rpc/channel.js';
 import { widenFlowWindow } from '../rpc/flow-window.js';
 import { PartialFrames } from '../rpc/frame-parts.js';
 import { type HealthSource, healthImplementation, healthService } from '../rpc/health.js';
@@ -34,10 +39,13 @@ export class Listener {
 
   /** @throws BalsaError `PORT_IN_USE`, `ADDRESS_UNUSABLE` */
   static async open(options: ListenerOptions): Promise<{ listener: Listener; address: string }> {
-    const { partialFrameBytesMax } = options.limits;
+    const { frameBytesMax, partialFrameBytesMax } = options.limits;
     // Clients cannot take the room of the members from them.
-    const ofClients = new PartialFrames(partialFrameBytesMax);
-    const ofPeers = new PartialFrames(partialFrameBytesMax);
+    const clients = { frameBytesMax, partial: new PartialFrames(partialFrameBytesMax) };
+    const peers = {
+      frameBytesMax: FRAME_BYTES_MAX,
+      partial: new PartialFrames(Math.max(partialFrameBytesMax, FRAME_BYTES_MAX)),
+    };
     const server = new Server({
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': -1,
@@ -45,13 +53,13 @@ export class Listener {
       'grpc.keepalive_timeout_ms': 5_000,
     });
     server.addService(clientService, {
-      Stream: streamHandler(options, ofClients, options.acceptClient),
-      Snapshot: streamHandler(options, ofClients, options.acceptClientSnapshot),
+      Stream: streamHandler(clients, options.acceptClient),
+      Snapshot: streamHandler(clients, options.acceptClientSnapshot),
     });
     server.addService(peerService, {
-      Stream: streamHandler(options, ofPeers, options.acceptPeer),
-      Bulk: streamHandler(options, ofPeers, options.acceptPeerBulk),
-      Snapshot: streamHandler(options, ofPeers, options.acceptPeerSnapshot),
+      Stream: streamHandler(peers, options.acceptPeer),
+      Bulk: streamHandler(peers, options.acceptPeerBulk),
+      Snapshot: streamHandler(peers, options.acceptPeerSnapshot),
     });
     server.addService(healthService, healthImplementation(options.health));
     const port = await bind(server, options.listen);
@@ -77,14 +85,13 @@ export class Listener {
 }
 
 function streamHandler(
-  { limits: { frameBytesMax } }: ListenerOptions,
-  partial: PartialFrames,
+  bounds: Pick<AcceptHandlers, 'frameBytesMax' | 'partial'>,
   accept: (channel: Channel) => ChannelReceiver,
 ): StreamHandler {
   return (call) => {
     let receiver: ChannelReceiver | null = null;
     const channel = acceptedChannel(call, {
-      ...{ frameBytesMax, partial },
+      ...bounds,
       onRefused: () => {
         if (receiver?.refused === undefined) channel.abort();
         else receiver.refused();

@@ -90,8 +90,7 @@ export function newReplica(options: NewReplicaOptions): Replica {
     dialSnapshot: (member, handlers) => {
       const address = roster.routeTo(member);
       if (address === null) return nowhere(clock, member, handlers);
-      const { frameBytesMax } = config.limits;
-      return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, frameBytesMax, isBulk: true });
+      return dial({ ...handlers, address, path: PEER_SNAPSHOT_PATH, isBulk: true });
     },
   });
 }

@@ -74,7 +74,6 @@ export class OutboundLink {
     const channel = dial({
       address: this.target.address,
       path: PEER_STREAM_PATH,
-      frameBytesMax: this.#options.limits.frameBytesMax,
       onFrame: (frame) => this.#onFrame(channel, frame),
       onClose: (reason) => this.#onClose(channel, reason),
     });
@@ -218,9 +217,9 @@ export class OutboundLink {
     this.#ready = member;
     this.#failures = 0;
     const { name, address } = this.target;
-    const { clock, self, limits, onDisconnected, onFailure, dial = dialChannel } = this.#options;
+    const { clock, self, onDisconnected, onFailure, dial = dialChannel } = this.#options;
     this.#bulk = new BulkLane({
-      ...{ clock, address, frameBytesMax: limits.frameBytesMax },
+      ...{ clock, address },
       ends: { from: name, to: self.name },
       hello: () => this.#owner.ownHello(this.target),
       check: (hello) => this.#checkAnswer(hello),

@@ -1,7 +1,7 @@
 import { unreachable } from '../base/assert.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { Limits } from '../base/limits.js';
+import { FRAME_BYTES_MAX, type Limits } from '../base/limits.js';
 import type { SnapshotChunk, SnapshotEnd } from '../base/snapshot-codec.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { LogIndex, MemberId, SnapshotOffer } from '../raft/types.js';
@@ -404,8 +404,8 @@ class Session implements ChannelReceiver {
 
   /** A sender that does not keep to its window must not cost memory. */
   #admit(chunk: SnapshotChunk): void {
-    const { snapshotWindowBytes, frameBytesMax } = this.#host.limits;
-    if (this.#waitingBytes > snapshotWindowBytes + frameBytesMax) {
+    const { snapshotWindowBytes } = this.#host.limits;
+    if (this.#waitingBytes > snapshotWindowBytes + FRAME_BYTES_MAX) {
       throw new BalsaError(
         'OVERLOADED',
         'more chunks than were acknowledged and the window allows',

@@ -63,7 +63,6 @@ async function dialled() {
   const channel = dial({
     address: server.address,
     path: CLIENT_STREAM_PATH,
-    frameBytesMax: LIMITS.frameBytesMax,
     onFrame: (frame) => void told.frames.push(frame.toString()),
     onClose: (reason) => void told.reasons.push(reason.message),
   });
@@ -208,7 +207,6 @@ describe('a channel', () => {
     const channel = dial({
       address: `127.0.0.1:${portOf(silent)}`,
       path: CLIENT_STREAM_PATH,
-      frameBytesMax: LIMITS.frameBytesMax,
       onFrame: () => {},
       onClose: (reason) => void reasons.push(reason.code),
     });

@@ -183,7 +183,6 @@ export function talk(address: string, frames: readonly Buffer[]): Promise<string
     const channel = dial({
       address,
       path: PEER_STREAM_PATH,
-      frameBytesMax: LIMITS.frameBytesMax,
       onFrame: (bytes) => {
         const frame = unpackPeerFrame(bytes, { from: '', to: '' });
         if (frame.type === 'hello' && frame.hello.refusal !== null) {

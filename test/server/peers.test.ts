@@ -98,7 +98,6 @@ describe('peers over loopback', () => {
     const channel = dial({
       address: n2.address,
       path: PEER_STREAM_PATH,
-      frameBytesMax: LIMITS.frameBytesMax,
       onFrame: (bytes) => {
         const frame = unpackPeerFrame(bytes, { from: '', to: '' });
         if (frame.type === 'hello') said.push(frame.hello);

@@ -100,7 +100,6 @@ describe('servers in one process', () => {
       const channel = dial({
         address: server?.address ?? '',
         path: CLIENT_STREAM_PATH,
-        frameBytesMax: 64 * 1024 * 1024,
         onFrame: (bytes) => {
           const frame = unpackReplicaFrame(bytes);
           if (frame.type === 'end') resolve(frame.error.code);

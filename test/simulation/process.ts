@@ -306,7 +306,6 @@ class RunningReplica implements Process {
     return world.network.dial(machine.place, {
       address: `${nameOf(member)}:1`,
       path: PEER_SNAPSHOT_PATH,
-      frameBytesMax: world.options.limits.frameBytesMax,
       onFrame: (frame) => this.#enter(() => handlers.onFrame(frame)),
       onClose: (reason) => this.#enter(() => handlers.onClose(reason)),
     });
