@@ -6,10 +6,12 @@ import type { Files } from '../storage/files.js';
 
 /** 2: with a checksum. */
 const FORMAT = 2;
-const META_FILE = 'meta.json';
+export const META_FILE = 'meta.json';
 /** Folders of damaged data that was moved aside. */
 const ASIDE = 'damaged-';
 const DELTAS = 'ap';
+/** What a backup is restored to, in a folder that was there before, until all of it is. */
+export const RESTORING = '.restoring';
 
 /**
  * Errors after which a replica must not start again on the same data as if nothing had been. (A damaged
@@ -205,6 +207,13 @@ export class DataFolder {
 
   /** A log without its meta.json is not a new folder. */
   #refuseStrangeFiles(): void {
+    if (this.#guard('read', () => this.#files.exists(join(this.path, RESTORING)))) {
+      throw new BalsaError(
+        'DATA_FOLDER_UNUSABLE',
+        `${this.path} has a part of a backup (${RESTORING}): empty the folder, and restore the backup again`,
+        { details: { file: join(this.path, RESTORING) } },
+      );
+    }
     const logFiles = this.#guard('read', () => this.#files.list(this.walFolder));
     if (logFiles.length === 0) return;
     throw new BalsaError(

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, rmdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
@@ -11,7 +11,7 @@ import { NodeFiles } from '../storage/node-files.js';
 import { removeFolder } from '../storage/remove-folder.js';
 import type { StateImport } from '../storage/snapshot.js';
 import { type BackupPart, readBackup } from './backup-file.js';
-import { DataFolder } from './data-folder.js';
+import { DataFolder, META_FILE, RESTORING } from './data-folder.js';
 import { clusterIdOf } from './formation.js';
 import { memberId } from './member-id.js';
 import { appendOffline, type OfflineDisk, openOfflineStores, resetOffline } from './offline.js';
@@ -35,13 +35,14 @@ export interface Restored {
   readonly incarnation: string;
 }
 
-/** The folder has this behind its name while it is made. */
-const UNFINISHED_SUFFIX = '.restoring';
+/** The system has this in every volume that is empty. */
+const LOST_AND_FOUND = 'lost+found';
 
 /**
  * Makes the data folder of a *new* cluster, with one voter, from a backup. It is another cluster
  * than the one the backup was made of, with an id of its own: members of that one are no members of this.
- * The folder has its name only when it is whole and durable.
+ * The folder has its name only when it is whole and durable. One that was there before, and may be a volume, is filled in
+ * place: no replica starts in it before it is whole.
  *
  * @throws BalsaError `DATA_FOLDER_UNUSABLE` when the folder is not empty, `FILE_UNREADABLE`,
  *   `FILE_INVALID`, `SNAPSHOT_CORRUPT`, `VERSION_UNSUPPORTED`, `DISK_FULL`
@@ -51,14 +52,15 @@ export async function restore(
   { files = new NodeFiles(), ...disk }: OfflineDisk = {},
 ): Promise<Restored> {
   const path = resolve(options.path);
-  await refuseUnlessEmpty(path);
-  const unfinished = path + UNFINISHED_SUFFIX;
+  const isThere = await refuseUnlessEmpty(path);
+  const unfinished = isThere ? join(path, RESTORING) : path + RESTORING;
   try {
     // What an earlier attempt left.
     await removeFolder(files, unfinished);
     const restored = await fill(unfinished, options, { ...disk, files });
     await syncAll(files, unfinished);
-    await nameFolder(files, unfinished, path);
+    if (isThere) await moveInto(files, unfinished, path);
+    else nameFolder(files, unfinished, path);
     return restored;
   } catch (error) {
     await removeFolder(files, unfinished);
@@ -66,12 +68,15 @@ export async function restore(
   }
 }
 
-async function refuseUnlessEmpty(path: string): Promise<void> {
-  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+/** @returns false: there is no such folder */
+async function refuseUnlessEmpty(path: string): Promise<boolean> {
+  const found = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
     throw usable(error, path);
   });
-  if (names.length === 0) return;
+  if (found === null) return false;
+  const names = found.filter((name) => name !== LOST_AND_FOUND && name !== RESTORING);
+  if (names.length === 0) return true;
   throw new BalsaError(
     'DATA_FOLDER_UNUSABLE',
     `${path} is not empty (${names.slice(0, 3).join(', ')}): a restored replica needs a folder of its own`,
@@ -158,13 +163,21 @@ function syncFile(files: Files, path: string): void {
   }
 }
 
-/** Atomic, and durable when it resolves. */
-async function nameFolder(files: Files, unfinished: string, path: string): Promise<void> {
-  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-  });
+/** Atomic, and durable when it returns. */
+function nameFolder(files: Files, unfinished: string, path: string): void {
   files.rename(unfinished, path);
   files.syncFolder(dirname(path));
+}
+
+/** Whose data it is comes last: a folder without that, but with a log, is not started in. */
+async function moveInto(files: Files, unfinished: string, path: string): Promise<void> {
+  const move = (name: string): void => files.rename(join(unfinished, name), join(path, name));
+  const names = await readdir(unfinished);
+  for (const name of names.filter((one) => one !== META_FILE)) move(name);
+  files.syncFolder(path);
+  move(META_FILE);
+  files.syncFolder(path);
+  await removeFolder(files, unfinished);
 }
 
 function usable(error: unknown, path: string): unknown {

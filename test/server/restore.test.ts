@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asBalsaError } from '../../src/base/errors.js';
@@ -80,8 +80,8 @@ describe('restore', () => {
   });
 
   test('refuses a folder that is not empty; one that is empty will do', async () => {
-    await using servers = await Servers.reserve(1);
-    const first = await servers.start('n1');
+    await using servers = await Servers.reserve(2);
+    const first = await servers.start('n1', { members: { n1: servers.members.n1 ?? '' } });
     await leads(first);
     await putAll(first, 0, 10);
     const file = join(servers.folder, 'b.snap');
@@ -95,7 +95,31 @@ describe('restore', () => {
     expect(readdirSync(path)).toEqual(['mine']);
     const empty = join(servers.folder, 'empty');
     mkdirSync(empty);
+    const { ino } = statSync(empty);
+    // As a new volume has it, and as an attempt leaves it that was ended on its way.
+    mkdirSync(join(empty, 'lost+found'));
+    mkdirSync(join(empty, '.restoring', 'wal'), { recursive: true });
     expect(await codeOf(restore({ ...options, path: empty }))).toBe('done');
+    // It may be a volume, which nobody can rename.
+    expect(statSync(empty).ino).toBe(ino);
+    expect(readdirSync(empty)).toContain('meta.json');
+    expect(readdirSync(empty)).not.toContain('.restoring');
+    const second = await servers.start('n2', {
+      members: { n2: servers.members.n2 ?? '' },
+      ...{ dataFolder: empty, name: 'n1' },
+    });
+    await leads(second);
+    expect(await countKeys(second)).toBe(10);
+  });
+
+  test.each([
+    ['only begun', ['.restoring']],
+    ['all but whose it is', ['.restoring', 'wal', 'state-1']],
+  ])('a folder in which it was ended on its way, %s, is not started in', async (_when, names) => {
+    await using servers = await Servers.reserve(1);
+    const path = join(servers.folder, 'n1');
+    for (const name of names) mkdirSync(join(path, name), { recursive: true });
+    await expect(servers.start('n1')).rejects.toThrow(/n1 has a part of a backup \(\.restoring\)/);
   });
 
   test('a damaged backup leaves nothing behind', async () => {
