@@ -216,7 +216,7 @@ export class StateMachine implements StoreObservation {
     sessions.forgetIdle(timeMs);
     callKeys.forgetOld(timeMs);
     executor.beginEntry(timeMs, command.version, ahead);
-    jobExecutor.beginEntry({ index, timeMs });
+    jobExecutor.beginEntry({ index, timeMs, version: command.version });
     for (const operation of command.system) executor.applySystem(operation, storedRevision);
     const answers = command.batches.map((parsed, ordinal) =>
       this.#applyBatch(parsed, command.version, { index, ordinal, timeMs }),

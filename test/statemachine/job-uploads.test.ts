@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { pack } from '../../src/base/codec.js';
+import { ADOPTED_UPLOADS } from '../../src/base/command-versions.js';
 import { packItemChunk } from '../../src/base/job-codec.js';
 import { JobWorld, stage } from './job-world.js';
 
@@ -19,4 +20,27 @@ test.each([
   const read = (): unknown => world.jobs.itemsAt(world.job(), 0, 3);
   expect(read).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
   expect(read).toThrow(told);
+});
+
+test('an upload does not begin under the name of one whose chunks belong to a job, and may when they are gone', async () => {
+  const world = await JobWorld.start();
+  const chunk = (value: string) =>
+    ({ type: 'job-upload', upload: 'u', place: 0, bytes: packItemChunk([value]) }) as const;
+  const inNew = async (value: string) =>
+    (await world.replica.doIn(ADOPTED_UPLOADS, chunk(value)))[0];
+  expect(await inNew('1')).toMatchObject({ type: 'done' });
+  const input = { type: 'upload', upload: 'u', counts: [1] } as const;
+  await world.submit([stage('map')], { input });
+  expect(await inNew('2')).toMatchObject({ type: 'error', code: 'INVALID_ARGUMENT' });
+  expect(world.jobs.itemsAt(world.job(), 0, 1)).toEqual(['1']);
+
+  await world.do({ type: 'job-control', job: 'j', action: 'cancel' });
+  await world.do({ type: 'job-control', job: 'j', action: 'remove' });
+  for (let i = 0; i < 4; i += 1) await world.step({ type: 'tidy', records: 100 });
+  expect(await inNew('3')).toMatchObject({ type: 'done' });
+
+  // What an entry of a version before means stays what it was.
+  await world.submit([stage('map')], { input });
+  const [old] = await world.replica.doIn(ADOPTED_UPLOADS - 1, chunk('4'));
+  expect(old).toMatchObject({ type: 'done' });
 });

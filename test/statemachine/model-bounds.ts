@@ -8,6 +8,6 @@ export const BOUNDS: ModelBounds = {
   leasesMax: 3,
   leaseKeysMax: 2,
   namespacesMax: 2,
-  txnReadKeysMax: 4,
+  txnReadKeysMax: 3,
   txnReadBytesMax: 30,
 };

@@ -246,6 +246,31 @@ const narrow: fc.Arbitrary<WriteOperation> = fc.oneof(
   },
 );
 
+/** Many keys, of which transactions read the first ones, or the last, as of a queue. */
+const queue: fc.Arbitrary<WriteOperation> = fc.oneof(
+  { weight: 8, arbitrary: plainPut },
+  { weight: 2, arbitrary: remove },
+  {
+    weight: 6,
+    arbitrary: fc
+      .record({
+        ends: fc.record({ limit: fc.integer({ min: 1, max: 2 }), reverse: fc.boolean() }),
+        filter: fc.record(
+          { modRevisionMin: relative, keysOnly: fc.boolean() },
+          { requiredKeys: [] },
+        ),
+        where: fc.oneof(fc.constant({ from: bytesOf(''), to: null }), range),
+        before: fc.array(fc.oneof(plainPut, remove, removeRange), { maxLength: 2 }),
+      })
+      .map(({ ends, filter, where, before }) => ({
+        type: 'txn' as const,
+        compares: [],
+        success: [...before, { type: 'read' as const, ...where, ...ends, ...filter }],
+        failure: [],
+      })),
+  },
+);
+
 /** Many keys on few leases. */
 const leasing: fc.Arbitrary<WriteOperation> = fc.oneof(
   {
@@ -305,6 +330,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: commands(operation, 2) },
   { weight: 4, arbitrary: commands(narrow, 2) },
   { weight: 4, arbitrary: commands(leasing, 2) },
+  { weight: 4, arbitrary: commands(queue, 1) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('noop' as const) }) },
   {
     weight: 1,

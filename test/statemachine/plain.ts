@@ -40,8 +40,11 @@ export function plainResult(result: WriteResult | ReadResult): ModelResult {
       const { type, revision, succeeded, results } = result;
       return { type, revision, succeeded, results: results.map(plainResult) };
     }
-    case 'read':
-      return { type: 'read', items: result.items.map(plainItem), count: result.count };
+    case 'read': {
+      const { type, count, more } = result;
+      const items = result.items.map(plainItem);
+      return more === true ? { type, items, count, more } : { type, items, count };
+    }
     case 'error':
       return { type: 'error', code: result.code };
     default:

@@ -48,7 +48,7 @@ const CONFLICT_MS_MAX = 1000;
 export class JobExecutor {
   readonly #parts: JobExecutorParts;
   readonly #tidying: Tidying;
-  #now: Moment = { index: 0, timeMs: 0 };
+  #now: Moment & { readonly version: number } = { index: 0, timeMs: 0, version: 0 };
   /** Attempts that began with the entry in hand. */
   #claims = 0;
 
@@ -57,7 +57,7 @@ export class JobExecutor {
     this.#tidying = new Tidying(parts.jobs);
   }
 
-  beginEntry(now: Moment): void {
+  beginEntry(now: Moment & { readonly version: number }): void {
     this.#now = now;
     this.#claims = 0;
   }
@@ -77,8 +77,7 @@ export class JobExecutor {
         this.#control(operation);
         break;
       case 'job-upload': {
-        const { upload, place, bytes } = operation;
-        this.#parts.jobs.uploads.add(upload, place, bytes, this.#now.timeMs);
+        this.#parts.jobs.uploads.add(operation, this.#now);
         break;
       }
       default:

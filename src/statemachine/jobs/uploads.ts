@@ -1,4 +1,6 @@
+import { ADOPTED_UPLOADS } from '../../base/command-versions.js';
 import { BalsaError } from '../../base/errors.js';
+import type { JobUploadOperation } from '../../base/job.js';
 import { unpackItemChunk } from '../../base/job-codec.js';
 import { fromNameKey, jobKeys, UPLOADS_FROM, UPLOADS_TO } from '../layout.js';
 import { loadRecords } from '../load-records.js';
@@ -45,9 +47,16 @@ export class Uploads {
     return this.#uploads.size;
   }
 
-  /** @throws Refusal `UPLOAD_INCOMPLETE` (a chunk before it is not there), `OVERLOADED`, `JOB_LIMIT` */
-  add(upload: string, place: number, bytes: Uint8Array, nowMs: number): void {
+  /**
+   * @throws Refusal `UPLOAD_INCOMPLETE` (a chunk before it is not there), `INVALID_ARGUMENT` (a job has chunks of that name),
+   *   `OVERLOADED`, `JOB_LIMIT`
+   */
+  add(
+    { upload, place, bytes }: JobUploadOperation,
+    { timeMs, version }: { readonly timeMs: number; readonly version: number },
+  ): void {
     const known = this.#uploads.get(upload);
+    if (known === undefined && version >= ADOPTED_UPLOADS) this.#refuseAdopted(upload);
     const { chunks = 0, bytes: before = 0 } = known ?? {};
     if (place !== chunks) {
       throw new Refusal(
@@ -69,7 +78,16 @@ export class Uploads {
       });
     }
     this.#records.set(jobKeys.uploadChunk(upload, place), Uint8Array.from(bytes));
-    this.#set(upload, { chunks: chunks + 1, bytes: total, untilMs: nowMs + uploadKeptMs });
+    this.#set(upload, { chunks: chunks + 1, bytes: total, untilMs: timeMs + uploadKeptMs });
+  }
+
+  #refuseAdopted(upload: string): void {
+    if (this.#records.get(jobKeys.uploadChunk(upload, 0)) === undefined) return;
+    throw new Refusal(
+      'INVALID_ARGUMENT',
+      `the chunks of upload ${upload} belong to a job: choose another name for this one`,
+      { upload },
+    );
   }
 
   /**
