@@ -188,6 +188,34 @@ export const STORE_MUTATIONS: readonly Mutation[] = [
     seedsMax: 0,
   },
   {
+    name: 'first-keys-of-what-was-not-looked-at',
+    bug: 'Of a range with too many keys a transaction is given, as the first one, a key of its own behind those that were not read.',
+    history: OURS,
+    edits: [
+      {
+        file: 'src/statemachine/range-view.ts',
+        find: 'isWhole ? range : lookedAt(range, found.pairs)',
+        replace: 'isWhole ? range : range',
+      },
+    ],
+    rules: ['test/statemachine/first-keys.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'new-meaning-for-old-entries',
+    bug: 'What an entry means changes with the code, and not with its version: who applied it before an upgrade has another state.',
+    history: 'etcd#11651, the reason for versions of commands',
+    edits: [
+      {
+        file: 'src/statemachine/compare.ts',
+        find: "operator === '!=' && state.version < ABSENT_KEYS_COMPARED",
+        replace: "operator === '!=' && state.version < 0",
+      },
+    ],
+    rules: [...MODEL, 'test/statemachine/transactions.test.ts'],
+    seedsMax: 0,
+  },
+  {
     name: 'deletions-not-counted-in-namespaces',
     bug: 'The use of a namespace never shrinks.',
     history: OURS,

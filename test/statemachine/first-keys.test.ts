@@ -79,6 +79,15 @@ describe('the first keys of a range with too many to be looked at', () => {
     ]);
   });
 
+  test('are none of those behind what was looked at, which only the entry knows', async () => {
+    const replica = await given('bcdefgh');
+    const bs = ['b', 'c', 'd', 'e'].map(gone);
+    for (const read of [first(1), first(1, { modRevisionMin: 8 })]) {
+      const answers = await ask(replica, txn([], [...bs, putWith('z', ''), read]));
+      expect(answers).toEqual(['RANGE_TOO_LARGE']);
+    }
+  });
+
   test('are no help to who wants all of them, or to know how many there are', async () => {
     const replica = await given('abcdefgh');
     const reads = [readRange('', null), readRange('', null, { limit: 1, countOnly: true })];
