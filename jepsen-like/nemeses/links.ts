@@ -61,28 +61,41 @@ export const LINK_NEMESES: readonly Nemesis[] = BAD_LINKS.map(({ name, about, sh
   },
 }));
 
+/** Answers get later by so much, so often, in milliseconds: slower than time goes, so that they never stop coming. */
+const LATER_MS = 200;
+const LATER_EACH_MS = 250;
+
 /**
- * Whoever believes that it leads because somebody answers, and does not look to what, leads on beside its successor. Longer than the
- * longest election timeout of a replica here (twice 1500 ms), so that there is one while old answers still come.
+ * Whoever believes that it leads because somebody answers, and does not look to what, leads on beside its successor. What was
+ * answered before keeps coming for longer than the longest election timeout of a replica here (twice 1500 ms). The clients at one
+ * site lose the old leader, too, and write where the successor is: the others, to whom it still answers, do not look for another.
  */
 export const linksAnswersLate: Nemesis = {
   name: 'links-answers-late',
   about:
-    'what the leader sends to the others is lost, and what they had answered before arrives 4 to 7 s late',
+    'what is answered to the leader arrives later and later, by 4 to 5 s; then what it sends to the others, and to the clients at one site, is lost',
   claims: ['network'],
   needsProxies: true,
   episode: async (stage) => {
     const { system, random } = stage;
     const leader = await system.leader();
     if (leader === null) return;
-    const delayMs = 4000 + random.int(3000);
-    const detail = { delayMs };
+    const { cluster } = system;
+    const others = system.names.filter((name) => name !== leader);
+    const lateMs = 4000 + random.int(1000);
+    const [site = 'east'] = shuffled(random, SITES);
+    const detail = { lateMs, site };
     await during(stage, { name: 'links-answers-late', nodes: [leader], detail }, async () => {
-      for (const other of system.names.filter((name) => name !== leader)) {
-        system.cluster.cut(leader, other);
-        system.cluster.shape(other, leader, detail);
+      for (let delayMs = LATER_MS; delayMs < lateMs; delayMs += LATER_MS) {
+        for (const other of others) cluster.shape(other, leader, { delayMs });
+        await stage.sleep(LATER_EACH_MS);
       }
-      await stage.sleep(Math.max(stage.holdMs, delayMs + 1000));
+      for (const other of others) cluster.cut(leader, other);
+      for (const how of ['reset', 'cut'] as const) {
+        cluster.cut(site, leader, { how });
+        cluster.cut(leader, site, { how });
+      }
+      await stage.sleep(lateMs + 1000);
       system.healNetwork();
     });
   },
