@@ -81,6 +81,9 @@ export const ABSENT_KEYS_COMPARED = 10;
  */
 export const FIRST_KEYS_READ = 10;
 
+/** From here on what the ranges of an entry look at is bounded before they look, and not only told afterwards. */
+export const RANGES_BOUNDED_BEFORE = 10;
+
 /** From here on an upload cannot begin under the name of one whose chunks belong to a job: it would write over them. */
 export const ADOPTED_UPLOADS = 10;
 

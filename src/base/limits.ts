@@ -33,7 +33,7 @@ export const LIMITS = {
   txnOperationsMax: 10_000,
   /** Most keys that the reads of one transaction give, or a deleted range has (`RANGE_TOO_LARGE`). */
   txnReadKeysMax: 10_000,
-  /** Most bytes that the reads of one transaction give (`RANGE_TOO_LARGE`). */
+  /** Most bytes that the reads of one transaction give, or one value (`RANGE_TOO_LARGE`). */
   txnReadBytesMax: 1 * MiB,
   /** Keys that the ranges of one log entry look at, all together (`OVERLOADED`). */
   entryReadKeysMax: 200_000,

@@ -248,7 +248,7 @@ export interface ReadResult {
   readonly items: readonly KeyValue[];
   /** Keys that match, also beyond `limit`. */
   readonly count: number;
-  /** The range has too many keys to be counted (`txnReadKeysMax`): there are more than `count`, which is that of `items`. */
+  /** The range was not looked at as a whole: `count` is that of `items`, and there may be more. */
   readonly more?: true;
 }
 

@@ -61,7 +61,7 @@ type Result =
       readonly deleted: boolean | number;
       readonly previous?: StoredItem | null | readonly StoredItem[];
     }
-  | { readonly items: readonly StoredItem[]; readonly count: number }
+  | { readonly items: readonly StoredItem[]; readonly count: number; readonly more?: true }
   | GetOpResult<Buffer>;
 
 async function print(
@@ -122,7 +122,10 @@ function itemsOf(
 }
 
 function resultJson(result: Result, step: Step | undefined): unknown {
-  if ('items' in result) return { items: result.items.map(itemJson), count: result.count };
+  if ('items' in result) {
+    const { items, count, more } = result;
+    return { items: items.map(itemJson), count, ...(more === true ? { more } : {}) };
+  }
   if ('modRevision' in result) {
     const { value, ...facts } = result;
     const key = jsonBytes('key', Buffer.from(step?.op.type === 'get' ? step.op.key : ''));

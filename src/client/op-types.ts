@@ -116,7 +116,7 @@ export interface RangeOpResult<One> {
   readonly items: readonly One[];
   /** Keys that match, also beyond `limit`. */
   readonly count: number;
-  /** The range has more keys than are counted in a transaction (`txnReadKeysMax`): `count` is that of `items`. */
+  /** With `limit`, of a range of more than some hundred keys: `count` is that of `items`, and there may be more. */
   readonly more?: true;
 }
 

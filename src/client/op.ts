@@ -106,7 +106,8 @@ export const op = {
   /**
    * Reads the keys of a range as they are at this step. All reads of a transaction together may give
    * 10,000 keys and 1 MiB, or one value (`RANGE_TOO_LARGE`: nothing of the transaction is done). With `limit` the first
-   * keys are read of a range of any size; without, and to count, the range may have 10,000 keys.
+   * keys are read of a range of any size (with a filter, of the first 10,000 that are there); without, and to count, the
+   * range may have 10,000 keys.
    */
   range<const Options extends KeyRange & RangeOpOptions>(options: Options): RangeOp<Options> {
     return { type: 'range', range: options, options };

@@ -443,7 +443,7 @@ export class ClientConnection {
     if (this.#closed) return;
     if (this.#answers.length === 0) this.#onAnswers();
     this.#answers.push(answer);
-    // A frame stays well below its limit: with the largest answer it has half of it.
+    // As much as clients may send is enough for one frame: with the largest answer it has half of that.
     this.#answerBytes += answerBytes(answer);
     if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
   }

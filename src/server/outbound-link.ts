@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { Limits } from '../base/limits.js';
+import { FRAME_BYTES_MAX, type Limits } from '../base/limits.js';
 import type { Random } from '../base/random.js';
 import type { MemberId, Message } from '../raft/types.js';
 import { type Channel, dial as dialChannel } from '../rpc/channel.js';
@@ -138,8 +138,8 @@ export class OutboundLink {
 
   /** The same for what goes before all that waits: large entries, which overfill the queue by one, do not take its room. */
   #hasUrgentRoom(bytes: number): boolean {
-    const { peerQueueBytesMax, frameBytesMax } = this.#options.limits;
-    return this.#pendingBytes + bytes <= peerQueueBytesMax + 2 * frameBytesMax;
+    const { peerQueueBytesMax } = this.#options.limits;
+    return this.#pendingBytes + bytes <= peerQueueBytesMax + FRAME_BYTES_MAX;
   }
 
   /** Of the stream; infinite when it is not open. */

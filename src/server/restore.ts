@@ -54,15 +54,19 @@ export async function restore(
   const path = resolve(options.path);
   const isThere = await refuseUnlessEmpty(path);
   const unfinished = isThere ? join(path, RESTORING) : path + RESTORING;
+  let isMoving = false;
   try {
     // What an earlier attempt left.
     await removeFolder(files, unfinished);
     const restored = await fill(unfinished, options, { ...disk, files });
     await syncAll(files, unfinished);
+    isMoving = isThere;
     if (isThere) await moveInto(files, unfinished, path);
     else nameFolder(files, unfinished, path);
     return restored;
   } catch (error) {
+    // As long as a part of it may lie in the folder, this keeps replicas from starting there.
+    if (isMoving) throw halfMoved(error, path);
     await removeFolder(files, unfinished);
     throw usable(error, path);
   }
@@ -178,6 +182,14 @@ async function moveInto(files: Files, unfinished: string, path: string): Promise
   move(META_FILE);
   files.syncFolder(path);
   await removeFolder(files, unfinished);
+}
+
+function halfMoved(cause: unknown, path: string): BalsaError {
+  return new BalsaError(
+    'DATA_FOLDER_UNUSABLE',
+    `${path} has a part of the backup (${cause}): empty the folder, and restore the backup again`,
+    { cause, details: { file: path } },
+  );
 }
 
 function usable(error: unknown, path: string): unknown {

@@ -101,7 +101,7 @@ export class Executor {
     this.#writeJob = parts.writeJob;
     this.#journal = parts.journal;
     this.#bounds = parts.bounds;
-    this.#ranges = new RangeView(parts.keyspace, null, parts.bounds);
+    this.#ranges = new RangeView(parts.keyspace, null, parts.bounds, 0);
     this.#budget = new AnswerBudget(parts.bounds, 0);
     this.#touched = new ReadBytes('entryTouchedBytesMax', parts.bounds);
     this.#compared = new ReadBytes('entryComparedBytesMax', parts.bounds);
@@ -116,7 +116,7 @@ export class Executor {
     this.#version = version;
     this.#touched.beginEntry(version);
     this.#compared.beginEntry(version);
-    this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds);
+    this.#ranges = new RangeView(this.#keyspace, ahead, this.#bounds, version);
     if (ahead !== null) this.#keyspace.staged.keepOrder();
   }
 

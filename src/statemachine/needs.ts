@@ -3,11 +3,13 @@ import type { CallReads } from '../base/call.js';
 import { FIRST_KEYS_READ } from '../base/command-versions.js';
 import { BalsaError } from '../base/errors.js';
 import type {
+  DeleteRangeOperation,
   NamespaceSetOperation,
   ReadOperation,
   TxnOperation,
   WriteOperation,
 } from '../base/operation.js';
+import { revisionBounds } from './range-filter.js';
 import type { SystemOperation } from './types.js';
 
 /** User keys; `to` is exclusive, `null`: to the end. */
@@ -16,15 +18,28 @@ export interface OpenRange {
   readonly to: Uint8Array | null;
 }
 
-/** A range of which as much is read as one operation may look at. */
 export interface NeededRange extends OpenRange {
   /** From its end. */
   readonly reverse: boolean;
 }
 
+/** A range to be read ahead. */
+interface RangeNeed extends NeededRange {
+  /** Only its first keys are wanted, so many of them; `null`: as many as one operation may look at. */
+  readonly first: number | null;
+}
+
+/** A range of which no more need be read than so many keys; `null`: than one operation may look at. */
+export interface BoundedRange extends NeededRange {
+  readonly keysMax: number | null;
+}
+
+/** So many keys are read of a range of which only the first ones are wanted, beside these: it is known how many there are of a few. */
+export const FIRST_KEYS_COUNTED = 256;
+
 /** What of the store has to be read before an entry is applied. */
 export interface EntryNeeds {
-  readonly ranges: readonly NeededRange[];
+  readonly ranges: readonly BoundedRange[];
   /** Those whose keys will be deleted. */
   readonly leases: readonly number[];
   /** Of new namespaces. */
@@ -37,7 +52,9 @@ export interface EntryNeeds {
 
 /** Gathers {@link EntryNeeds}; nearly all entries have none. */
 export class NeedsBuilder {
-  #ranges: NeededRange[] | null = null;
+  #ranges: RangeNeed[] | null = null;
+  /** Keys that the entry may delete before it reads the first ones of a range; `null`: nobody knows how many. */
+  #deleted: number | null = 0;
   #leases: Set<number> | null = null;
   #prefixes: OpenRange[] | null = null;
   readonly #removed = new Set<string>();
@@ -59,7 +76,10 @@ export class NeedsBuilder {
     for (const operation of operations) {
       if (operation.type === 'sweep') this.#sweepRecords = Math.max(operation.records, 1);
       else if (operation.type === 'compact') this.#isCompacted = true;
-      else if (operation.type === 'expire') this.#addLeases(operation.leases);
+      else if (operation.type === 'expire') {
+        this.#addLeases(operation.leases);
+        this.#deleted = null;
+      }
     }
   }
 
@@ -67,16 +87,19 @@ export class NeedsBuilder {
     for (const operation of operations) {
       switch (operation.type) {
         case 'put':
+          break;
         case 'delete':
+          this.#addDeleted();
           break;
         case 'delete-range':
-          this.#addRange(operation.from, operation.to);
+          this.#addDeletedRange(operation);
           break;
         case 'txn':
           this.#addTxn(operation);
           break;
         case 'lease-revoke':
           this.#addLeases([operation.lease]);
+          this.#deleted = null;
           break;
         case 'namespace-remove':
           this.#removed.add(operation.name);
@@ -102,7 +125,7 @@ export class NeedsBuilder {
     const isNothing = this.#ranges === null && this.#leases === null && this.#prefixes === null;
     if (isNothing && sweepRecords === 0) return null;
     return {
-      ranges: this.#ranges ?? [],
+      ranges: (this.#ranges ?? []).map((range) => this.#bounded(range)),
       leases: [...(this.#leases ?? [])],
       prefixes: this.#prefixes ?? [],
       sweepRecords,
@@ -124,18 +147,43 @@ export class NeedsBuilder {
     for (const steps of [success, failure]) {
       for (const step of steps) {
         if (step.type === 'txn') this.#addTxn(step);
-        else if (step.type === 'delete-range') this.#addRange(step.from, step.to);
-        else if (step.type === 'read' && step.to !== undefined) {
-          const isFirst = isOfFirstKeys(step, this.#version);
-          this.#addRange(step.from, step.to, isFirst && step.reverse === true);
-        }
+        else if (step.type === 'delete') this.#addDeleted();
+        else if (step.type === 'delete-range') this.#addDeletedRange(step);
+        else if (step.type === 'read' && step.to !== undefined) this.#addRead(step, step.to);
       }
     }
   }
 
-  #addRange(from: Uint8Array, to: Uint8Array | null, reverse = false): void {
+  #addRead(read: ReadOperation, to: Uint8Array | null): void {
+    const { from, reverse = false, limit = 0 } = read;
+    if (!isOfFirstKeys(read, this.#version)) {
+      this.#addRange(from, to);
+      return;
+    }
     this.#ranges ??= [];
-    this.#ranges.push({ from, to, reverse });
+    // Nobody knows how many have to be looked at until so many pass a filter.
+    this.#ranges.push({ from, to, reverse, first: revisionBounds(read) === null ? limit : null });
+  }
+
+  #addDeleted(): void {
+    if (this.#deleted !== null) this.#deleted += 1;
+  }
+
+  #addDeletedRange({ from, to }: DeleteRangeOperation): void {
+    this.#addRange(from, to);
+    this.#deleted = null;
+  }
+
+  /** So much of it that enough is left when all is deleted that the entry may delete. */
+  #bounded({ from, to, reverse, first }: RangeNeed): BoundedRange {
+    const deleted = this.#deleted;
+    const isKnown = first !== null && deleted !== null;
+    return { from, to, reverse, keysMax: isKnown ? first + deleted + FIRST_KEYS_COUNTED : null };
+  }
+
+  #addRange(from: Uint8Array, to: Uint8Array | null): void {
+    this.#ranges ??= [];
+    this.#ranges.push({ from, to, reverse: false, first: null });
   }
 
   #addLeases(leases: readonly number[]): void {

@@ -1,8 +1,9 @@
 import { assert } from '../base/assert.js';
 import { compareBytes, successor, toMapKey } from '../base/bytes.js';
 import { RANGE_COST } from '../base/call.js';
+import { RANGES_BOUNDED_BEFORE } from '../base/command-versions.js';
 import { decodeKeyRecord } from './key-record.js';
-import { isLive, type Keyspace, type LiveTarget } from './keyspace.js';
+import { isLive, type Keyspace, type LiveTarget, type Target } from './keyspace.js';
 import type { NeededRange } from './needs.js';
 import type { FoundKeys, Pair, ReadAhead } from './read-ahead.js';
 import { Refusal } from './refusal.js';
@@ -25,6 +26,8 @@ export class RangeView {
   readonly #keyspace: Keyspace;
   readonly #ahead: ReadAhead | null;
   readonly #txnReadKeysMax: number;
+  /** Of the entry. */
+  readonly #version: number;
   /** Keys that the ranges of this entry may still look at. */
   #left: number;
 
@@ -32,7 +35,9 @@ export class RangeView {
     keyspace: Keyspace,
     ahead: ReadAhead | null,
     bounds: { readonly txnReadKeysMax: number; readonly entryReadKeysMax: number },
+    version: number,
   ) {
+    this.#version = version;
     this.#keyspace = keyspace;
     this.#ahead = ahead;
     this.#txnReadKeysMax = bounds.txnReadKeysMax;
@@ -49,6 +54,7 @@ export class RangeView {
    * @throws Refusal `RANGE_TOO_LARGE`, `OVERLOADED`
    */
   liveKeys(from: Uint8Array, to: Uint8Array | null): readonly LiveTarget[] {
+    if (this.#version >= RANGES_BOUNDED_BEFORE) this.#checkLeft();
     const found = this.ahead.range({ from, to, reverse: false });
     if (found.type === 'too-many') throw this.#tooLarge();
     if (found.type === 'not-read') throw entryTooLarge();
@@ -63,6 +69,7 @@ export class RangeView {
    * @throws Refusal `RANGE_TOO_LARGE`: too many are to be looked at until so many pass; `OVERLOADED`
    */
   firstKeys(range: NeededRange, { limit, passes }: FirstKeysQuery): FirstKeys {
+    this.#checkLeft();
     const found = this.ahead.range(range);
     if (found.type === 'not-read') throw entryTooLarge();
     const isWhole = found.type === 'found';
@@ -71,16 +78,18 @@ export class RangeView {
     let matching = 0;
     for (const target of this.#walk(found.pairs, isWhole ? range : lookedAt(range, found.pairs))) {
       seen += 1;
-      if (passes !== null && !passes(target)) continue;
+      if (!isLive(target) || (passes !== null && !passes(target))) continue;
       matching += 1;
       if (targets.length < limit) targets.push(target);
       // The others are only counted: by looking at each when it may not pass.
       if (targets.length === limit && (passes === null || !isWhole)) break;
     }
+    const isCounted = isWhole && passes === null;
+    const written = isCounted ? [...this.#within(range)] : [];
+    this.charge(seen + written.length);
+    if (isCounted) return { targets, count: this.#count(found.pairs, written) };
     if (!isWhole && targets.length < limit) throw this.#tooLarge();
-    this.charge(seen);
-    if (!isWhole) return { targets, count: null };
-    return { targets, count: passes === null ? this.#count(found.pairs, range) : matching };
+    return { targets, count: isWhole ? matching : null };
   }
 
   /** The keys that begin with the prefix of a new namespace, as the store had them. */
@@ -100,42 +109,52 @@ export class RangeView {
     from: Uint8Array,
     to: Uint8Array | null,
   ): readonly LiveTarget[] {
-    return [...this.#walk(pairs, { from, to, reverse: false })];
+    const targets: LiveTarget[] = [];
+    for (const target of this.#walk(pairs, { from, to, reverse: false })) {
+      if (isLive(target)) targets.push(target);
+    }
+    return targets;
   }
 
-  /** What is there, with what was written since: in order, or from the end. */
-  *#walk(pairs: readonly Pair[], { from, to, reverse }: NeededRange): Generator<LiveTarget, void> {
+  /** What there was, with what was written since, also if it is gone by that: in order, or from the end. */
+  *#walk(pairs: readonly Pair[], range: NeededRange): Generator<Target, void> {
     const { staged } = this.#keyspace;
-    const changed = staged.within(toMapKey(from), to === null ? null : toMapKey(to), reverse);
+    const { reverse } = range;
+    const changed = this.#within(range);
     let next = changed.next();
     for (let n = 0; n < pairs.length; n += 1) {
       const [key, bytes] = pairs[reverse ? pairs.length - 1 - n : n] as Pair;
       const mapKey = toMapKey(key);
       while (next.done !== true && (reverse ? next.value > mapKey : next.value < mapKey)) {
-        const target = staged.target(next.value);
-        if (isLive(target)) yield target;
+        yield staged.target(next.value);
         next = changed.next();
       }
       // What was written of it follows.
       if (next.done !== true && next.value === mapKey) continue;
-      const target = { key, mapKey, record: decodeKeyRecord(bytes) };
-      if (isLive(target)) yield target;
+      yield { key, mapKey, record: decodeKeyRecord(bytes) };
     }
-    for (; next.done !== true; next = changed.next()) {
-      const target = staged.target(next.value);
-      if (isLive(target)) yield target;
-    }
+    for (; next.done !== true; next = changed.next()) yield staged.target(next.value);
+  }
+
+  /** What the entry has written in the range. */
+  #within({ from, to, reverse }: NeededRange): Generator<string, void> {
+    const end = to === null ? null : toMapKey(to);
+    return this.#keyspace.staged.within(toMapKey(from), end, reverse);
   }
 
   /** How many there are of a range that was read as a whole. */
-  #count(pairs: readonly Pair[], { from, to }: NeededRange): number {
-    const { staged } = this.#keyspace;
+  #count(pairs: readonly Pair[], written: readonly string[]): number {
     let count = pairs.length;
-    for (const mapKey of staged.within(toMapKey(from), to === null ? null : toMapKey(to), false)) {
-      const target = staged.target(mapKey);
+    for (const mapKey of written) {
+      const target = this.#keyspace.staged.target(mapKey);
       count += (isLive(target) ? 1 : 0) - (has(pairs, target.key) ? 1 : 0);
     }
     return count;
+  }
+
+  /** Who has asked for too much is refused before more is looked at. */
+  #checkLeft(): void {
+    if (this.#left < 0) throw entryTooLarge();
   }
 
   #tooLarge(): Refusal {

@@ -11,7 +11,7 @@ import {
   toValueRecordKey,
   VALUES_TO,
 } from './layout.js';
-import type { EntryNeeds, NeededRange } from './needs.js';
+import type { BoundedRange, EntryNeeds, NeededRange } from './needs.js';
 import type { Position } from './position.js';
 import type { ScanPage, StateStore } from './state-store.js';
 
@@ -92,11 +92,11 @@ export class ReadAhead {
       const keys = await read(bounds.leaseKeysMax, (max) => scanLease(store, lease, max));
       this.#leases.set(lease, keys);
     }
-    for (const range of needs.ranges) {
+    for (const [range, keysMax] of eachOnce(needs.ranges, bounds.txnReadKeysMax)) {
       const name = rangeName(range.from, range.to);
       const [own, other] = this.#inOrder(range.reverse);
-      if (own.has(name) || other.get(name)?.type === 'found') continue;
-      own.set(name, await read(bounds.txnReadKeysMax, (max) => scanLive(source, range, max)));
+      if (other.get(name)?.type === 'found') continue;
+      own.set(name, await read(keysMax, (max) => scanLive(source, range, max)));
     }
     for (const { from, to } of needs.prefixes) {
       const keysMax = bounds.namespaceKeysFoundMax;
@@ -130,6 +130,21 @@ export class ReadAhead {
   get sweep(): ScanPage {
     return this.#sweep;
   }
+}
+
+/** Each range with as much as is asked for of it, where the first one is that asks. */
+function eachOnce(
+  ranges: readonly BoundedRange[],
+  keysMax: number,
+): Iterable<readonly [NeededRange, number]> {
+  const found = new Map<string, readonly [NeededRange, number]>();
+  for (const range of ranges) {
+    const name = `${range.reverse} ${rangeName(range.from, range.to)}`;
+    const [first, before] = found.get(name) ?? [range, 0];
+    const wanted = Math.min(range.keysMax ?? keysMax, keysMax);
+    found.set(name, [first, Math.max(before, wanted)]);
+  }
+  return found.values();
 }
 
 function rangeName(from: Uint8Array, to: Uint8Array | null): string {

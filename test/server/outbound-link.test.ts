@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { LIMITS } from '../../src/base/limits.js';
+import { FRAME_BYTES_MAX, LIMITS } from '../../src/base/limits.js';
 import type { Message } from '../../src/raft/types.js';
 import type { Channel, DialOptions } from '../../src/rpc/channel.js';
 import { packPeerHello, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
@@ -92,7 +92,7 @@ describe('a link whose queue is full of entries', () => {
 
   test('takes no signs of life either when nothing goes out where these go', () => {
     const { link, stream } = openedLink();
-    stream.pendingBytes = LIMITS.peerQueueBytesMax + 2 * LIMITS.frameBytesMax;
+    stream.pendingBytes = LIMITS.peerQueueBytesMax + FRAME_BYTES_MAX;
     link.send([BEAT]);
     stream.pendingBytes += 1;
     link.send([BEAT]);

@@ -1,9 +1,18 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { asBalsaError } from '../../src/base/errors.js';
 import { inspectBackup } from '../../src/server/inspect-backup.js';
 import { restore } from '../../src/server/restore.js';
+import { NodeFiles } from '../../src/storage/node-files.js';
 import { clientOf, countKeys, leads, putAll, saveBackup } from './offline-cluster.js';
 import { Servers } from './servers.js';
 
@@ -111,6 +120,30 @@ describe('restore', () => {
     await leads(second);
     expect(await countKeys(second)).toBe(10);
   });
+
+  test.each(['wal', 'state-2', 'state.json', 'meta.json'])(
+    'that fails when %s is moved into the folder leaves one that is not started in',
+    async (failing) => {
+      await using servers = await Servers.reserve(1);
+      const first = await servers.start('n1');
+      await leads(first);
+      await putAll(first, 0, 10);
+      const file = join(servers.folder, 'b.snap');
+      await saveBackup(first, file);
+      await first.close();
+      const path = join(servers.folder, 'empty');
+      mkdirSync(path);
+      const files = new NodeFiles();
+      vi.spyOn(files, 'rename').mockImplementation((from, to) => {
+        if (to === join(path, failing)) throw new Error('EIO: i/o error');
+        renameSync(from, to);
+      });
+      const made = restore({ file, path, name: 'n1', cluster: 'test' }, { files });
+      await expect(made).rejects.toThrow(/a part of the backup .* empty the folder, and restore/);
+      const started = servers.start('n1', { dataFolder: path });
+      await expect(started).rejects.toThrow(/has a part of a backup \(\.restoring\): empty/);
+    },
+  );
 
   test.each([
     ['only begun', ['.restoring']],

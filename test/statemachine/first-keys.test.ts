@@ -4,6 +4,8 @@ import { RANGE_COST } from '../../src/base/call.js';
 import { FIRST_KEYS_READ } from '../../src/base/command-versions.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { ReadOperation, TxnStep, WriteOperation } from '../../src/base/operation.js';
+import { FIRST_KEYS_COUNTED } from '../../src/statemachine/needs.js';
+import { RangeView } from '../../src/statemachine/range-view.js';
 import { delRange, putWith, readKey, readRange, sayAll, txn, when } from './operations.js';
 import { bytes, del, put, Replica } from './replica.js';
 
@@ -109,6 +111,62 @@ describe('the first keys of a range with too many to be looked at', () => {
       'then@8(read[a=@1]:1+)',
       'OVERLOADED',
     ]);
+  });
+});
+
+describe('what is looked at is bounded before it is', () => {
+  const overloaded = 'OVERLOADED';
+
+  test('also where too many would have to be', async () => {
+    const replica = await given('abcdefgh', { entryReadKeysMax: RANGE_COST + 7 });
+    const none = txn([], [first(1, { modRevisionMin: 9 })]);
+    const answers = await ask(replica, none, none, none);
+    expect(answers).toEqual(['RANGE_TOO_LARGE', 'OVERLOADED', 'OVERLOADED']);
+  });
+
+  test('with what the entry has written in the range, which is counted', async () => {
+    const replica = await given('a', { entryReadKeysMax: 2 * RANGE_COST + 6 });
+    const puts = ['b', 'c', 'd', 'e'].map((key) => put(key, ''));
+    const answers = await ask(replica, ...puts, txn([], [first(1)]), txn([], [first(1)]));
+    expect(answers.slice(-2)).toEqual(['then@5(read[a=@1]:5)', overloaded]);
+  });
+
+  test('with what it has deleted there, which is passed over', async () => {
+    const replica = await given('abcdefg', { txnReadKeysMax: 6, entryReadKeysMax: 28 });
+    const read = txn([], [first(1)]);
+    const answers = await ask(replica, delRange('a', 'f'), read, read, read);
+    expect(answers).toEqual(['delete@8:5', 'then@8(read[f=@6]:1+)', overloaded, overloaded]);
+  });
+
+  test('for ranges that are wanted as a whole, too', async () => {
+    const replica = await given('abc', { entryReadKeysMax: 2 * RANGE_COST + 3 });
+    const all = txn([], [readRange('', null, { keysOnly: true })]);
+    const merge = vi.spyOn(RangeView.prototype, 'merge');
+    const said = 'then@3(read[a=@1 b=@2 c=@3]:3)';
+    expect(await ask(replica, all, all, all)).toEqual([said, overloaded, overloaded]);
+    expect(merge).toHaveBeenCalledTimes(2);
+    merge.mockRestore();
+  });
+
+  test('and no more is read ahead than is wanted, and may be deleted before', async () => {
+    const replica = await Replica.start();
+    const name = (n: number): string => `k${String(n).padStart(4, '0')}`;
+    await replica.do(...Array.from({ length: 1000 }, (_, n) => put(name(n), '')));
+    const scan = vi.spyOn(replica.store, 'scan');
+    const gone = [0, 1, 2].map((n) => del(name(n)));
+    const said = await ask(replica, ...gone, txn([], [first(2), first(1, { reverse: true })]));
+    expect(said.at(-1)).toBe('then@1003(read[k0003=@4 k0004=@5]:2+, read[k0999=@1000]:1+)');
+    const read = scan.mock.calls.map(([{ keysMax }]) => keysMax);
+    expect(read).toEqual([2 + 3 + FIRST_KEYS_COUNTED + 1, 1 + 3 + FIRST_KEYS_COUNTED + 1]);
+  });
+
+  test('in as many different ranges of one entry as keys allow that are wanted', async () => {
+    const replica = await Replica.start();
+    const name = (n: number): string => `k${String(n).padStart(4, '0')}`;
+    await replica.do(...Array.from({ length: 1000 }, (_, n) => put(name(n), '')));
+    const ranges = Array.from({ length: 100 }, (_, n) => readRange(name(n), null, { limit: 1 }));
+    const [said] = await ask(replica, txn([], ranges));
+    expect(said).toContain('read[k0099=@100]:1+');
   });
 });
 
