@@ -182,6 +182,7 @@ export class Member implements Server {
       await this.#metrics.open();
       this.#begin();
     } catch (error) {
+      this.#metrics.close();
       await opened.listener.close(0);
       throw error;
     }

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
@@ -117,6 +118,23 @@ describe('servers in one process', () => {
     });
     expect(await ended).toBe('FRAME_INVALID');
     expect(server?.status().role).toBe('leader');
+  });
+
+  test('that does not start lets all of its ports go', async () => {
+    await using servers = await Servers.reserve(4);
+    const { n1 = '', n2 = '', n3 = '', n4 = '' } = servers.members;
+    // It waits for the others, and belongs to no cluster yet.
+    await (await servers.start('n1', { members: { n1, n2, n3 } })).close();
+    // What it is to write down when it forms one cannot be written.
+    mkdirSync(join(servers.folder, 'n1', 'meta.json.new'));
+    const alone = servers.start('n1', { members: { n1 }, metricsListen: n4 });
+    expect(await codeOf(alone)).toBe('DATA_FOLDER_UNUSABLE');
+    const [, port = ''] = n4.split(':');
+    const probe = createServer();
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject).listen(Number(port), '127.0.0.1', resolve);
+    });
+    probe.close();
   });
 
   test('the health service says when requests can be served', async () => {
