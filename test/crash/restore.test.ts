@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.js';
+import { DataFolder } from '../../src/server/data-folder.js';
 import { openOffline } from '../../src/server/offline.js';
 import { restore } from '../../src/server/restore.js';
+import { NodeFiles } from '../../src/storage/node-files.js';
 import { leads, putAll, saveBackup } from '../server/offline-cluster.js';
 import { Servers } from '../server/servers.js';
 import { emptyFolder, WatchedDisk } from './watched-disk.js';
@@ -98,7 +100,7 @@ describe('a crash at any step of a restore', () => {
   }, 120_000);
 
   test('is no hindrance to the next restore, which takes away what was left', async () => {
-    const { steps } = await crashes((root) => mkdirSync(join(root, 'data')));
+    const { steps } = await crashes();
     const unfinished = steps.flatMap(({ folders }) =>
       folders.filter((folder) => existsSync(join(folder, 'data.restoring'))),
     );
@@ -108,6 +110,58 @@ describe('a crash at any step of a restore', () => {
       await restore(into(folder), { limits: LIMITS_HERE });
       await expectWhole(folder);
       expect(readdirSync(folder)).toEqual(['data']);
+    }
+  }, 120_000);
+});
+
+describe('a crash at any step of a restore into an empty folder', () => {
+  const inPlace = () => crashes((root) => mkdirSync(join(root, 'data')));
+  const has = (folder: string, name: string): boolean => existsSync(join(folder, 'data', name));
+
+  test('leaves one that no replica starts in, or all of the backup', async () => {
+    const { root, steps } = await inPlace();
+    let begun = 0;
+    let whole = 0;
+    for (const { what, folders } of steps) {
+      for (const folder of folders.filter((one) => readdirSync(join(one, 'data')).length > 0)) {
+        if (has(folder, 'meta.json')) {
+          whole += 1;
+          await expectWhole(folder).catch((error: Error) => {
+            throw new Error(`after "${what}", in ${folder}: ${error.message}`);
+          });
+          continue;
+        }
+        begun += 1;
+        const data = new DataFolder(join(folder, 'data'), new NodeFiles());
+        expect(() => data.readMeta(), `after "${what}"`).toThrow(/a part of a backup/);
+      }
+    }
+    await expectWhole(root);
+    expect(has(root, '.restoring')).toBe(false);
+    expect(begun).toBeGreaterThan(80);
+    expect(whole).toBeGreaterThan(1);
+    const names = steps.map(({ what }) => what);
+    const moves = names.filter((name) => /^rename data\/[^/]+$/.test(name));
+    expect(moves.length).toBeGreaterThan(2);
+    expect(moves.at(-1)).toBe('rename data/meta.json');
+  }, 120_000);
+
+  test('is no hindrance to the next restore before anything was moved, and is told behind that', async () => {
+    const { steps } = await inPlace();
+    const left = steps.flatMap(({ folders }) => folders.filter((one) => has(one, '.restoring')));
+    const isMoved = (folder: string): boolean => readdirSync(join(folder, 'data')).length > 1;
+    const unmoved = left.filter((folder) => !isMoved(folder));
+    expect(unmoved.length).toBeGreaterThan(80);
+    for (let i = 0; i < unmoved.length; i += 20) {
+      const folder = unmoved[i] ?? '';
+      await restore(into(folder), { limits: LIMITS_HERE });
+      await expectWhole(folder);
+      expect(has(folder, '.restoring')).toBe(false);
+    }
+    const moved = left.filter(isMoved);
+    expect(moved.length).toBeGreaterThan(4);
+    for (const folder of moved) {
+      await expect(restore(into(folder))).rejects.toThrow(/data is not empty/);
     }
   }, 120_000);
 });
