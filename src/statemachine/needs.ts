@@ -160,9 +160,8 @@ export class NeedsBuilder {
       this.#addRange(from, to);
       return;
     }
-    this.#ranges ??= [];
     // Nobody knows how many have to be looked at until so many pass a filter.
-    this.#ranges.push({ from, to, reverse, first: revisionBounds(read) === null ? limit : null });
+    this.#add({ from, to, reverse, first: revisionBounds(read) === null ? limit : null });
   }
 
   #addDeleted(): void {
@@ -182,8 +181,12 @@ export class NeedsBuilder {
   }
 
   #addRange(from: Uint8Array, to: Uint8Array | null): void {
+    this.#add({ from, to, reverse: false, first: null });
+  }
+
+  #add(range: RangeNeed): void {
     this.#ranges ??= [];
-    this.#ranges.push({ from, to, reverse: false, first: null });
+    this.#ranges.push(range);
   }
 
   #addLeases(leases: readonly number[]): void {

@@ -22,6 +22,16 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => asBalsaError(error).code,
   );
 
+/** A backup of a cluster of one, with so many keys. */
+async function backedUp(servers: Servers, keys: number) {
+  const first = await servers.start('n1', { members: { n1: servers.members.n1 ?? '' } });
+  await leads(first);
+  await putAll(first, 0, keys);
+  const file = join(servers.folder, 'b.snap');
+  await saveBackup(first, file);
+  return { first, file };
+}
+
 describe('restore', () => {
   test.skipIf(process.platform !== 'linux')(
     'into a folder that cannot be made fails, and does not try for ever',
@@ -90,11 +100,7 @@ describe('restore', () => {
 
   test('refuses a folder that is not empty; one that is empty will do', async () => {
     await using servers = await Servers.reserve(2);
-    const first = await servers.start('n1', { members: { n1: servers.members.n1 ?? '' } });
-    await leads(first);
-    await putAll(first, 0, 10);
-    const file = join(servers.folder, 'b.snap');
-    await saveBackup(first, file);
+    const { file } = await backedUp(servers, 10);
     const path = join(servers.folder, 'there');
     mkdirSync(path);
     writeFileSync(join(path, 'mine'), 'x');
@@ -125,11 +131,7 @@ describe('restore', () => {
     'that fails when %s is moved into the folder leaves one that is not started in',
     async (failing) => {
       await using servers = await Servers.reserve(1);
-      const first = await servers.start('n1');
-      await leads(first);
-      await putAll(first, 0, 10);
-      const file = join(servers.folder, 'b.snap');
-      await saveBackup(first, file);
+      const { file, first } = await backedUp(servers, 10);
       await first.close();
       const path = join(servers.folder, 'empty');
       mkdirSync(path);
@@ -157,11 +159,7 @@ describe('restore', () => {
 
   test('a damaged backup leaves nothing behind', async () => {
     await using servers = await Servers.reserve(1);
-    const first = await servers.start('n1');
-    await leads(first);
-    await putAll(first, 0, 2000);
-    const file = join(servers.folder, 'b.snap');
-    await saveBackup(first, file);
+    const { file } = await backedUp(servers, 2000);
     const bytes = readFileSync(file);
     bytes[bytes.length - 300] = (bytes[bytes.length - 300] ?? 0) ^ 4;
     writeFileSync(file, bytes);
