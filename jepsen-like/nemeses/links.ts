@@ -91,10 +91,8 @@ export const linksAnswersLate: Nemesis = {
         await stage.sleep(LATER_EACH_MS);
       }
       for (const other of others) cluster.cut(leader, other);
-      for (const how of ['reset', 'cut'] as const) {
-        cluster.cut(site, leader, { how });
-        cluster.cut(leader, site, { how });
-      }
+      cluster.cut(site, leader, { how: 'reset' });
+      cluster.cut(leader, site, { how: 'reset' });
       await stage.sleep(lateMs + 1000);
       system.healNetwork();
     });
