@@ -23,5 +23,8 @@ export function writeCount(target: Buffer, count: number, offset: number): numbe
 }
 
 export function readCount(source: Buffer, offset: number): number {
-  return source.readUInt32BE(offset) * WORD + source.readUInt32BE(offset + 4);
+  const high = source.readUInt32BE(offset);
+  const low = source.readUInt32BE(offset + 4);
+  // What has been multiplied by so much is an object of its own on the heap from then on, however small it is.
+  return high === 0 ? low : high * WORD + low;
 }

@@ -1,6 +1,6 @@
 import type { KeyValue } from '../base/operation.js';
 import { corrupt } from './corrupt.js';
-import type { KeyRecord } from './key-record.js';
+import { type KeyRecord, positionAt } from './key-record.js';
 import { toValueRecordKey } from './layout.js';
 import type { Position } from './position.js';
 import type { StateStore } from './state-store.js';
@@ -49,7 +49,9 @@ export class KeyChains {
   locate(record: KeyRecord, revision: number): Position | null {
     if (record.modified.revision <= revision) return record.version > 0 ? record.modified : null;
     let newer = record.modified;
-    for (const position of record.back) {
+    const { back } = record;
+    for (let place = 0; 2 * place < back.length; place += 1) {
+      const position = positionAt(back, place);
       if (position.revision <= revision) break;
       newer = position;
     }

@@ -20,16 +20,22 @@ export interface KeyRecord {
   readonly valueBytes: number;
   /** Number of its writes so far, deletions among them. */
   readonly depth: number;
-  /** Some earlier writes of the key, newest first: where the skip pointers of later ones start. */
-  readonly back: readonly Position[];
+  /** Some earlier writes of the key: where the skip pointers of later ones start. */
+  readonly back: Positions;
 }
+
+/**
+ * Positions, newest first: of each the revision and behind it the sub. Such records are kept for a hundred thousand keys and
+ * more, and an object for each position was most of what the garbage collector had to visit.
+ */
+export type Positions = readonly number[];
 
 /** What the next write of a key points back to. */
 export interface Links {
   readonly previous: Position;
   readonly skip: Position;
   readonly depth: number;
-  readonly back: readonly Position[];
+  readonly back: Positions;
 }
 
 const FIRST: Links = { previous: NOWHERE, skip: NOWHERE, depth: 1, back: [] };
@@ -45,8 +51,20 @@ export function linkNext(record: KeyRecord | null): Links {
   const { modified, depth } = record;
   // Adding 1 to `depth` clears its trailing 1 bits: that many of `modified` and `back` are never used again.
   const cleared = trailingOnes(depth);
-  const back = cleared === 0 ? [modified, ...record.back] : record.back.slice(cleared - 1);
-  return { previous: modified, skip: back[0] ?? NOWHERE, depth: depth + 1, back };
+  const back =
+    cleared === 0 ? prepended(modified, record.back) : record.back.slice(2 * (cleared - 1));
+  const skip = back.length === 0 ? NOWHERE : positionAt(back, 0);
+  return { previous: modified, skip, depth: depth + 1, back };
+}
+
+function prepended({ revision, sub }: Position, positions: Positions): Positions {
+  const all = [revision, sub];
+  for (const number of positions) all.push(number);
+  return all;
+}
+
+export function positionAt(positions: Positions, place: number): Position {
+  return { revision: positions[2 * place] as number, sub: positions[2 * place + 1] as number };
 }
 
 function trailingOnes(count: number): number {
@@ -71,7 +89,9 @@ const isInline = (valueBytes: number): boolean => valueBytes <= INLINE_BYTES_MAX
 
 /** @param value what the key holds; of no length when it is deleted */
 export function encodeKeyRecord(record: KeyRecord, value: Uint8Array): Buffer {
-  const backEnd = HEAD_BYTES + record.back.length * POSITION_BYTES;
+  const { back } = record;
+  const backCount = back.length / 2;
+  const backEnd = HEAD_BYTES + backCount * POSITION_BYTES;
   const inline = isInline(record.valueBytes) ? record.valueBytes : 0;
   const bytes = Buffer.allocUnsafe(backEnd + inline);
   let offset = bytes.writeUInt8(FORMAT, 0);
@@ -82,8 +102,11 @@ export function encodeKeyRecord(record: KeyRecord, value: Uint8Array): Buffer {
   offset = writeCount(bytes, record.depth, offset);
   offset = bytes.writeUInt32BE(record.valueBytes, offset);
   // Each position of `back` has a lowest bit of its own of a number below 2^53: there are few.
-  offset = bytes.writeUInt8(record.back.length, offset);
-  for (const position of record.back) offset = writePosition(bytes, position, offset);
+  offset = bytes.writeUInt8(backCount, offset);
+  for (let i = 0; i < back.length; i += 2) {
+    offset = writeCount(bytes, back[i] as number, offset);
+    offset = bytes.writeUInt16BE(back[i + 1] as number, offset);
+  }
   if (inline > 0) bytes.set(value, offset);
   return bytes;
 }
@@ -93,10 +116,10 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
   const bytes = toBuffer(source);
   checkLength(bytes);
   const counts = 1 + POSITION_BYTES;
-  const back: Position[] = [];
+  const back: number[] = [];
   const backEnd = backEndOf(bytes);
   for (let offset = HEAD_BYTES; offset < backEnd; offset += POSITION_BYTES) {
-    back.push(readPosition(bytes, offset));
+    back.push(readCount(bytes, offset), bytes.readUInt16BE(offset + COUNT_BYTES));
   }
   return {
     modified: readPosition(bytes, 1),

@@ -7,6 +7,7 @@ import {
   inlineValue,
   type KeyRecord,
   linkNext,
+  positionAt,
   readKeyHead,
 } from '../../src/statemachine/key-record.js';
 
@@ -43,9 +44,9 @@ describe('the chain of the writes of a key', () => {
   test('needs few positions in the key record', () => {
     const { record } = written(1023);
 
-    expect(record.back.map((position) => position.revision)).toEqual([
-      1022, 1020, 1016, 1008, 992, 960, 896, 768, 512,
-    ]);
+    const revisions = [1022, 1020, 1016, 1008, 992, 960, 896, 768, 512];
+    expect(record.back).toEqual(revisions.flatMap((revision) => [revision, 0]));
+    expect(positionAt(record.back, 2)).toEqual({ revision: 1016, sub: 0 });
   });
 });
 
@@ -58,7 +59,7 @@ describe('the key record', () => {
       lease: 2 ** 53 - 2,
       valueBytes: 2 ** 32 - 1,
       depth: 3,
-      back: [{ revision: 2 ** 40 + 1, sub: 7 }],
+      back: [2 ** 40 + 1, 7],
     };
 
     expect(decodeKeyRecord(encodeKeyRecord(record, Buffer.from('not kept here')))).toEqual(record);
