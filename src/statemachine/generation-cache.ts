@@ -12,9 +12,8 @@ export class GenerationCache<V> {
 
   /**
    * @param costMax bound on the sum of what the entries cost: the length of the key, and of the value
-   * @param costOf default: `ENTRY_COST` for each
    */
-  constructor(costMax: number, costOf: (value: V) => number = () => ENTRY_COST) {
+  constructor(costMax: number, costOf: (value: V) => number) {
     this.#generationCostMax = costMax / 2;
     this.#costOf = costOf;
   }
@@ -51,6 +50,3 @@ export class GenerationCache<V> {
     this.#youngCost = 0;
   }
 }
-
-/** What an entry takes beside its key, in bytes, roughly. */
-const ENTRY_COST = 200;

@@ -21,8 +21,10 @@ import type { StateStore, StateWrite } from './state-store.js';
 import type { WriteEvent } from './types.js';
 import { encodeValueRecord } from './value-record.js';
 
-/** Key records kept in memory, in bytes, so that a write seldom asks the store. */
-const CACHE_BYTES = 32 * 1024 * 1024;
+/** Key records kept in memory, in bytes, so that a write seldom asks the store: of some two hundred thousand keys. */
+const CACHE_BYTES = 64 * 1024 * 1024;
+/** What one takes beside its key, roughly: that of a key written thirty times. */
+const CACHE_ENTRY_BYTES = 300;
 
 /** What keys hold, kept in memory, in bytes, so that what is read often does not ask the store. */
 const READ_CACHE_BYTES = 64 * 1024 * 1024;
@@ -62,7 +64,7 @@ export class Keyspace {
   readonly #store: StateStore;
   readonly #chains: KeyChains;
   readonly #journal: Journal;
-  readonly #known = new GenerationCache<KeyRecord>(CACHE_BYTES);
+  readonly #known = new GenerationCache<KeyRecord>(CACHE_BYTES, () => CACHE_ENTRY_BYTES);
   /** Small values of keys that were read, with what is known of them. */
   readonly #read = new GenerationCache<KeyContent>(
     READ_CACHE_BYTES,

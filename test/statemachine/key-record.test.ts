@@ -91,7 +91,7 @@ describe('the key record', () => {
 
 describe('the caches of key records and of what keys hold', () => {
   test('forgets what was not used for a turn and keeps what was', () => {
-    const cache = new GenerationCache<number>(10 * 201);
+    const cache = new GenerationCache<number>(10 * 201, () => 200);
     cache.set('a', 1);
     cache.set('b', 2);
 
@@ -104,7 +104,7 @@ describe('the caches of key records and of what keys hold', () => {
   });
 
   test('holds the last value that was set', () => {
-    const cache = new GenerationCache<number>(3 * 201);
+    const cache = new GenerationCache<number>(3 * 201, () => 200);
     for (const n of [1, 2, 3, 4, 5]) {
       cache.set('a', n);
       expect(cache.get('a')).toBe(n);
