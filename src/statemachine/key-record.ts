@@ -58,8 +58,11 @@ export function linkNext(record: KeyRecord | null): Links {
 }
 
 function prepended({ revision, sub }: Position, positions: Positions): Positions {
-  const all = [revision, sub];
-  for (const number of positions) all.push(number);
+  // Of their length from the start: what grows by `push` keeps room for sixteen more.
+  const all = new Array<number>(positions.length + 2);
+  all[0] = revision;
+  all[1] = sub;
+  for (let i = 0; i < positions.length; i += 1) all[i + 2] = positions[i] as number;
   return all;
 }
 
@@ -116,10 +119,12 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
   const bytes = toBuffer(source);
   checkLength(bytes);
   const counts = 1 + POSITION_BYTES;
-  const back: number[] = [];
-  const backEnd = backEndOf(bytes);
-  for (let offset = HEAD_BYTES; offset < backEnd; offset += POSITION_BYTES) {
-    back.push(readCount(bytes, offset), bytes.readUInt16BE(offset + COUNT_BYTES));
+  const back = new Array<number>(2 * (bytes[BACK_COUNT_OFFSET] as number));
+  let offset = HEAD_BYTES;
+  for (let i = 0; i < back.length; i += 2) {
+    back[i] = readCount(bytes, offset);
+    back[i + 1] = bytes.readUInt16BE(offset + COUNT_BYTES);
+    offset += POSITION_BYTES;
   }
   return {
     modified: readPosition(bytes, 1),

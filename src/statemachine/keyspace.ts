@@ -24,7 +24,7 @@ import { encodeValueRecord } from './value-record.js';
 /** Key records kept in memory, in bytes, so that a write seldom asks the store: of some two hundred thousand keys. */
 const CACHE_BYTES = 64 * 1024 * 1024;
 /** What one takes beside its key, roughly: that of a key written thirty times. */
-const CACHE_ENTRY_BYTES = 300;
+export const CACHE_ENTRY_BYTES = 300;
 
 /** What keys hold, kept in memory, in bytes, so that what is read often does not ask the store. */
 const READ_CACHE_BYTES = 64 * 1024 * 1024;

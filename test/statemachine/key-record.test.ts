@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { GenerationCache } from '../../src/statemachine/generation-cache.js';
 import {
@@ -10,6 +12,10 @@ import {
   positionAt,
   readKeyHead,
 } from '../../src/statemachine/key-record.js';
+import { CACHE_ENTRY_BYTES } from '../../src/statemachine/keyspace.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 /** The record of a key that was written by revisions 1, 2, 3 ... and the skip target of each write. */
 function written(times: number): { record: KeyRecord; skips: number[] } {
@@ -77,6 +83,21 @@ describe('the key record', () => {
 
     expect(decodeKeyRecord(bytes)).toEqual(record);
     expect(inlineValue(bytes)).toEqual(isInline ? value : null);
+  });
+
+  test('takes no more memory when it was read than the cache of them counts', () => {
+    const bytes = encodeKeyRecord(written(30).record, Buffer.alloc(7));
+    collectGarbage();
+    const beforeBytes = process.memoryUsage().heapUsed;
+
+    const records = Array.from({ length: 20_000 }, () => decodeKeyRecord(bytes));
+
+    collectGarbage();
+    const each = (process.memoryUsage().heapUsed - beforeBytes) / records.length;
+    expect(each).toBeGreaterThan(100);
+    // In a process that has seen one with numbers of more than 31 bits, each of these is an object of its own.
+    const numbers = 5 * 16;
+    expect(each).toBeLessThan(CACHE_ENTRY_BYTES + numbers);
   });
 
   test('is unreadable when it was cut off, or has more than it should', () => {
