@@ -106,9 +106,8 @@ export function encodeKeyRecord(record: KeyRecord, value: Uint8Array): Buffer {
   offset = bytes.writeUInt32BE(record.valueBytes, offset);
   // Each position of `back` has a lowest bit of its own of a number below 2^53: there are few.
   offset = bytes.writeUInt8(backCount, offset);
-  for (let i = 0; i < back.length; i += 2) {
-    offset = writeCount(bytes, back[i] as number, offset);
-    offset = bytes.writeUInt16BE(back[i + 1] as number, offset);
+  for (let place = 0; place < backCount; place += 1) {
+    offset = writePosition(bytes, positionAt(back, place), offset);
   }
   if (inline > 0) bytes.set(value, offset);
   return bytes;
@@ -122,8 +121,9 @@ export function decodeKeyRecord(source: Uint8Array): KeyRecord {
   const back = new Array<number>(2 * (bytes[BACK_COUNT_OFFSET] as number));
   let offset = HEAD_BYTES;
   for (let i = 0; i < back.length; i += 2) {
-    back[i] = readCount(bytes, offset);
-    back[i + 1] = bytes.readUInt16BE(offset + COUNT_BYTES);
+    const { revision, sub } = readPosition(bytes, offset);
+    back[i] = revision;
+    back[i + 1] = sub;
     offset += POSITION_BYTES;
   }
   return {
