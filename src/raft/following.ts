@@ -25,14 +25,31 @@ export function handleAppendEntries(state: RaftState, message: AppendEntries): v
     refuseAppend(state, message);
     return;
   }
+  const { commitIndex } = state;
   // Figure 2: only through the last entry that this message verified. What the own log holds
   // beyond that may differ from the leader's.
   state.commitTo(Math.min(message.leaderCommit, verified));
-  acknowledge(state, message.from, verified);
+  const isNewsOnly = message.entries.length === 0 && state.commitIndex > commitIndex;
+  if (isNewsOnly) state.heldAnswer = { leader: message.from, term: message.term, verified };
+  else acknowledge(state, message.from, verified);
+}
+
+/**
+ * A tick has passed: what was answered to nothing but a new commit index. The leader has been told of these entries, as a rule, and
+ * will be of those behind them: to answer at once would cost both sides a message for each entry that comes alone. It may have
+ * been a question all the same, of a leader that does not know what is here.
+ */
+export function answerNews(state: RaftState): void {
+  const { heldAnswer, currentTerm, installing } = state;
+  state.heldAnswer = null;
+  if (heldAnswer === null || heldAnswer.term !== currentTerm || installing !== null) return;
+  acknowledge(state, heldAnswer.leader, heldAnswer.verified);
 }
 
 /** Tells the leader of the current term that the own log equals its log through `matchIndex`. */
 export function acknowledge(state: RaftState, leader: MemberId, matchIndex: LogIndex): void {
+  // This one says all that the other would have said.
+  if (matchIndex >= (state.heldAnswer?.verified ?? 0)) state.heldAnswer = null;
   const reply: AppendEntriesReply = {
     type: 'AppendEntriesReply',
     from: state.id,

@@ -29,9 +29,18 @@ function majorityReached(
   reachedBy: (member: MemberId) => number,
 ): number {
   if (members.length === 0) return 0;
-  // A comparison function, because sort() without one orders numbers as text.
-  const ascending = members.map(reachedBy).sort((a, b) => a - b);
-  return ascending[members.length - majorityOf(members.length)] ?? 0;
+  // By insertion: they are few, it is asked several times for each entry, and to sort takes a kilobyte each time.
+  const descending: number[] = [];
+  for (const member of members) {
+    const reached = reachedBy(member);
+    let place = descending.length;
+    while (place > 0 && (descending[place - 1] as number) < reached) {
+      descending[place] = descending[place - 1] as number;
+      place -= 1;
+    }
+    descending[place] = reached;
+  }
+  return descending[majorityOf(members.length) - 1] ?? 0;
 }
 
 /** `voteOf` answers `undefined` for a member whose vote has not come. Nobody votes: `pending`. */

@@ -10,6 +10,7 @@ import {
   leaderDisconnected,
 } from './election.js';
 import {
+  answerNews,
   handleAppendEntries,
   handleHeartbeat,
   refuseAppend,
@@ -271,6 +272,7 @@ function tick(state: RaftState): void {
     tickLeader(state, state.leadership);
     return;
   }
+  answerNews(state);
   expireForwardedReads(state);
   state.electionElapsed += 1;
   if (state.electionElapsed >= state.electionTimeout) electionTimedOut(state);

@@ -51,6 +51,8 @@ export class RaftState {
   electionElapsed = 0;
   /** At which value of `electionElapsed` an election starts. */
   electionTimeout = 0;
+  /** What a leader is told with the next tick, unless it is told as much before (`answerNews`). */
+  heldAnswer: { leader: MemberId; term: Term; verified: LogIndex } | null = null;
   /** How often the election timer has run out since a leader was heard. */
   timeoutsWithoutLeader = 0;
   /**
