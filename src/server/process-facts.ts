@@ -2,7 +2,7 @@ import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node
 import type { ProcessFacts } from '../rpc/protocol.js';
 
 /** How finely the delay is sampled; what is reported is what exceeds this. An idle process would be woken for nothing else. */
-const RESOLUTION_MS = { busy: 5, idle: 250 };
+const RESOLUTION_MS = { busy: 5, idle: 1000 };
 /** A process is idle that had nothing to do for most of a window. To be sampled often, and the least that replicas do, takes less. */
 const IDLE_USE_MAX = 0.15;
 /** The figure covers the last one to two windows. */

@@ -100,8 +100,7 @@ export class Replica {
     this.#duties = new Duties({
       ...{ clock, limits, machine },
       commandVersion: () => commandVersion(options, node, machine),
-      store: () => this.#store,
-      proposals: () => this.#proposals,
+      ...{ store: () => this.#store, proposals: () => this.#proposals },
       planTurn: () => this.#planTurn(),
       onFailure: (error) => this.#fail(error),
     });
@@ -119,8 +118,7 @@ export class Replica {
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
     this.#applier = this.#makeApplier();
     this.#compaction = makeCompaction(options, node, {
-      store: () => this.#store,
-      snapshots: () => this.#snapshots,
+      ...{ store: () => this.#store, snapshots: () => this.#snapshots },
       enqueue: (event) => this.#enqueue(event),
       onFailure: (error) => this.#fail(error),
     });
@@ -133,16 +131,14 @@ export class Replica {
       ...{ confirm: (done) => this.read(LINEARIZABLE, done), onFailure: (e) => this.#fail(e) },
     });
     this.#disk = new DiskOrder({
-      logStore: options.logStore,
-      isStopped: () => this.#stopped,
+      ...{ logStore: options.logStore, isStopped: () => this.#stopped },
       send: (messages) => this.#send(messages),
       onPersisted: (sequence) => this.#enqueue({ type: 'persisted', sequence }),
       onFailure: (error) => this.#fail(error),
     });
     this.#snapshots = new SnapshotTraffic({
       ...{ options, node },
-      store: () => this.#store,
-      appliedIndex: () => this.appliedIndex,
+      ...{ store: () => this.#store, appliedIndex: () => this.appliedIndex },
       enqueue: (event) => this.#enqueue(event),
       // All writes so far are durable, and the log is not being cut.
       quiet: (callback) => this.#compaction.suspend(() => this.#disk.whenDurable(callback)),
@@ -324,7 +320,11 @@ export class Replica {
   #planTurn(): void {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
-    this.#options.clock.defer(() => this.#turn());
+    this.#options.clock.defer(() => {
+      // A leader is heard in each tick, so there is no need for a timer of the own.
+      if (this.#node.role === 'follower' && this.#node.leader !== null) this.#ticker.woken();
+      if (this.#turnPlanned) this.#turn();
+    });
   }
 
   #turn(): void {
@@ -417,6 +417,7 @@ export class Replica {
 
   #roleChanged({ role, leader }: CoreEvent & { type: 'role' }): void {
     const leads = role === 'leader';
+    if (role !== 'follower') this.#ticker.alone();
     if (this.#wasLeader && !leads) {
       this.#proposals.leadershipLost(leader);
       this.#changes.leadershipLost(leader);

@@ -3,6 +3,9 @@ import type { Clock, Timer } from '../base/clock.js';
 /** More ticks than this are never made up for after a pause. */
 const CATCH_UP_TICKS_MAX = 2;
 
+/** See {@link Ticker.woken}. */
+const SPARE_TICKS = 2;
+
 /** A timer that fires on time must not find its tick short by a rounding error. */
 const ROUNDING = 1e-6;
 
@@ -18,6 +21,10 @@ export class Ticker {
   readonly #onTick: () => void;
   #timer: Timer | null = null;
   #lastMs = 0;
+  /** The timer waits for so many ticks behind the first one that is due. */
+  #spareTicks = 0;
+  /** Since the timer was set. */
+  #wasWoken = false;
 
   constructor(clock: Clock, tickMs: number, onTick: () => void) {
     this.#clock = clock;
@@ -35,8 +42,29 @@ export class Ticker {
     this.#timer = null;
   }
 
+  /**
+   * Others have woken the process, as they do in each tick: what is due is counted now. Where that goes on, the timer fires in
+   * every third tick only, so that an idle process is woken less often; ticks may then be late by two.
+   */
+  woken(): void {
+    const due = this.#ticksDue();
+    // After a pause it is for the timer to wait until the network is drained.
+    if (this.#timer === null || due > CATCH_UP_TICKS_MAX) return;
+    this.#wasWoken = true;
+    this.#count(due);
+  }
+
+  /** Nobody wakes it from now on: each tick is on time. */
+  alone(): void {
+    this.#wasWoken = false;
+    if (this.#timer === null || this.#spareTicks === 0) return;
+    this.#spareTicks = 0;
+    this.#timer.cancel();
+    this.#plan();
+  }
+
   #plan(): void {
-    const dueMs = this.#lastMs + this.#tickMs;
+    const dueMs = this.#lastMs + (1 + this.#spareTicks) * this.#tickMs;
     // Timers take whole milliseconds: one that is cut off would fire before anything is due, and again behind that.
     const delayMs = Math.ceil(Math.max(0, dueMs - this.#clock.monotonicMs()) - ROUNDING);
     this.#timer = this.#clock.setTimer(delayMs, () => this.#fire());
@@ -45,18 +73,26 @@ export class Ticker {
   #fire(): void {
     const late = this.#ticksDue() > CATCH_UP_TICKS_MAX;
     // Two rounds of the event loop: one reads the sockets, the next hands over what was in them.
-    if (late) this.#clock.defer(() => this.#clock.defer(() => this.#count()));
-    else this.#count();
+    if (late) this.#clock.defer(() => this.#clock.defer(() => this.#fired()));
+    else this.#fired();
   }
 
-  #count(): void {
+  #fired(): void {
     if (this.#timer === null) return;
+    this.#timer.cancel();
     const due = this.#ticksDue();
-    const ticks = Math.min(due, CATCH_UP_TICKS_MAX);
-    this.#lastMs = due > ticks ? this.#clock.monotonicMs() : this.#lastMs + ticks * this.#tickMs;
+    const isPaused = due > CATCH_UP_TICKS_MAX + this.#spareTicks;
+    this.#spareTicks = this.#wasWoken ? SPARE_TICKS : 0;
+    this.#wasWoken = false;
+    this.#count(isPaused ? CATCH_UP_TICKS_MAX : due);
+    if (isPaused) this.#lastMs = this.#clock.monotonicMs();
+    if (this.#timer !== null) this.#plan();
+  }
+
+  #count(ticks: number): void {
+    this.#lastMs += ticks * this.#tickMs;
     // A tick may stop it.
     for (let i = 0; i < ticks && this.#timer !== null; i += 1) this.#onTick();
-    if (this.#timer !== null) this.#plan();
   }
 
   #ticksDue(): number {

@@ -425,13 +425,13 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/ticker.ts',
-        find: 'if (late) this.#clock.defer(() => this.#clock.defer(() => this.#count()));\n    else this.#count();',
-        replace: 'void late;\n    this.#count();',
+        find: 'if (late) this.#clock.defer(() => this.#clock.defer(() => this.#fired()));\n    else this.#fired();',
+        replace: 'void late;\n    this.#fired();',
       },
       {
         file: 'src/server/ticker.ts',
-        find: 'const ticks = Math.min(due, CATCH_UP_TICKS_MAX);',
-        replace: 'const ticks = due;',
+        find: 'const isPaused = due > CATCH_UP_TICKS_MAX + this.#spareTicks;',
+        replace: 'const isPaused = false;',
       },
     ],
     rules: ['test/server/ticker.test.ts'],

@@ -85,3 +85,106 @@ describe('the ticker', () => {
     expect(ticks).toBe(2);
   });
 });
+
+describe('a ticker of a process that is woken in each tick anyway', () => {
+  /** Ticks of 25 ms, and when they were. */
+  function ticking(scheduler: Scheduler): { readonly ticker: Ticker; readonly atMs: number[] } {
+    const clock = scheduler.clock(() => true);
+    const atMs: number[] = [];
+    const ticker = new Ticker(clock, 25, () => atMs.push(clock.monotonicMs()));
+    ticker.start();
+    return { ticker, atMs };
+  }
+
+  test('counts what is due then, and its timer fires in every third tick', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    for (let ms = 10; ms < 250; ms += 25) scheduler.planAt(ms, () => ticker.woken());
+    await scheduler.run(249);
+    expect(atMs).toEqual([25, 60, 85, 100, 135, 160, 175, 210, 235]);
+  });
+
+  test('never counts what is not due, however often it is woken', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    for (let ms = 1; ms <= 1000; ms += 1) scheduler.planAt(ms, () => ticker.woken());
+    await scheduler.run(1000);
+    expect(atMs).toHaveLength(40);
+  });
+
+  test('makes up for what was due when it is woken no more, and is on time from then on', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(20, () => ticker.woken());
+    await scheduler.run(150);
+    expect(atMs).toEqual([25, 100, 100, 100, 125, 150]);
+  });
+
+  test('is on time at once when it is told that nobody wakes it any more', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(30, () => ticker.alone());
+    await scheduler.run(101);
+    expect(atMs).toEqual([25, 50, 75, 100]);
+    expect(scheduler.events).toBeLessThan(10);
+  });
+
+  test('may be told so while it waits for the network', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(100, () => ticker.alone());
+    await scheduler.run(200);
+    // As behind a pause: one of the three that were due is not made up for, and none is counted twice.
+    expect(atMs).toEqual([25, 100, 100, 125, 150, 175, 200]);
+  });
+
+  test('does not count the ticks of a pause that was longer than its timer waits', async () => {
+    const scheduler = new Scheduler(1);
+    const clock = scheduler.clock(() => true);
+    let pausedMs = 0;
+    let ticks = 0;
+    const late = { ...clock, monotonicMs: () => clock.monotonicMs() + pausedMs };
+    const ticker = new Ticker(late, 25, () => {
+      ticks += 1;
+    });
+    ticker.start();
+    scheduler.planAt(10, () => ticker.woken());
+    await scheduler.run(99);
+    expect(ticks).toBe(1);
+    pausedMs = 10_000;
+    await scheduler.run(101);
+    expect(ticks).toBe(3);
+    await scheduler.run(151);
+    expect(ticks).toBe(5);
+  });
+
+  test('leaves it to its timer to drain the network behind a pause', async () => {
+    const scheduler = new Scheduler(1);
+    const clock = scheduler.clock(() => true);
+    let pausedMs = 0;
+    const told: string[] = [];
+    const late = { ...clock, monotonicMs: () => clock.monotonicMs() + pausedMs };
+    const ticker = new Ticker(late, 25, () => told.push('tick'));
+    ticker.start();
+    await scheduler.run(24);
+    pausedMs = 10_000;
+    ticker.woken();
+    expect(told).toEqual([]);
+    await scheduler.run(26);
+    expect(told).toEqual(['tick', 'tick']);
+  });
+
+  test('is not begun again when it was stopped', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    scheduler.planAt(60, () => {
+      ticker.stop();
+      ticker.woken();
+    });
+    await scheduler.run(1000);
+    expect(atMs).toEqual([25, 50]);
+  });
+});

@@ -1,3 +1,4 @@
+import { prefixEnd } from '../../base/bytes.js';
 import { packCall } from '../../base/call-codec.js';
 import { check } from '../../base/codec.js';
 import type { BalsaError } from '../../base/errors.js';
@@ -5,7 +6,7 @@ import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
 import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
-import { dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
+import { dueIn, dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
@@ -45,6 +46,8 @@ export class Schedules {
   #next: Uint8Array | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #isLooking = false;
+  /** The state of this revision has nothing that is due before this log time. */
+  #quiet = { revision: -1, untilMs: 0 };
 
   constructor(host: FollowUpHost) {
     this.#host = host;
@@ -54,6 +57,7 @@ export class Schedules {
     const { clock, canRun } = this.#host;
     const nowMs = clock.monotonicMs();
     if (this.#isLooking || nowMs - this.#lookedMs < INTERVAL_MS || !canRun()) return;
+    if (this.#isQuiet) return;
     this.#lookedMs = nowMs;
     this.#isLooking = true;
     this.#look().then(
@@ -67,7 +71,30 @@ export class Schedules {
     );
   }
 
+  get #isQuiet(): boolean {
+    const { revision, untilMs } = this.#quiet;
+    const { machine, logMs } = this.#host;
+    return this.#next === null && machine().revision === revision && logMs() < untilMs;
+  }
+
+  /** Whether anything is due at all: as a rule there is nothing, and no look into the store is needed until something is written. */
+  async #isAnyDue(): Promise<boolean> {
+    const { machine, logMs } = this.#host;
+    const { revision } = machine();
+    const { items } = await machine().range({
+      ...{ from: Buffer.from(SCHEDULES), to: prefixEnd(Buffer.from(SCHEDULES)) },
+      ...{ keysMax: 1, reverse: false, revision: null },
+    });
+    const [first] = items;
+    const untilMs =
+      first === undefined ? Number.POSITIVE_INFINITY : dueIn(Buffer.from(first.key).toString());
+    if (!(untilMs > logMs())) return true;
+    this.#quiet = { revision, untilMs };
+    return false;
+  }
+
   async #look(): Promise<void> {
+    if (this.#next === null && !(await this.#isAnyDue())) return;
     const { machine, logMs } = this.#host;
     const to = Buffer.from(`${SCHEDULES}${dueText(logMs() + 1)}`);
     // If this look comes to nothing, the next one does not begin where it did.
