@@ -42,7 +42,7 @@ const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: st
   ],
   heartbeatMs: [
     '--heartbeat <duration>',
-    'at most a third of the election timeout (default: 100ms)',
+    'at most a third of the election timeout (default: a fifth of it, and at most 150ms)',
   ],
   electionPriority: [
     '--election-priority <n>',

@@ -178,10 +178,14 @@ function readUnsafe(name: string, sources: ConfigSources, problems: ConfigProble
 // ---------------------------------------------------------------------------------------------
 // The whole
 
+/** Heartbeats in one election timeout, unless they are set. */
+const HEARTBEATS_PER_TIMEOUT = 5;
+
 const DEFAULTS = {
   cluster: 'balsa',
   electionTimeoutMs: 750,
-  heartbeatMs: 100,
+  /** The longest one: a shorter election timeout makes it shorter. */
+  heartbeatMs: 150,
   logLevel: 'info',
   electionPriority: 100,
   diskStallMs: 3000,
@@ -202,6 +206,7 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
       problem: `is needed (or ${environmentName(flag)}, or "${field}" in a --config file)`,
     });
   }
+  const electionTimeoutMs = pick('electionTimeoutMs', DEFAULTS.electionTimeoutMs);
   const named = pick<Readonly<Record<string, string>>>('members', {});
   const members = join ? withSelf(named, name, pick('advertise', pick('listen', ''))) : named;
   const own = members[name] ?? '';
@@ -214,8 +219,11 @@ function withDefaults(given: ReadonlyMap<FieldName, Given>, problems: ConfigProb
     metricsListen: pick('metricsListen', ''),
     routes: pick('routes', {}),
     dataFolder: resolve(pick('dataFolder', `balsa-data/${name}`)),
-    electionTimeoutMs: pick('electionTimeoutMs', DEFAULTS.electionTimeoutMs),
-    heartbeatMs: pick('heartbeatMs', DEFAULTS.heartbeatMs),
+    electionTimeoutMs,
+    heartbeatMs: pick(
+      'heartbeatMs',
+      Math.min(DEFAULTS.heartbeatMs, Math.floor(electionTimeoutMs / HEARTBEATS_PER_TIMEOUT)),
+    ),
     logLevel: pick('logLevel', DEFAULTS.logLevel),
     join,
     reseed: pick('reseed', false),
@@ -257,7 +265,7 @@ function crossCheck(
   const isPaceKnown = !isWrong('heartbeatMs') && !isWrong('electionTimeoutMs');
   if (isPaceKnown && draft.heartbeatMs * 3 > draft.electionTimeoutMs) {
     add(
-      given.has('heartbeatMs') ? 'heartbeatMs' : 'electionTimeoutMs',
+      'heartbeatMs',
       `the heartbeat, ${draft.heartbeatMs} ms, must be at most a third of the election timeout, ${draft.electionTimeoutMs} ms`,
     );
   }

@@ -217,8 +217,8 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/quorum.ts',
-        find: '.sort((a, b) => a - b);',
-        replace: '.sort();',
+        find: '(descending[place - 1] as number) < reached)',
+        replace: 'String(descending[place - 1]) < String(reached))',
       },
     ],
     rules: ['test/raft/quorum.test.ts'],

@@ -85,7 +85,7 @@ describe('defaults and precedence', () => {
       members: { n1: '127.0.0.1:7001', n2: '127.0.0.1:7002' },
       dataFolder: resolve('balsa-data/n1'),
       electionTimeoutMs: 750,
-      heartbeatMs: 100,
+      heartbeatMs: 150,
       logLevel: 'info',
       limits: LIMITS,
       join: false,
@@ -99,6 +99,20 @@ describe('defaults and precedence', () => {
       unsafeDisk: '',
     });
   });
+
+  test.each([
+    [50, 10],
+    [200, 40],
+    [749, 149],
+    [750, 150],
+    [60_000, 150],
+  ])(
+    'with an election timeout of %i ms there is a heartbeat every %i',
+    (timeoutMs, heartbeatMs) => {
+      const { config } = load({ file: { electionTimeoutMs: timeoutMs } });
+      expect(config.heartbeatMs).toBe(heartbeatMs);
+    },
+  );
 
   test('a flag beats the environment, which beats the file, which beats the default', () => {
     const file = { cluster: 'file', logLevel: 'warn', heartbeatMs: 50, electionTimeoutMs: 300 };
@@ -183,7 +197,10 @@ describe('what is refused, with the source named', () => {
       { env: { BALSA_HEARTBEAT: '251ms' } },
       'BALSA_HEARTBEAT: the heartbeat, 251 ms, must be at most',
     ],
-    [{ env: { BALSA_ELECTION_TIMEOUT: '200ms' } }, 'BALSA_ELECTION_TIMEOUT: the heartbeat, 100 ms'],
+    [
+      { env: { BALSA_ELECTION_TIMEOUT: '200ms' }, file: { heartbeatMs: 100 } },
+      'balsa.json: heartbeatMs: the heartbeat, 100 ms, must be at most',
+    ],
     [
       { file: { heartbeatMs: '100ms' } },
       'balsa.json: heartbeatMs: must be a whole number of milli',
