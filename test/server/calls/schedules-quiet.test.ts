@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { seededRandom } from '../../../src/base/random.js';
+import { scheduleKey } from '../../../src/compute/schedule-keys.js';
+import { Schedules } from '../../../src/server/calls/schedules.js';
+import type { StateMachine } from '../../../src/statemachine/state-machine.js';
+import { Scheduler } from '../test-scheduler.js';
+
+/** A leader with one schedule at most; `looks` counts how often the store was asked. */
+function leader(dueMs: number | null) {
+  const world = { revision: 7, logMs: 0, looks: 0, calls: 0 };
+  const value = Buffer.from(JSON.stringify({ procedure: 'p' }));
+  const range = async ({ to }: { readonly to: Uint8Array }) => {
+    world.looks += 1;
+    const key = Buffer.from(dueMs === null ? '~' : scheduleKey(dueMs, 'id'));
+    const isIn = key.compare(to) < 0;
+    return { items: isIn ? [{ key, value, modRevision: 3 }] : [], continueFrom: null };
+  };
+  const machine = {
+    ...{ range, resolveProcedure: () => ({}), appliedIndex: 1 },
+    get revision() {
+      return world.revision;
+    },
+  };
+  const scheduler = new Scheduler(1);
+  const schedules = new Schedules({
+    ...{ clock: scheduler.clock(() => true), random: seededRandom(1), canRun: () => true },
+    machine: () => machine as unknown as StateMachine,
+    ...{ nowMs: () => world.logMs, logMs: () => world.logMs },
+    call: () => {
+      world.calls += 1;
+    },
+    submit: () => {},
+    note: () => {},
+  });
+  const tickFor = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      await scheduler.run(scheduler.nowMs + 100);
+      world.logMs += 100;
+      schedules.tick();
+    }
+  };
+  return { world, tickFor };
+}
+
+describe('a leader looks for scheduled calls', () => {
+  test('once, where there are none, and again when something was written', async () => {
+    const { world, tickFor } = leader(null);
+    await tickFor(10_000);
+    expect(world.looks).toBe(1);
+    world.revision += 1;
+    await tickFor(10_000);
+    expect(world.looks).toBe(2);
+  });
+
+  test('and then not before the first one is due', async () => {
+    const { world, tickFor } = leader(5000);
+    await tickFor(4900);
+    expect([world.looks, world.calls]).toEqual([1, 0]);
+    await tickFor(500);
+    expect(world.calls).toBe(1);
+  });
+
+  test('all the time, while one is due that is not gone', async () => {
+    const { world, tickFor } = leader(0);
+    await tickFor(10_000);
+    expect(world.looks).toBeGreaterThan(20);
+    expect(world.calls).toBe(1);
+  });
+});
