@@ -437,4 +437,26 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     rules: ['test/server/ticker.test.ts'],
     seedsMax: 0,
   },
+  {
+    name: 'ticks-before-they-are-due',
+    bug: 'Each message that comes is taken for a tick: the busier the leader, the sooner it is taken for dead.',
+    history: 'timers that are driven by messages and not by a clock',
+    edits: [
+      {
+        file: 'src/server/ticker.ts',
+        find: 'this.#count(due);\n  }',
+        replace: 'this.#count(Math.max(due, 1));\n  }',
+      },
+    ],
+    rules: ['test/server/ticker.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'held-answer-never-given',
+    bug: 'A message that brings nothing but a commit index is never answered, though it was a question.',
+    history: 'replies that are saved: a leader that probes waits for them',
+    edits: [{ file: 'src/raft/raft-node.ts', find: '  answerNews(state);\n', replace: '' }],
+    rules: ['test/raft/held-answers.test.ts'],
+    seedsMax: 0,
+  },
 ];
