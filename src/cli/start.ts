@@ -42,7 +42,7 @@ const FIELD_FLAGS: { readonly [F in FieldName]: readonly [flag: string, help: st
   ],
   heartbeatMs: [
     '--heartbeat <duration>',
-    'at most a third of the election timeout (default: a fifth of it, and at most 150ms)',
+    'at most a third of the election timeout (default: a fifth of it, and at most 100ms)',
   ],
   electionPriority: [
     '--election-priority <n>',

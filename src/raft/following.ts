@@ -30,8 +30,14 @@ export function handleAppendEntries(state: RaftState, message: AppendEntries): v
   // beyond that may differ from the leader's.
   state.commitTo(Math.min(message.leaderCommit, verified));
   const isNewsOnly = message.entries.length === 0 && state.commitIndex > commitIndex;
-  if (isNewsOnly) state.heldAnswer = { leader: message.from, term: message.term, verified };
+  if (isNewsOnly) holdAnswer(state, message, verified);
   else acknowledge(state, message.from, verified);
+}
+
+function holdAnswer(state: RaftState, { from, term }: AppendEntries, verified: LogIndex): void {
+  const { heldAnswer } = state;
+  const before = heldAnswer?.term === term ? heldAnswer.verified : 0;
+  state.heldAnswer = { leader: from, term, verified: Math.max(verified, before) };
 }
 
 /**

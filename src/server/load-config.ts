@@ -185,7 +185,7 @@ const DEFAULTS = {
   cluster: 'balsa',
   electionTimeoutMs: 750,
   /** The longest one: a shorter election timeout makes it shorter. */
-  heartbeatMs: 150,
+  heartbeatMs: 100,
   logLevel: 'info',
   electionPriority: 100,
   diskStallMs: 3000,

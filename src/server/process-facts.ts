@@ -1,7 +1,10 @@
 import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { ProcessFacts } from '../rpc/protocol.js';
 
-/** How finely the delay is sampled; what is reported is what exceeds this. An idle process would be woken for nothing else. */
+/**
+ * How finely the delay is sampled; what is reported is what exceeds this. An idle process would be woken for nothing else, so
+ * that a stop of less than a second may be missed there.
+ */
 const RESOLUTION_MS = { busy: 5, idle: 1000 };
 /** A process is idle that had nothing to do for most of a window. To be sampled often, and the least that replicas do, takes less. */
 const IDLE_USE_MAX = 0.15;

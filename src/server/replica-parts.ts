@@ -16,6 +16,7 @@ import { Proposals } from './proposals.js';
 import type { ReplicaOptions } from './replica-options.js';
 import type { SnapshotTraffic } from './snapshot-traffic.js';
 import { StateHashes } from './state-hash.js';
+import type { StateCheckpoint } from './transport.js';
 
 /** The consensus module, as state machine and log on disk have it. */
 export function makeNode(options: ReplicaOptions): RaftNode {
@@ -128,6 +129,16 @@ export function makeStateHashes(
       options.onNotice?.({ type: 'state-mismatch', member, ...checkpoint, ownHash }),
     onDiverged,
   });
+}
+
+export function tellStateHash(
+  { id, transport }: ReplicaOptions,
+  node: RaftNode,
+  checkpoint: StateCheckpoint,
+): void {
+  for (const member of otherMembers(node.configuration, id)) {
+    transport.sendStateHash(member, checkpoint);
+  }
 }
 
 export function makeCompaction(

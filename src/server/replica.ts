@@ -1,6 +1,6 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { WriteBatch } from '../base/operation.js';
-import { namesMember, otherMembers } from '../raft/configuration.js';
+import { namesMember } from '../raft/configuration.js';
 import type { RaftNode } from '../raft/raft-node.js';
 import type {
   ConfigurationChange,
@@ -36,6 +36,7 @@ import {
   makeProposals,
   makeStateHashes,
   stopping,
+  tellStateHash,
 } from './replica-parts.js';
 import type { InstalledState } from './snapshot-installer.js';
 import { SnapshotTraffic } from './snapshot-traffic.js';
@@ -101,8 +102,7 @@ export class Replica {
       ...{ clock, limits, machine },
       commandVersion: () => commandVersion(options, node, machine),
       ...{ store: () => this.#store, proposals: () => this.#proposals },
-      planTurn: () => this.#planTurn(),
-      onFailure: (error) => this.#fail(error),
+      ...{ planTurn: () => this.#planTurn(), onFailure: (error) => this.#fail(error) },
     });
     this.#reads = new ReadLevels({
       ...options,
@@ -215,6 +215,7 @@ export class Replica {
   }
 
   receive(message: Message): void {
+    if (message.from === this.#node.leader) this.#ticker.leaderHeard();
     this.#enqueue({ type: 'message', message });
   }
 
@@ -321,10 +322,16 @@ export class Replica {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
     this.#options.clock.defer(() => {
-      // A leader is heard in each tick, so there is no need for a timer of the own.
-      if (this.#node.role === 'follower' && this.#node.leader !== null) this.#ticker.woken();
-      if (this.#turnPlanned) this.#turn();
+      this.#takeTicks();
+      this.#turn();
     });
+  }
+
+  /** Ticks that are due were so before what has come: they are taken before it. */
+  #takeTicks(): void {
+    const events = this.#events.splice(0);
+    this.#ticker.woken();
+    this.#events.unshift(...events);
   }
 
   #turn(): void {
@@ -417,7 +424,7 @@ export class Replica {
 
   #roleChanged({ role, leader }: CoreEvent & { type: 'role' }): void {
     const leads = role === 'leader';
-    if (role !== 'follower') this.#ticker.alone();
+    if (role !== 'follower' || leader === null) this.#ticker.alone();
     if (this.#wasLeader && !leads) {
       this.#proposals.leadershipLost(leader);
       this.#changes.leadershipLost(leader);
@@ -456,12 +463,9 @@ export class Replica {
   #applied(entry: Entry, answers: readonly BatchAnswer[]): void {
     this.#duties.applied(entry.term === this.#node.term);
     this.#proposals.applied(entry, answers);
-    const { limits, id, transport } = this.#options;
-    if (entry.index % limits.stateHashEntries !== 0) return;
+    if (entry.index % this.#options.limits.stateHashEntries !== 0) return;
     const checkpoint = { index: entry.index, hash: this.#machine.stateHash };
-    for (const member of otherMembers(this.#node.configuration, id)) {
-      transport.sendStateHash(member, checkpoint);
-    }
+    tellStateHash(this.#options, this.#node, checkpoint);
     this.#hashes.own(checkpoint);
   }
 
@@ -485,15 +489,11 @@ export class Replica {
 
   #halt(error: BalsaError): void {
     this.#stopped = true;
-    this.#ticker.stop();
-    this.#duties.stop();
-    this.#applier.stop();
+    for (const part of [this.#ticker, this.#duties, this.#applier]) part.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);
     this.calls.close(error);
-    this.#reads.abandon(error);
-    this.#changes.abandon(error);
-    this.#transfers.abandon(error);
+    for (const part of [this.#reads, this.#changes, this.#transfers]) part.abandon(error);
     this.watches.stop(error);
     this.#options.afterTurn();
   }

@@ -23,6 +23,8 @@ export class Ticker {
   #lastMs = 0;
   /** The timer waits for so many ticks behind the first one that is due. */
   #spareTicks = 0;
+  /** Since the process was woken last. */
+  #isHeard = false;
   /** Since the timer was set. */
   #wasWoken = false;
 
@@ -42,11 +44,18 @@ export class Ticker {
     this.#timer = null;
   }
 
+  /** A leader, who is heard in each tick, has sent something. */
+  leaderHeard(): void {
+    this.#isHeard = true;
+  }
+
   /**
-   * Others have woken the process, as they do in each tick: what is due is counted now. Where that goes on, the timer fires in
+   * The process does something. If a leader has woken it, what is due is counted now. Where that goes on, the timer fires in
    * every third tick only, so that an idle process is woken less often; ticks may then be late by two.
    */
   woken(): void {
+    if (!this.#isHeard) return;
+    this.#isHeard = false;
     const due = this.#ticksDue();
     // After a pause it is for the timer to wait until the network is drained.
     if (this.#timer === null || due > CATCH_UP_TICKS_MAX) return;
@@ -79,14 +88,16 @@ export class Ticker {
 
   #fired(): void {
     if (this.#timer === null) return;
-    this.#timer.cancel();
     const due = this.#ticksDue();
     const isPaused = due > CATCH_UP_TICKS_MAX + this.#spareTicks;
     this.#spareTicks = this.#wasWoken ? SPARE_TICKS : 0;
     this.#wasWoken = false;
     this.#count(isPaused ? CATCH_UP_TICKS_MAX : due);
     if (isPaused) this.#lastMs = this.#clock.monotonicMs();
-    if (this.#timer !== null) this.#plan();
+    if (this.#timer === null) return;
+    // There is another one, where it was told meanwhile that it is alone.
+    this.#timer.cancel();
+    this.#plan();
   }
 
   #count(ticks: number): void {

@@ -85,7 +85,7 @@ describe('defaults and precedence', () => {
       members: { n1: '127.0.0.1:7001', n2: '127.0.0.1:7002' },
       dataFolder: resolve('balsa-data/n1'),
       electionTimeoutMs: 750,
-      heartbeatMs: 150,
+      heartbeatMs: 100,
       logLevel: 'info',
       limits: LIMITS,
       join: false,
@@ -103,9 +103,9 @@ describe('defaults and precedence', () => {
   test.each([
     [50, 10],
     [200, 40],
-    [749, 149],
-    [750, 150],
-    [60_000, 150],
+    [499, 99],
+    [750, 100],
+    [60_000, 100],
   ])(
     'with an election timeout of %i ms there is a heartbeat every %i',
     (timeoutMs, heartbeatMs) => {

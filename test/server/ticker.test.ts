@@ -87,6 +87,11 @@ describe('the ticker', () => {
 });
 
 describe('a ticker of a process that is woken in each tick anyway', () => {
+  const wake = (ticker: Ticker): void => {
+    ticker.leaderHeard();
+    ticker.woken();
+  };
+
   /** Ticks of 25 ms, and when they were. */
   function ticking(scheduler: Scheduler): { readonly ticker: Ticker; readonly atMs: number[] } {
     const clock = scheduler.clock(() => true);
@@ -99,15 +104,23 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   test('counts what is due then, and its timer fires in every third tick', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs } = ticking(scheduler);
-    for (let ms = 10; ms < 250; ms += 25) scheduler.planAt(ms, () => ticker.woken());
+    for (let ms = 10; ms < 250; ms += 25) scheduler.planAt(ms, () => wake(ticker));
     await scheduler.run(249);
     expect(atMs).toEqual([25, 60, 85, 100, 135, 160, 175, 210, 235]);
+  });
+
+  test('is on time where it was not a leader that has woken it', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs } = ticking(scheduler);
+    for (let ms = 10; ms < 100; ms += 10) scheduler.planAt(ms, () => ticker.woken());
+    await scheduler.run(101);
+    expect(atMs).toEqual([25, 50, 75, 100]);
   });
 
   test('never counts what is not due, however often it is woken', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs } = ticking(scheduler);
-    for (let ms = 1; ms <= 1000; ms += 1) scheduler.planAt(ms, () => ticker.woken());
+    for (let ms = 1; ms <= 1000; ms += 1) scheduler.planAt(ms, () => wake(ticker));
     await scheduler.run(1000);
     expect(atMs).toHaveLength(40);
   });
@@ -115,8 +128,8 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   test('makes up for what was due when it is woken no more, and is on time from then on', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => ticker.woken());
-    scheduler.planAt(20, () => ticker.woken());
+    scheduler.planAt(10, () => wake(ticker));
+    scheduler.planAt(20, () => wake(ticker));
     await scheduler.run(150);
     expect(atMs).toEqual([25, 100, 100, 100, 125, 150]);
   });
@@ -124,7 +137,7 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   test('is on time at once when it is told that nobody wakes it any more', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(10, () => wake(ticker));
     scheduler.planAt(30, () => ticker.alone());
     await scheduler.run(101);
     expect(atMs).toEqual([25, 50, 75, 100]);
@@ -134,7 +147,7 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   test('may be told so while it waits for the network', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(10, () => wake(ticker));
     scheduler.planAt(100, () => ticker.alone());
     await scheduler.run(200);
     // As behind a pause: one of the three that were due is not made up for, and none is counted twice.
@@ -151,7 +164,7 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
       ticks += 1;
     });
     ticker.start();
-    scheduler.planAt(10, () => ticker.woken());
+    scheduler.planAt(10, () => wake(ticker));
     await scheduler.run(99);
     expect(ticks).toBe(1);
     pausedMs = 10_000;
@@ -171,7 +184,7 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
     ticker.start();
     await scheduler.run(24);
     pausedMs = 10_000;
-    ticker.woken();
+    wake(ticker);
     expect(told).toEqual([]);
     await scheduler.run(26);
     expect(told).toEqual(['tick', 'tick']);
@@ -182,7 +195,7 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
     const { ticker, atMs } = ticking(scheduler);
     scheduler.planAt(60, () => {
       ticker.stop();
-      ticker.woken();
+      wake(ticker);
     });
     await scheduler.run(1000);
     expect(atMs).toEqual([25, 50]);

@@ -6,7 +6,7 @@ import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
 import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
-import { dueIn, dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
+import { dueIn, dueText, isScheduleKey, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
@@ -86,10 +86,14 @@ export class Schedules {
       ...{ keysMax: 1, reverse: false, revision: null },
     });
     const [first] = items;
-    const untilMs =
-      first === undefined ? Number.POSITIVE_INFINITY : dueIn(Buffer.from(first.key).toString());
-    if (!(untilMs > logMs())) return true;
-    this.#quiet = { revision, untilMs };
+    if (first === undefined) {
+      this.#quiet = { revision, untilMs: Number.POSITIVE_INFINITY };
+      return false;
+    }
+    const key = Buffer.from(first.key).toString();
+    // As the look itself does it, by the order of keys: somebody else may have put there what is no schedule.
+    if (key < `${SCHEDULES}${dueText(logMs() + 1)}` || !isScheduleKey(key)) return true;
+    this.#quiet = { revision, untilMs: dueIn(key) };
     return false;
   }
 

@@ -6,12 +6,12 @@ import type { StateMachine } from '../../../src/statemachine/state-machine.js';
 import { Scheduler } from '../test-scheduler.js';
 
 /** A leader with one schedule at most; `looks` counts how often the store was asked. */
-function leader(dueMs: number | null) {
+function leader(first: string | null) {
   const world = { revision: 7, logMs: 0, looks: 0, calls: 0 };
   const value = Buffer.from(JSON.stringify({ procedure: 'p' }));
   const range = async ({ to }: { readonly to: Uint8Array }) => {
     world.looks += 1;
-    const key = Buffer.from(dueMs === null ? '~' : scheduleKey(dueMs, 'id'));
+    const key = Buffer.from(first ?? '~');
     const isIn = key.compare(to) < 0;
     return { items: isIn ? [{ key, value, modRevision: 3 }] : [], continueFrom: null };
   };
@@ -53,7 +53,7 @@ describe('a leader looks for scheduled calls', () => {
   });
 
   test('and then not before the first one is due', async () => {
-    const { world, tickFor } = leader(5000);
+    const { world, tickFor } = leader(scheduleKey(5000, 'id'));
     await tickFor(4900);
     expect([world.looks, world.calls]).toEqual([1, 0]);
     await tickFor(500);
@@ -61,9 +61,23 @@ describe('a leader looks for scheduled calls', () => {
   });
 
   test('all the time, while one is due that is not gone', async () => {
-    const { world, tickFor } = leader(0);
+    const { world, tickFor } = leader(scheduleKey(0, 'id'));
     await tickFor(10_000);
     expect(world.looks).toBeGreaterThan(20);
     expect(world.calls).toBe(1);
   });
+
+  test.each([
+    '_schedules/+99999999999999',
+    '_schedules/ 99999999999999',
+    '_schedules/5',
+    '_schedules/x',
+  ])(
+    'all the time, while %s is there, which says nothing of what is due behind it',
+    async (key) => {
+      const { world, tickFor } = leader(key);
+      await tickFor(10_000);
+      expect(world.looks).toBeGreaterThan(20);
+    },
+  );
 });

@@ -5,7 +5,7 @@ import { seededRandom } from '../../../src/base/random.js';
 import { JobService } from '../../../src/server/jobs/job-service.js';
 import { JobWorld, stage } from '../../statemachine/job-world.js';
 
-// A tick is as long as heartbeatMs: 150 ms by default.
+// A tick is as long as heartbeatMs: 100 ms by default.
 test.each([25, 500, 600, 1000])(
   'a worker that asks all the time keeps its task, with ticks of %i ms',
   async (tickMs) => {
