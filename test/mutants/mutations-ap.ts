@@ -433,6 +433,11 @@ export const AP_MUTATIONS: readonly Mutation[] = [
         find: 'dueText(logMs() + 1)',
         replace: 'dueText(logMs() + 3001)',
       },
+      {
+        file: 'src/server/calls/schedules.ts',
+        find: 'dueIn(key) <= logMs()',
+        replace: 'dueIn(key) <= logMs() + 3000',
+      },
     ],
     rules: [],
     seeds: WITH_FOLLOW_UPS,

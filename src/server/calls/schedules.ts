@@ -91,8 +91,8 @@ export class Schedules {
       return false;
     }
     const key = Buffer.from(first.key).toString();
-    // As the look itself does it, by the order of keys: somebody else may have put there what is no schedule.
-    if (key < `${SCHEDULES}${dueText(logMs() + 1)}` || !isScheduleKey(key)) return true;
+    // Of what is no schedule, though somebody else has put it there, its place says nothing.
+    if (!isScheduleKey(key) || dueIn(key) <= logMs()) return true;
     this.#quiet = { revision, untilMs: dueIn(key) };
     return false;
   }
