@@ -19,15 +19,10 @@ export function pointerKey(id: string): string {
   return `${IDS}${id}`;
 }
 
-/** It says when it is due: others may put there what is no schedule, and sorts elsewhere than its number would. */
-export function isScheduleKey(key: string): boolean {
-  const digits = key.slice(SCHEDULES.length, SCHEDULES.length + DUE_DIGITS);
-  return key.startsWith(SCHEDULES) && digits.length === DUE_DIGITS && /^\d+$/.test(digits);
-}
-
-/** When it is due; no number, where somebody else has put there what is no schedule. */
+/** When it is due; no number, where somebody else has put there what is no schedule, and may sort elsewhere than its number would. */
 export function dueIn(key: string): number {
-  return Number(key.slice(SCHEDULES.length).slice(0, DUE_DIGITS));
+  const digits = key.slice(SCHEDULES.length).slice(0, DUE_DIGITS);
+  return digits.length === DUE_DIGITS && /^\d+$/.test(digits) ? Number(digits) : Number.NaN;
 }
 
 /** What a call that was scheduled writes beside what its code does. @param next when it is due again; `null`: never */

@@ -131,6 +131,7 @@ export function makeStateHashes(
   });
 }
 
+/** All others compare it with their own (`StateHashes`). */
 export function tellStateHash(
   { id, transport }: ReplicaOptions,
   node: RaftNode,

@@ -435,8 +435,8 @@ export const AP_MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'src/server/calls/schedules.ts',
-        find: 'dueIn(key) <= logMs()',
-        replace: 'dueIn(key) <= logMs() + 3000',
+        find: 'untilMs > logMs();',
+        replace: 'untilMs > logMs() + 3000;',
       },
     ],
     rules: [],

@@ -2,6 +2,18 @@ import { describe, expect, test } from 'vitest';
 import { Ticker } from '../../src/server/ticker.js';
 import { Scheduler } from './test-scheduler.js';
 
+/** A process that may stand still: its timers are late, and messages wait. */
+function standing() {
+  const scheduler = new Scheduler(1);
+  const running = scheduler.clock(() => true);
+  let stoodMs = 0;
+  const clock = { ...running, monotonicMs: () => running.monotonicMs() + stoodMs };
+  const stand = (ms: number): void => {
+    stoodMs += ms;
+  };
+  return { scheduler, clock, stand };
+}
+
 describe('the ticker', () => {
   test('ticks once per interval', async () => {
     const scheduler = new Scheduler(1);
@@ -34,19 +46,11 @@ describe('the ticker', () => {
   });
 
   test('after a pause the network is drained before the ticks, and few ticks are made up for', async () => {
-    const scheduler = new Scheduler(1);
-    const clock = scheduler.clock(() => true);
-    // The process stands still for ten seconds: its timer is late, and messages wait.
-    let pausedMs = 0;
+    const { scheduler, clock, stand } = standing();
     const told: string[] = [];
-    const late = {
-      ...clock,
-      monotonicMs: () => clock.monotonicMs() + pausedMs,
-      setTimer: (delayMs: number, callback: () => void) => clock.setTimer(delayMs, callback),
-    };
-    new Ticker(late, 25, () => told.push('tick')).start();
+    new Ticker(clock, 25, () => told.push('tick')).start();
     await scheduler.run(24);
-    pausedMs = 10_000;
+    stand(10_000);
     scheduler.planAt(25, () => clock.defer(() => told.push('message')));
     await scheduler.run(26);
     expect(told).toEqual(['message', 'tick', 'tick']);
@@ -155,19 +159,16 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   });
 
   test('does not count the ticks of a pause that was longer than its timer waits', async () => {
-    const scheduler = new Scheduler(1);
-    const clock = scheduler.clock(() => true);
-    let pausedMs = 0;
+    const { scheduler, clock, stand } = standing();
     let ticks = 0;
-    const late = { ...clock, monotonicMs: () => clock.monotonicMs() + pausedMs };
-    const ticker = new Ticker(late, 25, () => {
+    const ticker = new Ticker(clock, 25, () => {
       ticks += 1;
     });
     ticker.start();
     scheduler.planAt(10, () => wake(ticker));
     await scheduler.run(99);
     expect(ticks).toBe(1);
-    pausedMs = 10_000;
+    stand(10_000);
     await scheduler.run(101);
     expect(ticks).toBe(3);
     await scheduler.run(151);
@@ -175,15 +176,12 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
   });
 
   test('leaves it to its timer to drain the network behind a pause', async () => {
-    const scheduler = new Scheduler(1);
-    const clock = scheduler.clock(() => true);
-    let pausedMs = 0;
+    const { scheduler, clock, stand } = standing();
     const told: string[] = [];
-    const late = { ...clock, monotonicMs: () => clock.monotonicMs() + pausedMs };
-    const ticker = new Ticker(late, 25, () => told.push('tick'));
+    const ticker = new Ticker(clock, 25, () => told.push('tick'));
     ticker.start();
     await scheduler.run(24);
-    pausedMs = 10_000;
+    stand(10_000);
     wake(ticker);
     expect(told).toEqual([]);
     await scheduler.run(26);

@@ -84,7 +84,7 @@ export class ApLoad implements AsyncDisposable {
     return [...this.#shared.values()].filter((sides) => sides.size === 2).length;
   }
 
-  /** Codes of what calls there ended with. */
+  /** Codes and messages of what calls there ended with. */
   refusals(name: string): ReadonlySet<string> {
     return this.#refusals.get(name) ?? new Set();
   }
@@ -154,8 +154,8 @@ export class ApLoad implements AsyncDisposable {
           this.#sides.findIndex((side) => side.includes(name)),
         );
     } catch (cause) {
-      const { code, outcome } = asBalsaError(cause);
-      note(this.#refusals, name, code);
+      const { code, message, outcome } = asBalsaError(cause);
+      note(this.#refusals, name, `${code}: ${message}`);
       if (outcome !== 'not-applied') this.unknown.add(id);
     }
   }

@@ -6,7 +6,7 @@ import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
 import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
-import { dueIn, dueText, isScheduleKey, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
+import { dueIn, dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
 import type { CallRequest } from './call-types.js';
 import { CODE_FAILED, type FollowUpHost, withoutCode } from './follow-ups.js';
 
@@ -90,11 +90,11 @@ export class Schedules {
       this.#quiet = { revision, untilMs: Number.POSITIVE_INFINITY };
       return false;
     }
-    const key = Buffer.from(first.key).toString();
-    // Of what is no schedule, though somebody else has put it there, its place says nothing.
-    if (!isScheduleKey(key) || dueIn(key) <= logMs()) return true;
-    this.#quiet = { revision, untilMs: dueIn(key) };
-    return false;
+    const untilMs = dueIn(Buffer.from(first.key).toString());
+    const isLater = untilMs > logMs();
+    // The place of what is no schedule, though somebody else has put it there, says nothing of those behind it.
+    if (isLater) this.#quiet = { revision, untilMs };
+    return !isLater;
   }
 
   async #look(): Promise<void> {
