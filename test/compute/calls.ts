@@ -30,9 +30,10 @@ export class Sandbox {
     code: string,
     limits: Partial<CallLimits> = {},
     clock: Clock = systemClock,
+    delayMs?: () => number,
   ): Promise<Sandbox> {
     const bundle = { hash: 'test', code };
-    return new Sandbox(await Vm.make(bundle, { ...CALL_LIMITS, ...limits }, clock));
+    return new Sandbox(await Vm.make(bundle, { ...CALL_LIMITS, ...limits }, clock, delayMs));
   }
 
   call(

@@ -12,6 +12,7 @@ import {
   type Source,
 } from '../execution.js';
 import { Forecasts } from '../forecast.js';
+import { ComputeTime, runDelayMs } from './compute-time.js';
 import { type Ending, errorOf } from './ending.js';
 import { GUEST_CODE } from './guest.js';
 import { type CellRequestList, hostFunctions, performAll } from './host-functions.js';
@@ -60,6 +61,7 @@ type VmLimits = Pick<CallLimits, 'memoryBytesMax' | 'stackBytesMax'>;
  */
 export class Vm {
   readonly #clock: Clock;
+  readonly #time: ComputeTime;
   readonly #runtime: QuickJSRuntime;
   readonly #context: QuickJSContext;
   readonly #memory: Memory;
@@ -74,8 +76,6 @@ export class Vm {
   /** Of the call under way. */
   #logMs = 0;
   #ending: Ending | null = null;
-  /** At first there is only code of our own. */
-  #untilMs = Number.POSITIVE_INFINITY;
   /** The deadline has stopped the interpreter. */
   #isStopped = false;
   #isSpent = false;
@@ -85,17 +85,30 @@ export class Vm {
   /**
    * Never rejects for what the code does: that is told at the first call.
    * @param limits of memory and stack
+   * @param delayMs as {@link runDelayMs}
    */
-  static async make(bundle: Bundle, limits: VmLimits, clock: Clock): Promise<Vm> {
+  static async make(
+    bundle: Bundle,
+    limits: VmLimits,
+    clock: Clock,
+    delayMs = runDelayMs,
+  ): Promise<Vm> {
     const { quickJs, memory } = await newQuickJs(limits.memoryBytesMax);
-    const vm = new Vm(quickJs.newRuntime(), memory, limits, clock);
+    const vm = new Vm(quickJs.newRuntime(), memory, limits, clock, delayMs);
     vm.#load(bundle);
     vm.#prepare();
     return vm;
   }
 
-  private constructor(runtime: QuickJSRuntime, memory: Memory, limits: VmLimits, clock: Clock) {
+  private constructor(
+    runtime: QuickJSRuntime,
+    memory: Memory,
+    limits: VmLimits,
+    clock: Clock,
+    delayMs: () => number,
+  ) {
     this.#clock = clock;
+    this.#time = new ComputeTime(clock, delayMs);
     this.#memory = memory;
     this.#stack = stackOf(memory);
     this.#runtime = runtime;
@@ -122,7 +135,7 @@ export class Vm {
 
   run(call: ProcedureCall, mode: Mode, source: Source): Execution {
     const { name, args, nowMs, logMs = nowMs, seed, origin, limits, task } = call;
-    const view = new CallView(this.#timed(source, limits), limits, mode, origin);
+    const view = new CallView(this.#time.without(source, limits), limits, mode, origin);
     if (Buffer.byteLength(args) > limits.argsBytesMax) {
       return failedExecution(limitReached('argsBytesMax', limits.argsBytesMax));
     }
@@ -178,7 +191,7 @@ export class Vm {
     });
     const guest = context.unwrapResult(context.callFunction(guestCode, context.undefined, host));
     const functions = GUEST_FUNCTIONS.map((name) => [name, context.getProp(guest, name)] as const);
-    this.#startClock(LOADING);
+    this.#begin(LOADING);
     const text = `function (globalThis) { 'use strict';\n${code}\n}`;
     const made = context.evalCode(`(${text})`, 'procedures.js');
     for (const handle of [guestCode, host, guest]) handle.dispose();
@@ -259,7 +272,7 @@ export class Vm {
     const context = this.#context;
     if (this.#guest === null) return { type: 'broke', message: this.#loadError };
     this.#ending = null;
-    this.#startClock(limits);
+    this.#begin(limits);
     const args: QuickJSHandle[] = [];
     try {
       for (const value of values) args.push(this.#handleOf(value));
@@ -335,38 +348,19 @@ export class Vm {
     return this.#view;
   }
 
-  #startClock({ computeMsMax }: Pick<CallLimits, 'computeMsMax'>): void {
+  #begin(limits: Pick<CallLimits, 'computeMsMax'>): void {
     this.#isStopped = false;
-    this.#untilMs = this.#clock.monotonicMs() + computeMsMax;
+    this.#time.start(limits);
   }
 
   #interrupt(): boolean {
     // Once it has failed for good there is nothing to wait for.
     const hasFailed = (this.#view?.failure ?? null) !== null;
-    if (!hasFailed && this.#clock.monotonicMs() < this.#untilMs) return false;
+    if (!hasFailed && !this.#time.isOver()) return false;
     // Some of its own functions catch the interruption; without a stack there is nothing that they could call.
     if (!this.#isStopped) this.#runtime.setMaxStackSize(1);
     this.#isStopped = true;
     return true;
-  }
-
-  /** Waiting for the store is not computing. Who has no time left is not answered: it may not notice for long otherwise. */
-  #timed(source: Source, { computeMsMax }: Pick<CallLimits, 'computeMsMax'>): Source {
-    const timed = <T>(ask: () => T): T => {
-      const askedMs = this.#clock.monotonicMs();
-      if (askedMs >= this.#untilMs) throw limitReached('computeMsMax', computeMsMax);
-      try {
-        return ask();
-      } finally {
-        this.#untilMs += this.#clock.monotonicMs() - askedMs;
-      }
-    };
-    return {
-      get: (key) => timed(() => source.get(key)),
-      scan: (query) => timed(() => source.scan(query)),
-      cell: (key) => timed(() => source.cell(key)),
-      checkpoint: (json) => source.checkpoint?.(json),
-    };
   }
 }
 
