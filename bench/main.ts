@@ -4,6 +4,7 @@ import { asBalsaError, BalsaError } from '../src/base/errors.js';
 import { compareRuns } from './harness/compare-runs.js';
 import { measureLimits } from './harness/limits.js';
 import { benchPage } from './harness/page.js';
+import { showProgress } from './harness/progress.js';
 import { measureScenario, type ScenarioResult } from './harness/rounds.js';
 import { rowsOf } from './harness/rows.js';
 import { type BenchRun, readRun, writeRun } from './harness/run-file.js';
@@ -112,11 +113,6 @@ async function measureAll(
     console.table(rowsOf(result));
   }
   return results;
-}
-
-/** On a terminal only. */
-function showProgress(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */
