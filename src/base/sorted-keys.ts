@@ -1,3 +1,5 @@
+import { countWhile } from './binary-search.js';
+
 /** Most keys in one block; a split makes two of half the size. */
 const BLOCK_KEYS_MAX = 512;
 
@@ -61,26 +63,11 @@ export class SortedKeys {
 
   /** The last block that begins at or before `key`; the first one when none does. */
   #blockOf(key: string): number {
-    let low = 0;
-    let high = this.#blocks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      const first = this.#blocks[middle]?.[0] ?? '';
-      if (first <= key) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    return Math.max(0, countWhile(this.#blocks, (block) => (block[0] ?? '') <= key) - 1);
   }
 }
 
 /** Position of the first that is not less than `key`. */
 function lowerBound(sorted: readonly string[], key: string): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((sorted[middle] as string) < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return countWhile(sorted, (own) => own < key);
 }

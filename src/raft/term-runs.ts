@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { countWhile } from '../base/binary-search.js';
 import type { LogIndex, LogPosition, Term } from './types.js';
 
 /**
@@ -77,14 +78,6 @@ export class TermRuns {
 
   /** Position in the list of the run that holds `index`; -1 when it lies before all. */
   #positionOf(index: LogIndex): number {
-    let low = 0;
-    let high = this.#runs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const run = this.#runs[middle];
-      if (run !== undefined && run.index <= index) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return countWhile(this.#runs, (run) => run.index <= index) - 1;
   }
 }

@@ -329,9 +329,9 @@ export class Replica {
 
   /** Ticks that are due were so before what has come: they are taken before it. */
   #takeTicks(): void {
-    const events = this.#events.splice(0);
+    const came = this.#events.splice(0);
     this.#ticker.woken();
-    this.#events.unshift(...events);
+    this.#events = came.concat(this.#events);
   }
 
   #turn(): void {

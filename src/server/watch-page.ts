@@ -1,3 +1,4 @@
+import { countWhile } from '../base/binary-search.js';
 import { toMapKey } from '../base/bytes.js';
 import type { WriteEvent } from '../statemachine/types.js';
 import type { Interval } from './interval-tree.js';
@@ -40,14 +41,7 @@ export class WatchPage {
   }
 
   #countBelow(key: string): number {
-    let low = 0;
-    let high = this.#byKey.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#keyAt(this.#byKey[middle] as number) < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return countWhile(this.#byKey, (place) => this.#keyAt(place) < key);
   }
 
   #keyAt(place: number): string {

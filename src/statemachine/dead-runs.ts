@@ -1,3 +1,4 @@
+import { countWhile } from '../base/binary-search.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
 import type { OpenRange } from './needs.js';
 
@@ -143,22 +144,11 @@ export class DeadRuns {
 
   /** Place of the first run that begins behind the key. */
   #firstBehind(mapKey: string): number {
-    return this.#place((from) => from > mapKey);
+    return countWhile(this.#runs, ({ from }) => from <= mapKey);
   }
 
   #firstAtOrBehind(mapKey: string): number {
-    return this.#place((from) => from >= mapKey);
-  }
-
-  #place(isBehind: (from: string) => boolean): number {
-    let low = 0;
-    let high = this.#runs.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (isBehind((this.#runs[middle] as Run).from)) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return countWhile(this.#runs, ({ from }) => from < mapKey);
   }
 }
 

@@ -1,3 +1,4 @@
+import { countWhile } from '../base/binary-search.js';
 import { toMapKey } from '../base/bytes.js';
 import type { Journal } from './journal.js';
 import { fromNameKey, NAMESPACES_FROM, NAMESPACES_TO, toNamespaceKey } from './layout.js';
@@ -161,14 +162,8 @@ export class Namespaces {
 
   /** The namespace with the last prefix that is not behind the key, if the key begins with it. */
   #of(mapKey: string): Namespace | null {
-    let low = 0;
-    let high = this.#byPrefix.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#byPrefix[middle]?.start ?? '') <= mapKey) low = middle + 1;
-      else high = middle;
-    }
-    const candidate = this.#byPrefix[low - 1];
+    const place = countWhile(this.#byPrefix, ({ start }) => start <= mapKey) - 1;
+    const candidate = this.#byPrefix[place];
     return candidate !== undefined && mapKey.startsWith(candidate.start) ? candidate : null;
   }
 

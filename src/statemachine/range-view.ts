@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { countWhile } from '../base/binary-search.js';
 import { compareBytes, successor, toMapKey } from '../base/bytes.js';
 import { RANGE_COST } from '../base/call.js';
 import { RANGES_BOUNDED_BEFORE } from '../base/command-versions.js';
@@ -175,16 +176,8 @@ function lookedAt({ from, to, reverse }: NeededRange, pairs: readonly Pair[]): N
 
 /** @param pairs in order */
 function has(pairs: readonly Pair[], key: Uint8Array): boolean {
-  let low = 0;
-  let high = pairs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const order = compareBytes((pairs[middle] as Pair)[0], key);
-    if (order === 0) return true;
-    if (order < 0) low = middle + 1;
-    else high = middle;
-  }
-  return false;
+  const at = pairs[countWhile(pairs, (pair) => compareBytes(pair[0], key) < 0)];
+  return at !== undefined && compareBytes(at[0], key) === 0;
 }
 
 export function entryTooLarge(): Refusal {

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { countWhile } from '../base/binary-search.js';
 import { fromMapKey, toMapKey } from '../base/bytes.js';
 import { BalsaError } from '../base/errors.js';
 import { SortedKeys } from '../base/sorted-keys.js';
@@ -282,14 +283,7 @@ class MemoryStateView implements StateView {
 
   /** Position of the first key that is greater. */
   #behind(key: string): number {
-    let low = 0;
-    let high = this.#keys.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#keys[middle] ?? '') <= key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return countWhile(this.#keys, (own) => own <= key);
   }
 }
 

@@ -1,3 +1,4 @@
+import { countWhile } from '../../base/binary-search.js';
 import { checkCellWrite } from '../../base/cell.js';
 import type { Delta } from '../../base/delta.js';
 import { unpackDelta } from '../../base/delta-codec.js';
@@ -354,14 +355,7 @@ function pass(peer: Peer, { order, delta: { origin, sequence } }: PendingDelta):
 
 /** Where in the list those begin that come behind `order`. */
 function firstBehind(list: readonly PendingDelta[], order: number): number {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((list[middle] as PendingDelta).order <= order) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return countWhile(list, (pending) => pending.order <= order);
 }
 
 /** What was sent and is not held is sent again. */

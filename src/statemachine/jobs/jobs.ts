@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js';
+import { countWhile } from '../../base/binary-search.js';
 import { packToKeep, unpack } from '../../base/codec.js';
 import type { JobSpec, TaskValue } from '../../base/job.js';
 import {
@@ -190,13 +191,7 @@ export class Jobs {
 
   #chunkAt(job: Job, item: number): { readonly first: number; readonly chunk: readonly string[] } {
     const firsts = job.chunkFirsts;
-    let place = firsts.length - 1;
-    for (let low = 0; low <= place; ) {
-      const middle = (low + place + 1) >> 1;
-      if ((firsts[middle] as number) > item) place = middle - 1;
-      else if (low === middle) break;
-      else low = middle;
-    }
+    const place = countWhile(firsts, (first) => first <= item) - 1;
     const first = firsts[place] ?? 0;
     const name = `${job.bornIndex} ${job.id} ${first}`;
     const kept = this.#chunks.get(name);

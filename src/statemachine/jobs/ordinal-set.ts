@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js';
+import { countWhile } from '../../base/binary-search.js';
 
 /**
  * A set of whole numbers as the spans that it is made of: what is done of a stage, of which nearly all lies side by side. It takes
@@ -58,13 +59,6 @@ export class OrdinalSet {
 
   /** How many bounds are not above `n`. */
   #boundsThrough(n: number): number {
-    let low = 0;
-    let high = this.#bounds.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#bounds[middle] as number) <= n) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return countWhile(this.#bounds, (bound) => bound <= n);
   }
 }

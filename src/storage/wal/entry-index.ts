@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.js';
+import { countWhile } from '../../base/binary-search.js';
 import type { EntryType, LogIndex } from '../../raft/types.js';
 import { ENTRY_TYPES } from './record.js';
 import type { Segment } from './segment.js';
@@ -109,14 +110,7 @@ export class EntryIndex {
   }
 
   #segmentOf(index: LogIndex): Segment {
-    let low = 0;
-    let high = this.#segments.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((this.#segments[middle]?.first ?? 0) <= index) low = middle;
-      else high = middle - 1;
-    }
-    const run = this.#segments[low];
+    const run = this.#segments[countWhile(this.#segments, ({ first }) => first <= index) - 1];
     assert(run !== undefined, 'every entry lies in a segment');
     return run.segment;
   }
