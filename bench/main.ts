@@ -1,13 +1,15 @@
 import { writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
-import { asBalsaError, BalsaError } from '../src/base/errors.js';
-import { compareRuns } from './harness/compare-runs.js';
+import { tmpdir } from 'node:os';
+import { BalsaError } from '../src/base/errors.js';
+import { titleOf } from '../src/cli/bench/scenario.js';
+import { type Change, compareRuns } from './harness/compare-runs.js';
 import { measureLimits } from './harness/limits.js';
+import { machineFacts } from './harness/machine-facts.js';
 import { benchPage } from './harness/page.js';
-import { showProgress } from './harness/progress.js';
+import { RoundProgress, showProgress } from './harness/progress.js';
 import { measureScenario, type ScenarioResult } from './harness/rounds.js';
-import { rowsOf } from './harness/rows.js';
-import { type BenchRun, readRun, writeRun } from './harness/run-file.js';
+import { COST_COLUMNS, rowsOf, SPEED_COLUMNS } from './harness/rows.js';
+import { type BenchRun, mustBeWritable, readRun, writeRun } from './harness/run-file.js';
 import { rounded } from './machine.js';
 import { type BenchOptions, benchOptions, USAGE } from './options.js';
 import { missingPrograms } from './peers/installed.js';
@@ -15,9 +17,10 @@ import type { Peer, Subject } from './peers/subject.js';
 
 /** `npm run bench`: see `USAGE`. */
 const interrupt = new AbortController();
-process.once('SIGINT', () => interrupt.abort());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
 
 const EXIT_WRONG_USE = 2;
+const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
 
 const args = process.argv.slice(2);
@@ -26,14 +29,28 @@ try {
   else if (args[0] === 'compare') printComparison(args.slice(1));
   else await bench(benchOptions(args));
 } catch (error) {
-  const { code, message } = asBalsaError(error);
-  if (code !== 'INVALID_ARGUMENT' && code !== 'CANCELLED') throw error;
-  console.error(`bench: ${message}`);
-  process.exitCode = code === 'CANCELLED' ? EXIT_INTERRUPTED : EXIT_WRONG_USE;
+  if (!(error instanceof BalsaError)) throw error;
+  showProgress('');
+  console.error(`bench: ${error.message}`);
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf({ code }: BalsaError): number {
+  if (code === 'CANCELLED') return EXIT_INTERRUPTED;
+  return code === 'INVALID_ARGUMENT' ? EXIT_WRONG_USE : EXIT_FAILED;
 }
 
 async function bench(options: BenchOptions): Promise<void> {
-  const loadAverageBefore = loadavg()[0] ?? Number.NaN;
+  if (process.platform !== 'linux') {
+    throw new BalsaError('INVALID_ARGUMENT', 'what processes take is read from /proc: Linux only');
+  }
+  for (const path of [options.json, options.html]) if (path !== undefined) mustBeWritable(path);
+  const machine = machineFacts(tmpdir());
+  if (machine.fileSystem === 'tmpfs') {
+    console.log(
+      `${tmpdir()} is memory (tmpfs), where a sync costs nothing: set TMPDIR to a folder on a disk`,
+    );
+  }
   const limits = await measureLimits();
   console.table(limits.map(({ what, perSecond }) => ({ what, 'per second': rounded(perSecond) })));
   const missing = missingPeers(options);
@@ -43,35 +60,32 @@ async function bench(options: BenchOptions): Promise<void> {
   const started: Peer[] = [];
   try {
     for (const kind of options.peers.filter((one) => one.missing() === null)) {
+      stopIfInterrupted();
       started.push(await kind.start());
     }
     const subjects = started.flatMap((peer) => peer.subjects);
-    const scenarios = await measureAll(subjects, options);
-    writeResults(options, { loadAverageBefore, limits, missing, scenarios, subjects });
+    const durability = Object.fromEntries(
+      subjects.map(({ name, durability: its }) => [name, its] as const),
+    );
+    for (const [name, its] of Object.entries(durability)) console.log(`${name}: ${its}`);
+    const command = ['npm run bench --', ...args].join(' ');
+    const facts = { at: new Date().toISOString(), command, machine, limits, missing, durability };
+    await measureAll(subjects, options, (scenarios) =>
+      writeResults(options, { ...facts, scenarios }),
+    );
   } finally {
     for (const peer of started.reverse()) await peer[Symbol.asyncDispose]();
   }
 }
 
-interface Measured extends Pick<BenchRun, 'limits' | 'missing' | 'scenarios'> {
-  readonly loadAverageBefore: number;
-  readonly subjects: readonly Subject[];
+function writeResults({ json, html }: BenchOptions, run: BenchRun): void {
+  if (json !== undefined) writeRun(json, run);
+  if (html !== undefined) writeFileSync(html, benchPage(run));
 }
 
-function writeResults(options: BenchOptions, measured: Measured): void {
-  const { limits, missing, scenarios, subjects, loadAverageBefore } = measured;
-  const run: BenchRun = {
-    at: new Date().toISOString(),
-    command: ['npm run bench --', ...args].join(' '),
-    machine: {
-      ...{ cpus: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version },
-      loadAverageBefore,
-    },
-    ...{ limits, missing, scenarios },
-    durability: Object.fromEntries(subjects.map(({ name, durability }) => [name, durability])),
-  };
-  if (options.json !== undefined) writeRun(options.json, run);
-  if (options.html !== undefined) writeFileSync(options.html, benchPage(run));
+/** @throws BalsaError `CANCELLED` */
+function stopIfInterrupted(): void {
+  if (interrupt.signal.aborted) throw new BalsaError('CANCELLED', 'interrupted');
 }
 
 function missingPeers({ peers }: BenchOptions): Record<string, string> {
@@ -84,35 +98,37 @@ function missingPeers({ peers }: BenchOptions): Record<string, string> {
   return Object.fromEntries(isPartly ? [...all, ['etcd, h2load', h2load]] : all);
 }
 
+/** @param onScenario is given all that was measured so far: what comes may fail, or be interrupted */
 async function measureAll(
   subjects: readonly Subject[],
   options: BenchOptions,
-): Promise<ScenarioResult[]> {
+  onScenario: (results: readonly ScenarioResult[]) => void,
+): Promise<void> {
   const { scenarios, rounds, seconds, warmUpSeconds } = options;
   const results: ScenarioResult[] = [];
-  let done = 0;
+  const pairs = scenarios.flatMap((one) => subjects.filter(({ lacks }) => lacks(one) === null));
+  const progress = new RoundProgress(pairs.length * rounds);
   let filled = 0;
-  const total = scenarios.length * subjects.length * rounds;
   for (const scenario of scenarios) {
     if (filled !== scenario.valueBytes) {
-      for (const subject of subjects) await subject.fill(scenario.keys, scenario.valueBytes);
+      for (const subject of subjects) {
+        stopIfInterrupted();
+        progress.says(`${scenario.keys} keys for ${subject.name}`);
+        await subject.fill(scenario.keys, scenario.valueBytes);
+      }
       filled = scenario.valueBytes;
     }
     const result = await measureScenario(subjects, scenario, {
-      ...{ rounds, seconds, warmUpSeconds },
-      onRound(subject) {
-        if (interrupt.signal.aborted) throw new BalsaError('CANCELLED', 'interrupted');
-        const minutes = ((total - done) * (seconds + warmUpSeconds)) / 60;
-        done += 1;
-        showProgress(`round ${done} of ${total}: ${subject}, ${minutes.toFixed(1)} min left`);
-      },
+      ...{ rounds, seconds, warmUpSeconds, signal: interrupt.signal },
+      onRound: (subject) => progress.begins(`${subject}: ${titleOf(scenario)}`),
     });
-    showProgress('');
+    progress.clear();
     results.push(result);
+    onScenario(results);
     console.log(result.title);
-    console.table(rowsOf(result));
+    for (const columns of [SPEED_COLUMNS, COST_COLUMNS])
+      console.table(rowsOf(result), [...columns]);
   }
-  return results;
 }
 
 /** @throws BalsaError `INVALID_ARGUMENT` */
@@ -124,13 +140,19 @@ function printComparison(files: readonly string[]): void {
       'compare takes two files: npm run bench -- compare A.json B.json',
     );
   }
-  const words = (ratio: number | null): string => (ratio === null ? '' : ratio.toFixed(2));
-  console.log('second run through first; latencies below 1 are better');
+  const words = ({ ratio, isClear }: Change): string => {
+    if (ratio === null) return '';
+    return `${ratio.toFixed(2)}${isClear ? '' : ' (noise)'}`;
+  };
+  const { differences, unmatched } = compareRuns(readRun(before), readRun(after));
+  console.log(
+    'second run through first; latencies below 1 are better; noise: rounds of both lie among each other, or there is only one',
+  );
   console.table(
-    compareRuns(readRun(before), readRun(after)).map((one) => ({
+    differences.map((one) => ({
       ...{ scenario: one.scenario, subject: one.subject },
       ...{ throughput: words(one.throughput), p50: words(one.p50), p99: words(one.p99) },
-      'more than noise': one.isClear ? 'yes' : 'no',
     })),
   );
+  for (const name of unmatched) console.log(`only in one of them: ${name}`);
 }

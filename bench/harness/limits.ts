@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Level } from 'level';
 import { pack, unpack } from 'msgpackr';
 import { keyOf } from '../../src/cli/bench/keys.js';
+import { streamMessages } from './stream-limit.js';
 
 /** What this machine gives to a program that does nothing else. */
 export interface Limit {
@@ -24,6 +25,10 @@ export async function measureLimits(): Promise<Limit[]> {
       {
         what: `LevelDB: puts in batches of ${BATCH}, not synced`,
         perSecond: await levelPuts(folder),
+      },
+      {
+        what: 'gRPC: messages of 128 B there and back on one stream',
+        perSecond: await streamMessages(PROBE_MS),
       },
       { what: 'msgpackr: one put packed and unpacked', perSecond: codec() },
     ];

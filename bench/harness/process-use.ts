@@ -1,16 +1,23 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuSeconds, memoryUse } from '../machine.js';
 
 export interface ProcessUse {
   readonly serverCpuSeconds: number;
   readonly clientCpuSeconds: number;
-  /** The most that each server had resident so far. */
+  /** The most that each server had resident meanwhile. */
   readonly serverPeakBytes: readonly number[];
+  readonly clientPeakBytes: number;
+  /** For how long 99 of 100 rounds of the event loop of the client were late at most; `null`: it is another program. */
+  readonly clientLoopDelayMs: number | null;
   /** What the servers gave to the disk. */
   readonly diskBytes: number;
 }
 
 const SAMPLE_MS = 100;
+const NS_PER_MS = 1e6;
+/** The resolution of what is measured of the event loop: a timer that is this late is on time. */
+const LOOP_RESOLUTION_MS = 10;
 
 /** What the processes of a subject take from the making of it on. Linux only. */
 export class ProcessMeter {
@@ -19,12 +26,16 @@ export class ProcessMeter {
   readonly #serversAtFirst: number;
   readonly #clientAtFirst: number;
   readonly #diskAtFirst: number;
+  readonly #loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
   #client: number;
+  #clientPeakBytes = 0;
 
   constructor(serverPids: readonly number[], clientPid: number) {
     this.#serverPids = serverPids;
     this.#clientPid = clientPid;
+    for (const pid of [...serverPids, clientPid]) forgetPeak(pid);
+    this.#loop.enable();
     this.#serversAtFirst = sum(serverPids, cpuSeconds);
     this.#diskAtFirst = sum(serverPids, diskBytesWritten);
     this.#clientAtFirst = cpuSeconds(clientPid);
@@ -36,10 +47,14 @@ export class ProcessMeter {
   stop(): ProcessUse {
     clearInterval(this.#timer);
     this.#sampleClient();
+    this.#loop.disable();
+    const delayMs = this.#loop.percentile(99) / NS_PER_MS - LOOP_RESOLUTION_MS;
     return {
       serverCpuSeconds: sum(this.#serverPids, cpuSeconds) - this.#serversAtFirst,
       clientCpuSeconds: this.#client - this.#clientAtFirst,
       serverPeakBytes: this.#serverPids.map((pid) => memoryUse(pid).residentMaxBytes),
+      clientPeakBytes: this.#clientPeakBytes,
+      clientLoopDelayMs: this.#clientPid === process.pid ? Math.max(0, delayMs) : null,
       diskBytes: sum(this.#serverPids, diskBytesWritten) - this.#diskAtFirst,
     };
   }
@@ -47,10 +62,18 @@ export class ProcessMeter {
   #sampleClient(): void {
     try {
       this.#client = cpuSeconds(this.#clientPid);
+      const peakBytes = memoryUse(this.#clientPid).residentMaxBytes;
+      // One that has just ended has no memory.
+      if (Number.isFinite(peakBytes)) this.#clientPeakBytes = peakBytes;
     } catch (error) {
       if (!isGone(error)) throw error;
     }
   }
+}
+
+/** The most that is resident is counted anew from now on (`Documentation/filesystems/proc.rst`, `clear_refs`). */
+function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
 function isGone(error: unknown): boolean {

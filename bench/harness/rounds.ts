@@ -1,11 +1,17 @@
+import { BalsaError } from '../../src/base/errors.js';
 import type { Calls, Length } from '../../src/cli/bench/drive.js';
 import { median } from '../../src/cli/bench/latencies.js';
 import { type Scenario, titleOf } from '../../src/cli/bench/scenario.js';
-import type { Subject } from '../peers/subject.js';
+import type { ServerFigures, Subject } from '../peers/subject.js';
 import { ProcessMeter, type ProcessUse } from './process-use.js';
 
 /** One round of one subject. */
-export interface Round extends Calls, ProcessUse {}
+export interface Round extends Calls, ProcessUse {
+  /** Of all servers, for one call; `null`: they do not tell. */
+  readonly syncsPerCall: number | null;
+  /** See {@link ServerFigures}. */
+  readonly serverLoopDelayMs: number | null;
+}
 
 export interface Result {
   readonly subject: string;
@@ -45,6 +51,8 @@ export interface RoundsOptions extends Length {
 /**
  * All subjects in turn, over and over (A B A B): what else the machine does hits all alike, and rounds that stood
  * beside each other may be compared.
+ *
+ * @throws BalsaError `CANCELLED` when the signal is aborted
  */
 export async function measureScenario(
   subjects: readonly Subject[],
@@ -60,7 +68,10 @@ export async function measureScenario(
   for (let round = 0; round < options.rounds; round += 1) {
     for (const subject of able) {
       options.onRound(subject.name);
-      rounds.get(subject.name)?.push(await measureRound(subject, scenario, options));
+      const measured = await measureRound(subject, scenario, options);
+      // It is not a whole one.
+      if (options.signal?.aborted === true) throw new BalsaError('CANCELLED', 'interrupted');
+      rounds.get(subject.name)?.push(measured);
     }
   }
   const results = [...rounds].map(([subject, its]) => ({ subject, rounds: its }));
@@ -72,13 +83,23 @@ export async function measureScenario(
 
 async function measureRound(subject: Subject, scenario: Scenario, length: Length): Promise<Round> {
   let meter: ProcessMeter | null = null;
+  let figures: Promise<ServerFigures> | undefined;
   const calls = await subject.measure(scenario, length, (clientPid) => {
     meter = new ProcessMeter(subject.serverPids, clientPid);
+    figures = subject.figures?.();
+    // Whoever waits for it below is told.
+    figures?.catch(() => {});
   });
-  // It is set by a callback, which the compiler does not see.
+  // They are set by a callback, which the compiler does not see.
   const use = (meter as ProcessMeter | null)?.stop();
   if (use === undefined) throw new Error(`${subject.name} did not say when its round began`);
-  return { ...calls, ...use };
+  const before = await figures;
+  const after = await subject.figures?.();
+  const isKnown = before !== undefined && after !== undefined;
+  return {
+    ...{ ...calls, ...use, serverLoopDelayMs: after?.loopDelayMs ?? null },
+    syncsPerCall: isKnown ? (after.syncs - before.syncs) / calls.served : null,
+  };
 }
 
 /** The first of the results against each of the others, round by round. */

@@ -6,6 +6,16 @@ export type Row = Readonly<Record<string, string | number>>;
 
 const MIB = 1024 * 1024;
 
+/** What a terminal is wide enough for, one table below the other. */
+export const SPEED_COLUMNS = [
+  ...['subject', 'calls/s', 'from - to', 'p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'failed'],
+  ...['throughput ratio', 'p50 ratio', 'p99 ratio'],
+] as const;
+export const COST_COLUMNS = [
+  ...['subject', 'server CPU s / 1M', 'client CPU s / 1M', 'peak MiB', 'client peak MiB'],
+  ...['loop late ms', 'client loop p99 ms', 'syncs / call', 'disk B / call'],
+] as const;
+
 /** For a terminal and for the page: one line for each subject. */
 export function rowsOf({ results, ratios }: ScenarioResult): Row[] {
   return results.map((result) => {
@@ -22,7 +32,7 @@ export function rowsOf({ results, ratios }: ScenarioResult): Row[] {
 
 function figuresOf({ rounds }: Result): Row {
   const rates = rounds.map(({ perSecond }) => perSecond);
-  const latency = (of: keyof LatencySummary): number =>
+  const latency = (of: Exclude<keyof LatencySummary, 'curveMs'>): number =>
     rounded(median(rounds.map((round) => round[of])), 2);
   return {
     'calls/s': rounded(median(rates)),
@@ -33,14 +43,28 @@ function figuresOf({ rounds }: Result): Row {
     'max ms': latency('maxMs'),
     'server CPU s / 1M': cpuPerMillion(rounds, ({ serverCpuSeconds }) => serverCpuSeconds),
     'client CPU s / 1M': cpuPerMillion(rounds, ({ clientCpuSeconds }) => clientCpuSeconds),
-    'peak MiB':
-      rounds
-        .at(-1)
-        ?.serverPeakBytes.map((bytes) => rounded(bytes / MIB))
-        .join(' ') ?? '',
+    'peak MiB': mebibytes(rounds.at(-1)?.serverPeakBytes ?? []),
+    'client peak MiB': mebibytes(rounds.slice(-1).map(({ clientPeakBytes }) => clientPeakBytes)),
+    'loop late ms': known(rounds, ({ serverLoopDelayMs }) => serverLoopDelayMs, 1),
+    'client loop p99 ms': known(rounds, ({ clientLoopDelayMs }) => clientLoopDelayMs, 1),
+    'syncs / call': known(rounds, ({ syncsPerCall }) => syncsPerCall, 4),
     'disk B / call': rounded(median(rounds.map(({ diskBytes, served }) => diskBytes / served))),
     failed: rounds.map(({ errors }) => errorsInWords(errors)).join('') || 0,
   };
+}
+
+function mebibytes(bytes: readonly number[]): string {
+  return bytes.map((one) => rounded(one / MIB)).join(' ');
+}
+
+/** The median; empty where nobody knows. */
+function known(
+  rounds: readonly Round[],
+  of: (round: Round) => number | null,
+  digits: number,
+): string | number {
+  const values = rounds.flatMap((round) => of(round) ?? []);
+  return values.length === 0 ? '' : rounded(median(values), digits);
 }
 
 function cpuPerMillion(rounds: readonly Round[], of: (round: Round) => number): number {

@@ -1,19 +1,15 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { BalsaError } from '../../src/base/errors.js';
 import type { Limit } from './limits.js';
+import type { MachineFacts } from './machine-facts.js';
 import type { ScenarioResult } from './rounds.js';
 
 /** All that a run of `npm run bench` has measured, and what is needed to judge it. */
 export interface BenchRun {
   readonly at: string;
   readonly command: string;
-  readonly machine: {
-    readonly cpus: number;
-    readonly cpu: string;
-    readonly node: string;
-    readonly loadAverageBefore: number;
-  };
+  readonly machine: MachineFacts;
   readonly limits: readonly Limit[];
   readonly durability: Readonly<Record<string, string>>;
   /** Peers that are not installed, and how to get them. */
@@ -34,6 +30,21 @@ const file = z.object({
   ),
 });
 export type RunFile = z.infer<typeof file>;
+
+/**
+ * Asked before hours are spent on what goes into it. What is there stays for now.
+ *
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function mustBeWritable(path: string): void {
+  try {
+    closeSync(openSync(path, 'a'));
+  } catch (cause) {
+    throw new BalsaError('INVALID_ARGUMENT', `cannot write ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
 
 export function writeRun(path: string, run: BenchRun): void {
   writeFileSync(path, `${JSON.stringify(run, null, 2)}\n`);

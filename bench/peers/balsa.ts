@@ -36,6 +36,13 @@ export const balsa: PeerKind = {
       get serverPids() {
         return cluster.running.flatMap(({ pid }) => pid ?? []);
       },
+      async figures() {
+        const statuses = await cluster.statuses();
+        return {
+          syncs: statuses.reduce((sum, { wal }) => sum + wal.syncs, 0),
+          loopDelayMs: Math.max(...statuses.map((its) => its.process.eventLoopDelayMs)),
+        };
+      },
     };
     return {
       subjects: [subject],

@@ -1,6 +1,14 @@
 import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 
+/** What the servers of a subject tell of themselves. */
+export interface ServerFigures {
+  /** Files synced to the disk so far, all servers together. */
+  readonly syncs: number;
+  /** The longest time that an event loop of theirs was held up lately; `null`: they have none. */
+  readonly loopDelayMs: number | null;
+}
+
 /** Someone who is measured: a store, and a client that asks it. */
 export interface Subject {
   /** Of the store and its client. */
@@ -8,6 +16,8 @@ export interface Subject {
   /** What makes its acknowledged writes last, as it was started. */
   readonly durability: string;
   readonly serverPids: readonly number[];
+  /** Missing where the servers tell nothing. */
+  figures?(): Promise<ServerFigures>;
   /** @returns why not, or `null`: the scenario can be measured */
   lacks(scenario: Scenario): string | null;
   /** So many keys have values of so many bytes behind that. */

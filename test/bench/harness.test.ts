@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { compareRuns } from '../../bench/harness/compare-runs.js';
+import { fileSystemOf } from '../../bench/harness/machine-facts.js';
 import { benchPage } from '../../bench/harness/page.js';
 import { type Round, ratiosOf } from '../../bench/harness/rounds.js';
-import { readRun } from '../../bench/harness/run-file.js';
+import { COST_COLUMNS, rowsOf, SPEED_COLUMNS } from '../../bench/harness/rows.js';
+import { mustBeWritable, readRun } from '../../bench/harness/run-file.js';
 import { benchOptions } from '../../bench/options.js';
 import { computeCalls } from '../../bench/peers/balsa-calls.js';
 import { fanOut } from '../../bench/peers/fan-out.js';
@@ -14,7 +16,7 @@ import { parseRedis } from '../../bench/peers/redis.js';
 import { seededRandom } from '../../src/base/random.js';
 import { drive } from '../../src/cli/bench/drive.js';
 import { keyChooser } from '../../src/cli/bench/keys.js';
-import { latencySummary, median } from '../../src/cli/bench/latencies.js';
+import { CURVE_SHARES, latencySummary, median } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 import type { Client } from '../../src/client/client.js';
 
@@ -27,12 +29,16 @@ function round(perSecond: number, p99Ms = 1): Round {
   return {
     ...{ served: 1, perSecond, errors: {}, p50Ms: 1, p99Ms, p999Ms: 1, maxMs: 1 },
     ...{ serverCpuSeconds: 0, clientCpuSeconds: 0, serverPeakBytes: [], diskBytes: 0 },
+    ...{ clientPeakBytes: 0, clientLoopDelayMs: null, serverLoopDelayMs: null, syncsPerCall: null },
   };
 }
 
 test('percentiles are of the nearest rank, and the median of an even count is between two', () => {
   const latencies = Array.from({ length: 1000 }, (_, i) => 1000 - i);
-  expect(latencySummary(latencies)).toEqual({ p50Ms: 500, p99Ms: 990, p999Ms: 999, maxMs: 1000 });
+  expect(latencySummary(latencies)).toEqual({
+    ...{ p50Ms: 500, p99Ms: 990, p999Ms: 999, maxMs: 1000 },
+    curveMs: CURVE_SHARES.map((share) => Math.ceil(share * 1000)),
+  });
   expect(median([1, 10, 2, 20])).toBe(6);
   expect(median([])).toBeNaN();
 });
@@ -74,6 +80,41 @@ test('in an open loop, a store that stands still makes all calls late that were 
   // Of 200, some 60 were due while it stood still.
   expect(open.p99Ms).toBeGreaterThan(200);
   expect(open.served).toBe(200);
+});
+
+describe('of calls that take 150 ms, four at a time', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+  });
+
+  const slow = {
+    get: async () => {},
+    put: () => new Promise((resolve) => setTimeout(resolve, 150)),
+  };
+
+  test('those that end within the time measured are the throughput, and those that begin in it have latencies', async () => {
+    const measured = drive(slow, SCENARIO, { warmUpSeconds: 0.1, seconds: 1 });
+    await vi.advanceTimersByTimeAsync(2000);
+    // From 100 to 1100 ms they end at 150, 300, … 1050, and begin at 150, … 1050.
+    expect(await measured).toMatchObject({
+      ...{ served: 28, perSecond: 28, p50Ms: 150, maxMs: 150, errors: {} },
+      perSecondOverTime: [32, 16, 32, 32],
+    });
+  });
+
+  test('an interruption ends the time measured, and what was under way is waited for', async () => {
+    const controller = new AbortController();
+    const length = { warmUpSeconds: 0, seconds: 1, signal: controller.signal };
+    const measured = drive(slow, SCENARIO, length);
+    await vi.advanceTimersByTimeAsync(400);
+    controller.abort();
+    await vi.advanceTimersByTimeAsync(100);
+    // Those of 300 ms end at 450: they have a latency, and are not in the 400 ms.
+    expect(await measured).toMatchObject({
+      ...{ served: 12, perSecond: 20, perSecondOverTime: [16, (4 * 1000) / 150] },
+    });
+  });
 });
 
 test('calls that fail are counted by their code, and are not among the served', async () => {
@@ -172,16 +213,20 @@ test('two runs are compared, and what differs by less than its rounds is called 
       { title: 't', results: [{ subject: 's', rounds: rates.map((rate) => round(rate)) }] },
     ],
   });
-  const [clear] = compareRuns(run(100, 110, 120), run(200, 220, 240));
-  expect(clear).toMatchObject({
-    scenario: 't',
-    subject: 's',
-    throughput: 2,
-    p50: 1,
-    isClear: true,
+  const throughput = (before: number[], after: number[]) =>
+    compareRuns(run(...before), run(...after)).differences[0]?.throughput;
+  const { differences, unmatched } = compareRuns(run(100, 110, 120), run(200, 220, 240));
+  expect(differences).toMatchObject([
+    { scenario: 't', subject: 's', throughput: { ratio: 2, isClear: true }, p50: { ratio: 1 } },
+  ]);
+  expect(unmatched).toEqual([]);
+  expect(throughput([100, 110, 120], [119, 130, 140])?.isClear).toBe(false);
+  // One round says nothing of how much they differ.
+  expect(throughput([100], [200])).toEqual({ ratio: 2, isClear: false });
+  expect(compareRuns(run(1), { at: '', scenarios: [] })).toEqual({
+    differences: [],
+    unmatched: ['t: s'],
   });
-  const [noise] = compareRuns(run(100, 110, 120), run(119, 130, 140));
-  expect(noise?.isClear).toBe(false);
 });
 
 test('a file that is no run is refused in words', () => {
@@ -200,7 +245,7 @@ requests: 12 total, 13 started, 12 done, 11 succeeded, 1 failed, 0 errored, 0 ti
   const log = '170\t200\t1000\n171\t200\t3000\n172\t500\t9000\n';
   expect(parseH2load(output, log, 5)).toEqual({
     ...{ p50Ms: 1, p99Ms: 3, p999Ms: 3, maxMs: 3 },
-    ...{ served: 11, perSecond: 2.2, errors: { failed: 1 } },
+    ...{ served: 11, perSecond: 2.2, errors: { failed: 1 }, curveMs: expect.any(Array) },
   });
   expect(() => parseH2load('could not connect', '', 5)).toThrow(/no counts: could not connect/);
 });
@@ -240,16 +285,67 @@ test('flags that are wrong are named', () => {
 test('the page holds what was measured, and nothing of it is taken for markup', () => {
   const page = benchPage({
     ...{ at: 'now', command: 'npm run bench -- "<x>"', limits: [{ what: 'syncs', perSecond: 5 }] },
-    machine: { cpus: 2, cpu: 'c', node: 'v', loadAverageBefore: 0.5 },
+    machine: {
+      ...{ cpus: 2, cpu: 'c', node: 'v', loadAverageBefore: 0.5 },
+      ...{ fileSystem: 'ext4', commit: 'abc' },
+    },
     ...{ durability: { a: 'synced' }, missing: { redis: 'not found' } },
     scenarios: [1, 64].map((outstanding) => ({
       title: `put, ${outstanding}`,
       scenario: { ...SCENARIO, outstanding },
-      results: [{ subject: 'a', rounds: [round(1234)] }],
+      results: [
+        {
+          subject: 'a',
+          rounds: [
+            { ...round(1234), curveMs: CURVE_SHARES.map(() => 4), perSecondOverTime: [777, 888] },
+          ],
+        },
+      ],
       ...{ ratios: [], left: { b: 'cannot' } },
     })),
   });
-  for (const word of ['1234', 'redis: not found', 'b: cannot', '&lt;x>', '<path d="M64.0']) {
+  const shown = [
+    '1234',
+    'redis: not found',
+    'b: cannot',
+    '&lt;x>',
+    '<path d="M64.0',
+    'data on ext4',
+  ];
+  const plots = ['by outstanding calls', 'latency in ms, by percentile', 'over time', '>888<'];
+  for (const word of [...shown, ...plots]) {
     expect(page).toContain(word);
   }
+});
+
+test('a terminal is shown all that the page shows, in two tables', () => {
+  const result = { title: '', scenario: SCENARIO, ratios: [], left: {} };
+  const [row] = rowsOf({ ...result, results: [{ subject: 'a', rounds: [round(1)] }] });
+  const shown = new Set<string>([...SPEED_COLUMNS, ...COST_COLUMNS]);
+  expect(new Set(Object.keys(row ?? {}))).toEqual(shown);
+});
+
+test('the file system of a folder is that of the mount closest to it', () => {
+  const mounts = [
+    'a / ext4 rw',
+    'b /tmp tmpfs rw',
+    'c /tmp/x xfs rw',
+    'd /tmp/x btrfs rw',
+    '',
+  ].join('\n');
+  expect(fileSystemOf('/home/x', mounts)).toBe('ext4');
+  expect(fileSystemOf('/tmp', mounts)).toBe('tmpfs');
+  expect(fileSystemOf('/tmpfiles', mounts)).toBe('ext4');
+  expect(fileSystemOf('/tmp/x/y', mounts)).toBe('btrfs');
+  expect(fileSystemOf('/tmp', '')).toBe('unknown');
+});
+
+test('a file that cannot be written is refused before anything is measured', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  expect(() => mustBeWritable(join(folder, 'none', 'a.json'))).toThrow(/^cannot write .*ENOENT/);
+  const path = join(folder, 'a.json');
+  writeFileSync(path, 'kept');
+  mustBeWritable(path);
+  expect(readFileSync(path, 'utf8')).toBe('kept');
 });

@@ -21,8 +21,12 @@ export interface CallableClient {
 
 /** What the calls of one measurement came to. */
 export interface Calls extends LatencySummary {
+  /** Of the calls that began within the time measured, or were due then. */
   readonly served: number;
+  /** Calls that ended well within the time measured, whenever they began. */
   readonly perSecond: number;
+  /** The same for each {@link SLICE_MS}, one behind the other; missing where nobody knows. */
+  readonly perSecondOverTime?: readonly number[];
   /** How many failed, by what they failed with. */
   readonly errors: Readonly<Record<string, number>>;
 }
@@ -37,10 +41,17 @@ export interface Length {
 /** Called behind the warm-up, with the process of the client. */
 export type OnBegin = (clientPid: number) => void;
 
+/** Throughput over time is that of intervals so long. */
+export const SLICE_MS = 250;
+
 /** So many calls at most are on their way in an open loop: more would measure this process. */
 const OPEN_OUTSTANDING_MAX = 50_000;
 
-/** Measures as the scenario says. Latencies are those of calls that began within the time measured. */
+/**
+ * Measures as the scenario says. Latencies are those of calls that began within the time measured, or were due then; the
+ * throughput is that of calls that ended in it: the time that the last ones take behind its end is no time in which others
+ * could have begun.
+ */
 export async function drive(
   client: CallableClient,
   scenario: Scenario,
@@ -81,17 +92,16 @@ async function closedLoop(
   outstanding: number,
   { warmUpSeconds, seconds, signal }: Length,
 ): Promise<Calls> {
-  const tally = new Tally(performance.now() + warmUpSeconds * 1000);
-  const endMs = tally.fromMs + seconds * 1000;
+  const tally = new Tally(performance.now() + warmUpSeconds * 1000, seconds, signal);
   const loop = async (): Promise<void> => {
     for (;;) {
       const beganMs = performance.now();
-      if (beganMs >= endMs || signal?.aborted === true) return;
+      if (beganMs >= tally.endMs) return;
       await tally.watch(beganMs, call());
     }
   };
   await Promise.all(Array.from({ length: outstanding }, loop));
-  return tally.calls(seconds, signal?.aborted !== true);
+  return tally.calls();
 }
 
 /**
@@ -105,7 +115,7 @@ async function openLoop(
   { warmUpSeconds, seconds, signal }: Length,
 ): Promise<Calls> {
   const startMs = performance.now();
-  const tally = new Tally(startMs + warmUpSeconds * 1000);
+  const tally = new Tally(startMs + warmUpSeconds * 1000, seconds, signal);
   const count = Math.ceil((warmUpSeconds + seconds) * ratePerSecond);
   const running = new Set<Promise<void>>();
   for (let i = 0; i < count && signal?.aborted !== true; ) {
@@ -123,46 +133,76 @@ async function openLoop(
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await Promise.all(running);
-  return tally.calls(seconds, signal?.aborted !== true);
+  return tally.calls();
 }
 
-/** Counts calls that are due at `fromMs` or later. */
+/** Counts calls, which began or were due within the time measured, and those that ended in it. */
 class Tally {
   readonly #latenciesMs: number[] = [];
   readonly #errors = new Map<string, number>();
-  readonly fromMs: number;
+  readonly #fromMs: number;
+  readonly #slices: number[];
+  #endMs: number;
 
-  constructor(fromMs: number) {
-    this.fromMs = fromMs;
+  readonly #signal: AbortSignal | undefined;
+  readonly #end = (): void => {
+    this.#endMs = Math.min(this.#endMs, performance.now());
+  };
+
+  /** @param signal ends the time measured before its end */
+  constructor(fromMs: number, seconds: number, signal?: AbortSignal) {
+    this.#signal = signal;
+    this.#fromMs = fromMs;
+    this.#endMs = fromMs + seconds * 1000;
+    this.#slices = new Array<number>(Math.ceil((seconds * 1000) / SLICE_MS)).fill(0);
+    if (signal?.aborted === true) this.#end();
+    else signal?.addEventListener('abort', this.#end, { once: true });
+  }
+
+  get endMs(): number {
+    return this.#endMs;
   }
 
   /** Never rejects: what a call fails with is counted. */
   async watch(beganMs: number, call: Promise<unknown>): Promise<void> {
     try {
       await call;
-      const nowMs = performance.now();
-      if (beganMs < this.fromMs) return;
-      this.#latenciesMs.push(nowMs - beganMs);
+      this.#ended(beganMs, performance.now());
     } catch (error) {
-      if (beganMs >= this.fromMs) this.#failed(wordOf(error));
+      if (this.#isMeasured(beganMs)) this.#failed(wordOf(error));
     }
   }
 
   notBegun(dueMs: number): void {
-    if (dueMs >= this.fromMs)
+    if (this.#isMeasured(dueMs))
       this.#failed(`not begun: ${OPEN_OUTSTANDING_MAX} calls were on their way`);
   }
 
-  /** @param seconds that it was to take; more when the last calls came late */
-  calls(seconds: number, isWhole: boolean): Calls {
-    const tookSeconds = (performance.now() - this.fromMs) / 1000;
-    const served = this.#latenciesMs.length;
+  /** No more calls come. */
+  calls(): Calls {
+    this.#signal?.removeEventListener('abort', this.#end);
+    const measuredMs = this.#endMs - this.#fromMs;
+    const ended = this.#slices.reduce((sum, count) => sum + count, 0);
+    const lengthOf = (slice: number): number => Math.min(SLICE_MS, measuredMs - slice * SLICE_MS);
+    const whole = this.#slices.slice(0, Math.max(0, Math.ceil(measuredMs / SLICE_MS)));
     return {
       ...latencySummary(this.#latenciesMs),
-      served,
-      perSecond: served / (isWhole ? Math.max(seconds, tookSeconds) : tookSeconds),
+      served: this.#latenciesMs.length,
+      perSecond: measuredMs > 0 ? (ended * 1000) / measuredMs : 0,
+      perSecondOverTime: whole.map((count, slice) => (count * 1000) / lengthOf(slice)),
       errors: Object.fromEntries(this.#errors),
     };
+  }
+
+  #ended(beganMs: number, nowMs: number): void {
+    if (this.#isMeasured(beganMs)) this.#latenciesMs.push(nowMs - beganMs);
+    if (!this.#isMeasured(nowMs)) return;
+    const slice = Math.floor((nowMs - this.#fromMs) / SLICE_MS);
+    this.#slices[slice] = (this.#slices[slice] ?? 0) + 1;
+  }
+
+  #isMeasured(atMs: number): boolean {
+    return atMs >= this.#fromMs && atMs < this.#endMs;
   }
 
   #failed(word: string): void {

@@ -3,7 +3,12 @@ export interface LatencySummary {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly maxMs: number;
+  /** At each of {@link CURVE_SHARES}; missing where only the figures above are known. */
+  readonly curveMs?: readonly number[];
 }
+
+/** Shares of the calls whose latencies make a curve. */
+export const CURVE_SHARES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1];
 
 /** The smallest latency that so large a share of the calls did not exceed (nearest rank). `NaN` without calls. */
 export function percentile(ascendingMs: ArrayLike<number>, share: number): number {
@@ -18,6 +23,7 @@ export function latencySummary(latenciesMs: readonly number[]): LatencySummary {
     p99Ms: percentile(ascending, 0.99),
     p999Ms: percentile(ascending, 0.999),
     maxMs: percentile(ascending, 1),
+    curveMs: CURVE_SHARES.map((share) => percentile(ascending, share)),
   };
 }
 

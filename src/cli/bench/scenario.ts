@@ -40,7 +40,7 @@ export function readShare(operation: Operation): number | null {
 }
 
 export function titleOf(scenario: Scenario): string {
-  const { operation, valueBytes, outstanding, distribution, ratePerSecond } = scenario;
+  const { operation, valueBytes, outstanding, distribution, keys, ratePerSecond } = scenario;
   const load = ratePerSecond === null ? `${outstanding} outstanding` : `${ratePerSecond}/s`;
-  return `${operation} ${valueBytes} B, ${load}, ${distribution}`;
+  return `${operation} ${valueBytes} B, ${load}, ${distribution} over ${keys} keys`;
 }
