@@ -5,7 +5,7 @@ import type { Mode } from '../base/operation.js';
 
 /** What a call may use. Reaching one is answered with `PROCEDURE_LIMIT` and its name. */
 export interface CallLimits {
-  /** Time to compute, in milliseconds; waiting for the store does not count. */
+  /** Time to compute, in milliseconds; waiting for the store, or for a processor, does not count (see `ComputeTime`). */
   readonly computeMsMax: number;
   /** Memory of all that the procedure holds at one time, its code among it. */
   readonly memoryBytesMax: number;

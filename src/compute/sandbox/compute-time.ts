@@ -7,6 +7,12 @@ import type { CallLimits, Source } from '../execution.js';
 const RUN_DELAY = 1;
 const NS_PER_MS = 1e6;
 
+/**
+ * No more of it is allowed for in one call: it is over before its thread is ended (`GRACE_MS` in `sandbox-worker`), which
+ * costs more.
+ */
+const DELAY_MS_MAX = 1500;
+
 /** What was last asked of the system is true of the beginning of a call, too, if it is no older. */
 const ASKED_AGAIN_MS = 10;
 
@@ -29,8 +35,8 @@ type Limit = Pick<CallLimits, 'computeMsMax'>;
 
 /**
  * For how long a call has computed. Waiting is not computing: neither for the store nor, behind other threads, for a
- * processor. The latter is asked of the system when time seems to be over, so that a short call does not pay for it; what of it
- * was while the store was waited for counts twice, in favour of the call.
+ * processor. The latter is asked of the system when time seems to be over, so that a short call does not pay for it; how much of
+ * it was while the store was waited for is not known, and as much of it as can have been is not counted once more.
  */
 export class ComputeTime {
   readonly #clock: Clock;
@@ -38,6 +44,10 @@ export class ComputeTime {
   /** Over at this time, if no processor was waited for since `#delayMs` was asked. */
   #untilMs = Number.POSITIVE_INFINITY;
   #delayMs = 0;
+  /** For the store, since `#delayMs` was asked. */
+  #waitedMs = 0;
+  /** See {@link DELAY_MS_MAX}. */
+  #delayLeftMs = DELAY_MS_MAX;
   #askedMs = Number.NEGATIVE_INFINITY;
 
   /** Without a limit until it is started. */
@@ -49,16 +59,20 @@ export class ComputeTime {
   start({ computeMsMax }: Limit): void {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#askedMs > ASKED_AGAIN_MS) this.#ask(nowMs);
+    this.#waitedMs = 0;
     this.#untilMs = nowMs + computeMsMax;
+    this.#delayLeftMs = DELAY_MS_MAX;
   }
 
   /** Once it is, it is so until it is started again. */
   isOver(nowMs = this.#clock.monotonicMs()): boolean {
     if (nowMs < this.#untilMs) return false;
     if (this.#untilMs === Number.NEGATIVE_INFINITY) return true;
-    const before = this.#delayMs;
+    const accountedMs = this.#delayMs + this.#waitedMs;
     this.#ask(nowMs);
-    this.#untilMs += this.#delayMs - before;
+    const delayMs = Math.min(Math.max(0, this.#delayMs - accountedMs), this.#delayLeftMs);
+    this.#delayLeftMs -= delayMs;
+    this.#untilMs += delayMs;
     if (nowMs < this.#untilMs) return false;
     this.#untilMs = Number.NEGATIVE_INFINITY;
     return true;
@@ -72,7 +86,9 @@ export class ComputeTime {
       try {
         return ask();
       } finally {
-        this.#untilMs += this.#clock.monotonicMs() - askedMs;
+        const waitedMs = this.#clock.monotonicMs() - askedMs;
+        this.#waitedMs += waitedMs;
+        this.#untilMs += waitedMs;
       }
     };
     return {
@@ -85,6 +101,7 @@ export class ComputeTime {
 
   #ask(nowMs: number): void {
     this.#askedMs = nowMs;
+    this.#waitedMs = 0;
     this.#delayMs = this.#runDelayMs();
   }
 }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { FINGERPRINT_BYTES } from '../../base/call.js';
-import { BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Random } from '../../base/random.js';
 import {
   type Bundle,
@@ -11,6 +11,7 @@ import {
   type Executor,
   failedExecution,
   type GroupBounds,
+  type GroupCall,
   type GroupMember,
   type GroupNews,
   type ProcedureCall,
@@ -75,12 +76,13 @@ export class Runner {
   ): Promise<Execution> {
     const { executor } = this.#options;
     const bundle = this.#bundle(hash);
-    if (executor === null || bundle === null) return Promise.resolve(failedExecution(noExecutor()));
+    if (executor === null) return Promise.resolve(failedExecution(noExecutor()));
+    if (bundle instanceof BalsaError) return Promise.resolve(failedExecution(bundle));
     const call = this.#callOf(bundle, name, args);
     return executor.run(own === null ? call : { ...call, ...own }, mode, source, signal);
   }
 
-  /** As `Executor.runGroup`. */
+  /** As `Executor.runGroup`. A call whose code cannot be had ends the group, or is all of it. */
   runGroup(
     requests: readonly {
       readonly request: CallRequest;
@@ -92,17 +94,20 @@ export class Runner {
     news: GroupNews,
   ): Promise<readonly GroupMember[]> {
     const { executor } = this.#options;
-    const calls = requests.map(({ request, identity, resolved: { name, hash } }) => {
-      const bundle = this.#bundle(hash);
-      const call = bundle === null ? null : this.#callOf(bundle, name, request.args);
+    const failed = (error: BalsaError): GroupMember => ({ ok: false, error, logs: [] });
+    if (executor === null) return Promise.resolve(requests.map(() => failed(noExecutor())));
+    const calls: GroupCall[] = [];
+    for (const { request, identity, resolved } of requests) {
+      const bundle = this.#bundle(resolved.hash);
+      if (bundle instanceof BalsaError) {
+        if (calls.length === 0) return Promise.resolve([failed(bundle)]);
+        break;
+      }
       const { supplement = null } = request;
-      return call === null ? null : { call, identity, supplement };
-    });
-    const known = calls.filter((call) => call !== null);
-    if (executor === null || known.length < calls.length) {
-      return Promise.resolve(calls.map(() => ({ ok: false, error: noExecutor(), logs: [] })));
+      const call = this.#callOf(bundle, resolved.name, request.args);
+      calls.push({ call, identity, supplement });
     }
-    return executor.runGroup(known, source, bounds, news);
+    return executor.runGroup(calls, source, bounds, news);
   }
 
   #callOf(bundle: Bundle, name: string, args: string): ProcedureCall {
@@ -114,15 +119,21 @@ export class Runner {
     return { bundle, name, args, nowMs, logMs, seed, origin: '', limits };
   }
 
-  #bundle(hash: string): Bundle | null {
+  /** @returns why it cannot be had: it is not there, the store is closed, or holds something else than what was written */
+  #bundle(hash: string): Bundle | BalsaError {
     const kept = this.#bundles.get(hash);
     if (kept !== undefined) {
       this.#bundles.delete(hash);
       this.#bundles.set(hash, kept);
       return kept;
     }
-    const code = this.#options.machine().procedureCode(hash);
-    if (code === null) return null;
+    let code: Uint8Array | null;
+    try {
+      code = this.#options.machine().procedureCode(hash);
+    } catch (cause) {
+      return asBalsaError(cause).withOutcome('not-applied');
+    }
+    if (code === null) return noExecutor();
     const bundle = { hash, code: Buffer.from(code).toString('utf8') };
     this.#bundles.set(hash, bundle);
     const [oldest] = this.#bundles.keys();
