@@ -3,11 +3,12 @@ import { keyOf } from '../../src/cli/bench/keys.js';
 import { readShare } from '../../src/cli/bench/scenario.js';
 import { storeCalls } from '../../src/cli/bench/store-calls.js';
 import type { Client } from '../../src/client/client.js';
-import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { forEach } from '../closed-loop.js';
 import { computeCalls } from './balsa-calls.js';
+import { pidsOf, startReplicas } from './balsa-replicas.js';
 import { fanOut } from './fan-out.js';
 import type { PeerKind, Subject } from './subject.js';
+import { endingWith } from './while-alive.js';
 
 const FILL_OUTSTANDING = 256;
 
@@ -16,7 +17,7 @@ export const balsa: PeerKind = {
   name: 'balsa',
   missing: () => null,
   async start() {
-    const cluster = await LocalCluster.start({ logLevel: 'warn' });
+    const { cluster, ended } = await startReplicas({ logLevel: 'warn' });
     const db = await cluster.connect({ timeoutMs: 30_000 });
     const client: CallableClient = {
       put: (key, value) => db.put(key, value),
@@ -30,12 +31,11 @@ export const balsa: PeerKind = {
         }),
       },
     };
-    const subject: Subject = {
+    const subject = endingWith(ended, {
       ...inProcess('balsa', client),
       durability: 'fdatasync before every acknowledgement, on a majority of 3 (the default)',
-      get serverPids() {
-        return cluster.running.flatMap(({ pid }) => pid ?? []);
-      },
+      // The same for all rounds: none of them is started anew.
+      serverPids: pidsOf(cluster),
       async figures() {
         const statuses = await cluster.statuses();
         return {
@@ -43,7 +43,7 @@ export const balsa: PeerKind = {
           loopDelayMs: Math.max(...statuses.map((its) => its.process.eventLoopDelayMs)),
         };
       },
-    };
+    });
     return {
       subjects: [subject],
       async [Symbol.asyncDispose]() {
@@ -67,6 +67,8 @@ async function watchAll(
   })().catch((error: unknown) => {
     if (!controller.signal.aborted) throw error;
   });
+  // Until it is ended, nobody looks: the calls that miss its events fail meanwhile.
+  told.catch(() => {});
   return () => {
     controller.abort();
     return told;

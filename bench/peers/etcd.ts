@@ -1,16 +1,21 @@
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
+import { BalsaError } from '../../src/base/errors.js';
 import type { OtherCalls } from '../../src/cli/bench/drive.js';
 import { type Operation, RANGE_KEYS } from '../../src/cli/bench/scenario.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { inProcess } from './balsa.js';
+import { etcdState } from './etcd-state.js';
 import { fanOut } from './fan-out.js';
 import { h2loadSubject } from './h2load.js';
 import { findProgram, missingPrograms } from './installed.js';
 import { ServerGroup } from './server-process.js';
 import type { PeerKind, Subject } from './subject.js';
+import { endingWith } from './while-alive.js';
 
 const MEMBERS = 3;
+/** The most that etcd is made for. */
+const QUOTA_BYTES = 8 * 1024 ** 3;
 const DURABILITY =
   'fsync of its log before every acknowledgement, on a majority of 3 (the default)';
 
@@ -23,44 +28,66 @@ export const etcd: PeerKind = {
   missing: () => missingPrograms({ etcd: 'etcd-server' }),
   async start() {
     const cluster = await startEtcd(MEMBERS);
-    const { client, servers, leader } = cluster;
-    const serverPids = servers.pids;
-    const subjects: Subject[] = [
-      {
-        ...inProcess('etcd, etcd3', {
-          put: (key, value) => client.put(key).value(value).exec(),
-          get: (key) => client.get(key).buffer(),
-          others: etcdCalls(client),
-        }),
-        durability: DURABILITY,
-        serverPids,
-      },
-    ];
+    const { servers } = cluster;
+    const about = { durability: DURABILITY, serverPids: servers.pids };
+    const own = inProcess('etcd, etcd3', {
+      put: (key, value) => cluster.client.put(key).value(value).exec(),
+      get: (key) => cluster.client.get(key).buffer(),
+      others: etcdCalls(cluster),
+    });
+    const subjects: Unwatched[] = [{ ...own, ...about }];
     if (findProgram('h2load') !== null) {
-      const revision = async (): Promise<number> =>
-        Number((await client.maintenance.status()).header.revision);
-      subjects.push(h2loadSubject({ host: leader, durability: DURABILITY, serverPids, revision }));
+      subjects.push(h2loadSubject({ ...about, host: () => cluster.leader }));
     }
-    return { subjects, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+    return {
+      subjects: subjects.map((one) => endingWith(servers.ended, atLeader(cluster, one))),
+      [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+    };
   },
 };
 
+type Unwatched = Omit<Subject, 'ended'>;
+
+/** The same subject, which asks the leader in each round, and fails when the members take no more. */
+function atLeader(cluster: EtcdCluster, subject: Unwatched): Unwatched {
+  return {
+    ...subject,
+    async fill(keys, valueBytes) {
+      await cluster.followLeader();
+      await cluster.withSpace(() => subject.fill(keys, valueBytes));
+    },
+    async measure(scenario, length, onBegin) {
+      await cluster.followLeader();
+      const { leader } = cluster;
+      const before = await etcdState(leader);
+      const calls = await cluster.withSpace(() => subject.measure(scenario, length, onBegin));
+      const changes = (await etcdState(leader)).leaderChanges - before.leaderChanges;
+      // Calls took a way round from then on, or waited: it must be seen.
+      if (changes === 0) return calls;
+      return { ...calls, errors: { ...calls.errors, 'changes of the leader': changes } };
+    },
+  };
+}
+
 /** The same that is asked of the others, in the words of its client. */
-function etcdCalls(client: Etcd3): Partial<Record<Operation, OtherCalls>> {
+function etcdCalls(cluster: EtcdCluster): Partial<Record<Operation, OtherCalls>> {
   const end = '\0';
   return {
     range: {
-      call: (key) => client.getAll().inRange({ start: key, end }).limit(RANGE_KEYS).buffers(),
+      call: (key) =>
+        cluster.client.getAll().inRange({ start: key, end }).limit(RANGE_KEYS).buffers(),
     },
     txn: {
-      call: (key, value) =>
-        client.if(key, 'Version', '>', 0).then(client.put(key).value(value)).commit(),
+      call: (key, value) => {
+        const { client } = cluster;
+        return client.if(key, 'Version', '>', 0).then(client.put(key).value(value)).commit();
+      },
     },
     'fan-out': fanOut({
       put: async (key, value) =>
-        Number((await client.put(key).value(value).exec()).header.revision),
+        Number((await cluster.client.put(key).value(value).exec()).header.revision),
       watch: async (onEvent) => {
-        const watcher = await client.watch().prefix('key-').create();
+        const watcher = await cluster.client.watch().prefix('key-').create();
         watcher.on('put', ({ mod_revision }) => onEvent(Number(mod_revision)));
         return () => watcher.cancel();
       },
@@ -97,8 +124,45 @@ export class EtcdCluster implements AsyncDisposable {
   async restart(): Promise<void> {
     this.#client.close();
     await this.servers.restart();
-    this.#leader = await leaderOf(this.servers, this.#hosts);
-    this.#client = new Etcd3({ hosts: this.#leader });
+    this.#ask(await leaderOf(this.servers, this.#hosts));
+  }
+
+  /** Calls go to the member that leads now: another one would hand them on, which takes longer. */
+  async followLeader(): Promise<void> {
+    const leader = await leaderOf(this.servers, this.#hosts);
+    if (leader === this.#leader) return;
+    this.#client.close();
+    this.#ask(leader);
+  }
+
+  /**
+   * Does `work`, which writes.
+   * @throws BalsaError `NO_SPACE` when the members take no more writes behind that
+   */
+  async withSpace<T>(work: () => Promise<T>): Promise<T> {
+    const result = await work().catch(async (error: unknown) => {
+      // It may have failed for that.
+      await this.#checkSpace();
+      throw error;
+    });
+    await this.#checkSpace();
+    return result;
+  }
+
+  async #checkSpace(): Promise<void> {
+    // Without an action: all that there are.
+    const { alarms } = await this.#client.maintenance.alarm({});
+    if (alarms.length === 0) return;
+    const kinds = [...new Set(alarms.map(({ alarm }) => alarm))].join(', ');
+    throw new BalsaError(
+      'NO_SPACE',
+      `etcd takes no more writes (alarm ${kinds}): its quota is ${QUOTA_BYTES} bytes, and all that was ever written stays, for it is not compacted; measure fewer or shorter rounds, or smaller values`,
+    );
+  }
+
+  #ask(leader: string): void {
+    this.#leader = leader;
+    this.#client = new Etcd3({ hosts: leader });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,7 +204,7 @@ function startMembers(servers: ServerGroup, ports: readonly number[]): void {
       ],
       ...['--initial-cluster', cluster, '--initial-cluster-state', 'new'],
       // Else it stops taking writes at 2 GiB; nothing to do with their durability.
-      ...['--quota-backend-bytes', String(8 * 1024 ** 3), '--log-level', 'error'],
+      ...['--quota-backend-bytes', String(QUOTA_BYTES), '--log-level', 'error'],
     ]);
   }
 }

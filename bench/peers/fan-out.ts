@@ -1,6 +1,8 @@
+import { BalsaError } from '../../src/base/errors.js';
 import type { OtherCalls } from '../../src/cli/bench/drive.js';
 
 const WATCHERS = 100;
+const TIMEOUT_MS = 30_000;
 
 /** A store as its watchers have it. */
 export interface Watchable {
@@ -10,8 +12,11 @@ export interface Watchable {
   watch(onEvent: (revision: number) => void): Promise<() => Promise<void>>;
 }
 
-/** Puts, each of which has ended when a hundred watchers have been told of it. */
-export function fanOut(store: Watchable): OtherCalls {
+/**
+ * Puts, each of which has ended when a hundred watchers have been told of it. Nothing of it takes longer than `timeoutMs`: then
+ * the call fails with `TIMEOUT`.
+ */
+export function fanOut(store: Watchable, timeoutMs = TIMEOUT_MS): OtherCalls {
   /** By revision: how many have been told of it. */
   const told = new Map<number, number>();
   const waiting = new Map<number, () => void>();
@@ -22,22 +27,50 @@ export function fanOut(store: Watchable): OtherCalls {
     if (count < WATCHERS) return;
     waiting.get(revision)?.();
   };
+  const missing = (revision: number): string =>
+    `${told.get(revision) ?? 0} of ${WATCHERS} watchers were told of revision ${revision}`;
   return {
     async begin() {
-      const begun = Array.from({ length: WATCHERS }, () => store.watch(heard));
-      ends.push(...(await Promise.all(begun)));
+      const begun = Array.from({ length: WATCHERS }, async () => {
+        ends.push(await store.watch(heard));
+      });
+      const what = (): string => `${ends.length} of ${WATCHERS} watches began`;
+      await within(timeoutMs, Promise.all(begun), what);
     },
     async call(key, value) {
       const revision = await store.put(key, value);
-      if ((told.get(revision) ?? 0) < WATCHERS) {
-        await new Promise<void>((resolve) => waiting.set(revision, resolve));
+      try {
+        if ((told.get(revision) ?? 0) >= WATCHERS) return;
+        const all = new Promise<void>((resolve) => waiting.set(revision, resolve));
+        await within(timeoutMs, all, () => missing(revision));
+      } finally {
         waiting.delete(revision);
+        told.delete(revision);
       }
-      told.delete(revision);
     },
     async end() {
-      await Promise.all(ends.splice(0).map((end) => end()));
+      const ended = Promise.all(ends.splice(0).map((end) => end()));
+      await within(timeoutMs, ended, () => `not all of ${WATCHERS} watches ended`);
       told.clear();
     },
   };
+}
+
+/**
+ * @param what did not happen, as it stands when the time is over
+ * @throws BalsaError `TIMEOUT`
+ */
+async function within<T>(timeoutMs: number, work: Promise<T>, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const hint = 'look at the log of the server, or try fewer calls at a time';
+      reject(new BalsaError('TIMEOUT', `fan-out: ${what()} within ${timeoutMs} ms: ${hint}`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

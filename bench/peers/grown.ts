@@ -1,9 +1,10 @@
 import { keyOf } from '../../src/cli/bench/keys.js';
-import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { killAll, START_MS_MAX, startAll } from '../all-replicas.js';
 import { forEach } from '../closed-loop.js';
+import { pidsOf, startReplicas } from './balsa-replicas.js';
 import { type EtcdCluster, startEtcd } from './etcd.js';
 import { missingPrograms } from './installed.js';
+import { whileAlive } from './while-alive.js';
 
 /** A store that is filled, looked at, and started again. */
 export interface Grown extends AsyncDisposable {
@@ -32,15 +33,17 @@ const grownBalsa: GrownKind = {
   name: 'balsa',
   missing: () => null,
   async start(members) {
-    const cluster = await LocalCluster.start({ replicas: members, logLevel: 'warn' });
+    const { cluster, ended } = await startReplicas({ replicas: members, logLevel: 'warn' });
     let db = await cluster.connect({ timeoutMs: START_MS_MAX });
     return {
       get serverPids() {
-        return cluster.running.flatMap(({ pid }) => pid ?? []);
+        return pidsOf(cluster);
       },
       dataFolders: cluster.replicas.map(({ dataFolder }) => dataFolder),
       fill: async (from, count, value) => {
-        await forEach(count, OUTSTANDING, (i) => db.put(keyOf(from + i), value));
+        await whileAlive(ended, () =>
+          forEach(count, OUTSTANDING, (i) => db.put(keyOf(from + i), value)),
+        );
       },
       restart: async (key) => {
         await db.close();
@@ -63,10 +66,14 @@ const grownEtcd: GrownKind = {
     const cluster = await startEtcd(members);
     return {
       get serverPids() {
+        cluster.servers.ended.throwIfAborted();
         return cluster.servers.pids;
       },
       dataFolders: cluster.dataFolders,
-      fill: (from, count, value) => fillEtcd(cluster, from, count, value),
+      fill: (from, count, value) =>
+        whileAlive(cluster.servers.ended, () =>
+          cluster.withSpace(() => fillEtcd(cluster, from, count, value)),
+        ),
       restart: async (key) => {
         await cluster.restart();
         await cluster.client.get(keyOf(key)).buffer();

@@ -1,33 +1,37 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { BalsaError } from '../../src/base/errors.js';
 import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
 import { keyOf } from '../../src/cli/bench/keys.js';
 import { latencySummary } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
+import { type EtcdState, etcdState } from './etcd-state.js';
+import { runProgram } from './program.js';
 import type { Subject } from './subject.js';
 
 export interface H2loadOptions {
-  /** `http://host:port` of the leader. */
-  readonly host: string;
+  /** @returns `http://host:port` of the leader */
+  host(): string;
   readonly durability: string;
   readonly serverPids: readonly number[];
-  /** Of the store: shows that what was acknowledged was also done. */
-  revision(): Promise<number>;
 }
 
 /** More connections than that cost etcd more than they bring. */
 const CONNECTIONS_MAX = 8;
+/** It takes so much longer than it was told, at the most. */
+const LATE_MS_MAX = 30_000;
+/** It prints this when the warm-up is over. */
+const BEGIN = 'Main benchmark duration is started';
+/** With these ends a call whose connection was closed, as h2load does when its time is over. */
+const CUT_CODES = ['Canceled', 'Unknown'];
 
 /**
  * etcd at its best: one encoded request, sent again and again over a few connections of HTTP/2 by a program in C. So all calls
  * are about one key; keys and values all over would cost etcd more, never less.
  */
-export function h2loadSubject(options: H2loadOptions): Subject {
-  const { host, durability, serverPids } = options;
+export function h2loadSubject(options: H2loadOptions): Omit<Subject, 'ended'> {
+  const { durability, serverPids } = options;
   return {
     ...{ name: 'etcd, h2load', durability, serverPids },
     lacks({ operation, ratePerSecond }) {
@@ -37,53 +41,105 @@ export function h2loadSubject(options: H2loadOptions): Subject {
     // Its keys are those that the other client of the same store has made.
     fill: async () => {},
     async measure(scenario, length, onBegin) {
-      const before = await options.revision();
+      const host = options.host();
+      const before = await etcdState(host);
       const calls = await runH2load(host, scenario, length, onBegin);
-      const done = (await options.revision()) - before;
-      // gRPC tells of failures behind a response of 200, which h2load takes for a success.
-      if (scenario.operation === 'put' && done < calls.served) {
-        throw new BalsaError(
-          'INTERNAL',
-          `h2load counted ${calls.served} puts, but etcd made ${done} revisions`,
-        );
-      }
-      return calls;
+      const { connections, streams } = loadOf(scenario);
+      return withoutFailures(calls, {
+        ...{ method: methodOf(scenario), before, after: await etcdState(host) },
+        cutMax: connections * streams,
+      });
     },
+  };
+}
+
+function methodOf({ operation }: Scenario): 'Put' | 'Range' {
+  return operation === 'put' ? 'Put' : 'Range';
+}
+
+function loadOf({ outstanding }: Scenario): { connections: number; streams: number } {
+  const connections = Math.min(CONNECTIONS_MAX, outstanding);
+  return { connections, streams: Math.max(1, Math.round(outstanding / connections)) };
+}
+
+export interface Answers {
+  readonly method: string;
+  /** Before the warm-up, and behind the last call. */
+  readonly before: EtcdState;
+  readonly after: EtcdState;
+  /** So many calls were on their way when the time was over. */
+  readonly cutMax: number;
+}
+
+/**
+ * gRPC tells of failures behind a response of 200, which h2load takes for a success; etcd counts them. Those of the warm-up are among them,
+ * so that none is missed. Which of the latencies are theirs nobody knows: then there are none.
+ *
+ * @throws BalsaError `INTERNAL` when etcd knows of fewer answers than h2load
+ */
+export function withoutFailures(calls: Calls, answers: Answers): Calls {
+  const { method, before, after, cutMax } = answers;
+  const count = (name: string): number =>
+    (after.answered[name] ?? 0) - (before.answered[name] ?? 0);
+  const failures = Object.keys(after.answered).flatMap((name) => {
+    const [of, code = ''] = name.split(' ');
+    if (of !== method || code === 'OK') return [];
+    const failed = count(name) - (CUT_CODES.includes(code) ? cutMax : 0);
+    return failed > 0 ? [[code, failed] as const] : [];
+  });
+  const failed = failures.reduce((sum, [, one]) => sum + one, 0);
+  const good = count(`${method} OK`);
+  // What etcd cannot even read it counts nowhere.
+  if (calls.served === 0 || good + failed < calls.served) {
+    throw new BalsaError(
+      'INTERNAL',
+      `h2load counted ${calls.served} answers to ${method}, but etcd gave ${good} good ones and ${failed} failures: ask etcd for one by hand`,
+    );
+  }
+  if (failed === 0) return calls;
+  const served = Math.max(0, calls.served - failed);
+  return {
+    ...latencySummary([]),
+    served,
+    perSecond: (calls.perSecond * served) / calls.served,
+    errors: { ...calls.errors, ...Object.fromEntries(failures) },
   };
 }
 
 async function runH2load(
   host: string,
   scenario: Scenario,
-  { warmUpSeconds, seconds }: Length,
+  { warmUpSeconds, seconds, signal }: Length,
   onBegin: OnBegin,
 ): Promise<Calls> {
   const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-h2load-'));
   const body = join(folder, 'request');
   const log = join(folder, 'log');
-  let begin: NodeJS.Timeout | undefined;
+  const warmUp = Math.ceil(warmUpSeconds);
+  let hasBegun = false;
   try {
     writeFileSync(body, requestFrame(scenario));
-    const method = scenario.operation === 'put' ? 'Put' : 'Range';
-    const connections = Math.min(CONNECTIONS_MAX, scenario.outstanding);
-    const streams = Math.max(1, Math.round(scenario.outstanding / connections));
-    const child = spawn(
+    const { connections, streams } = loadOf(scenario);
+    const { output } = await runProgram(
       'h2load',
       [
         ...['-c', String(connections), '-m', String(streams), '-t', '1'],
-        ...['--duration', String(seconds), '--warm-up-time', String(Math.ceil(warmUpSeconds))],
+        ...['--duration', String(seconds), '--warm-up-time', String(warmUp)],
         ...['-H', 'content-type: application/grpc', '-H', 'te: trailers'],
-        ...['-d', body, '--log-file', log, `${host}/etcdserverpb.KV/${method}`],
+        ...['-d', body, '--log-file', log, `${host}/etcdserverpb.KV/${methodOf(scenario)}`],
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      {
+        timeoutMs: (warmUp + seconds) * 1000 + LATE_MS_MAX,
+        signal,
+        onOutput(soFar, pid) {
+          if (hasBegun || !soFar.includes(BEGIN)) return;
+          hasBegun = true;
+          onBegin(pid);
+        },
+      },
     );
-    const { pid } = child;
-    if (pid !== undefined) begin = setTimeout(() => onBegin(pid), warmUpSeconds * 1000);
-    const output = await text(child.stdout);
     return parseH2load(output, readFileSync(log, 'utf8'), seconds);
   } finally {
-    // It may have ended before its time, and there is no process to look at.
-    clearTimeout(begin);
     rmSync(folder, { recursive: true, force: true });
   }
 }

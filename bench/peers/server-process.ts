@@ -1,78 +1,90 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BalsaError } from '../../src/base/errors.js';
+import { logTail } from '../../src/cluster/log-tail.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
+import { endInWords, type ProcessEnd, spawnGuarded, tailInWords } from './program.js';
 
-/** Of what a server wrote before it ended, so much is told. */
-const TAIL_CHARS = 2000;
+const TAIL_LINES = 20;
 const STOP_TIMEOUT_MS = 10_000;
+
+interface ServerOptions {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly folder: string;
+  readonly logFile: string;
+  /** It has ended, and nobody asked it to. */
+  onEnd(error: BalsaError): void;
+}
 
 /** A server that was started for the measurement. It does not outlive this process, however that ends. */
 class ServerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
-  readonly #name: string;
-  readonly #killed = (): void => void this.#child.kill('SIGKILL');
-  #tail = '';
-  #failure: Error | null = null;
+  readonly #options: ServerOptions;
+  #isOver = false;
+  #isEndExpected = false;
 
-  constructor(program: string, args: readonly string[], cwd: string) {
-    this.#name = program;
-    this.#child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-    const keep = (chunk: Buffer): void => {
-      this.#tail = (this.#tail + chunk.toString()).slice(-TAIL_CHARS);
-    };
-    this.#child.stdout?.on('data', keep);
-    this.#child.stderr?.on('data', keep);
-    this.#child.once('error', (error) => {
-      this.#failure = error;
-    });
-    process.once('exit', this.#killed);
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    const { program, args, folder, logFile } = options;
+    const log = openSync(logFile, 'w');
+    this.#child = spawnGuarded(program, args, { cwd: folder, stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child.once('exit', (code, signal) => this.#ended({ code, signal }));
+    this.#child.once('error', (error) => this.#ended({ code: null, signal: null, error }));
   }
 
   get pid(): number {
-    this.check();
     return this.#child.pid ?? Number.NaN;
-  }
-
-  /** @throws BalsaError `INTERNAL` when it has ended, with the last that it wrote */
-  check(): void {
-    const { exitCode, signalCode } = this.#child;
-    if (this.#failure === null && exitCode === null && signalCode === null) return;
-    const end = this.#failure?.message ?? signalCode ?? `exit code ${exitCode}`;
-    throw new BalsaError('INTERNAL', `${this.#name} ended (${end}): ${this.#tail.trim()}`);
   }
 
   /** As when its machine has lost its power, but for what the kernel has in memory. */
   async kill(): Promise<void> {
-    process.off('exit', this.#killed);
-    const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await ended;
+    await this.#end('SIGKILL');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    process.off('exit', this.#killed);
-    if (this.#failure !== null) return;
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await this.#end('SIGTERM');
+    clearTimeout(late);
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    this.#isEndExpected = true;
+    if (this.#isOver || this.#child.pid === undefined) return;
     const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
-    const timer = setTimeout(this.#killed, STOP_TIMEOUT_MS);
+    this.#child.kill(signal);
     await ended;
-    clearTimeout(timer);
+  }
+
+  #ended(end: ProcessEnd): void {
+    this.#isOver = true;
+    if (this.#isEndExpected) return;
+    const { program, logFile, onEnd } = this.#options;
+    const tail = tailInWords(logTail(logFile, TAIL_LINES));
+    onEnd(
+      new BalsaError(
+        'INTERNAL',
+        `${program} (process ${this.#child.pid ?? 'none'}) ${endInWords(end)}, and nobody asked it to; ${tail}`,
+      ),
+    );
   }
 }
 
 /** Servers of one peer and the folder that they have, which all go when the measurement is over. */
 export class ServerGroup implements AsyncDisposable {
   readonly folder: string;
-  #servers: ServerProcess[] = [];
+  readonly #name: string;
+  readonly #servers: ServerProcess[] = [];
   readonly #started: (readonly [program: string, args: readonly string[]])[] = [];
+  readonly #ended = new AbortController();
   readonly #removed = (): void => rmSync(this.folder, { recursive: true, force: true });
 
   constructor(name: string) {
+    this.#name = name;
     this.folder = mkdtempSync(join(tmpdir(), `balsa-bench-${name}-`));
     process.once('exit', this.#removed);
   }
@@ -81,24 +93,27 @@ export class ServerGroup implements AsyncDisposable {
     return this.#servers.map(({ pid }) => pid);
   }
 
+  /** Aborts when one of them ends by itself, with the error that says which and why. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
   start(program: string, args: readonly string[]): void {
     this.#started.push([program, args]);
-    this.#servers.push(new ServerProcess(program, args, this.folder));
+    this.#spawn(program, args);
   }
 
   /** All are killed, and started as they were. */
   async restart(): Promise<void> {
-    await Promise.all(this.#servers.map((server) => server.kill()));
-    this.#servers = this.#started.map(
-      ([program, args]) => new ServerProcess(program, args, this.folder),
-    );
+    await Promise.all(this.#servers.splice(0).map((server) => server.kill()));
+    for (const [program, args] of this.#started) this.#spawn(program, args);
   }
 
   /** Waits for what `look` gives, as long as all servers run; ends them when it does not come. */
   async until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
     try {
       return await waitUntil(what, () => {
-        for (const server of this.#servers) server.check();
+        this.ended.throwIfAborted();
         return look();
       });
     } catch (error) {
@@ -108,8 +123,20 @@ export class ServerGroup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#servers) await server[Symbol.asyncDispose]();
+    await Promise.all(this.#servers.map((server) => server[Symbol.asyncDispose]()));
     process.off('exit', this.#removed);
     this.#removed();
+  }
+
+  #spawn(program: string, args: readonly string[]): void {
+    const server = new ServerProcess({
+      ...{ program, args, folder: this.folder },
+      logFile: join(this.folder, `server-${this.#servers.length + 1}.log`),
+      onEnd: (error) =>
+        this.#ended.abort(
+          new BalsaError(error.code, `${this.#name}: ${error.message}\nMeasure again.`),
+        ),
+    });
+    this.#servers.push(server);
   }
 }

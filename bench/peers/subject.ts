@@ -18,6 +18,11 @@ export interface Subject {
   readonly serverPids: readonly number[];
   /** Missing where the servers tell nothing. */
   figures?(): Promise<ServerFigures>;
+  /**
+   * Aborts when one of its servers ends though nobody asked it to. Its reason is a BalsaError that names the server, how it ended and
+   * the last that it wrote; `fill` and `measure` fail with that at once.
+   */
+  readonly ended: AbortSignal;
   /** @returns why not, or `null`: the scenario can be measured */
   lacks(scenario: Scenario): string | null;
   /** So many keys have values of so many bytes behind that. */
