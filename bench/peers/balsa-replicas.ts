@@ -16,7 +16,7 @@ export async function startReplicas(options: LocalClusterOptions): Promise<Repli
       for (const replica of cluster?.replicas ?? []) replica.checkAlive();
     } catch (error) {
       const { code, message } = asBalsaError(error);
-      controller.abort(new BalsaError(code, `balsa: ${message}\nMeasure again.`));
+      controller.abort(new BalsaError(code, `balsa: measure again, for ${message}`));
     }
   };
   // A replica knows how it ended a moment after this call.

@@ -16,6 +16,7 @@ import { endingWith } from './while-alive.js';
 const MEMBERS = 3;
 /** The most that etcd is made for. */
 const QUOTA_BYTES = 8 * 1024 ** 3;
+const ASK_MS_MAX = 1000;
 const DURABILITY =
   'fsync of its log before every acknowledgement, on a majority of 3 (the default)';
 
@@ -124,7 +125,7 @@ export class EtcdCluster implements AsyncDisposable {
   async restart(): Promise<void> {
     this.#client.close();
     await this.servers.restart();
-    this.#ask(await leaderOf(this.servers, this.#hosts));
+    this.#askAt(await leaderOf(this.servers, this.#hosts));
   }
 
   /** Calls go to the member that leads now: another one would hand them on, which takes longer. */
@@ -132,7 +133,7 @@ export class EtcdCluster implements AsyncDisposable {
     const leader = await leaderOf(this.servers, this.#hosts);
     if (leader === this.#leader) return;
     this.#client.close();
-    this.#ask(leader);
+    this.#askAt(leader);
   }
 
   /**
@@ -150,8 +151,8 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   async #checkSpace(): Promise<void> {
-    // Without an action: all that there are.
-    const { alarms } = await this.#client.maintenance.alarm({});
+    // Another client: that of the calls may refuse to ask, for so many of them have failed. Without an action: all that there are.
+    const { alarms } = await ask(this.#leader, (client) => client.maintenance.alarm({}));
     if (alarms.length === 0) return;
     const kinds = [...new Set(alarms.map(({ alarm }) => alarm))].join(', ');
     throw new BalsaError(
@@ -160,7 +161,7 @@ export class EtcdCluster implements AsyncDisposable {
     );
   }
 
-  #ask(leader: string): void {
+  #askAt(leader: string): void {
     this.#leader = leader;
     this.#client = new Etcd3({ hosts: leader });
   }
@@ -212,18 +213,25 @@ function startMembers(servers: ServerGroup, ports: readonly number[]): void {
 /** @returns the leader's address, or `undefined` while there is none */
 async function findLeader(hosts: readonly string[]): Promise<string | undefined> {
   for (const host of hosts) {
-    const client = new Etcd3({
-      hosts: host,
-      defaultCallOptions: () => ({ deadline: Date.now() + 1000 }),
-    });
     try {
-      const { leader, header } = await client.maintenance.status();
+      const { leader, header } = await ask(host, (client) => client.maintenance.status());
       if (leader !== '0' && leader === header.member_id) return host;
     } catch {
       // Not there yet: asked again by who waits.
-    } finally {
-      client.close();
     }
   }
   return undefined;
+}
+
+/** One call of one member, with a client that is there for it alone. */
+async function ask<T>(host: string, call: (client: Etcd3) => Promise<T>): Promise<T> {
+  const client = new Etcd3({
+    hosts: host,
+    defaultCallOptions: () => ({ deadline: Date.now() + ASK_MS_MAX }),
+  });
+  try {
+    return await call(client);
+  } finally {
+    client.close();
+  }
 }

@@ -37,7 +37,10 @@ export function endInWords({ code, signal, error }: ProcessEnd): string {
 
 /** The last that was written, on lines of its own. */
 export function tailInWords(written: string): string {
-  const tail = written.trim().slice(-TAIL_CHARS);
+  const whole = written.trim();
+  // A line that is not all there says little.
+  const from = whole.length <= TAIL_CHARS ? 0 : whole.indexOf('\n', -TAIL_CHARS + whole.length) + 1;
+  const tail = whole.slice(from).slice(-TAIL_CHARS);
   return tail === '' ? 'it wrote nothing' : `the last that it wrote:\n${tail}`;
 }
 

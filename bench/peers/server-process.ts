@@ -12,6 +12,8 @@ const TAIL_LINES = 20;
 const STOP_TIMEOUT_MS = 10_000;
 
 interface ServerOptions {
+  /** Of the peer. */
+  readonly name: string;
   readonly program: string;
   readonly args: readonly string[];
   readonly folder: string;
@@ -63,12 +65,13 @@ class ServerProcess implements AsyncDisposable {
   #ended(end: ProcessEnd): void {
     this.#isOver = true;
     if (this.#isEndExpected) return;
-    const { program, logFile, onEnd } = this.#options;
+    const { name, program, logFile, onEnd } = this.#options;
     const tail = tailInWords(logTail(logFile, TAIL_LINES));
+    const who = `${name}: ${program} (process ${this.#child.pid ?? 'none'})`;
     onEnd(
       new BalsaError(
         'INTERNAL',
-        `${program} (process ${this.#child.pid ?? 'none'}) ${endInWords(end)}, and nobody asked it to; ${tail}`,
+        `${who} ${endInWords(end)}, and nobody asked it to: measure again; ${tail}`,
       ),
     );
   }
@@ -130,12 +133,9 @@ export class ServerGroup implements AsyncDisposable {
 
   #spawn(program: string, args: readonly string[]): void {
     const server = new ServerProcess({
-      ...{ program, args, folder: this.folder },
+      ...{ name: this.#name, program, args, folder: this.folder },
       logFile: join(this.folder, `server-${this.#servers.length + 1}.log`),
-      onEnd: (error) =>
-        this.#ended.abort(
-          new BalsaError(error.code, `${this.#name}: ${error.message}\nMeasure again.`),
-        ),
+      onEnd: (error) => this.#ended.abort(error),
     });
     this.#servers.push(server);
   }
