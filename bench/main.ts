@@ -17,7 +17,9 @@ import type { Peer, Subject } from './peers/subject.js';
 
 /** `npm run bench`: see `USAGE`. */
 const interrupt = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => interrupt.abort(new BalsaError('CANCELLED', 'interrupted')));
+}
 
 const EXIT_WRONG_USE = 2;
 const EXIT_FAILED = 1;

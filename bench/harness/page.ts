@@ -1,5 +1,4 @@
-import { SLICE_MS } from '../../src/cli/bench/drive.js';
-import { CURVE_SHARES, median } from '../../src/cli/bench/latencies.js';
+import { CURVE_SHARES, median, SLICE_MS } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 import { rounded } from '../machine.js';
 import { htmlDocument, table } from './document.js';

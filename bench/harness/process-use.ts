@@ -46,8 +46,8 @@ export class ProcessMeter {
 
   stop(): ProcessUse {
     clearInterval(this.#timer);
-    this.#sampleClient();
     this.#loop.disable();
+    this.#sampleClient();
     const delayMs = this.#loop.percentile(99) / NS_PER_MS - LOOP_RESOLUTION_MS;
     return {
       serverCpuSeconds: sum(this.#serverPids, cpuSeconds) - this.#serversAtFirst,

@@ -84,14 +84,19 @@ export async function measureScenario(
 async function measureRound(subject: Subject, scenario: Scenario, length: Length): Promise<Round> {
   let meter: ProcessMeter | null = null;
   let figures: Promise<ServerFigures> | undefined;
-  const calls = await subject.measure(scenario, length, (clientPid) => {
-    meter = new ProcessMeter(subject.serverPids, clientPid);
-    figures = subject.figures?.();
-    // Whoever waits for it below is told.
-    figures?.catch(() => {});
-  });
-  // They are set by a callback, which the compiler does not see.
-  const use = (meter as ProcessMeter | null)?.stop();
+  let use: ProcessUse | undefined;
+  let calls: Calls;
+  try {
+    calls = await subject.measure(scenario, length, (clientPid) => {
+      meter = new ProcessMeter(subject.serverPids, clientPid);
+      figures = subject.figures?.();
+      // Whoever waits for it below is told.
+      figures?.catch(() => {});
+    });
+  } finally {
+    // They are set by a callback, which the compiler does not see.
+    use = (meter as ProcessMeter | null)?.stop();
+  }
   if (use === undefined) throw new Error(`${subject.name} did not say when its round began`);
   const before = await figures;
   const after = await subject.figures?.();

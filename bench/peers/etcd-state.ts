@@ -9,6 +9,8 @@ export interface EtcdState {
   readonly leaderChanges: number;
   /** So many calls it has answered, by `method code` (`Put OK`). */
   readonly answered: Readonly<Record<string, number>>;
+  /** Syncs of its log, and commits of its store, each of which syncs once. */
+  readonly syncs: number;
 }
 
 /** @throws BalsaError `UNREACHABLE`; `INTERNAL` for a page that lacks what is looked for */
@@ -40,6 +42,9 @@ export function parseEtcdState(page: string): EtcdState {
   return {
     isLeader: figure('etcd_server_is_leader') === 1,
     leaderChanges: figure('etcd_server_leader_changes_seen_total'),
+    syncs:
+      figure('etcd_disk_wal_fsync_duration_seconds_count') +
+      figure('etcd_disk_backend_commit_duration_seconds_count'),
     answered: Object.fromEntries(
       [...lines].map(([, code, method, count]) => [`${method} ${code}`, Number(count)]),
     ),

@@ -30,7 +30,10 @@ export const etcd: PeerKind = {
   async start() {
     const cluster = await startEtcd(MEMBERS);
     const { servers } = cluster;
-    const about = { durability: DURABILITY, serverPids: servers.pids };
+    const about = {
+      ...{ durability: DURABILITY, serverPids: servers.pids },
+      figures: async () => ({ syncs: await cluster.syncs(), loopDelayMs: null }),
+    };
     const own = inProcess('etcd, etcd3', {
       put: (key, value) => cluster.client.put(key).value(value).exec(),
       get: (key) => cluster.client.get(key).buffer(),
@@ -119,6 +122,12 @@ export class EtcdCluster implements AsyncDisposable {
   /** All calls go to the leader, so that none takes a way round. */
   get client(): Etcd3 {
     return this.#client;
+  }
+
+  /** Of all members so far. */
+  async syncs(): Promise<number> {
+    const states = await Promise.all(this.#hosts.map(etcdState));
+    return states.reduce((sum, { syncs }) => sum + syncs, 0);
   }
 
   /** Kills all members (SIGKILL) and starts them on what they have. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BalsaError } from '../../src/base/errors.js';
 import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
 import { keyOf } from '../../src/cli/bench/keys.js';
-import { latencySummary } from '../../src/cli/bench/latencies.js';
+import { latencySummary, ratesOverTime } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 import { type EtcdState, etcdState } from './etcd-state.js';
 import { runProgram } from './program.js';
@@ -156,14 +156,18 @@ export function parseH2load(output: string, log: string, seconds: number): Calls
     throw new BalsaError('INTERNAL', `h2load printed no counts: ${output.slice(-500)}`);
   }
   const [served = 0, failed = 0] = counts.slice(1).map(Number);
-  const latenciesMs = log.split('\n').flatMap((line) => {
-    const [, status, micros] = line.split('\t');
-    return status === '200' ? [Number(micros) / 1000] : [];
+  const answered = log.split('\n').flatMap((line) => {
+    const [begin, status, micros] = line.split('\t');
+    const beganMs = Number(begin) / 1000;
+    return status === '200' ? [{ beganMs, tookMs: Number(micros) / 1000 }] : [];
   });
+  const fromMs = answered.reduce((least, { beganMs }) => Math.min(least, beganMs), Infinity);
+  const endedMs = answered.map(({ beganMs, tookMs }) => beganMs + tookMs - fromMs);
   return {
-    ...latencySummary(latenciesMs),
+    ...latencySummary(answered.map(({ tookMs }) => tookMs)),
     served,
     perSecond: served / seconds,
+    perSecondOverTime: ratesOverTime(endedMs, seconds * 1000),
     errors: failed === 0 ? {} : { failed },
   };
 }

@@ -16,7 +16,12 @@ import { parseRedis } from '../../bench/peers/redis.js';
 import { seededRandom } from '../../src/base/random.js';
 import { drive } from '../../src/cli/bench/drive.js';
 import { keyChooser } from '../../src/cli/bench/keys.js';
-import { CURVE_SHARES, latencySummary, median } from '../../src/cli/bench/latencies.js';
+import {
+  CURVE_SHARES,
+  latencySummary,
+  median,
+  ratesOverTime,
+} from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 import type { Client } from '../../src/client/client.js';
 
@@ -246,6 +251,7 @@ requests: 12 total, 13 started, 12 done, 11 succeeded, 1 failed, 0 errored, 0 ti
   expect(parseH2load(output, log, 5)).toEqual({
     ...{ p50Ms: 1, p99Ms: 3, p999Ms: 3, maxMs: 3 },
     ...{ served: 11, perSecond: 2.2, errors: { failed: 1 }, curveMs: expect.any(Array) },
+    perSecondOverTime: [8, ...new Array<number>(19).fill(0)],
   });
   expect(() => parseH2load('could not connect', '', 5)).toThrow(/no counts: could not connect/);
 });
@@ -348,4 +354,9 @@ test('a file that cannot be written is refused before anything is measured', () 
   writeFileSync(path, 'kept');
   mustBeWritable(path);
   expect(readFileSync(path, 'utf8')).toBe('kept');
+});
+
+test('rates over time are of the calls that ended in each interval, the last of which may be shorter', () => {
+  expect(ratesOverTime([0, 249.9, 250, 400, 599, 600, 601], 600)).toEqual([8, 8, 10]);
+  expect(ratesOverTime([1], 0)).toEqual([]);
 });

@@ -14,6 +14,7 @@ import { ServerGroup } from '../../bench/peers/server-process.js';
 import type { Subject } from '../../bench/peers/subject.js';
 import { endingWith, whileAlive } from '../../bench/peers/while-alive.js';
 import type { Calls, Length } from '../../src/cli/bench/drive.js';
+import { CURVE_SHARES } from '../../src/cli/bench/latencies.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 
 const CALLS: Calls = {
@@ -229,6 +230,8 @@ describe('etcd', () => {
       '# TYPE etcd_server_is_leader gauge',
       `etcd_server_is_leader ${leader}`,
       'etcd_server_leader_changes_seen_total 2',
+      'etcd_disk_wal_fsync_duration_seconds_count 30',
+      'etcd_disk_backend_commit_duration_seconds_count 4',
       ...lines.map((line) => {
         const [method, code, count, service = 'KV'] = line.split(' ');
         return `grpc_server_handled_total{grpc_code="${code}",grpc_method="${method}",grpc_service="etcdserverpb.${service}",grpc_type="unary"} ${count}`;
@@ -242,7 +245,7 @@ describe('etcd', () => {
 
   test('a page of metrics is read, and one that lacks something is refused', () => {
     expect(parseEtcdState(page(0, 'Put OK 1.5e+06', 'Range OK 3', 'Put OK 9 Lease'))).toEqual({
-      ...{ isLeader: false, leaderChanges: 2 },
+      ...{ isLeader: false, leaderChanges: 2, syncs: 34 },
       answered: { 'Put OK': 1_500_000, 'Range OK': 3 },
     });
     expect(() => parseEtcdState('404 page not found')).toThrow(/no etcd_server_is_leader.*404/);
@@ -258,6 +261,7 @@ describe('etcd', () => {
     expect(withoutFailures(CALLS, answers(...lines))).toEqual({
       ...{ served: 90, perSecond: 45, errors: { Unknown: 4, Unavailable: 6 } },
       ...{ p50Ms: Number.NaN, p99Ms: Number.NaN, p999Ms: Number.NaN, maxMs: Number.NaN },
+      curveMs: CURVE_SHARES.map(() => Number.NaN),
     });
   });
 

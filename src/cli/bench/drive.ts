@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.js';
 import { keyChooser, keyOf } from './keys.js';
-import { type LatencySummary, latencySummary } from './latencies.js';
+import { type LatencySummary, latencySummary, ratesOverTime } from './latencies.js';
 import { type Operation, readShare, type Scenario } from './scenario.js';
 
 /** Calls that are neither puts nor gets. */
@@ -25,7 +25,7 @@ export interface Calls extends LatencySummary {
   readonly served: number;
   /** Calls that ended well within the time measured, whenever they began. */
   readonly perSecond: number;
-  /** The same for each {@link SLICE_MS}, one behind the other; missing where nobody knows. */
+  /** The same for each `SLICE_MS`, one behind the other; missing where nobody knows. */
   readonly perSecondOverTime?: readonly number[];
   /** How many failed, by what they failed with. */
   readonly errors: Readonly<Record<string, number>>;
@@ -40,9 +40,6 @@ export interface Length {
 
 /** Called behind the warm-up, with the process of the client. */
 export type OnBegin = (clientPid: number) => void;
-
-/** Throughput over time is that of intervals so long. */
-export const SLICE_MS = 250;
 
 /** So many calls at most are on their way in an open loop: more would measure this process. */
 const OPEN_OUTSTANDING_MAX = 50_000;
@@ -60,9 +57,10 @@ export async function drive(
 ): Promise<Calls> {
   const call = caller(client, scenario);
   const others = client.others?.[scenario.operation];
-  await others?.begin?.();
-  const timer = setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
+  let timer: NodeJS.Timeout | undefined;
   try {
+    await others?.begin?.();
+    timer = setTimeout(() => onBegin(process.pid), length.warmUpSeconds * 1000);
     return scenario.ratePerSecond === null
       ? await closedLoop(call, scenario.outstanding, length)
       : await openLoop(call, scenario.ratePerSecond, length);
@@ -141,7 +139,8 @@ class Tally {
   readonly #latenciesMs: number[] = [];
   readonly #errors = new Map<string, number>();
   readonly #fromMs: number;
-  readonly #slices: number[];
+  /** Of calls that ended in it, from `#fromMs` on. */
+  readonly #endedMs: number[] = [];
   #endMs: number;
 
   readonly #signal: AbortSignal | undefined;
@@ -154,7 +153,6 @@ class Tally {
     this.#signal = signal;
     this.#fromMs = fromMs;
     this.#endMs = fromMs + seconds * 1000;
-    this.#slices = new Array<number>(Math.ceil((seconds * 1000) / SLICE_MS)).fill(0);
     if (signal?.aborted === true) this.#end();
     else signal?.addEventListener('abort', this.#end, { once: true });
   }
@@ -182,23 +180,18 @@ class Tally {
   calls(): Calls {
     this.#signal?.removeEventListener('abort', this.#end);
     const measuredMs = this.#endMs - this.#fromMs;
-    const ended = this.#slices.reduce((sum, count) => sum + count, 0);
-    const lengthOf = (slice: number): number => Math.min(SLICE_MS, measuredMs - slice * SLICE_MS);
-    const whole = this.#slices.slice(0, Math.max(0, Math.ceil(measuredMs / SLICE_MS)));
     return {
       ...latencySummary(this.#latenciesMs),
       served: this.#latenciesMs.length,
-      perSecond: measuredMs > 0 ? (ended * 1000) / measuredMs : 0,
-      perSecondOverTime: whole.map((count, slice) => (count * 1000) / lengthOf(slice)),
+      perSecond: measuredMs > 0 ? (this.#endedMs.length * 1000) / measuredMs : 0,
+      perSecondOverTime: ratesOverTime(this.#endedMs, measuredMs),
       errors: Object.fromEntries(this.#errors),
     };
   }
 
   #ended(beganMs: number, nowMs: number): void {
     if (this.#isMeasured(beganMs)) this.#latenciesMs.push(nowMs - beganMs);
-    if (!this.#isMeasured(nowMs)) return;
-    const slice = Math.floor((nowMs - this.#fromMs) / SLICE_MS);
-    this.#slices[slice] = (this.#slices[slice] ?? 0) + 1;
+    if (this.#isMeasured(nowMs)) this.#endedMs.push(nowMs - this.#fromMs);
   }
 
   #isMeasured(atMs: number): boolean {

@@ -35,3 +35,21 @@ export function median(values: readonly number[]): number {
   if (!Number.isInteger(middle)) return upper;
   return (upper + (ascending[middle - 1] ?? Number.NaN)) / 2;
 }
+
+/** Throughput over time is that of intervals so long. */
+export const SLICE_MS = 250;
+
+/**
+ * Calls per second in each {@link SLICE_MS} of the time measured; the last one may be shorter.
+ * @param endedMs when calls ended, from its beginning on; those beyond it do not count
+ */
+export function ratesOverTime(endedMs: Iterable<number>, measuredMs: number): number[] {
+  const counts = new Array<number>(Math.max(0, Math.ceil(measuredMs / SLICE_MS))).fill(0);
+  for (const ms of endedMs) {
+    const slice = Math.floor(ms / SLICE_MS);
+    if (ms < measuredMs) counts[slice] = (counts[slice] ?? 0) + 1;
+  }
+  return counts.map((count, slice) => {
+    return (count * 1000) / Math.min(SLICE_MS, measuredMs - slice * SLICE_MS);
+  });
+}
