@@ -26,8 +26,6 @@ const WRITES_MAX = 20_000;
 const DELTAS_MAX = 2000;
 /** What members say is noted this often at most, unless it is the first that they say. */
 const REPORT_MS = 10_000;
-/** With nothing to merge, what members say is looked at this often: an idle leader has little else to do. */
-const QUIET_LOOK_MS = 500;
 /** After a refusal (the store is full) it is tried again so much later. */
 const REFUSED_MS = 1000;
 
@@ -36,8 +34,6 @@ export class Merger {
   readonly #options: MergerOptions;
   #isUnderWay = false;
   #notBeforeMs = 0;
-  /** When all was looked at last. */
-  #lookedMs = Number.NEGATIVE_INFINITY;
   /** By origin the oldest that was said of a queue and could not be noted yet: while more is made all the time, the newest never could. */
   readonly #words = new Map<string, OriginReport>();
   /** Why the last one was not merged. */
@@ -49,11 +45,8 @@ export class Merger {
 
   look(): void {
     const { canMerge, members, propose, monotonicMs, machine } = this.#options;
-    const nowMs = monotonicMs();
-    if (this.#isUnderWay || !canMerge() || nowMs < this.#notBeforeMs) return;
+    if (this.#isUnderWay || !canMerge() || monotonicMs() < this.#notBeforeMs) return;
     const deltas = this.#deltas();
-    if (deltas.length === 0 && nowMs - this.#lookedMs < QUIET_LOOK_MS) return;
-    this.#lookedMs = nowMs;
     const reports = this.#reports(deltas.length > 0);
     const present = members();
     const hasNews = deltas.length > 0 || reports.length > 0;
@@ -62,8 +55,6 @@ export class Merger {
     propose({ members: present, reports, deltas }, (error) => {
       this.#isUnderWay = false;
       this.refusal = error;
-      // There may be more to forget.
-      this.#lookedMs = Number.NEGATIVE_INFINITY;
       if (error === null) this.look();
       else this.#notBeforeMs = monotonicMs() + REFUSED_MS;
     });

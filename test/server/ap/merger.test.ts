@@ -84,10 +84,8 @@ test('a leader has it noted of a queue that is not merged, too, when there is no
 async function notedOf(before: OriginReport, after: OriginReport): Promise<unknown[]> {
   const replica = await givenMerged();
   let said = before;
-  let nowMs = 0;
   const told: (readonly OriginReport[])[] = [];
   const merger = mergerOf(replica, {
-    monotonicMs: () => (nowMs += 500),
     reports: () => [said],
     propose: (one) => told.push(one.reports),
   });
@@ -173,29 +171,4 @@ test('what lies behind a gap is not proposed again and again, and all else is me
   (asked as (() => void) | null)?.();
   expect(replica.machine.mergedThrough(other)).toBe(2);
   expect(proposed).toHaveLength(1);
-});
-
-test('with nothing to merge a leader asks what members say twice a second; with something, at once', async () => {
-  const replica = await givenMerged();
-  let nowMs = 7;
-  let asked = 0;
-  const durable: HeldDelta[] = [];
-  const merger = mergerOf(replica, {
-    ...{ monotonicMs: () => nowMs, durable: () => durable },
-    reports: () => {
-      asked += 1;
-      return [];
-    },
-    propose: () => {},
-  });
-  for (let tick = 0; tick < 100; tick += 1) {
-    merger.look();
-    nowMs += 100;
-  }
-  expect(asked).toBe(20);
-
-  merger.look();
-  durable.push({ bytes: packDelta(delta(2)), delta: delta(2) });
-  merger.look();
-  expect(asked).toBe(22);
 });
