@@ -5,6 +5,7 @@ import { procedure, read } from 'balsa/procedures';
  *
  *     balsa dev examples/bank.ts
  *     balsa proc call open '{ "account": "ada", "amount": 100 }'
+ *     balsa proc call open '{ "account": "bob" }'
  *     balsa proc call transfer '{ "from": "ada", "to": "bob", "amount": 30 }'
  *     balsa proc call balance '{ "account": "ada" }'
  *     balsa proc call total

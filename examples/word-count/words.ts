@@ -4,9 +4,10 @@ import { job, read } from 'balsa/procedures';
  * Counts the words of all texts below `text/`, as of one revision.
  *
  *     balsa deploy examples/word-count/words.ts
+ *     balsa put text/1 'the more the merrier'
  *     balsa job submit examples/word-count/words.ts --result
  *
- * The texts are cut into pieces; a task counts those of one piece (map), others add up what sixteen of them found (combine),
+ * The texts are cut into pieces; a task counts those of one piece (map), others add up what four of them found (combine),
  * and so on until there is one table (reduce).
  */
 

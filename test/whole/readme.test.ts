@@ -16,6 +16,9 @@ function blocks(language: string): string[] {
   );
 }
 
+/** What `balsa dev` does with a file, it does to a cluster of its own. */
+const asDeployed = (command: string): string => command.replace(/^dev /, 'deploy ');
+
 describe('the README', () => {
   let cluster: LocalCluster;
   let folder = '';
@@ -29,43 +32,97 @@ describe('the README', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('has an example of the client that type-checks and runs as it stands', async () => {
-    const [example] = blocks('ts');
-    if (example === undefined) throw new Error('an example');
-    const local = example.replace(
-      /\['127\.0\.0\.1:7001', '127\.0\.0\.1:7002', '127\.0\.0\.1:7003'\]/,
-      JSON.stringify(cluster.endpoints),
-    );
-    expect(local, 'the example names three endpoints').not.toBe(example);
-    writeFileSync(join(folder, 'example.ts'), local);
+  /** A command as a shell reads it. It has to end well. */
+  async function balsa(command: string): Promise<string> {
+    const line = `"${process.execPath}" dist/cli/main.js ${command}`;
+    const env = { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() };
+    return (await run('sh', ['-c', line], { cwd: ROOT, env })).stdout;
+  }
+
+  async function all(commands: readonly string[]): Promise<string[]> {
+    const outputs: string[] = [];
+    for (const command of commands) outputs.push(await balsa(asDeployed(command)));
+    return outputs;
+  }
+
+  /** Commands that stand to be copied in a part of the README. */
+  function shown(heading: string, names: RegExp): string[] {
+    const part = README.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+    const commands = [...part.matchAll(/^ {4}npx balsa (.*)$/gm)].map(([, line = '']) => line);
+    return commands.filter((command) => names.test(command));
+  }
+
+  /** Checks the types of an example, and runs it. */
+  async function runExample(example: string): Promise<string> {
+    writeFileSync(join(folder, 'example.ts'), example);
     writeFileSync(
       join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: '../tsconfig.json', include: ['example.ts'] }),
     );
     await run('npx', ['tsc', '-p', folder], { cwd: ROOT });
     const { stdout, stderr } = await run('npx', ['tsx', join(folder, 'example.ts')], { cwd: ROOT });
-    expect(stdout).toMatch(/^Ada n[123] true\nuser\/1 \{ name: 'Ada', visits: 1 \}\n$/);
     expect(stderr.replace(/^npm warn.*\n/gm, '')).toBe('');
+    return stdout;
+  }
+
+  test('has an example of the client that type-checks and runs as it stands', async () => {
+    const [example = ''] = blocks('ts');
+    const local = example.replace(
+      /\['127\.0\.0\.1:7001', '127\.0\.0\.1:7002', '127\.0\.0\.1:7003'\]/,
+      JSON.stringify(cluster.endpoints),
+    );
+    expect(local, 'the example names three endpoints').not.toBe(example);
+    expect(await runExample(local)).toMatch(
+      /^Ada n[123] true\nuser\/1 \{ name: 'Ada', visits: 1 \}\n$/,
+    );
   });
 
   test('shows commands of the command line that do what they say', async () => {
-    const lines = [
-      ...README.matchAll(/^ {4}npx balsa ((?:put|get|range|count|lock|status)\b.*)$/gm),
-    ];
-    expect(lines.length).toBeGreaterThanOrEqual(4);
-    const outputs: string[] = [];
-    for (const [, line] of lines) {
-      const { stdout } = await run(
-        process.execPath,
-        [join(ROOT, 'dist/cli/main.js'), ...(line as string).split(' ')],
-        { cwd: ROOT, env: { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() } },
-      );
-      outputs.push(stdout);
-    }
+    const outputs = await all(shown('The command', /^(?!start )/));
+    expect(outputs.length).toBeGreaterThanOrEqual(8);
     expect(outputs[1]).toBe('hello');
     expect(outputs).toContain('1\n');
     expect(outputs).toContain('mine\n');
+    expect(await balsa('get ada')).toBe('{"name":"Ada Lovelace","city":"London"}');
     expect(outputs.at(-1)).toContain('leader');
+  });
+
+  test('shows procedures that can be called as it says, one after the other', async () => {
+    const commands = shown('Stored procedures', /./);
+    const opened = commands.slice(0, -2);
+    expect((await all(opened)).slice(1)).toEqual([
+      '{"account":"ada","balance":100}\n',
+      '{"account":"bob","balance":100}\n',
+      '100\n',
+    ]);
+    const example = (blocks('ts')[1] ?? '')
+      .replace('127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003', cluster.endpoints.join())
+      .replace('./examples/', '../examples/');
+    expect(await runExample(example)).toBe('70 130\n');
+    expect((await all(commands.slice(-2)))[1]).toBe('1\n');
+    // The same accounts are opened below.
+    await balsa('del --prefix account/');
+  });
+
+  test('shows a job that counts words', async () => {
+    const outputs = await all(shown('Jobs', /^(?!worker )/));
+    expect(outputs.length).toBe(3);
+    const id = outputs.at(-1)?.split('\n')[0] ?? '';
+    expect(JSON.parse(await balsa(`job result ${id}`))).toEqual({ the: 2, more: 1, merrier: 1 });
+  });
+
+  test.each([
+    ['bank.ts', '100\n'],
+    ['secondary-index.ts', /"ada@example.org"/],
+    ['shop.ts', /^\[.*\]\n$/],
+    ['word-count/words.ts', '{"the":2,"more":1,"merrier":1}\n'],
+  ])('has examples whose own first lines work as they are written: %s', async (name, last) => {
+    const text = readFileSync(join(ROOT, 'examples', name), 'utf8');
+    const commands = [...text.matchAll(/^ \* {5}balsa (.*)$/gm)].map(([, line = '']) => line);
+    expect(commands.length).toBeGreaterThanOrEqual(3);
+    expect((await all(commands)).at(-1)).toEqual(
+      typeof last === 'string' ? last : expect.stringMatching(last),
+    );
   });
 
   test('names every exit code as the command does', async () => {
