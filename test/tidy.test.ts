@@ -106,6 +106,19 @@ describe('the layers', () => {
     expect(offences).toEqual([]);
   });
 
+  test('ARCHITECTURE.md has the same table', () => {
+    const text = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
+    const [, table = ''] = /Who may import whom.*:\n\n((?: {4}.*\n)+)/.exec(text) ?? [];
+    const told = [...table.matchAll(/^ {4}(\w+) +(.+)$/gm)].map(
+      ([, layer = '', others = '']): [string, string[]] => [
+        layer,
+        others === 'nobody' ? [] : others.split(', ').sort(),
+      ],
+    );
+    const known = Object.entries(LAYERS).map(([layer, { layers }]) => [layer, layers.toSorted()]);
+    expect(Object.fromEntries(told)).toEqual(Object.fromEntries(known));
+  });
+
   test('jepsen-like knows the system as its users do: the public client, and a cluster with switches', () => {
     const path = join(ROOT, 'jepsen-like');
     const imports = filesBelow(path).flatMap((file) =>

@@ -1,6 +1,6 @@
 /**
- * Everything has a limit. These are the defaults, all in one place; `balsa status -o json` prints
- * those in force, and each is answered with its own error when it is reached.
+ * Everything has a limit. These are the defaults of those of a replica; `balsa status -o json` prints
+ * those in force, and each is answered with its own error when it is reached. (Those of one call: `CALL_LIMITS`.)
  */
 const KiB = 1024;
 const MiB = 1024 * KiB;
