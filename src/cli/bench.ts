@@ -68,8 +68,14 @@ export function benchCommand(runtime: Runtime): Command {
         .choices(DISTRIBUTIONS)
         .default('uniform'),
     )
-    .option('--duration <duration>', 'how long', parseSpanMs, 10_000)
-    .option('--warm-up <duration>', 'before that, not counted', parseTimeoutMs, 2000)
+    .addOption(
+      new Option('--duration <duration>', 'how long').argParser(parseSpanMs).default(10_000, '10s'),
+    )
+    .addOption(
+      new Option('--warm-up <duration>', 'before that, not counted')
+        .argParser(parseTimeoutMs)
+        .default(2000, '2s'),
+    )
     .option('--prefix <text>', 'what its keys begin with', 'balsa-bench/');
   return onRun<BenchFlags>(command, runtime, (context, _args, flags) => runBench(context, flags));
 }

@@ -8,6 +8,12 @@ import { MachineStore } from './machine-store.js';
 const SHORT = ['bench', '--duration', '20ms', '--warm-up', '0ms', '--keys', '1500'];
 
 describe('bench', () => {
+  test('its help shows defaults in the form in which they can be typed', async () => {
+    const { stdout } = await run(['bench', '--help']);
+    expect(stdout).toMatch(/--duration <duration> .*\(default: 10s\)\n/);
+    expect(stdout).toMatch(/--warm-up <duration> .*\(default: 2s\)\n/);
+  });
+
   test('measures, and leaves the store as it was', async () => {
     const store = new FakeStore();
     store.set('mine', 'stays');
