@@ -21,6 +21,8 @@ export function recoverCommand(runtime: Runtime): Command {
     name: 'recover',
     summary:
       'When most voters are lost for good: make one survivor the only voter of a new cluster',
+    details: `
+Without --accept-data-loss nothing is done: it says what would be lost, and ends with exit code 2.`,
     examples: [
       'balsa recover --data balsa-data/n1                       says what would be lost; changes nothing',
       'balsa recover --data balsa-data/n1 --accept-data-loss    does it; then start n1, and the others',

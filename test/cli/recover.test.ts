@@ -12,6 +12,12 @@ async function stopped(count = 3): Promise<Servers> {
 }
 
 describe('recover', () => {
+  test('its help says with what it ends when it only shows what would be done', async () => {
+    const { stdout } = await run(['recover', '--help']);
+    expect(stdout).toContain('Without --accept-data-loss nothing is done');
+    expect(stdout).toContain('exit code 2');
+  });
+
   test('without --accept-data-loss it says what may be lost, changes nothing and exits 2', async () => {
     await using servers = await stopped();
     const data = join(servers.folder, 'n1');
