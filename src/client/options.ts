@@ -40,7 +40,7 @@ export interface ConnectOptions<
   readonly token?: string | undefined;
   /**
    * Which replica serves reads: that of the one link to the `leader` (default), or all members in turn
-   * over a link to each (`spread`; up to a hundred or so of one turn of the event loop together). Linearizable reads go to the leader all the same, unless
+   * over a link to each (`spread`; up to 256 of one turn of the event loop together). Linearizable reads go to the leader all the same, unless
    * `spreadLinearizable`.
    */
   readonly readFrom?: ReadFrom | undefined;
