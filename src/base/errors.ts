@@ -9,7 +9,7 @@ export type WriteOutcome = 'not-applied' | 'unknown';
 interface CodeFacts {
   /** The same request may succeed later, or at another replica. */
   readonly retryable: boolean;
-  /** What the code means, in one sentence (docs and `--help` print it). */
+  /** What the code means, in one sentence: docs/errors.md has it, held by a test. */
   readonly meaning: string;
 }
 

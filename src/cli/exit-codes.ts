@@ -19,12 +19,13 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
   done: 'done',
   failed: 'failed',
-  usage: 'wrong usage: an unknown flag, a bad argument, a bad configuration; nothing was done',
+  usage:
+    'wrong usage, among others: an unknown flag, a bad argument, a bad configuration, something too large; nothing was done',
   notFound: 'not found: no such key, lease, namespace, procedure or job',
   conditionFailed:
-    'a condition did not hold: --if-... or txn; lock --try; a procedure that aborts; members that have changed, or too few alive',
+    'a condition did not hold, among others: --if-... or txn; lock --try; a procedure that aborts; an id that is taken; a job in another phase; members that have changed, or too few alive',
   unavailable:
-    'unavailable: unreachable, no leader, no quorum, too slow; nothing was done, try again',
+    'unavailable, among others: unreachable, no leader, no quorum, too slow; nothing was done, try again',
   outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',
   notAllowed: 'not allowed (kept for access control)',
   interrupted: 'interrupted by Ctrl-C or SIGTERM',
@@ -138,5 +139,5 @@ export const EXIT_OF_CODE: { readonly [C in ErrorCode]: ExitCode } = {
 export function exitCodesHelp(): string {
   const names = Object.keys(EXIT) as (keyof typeof EXIT)[];
   const lines = names.map((name) => `  ${String(EXIT[name]).padEnd(4)} ${EXIT_MEANINGS[name]}`);
-  return ['Exit codes:', ...lines].join('\n');
+  return ['Exit codes (docs/errors.md has that of each error):', ...lines].join('\n');
 }
