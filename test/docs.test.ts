@@ -1,12 +1,79 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { ERROR_CODES, isErrorCode } from '../src/base/errors.js';
+import { EXIT_OF_CODE } from '../src/cli/exit-codes.js';
 import { MUTATIONS } from './mutants/mutations.js';
 import { hasTest, readTestFile, type TestFile } from './test-titles.js';
 
-/** What `docs/raft-behaviours.md` names as proof is there. */
+/** What the documents name is there, and as they say. */
 
 const ROOT = resolve(import.meta.dirname, '..');
+const DOCUMENTS = [
+  ...['README.md', 'ARCHITECTURE.md'],
+  ...readdirSync(join(ROOT, 'docs')).flatMap((name) =>
+    name.endsWith('.md') ? [`docs/${name}`] : [],
+  ),
+];
+
+/** Code is imported under the name that it has when it is compiled. */
+const isThere = (path: string): boolean =>
+  existsSync(path) || existsSync(path.replace(/\.js$/, '.ts'));
+
+describe('paths that documents name', () => {
+  test('are there', () => {
+    const named = DOCUMENTS.flatMap((document) => {
+      const lines = readFileSync(join(ROOT, document), 'utf8');
+      const paths = lines.matchAll(
+        /(?<![\w/@.-])(?:\.\/)?((?:bench|docs|examples|jepsen-like|src|test)\/[\w./-]*\w)/g,
+      );
+      return [...paths].map(([, path = '']) => ({ document, path }));
+    });
+    expect(named.length).toBeGreaterThan(300);
+    const missing = named.filter(({ path }) => !isThere(join(ROOT, path)));
+    expect(missing).toEqual([]);
+  });
+
+  test('are there where they are those of files of src without its name', () => {
+    const layers = readdirSync(join(ROOT, 'src')).join('|');
+    const named = DOCUMENTS.flatMap((document) => {
+      const lines = readFileSync(join(ROOT, document), 'utf8');
+      const paths = lines.matchAll(new RegExp(`\`((?:${layers})/[\\w./-]*\\w)\``, 'g'));
+      return [...paths].map(([, path = '']) => ({ document, path }));
+    });
+    expect(named.length).toBeGreaterThan(40);
+    const missing = named.filter(({ path }) => !isThere(join(ROOT, 'src', path)));
+    expect(missing).toEqual([]);
+  });
+
+  test('are there where they are linked to', () => {
+    const links = DOCUMENTS.flatMap((document) => {
+      const lines = readFileSync(join(ROOT, document), 'utf8');
+      return [...lines.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, path = '']) => ({
+        document,
+        path,
+      }));
+    }).filter(({ path }) => !/^\w+:/.test(path));
+    expect(links.length).toBeGreaterThan(10);
+    const missing = links.filter(
+      ({ document, path }) => !existsSync(join(ROOT, dirname(document), path)),
+    );
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('docs/errors.md', () => {
+  test('has all error codes, as they are in the code', () => {
+    const page = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
+    const told = page.split('\n').filter((line) => /^\| `[A-Z_]+` \|/.test(line));
+    const known = Object.entries(ERROR_CODES).map(([code, { meaning, retryable }]) => {
+      const exit = isErrorCode(code) ? EXIT_OF_CODE[code] : '';
+      return `| \`${code}\` | ${meaning} | ${retryable ? 'yes' : 'no'} | ${exit} |`;
+    });
+    expect(told).toEqual(known);
+  });
+});
+
 const text = readFileSync(join(ROOT, 'docs/raft-behaviours.md'), 'utf8');
 
 interface Row {
