@@ -62,6 +62,37 @@ describe('paths that documents name', () => {
   });
 });
 
+describe('figures and benchmarks', () => {
+  const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const page = readFileSync(join(ROOT, 'docs/performance.md'), 'utf8');
+
+  test('of the README are those of docs/performance.md', () => {
+    const rows = [
+      ...README.matchAll(/^\| (\d+) \| ([\d,]+) \| (.*? ms) \| ([\d,]+) \| (.*? ms) \|$/gm),
+    ];
+    expect(rows).toHaveLength(4);
+    for (const [, outstanding, puts, putMs, gets, getMs] of rows) {
+      expect(page).toMatch(
+        new RegExp(`^\\| put, ${outstanding}\\b[^|]*\\| ${puts} \\(${putMs}\\) `, 'm'),
+      );
+      expect(page).toMatch(
+        new RegExp(`^\\| get, ${outstanding}\\b[^|]*\\| ${gets} \\(${getMs}\\) `, 'm'),
+      );
+    }
+  });
+
+  test('that can be run are in a document', () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const all = DOCUMENTS.map((document) => readFileSync(join(ROOT, document), 'utf8')).join('\n');
+    const unnamed = Object.keys(scripts).filter(
+      (name) => name.startsWith('bench') && !new RegExp(`npm run ${name}(?![\\w:])`).test(all),
+    );
+    expect(unnamed).toEqual([]);
+  });
+});
+
 describe('docs/errors.md', () => {
   test('has all error codes, as they are in the code', () => {
     const page = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
