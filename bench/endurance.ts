@@ -1,21 +1,21 @@
 import { writeFileSync } from 'node:fs';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import { setImmediate as turn } from 'node:timers/promises';
 import { asBalsaError } from '../src/base/errors.js';
 import { median } from '../src/cli/bench/latencies.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
+import { type DueWindow, DueWindows } from './due-windows.js';
 import { htmlDocument } from './harness/document.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
-import { openLoop } from './open-loop.js';
+import { type EndedCall, openLoop } from './open-loop.js';
 
 /**
  * `npm run bench:endurance`: puts for half an hour at 70 % of the most that a closed loop gets, three replicas, one client. An open
- * loop: a put is begun when it is due, and its time runs from then, so that a stop makes all of them late that were due meanwhile. The
- * history is compacted all the time, also when the top is measured, and the log is cut whenever it is full. Says, window by window,
+ * loop: a put is begun when it is due, and its time runs from then, so that a stop makes all of them late that were due meanwhile; it
+ * counts in the window in which it was due, whenever it ends. The history is compacted all the time, also when the top is measured, and the log is cut whenever it is full. Says, window by window,
  * whether latency and memory stay flat.
  */
 const flags = benchFlags('bench:endurance', {
@@ -34,12 +34,21 @@ const VALUE = Buffer.alloc(128, 'v');
 /** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
 const HISTORY_MS = 60_000;
 
+/** Of the calls that were due in one window. */
 interface Seen {
   /** In microseconds. To sort all of them would make this process stand still, and its client with it. */
   readonly latencies: RecordableHistogram;
   failed: number;
-  /** The longest time without an answer. */
-  standstillMs: number;
+  /** What the clock says, and not what was due. */
+  atEnd: AtEnd | null;
+}
+
+interface AtEnd {
+  readonly 'served per second': number;
+  readonly 'longest without an answer ms': number;
+  readonly 'MiB of a replica': number;
+  readonly 'of it anonymous': number;
+  readonly 'MiB written': number;
 }
 
 await using cluster = await LocalCluster.start({ logLevel: 'warn' });
@@ -56,58 +65,65 @@ const top = median(tops);
 const perSecond = top * flags.share;
 console.log(`top: ${rounded(top)} per second; from now on ${rounded(perSecond)}`);
 
-const nothingSeen = (): Seen => ({
-  latencies: createHistogram({ figures: 3 }),
-  ...{ failed: 0, standstillMs: 0 },
-});
-let seen = nothingSeen();
-let lastMs = performance.now();
-let underWay = 0;
-
-async function once(dueMs: number): Promise<void> {
-  let isServed = true;
-  underWay += 1;
-  try {
-    await put();
-  } catch (cause) {
-    isServed = false;
-    if (seen.failed === 0) console.log(asBalsaError(cause).message);
-  }
-  underWay -= 1;
-  const nowMs = performance.now();
-  seen.standstillMs = Math.max(seen.standstillMs, nowMs - lastMs);
-  lastMs = nowMs;
-  if (isServed) seen.latencies.record(Math.max(1, Math.round((nowMs - dueMs) * 1000)));
-  else seen.failed += 1;
-}
-
+/** Since the latest window began. */
+let window = { sinceMs: performance.now(), served: 0, standstillMs: 0 };
+let answeredMs = performance.now();
 const rows: Record<string, number>[] = [];
+const dueWindows = new DueWindows<Seen>({
+  callsPerWindow: perSecond * windowSeconds,
+  nothing: () => ({ latencies: createHistogram({ figures: 3 }), failed: 0, atEnd: null }),
+  onOver: ({ seen }) => {
+    seen.atEnd = atEnd();
+  },
+  onWhole,
+});
 
-function endWindow(seconds: number): void {
-  const { latencies, failed, standstillMs } = seen;
-  seen = nothingSeen();
-  const msAt = (percent: number): number => rounded(latencies.percentile(percent) / 1000, 1);
+function atEnd(): AtEnd {
+  const nowMs = performance.now();
+  const { sinceMs, served, standstillMs } = window;
+  window = { sinceMs: nowMs, served: 0, standstillMs: 0 };
   const pids = cluster.running.map(({ pid }) => pid ?? 0);
   const resident = pids.map((pid) => memoryUse(pid));
-  const row = {
-    minute: rounded(((rows.length + 1) * windowSeconds) / 60, 1),
-    'served per second': rounded(latencies.count / seconds),
-    failed,
-    ...{ 'p50 ms': msAt(50), 'p99 ms': msAt(99), 'p99.9 ms': msAt(99.9), 'max ms': msAt(100) },
-    'longest without an answer ms': rounded(standstillMs, 1),
+  return {
+    'served per second': rounded((served * 1000) / (nowMs - sinceMs)),
+    'longest without an answer ms': rounded(Math.max(standstillMs, nowMs - answeredMs), 1),
     'MiB of a replica': rounded(Math.max(...resident.map((one) => one.residentBytes)) / MiB),
     'of it anonymous': rounded(Math.max(...resident.map((one) => one.anonymousBytes)) / MiB),
     'MiB written': rounded(Math.max(...pids.map(diskBytesWritten)) / MiB),
+  };
+}
+
+function onEnd({ number, dueMs, endedMs, failure }: EndedCall): void {
+  const seen = dueWindows.seenBy(number);
+  window.standstillMs = Math.max(window.standstillMs, endedMs - answeredMs);
+  answeredMs = endedMs;
+  if (failure === null) {
+    window.served += 1;
+    seen.latencies.record(Math.max(1, Math.round((endedMs - dueMs) * 1000)));
+  } else {
+    if (seen.failed === 0) console.log(asBalsaError(failure.cause).message);
+    seen.failed += 1;
+  }
+  dueWindows.ended(number);
+}
+
+function onWhole({ index, seen: { latencies, failed, atEnd } }: DueWindow<Seen>): void {
+  const msAt = (percent: number): number => rounded(latencies.percentile(percent) / 1000, 1);
+  const row = {
+    minute: rounded(((index + 1) * windowSeconds) / 60, 1),
+    ...{ due: latencies.count + failed, failed },
+    ...{ 'p50 ms': msAt(50), 'p99 ms': msAt(99), 'p99.9 ms': msAt(99.9), 'max ms': msAt(100) },
+    ...atEnd,
   };
   rows.push(row);
   console.log(JSON.stringify(row));
 }
 
-for (let n = 0; n < windows; n += 1) {
-  const { seconds } = await openLoop(windowSeconds, perSecond, (dueMs) => void once(dueMs));
-  endWindow(seconds);
-}
-while (underWay > 0) await turn();
+await openLoop({
+  ...{ seconds: windows * windowSeconds, perSecond, call: put, onEnd },
+  onBegin: ({ number }) => dueWindows.begin(number),
+});
+dueWindows.over();
 report('bench:endurance', rows, flags.json);
 
 /** Of the last third to the first. */
