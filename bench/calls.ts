@@ -1,8 +1,11 @@
+import { median } from '../src/cli/bench/latencies.js';
 import { BalsaError, type Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds } from './closed-loop.js';
+import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
 import { TRANSFER } from './procedure-code.js';
 
@@ -10,7 +13,8 @@ import { TRANSFER } from './procedure-code.js';
  * `npm run bench:calls`: calls of stored procedures through the public client, three replicas, in turn (A B C A B C): a
  * transfer that reads two keys and writes two, between accounts all over; the same with 80 of 100 calls on one pair of accounts; the same
  * through optimistic transactions of the client, both ways (what a store without procedures would have them do); and a
- * procedure that reads two keys, at the leader and spread over the replicas, with the CPU time that each replica spent.
+ * procedure that reads two keys, at the leader and spread over the replicas, with the CPU time that each replica spent. What is
+ * compared stands side by side: a ratio is that of two rounds of the same turn, the median and the range of them.
  */
 const flags = benchFlags('bench:calls', {
   accounts: count(10_000, 'that calls move money between'),
@@ -68,76 +72,96 @@ await cluster.waitForApplied(appliedIndex);
 
 interface Case {
   readonly name: string;
+  /** What it is compared with. */
+  readonly against?: string;
   readonly call: (i: number) => Promise<unknown>;
 }
 
+const transfer = (i: number, isHot: boolean): Promise<unknown> =>
+  leader.call('transfer', { ...pair(i, isHot), amount: 1 });
+const ANY = { consistency: 'any' } as const;
+
 const cases: readonly Case[] = [
-  { name: 'cp, all over', call: (i) => leader.call('transfer', { ...pair(i, false), amount: 1 }) },
+  { name: 'cp, all over', call: (i) => transfer(i, false) },
   {
-    name: 'cp, 80% on one pair',
-    call: (i) => leader.call('transfer', { ...pair(i, true), amount: 1 }),
+    ...{ name: 'client transactions, all over', against: 'cp, all over' },
+    call: (i) => optimistic(leader, pair(i, false)),
   },
-  { name: 'client transactions, all over', call: (i) => optimistic(leader, pair(i, false)) },
-  { name: 'client transactions, 80% on one pair', call: (i) => optimistic(leader, pair(i, true)) },
+  { name: 'cp, 80% on one pair', call: (i) => transfer(i, true) },
   {
-    name: 'read, leader',
-    call: (i) => leader.call('both', pair(i, false), { consistency: 'any' }),
+    ...{ name: 'client transactions, 80% on one pair', against: 'cp, 80% on one pair' },
+    call: (i) => optimistic(leader, pair(i, true)),
   },
+  { name: 'read, leader', call: (i) => leader.call('both', pair(i, false), ANY) },
   {
-    name: 'read, spread',
-    call: (i) => spread.call('both', pair(i, false), { consistency: 'any' }),
+    ...{ name: 'read, spread', against: 'read, leader' },
+    call: (i) => spread.call('both', pair(i, false), ANY),
   },
 ];
 
-interface Sums {
-  calls: number;
-  seconds: number;
-  replicas: number;
-  client: number;
-  /** CPU seconds of each replica. */
-  each: number[];
+interface Round {
+  readonly perSecond: number;
+  readonly perCpuSecond: number;
+  /** Of each replica. */
+  readonly cpuPercents: readonly number[];
+  readonly clientCpuPercent: number;
 }
 
 const pids = cluster.running.flatMap(({ pid }) => pid ?? []);
 
-async function measure({ call }: Case, seconds: number): Promise<Sums> {
+async function measure({ call }: Case, seconds: number): Promise<Round> {
   const cpu = new CpuMeter(cluster);
   const before = pids.map(cpuSeconds);
   const { calls, perSecond } = await forSeconds(seconds, outstanding, call);
-  const each = pids.map((pid, i) => cpuSeconds(pid) - (before[i] ?? 0));
-  return { calls, seconds: calls / perSecond, ...cpu.read(), each };
+  const tookSeconds = calls / perSecond;
+  const { replicas, client } = cpu.read();
+  return {
+    ...{ perSecond, perCpuSecond: calls / replicas },
+    cpuPercents: pids.map((pid, i) => (100 * (cpuSeconds(pid) - (before[i] ?? 0))) / tookSeconds),
+    clientCpuPercent: (100 * client) / tookSeconds,
+  };
 }
 
 const chosen = cases.filter(({ name }) => name.includes(flags.only ?? ''));
-const sums = new Map<Case, Sums>();
+const rounds = new Map(chosen.map(({ name }): [string, Round[]] => [name, []]));
+const roundSeconds = chosen.length * flags.seconds;
+const warmSeconds = chosen.length * flags.warm;
+const progress = new Progress({
+  ...{ total: warmSeconds + flags.rounds * roundSeconds, unitMs: 1000 },
+});
 // Warm, as production is: the interpreter is compiled while it runs.
-for (const one of chosen) await measure(one, flags.warm);
+for (const [i, one] of chosen.entries()) {
+  progress.at(i * flags.warm, `warming: ${one.name}`);
+  await measure(one, flags.warm);
+}
 for (let round = 0; round < flags.rounds; round += 1) {
-  for (const one of chosen) {
+  for (const [i, one] of chosen.entries()) {
+    const done = warmSeconds + round * roundSeconds + i * flags.seconds;
+    progress.at(done, `round ${round + 1} of ${flags.rounds}: ${one.name}`);
     const found = await measure(one, flags.seconds);
-    const sum = sums.get(one) ?? {
-      calls: 0,
-      seconds: 0,
-      replicas: 0,
-      client: 0,
-      each: pids.map(() => 0),
-    };
-    for (const field of ['calls', 'seconds', 'replicas', 'client'] as const)
-      sum[field] += found[field];
-    sum.each = sum.each.map((cpu, i) => cpu + (found.each[i] ?? 0));
-    sums.set(one, sum);
-    console.log(JSON.stringify({ round, name: one.name, perSecond: found.calls / found.seconds }));
+    rounds.get(one.name)?.push(found);
+    const perSecond = rounded(found.perSecond);
+    progress.say(JSON.stringify({ round, calls: one.name, perSecond }));
   }
 }
-const perSecond = (sum: Sums): number => sum.calls / sum.seconds;
-const [first] = [...sums.values()];
-const rows = [...sums].map(([{ name }, sum]) => ({
-  calls: name,
-  outstanding,
-  'per second': rounded(perSecond(sum)),
-  'to the first': first ? rounded(perSecond(sum) / perSecond(first), 2) : 1,
-  'per CPU second of the replicas': rounded(sum.calls / sum.replicas),
-  'CPU of each replica, %': sum.each.map((cpu) => rounded((100 * cpu) / sum.seconds)).join(' '),
-  'CPU of the client, %': rounded((100 * sum.client) / sum.seconds),
+progress.end();
+
+const of = (name: string, figure: (round: Round) => number): number[] =>
+  (rounds.get(name) ?? []).map(figure);
+const rate = (name: string): number[] => of(name, ({ perSecond }) => perSecond);
+const rows = chosen.map(({ name, against }) => ({
+  ...{ calls: name, outstanding, ...medianAndRange('per second', rate(name)) },
+  ratio:
+    against === undefined || !rounds.has(against)
+      ? ''
+      : `${ratioInWords(rate(name), rate(against))} of ${against}`,
+  ...medianAndRange(
+    'per CPU second of the replicas',
+    of(name, ({ perCpuSecond }) => perCpuSecond),
+  ),
+  'CPU of each replica, %': pids
+    .map((_, i) => rounded(median(of(name, ({ cpuPercents }) => cpuPercents[i] ?? Number.NaN))))
+    .join(' '),
+  'CPU of the client, %': rounded(median(of(name, ({ clientCpuPercent }) => clientCpuPercent))),
 }));
-report('bench:calls', rows, flags.json);
+report('bench:calls', rows, flags.json, { rounds: Object.fromEntries(rounds) });

@@ -92,18 +92,22 @@ export class CpuMeter {
   }
 }
 
-/** Prints a table, and writes it to `jsonFile` with what is needed to judge it. */
+/**
+ * Prints a table, and writes it to `jsonFile` with what is needed to judge it.
+ * @param more facts for the file alone, as each round of what the table has medians of
+ */
 export function report(
   benchmark: string,
   rows: readonly Readonly<Record<string, string | number>>[],
   jsonFile: string | undefined,
+  more: Readonly<Record<string, unknown>> = {},
 ): void {
   console.table(rows);
   const machine = { cpus: cpus().length, cpu: cpus()[0]?.model, node: process.version };
   const facts = { benchmark, at: new Date().toISOString(), loadAverage: loadavg(), machine };
   console.log(`load average ${loadavg().map((load) => load.toFixed(2))}, ${machine.cpus} CPUs`);
   if (jsonFile === undefined) return;
-  writeFileSync(jsonFile, `${JSON.stringify({ ...facts, rows }, null, 2)}\n`);
+  writeFileSync(jsonFile, `${JSON.stringify({ ...facts, rows, ...more }, null, 2)}\n`);
 }
 
 /** To at most `digits` decimals. */

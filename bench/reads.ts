@@ -1,14 +1,17 @@
-import type { Client } from '../src/client/client.js';
+import type { Client, ConsistencyOption } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:reads`: single gets through the public client at each level, three replicas. Linearizable ones go
- * to the leader. `any` and `session` are spread over all replicas, and measured in turn with them (A B C A B C),
- * so that what else the machine does hits all alike. Gets per second of CPU time, that of the replicas alone and
- * with the client's, say what a level costs; gets per second of the clock depend on the cores at hand.
+ * to the leader. The others are spread over all replicas (`any` also at the leader), and measured in turn with them (A B C A B C),
+ * so that what else the machine does hits all alike: a ratio is that of two rounds of the same turn, the median and the range of them.
+ * Gets per second of CPU time, that of the replicas alone and with the client's, say what a level costs; gets per second of the
+ * clock depend on the cores at hand.
  */
 const flags = benchFlags('bench:reads', {
   keys: count(100_000, 'that are there'),
@@ -16,31 +19,37 @@ const flags = benchFlags('bench:reads', {
   outstanding: count(256, 'at a time'),
   seconds: amount(4, 'of each round'),
   rounds: count(3, 'of each level, in turn'),
+  boundedMs: count(1000, 'that a bounded read may be old'),
   json: JSON_FILE,
 });
 const { keys, outstanding } = flags;
 const value = Buffer.alloc(flags.valueBytes, 'v');
+const WARM_UP_SECONDS = 2;
 
 interface Case {
-  readonly level: 'linearizable' | 'any' | 'session';
-  readonly from: 'leader' | 'spread';
+  readonly name: string;
+  readonly level: ConsistencyOption;
   readonly db: Client;
 }
 
-interface Sums {
-  gets: number;
-  seconds: number;
-  replicas: number;
-  client: number;
+interface Round {
+  readonly perSecond: number;
+  /** Of the replicas. */
+  readonly perCpuSecond: number;
+  readonly perCpuSecondWithClient: number;
 }
 
-async function measure({ level, db }: Case, seconds: number): Promise<Sums> {
+async function measure({ level, db }: Case, seconds: number): Promise<Round> {
   const cpu = new CpuMeter(cluster);
   const { calls, perSecond } = await forSeconds(seconds, outstanding, async (i) => {
-    const found = await db.get(scattered(i, keys), { consistency: level });
-    if (found.value === undefined) throw new Error('a key that was put is not there');
+    const { value: found } = await db.get(scattered(i, keys), { consistency: level });
+    if (found?.byteLength !== flags.valueBytes) throw new Error('a key that was put is not there');
   });
-  return { gets: calls, seconds: calls / perSecond, ...cpu.read() };
+  const { replicas, client } = cpu.read();
+  return {
+    perSecond,
+    ...{ perCpuSecond: calls / replicas, perCpuSecondWithClient: calls / (replicas + client) },
+  };
 }
 
 await using cluster = await LocalCluster.start({ logLevel: 'warn' });
@@ -49,36 +58,57 @@ await using spread = await cluster.connect({ timeoutMs: 30_000, readFrom: 'sprea
 await forEach(keys, 1024, (i) => leader.put(scattered(i, keys), value));
 const { appliedIndex } = await cluster.waitForLeader();
 await cluster.waitForApplied(appliedIndex);
+const { revision } = await leader.info();
 
 const cases: readonly Case[] = [
-  { level: 'linearizable', from: 'leader', db: leader },
-  { level: 'any', from: 'leader', db: leader },
-  { level: 'any', from: 'spread', db: spread },
-  { level: 'session', from: 'spread', db: spread },
+  { name: 'linearizable, leader', level: 'linearizable', db: leader },
+  { name: 'any, leader', level: 'any', db: leader },
+  { name: 'any, spread', level: 'any', db: spread },
+  { name: 'session, spread', level: 'session', db: spread },
+  {
+    name: `bounded (${flags.boundedMs} ms), spread`,
+    ...{ level: { bounded: flags.boundedMs }, db: spread },
+  },
+  { name: 'at a revision, spread', level: { at: revision }, db: spread },
 ];
-const sums = new Map<Case, Sums>();
-for (const one of cases) await measure(one, 2); // warm: production is
+const rounds = cases.map((): Round[] => []);
+const roundSeconds = cases.length * flags.seconds;
+const warmSeconds = cases.length * WARM_UP_SECONDS;
+const progress = new Progress({
+  ...{ total: warmSeconds + flags.rounds * roundSeconds, unitMs: 1000 },
+});
+// Warm, as production is.
+for (const [i, one] of cases.entries()) {
+  progress.at(i * WARM_UP_SECONDS, `warming: ${one.name}`);
+  await measure(one, WARM_UP_SECONDS);
+}
 for (let round = 0; round < flags.rounds; round += 1) {
-  for (const one of cases) {
+  for (const [i, one] of cases.entries()) {
+    const done = warmSeconds + round * roundSeconds + i * flags.seconds;
+    progress.at(done, `round ${round + 1} of ${flags.rounds}: ${one.name}`);
     const found = await measure(one, flags.seconds);
-    const sum = sums.get(one) ?? { gets: 0, seconds: 0, replicas: 0, client: 0 };
-    for (const field of ['gets', 'seconds', 'replicas', 'client'] as const) {
-      sum[field] += found[field];
-    }
-    sums.set(one, sum);
-    console.log(JSON.stringify({ round, level: one.level, from: one.from, ...found }));
+    rounds[i]?.push(found);
+    progress.say(JSON.stringify({ round, gets: one.name, ...inNumbers(found) }));
   }
 }
-const perReplicaCpu = (sum: Sums): number => sum.gets / sum.replicas;
-const perAllCpu = (sum: Sums): number => sum.gets / (sum.replicas + sum.client);
-const [first] = [...sums.values()];
-const rows = [...sums].map(([{ level, from }, sum]) => ({
-  gets: `${level}, ${from}`,
-  outstanding,
-  'per second': rounded(sum.gets / sum.seconds),
-  'per CPU second of the replicas': rounded(perReplicaCpu(sum)),
-  'ratio to linearizable': first ? rounded(perReplicaCpu(sum) / perReplicaCpu(first), 2) : 1,
-  'per CPU second with the client': rounded(perAllCpu(sum)),
-  'its ratio': first ? rounded(perAllCpu(sum) / perAllCpu(first), 2) : 1,
+progress.end();
+
+function inNumbers({ perSecond, perCpuSecond, perCpuSecondWithClient }: Round) {
+  return {
+    ...{ perSecond: rounded(perSecond), perCpuSecond: rounded(perCpuSecond) },
+    perCpuSecondWithClient: rounded(perCpuSecondWithClient),
+  };
+}
+
+const of = (i: number, figure: keyof Round): number[] =>
+  (rounds[i] ?? []).map((round) => round[figure]);
+const rows = cases.map(({ name }, i) => ({
+  ...{ gets: name, outstanding, ...medianAndRange('per second', of(i, 'perSecond')) },
+  ...medianAndRange('per CPU second of the replicas', of(i, 'perCpuSecond')),
+  'ratio to linearizable': ratioInWords(of(i, 'perCpuSecond'), of(0, 'perCpuSecond')),
+  ...medianAndRange('per CPU second with the client', of(i, 'perCpuSecondWithClient')),
+  'its ratio': ratioInWords(of(i, 'perCpuSecondWithClient'), of(0, 'perCpuSecondWithClient')),
 }));
-report('bench:reads', rows, flags.json);
+report('bench:reads', rows, flags.json, {
+  rounds: Object.fromEntries(cases.map(({ name }, i) => [name, rounds[i]])),
+});

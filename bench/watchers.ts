@@ -1,11 +1,13 @@
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
+import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:watchers`: what ten thousand idle watchers cost those who write. Puts are measured without and with
- * them in turn (A B A B …), as a ratio. The watchers share a few streams, all at the leader; each has a key, a
+ * them in turn (A B A B …): the ratio is that of each pair, its median and its range. The watchers share a few streams, all at the leader; each has a key, a
  * prefix or a range of its own that nobody writes.
  */
 const flags = benchFlags('bench:watchers', {
@@ -21,11 +23,10 @@ const { watchers, streams } = flags;
 const keys = 100_000;
 const value = Buffer.alloc(128, 'v');
 
-interface Sums {
-  puts: number;
-  seconds: number;
-  replicas: number;
-  client: number;
+interface Round {
+  readonly perSecond: number;
+  /** Of the replicas. */
+  readonly perCpuSecond: number;
 }
 
 /** A third each: one key, a prefix, a range; between the keys that are written and beside them. */
@@ -36,16 +37,16 @@ function watched(i: number) {
   return { from: `${name}/a`, to: `${name}/z` };
 }
 
-async function puts(seconds: number): Promise<Sums> {
+async function puts(seconds: number): Promise<Round> {
   const cpu = new CpuMeter(cluster);
   const { calls, perSecond } = await forSeconds(seconds, flags.outstanding, (i) =>
     db.put(scattered(i, keys), value),
   );
-  return { puts: calls, seconds: calls / perSecond, ...cpu.read() };
+  return { perSecond, perCpuSecond: calls / cpu.read().replicas };
 }
 
 /** Puts while they watch. */
-async function besideWatchers(): Promise<Sums> {
+async function besideWatchers(): Promise<Round> {
   const clients = await Promise.all(
     Array.from({ length: streams }, () => cluster.connect({ timeoutMs: 60_000 })),
   );
@@ -66,27 +67,31 @@ await using cluster = await LocalCluster.start({
 await using db = await cluster.connect({ timeoutMs: 60_000 });
 await forEach(keys, 1024, (i) => db.put(scattered(i, keys), value));
 await puts(2);
-const sums = {
-  without: { puts: 0, seconds: 0, replicas: 0, client: 0 },
-  beside: { puts: 0, seconds: 0, replicas: 0, client: 0 },
-};
-const add = (sum: Sums, found: Sums): void => {
-  for (const field of ['puts', 'seconds', 'replicas', 'client'] as const)
-    sum[field] += found[field];
-};
+const rounds = { without: [] as Round[], beside: [] as Round[] };
+const progress = new Progress({ total: 2 * flags.rounds });
 for (let round = 0; round < flags.rounds; round += 1) {
-  add(sums.without, await puts(flags.seconds));
-  console.log(JSON.stringify({ round, without: sums.without }));
-  add(sums.beside, await besideWatchers());
-  console.log(JSON.stringify({ round, beside: sums.beside }));
+  const doing = `round ${round + 1} of ${flags.rounds}`;
+  progress.at(2 * round, `${doing}: without watchers`);
+  const without = await puts(flags.seconds);
+  progress.at(2 * round + 1, `${doing}: beside watchers`);
+  const beside = await besideWatchers();
+  rounds.without.push(without);
+  rounds.beside.push(beside);
+  const rates = {
+    ...{ without: rounded(without.perSecond), beside: rounded(beside.perSecond) },
+    ratio: rounded(beside.perSecond / without.perSecond, 3),
+  };
+  progress.say(JSON.stringify({ round, ...rates }));
 }
-const perSecond = (sum: Sums): number => sum.puts / sum.seconds;
-const perCpu = (sum: Sums): number => sum.puts / sum.replicas;
-const rows = Object.entries(sums).map(([name, sum]) => ({
+progress.end();
+
+const of = (name: keyof typeof rounds, figure: keyof Round): number[] =>
+  rounds[name].map((round) => round[figure]);
+const rows = (['without', 'beside'] as const).map((name) => ({
   puts: name === 'without' ? 'without watchers' : `beside ${watchers} idle watchers`,
-  'per second': rounded(perSecond(sum)),
-  ratio: rounded(perSecond(sum) / perSecond(sums.without), 3),
-  'per CPU second of the replicas': rounded(perCpu(sum)),
-  'its ratio': rounded(perCpu(sum) / perCpu(sums.without), 3),
+  ...medianAndRange('per second', of(name, 'perSecond')),
+  ratio: ratioInWords(of(name, 'perSecond'), of('without', 'perSecond')),
+  ...medianAndRange('per CPU second of the replicas', of(name, 'perCpuSecond')),
+  'its ratio': ratioInWords(of(name, 'perCpuSecond'), of('without', 'perCpuSecond')),
 }));
-report('bench:watchers', rows, flags.json);
+report('bench:watchers', rows, flags.json, { rounds });
