@@ -1,6 +1,7 @@
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { amount, benchFlags, count } from './harness/flags.js';
+import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { MiB, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:compaction`: a history of many versions is written and compacted. Shown: what the store takes on
@@ -11,10 +12,10 @@ const flags = benchFlags('bench:compaction', {
   keys: count(500, 'of which they are versions'),
   valueBytes: count(1024, 'of each'),
   reclaimSeconds: amount(60, 'within which the disk must have got the space back'),
+  json: JSON_FILE,
 });
 const { versions, keys } = flags;
 const OUTSTANDING = 128;
-const MiB = 1024 * 1024;
 
 /** Values that no compression makes small. */
 const bytesOf = (i: number): Buffer => {
@@ -38,19 +39,25 @@ async function puts(db: Client, goesOn: (done: number) => boolean): Promise<numb
   return next / ((performance.now() - startedMs) / 1000);
 }
 
-async function show(db: Client, when: string): Promise<number> {
+const rows: Record<string, string | number>[] = [];
+
+async function note(db: Client, when: string, more: Readonly<Record<string, string | number>>) {
   const { revision, compactedRevision, sweptRevision, spaceBytes, diskBytes } = await db.info();
-  const space = `${(spaceBytes / MiB).toFixed(1)} MiB of keys, values and history`;
-  const disk = `${(diskBytes / MiB).toFixed(1)} MiB on the disk`;
-  const at = `revision ${revision}, compacted ${compactedRevision}, swept ${sweptRevision}`;
-  process.stdout.write(`${when}: ${space}, ${disk} (${at})\n`);
+  const row = {
+    ...{ when, revision, compacted: compactedRevision, swept: sweptRevision },
+    'MiB of keys, values and history': rounded(spaceBytes / MiB, 1),
+    'MiB on the disk': rounded(diskBytes / MiB, 1),
+    ...more,
+  };
+  rows.push(row);
+  console.log(JSON.stringify(row));
   return diskBytes;
 }
 
 await using cluster = await LocalCluster.start();
 await using db = await cluster.connect({ timeoutMs: 30_000 });
 const without = await puts(db, (done) => done < versions);
-const before = await show(db, 'before');
+const before = await note(db, 'before', { 'puts per second': rounded(without) });
 const { compactedRevision } = await db.compact();
 let isSwept = false;
 const startedMs = performance.now();
@@ -62,14 +69,14 @@ const sweeping = (async (): Promise<void> => {
 })();
 const during = await puts(db, () => !isSwept);
 await sweeping;
-const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-process.stdout.write(
-  `swept in ${seconds} s; puts per second without a sweep ${without.toFixed(0)}, beside it ${during.toFixed(0)}: ` +
-    `${(during / without).toFixed(2)}\n`,
-);
-await show(db, 'swept');
+const seconds = (performance.now() - startedMs) / 1000;
+await note(db, 'swept', {
+  ...{ 'puts per second': rounded(during), 'to those before': rounded(during / without, 2) },
+  'swept in s': rounded(seconds, 1),
+});
 const deadlineMs = performance.now() + flags.reclaimSeconds * 1000;
 while ((await db.info()).diskBytes > before / 2 && performance.now() < deadlineMs) {
   await new Promise((resolve) => setTimeout(resolve, 500));
 }
-await show(db, 'after');
+await note(db, 'after', {});
+report('bench:compaction', rows, flags.json);

@@ -9,6 +9,7 @@ import { htmlDocument } from './harness/document.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
+import { Progress } from './harness/progress.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 import { type EndedCall, openLoop } from './open-loop.js';
 
@@ -30,6 +31,9 @@ const flags = benchFlags('bench:endurance', {
 });
 const { windowSeconds, keys } = flags;
 const windows = Math.max(1, Math.round((flags.minutes * 60) / windowSeconds));
+/** The top is the middle one of so many. */
+const TOPS = 3;
+const TOP_SECONDS = 10;
 const VALUE = Buffer.alloc(128, 'v');
 /** Of the history, in the cluster measured: so that it is compacted from the first minutes on. */
 const HISTORY_MS = 60_000;
@@ -59,11 +63,18 @@ const put = (): Promise<unknown> => db.put(`key/${next++ % keys}`, VALUE);
 const closedLoop = async (seconds: number): Promise<number> =>
   (await forSeconds(seconds, flags.outstanding, put)).perSecond;
 
+const secondsBefore = flags.warmUpSeconds + TOPS * TOP_SECONDS;
+const progress = new Progress({
+  ...{ total: secondsBefore + windows * windowSeconds, unitMs: 1000 },
+});
+progress.at(0, 'warming');
 await closedLoop(flags.warmUpSeconds);
-const tops = [await closedLoop(10), await closedLoop(10), await closedLoop(10)];
+progress.at(flags.warmUpSeconds, 'looking for the top');
+const tops: number[] = [];
+for (let i = 0; i < TOPS; i += 1) tops.push(await closedLoop(TOP_SECONDS));
 const top = median(tops);
 const perSecond = top * flags.share;
-console.log(`top: ${rounded(top)} per second; from now on ${rounded(perSecond)}`);
+progress.say(`top: ${rounded(top)} per second; from now on ${rounded(perSecond)}`);
 
 /** Since the latest window began. */
 let window = { sinceMs: performance.now(), served: 0, standstillMs: 0 };
@@ -101,7 +112,7 @@ function onEnd({ number, dueMs, endedMs, failure }: EndedCall): void {
     window.served += 1;
     seen.latencies.record(Math.max(1, Math.round((endedMs - dueMs) * 1000)));
   } else {
-    if (seen.failed === 0) console.log(asBalsaError(failure.cause).message);
+    if (seen.failed === 0) progress.say(asBalsaError(failure.cause).message);
     seen.failed += 1;
   }
   dueWindows.ended(number);
@@ -116,14 +127,18 @@ function onWhole({ index, seen: { latencies, failed, atEnd } }: DueWindow<Seen>)
     ...atEnd,
   };
   rows.push(row);
-  console.log(JSON.stringify(row));
+  progress.say(JSON.stringify(row));
 }
 
 await openLoop({
   ...{ seconds: windows * windowSeconds, perSecond, call: put, onEnd },
-  onBegin: ({ number }) => dueWindows.begin(number),
+  onBegin: ({ number }) => {
+    dueWindows.begin(number);
+    progress.at(secondsBefore + number / perSecond, 'open loop');
+  },
 });
 dueWindows.over();
+progress.end();
 report('bench:endurance', rows, flags.json);
 
 /** Of the last third to the first. */

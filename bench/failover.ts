@@ -1,6 +1,9 @@
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { benchFlags, count } from './harness/flags.js';
+import { medianAndRange } from './harness/figures.js';
+import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
+import { report, rounded } from './machine.js';
 
 /**
  * `npm run bench:failover`: how long do writes stand still when the leader is lost? Each round a fresh
@@ -10,6 +13,7 @@ import { benchFlags, count } from './harness/flags.js';
  */
 const flags = benchFlags('bench:failover', {
   rounds: count(10, 'of each kind of loss'),
+  json: JSON_FILE,
 });
 const { rounds } = flags;
 
@@ -51,12 +55,22 @@ async function standstill(cluster: LocalCluster, db: Client, loss: Loss): Promis
 
 await using cluster = await LocalCluster.start({ logLevel: 'warn' });
 await using db = await cluster.connect();
+const progress = new Progress({ total: 2 * rounds });
+const rows: Record<string, string | number>[] = [];
 for (const loss of ['SIGKILL', 'SIGSTOP'] as const) {
   const gaps: number[] = [];
-  for (let round = 0; round < rounds; round += 1) gaps.push(await standstill(cluster, db, loss));
-  gaps.sort((a, b) => a - b);
-  const shown = gaps.map((ms) => ms.toFixed(0)).join(' ');
-  const median =
-    ((gaps[Math.floor((rounds - 1) / 2)] ?? 0) + (gaps[Math.floor(rounds / 2)] ?? 0)) / 2;
-  console.log(`leader lost by ${loss}: median ${median.toFixed(0)} ms of ${rounds} (${shown})`);
+  for (let round = 0; round < rounds; round += 1) {
+    progress.at(rows.length * rounds + round, `${loss}, round ${round + 1} of ${rounds}`);
+    gaps.push(await standstill(cluster, db, loss));
+  }
+  const found = medianAndRange('longest standstill ms', gaps);
+  rows.push({
+    'leader lost by': loss,
+    rounds,
+    ...found,
+    each: gaps.map((ms) => rounded(ms)).join(' '),
+  });
+  progress.say(JSON.stringify(rows.at(-1)));
 }
+progress.end();
+report('bench:failover', rows, flags.json);

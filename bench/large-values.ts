@@ -1,8 +1,8 @@
+import { latencySummary } from '../src/cli/bench/latencies.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import type { ReplicaStatus } from '../src/rpc/protocol.js';
-import { benchFlags, count } from './harness/flags.js';
-import { MiB } from './machine.js';
+import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { MiB, report, rounded } from './machine.js';
 
 /**
  * `npm run bench:large`: what values of 16 MiB do to everybody else. One client puts and gets them, one at a
@@ -12,14 +12,17 @@ import { MiB } from './machine.js';
 const flags = benchFlags('bench:large', {
   rounds: count(10, 'of one large put and one large get'),
   valueBytes: count(16 * MiB, 'of each'),
+  json: JSON_FILE,
 });
 const { rounds, valueBytes } = flags;
 
-function percentiles(latencies: number[]): string {
-  latencies.sort((a, b) => a - b);
-  const at = (q: number): string =>
-    (latencies[Math.min(latencies.length - 1, Math.floor(q * latencies.length))] ?? 0).toFixed(1);
-  return `n ${latencies.length}, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms`;
+function figures(of: string, latencies: readonly number[]): Record<string, number> {
+  const { p50Ms, p99Ms, maxMs } = latencySummary(latencies);
+  return {
+    [`${of}: calls`]: latencies.length,
+    ...{ [`${of}: p50 ms`]: rounded(p50Ms, 1), [`${of}: p99 ms`]: rounded(p99Ms, 1) },
+    [`${of}: max ms`]: rounded(maxMs, 1),
+  };
 }
 
 async function whileSmallPuts(small: Client, work: () => Promise<unknown>): Promise<number[]> {
@@ -52,23 +55,22 @@ async function phase(
       large.push(performance.now() - before);
     }
   });
-  const replicas = await Promise.all(
-    cluster.replicas.map(
-      async ({ name: replica }): Promise<ReplicaStatus | null> => cluster.status(replica),
-    ),
+  const statuses = await Promise.all(
+    cluster.replicas.map(({ name: replica }) => cluster.status(replica)),
   );
-  process.stdout.write(
-    `${name}\n  large: ${percentiles(large)}\n  small: ${percentiles(latencies)}\n`,
-  );
-  for (const status of replicas) {
-    if (status === null) continue;
-    const { replica, role, term, process: facts } = status;
-    process.stdout.write(
-      `  ${replica} ${role} term ${term}: event loop held up at most ${facts.eventLoopDelayMs.toFixed(1)} ms\n`,
-    );
-  }
+  const leader = statuses.find(({ role }) => role === 'leader');
+  const row = {
+    ...{ phase: name, ...figures('large', large), ...figures('small puts', latencies) },
+    ...{ leader: leader?.replica ?? 'none', term: leader?.term ?? Number.NaN },
+    'event loops held up at most ms': statuses
+      .map(({ process: { eventLoopDelayMs } }) => eventLoopDelayMs.toFixed(1))
+      .join(' '),
+  };
+  rows.push(row);
+  console.log(JSON.stringify(row));
 }
 
+const rows: Record<string, string | number>[] = [];
 await using cluster = await LocalCluster.start();
 await using client = await cluster.connect({ timeoutMs: 60_000 });
 const value = Buffer.alloc(valueBytes);
@@ -85,3 +87,4 @@ await phase(cluster, {
     if (found.value === null) throw new Error('the value is gone');
   },
 });
+report('bench:large', rows, flags.json);

@@ -4,6 +4,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
 import { MemoryBound } from './harness/memory-bound.js';
+import { Progress, showProgress } from './harness/progress.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
@@ -39,6 +40,7 @@ async function note(db: Client, pid: number, row: Record<string, string | number
     'disk MiB': rounded(diskBytes / MiB),
     ...(bound === null ? {} : { 'held by its group MiB': rounded(bound.heldMiB) }),
   });
+  showProgress('');
   console.log(JSON.stringify(rows.at(-1)));
 }
 
@@ -57,23 +59,31 @@ const perStep = Math.ceil(keys / STEPS);
 /** Values that no compression makes small are cut out of it. */
 const noise = randomBytes(1 * MiB + valueBytes);
 const valueFor = (i: number): Buffer => noise.subarray(i % MiB, (i % MiB) + valueBytes);
+const putting = new Progress({ total: keys });
 for (let done = 0; done < keys; done += perStep) {
   const some = Math.min(perStep, keys - done);
-  const seconds = await forEach(some, outstanding, (i) =>
-    db.put(scattered(done + i, keys), valueFor(i)),
-  );
+  const seconds = await forEach(some, outstanding, (i) => {
+    putting.at(done + i, 'putting');
+    return db.put(scattered(done + i, keys), valueFor(i));
+  });
   await note(db, pid, { step: 'put', keys: done + some, 'per second': rounded(some / seconds) });
 }
 
+putting.end();
+
 const random = (): string => scattered(Math.floor(Math.random() * keys), keys);
 const seconds = flags.readSeconds;
+const reading = new Progress({ total: 3 * seconds, unitMs: 1000 });
 for (let round = 0; round < 3; round += 1) {
+  reading.at(round * seconds, 'reading');
   const { perSecond } = await forSeconds(seconds, 256, async () => {
     const { value: found } = await db.get(random());
     if (found?.byteLength !== valueBytes) throw new Error('a key that was put is not there');
   });
   await note(db, pid, { step: 'random gets', keys, 'per second': rounded(perSecond) });
 }
+reading.end();
+showProgress('counting');
 const counted = await db.count({ timeoutMs: 600_000 });
 if (counted.count !== keys) throw new Error(`${counted.count} keys are there, ${keys} were put`);
 await note(db, pid, { step: 'all counted', keys, 'per second': 0 });

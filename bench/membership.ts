@@ -1,12 +1,13 @@
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { benchFlags } from './harness/flags.js';
+import { benchFlags, JSON_FILE } from './harness/flags.js';
+import { report } from './machine.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
  * `npm run bench:membership`: how long do writes stand still when the members change? Replaces all three
  * members of a loaded cluster one by one, then grows one from 1 to 5 members and back to 1.
  */
-benchFlags('bench:membership', {});
+const flags = benchFlags('bench:membership', { json: JSON_FILE });
 const LOAD = { outstanding: 32, valueBytes: 128 };
 
 async function step(load: SteadyLoad, what: string, change: () => Promise<unknown>): Promise<void> {
@@ -21,7 +22,7 @@ async function step(load: SteadyLoad, what: string, change: () => Promise<unknow
   rows.push(row);
 }
 
-const rows: object[] = [];
+const rows: Record<string, string | number>[] = [];
 {
   await using cluster = await LocalCluster.start({ logLevel: 'warn' });
   await using db = await cluster.connect();
@@ -46,4 +47,4 @@ const rows: object[] = [];
   }
   await load.stop();
 }
-console.table(rows);
+report('bench:membership', rows, flags.json);

@@ -6,6 +6,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { killAll, START_MS_MAX, startAll } from './all-replicas.js';
 import { forEach } from './closed-loop.js';
 import { benchFlags, count, counts, JSON_FILE, oneOf } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 
 /**
@@ -24,6 +25,8 @@ const flags = benchFlags('bench:restart', {
 });
 const isWhole = flags.log === 'whole';
 const { keys } = flags;
+const steps = flags.entries.toSorted((a, b) => a - b);
+const progress = new Progress({ total: steps.at(-1) ?? 0 });
 const value = Buffer.alloc(flags.valueBytes, 'v');
 const OUTSTANDING = 1024;
 const GiB = 1024 * MiB;
@@ -46,20 +49,27 @@ try {
     extraArgs: ['--config', config],
   });
   let written = 0;
-  for (const entries of flags.entries) {
+  for (const entries of steps) {
     const seconds = await fill(cluster, written, entries - written);
     const perSecond = (entries - written) / seconds;
     written = entries;
-    for (let i = 0; i < flags.times; i += 1) await restart(cluster, entries, perSecond);
+    for (let i = 0; i < flags.times; i += 1) {
+      progress.at(entries, `behind ${entries} entries: restart ${i + 1} of ${flags.times}`);
+      await restart(cluster, entries, perSecond);
+    }
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+progress.end();
 report('bench:restart', rows, flags.json);
 
 async function fill(cluster: LocalCluster, from: number, count: number): Promise<number> {
   await using db = await cluster.connect({ timeoutMs: START_MS_MAX });
-  return await forEach(count, OUTSTANDING, (i) => db.put(keyOf((from + i) % keys), value));
+  return await forEach(count, OUTSTANDING, (i) => {
+    progress.at(from + i, `writing ${from + count} entries`);
+    return db.put(keyOf((from + i) % keys), value);
+  });
 }
 
 async function restart(cluster: LocalCluster, entries: number, perSecond: number): Promise<void> {
@@ -84,5 +94,5 @@ async function restart(cluster: LocalCluster, entries: number, perSecond: number
     'resident MiB at most': rounded(Math.max(...resident) / MiB),
   };
   rows.push(row);
-  console.log(JSON.stringify(row));
+  progress.say(JSON.stringify(row));
 }

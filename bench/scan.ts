@@ -4,6 +4,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, scattered } from './closed-loop.js';
 import { benchFlags, count, JSON_FILE, oneOf } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
 import { CpuMeter, MiB, report, rounded } from './machine.js';
 
 /**
@@ -25,13 +26,23 @@ const flags = benchFlags('bench:scan', {
 const { keys, valueBytes } = flags;
 const isSorted = flags.order === 'sorted';
 const timeoutMs = 60_000;
+/** How long a scan takes, of the time that the puts took: for the time that is left. */
+const SCAN_SHARE = 0.15;
+const SCANS = flags.rounds + 3;
+const progress = new Progress({ total: keys * (1 + SCANS * SCAN_SHARE) });
+let scans = 0;
 const noise = randomBytes(1 * MiB + valueBytes);
 const rows: Record<string, string | number>[] = [];
 
 async function load(db: Client): Promise<void> {
   const keyOf = (i: number): string => (isSorted ? scattered(i, keys, 1) : scattered(i, keys));
   const valueFor = (i: number): Buffer => noise.subarray(i % MiB, (i % MiB) + valueBytes);
-  await measured('load (puts)', () => forEach(keys, 2048, (i) => db.put(keyOf(i), valueFor(i))));
+  await measured('load (puts)', () =>
+    forEach(keys, 2048, (i) => {
+      progress.at(i, 'loading');
+      return db.put(keyOf(i), valueFor(i));
+    }),
+  );
 }
 
 async function measured(what: string, work: () => Promise<unknown>): Promise<void> {
@@ -48,7 +59,14 @@ async function measured(what: string, work: () => Promise<unknown>): Promise<voi
     'replicas: CPU µs per key': rounded((replicas / keys) * 1e6, 1),
     'client: CPU µs per key': rounded((client / keys) * 1e6, 1),
   });
-  console.log(JSON.stringify(rows.at(-1)));
+  progress.say(JSON.stringify(rows.at(-1)));
+}
+
+/** The next of all scans. */
+async function measuredScan(what: string, work: () => Promise<unknown>): Promise<void> {
+  progress.at(keys * (1 + scans * SCAN_SHARE), what);
+  await measured(what, work);
+  scans += 1;
 }
 
 async function scan(db: Client): Promise<void> {
@@ -92,9 +110,10 @@ await load(db);
 // Reading right behind the writes would measure how LevelDB tidies up after them.
 await new Promise((resolve) => setTimeout(resolve, 3000));
 for (let round = 0; round < flags.rounds; round += 1) {
-  await measured('range', () => scan(db));
+  await measuredScan('range', () => scan(db));
 }
-await measured('range, 8 parts at once', () => scanParts(db));
-await measured('range, keysOnly', () => scanKeys(db));
-await measured('count', () => db.count({ timeoutMs }));
+await measuredScan('range, 8 parts at once', () => scanParts(db));
+await measuredScan('range, keysOnly', () => scanKeys(db));
+await measuredScan('count', () => db.count({ timeoutMs }));
+progress.end();
 report('bench:scan', rows, flags.json);

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { benchFlags, count } from './harness/flags.js';
+import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { Progress } from './harness/progress.js';
+import { MiB, memoryUse, report } from './machine.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
 
 /**
@@ -13,14 +14,15 @@ const flags = benchFlags('bench:snapshot', {
   mib: count(1024, 'MiB that are written while the follower is away'),
   valueBytes: count(16_384, 'of each'),
   outstanding: count(16, 'of the load beside it, at a time'),
+  json: JSON_FILE,
 });
 const { mib, valueBytes } = flags;
-const MiB = 1024 * 1024;
 /** Longer than the window of the delay of the event loop, so that phases do not mix. */
 const PHASE_MS = 15_000;
 
 async function fill(db: Client): Promise<void> {
   const count = Math.ceil((mib * MiB) / valueBytes);
+  const progress = new Progress({ total: count });
   let next = 0;
   const writer = async (): Promise<void> => {
     for (let i = next++; i < count; i = next++) {
@@ -28,19 +30,17 @@ async function fill(db: Client): Promise<void> {
       const value = Buffer.alloc(valueBytes);
       for (let at = 0; at < valueBytes; at += 4)
         value.writeInt32LE((Math.random() * 2 ** 31) | 0, at);
+      progress.at(i, `writing ${mib} MiB`);
       await db.put(`fill/${i}`, value, { timeoutMs: 60_000 });
-      if (i % 512 === 0 && process.stderr.isTTY) {
-        process.stderr.write(`\rwriting ${((100 * i) / count).toFixed(0)} %`);
-      }
     }
   };
   await Promise.all(Array.from({ length: 32 }, writer));
+  progress.end();
 }
 
 /** Memory that is not just a view of files on the disk (LevelDB maps its tables), in MiB. */
 function ownMemoryMiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;
+  return memoryUse(pid).anonymousBytes / MiB;
 }
 
 /** The largest figures of the leader until `until` is done. */
@@ -81,8 +81,10 @@ console.log(`the leader's log begins behind entry ${logStart}`);
 const load = new SteadyLoad(db, { outstanding: flags.outstanding, valueBytes: 128 });
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 await pause(3000);
-const rows: object[] = [];
+const rows: Record<string, string | number>[] = [];
+const progress = new Progress({ total: 3, unitMs: PHASE_MS });
 async function phase(name: string, until: () => Promise<unknown>): Promise<void> {
+  progress.at(rows.length, name);
   load.window();
   const startMs = performance.now();
   const seen = await watch(cluster, until());
@@ -104,6 +106,9 @@ await phase('follower catches up', async () => {
 });
 await phase('after', () => pause(PHASE_MS));
 await load.stop();
-console.table(rows);
 const status = await cluster.status(away);
+progress.end();
+report('bench:snapshot', rows, flags.json, {
+  ...{ mib, valueBytes, leaderLogStart: logStart, followerLogStart: status.logStart },
+});
 console.log(`the follower's log begins behind entry ${status.logStart}`);

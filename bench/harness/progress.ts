@@ -69,6 +69,7 @@ export class Progress {
 /** `''`: nobody knows. */
 function timeLeft(ms: number): string {
   if (Number.isNaN(ms)) return '';
-  const seconds = Math.max(0, Math.round(ms / 1000));
+  const seconds = Math.round(ms / 1000);
+  if (seconds <= 0) return ', soon done';
   return seconds < 120 ? `, ${seconds} s left` : `, ${Math.round(seconds / 60)} min left`;
 }

@@ -66,9 +66,9 @@ describe('progress', () => {
     }
     progress.end();
     expect(lines).toEqual([
-      'filling: 10 %, 0 s left',
-      'filling: 50 %, 0 s left',
-      'filling: 90 %, 0 s left',
+      'filling: 10 %, soon done',
+      'filling: 50 %, soon done',
+      'filling: 90 %, soon done',
       '',
     ]);
 
