@@ -6,6 +6,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { report, rounded } from './machine.js';
 import { VIEW } from './procedure-code.js';
 
@@ -20,6 +21,7 @@ const flags = benchFlags('bench:ap', {
   rounds: count(3, 'of each place, in turn'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { calls } = flags;
 
 /** Of a delta of this procedure, with its frame. */

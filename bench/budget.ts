@@ -8,6 +8,7 @@ import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { htmlDocument, table } from './harness/document.js';
 import { amount, benchFlags, count, JSON_FILE, oneOf, text } from './harness/flags.js';
 import { FLAME_STYLE, flameGraph } from './harness/flame.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { safe } from './harness/plot.js';
 import { systemCalls } from './harness/process-use.js';
 import { AGENT_FOLDER, agentFile } from './harness/profile-agent.js';
@@ -36,6 +37,7 @@ const flags = benchFlags('bench:budget', {
   keep: text('a folder for the profiles, for other viewers'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 type Operation = (typeof OPERATIONS)[number];
 
 if (process.platform !== 'linux') {

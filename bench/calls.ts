@@ -5,6 +5,7 @@ import { bundleOf } from './bundle-of.js';
 import { forEach, forSeconds } from './closed-loop.js';
 import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { CpuMeter, cpuSeconds, report, rounded } from './machine.js';
 import { TRANSFER } from './procedure-code.js';
@@ -25,6 +26,7 @@ const flags = benchFlags('bench:calls', {
   only: text('kinds of calls whose name has this in it'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { accounts, outstanding } = flags;
 
 const CODE = `

@@ -1,6 +1,7 @@
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { MiB, report, rounded } from './machine.js';
 
 /**
@@ -14,6 +15,7 @@ const flags = benchFlags('bench:compaction', {
   reclaimSeconds: amount(60, 'within which the disk must have got the space back'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { versions, keys } = flags;
 const OUTSTANDING = 128;
 

@@ -7,6 +7,7 @@ import { forSeconds } from './closed-loop.js';
 import { type DueWindow, DueWindows } from './due-windows.js';
 import { htmlDocument } from './harness/document.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { Progress } from './harness/progress.js';
@@ -29,6 +30,7 @@ const flags = benchFlags('bench:endurance', {
   html: text('curves, into this file'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { windowSeconds, keys } = flags;
 const windows = Math.max(1, Math.round((flags.minutes * 60) / windowSeconds));
 /** The top is the middle one of so many. */

@@ -2,6 +2,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { medianAndRange } from './harness/figures.js';
 import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { report, rounded } from './machine.js';
 
@@ -15,6 +16,7 @@ const flags = benchFlags('bench:failover', {
   rounds: count(10, 'of each kind of loss'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { rounds } = flags;
 
 type Loss = 'SIGKILL' | 'SIGSTOP';

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { keyOf } from '../src/cli/bench/keys.js';
 import { benchFlags, count, counts, JSON_FILE, someOf, text } from './harness/flags.js';
 import { type GrowthRow, growthPage } from './harness/growth-page.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { Progress } from './harness/progress.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
@@ -24,6 +25,7 @@ const flags = benchFlags('bench:growth', {
   html: text('curves, into this file'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 
 const steps = flags.keys.toSorted((a, b) => a - b);
 const { valueBytes } = flags;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { amount, benchFlags, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { showProgress } from './harness/progress.js';
 import { cpuSeconds, report, rounded, threadCpuSeconds } from './machine.js';
 
@@ -14,6 +15,7 @@ const flags = benchFlags('bench:idle', {
   settleSeconds: amount(240, 'that they are left alone before'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 
 interface Use {
   readonly seconds: number;

@@ -6,6 +6,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { bundleOf } from './bundle-of.js';
 import { forSeconds } from './closed-loop.js';
 import { amount, benchFlags, count, JSON_FILE, someOf } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { disturbed, lost } from './jobs-disturbed.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 
@@ -24,6 +25,7 @@ const flags = benchFlags('bench:jobs', {
   only: someOf(PARTS, PARTS, 'what is measured'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const parts = flags.only;
 /** About twenty seconds of two workers with four slots. */
 const DISTURBED_TASKS = 1600;

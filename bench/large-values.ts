@@ -2,6 +2,7 @@ import { latencySummary } from '../src/cli/bench/latencies.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { MiB, report, rounded } from './machine.js';
 
 /**
@@ -14,6 +15,7 @@ const flags = benchFlags('bench:large', {
   valueBytes: count(16 * MiB, 'of each'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { rounds, valueBytes } = flags;
 
 function figures(of: string, latencies: readonly number[]): Record<string, number> {

@@ -3,6 +3,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { amount, benchFlags, count, JSON_FILE, text } from './harness/flags.js';
+import { atInterrupt, leaveNothingBehind } from './harness/interrupt.js';
 import { MemoryBound } from './harness/memory-bound.js';
 import { Progress, showProgress } from './harness/progress.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
@@ -24,6 +25,7 @@ const flags = benchFlags('bench:keys', {
   folder: text('where the data goes; without: a temporary folder'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { keys, outstanding, valueBytes } = flags;
 const STEPS = 10;
 
@@ -53,6 +55,7 @@ await using db = await cluster.connect({ timeoutMs: 60_000 });
 const pid = cluster.replicas[0]?.pid;
 if (pid == null) throw new Error('the replica does not run');
 using bound = flags.memoryMax > 0 ? new MemoryBound(pid, flags.memoryMax * MiB) : null;
+if (bound !== null) atInterrupt(() => bound[Symbol.dispose]());
 await note(db, pid, { step: 'empty', keys: 0, 'per second': 0 });
 
 const perStep = Math.ceil(keys / STEPS);

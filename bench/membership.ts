@@ -1,5 +1,6 @@
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { benchFlags, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { report } from './machine.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
 
@@ -8,6 +9,7 @@ import { inNumbers, SteadyLoad } from './steady-load.js';
  * members of a loaded cluster one by one, then grows one from 1 to 5 members and back to 1.
  */
 const flags = benchFlags('bench:membership', { json: JSON_FILE });
+leaveNothingBehind();
 const LOAD = { outstanding: 32, valueBytes: 128 };
 
 async function step(load: SteadyLoad, what: string, change: () => Promise<unknown>): Promise<void> {

@@ -4,6 +4,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
 import { amount, amounts, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
 import { openLoop } from './open-loop.js';
 
@@ -19,6 +20,7 @@ const flags = benchFlags('bench:overload', {
   timeoutMs: count(5000, 'that each call has'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { seconds, outstanding } = flags;
 const KEYS = 100_000;
 const VALUE = Buffer.alloc(128, 'v');

@@ -3,6 +3,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
@@ -22,6 +23,7 @@ const flags = benchFlags('bench:reads', {
   boundedMs: count(1000, 'that a bounded read may be old'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { keys, outstanding } = flags;
 const value = Buffer.alloc(flags.valueBytes, 'v');
 const WARM_UP_SECONDS = 2;

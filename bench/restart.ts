@@ -6,6 +6,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { killAll, START_MS_MAX, startAll } from './all-replicas.js';
 import { forEach } from './closed-loop.js';
 import { benchFlags, count, counts, JSON_FILE, oneOf } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { folderBytes, MiB, memoryUse, report, rounded } from './machine.js';
 
@@ -23,6 +24,7 @@ const flags = benchFlags('bench:restart', {
   times: count(3, 'that they are killed'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const isWhole = flags.log === 'whole';
 const { keys } = flags;
 const steps = flags.entries.toSorted((a, b) => a - b);

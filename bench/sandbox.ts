@@ -4,6 +4,7 @@ import { CALL_LIMITS, type Source, type StoredKey } from '../src/compute/executi
 import { Vm } from '../src/compute/sandbox/vm.js';
 import { bundleOf } from './bundle-of.js';
 import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { report, rounded } from './machine.js';
 import { TRANSFER, VIEW } from './procedure-code.js';
 
@@ -16,6 +17,7 @@ const flags = benchFlags('bench:sandbox', {
   rounds: count(4, 'of each kind, in turn'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 
 const CODE = `
 import { ap, counter, procedure } from 'balsa/procedures';

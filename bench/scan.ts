@@ -4,6 +4,7 @@ import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, scattered } from './closed-loop.js';
 import { benchFlags, count, JSON_FILE, oneOf } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { CpuMeter, MiB, report, rounded } from './machine.js';
 
@@ -23,6 +24,7 @@ const flags = benchFlags('bench:scan', {
   ),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { keys, valueBytes } = flags;
 const isSorted = flags.order === 'sorted';
 const timeoutMs = 60_000;

@@ -1,6 +1,7 @@
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { MiB, memoryUse, report } from './machine.js';
 import { inNumbers, SteadyLoad } from './steady-load.js';
@@ -16,6 +17,7 @@ const flags = benchFlags('bench:snapshot', {
   outstanding: count(16, 'of the load beside it, at a time'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { mib, valueBytes } = flags;
 /** Longer than the window of the delay of the event loop, so that phases do not mix. */
 const PHASE_MS = 15_000;

@@ -2,6 +2,7 @@ import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forEach, forSeconds, scattered } from './closed-loop.js';
 import { medianAndRange, ratioInWords } from './harness/figures.js';
 import { amount, benchFlags, count, JSON_FILE } from './harness/flags.js';
+import { leaveNothingBehind } from './harness/interrupt.js';
 import { Progress } from './harness/progress.js';
 import { CpuMeter, report, rounded } from './machine.js';
 
@@ -19,6 +20,7 @@ const flags = benchFlags('bench:watchers', {
   replicas: count(3, 'of the cluster'),
   json: JSON_FILE,
 });
+leaveNothingBehind();
 const { watchers, streams } = flags;
 const keys = 100_000;
 const value = Buffer.alloc(128, 'v');
