@@ -29,7 +29,7 @@ function overKeys(rows: readonly GrowthRow[], figure: string): string {
   return drawn(rows, {
     label: `${figure}, by keys`,
     ...{ figure, tick: 'keys' },
-    lineOf: ({ store, members }) => `${store}, ${members}`,
+    lineOf: ({ store, members }) => `${store}, ${members} members`,
   });
 }
 

@@ -22,7 +22,7 @@ test('the page of a store that grows draws memory and disk over the keys', () =>
   // From the fewest keys to the most, whatever the order of the rows; where a store has no figure there is no point.
   expect(page).toContain('<path d="M64.0 194.8L500.0 40.0" stroke="#1a7f4b"/>');
   expect(page).toContain('<path d="M500.0 40.0" stroke="#2458a6"/>');
-  expect(page).toContain('&lt;b>, 3</text>');
+  expect(page).toContain('&lt;b>, 3 members</text>');
   expect(page).not.toContain('<b>');
 });
 

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { below, parseProcess } from '../../bench/harness/interrupt.js';
 
@@ -16,4 +18,19 @@ test('what an interrupted benchmark kills are the processes below it, and no oth
     ...['11 S', '12 S', '13 Z'],
   ]);
   expect(below(110, all)).toEqual([]);
+});
+
+test('each benchmark sees to it that nothing of it is left, before it starts anything', () => {
+  const folder = join(import.meta.dirname, '../../bench');
+  const texts = readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }))
+    .filter(({ text }) => text.includes('= benchFlags('));
+  const careless = texts.filter(
+    ({ text }) =>
+      !/^const flags = benchFlags\((?:.|\n(?!\}))*?\n?\}\);\nleaveNothingBehind\(\);\n/m.test(text),
+  );
+
+  expect(texts.length).toBeGreaterThan(15);
+  expect(careless.map(({ name }) => name)).toEqual([]);
 });
