@@ -6,7 +6,7 @@ import { type Change, compareRuns } from './harness/compare-runs.js';
 import { measureLimits } from './harness/limits.js';
 import { machineFacts } from './harness/machine-facts.js';
 import { benchPage } from './harness/page.js';
-import { RoundProgress, showProgress } from './harness/progress.js';
+import { Progress, showProgress } from './harness/progress.js';
 import { measureScenario, type ScenarioResult } from './harness/rounds.js';
 import { COST_COLUMNS, rowsOf, SPEED_COLUMNS } from './harness/rows.js';
 import { type BenchRun, mustBeWritable, readRun, writeRun } from './harness/run-file.js';
@@ -109,27 +109,36 @@ async function measureAll(
   const { scenarios, rounds, seconds, warmUpSeconds } = options;
   const results: ScenarioResult[] = [];
   const pairs = scenarios.flatMap((one) => subjects.filter(({ lacks }) => lacks(one) === null));
-  const progress = new RoundProgress(pairs.length * rounds);
+  const total = pairs.length * rounds;
+  const progress = new Progress({ total });
+  let begun = 0;
   let filled = 0;
-  for (const scenario of scenarios) {
-    if (filled !== scenario.valueBytes) {
-      for (const subject of subjects) {
-        stopIfInterrupted();
-        progress.says(`${scenario.keys} keys for ${subject.name}`);
-        await subject.fill(scenario.keys, scenario.valueBytes);
+  try {
+    for (const scenario of scenarios) {
+      if (filled !== scenario.valueBytes) {
+        for (const subject of subjects) {
+          stopIfInterrupted();
+          progress.at(begun, `${scenario.keys} keys for ${subject.name}`);
+          await subject.fill(scenario.keys, scenario.valueBytes);
+        }
+        filled = scenario.valueBytes;
       }
-      filled = scenario.valueBytes;
+      const result = await measureScenario(subjects, scenario, {
+        ...{ rounds, seconds, warmUpSeconds, signal: interrupt.signal },
+        onRound(subject) {
+          progress.at(begun, `round ${begun + 1} of ${total}: ${subject}, ${titleOf(scenario)}`);
+          begun += 1;
+        },
+      });
+      results.push(result);
+      onScenario(results);
+      progress.say(result.title);
+      for (const columns of [SPEED_COLUMNS, COST_COLUMNS]) {
+        console.table(rowsOf(result), [...columns]);
+      }
     }
-    const result = await measureScenario(subjects, scenario, {
-      ...{ rounds, seconds, warmUpSeconds, signal: interrupt.signal },
-      onRound: (subject) => progress.begins(`${subject}: ${titleOf(scenario)}`),
-    });
-    progress.clear();
-    results.push(result);
-    onScenario(results);
-    console.log(result.title);
-    for (const columns of [SPEED_COLUMNS, COST_COLUMNS])
-      console.table(rowsOf(result), [...columns]);
+  } finally {
+    progress.end();
   }
 }
 
