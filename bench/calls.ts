@@ -52,8 +52,8 @@ async function optimistic(db: Client, { from, to }: ReturnType<typeof pair>): Pr
   for (;;) {
     try {
       await db.transaction(async (tx) => {
-        const left = Number((await tx.get(from)) ?? 0);
-        const right = Number((await tx.get(to)) ?? 0);
+        const left = Number((await tx.get(from)).value ?? 0);
+        const right = Number((await tx.get(to)).value ?? 0);
         tx.put(from, String(left - 1));
         tx.put(to, String(right + 1));
       });
