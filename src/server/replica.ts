@@ -310,9 +310,7 @@ export class Replica {
   }
 
   #ticked(): void {
-    this.#duties.tick();
-    this.#events.push({ type: 'tick' });
-    this.#reads.ticked(this.appliedIndex);
+    this.#beginTick('push');
     // At once: what it sends, and what the calls have to say, goes to each member together.
     this.#turn();
     this.calls.tick();
@@ -322,16 +320,18 @@ export class Replica {
     if (this.#turnPlanned || this.#stopped) return;
     this.#turnPlanned = true;
     this.#options.clock.defer(() => {
-      this.#takeTicks();
+      const ticks = this.#ticker.woken();
+      for (let i = 0; i < ticks; i += 1) this.#beginTick('unshift');
       this.#turn();
+      for (let i = 0; i < ticks; i += 1) this.calls.tick();
     });
   }
 
-  /** Ticks that are due were so before what has come: they are taken before it. */
-  #takeTicks(): void {
-    const came = this.#events.splice(0);
-    this.#ticker.woken();
-    this.#events = came.concat(this.#events);
+  /** What was due comes before what has come, and in the same step: who has enqueued something is told of the next one. */
+  #beginTick(where: 'push' | 'unshift'): void {
+    this.#duties.tick();
+    this.#events[where]({ type: 'tick' });
+    this.#reads.ticked(this.appliedIndex);
   }
 
   #turn(): void {

@@ -50,17 +50,19 @@ export class Ticker {
   }
 
   /**
-   * The process does something. If a leader has woken it, what is due is counted now. Where that goes on, the timer fires in
-   * every third tick only, so that an idle process is woken less often; ticks may then be late by two.
+   * The process does something. Where it is a leader that wakes it over and over, the timer fires in every third tick only, so that
+   * an idle process is woken less often; ticks may then be late by two.
+   * @returns how many ticks were due before: they count, and `onTick` is not called for them
    */
-  woken(): void {
-    if (!this.#isHeard) return;
+  woken(): number {
+    const wasHeard = this.#isHeard;
     this.#isHeard = false;
     const due = this.#ticksDue();
     // After a pause it is for the timer to wait until the network is drained.
-    if (this.#timer === null || due > CATCH_UP_TICKS_MAX) return;
-    this.#wasWoken = true;
-    this.#count(due);
+    if (this.#timer === null || due > CATCH_UP_TICKS_MAX) return 0;
+    if (wasHeard) this.#wasWoken = true;
+    this.#lastMs += due * this.#tickMs;
+    return due;
   }
 
   /** Nobody wakes it from now on: each tick is on time. */

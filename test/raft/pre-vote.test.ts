@@ -226,17 +226,29 @@ describe('a broken connection to the leader', () => {
     return member;
   }
 
-  test('the follower forgets the leader and asks the others within a fraction of the timeout', () => {
-    const seen = new Set<number>();
-    for (let seed = 0; seed < 200; seed += 1) {
-      const member = followerOf('n2', seed);
-      member.tick(3);
-      member.step({ type: 'disconnected', member: 'n2' });
+  /** How long each of the followers waits that lose this leader, in ticks. */
+  function waits(leader: string, voters: readonly string[], electionTicks = 40): number[] {
+    const followers = voters.filter((id) => id !== leader);
+    return followers.map((id) => {
+      const member = new Member({ id, term: 1, voters, electionTicks });
+      member.receive(heartbeat({ term: 1, from: leader, to: id }));
+      member.tick(1);
+      expect(member.node.leader).toBe(leader);
+      member.step({ type: 'disconnected', member: leader });
       expect(member.node.leader).toBeNull();
-      seen.add(ticksUntilCampaign(member));
-    }
-    expect(Math.min(...seen)).toBe(1);
-    expect(Math.max(...seen)).toBe(10);
+      return ticksUntilCampaign(member);
+    });
+  }
+
+  test('each follower forgets the leader and asks the others in a tick of its own, going round from the leader on', () => {
+    expect(waits('n1', FIVE)).toEqual([1, 2, 3, 4]);
+    expect(waits('n3', FIVE)).toEqual([3, 4, 1, 2]);
+    expect(waits('n5', FIVE)).toEqual([1, 2, 3, 4]);
+  });
+
+  test('of many, some share a tick: none waits for more than about half of a timeout', () => {
+    expect(waits('n1', FIVE, 6)).toEqual([1, 2, 3, 1]);
+    expect(waits('n1', FIVE, 3)).toEqual([1, 2, 1, 2]);
   });
 
   test('it no longer ignores who asks for a vote', () => {

@@ -91,57 +91,73 @@ describe('the ticker', () => {
 });
 
 describe('a ticker of a process that is woken in each tick anyway', () => {
-  const wake = (ticker: Ticker): void => {
-    ticker.leaderHeard();
-    ticker.woken();
-  };
-
   /** Ticks of 25 ms, and when they were. */
-  function ticking(scheduler: Scheduler): { readonly ticker: Ticker; readonly atMs: number[] } {
+  function ticking(scheduler: Scheduler) {
     const clock = scheduler.clock(() => true);
     const atMs: number[] = [];
-    const ticker = new Ticker(clock, 25, () => atMs.push(clock.monotonicMs()));
+    const onTick = (): void => void atMs.push(clock.monotonicMs());
+    const ticker = new Ticker(clock, 25, onTick);
     ticker.start();
-    return { ticker, atMs };
+    const woken = (): void => {
+      for (let due = ticker.woken(); due > 0; due -= 1) onTick();
+    };
+    const wake = (): void => {
+      ticker.leaderHeard();
+      woken();
+    };
+    return { ticker, atMs, woken, wake };
   }
 
   test('counts what is due then, and its timer fires in every third tick', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    for (let ms = 10; ms < 250; ms += 25) scheduler.planAt(ms, () => wake(ticker));
+    const { atMs, wake } = ticking(scheduler);
+    for (let ms = 10; ms < 250; ms += 25) scheduler.planAt(ms, () => wake());
     await scheduler.run(249);
     expect(atMs).toEqual([25, 60, 85, 100, 135, 160, 175, 210, 235]);
   });
 
   test('is on time where it was not a leader that has woken it', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    for (let ms = 10; ms < 100; ms += 10) scheduler.planAt(ms, () => ticker.woken());
+    const { atMs, woken } = ticking(scheduler);
+    for (let ms = 10; ms < 100; ms += 10) scheduler.planAt(ms, woken);
     await scheduler.run(101);
     expect(atMs).toEqual([25, 50, 75, 100]);
   });
 
   test('never counts what is not due, however often it is woken', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    for (let ms = 1; ms <= 1000; ms += 1) scheduler.planAt(ms, () => wake(ticker));
+    const { atMs, wake } = ticking(scheduler);
+    for (let ms = 1; ms <= 1000; ms += 1) scheduler.planAt(ms, () => wake());
     await scheduler.run(1000);
     expect(atMs).toHaveLength(40);
   });
 
   test('makes up for what was due when it is woken no more, and is on time from then on', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => wake(ticker));
-    scheduler.planAt(20, () => wake(ticker));
+    const { atMs, wake } = ticking(scheduler);
+    scheduler.planAt(10, () => wake());
+    scheduler.planAt(20, () => wake());
     await scheduler.run(150);
     expect(atMs).toEqual([25, 100, 100, 100, 125, 150]);
   });
 
+  test('counts what is due before it hears that the connection to the leader broke, and not at once behind that', async () => {
+    const scheduler = new Scheduler(1);
+    const { ticker, atMs, woken, wake } = ticking(scheduler);
+    scheduler.planAt(10, () => wake());
+    scheduler.planAt(60, () => {
+      woken();
+      atMs.push(Number.NaN);
+      ticker.alone();
+    });
+    await scheduler.run(101);
+    expect(atMs).toEqual([25, 60, Number.NaN, 75, 100]);
+  });
+
   test('is on time at once when it is told that nobody wakes it any more', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => wake(ticker));
+    const { ticker, atMs, wake } = ticking(scheduler);
+    scheduler.planAt(10, () => wake());
     scheduler.planAt(30, () => ticker.alone());
     await scheduler.run(101);
     expect(atMs).toEqual([25, 50, 75, 100]);
@@ -150,8 +166,8 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
 
   test('may be told so while it waits for the network', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
-    scheduler.planAt(10, () => wake(ticker));
+    const { ticker, atMs, wake } = ticking(scheduler);
+    scheduler.planAt(10, () => wake());
     scheduler.planAt(100, () => ticker.alone());
     await scheduler.run(200);
     // As behind a pause: one of the three that were due is not made up for, and none is counted twice.
@@ -165,7 +181,10 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
       ticks += 1;
     });
     ticker.start();
-    scheduler.planAt(10, () => wake(ticker));
+    scheduler.planAt(10, () => {
+      ticker.leaderHeard();
+      ticker.woken();
+    });
     await scheduler.run(99);
     expect(ticks).toBe(1);
     stand(10_000);
@@ -182,18 +201,18 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
     ticker.start();
     await scheduler.run(24);
     stand(10_000);
-    wake(ticker);
-    expect(told).toEqual([]);
+    ticker.leaderHeard();
+    expect(ticker.woken()).toBe(0);
     await scheduler.run(26);
     expect(told).toEqual(['tick', 'tick']);
   });
 
   test('is not begun again when it was stopped', async () => {
     const scheduler = new Scheduler(1);
-    const { ticker, atMs } = ticking(scheduler);
+    const { ticker, atMs, wake } = ticking(scheduler);
     scheduler.planAt(60, () => {
       ticker.stop();
-      wake(ticker);
+      wake();
     });
     await scheduler.run(1000);
     expect(atMs).toEqual([25, 50]);
