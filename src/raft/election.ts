@@ -23,6 +23,10 @@ export function campaign(state: RaftState, reason: string): void {
   setLeader(state, null);
   state.votes.clear();
   state.resetElectionTimer();
+  const { hurry, now } = state;
+  if (hurry !== null && now < hurry.untilTick) {
+    state.electionTimeout = Math.min(state.electionTimeout, hurry.ticks);
+  }
   state.tellRole(reason);
   requestVotes(state, { preVote: true, transfer: false });
   // Its own pre-vote changes nothing and waits for nothing.
@@ -73,12 +77,16 @@ function forgetLeader(state: RaftState, reason: string): void {
  * The connection to the leader broke. It may be alive, so only the wait is shortened: the pre-vote
  * asks the others, who refuse while they hear the leader. Once per contact with the leader, because
  * without one there is no leader to lose. All notice it at about the same time: each has a tick of its own to come forward in, so
- * that they do not split the votes (and wait for a whole election timeout then).
+ * that they do not split the votes (and wait for a whole election timeout then). Who asks before the others have noticed, or with a log
+ * that lacks something, is refused: whoever was asks again soon, for one election timeout. A pre-vote disturbs nobody.
  */
 export function leaderDisconnected(state: RaftState): void {
-  const wait = 1 + placeBehindLeader(state);
+  const place = placeBehindLeader(state);
+  const { electionTicks } = state.options;
   setLeader(state, null);
-  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + wait);
+  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + 1 + place);
+  const ticks = Math.ceil(electionTicks / 4) + place;
+  state.hurry = { untilTick: state.now + electionTicks, ticks };
   state.tellRole('leader-disconnected');
 }
 

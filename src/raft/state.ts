@@ -74,6 +74,9 @@ export class RaftState {
   /** When something was written last. */
   #writtenTick = 0;
 
+  /** Its connection to the leader broke: until then it asks for votes again behind so many ticks (see `leaderDisconnected`). */
+  hurry: { readonly untilTick: number; readonly ticks: number } | null = null;
+
   constructor(options: RaftOptions, restored: RestoredState) {
     checkRestored(restored);
     this.options = options;

@@ -473,8 +473,8 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/election.ts',
-        find: 'const wait = 1 + placeBehindLeader(state);',
-        replace: 'const wait = 1; void placeBehindLeader;',
+        find: 'const place = placeBehindLeader(state);',
+        replace: 'const place = 0; void placeBehindLeader;',
       },
     ],
     rules: ['test/raft/pre-vote.test.ts'],

@@ -7,6 +7,7 @@ import {
   heartbeatReply,
   leaderOf,
   Member,
+  type MemberSetup,
   ofType,
   voteReply,
   voteRequest,
@@ -220,9 +221,9 @@ describe('check-quorum (thesis §6.2)', () => {
 });
 
 describe('a broken connection to the leader', () => {
-  function followerOf(leader: string, seed: number): Member {
-    const member = new Member({ term: 1, seed, electionTicks: 40 });
-    member.receive(heartbeat({ term: 1, from: leader }));
+  function followerOf(leader: string, seed: number, setup: MemberSetup = {}): Member {
+    const member = new Member({ term: 1, seed, electionTicks: 40, ...setup });
+    member.receive(heartbeat({ term: 1, from: leader, to: setup.id ?? 'n1' }));
     return member;
   }
 
@@ -249,6 +250,26 @@ describe('a broken connection to the leader', () => {
   test('of many, some share a tick: none waits for more than about half of a timeout', () => {
     expect(waits('n1', FIVE, 6)).toEqual([1, 2, 3, 1]);
     expect(waits('n1', FIVE, 3)).toEqual([1, 2, 1, 2]);
+  });
+
+  test('who is refused because the others have not noticed yet asks again soon, for one election timeout', () => {
+    const member = followerOf('n2', 1, { id: 'n3', electionTicks: ELECTION_TICKS });
+    member.step({ type: 'disconnected', member: 'n2' });
+    const asked: number[] = [];
+    for (let tick = 1; tick <= 30; tick += 1) {
+      const { messages } = member.tick();
+      if (ofType(messages, 'RequestVote').length > 0) asked.push(tick);
+      expect(member.node.role).toBe(asked.length === 0 ? 'follower' : 'pre-candidate');
+      if (asked.at(-1) === tick) {
+        member.receive(voteReply({ from: 'n1', term: 1, preVote: true, granted: false, to: 'n3' }));
+      }
+    }
+    // Behind n2 it comes first. The last of these begins within ten ticks; from then on it waits as anyone does.
+    const [last = 0, next = 30] = asked.slice(4);
+    expect(asked.slice(0, 4)).toEqual([1, 4, 7, 10]);
+    expect(last).toBeGreaterThanOrEqual(13);
+    expect(next - last).toBeGreaterThanOrEqual(ELECTION_TICKS);
+    expect(member.node.term).toBe(1);
   });
 
   test('it no longer ignores who asks for a vote', () => {
