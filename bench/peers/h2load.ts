@@ -10,7 +10,7 @@ import { type EtcdState, etcdState } from './etcd-state.js';
 import { runProgram } from './program.js';
 import type { Subject } from './subject.js';
 
-export interface H2loadOptions {
+export interface H2loadOptions extends Required<Pick<Subject, 'figures'>> {
   /** @returns `http://host:port` of the leader */
   host(): string;
   readonly durability: string;
@@ -31,9 +31,9 @@ const CUT_CODES = ['Canceled', 'Unknown'];
  * are about one key; keys and values all over would cost etcd more, never less.
  */
 export function h2loadSubject(options: H2loadOptions): Omit<Subject, 'ended'> {
-  const { durability, serverPids } = options;
+  const { durability, serverPids, figures } = options;
   return {
-    ...{ name: 'etcd, h2load', durability, serverPids },
+    ...{ name: 'etcd, h2load', durability, serverPids, figures },
     lacks({ operation, ratePerSecond }) {
       if (ratePerSecond !== null) return 'h2load tells no latencies from when calls were due';
       return operation === 'put' || operation === 'get' ? null : 'h2load sends one request only';

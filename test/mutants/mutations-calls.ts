@@ -55,7 +55,7 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
           'return newest === modRevisionMax || [...this.#writers.keys()].some((own) => own > newest);',
       },
     ],
-    rules: CALL_RULES,
+    rules: ['test/statemachine/calls-together.test.ts'],
     seeds: WITH_CALLS,
     seedsMax: 40,
   },

@@ -75,6 +75,18 @@ describe('the calls of one entry', () => {
     expect(said).toEqual(['"0"@8', '"1"@9', CONFLICT, CONFLICT, CONFLICT, '"5"@9']);
   });
 
+  test('are rejected when an older key of their range was changed, also behind another one of the entry that writes elsewhere', async () => {
+    const replica = await filled();
+    await submit(replica, call('before', { writes: { a: '1' } }));
+    const said = await submit(
+      replica,
+      call('0', { writes: { x: '' } }),
+      call('1', { ranges: [['a', 'c', 2, 2]], writes: { y: '' } }),
+      call('2', { ranges: [['a', 'c', 2, 8]], writes: { z: '' } }),
+    );
+    expect(said).toEqual(['"0"@9', CONFLICT, '"2"@10']);
+  });
+
   test('cannot have seen themselves, one behind them or one that is not there', async () => {
     const replica = await filled();
     const said = await submit(
