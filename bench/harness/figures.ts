@@ -1,5 +1,5 @@
 import { rounded } from '../machine.js';
-import { type Spread, spread } from './rounds.js';
+import { pairedRatio, spread } from './rounds.js';
 import { inWords, type Row } from './rows.js';
 
 /** Two columns of a table: the median of rounds, and their range. */
@@ -9,11 +9,6 @@ export function medianAndRange(name: string, values: readonly number[], digits =
     [name]: rounded(median, digits),
     [`${name}: from - to`]: `${rounded(min, digits)} - ${rounded(max, digits)}`,
   };
-}
-
-/** Of rounds that stood beside each other: what else the machine does hits both of a pair. */
-export function pairedRatio(own: readonly number[], other: readonly number[]): Spread {
-  return spread(own.map((value, i) => value / (other[i] ?? Number.NaN)));
 }
 
 export function ratioInWords(own: readonly number[], other: readonly number[]): string {

@@ -111,12 +111,8 @@ async function measureRound(subject: Subject, scenario: Scenario, length: Length
 export function ratiosOf([first, ...others]: readonly Result[]): Ratio[] {
   if (first === undefined) return [];
   return others.map(({ subject, rounds }) => {
-    const pairs = rounds.flatMap((round, i) => {
-      const own = first.rounds[i];
-      return own === undefined ? [] : [{ own, other: round }];
-    });
     const of = (value: (calls: Calls) => number): Spread =>
-      spread(pairs.map(({ own, other }) => value(own) / value(other)));
+      pairedRatio(first.rounds.map(value), rounds.map(value));
     return {
       against: subject,
       throughput: of(({ perSecond }) => perSecond),
@@ -124,6 +120,11 @@ export function ratiosOf([first, ...others]: readonly Result[]): Ratio[] {
       p99: of(({ p99Ms }) => p99Ms),
     };
   });
+}
+
+/** Of rounds that stood beside each other: what else the machine does hits both of a pair. */
+export function pairedRatio(own: readonly number[], other: readonly number[]): Spread {
+  return spread(own.map((value, i) => value / (other[i] ?? Number.NaN)));
 }
 
 export function spread(values: readonly number[]): Spread {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { medianAndRange, pairedRatio, ratioInWords } from '../../bench/harness/figures.js';
+import { medianAndRange, ratioInWords } from '../../bench/harness/figures.js';
 import { Progress } from '../../bench/harness/progress.js';
+import { pairedRatio } from '../../bench/harness/rounds.js';
 
 describe('figures of rounds', () => {
   test('are their median and their range, and not their mean', () => {

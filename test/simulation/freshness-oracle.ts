@@ -1,3 +1,4 @@
+import { countWhile } from '../../src/base/binary-search.js';
 import type { LogIndex } from '../../src/raft/types.js';
 import type { AnswerMeta } from '../../src/rpc/protocol.js';
 import type { Replica } from '../../src/server/replica.js';
@@ -52,14 +53,7 @@ export class FreshnessOracle {
 
   /** The highest index that had been applied anywhere before this moment. */
   indexBefore(ms: number): LogIndex {
-    let low = 0;
-    let high = this.#times.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#times[middle] as number) < ms) low = middle + 1;
-      else high = middle;
-    }
-    return this.#indexes[low - 1] ?? 0;
+    return this.#indexes[countWhile(this.#times, (time) => time < ms) - 1] ?? 0;
   }
 
   /** Looks at all that this replica says from now on. Call `heard` for each message that it takes in. */

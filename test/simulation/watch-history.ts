@@ -1,3 +1,4 @@
+import { countWhile } from '../../src/base/binary-search.js';
 import type { WriteEvent } from '../../src/statemachine/types.js';
 import { type Scheduler, Violation } from './scheduler.js';
 
@@ -51,14 +52,10 @@ export class WatchHistory {
 
   /** The highest one that some replica had applied before this time. */
   revisionBefore(ms: number): number {
-    let low = 0;
-    let high = this.#appliedMs.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#appliedMs[middle] ?? Number.POSITIVE_INFINITY) < ms) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return countWhile<number | undefined>(
+      this.#appliedMs,
+      (appliedMs = Number.POSITIVE_INFINITY) => appliedMs < ms,
+    );
   }
 
   /** Events from `fromRevision` on that are in the range and of the kind. */

@@ -1,3 +1,4 @@
+import { countBelow } from '../sorted.js';
 import {
   isUnknown,
   isVague,
@@ -162,13 +163,7 @@ class Vague {
 
   /** May a write within this time have been seen by one of them? */
   mayMeet(begin: number, end: number): boolean {
-    let low = 0;
-    let high = this.#froms.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#froms[middle] as number) <= end) low = middle + 1;
-      else high = middle;
-    }
-    return low > 0 && (this.#latestEnds[low - 1] as number) >= begin;
+    const begun = countBelow(this.#froms, end, true);
+    return begun > 0 && (this.#latestEnds[begun - 1] as number) >= begin;
   }
 }
