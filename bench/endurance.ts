@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { asBalsaError } from '../src/base/errors.js';
 import { median } from '../src/cli/bench/latencies.js';
+import { type EndedCall, openLoop } from '../src/cli/bench/open-loop.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
 import { type DueWindow, DueWindows } from './due-windows.js';
@@ -12,7 +13,6 @@ import { plot, safe } from './harness/plot.js';
 import { diskBytesWritten } from './harness/process-use.js';
 import { Progress } from './harness/progress.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
-import { type EndedCall, openLoop } from './open-loop.js';
 
 /**
  * `npm run bench:endurance`: puts for half an hour at 70 % of the most that a closed loop gets, three replicas, one client. An open

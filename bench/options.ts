@@ -1,6 +1,13 @@
 import { BalsaError } from '../src/base/errors.js';
-import { DISTRIBUTIONS, OPERATIONS, type Scenario } from '../src/cli/bench/scenario.js';
-import { count, counts, parseFlags, someOf, text } from './harness/flags.js';
+import {
+  DISTRIBUTIONS,
+  type Distribution,
+  OPERATIONS,
+  type Operation,
+  readShare,
+  type Scenario,
+} from '../src/cli/bench/scenario.js';
+import { count, counts, oneOf, parseFlags, someOf, text } from './harness/flags.js';
 import { PEERS } from './peers/peers.js';
 import type { PeerKind } from './peers/subject.js';
 
@@ -15,6 +22,7 @@ export const USAGE = `Measures Balsa, and in the same run what else one would pi
                    --value-bytes 128,1024         --outstanding 1,64,256,1024
                    --distribution uniform,zipfian --keys 10000
                    --rates 2000                   open loop: so many calls per second, however long they take
+                   --scenarios all                in place of those five: each operation, size of value, distribution and load once
                    --seconds 4                    of each round; --warm-up-seconds 4 before it, not counted
                    --rounds 3                     in turn: A B A B
                    --json FILE --html FILE        all rounds; tables and curves
@@ -34,8 +42,35 @@ export interface BenchOptions {
 /** In an open loop, nothing waits for the calls before it. */
 const OUTSTANDING_OF_OPEN_LOOP = 1;
 
+interface Choice {
+  readonly operations: readonly Operation[];
+  readonly valueBytes: readonly number[];
+  readonly outstanding: readonly number[];
+  readonly distribution: readonly Distribution[];
+  readonly rates: readonly number[];
+}
+
+const PLAIN: Choice = {
+  ...{ operations: ['put', 'get'], valueBytes: [128] },
+  ...{ outstanding: [64], distribution: ['uniform'], rates: [] },
+};
+
+/** Each of everything once, and not all with each other, which would take days. */
+const ALL: readonly Choice[] = [
+  {
+    ...PLAIN,
+    operations: ['put', 'get', 'mixed-50', 'mixed-95'],
+    outstanding: [1, 64, 256, 1024],
+  },
+  { ...PLAIN, outstanding: [], rates: [2000] },
+  { ...PLAIN, operations: ['put', 'get', 'mixed-50', 'mixed-95'], distribution: ['zipfian'] },
+  { ...PLAIN, operations: OPERATIONS.filter((one) => readShare(one) === null) },
+  { ...PLAIN, valueBytes: [16, 1024, 65_536] },
+];
+
 /** What each is for stands in `USAGE`. */
 const FLAGS = {
+  scenarios: oneOf(['chosen', 'all'], 'chosen'),
   peers: someOf(
     PEERS.map(({ name }) => name),
     [],
@@ -56,22 +91,40 @@ const FLAGS = {
 /** @throws BalsaError `INVALID_ARGUMENT` */
 export function benchOptions(args: readonly string[]): BenchOptions {
   const flags = parseFlags(FLAGS, args);
-  const { operations, distribution, keys, json, html, seconds, warmUpSeconds, rounds } = flags;
+  const { keys, json, html, seconds, warmUpSeconds, rounds } = flags;
+  const isAll = flags.scenarios === 'all';
+  if (isAll) refuseChoice(args);
+  const scenarios = (isAll ? ALL : [flags]).flatMap((choice) => scenariosOf(choice, keys));
+  const peers = peersOf(flags.peers);
+  return { peers, scenarios, seconds, warmUpSeconds, rounds, json, html };
+}
+
+/** Flags of which each scenario has one value. */
+const CHOICES = ['--operations', '--value-bytes', '--outstanding', '--distribution', '--rates'];
+
+/** @throws BalsaError `INVALID_ARGUMENT` */
+function refuseChoice(args: readonly string[]): void {
+  const chosen = CHOICES.find((name) => args.some((arg) => arg.split('=', 1)[0] === name));
+  if (chosen === undefined) return;
+  throw new BalsaError('INVALID_ARGUMENT', `--scenarios all leaves nothing to ${chosen}`);
+}
+
+/** All with each other. */
+function scenariosOf(
+  { operations, valueBytes, distribution, outstanding, rates }: Choice,
+  keys: number,
+): Scenario[] {
   const loads = [
-    ...flags.outstanding.map((outstanding) => ({ outstanding, ratePerSecond: null })),
-    ...flags.rates.map((ratePerSecond) => {
-      return { outstanding: OUTSTANDING_OF_OPEN_LOOP, ratePerSecond };
-    }),
+    ...outstanding.map((one) => ({ outstanding: one, ratePerSecond: null })),
+    ...rates.map((one) => ({ outstanding: OUTSTANDING_OF_OPEN_LOOP, ratePerSecond: one })),
   ];
-  const scenarios = flags.valueBytes.flatMap((valueBytes) =>
+  return valueBytes.flatMap((bytes) =>
     operations.flatMap((operation) =>
       distribution.flatMap((one) =>
-        loads.map((load) => ({ operation, valueBytes, distribution: one, keys, ...load })),
+        loads.map((load) => ({ operation, valueBytes: bytes, distribution: one, keys, ...load })),
       ),
     ),
   );
-  const peers = peersOf(flags.peers);
-  return { peers, scenarios, seconds, warmUpSeconds, rounds, json, html };
 }
 
 /** Those that are named; when none is, those that are installed. */

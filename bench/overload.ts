@@ -1,12 +1,12 @@
 import { asBalsaError } from '../src/base/errors.js';
 import { latencySummary } from '../src/cli/bench/latencies.js';
+import { openLoop } from '../src/cli/bench/open-loop.js';
 import type { Client } from '../src/client/client.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { forSeconds } from './closed-loop.js';
 import { amount, amounts, benchFlags, count, JSON_FILE } from './harness/flags.js';
 import { leaveNothingBehind } from './harness/interrupt.js';
 import { MiB, memoryUse, report, rounded } from './machine.js';
-import { openLoop } from './open-loop.js';
 
 /**
  * `npm run bench:overload`: puts that come several times as fast as they can be served (an open loop: nobody waits for those before), three replicas,

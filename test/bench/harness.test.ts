@@ -22,7 +22,7 @@ import {
   median,
   ratesOverTime,
 } from '../../src/cli/bench/latencies.js';
-import type { Scenario } from '../../src/cli/bench/scenario.js';
+import { OPERATIONS, type Scenario, titleOf } from '../../src/cli/bench/scenario.js';
 import type { Client } from '../../src/client/client.js';
 
 const SCENARIO: Scenario = {
@@ -286,6 +286,20 @@ test('flags that are wrong are named', () => {
   expect(() => benchOptions(['--seconds', 'x'])).toThrow('--seconds must be a whole number');
   expect(() => benchOptions(['--rounds', '1,2'])).toThrow('--rounds must be a whole number');
   expect(() => benchOptions(['--frobnicate'])).toThrow(/frobnicate/);
+});
+
+test('all scenarios are each operation, size, distribution and load, each of them once', () => {
+  const { scenarios } = benchOptions(['--peers', 'balsa', '--scenarios', 'all', '--keys', '7']);
+  const all = (of: keyof Scenario) => new Set(scenarios.map((one) => one[of]));
+
+  expect(all('operation')).toEqual(new Set(OPERATIONS));
+  expect(all('valueBytes')).toEqual(new Set([16, 128, 1024, 65_536]));
+  expect(all('outstanding')).toEqual(new Set([1, 64, 256, 1024]));
+  expect(all('distribution')).toEqual(new Set(['uniform', 'zipfian']));
+  expect(all('ratePerSecond')).toEqual(new Set([null, 2000]));
+  expect(all('keys')).toEqual(new Set([7]));
+  expect(new Set(scenarios.map(titleOf)).size).toBe(scenarios.length);
+  expect(() => benchOptions(['--scenarios', 'all', '--rates=10'])).toThrow('nothing to --rates');
 });
 
 test('the page holds what was measured, and nothing of it is taken for markup', () => {

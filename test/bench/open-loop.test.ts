@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DueWindows } from '../../bench/due-windows.js';
-import { type EndedCall, type LoopClock, openLoop } from '../../bench/open-loop.js';
+import { type EndedCall, type LoopClock, openLoop } from '../../src/cli/bench/open-loop.js';
 
 /** Moves when the loop pauses, or when it is told to. */
 class FakeClock implements LoopClock {
@@ -99,6 +99,51 @@ describe('an open loop', () => {
 
     expect(ended.filter(({ failure }) => failure?.cause === cause)).toHaveLength(20);
     expect(ended.filter(({ failure }) => failure === null)).toHaveLength(180);
+  });
+});
+
+describe('an open loop that is bounded', () => {
+  test('leaves out what is due while too many are on their way, and says so', async () => {
+    const clock = new FakeClock();
+    const answers = clock.until(5000 + 500);
+    const leftOut: number[] = [];
+    const ended: number[] = [];
+    const done = openLoop(
+      {
+        ...{ seconds: 1, perSecond: 200, outstandingMax: 10, call: () => answers },
+        onEnd: ({ number }) => ended.push(number),
+        onLeftOut: ({ number }) => leftOut.push(number),
+      },
+      clock,
+    );
+    while (clock.nowMs() < 5000 + 500) await clock.pause(0.5);
+    const { calls } = await done;
+
+    expect(calls).toBe(200);
+    expect(ended.slice(0, 10)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(leftOut[0]).toBe(10);
+    expect(leftOut.at(-1)).toBe(99);
+    expect([...ended, ...leftOut].toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 200 }, (_, i) => i),
+    );
+  });
+
+  test('begins none behind an interruption, and waits for those that are on their way', async () => {
+    const clock = new FakeClock();
+    const interrupt = new AbortController();
+    const ended: number[] = [];
+    await openLoop(
+      {
+        ...{ seconds: 1, perSecond: 200, signal: interrupt.signal },
+        call: async () => {
+          if (clock.nowMs() >= 5000 + 100) interrupt.abort();
+        },
+        onEnd: ({ number }) => ended.push(number),
+      },
+      clock,
+    );
+
+    expect(ended).toEqual(Array.from({ length: 21 }, (_, i) => i));
   });
 });
 

@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.js';
 import { keyChooser, keyOf } from './keys.js';
 import { type LatencySummary, latencySummary, ratesOverTime } from './latencies.js';
+import { openLoop as callsWhenDue } from './open-loop.js';
 import { type Operation, readShare, type Scenario } from './scenario.js';
 
 /** Calls that are neither puts nor gets. */
@@ -95,42 +96,35 @@ async function closedLoop(
     for (;;) {
       const beganMs = performance.now();
       if (beganMs >= tally.endMs) return;
-      await tally.watch(beganMs, call());
+      try {
+        await call();
+        tally.served(beganMs, performance.now());
+      } catch (error) {
+        tally.failed(beganMs, wordOf(error));
+      }
     }
   };
   await Promise.all(Array.from({ length: outstanding }, loop));
   return tally.calls();
 }
 
-/**
- * A call's time runs from when it was due, not from when this process came to begin it: a server that stands
- * still makes all the calls late that were due meanwhile, and not only the one that waited ("coordinated
- * omission", Gil Tene).
- */
+/** A call's time runs from when it was due, not from when this process came to begin it. */
 async function openLoop(
   call: () => Promise<unknown>,
-  ratePerSecond: number,
+  perSecond: number,
   { warmUpSeconds, seconds, signal }: Length,
 ): Promise<Calls> {
-  const startMs = performance.now();
-  const tally = new Tally(startMs + warmUpSeconds * 1000, seconds, signal);
-  const count = Math.ceil((warmUpSeconds + seconds) * ratePerSecond);
-  const running = new Set<Promise<void>>();
-  for (let i = 0; i < count && signal?.aborted !== true; ) {
-    const dueCount = ((performance.now() - startMs) / 1000) * ratePerSecond;
-    while (i < count && i <= dueCount) {
-      const dueMs = startMs + (i * 1000) / ratePerSecond;
-      i += 1;
-      if (running.size >= OPEN_OUTSTANDING_MAX) {
-        tally.notBegun(dueMs);
-        continue;
-      }
-      const one: Promise<void> = tally.watch(dueMs, call()).finally(() => running.delete(one));
-      running.add(one);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await Promise.all(running);
+  const tally = new Tally(performance.now() + warmUpSeconds * 1000, seconds, signal);
+  await callsWhenDue({
+    ...{ seconds: warmUpSeconds + seconds, perSecond, call, signal },
+    outstandingMax: OPEN_OUTSTANDING_MAX,
+    onEnd: ({ dueMs, endedMs, failure }) => {
+      if (failure === null) tally.served(dueMs, endedMs);
+      else tally.failed(dueMs, wordOf(failure.cause));
+    },
+    onLeftOut: ({ dueMs }) =>
+      tally.failed(dueMs, `not begun: ${OPEN_OUTSTANDING_MAX} calls were on their way`),
+  });
   return tally.calls();
 }
 
@@ -161,19 +155,14 @@ class Tally {
     return this.#endMs;
   }
 
-  /** Never rejects: what a call fails with is counted. */
-  async watch(beganMs: number, call: Promise<unknown>): Promise<void> {
-    try {
-      await call;
-      this.#ended(beganMs, performance.now());
-    } catch (error) {
-      if (this.#isMeasured(beganMs)) this.#failed(wordOf(error));
-    }
+  served(beganMs: number, endedMs: number): void {
+    if (this.#isMeasured(beganMs)) this.#latenciesMs.push(endedMs - beganMs);
+    if (this.#isMeasured(endedMs)) this.#endedMs.push(endedMs - this.#fromMs);
   }
 
-  notBegun(dueMs: number): void {
-    if (this.#isMeasured(dueMs))
-      this.#failed(`not begun: ${OPEN_OUTSTANDING_MAX} calls were on their way`);
+  failed(beganMs: number, word: string): void {
+    if (!this.#isMeasured(beganMs)) return;
+    this.#errors.set(word, (this.#errors.get(word) ?? 0) + 1);
   }
 
   /** No more calls come. */
@@ -189,17 +178,8 @@ class Tally {
     };
   }
 
-  #ended(beganMs: number, nowMs: number): void {
-    if (this.#isMeasured(beganMs)) this.#latenciesMs.push(nowMs - beganMs);
-    if (this.#isMeasured(nowMs)) this.#endedMs.push(nowMs - this.#fromMs);
-  }
-
   #isMeasured(atMs: number): boolean {
     return atMs >= this.#fromMs && atMs < this.#endMs;
-  }
-
-  #failed(word: string): void {
-    this.#errors.set(word, (this.#errors.get(word) ?? 0) + 1);
   }
 }
 

@@ -24,9 +24,15 @@ export interface OpenLoop {
   readonly seconds: number;
   readonly perSecond: number;
   readonly call: () => Promise<unknown>;
+  /** So many at most are on their way; default: no bound. What is due when they are is never begun. */
+  readonly outstandingMax?: number;
+  /** Begins no more of them. */
+  readonly signal?: AbortSignal | undefined;
   /** Before each call. */
   readonly onBegin?: (call: BegunCall) => void;
   readonly onEnd: (call: EndedCall) => void;
+  /** In place of the call, where there are too many. */
+  readonly onLeftOut?: (call: BegunCall) => void;
 }
 
 /** Times are those of the clock; a call's own time runs from `dueMs`. */
@@ -48,13 +54,14 @@ export interface EndedCall extends BegunCall {
  * Begins so many calls per second for some time, each when it is due: nobody waits for those before. All that are due within that
  * time are begun and told of, also those that come late because the client or the server stood still: to leave them out would leave
  * out the slowest ("coordinated omission", Gil Tene).
- * @returns when all have ended: how many there were, and when they began to be due
+ * @returns when all have ended: how many were due, and when they began to be
  */
 export async function openLoop(
   loop: OpenLoop,
   clock: LoopClock = OWN_CLOCK,
 ): Promise<{ readonly calls: number; readonly startedMs: number }> {
-  const { perSecond, onBegin = () => {} } = loop;
+  const { perSecond, outstandingMax = Number.POSITIVE_INFINITY, signal } = loop;
+  const { onBegin = () => {}, onLeftOut = () => {} } = loop;
   const calls = callsWithin(loop);
   const startedMs = clock.nowMs();
   let begun = 0;
@@ -68,13 +75,17 @@ export async function openLoop(
     if (underWay === 0) allEnded();
   };
 
-  while (begun < calls) {
+  while (begun < calls && signal?.aborted !== true) {
     const nowMs = clock.nowMs();
     const due = Math.min(calls, Math.floor(((nowMs - startedMs) * perSecond) / 1000) + 1);
     const end = Math.min(due, begun + BURST_MAX);
     for (; begun < end; begun += 1) {
       const dueMs = startedMs + (begun * 1000) / perSecond;
       const begin = { number: begun, dueMs, begunMs: clock.nowMs() };
+      if (underWay >= outstandingMax) {
+        onLeftOut(begin);
+        continue;
+      }
       onBegin(begin);
       underWay += 1;
       void once(begin);
