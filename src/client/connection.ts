@@ -7,6 +7,7 @@ import type { Environment } from './environment.js';
 import { Link } from './link.js';
 import type { Settings } from './options.js';
 import { backoffMs, knowsNoLeader, patienceMs, retryAfterMs } from './retry.js';
+import { SilenceWatch } from './silence-watch.js';
 
 /** While no replica answers, another one is tried this long after the last, so that none holds us up. */
 const STAGGER_MS = 100;
@@ -19,9 +20,6 @@ const PROBE_MS = 500;
 
 /** No leader for so long: that is no election any more, but a majority that is missing. */
 const LEADERLESS_MS = 1000;
-
-/** A leader that was silent for this long with requests open may be hung: others are asked. */
-const SILENCE_MS = 1000;
 
 /** A replica that has not said hello by then is given up; one that has been silent for long, later. */
 const HELLO_TIMEOUT_MS = 2000;
@@ -78,8 +76,9 @@ export class Connection {
   #leads = false;
   /** The leader as it was named last, by whomever. */
   #leader: string | null = null;
-  /** The link is silent although something was asked. */
-  #suspect = false;
+  readonly #silence: SilenceWatch;
+  /** Others that were asked since the link fell silent. */
+  #askedInDoubt = 0;
   /** The replica of the link does not lead, and lacks what was asked for. */
   #lagging = false;
   #members: readonly MemberAddress[] = [];
@@ -87,7 +86,6 @@ export class Connection {
   #clusterId: string | null;
   #nextProbeMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | null = null;
-  #watchdog: Timer | null = null;
   #wasUpMs = Number.NEGATIVE_INFINITY;
   #wasReadyMs = Number.NEGATIVE_INFINITY;
   #closed = false;
@@ -99,6 +97,12 @@ export class Connection {
     this.#endpoints = new Endpoints(settings.endpoints);
     this.#sessionId = env.newSessionId();
     this.#clusterId = settings.clusterId;
+    this.#silence = new SilenceWatch({
+      clock: env.clock,
+      link: () => this.#link,
+      isWaiting: handlers.isWaiting,
+      onSilent: () => this.#doubt(),
+    });
   }
 
   start(): void {
@@ -171,23 +175,18 @@ export class Connection {
     this.leave(new BalsaError('SESSION_EXPIRED', 'a new session is begun'));
   }
 
-  /** Requests were sent: from now on the link must not be silent for long. */
-  expectAnswer(): void {
-    const link = this.#link;
-    if (this.#watchdog !== null || link === null || !this.#settings.followLeader) return;
-    const sentMs = this.#nowMs();
-    this.#watchdog = this.#env.clock.setTimer(SILENCE_MS, () => {
-      this.#watchdog = null;
-      if (this.#closed || !this.#handlers.isWaiting()) return;
-      if (link === this.#link && link.heardMs < sentMs) this.#doubt();
-      this.expectAnswer();
-    });
+  /**
+   * Requests were sent: from now on the link must not be silent for long.
+   * @param areFirst nothing else waits for an answer
+   */
+  expectAnswer(areFirst: boolean): void {
+    if (this.#settings.followLeader) this.#silence.asked(areFirst);
   }
 
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
-    this.#watchdog?.cancel();
+    this.#silence.stop();
     this.#dropAttempts();
     this.#link?.close();
     this.#link = null;
@@ -212,10 +211,9 @@ export class Connection {
     if (knewNone || (needsLeader && (!wasReady || isLeaderless))) {
       return { code: 'NO_QUORUM', why: `no leader was found (${this.describe()})` };
     }
-    return {
-      code: 'TIMEOUT',
-      why: this.#link === null ? this.describe() : `asked ${this.#describeLink()}`,
-    };
+    const { replica, address } = this.#link ?? {};
+    const why = address === undefined ? this.describe() : `asked ${replica} at ${address}`;
+    return { code: 'TIMEOUT', why };
   }
 
   /** Every endpoint and how it is, for messages. */
@@ -227,7 +225,7 @@ export class Connection {
   // Looking for the leader
 
   get #satisfied(): boolean {
-    return this.ready && !this.#suspect;
+    return this.ready && !this.#silence.isSilent;
   }
 
   /** Opens the links that are due, and comes back when the next one is. */
@@ -271,12 +269,19 @@ export class Connection {
     );
     const mayProbe = this.#nextProbeMs <= nowMs || (alone && this.#attempts.size === 0);
     if (oldest !== null && mayProbe) {
-      this.#nextProbeMs = nowMs + (alone ? STAGGER_MS : this.#jittered(PROBE_MS));
+      this.#nextProbeMs = nowMs + (alone ? STAGGER_MS : this.#jittered(this.#probeMs()));
       this.#dial(oldest, nowMs);
       return this.#nextProbeMs;
     }
     const earliestMs = Math.min(...idle.map((e) => e.notBeforeMs));
     return Math.max(earliestMs, oldest === null ? nowMs : this.#nextProbeMs);
+  }
+
+  /** The others may be choosing a leader in place of a silent one just now. */
+  #probeMs(): number {
+    if (!this.#silence.isSilent) return PROBE_MS;
+    this.#askedInDoubt += 1;
+    return Math.min(PROBE_MS, STAGGER_MS * 2 ** (this.#askedInDoubt - 1));
   }
 
   #dial(endpoint: Endpoint, nowMs: number): void {
@@ -336,7 +341,7 @@ export class Connection {
     if (leads) return !(this.#leads && link.replica === replica);
     if (link.replica === replica) return false;
     // Cut off from a silent one, or as that one's other followers are, there is more to get from this one.
-    return this.#lagging || (this.#suspect && hello.leader !== replica);
+    return this.#lagging || (this.#silence.isSilent && hello.leader !== replica);
   }
 
   #mismatch(hello: ReplicaHello): BalsaError | null {
@@ -419,17 +424,13 @@ export class Connection {
 
   #answered(link: Link, answers: readonly ClientAnswer[]): void {
     if (link !== this.#link) return;
-    if (this.#suspect) {
-      this.#suspect = false;
-      this.#advance();
-    }
+    if (this.#silence.heard()) this.#advance();
     this.#handlers.onAnswers(answers);
   }
 
   /** It is silent. If it led and hangs, the others have chosen another one by now, or will. */
   #doubt(): void {
-    if (this.#suspect) return;
-    this.#suspect = true;
+    this.#askedInDoubt = 0;
     this.#nextProbeMs = Number.NEGATIVE_INFINITY;
     this.#advance();
   }
@@ -456,7 +457,7 @@ export class Connection {
     this.#link = null;
     this.#place = null;
     this.#leads = false;
-    this.#suspect = false;
+    this.#silence.heard();
     this.#lagging = false;
     this.#handlers.onDown();
   }
@@ -483,10 +484,6 @@ export class Connection {
 
   #noteReady(): void {
     if (this.ready) this.#wasReadyMs = this.#nowMs();
-  }
-
-  #describeLink(): string {
-    return `${this.#link?.replica} at ${this.#link?.address}`;
   }
 
   /** `ms` or up to half as long again. */

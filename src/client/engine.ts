@@ -251,12 +251,13 @@ export class Engine implements Context {
     const { link } = this.connection;
     if (this.#closed || link === null) return;
     const requests: ClientRequest[] = [];
+    const areFirst = !this.#isWaiting;
     this.#writes.take(requests);
     this.#reads.take(requests);
     this.#watches.take(requests);
     if (requests.length === 0) return;
     link.send(requests);
-    this.connection.expectAnswer();
+    this.connection.expectAnswer(areFirst);
   }
 
   #up(): void {

@@ -42,6 +42,8 @@ const RELUCTANT_TIMEOUTS = 5;
 
 /** The election timer has run out. */
 export function electionTimedOut(state: RaftState): void {
+  // Whose ticks are a little behind still hears the leader, and does not answer.
+  if (state.leader !== null) askAgainSoon(state);
   state.timeoutsWithoutLeader += 1;
   const waits = state.options.priority === 0 && state.timeoutsWithoutLeader <= RELUCTANT_TIMEOUTS;
   if (waits) forgetLeader(state, 'election-timeout');
@@ -75,29 +77,40 @@ function forgetLeader(state: RaftState, reason: string): void {
 
 /**
  * The connection to the leader broke. It may be alive, so only the wait is shortened: the pre-vote
- * asks the others, who refuse while they hear the leader. Once per contact with the leader, because
- * without one there is no leader to lose. All notice it at about the same time: each has a tick of its own to come forward in, so
- * that they do not split the votes (and wait for a whole election timeout then). Who asks before the others have noticed, or with a log
- * that lacks something, is refused: whoever was asks again soon, for one election timeout. A pre-vote disturbs nobody.
+ * asks the others, who do not answer while they hear the leader. Once per contact with the leader, because
+ * without one there is no leader to lose. All notice it at about the same time: each has ticks of its own to come forward in, so
+ * that they do not split the votes (and wait for a whole election timeout then).
  */
 export function leaderDisconnected(state: RaftState): void {
-  const place = placeBehindLeader(state);
-  const { electionTicks } = state.options;
+  const wait = 1 + waitBehindLeader(state);
+  askAgainSoon(state);
   setLeader(state, null);
-  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + 1 + place);
-  const ticks = Math.ceil(electionTicks / 4) + place;
-  state.hurry = { untilTick: state.now + electionTicks, ticks };
+  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + wait);
   state.tellRole('leader-disconnected');
 }
 
-/** Going round the voters from the leader on, how many come before this member; of many, some share a place. */
-function placeBehindLeader({ leader, id, configuration, options }: RaftState): number {
+/**
+ * The leader was lost just now. Who asks for votes before the others have noticed gets no answer: it asks again soon, for one election
+ * timeout, and not behind a whole one. A pre-vote disturbs nobody.
+ */
+function askAgainSoon(state: RaftState): void {
+  const { electionTicks } = state.options;
+  const ticks = Math.ceil(electionTicks / 4) + waitBehindLeader(state);
+  state.hurry = { untilTick: state.now + electionTicks, ticks };
+}
+
+/**
+ * Ticks that leave those their time who come before this member, going round the voters from the leader on. Where ticks are
+ * short it is several for each: an election has to be over in them, and messages are as long under way as ever.
+ */
+function waitBehindLeader({ leader, id, configuration, options }: RaftState): number {
   const voters = [...new Set([...configuration.voters, ...configuration.votersOutgoing])];
-  const count = voters.length;
+  const count = Math.max(1, voters.length);
   const behind = voters.indexOf(id) - (leader === null ? -1 : voters.indexOf(leader)) - 1;
-  // Later than that is hardly sooner than without a word.
-  const places = Math.max(2, Math.floor(options.electionTicks / 2));
-  return ((behind + count) % count) % places;
+  const ticks = Math.max(1, Math.floor(options.electionTicks / 8));
+  // Later than that is hardly sooner than without a word: of many, some share a place.
+  const places = Math.max(2, Math.floor(options.electionTicks / 2 / ticks));
+  return ticks * (((behind + count) % count) % places);
 }
 
 /**

@@ -184,7 +184,11 @@ export class Peers implements Transport {
       meet: (hello) => this.meet(hello),
       ownHello: (to, refusal) => this.ownHello(to, refusal),
       opened: (_member, peer) => void this.#inboundBulk.add(peer),
-      closed: (_member, peer) => void this.#inboundBulk.delete(peer),
+      closed: (member, peer) => {
+        this.#inboundBulk.delete(peer);
+        // What came over it last may have been heard behind the end of the other stream, and as a sign of life.
+        if (!this.#stopped && !this.#inbound.has(member)) this.#options.onDisconnected(member);
+      },
     };
     const peer = new InboundPeer(owner, this.#options, channel);
     if (this.#stopped) peer.close();

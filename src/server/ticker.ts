@@ -67,6 +67,7 @@ export class Ticker {
 
   /** Nobody wakes it from now on: each tick is on time. */
   alone(): void {
+    this.#isHeard = false;
     this.#wasWoken = false;
     if (this.#timer === null || this.#spareTicks === 0) return;
     this.#spareTicks = 0;
@@ -92,7 +93,8 @@ export class Ticker {
     if (this.#timer === null) return;
     const due = this.#ticksDue();
     const isPaused = due > CATCH_UP_TICKS_MAX + this.#spareTicks;
-    this.#spareTicks = this.#wasWoken ? SPARE_TICKS : 0;
+    // Where ticks are due that no leader has woken it for, there may be none any more.
+    this.#spareTicks = this.#wasWoken && due <= 1 ? SPARE_TICKS : 0;
     this.#wasWoken = false;
     this.#count(isPaused ? CATCH_UP_TICKS_MAX : due);
     if (isPaused) this.#lastMs = this.#clock.monotonicMs();

@@ -218,6 +218,45 @@ describe('following the leader', () => {
     expect(h.clock.monotonicMs() - start).toBeLessThan(1500);
   });
 
+  test('a leader that falls silent between two answers is doubted a second behind the last one', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await h.until(db.put('k', '1'));
+    await h.clock.advance(700);
+    await h.until(db.put('k', '2'));
+    h.cluster.replica('n1').condition = 'hangs';
+    h.cluster.leader = 'n2';
+    const start = h.clock.monotonicMs();
+    const { meta } = await h.until(db.put('k', '3'));
+    expect(meta.replica).toBe('n2');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(1100);
+  });
+
+  test('who asks a leader after a silence in which nothing was asked waits a second all the same', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await h.until(db.put('k', '1'));
+    await h.clock.advance(900);
+    h.cluster.replica('n1').condition = 'hangs';
+    h.cluster.leader = 'n2';
+    const start = h.clock.monotonicMs();
+    expect((await h.until(db.put('k', '2'))).meta.replica).toBe('n2');
+    expect(h.clock.monotonicMs() - start).toBeGreaterThanOrEqual(1000);
+  });
+
+  test('while the others still follow a silent leader, they are asked again soon', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    await h.until(db.put('k', '1'));
+    h.cluster.replica('n1').condition = 'hangs';
+    const start = h.clock.monotonicMs();
+    const put = db.put('k', '2');
+    await h.clock.advance(1050);
+    h.cluster.elect('n2');
+    expect((await h.until(put)).meta.replica).toBe('n2');
+    expect(h.clock.monotonicMs() - start).toBeLessThan(1050 + 400);
+  });
+
   test('a leader that vanishes is not waited for when another one leads already', async () => {
     const h = new Harness();
     const db = await h.connect();

@@ -473,8 +473,8 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/election.ts',
-        find: 'const place = placeBehindLeader(state);',
-        replace: 'const place = 0; void placeBehindLeader;',
+        find: 'const wait = 1 + waitBehindLeader(state);',
+        replace: 'const wait = 1;',
       },
     ],
     rules: ['test/raft/pre-vote.test.ts'],

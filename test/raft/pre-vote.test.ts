@@ -228,7 +228,7 @@ describe('a broken connection to the leader', () => {
   }
 
   /** How long each of the followers waits that lose this leader, in ticks. */
-  function waits(leader: string, voters: readonly string[], electionTicks = 40): number[] {
+  function waits(leader: string, voters: readonly string[], electionTicks = 8): number[] {
     const followers = voters.filter((id) => id !== leader);
     return followers.map((id) => {
       const member = new Member({ id, term: 1, voters, electionTicks });
@@ -245,6 +245,10 @@ describe('a broken connection to the leader', () => {
     expect(waits('n1', FIVE)).toEqual([1, 2, 3, 4]);
     expect(waits('n3', FIVE)).toEqual([3, 4, 1, 2]);
     expect(waits('n5', FIVE)).toEqual([1, 2, 3, 4]);
+  });
+
+  test('where ticks are short, in some ticks of its own: an election has to be over in them', () => {
+    expect(waits('n1', FIVE, 40)).toEqual([1, 6, 11, 16]);
   });
 
   test('of many, some share a tick: none waits for more than about half of a timeout', () => {
@@ -270,6 +274,19 @@ describe('a broken connection to the leader', () => {
     expect(last).toBeGreaterThanOrEqual(13);
     expect(next - last).toBeGreaterThanOrEqual(ELECTION_TICKS);
     expect(member.node.term).toBe(1);
+  });
+
+  test('so does who asks in vain when the leader has fallen silent: others may have heard it a little later', () => {
+    const member = followerOf('n2', 1, { id: 'n3', electionTicks: ELECTION_TICKS });
+    const asked: number[] = [];
+    for (let tick = 1; tick <= 60; tick += 1) {
+      const { messages } = member.tick();
+      if (ofType(messages, 'RequestVote').length > 0) asked.push(tick);
+    }
+    const [first = 0, ...then] = asked.map((tick) => tick - (asked[0] ?? 0));
+    expect([first, ...then.slice(0, 4)]).toEqual([0, 3, 6, 9, 12]);
+    expect(asked[0]).toBeGreaterThanOrEqual(ELECTION_TICKS);
+    expect(then[4]).toBeGreaterThanOrEqual(12 + ELECTION_TICKS);
   });
 
   test('it no longer ignores who asks for a vote', () => {

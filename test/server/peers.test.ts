@@ -4,14 +4,14 @@ import { TcpProxy } from '../../src/cluster/tcp-proxy.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { Message } from '../../src/raft/types.js';
-import { dial } from '../../src/rpc/channel.js';
+import { type Channel, dial } from '../../src/rpc/channel.js';
 import {
   packMessages,
   packPeerHello,
   packProbeAnswer,
   unpackPeerFrame,
 } from '../../src/rpc/peer-frames.js';
-import type { PeerHello } from '../../src/rpc/peer-protocol.js';
+import { PEER_BULK_PATH, type PeerHello } from '../../src/rpc/peer-protocol.js';
 import { PEER_STREAM_PATH } from '../../src/rpc/protocol.js';
 import { clusterIdOf } from '../../src/server/formation.js';
 import { Listener } from '../../src/server/listener.js';
@@ -199,6 +199,40 @@ describe('peers over loopback', () => {
       await n1.close();
       await listener.close(100);
     }
+  });
+
+  test('the end of a stream for large frames is the loss of a member that has no other one', async () => {
+    const n2 = await node({ name: 'n2' });
+    const n1 = await node({ name: 'n1', addresses: new Map([['n2', n2.address]]) });
+    await until('the connection', () => n1.connected.length > 0);
+    const formation = NAMES.map(disk);
+    const open = async (): Promise<Channel> => {
+      let isGreeted = false;
+      const channel = dial({
+        ...{ address: n2.address, path: PEER_BULK_PATH },
+        onFrame: () => (isGreeted = true),
+        onClose: () => {},
+      });
+      const { cluster } = n2.standing;
+      channel.send(packPeerHello(helloOf({ clusterId: cluster?.clusterId ?? null, formation })));
+      await until('the hello', () => isGreeted);
+      return channel;
+    };
+    const [first, second] = [await open(), await open()];
+    first.send(packMessages([heartbeat(1)]));
+    first.end();
+    await until('the message', () => n2.received.length === 1);
+    // That it has ended is heard behind that; nothing is lost, as the other one is there.
+    await open();
+    expect(n2.lost).toEqual([]);
+    await n1.close();
+    await until('the loss', () => n2.lost.length > 0);
+    const losses = n2.lost.length;
+    second.send(packMessages([heartbeat(2)]));
+    second.end();
+    await until('the next loss', () => n2.lost.length > losses);
+    expect(n2.received).toHaveLength(2);
+    expect(new Set(n2.lost)).toEqual(new Set([memberId(disk('n1'))]));
   });
 
   test('a stream that says nothing is ended', async () => {

@@ -141,6 +141,14 @@ describe('a ticker of a process that is woken in each tick anyway', () => {
     expect(atMs).toEqual([25, 100, 100, 100, 125, 150]);
   });
 
+  test('does not wait for three more ticks behind three in which nothing was heard', async () => {
+    const scheduler = new Scheduler(1);
+    const { atMs, wake } = ticking(scheduler);
+    for (const ms of [10, 20, 30]) scheduler.planAt(ms, () => wake());
+    await scheduler.run(150);
+    expect(atMs).toEqual([25, 100, 100, 100, 125, 150]);
+  });
+
   test('counts what is due before it hears that the connection to the leader broke, and not at once behind that', async () => {
     const scheduler = new Scheduler(1);
     const { ticker, atMs, woken, wake } = ticking(scheduler);
