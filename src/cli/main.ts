@@ -2,6 +2,7 @@
 import type { Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { EXIT } from './exit-codes.js';
+import { giveHeapRoom } from './heap-room.js';
 import type { CliIo } from './io.js';
 import { runCli } from './program.js';
 import { sleep } from './sleep.js';
@@ -32,6 +33,7 @@ const io: CliIo = {
     // All that is loaded from here on has machine code from its first call: what is seldom run, or just after a start, is
     // otherwise interpreted for half a minute (docs/performance.md). What is run often is optimized later all the same.
     setFlagsFromString('--always-sparkplug');
+    giveHeapRoom();
     const { startServer } = await import('../server/server.js');
     return await startServer(config);
   },
