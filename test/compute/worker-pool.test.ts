@@ -244,7 +244,25 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     clock.fire(31_999);
     expect(clock.timers.size).toBe(1);
     clock.fire(1);
+    expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
     expect(clock.timers.size).toBe(0);
+  });
+
+  test('does not take the time in which the whole process stood still for that of a call: what its thread has said comes first', async () => {
+    const clock = new HandClock();
+    const pool = poolOf({ clock });
+    expect(parsed(await run(pool, 'return 1;'))).toBe(1);
+    const deferred: (() => void)[] = [];
+    clock.defer = (callback) => void deferred.push(callback);
+    const running = run(pool, 'return 7;');
+    clock.fire(500);
+    clock.fire(32_000);
+    expect(parsed(await running)).toBe(7);
+
+    const endless = run(pool, 'for (;;) {}');
+    clock.fire(500);
+    clock.fire(32_000);
+    for (const callback of deferred) callback();
     expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
   });
 

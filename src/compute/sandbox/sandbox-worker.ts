@@ -242,7 +242,8 @@ export class SandboxWorker {
     return this.#clock.setTimer(LOOK_MS, () => this.#look());
   }
 
-  #look(): void {
+  /** @param isDrained what its thread has said until now has been heard */
+  #look(isDrained = false): void {
     const running = this.#running;
     if (running === null) return;
     const { step, isLoading } = this.#answers;
@@ -259,9 +260,20 @@ export class SandboxWorker {
     // Until then it has done work of its own as well.
     const cpuMsMax = isLoading ? Number.POSITIVE_INFINITY : computeMsMax + GRACE_CPU_MS;
     const computedMs = (cpuMs ?? 0) - (running.sinceCpuMs ?? 0);
-    const isOver = nowMs - running.sinceMs >= msMax || computedMs >= cpuMsMax;
-    if (isOver) this.#fail(limitReached('computeMsMax', computeMsMax));
+    const isLate = nowMs - running.sinceMs >= msMax;
+    if (computedMs >= cpuMsMax || (isLate && isDrained)) {
+      this.#fail(limitReached('computeMsMax', computeMsMax));
+    } else if (isLate) this.#lookDrained(running);
     else running.watchdog = this.#watch();
+  }
+
+  /** Where the process stood still its timers come first, and behind them what was said meanwhile. */
+  #lookDrained(running: Running): void {
+    const look = (): void => {
+      if (this.#running === running) this.#look(true);
+    };
+    // Two rounds of the event loop: one reads what has come, the next hands it over.
+    this.#clock.defer(() => this.#clock.defer(look));
   }
 
   /** What was waited for until now was not the procedure. */
