@@ -1,11 +1,10 @@
-import { BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import { checkReadBounds } from '../base/operation-check.js';
 import type { Engine } from './engine.js';
 import type { CallOptions } from './options.js';
 import type { Meta } from './pending.js';
 import { type Page, type PageQuery, PendingRead } from './pending-read.js';
-import { readRange } from './range.js';
+import { readPages } from './range.js';
 import { PageRequest } from './read-request.js';
 
 /** Asks for one page of a range. @param unwanted aborted when nobody waits for it any more */
@@ -38,14 +37,14 @@ export async function fetchAll(
 }> {
   checkReadBounds(query, engine.limits);
   const items: KeyValue[] = [];
-  const pages: Page[] = [];
-  const fetch = async (q: PageQuery, unwanted: AbortSignal): Promise<Page> => {
-    const page = await fetchPage(engine, q, options, unwanted);
-    pages.push(page);
-    return page;
-  };
-  for await (const page of readRange(fetch, query, {})) items.push(...page.items);
-  const last = pages.at(-1);
-  if (last === undefined) throw new BalsaError('INTERNAL', 'a range without a page');
-  return { items, revision: last.revision, meta: last.meta };
+  let first: Page | null = null;
+  const fetch = (q: PageQuery, unwanted: AbortSignal): Promise<Page> =>
+    fetchPage(engine, q, options, unwanted);
+  for await (const page of readPages(fetch, query, Number.POSITIVE_INFINITY)) {
+    first ??= page;
+    items.push(...page.items);
+  }
+  // There is always a first page; all show the state that it was read from.
+  const { revision, meta } = first as unknown as Page;
+  return { items, revision, meta };
 }

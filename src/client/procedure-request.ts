@@ -290,7 +290,7 @@ function give(call: PendingRead<CallAnswered>, answer: ClientAnswer, meta: Meta)
 const UNDECIDED: ReadonlySet<string> = new Set([
   ...['NOT_LEADER', 'SHUTTING_DOWN', 'OVERLOADED', 'PROCEDURE_NOT_FOUND', 'UPGRADE_PENDING'],
   ...['COMPACTED', 'NO_QUORUM', 'REPLICA_BEHIND', 'TXN_CONFLICT', 'TIMEOUT', 'UNREACHABLE'],
-  ...['CANCELLED', 'CLIENT_CLOSED', 'CALL_EXPIRED'],
+  ...['CANCELLED', 'CLIENT_CLOSED', 'CALL_EXPIRED', 'AP_QUEUE_FULL'],
 ]);
 
 function mismatch(answer: ClientAnswer): BalsaError {

@@ -112,7 +112,7 @@ export class TurnQueue {
       return turn;
     } catch (error) {
       // Before it is left: that is a loss of the lease, too.
-      const why = ends.signal.aborted ? ends.signal.reason : error;
+      const why = ends.signal.aborted ? ends.reasonOf(lease === null ? null : error) : error;
       if (lease !== null) leave(lease);
       throw why;
     } finally {
@@ -234,6 +234,18 @@ class Ends {
     if (signal.aborted) throw cancelled(signal.reason, 'not-applied');
     const end = (): void => this.#abort.abort(cancelled(signal.reason, 'not-applied'));
     this.#undo.push(whenAborted(signal, end));
+  }
+
+  /**
+   * Why it has ended.
+   * @param error of the call that put the place into the queue, or waited there; `null`: no place was asked for
+   */
+  reasonOf(error: unknown): unknown {
+    const { reason } = this.signal;
+    const isUnknown = error instanceof BalsaError && error.outcome === 'unknown';
+    // The place may be there until its lease has expired.
+    if (!isUnknown || !(reason instanceof BalsaError) || reason.code !== 'CANCELLED') return reason;
+    return cancelled(reason.cause, 'unknown');
   }
 
   /**

@@ -165,7 +165,7 @@ export async function countRange(
  *
  * While the caller works on a page, the next one is under way.
  */
-async function* readPages(
+export async function* readPages(
   fetchPage: FetchPage,
   query: PageQuery,
   limit: number,

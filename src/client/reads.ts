@@ -40,6 +40,8 @@ export class Reads {
   #waitingBytes = 0;
   /** Sent over the present link, by request id. */
   readonly #asked = new Map<number, ReadRequest>();
+  /** Memory that they take, roughly; without those of gets, which are few. */
+  #askedBytes = 0;
   #retryTimer: Timer | null = null;
   /** Of what is sent now. Few look at it. */
   readonly #departure: Departure;
@@ -77,16 +79,16 @@ export class Reads {
     // While there is no link nothing is taken: those that gave up must not stand in the way.
     if (this.#lackOfRoom(request) !== null) this.#forgetSettled();
     const limit = this.#lackOfRoom(request);
-    if (limit !== null) throw overloaded(this.#waiting.length, limit);
+    if (limit !== null) throw overloaded(this.#waiting.length + this.#asked.size, limit);
     this.#askAgain(request);
   }
 
   /** The limit that it would exceed. */
   #lackOfRoom({ bytes }: ReadRequest): string | null {
-    const { length } = this.#waiting;
     const { queueBytesMax } = this.#context.settings;
-    if (length >= WAITING_MAX) return `${WAITING_MAX} requests`;
-    const isFull = length > 0 && this.#waitingBytes + bytes > queueBytesMax;
+    if (this.#waiting.length >= WAITING_MAX) return `${WAITING_MAX} requests`;
+    const before = this.#waitingBytes + this.#askedBytes;
+    const isFull = before > 0 && before + bytes > queueBytesMax;
     return isFull ? `${queueBytesMax} bytes (queueBytesMax)` : null;
   }
 
@@ -113,7 +115,7 @@ export class Reads {
       request.lost();
       if (request.once) request.fail(answerLost('unknown'));
     }
-    this.#asked.clear();
+    this.#clearAsked();
     this.#setWaiting([...asked, ...this.#waiting]);
     for (const request of this.#waiting) request.notBeforeMs = Number.NEGATIVE_INFINITY;
     if (this.#context.settings.pinned) this.#failAll(() => answerLost());
@@ -123,7 +125,7 @@ export class Reads {
     const request = this.#asked.get(id);
     if (request === undefined) return;
     const rest = request.answer(answer, { ...meta, level: request.consistency ?? 'any' });
-    this.#asked.delete(id);
+    this.#endAsked(id, request);
     if (rest !== null) this.#askAgain(rest);
     else this.#planGets();
   }
@@ -131,7 +133,7 @@ export class Reads {
   refused(id: number, error: BalsaError): void {
     const request = this.#asked.get(id);
     if (request === undefined) return;
-    this.#asked.delete(id);
+    this.#endAsked(id, request);
     this.#heed(error);
     const parts = error.code === 'SESSION_BEHIND' ? request.parts() : [];
     if (parts.length > 0) {
@@ -206,7 +208,7 @@ export class Reads {
   #failAll(error: () => BalsaError): void {
     const requests = [...this.#requests()];
     this.#setWaiting([]);
-    this.#asked.clear();
+    this.#clearAsked();
     for (const queue of Object.values(this.#queues)) {
       for (const call of queue) this.#fail(call, error());
     }
@@ -291,6 +293,7 @@ export class Reads {
   #encode(request: ReadRequest): ClientRequest {
     const id = this.#context.nextRequestId();
     this.#asked.set(id, request);
+    this.#askedBytes += askedBytesOf(request);
     request.sent = true;
     return request.encode(id, this.#departure);
   }
@@ -313,7 +316,17 @@ export class Reads {
   }
 
   #forgetAsked(): void {
-    for (const [id, request] of this.#asked) if (!request.live) this.#asked.delete(id);
+    for (const [id, request] of this.#asked) if (!request.live) this.#endAsked(id, request);
+  }
+
+  #endAsked(id: number, request: ReadRequest): void {
+    this.#asked.delete(id);
+    this.#askedBytes -= askedBytesOf(request);
+  }
+
+  #clearAsked(): void {
+    this.#asked.clear();
+    this.#askedBytes = 0;
   }
 
   get #hasGets(): boolean {
@@ -324,6 +337,10 @@ export class Reads {
   #planGets(): void {
     if (this.#hasGets) this.#context.planSend();
   }
+}
+
+function askedBytesOf(request: ReadRequest): number {
+  return request instanceof GetRequest ? 0 : request.bytes;
 }
 
 /** Only linearizable reads need the leader. */

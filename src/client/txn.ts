@@ -1,3 +1,4 @@
+import { notApplied } from './before-writing.js';
 import { invalid } from './invalid.js';
 import { checkSteps, type TxnSpec } from './op.js';
 import type { BranchResult, Condition, Op, TxnOp } from './op-types.js';
@@ -81,10 +82,29 @@ export class Txn<
         return encodeTxn(scope, txn);
       },
       (result, meta) => {
-        const branch = toBranchResult(scope, txn as TxnOp<never>, result);
+        const branch = branchResult(scope, txn as TxnOp<never>, result);
         // One result for each step, as OpResult says of each type.
         return { meta, ...branch } as TxnResult<Then, Else, Out, Keys>;
       },
     );
   }
+}
+
+/** @throws BalsaError `VALUE_NOT_DECODABLE` (`not-applied` where nothing can have been written) */
+function branchResult(
+  scope: Scope<never, unknown, KeyForm>,
+  txn: TxnOp<never>,
+  result: Parameters<typeof toBranchResult>[2],
+): ReturnType<typeof toBranchResult> {
+  try {
+    return toBranchResult(scope, txn, result);
+  } catch (error) {
+    const steps = result.succeeded ? txn.success : txn.failure;
+    throw steps.some(mayWrite) ? error : notApplied(error);
+  }
+}
+
+function mayWrite(step: Op<never>): boolean {
+  if (step.type === 'txn') return [...step.success, ...step.failure].some(mayWrite);
+  return step.type !== 'get' && step.type !== 'range';
 }

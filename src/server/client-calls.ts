@@ -2,7 +2,7 @@ import { unreachable } from '../base/assert.js';
 import { unpackCall } from '../base/call-codec.js';
 import type { Clock } from '../base/clock.js';
 import { checkNesting } from '../base/codec.js';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import { checkCall } from '../base/operation-check.js';
 import { CALL_LIMITS } from '../compute/execution.js';
@@ -89,19 +89,16 @@ export class ClientCalls {
       }
       // What it is this replica may know only now: there was no state yet, or the one before that of a snapshot.
       if (replica.calls.resolve(request.procedure)?.mode === 'ap') {
-        this.#callAp(
-          replica,
-          request,
-          ageMs === null ? null : ageMs + clock.monotonicMs() - askedMs,
-        );
+        const age = ageMs === null ? null : ageMs + clock.monotonicMs() - askedMs;
+        this.#refusing(request.id, () => this.#callAp(replica, request, age));
         return;
       }
       const atLevel = metaOf(replica, request);
       let meta: AnswerMeta | null = null;
       const isLocal = request.consistency === 'ap-local';
-      // Run again it reads a later state, for which the answer stands then.
+      // Run again it reads a later state, for which the answer stands then; so does what waits for changes made here before it is run.
       const onRun = (): void => {
-        meta = meta === null ? atLevel : replica.meta();
+        meta = meta === null && !isLocal ? atLevel : replica.meta();
       };
       void replica.calls.read({ isLocal, onRun, ...request }, (answer) =>
         this.#answer(request.id, meta ?? atLevel, answer),
@@ -109,11 +106,25 @@ export class ClientCalls {
     });
   }
 
+  /** @throws BalsaError `INVALID_ARGUMENT` */
   #callAp(replica: Replica, request: CallProcedureRequest, ageMs: number | null): void {
+    // Who asks for a read at some level repeats it as one, and takes a failure for one of nothing.
+    if (request.route === 'read' && request.consistency !== 'ap-local') {
+      const message = `${request.procedure} is of mode ap: it has an effect, and is called at the level ap-local or at none`;
+      throw new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
+    }
     const durability = { peers: request.peers };
     void replica.calls.callAp({ ageMs, ...request }, durability, (answer) =>
       this.#answer(request.id, replica.meta(), answer),
     );
+  }
+
+  #refusing(id: number, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.refuse(id, asBalsaError(error));
+    }
   }
 
   #ageOf({ age }: CallProcedureRequest): number | null {

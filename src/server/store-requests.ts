@@ -51,7 +51,7 @@ export async function answerStoreRequest(
 
 /**
  * The leases, or one of them with its keys.
- * @throws BalsaError `LEASE_NOT_FOUND`
+ * @throws BalsaError `LEASE_NOT_FOUND`, `RANGE_TOO_LARGE`
  */
 export async function leasesOf(
   { machine, logTimeMs }: StoreFacts,
@@ -62,15 +62,7 @@ export async function leasesOf(
   }
   const state = machine.lease(lease);
   if (state === null) throw new BalsaError('LEASE_NOT_FOUND', `there is no lease ${lease}`);
-  const keys = await machine.keysOfLease(lease);
-  const bytes = keys.reduce((sum, key) => sum + key.byteLength, 0);
-  if (bytes > KEYS_BYTES_MAX) {
-    throw new BalsaError(
-      'RANGE_TOO_LARGE',
-      `the keys of lease ${lease} have ${bytes} bytes; one answer has room for ${KEYS_BYTES_MAX}`,
-      { details: { bytes, limit: KEYS_BYTES_MAX } },
-    );
-  }
+  const keys = await machine.keysOfLease(lease, KEYS_BYTES_MAX);
   return [{ ...leaseInfo(state, logTimeMs), keys }];
 }
 

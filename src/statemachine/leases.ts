@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js';
 import { toMapKey } from '../base/bytes.js';
+import { BalsaError } from '../base/errors.js';
 import { Deadlines } from './deadlines.js';
 import type { Journal } from './journal.js';
 import type { NamedKey } from './keyspace.js';
@@ -222,13 +223,21 @@ export class Leases {
     this.#changed.add(id);
   }
 
-  /** The keys of a lease as the store has them, between entries. */
-  keysInStore(id: number): Promise<Uint8Array[]> {
+  /**
+   * The keys of a lease as the store has them, between entries: in one go, so that they are those of one moment.
+   * @throws BalsaError `RANGE_TOO_LARGE`
+   */
+  async keysInStore(id: number, bytesMax: number): Promise<Uint8Array[]> {
     const nothing = new Uint8Array();
-    return loadRecords(
-      this.#store,
-      { from: toLeaseKeyKey(id, nothing), to: toLeaseKeyKey(id + 1, nothing) },
-      fromLeaseKeyKey,
+    const { pairs, more } = await this.#store.scan({
+      ...{ from: toLeaseKeyKey(id, nothing), to: toLeaseKeyKey(id + 1, nothing) },
+      ...{ keysMax: Number.MAX_SAFE_INTEGER, bytesMax },
+    });
+    if (!more) return pairs.map(([storeKey]) => fromLeaseKeyKey(storeKey));
+    throw new BalsaError(
+      'RANGE_TOO_LARGE',
+      `the keys of lease ${id} take more than ${bytesMax} bytes, which is what one answer has room for`,
+      { details: { limit: bytesMax } },
     );
   }
 

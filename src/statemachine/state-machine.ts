@@ -479,8 +479,8 @@ export class StateMachine implements StoreObservation {
     return this.#parts.leases.states();
   }
 
-  keysOfLease(id: number): Promise<Uint8Array[]> {
-    return this.#parts.leases.keysInStore(id);
+  keysOfLease(id: number, bytesMax = Number.MAX_SAFE_INTEGER): Promise<Uint8Array[]> {
+    return this.#parts.leases.keysInStore(id, bytesMax);
   }
 
   revisionToKeep(logNowMs: number): number | null {

@@ -216,8 +216,8 @@ export interface StoreObservation {
   lease(id: number): LeaseState | null;
   /** In the order of their ids. */
   leases(): LeaseState[];
-  /** In key order. */
-  keysOfLease(id: number): Promise<Uint8Array[]>;
+  /** In key order, as of this moment. @throws BalsaError `RANGE_TOO_LARGE` when they take more than `bytesMax`; default: no bound */
+  keysOfLease(id: number, bytesMax?: number): Promise<Uint8Array[]>;
 
   /** Up to where the settings want compaction at `logNowMs`; `null`: it is done, or not wanted. */
   revisionToKeep(logNowMs: number): number | null;

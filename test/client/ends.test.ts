@@ -333,6 +333,22 @@ describe('limits of the client', () => {
     expect((await h.failure(db.call('p', 'x', { timeoutMs: 10 }))).code).toBe('NO_QUORUM');
   });
 
+  test('calls that were sent and have no answer count until they have one, or are given up', async () => {
+    const h = new Harness();
+    const db = await h.connect({ queueBytesMax: 10_000 });
+    h.cluster.fate = (request) => (request.type === 'call' ? 'ignore' : undefined);
+    const calls: ReturnType<typeof watch>[] = [];
+    for (let n = 0; n < 20; n += 1) {
+      calls.push(watch(db.call('p', 'x'.repeat(1000), { timeoutMs: 500 })));
+      await h.clock.advance(1);
+    }
+    const refused = calls.filter((call) => call.error?.code === 'OVERLOADED');
+    expect(refused.length).toBeGreaterThan(8);
+    expect(h.cluster.received('call').length).toBe(20 - refused.length);
+    await h.clock.advance(600);
+    expect((await h.failure(db.call('p', 'x', { timeoutMs: 10 }))).code).toBe('TIMEOUT');
+  });
+
   test('a call for which there is no room is not applied, wherever it was to run', async () => {
     const h = new Harness();
     const db = await h.connect({ queueBytesMax: 10_000 });

@@ -348,6 +348,27 @@ describe('a lock with a time limit, when there is no majority', () => {
     await db.close();
   });
 
+  test('is CANCELLED with an outcome that is not known, when the place in the queue had been sent', async () => {
+    for (const isPlaced of [true, false]) {
+      const h = new World();
+      const db = await h.client();
+      const abort = new AbortController();
+      const taking = watch(db.lock('job', { signal: abort.signal }));
+      h.cluster.fate = (request) => {
+        if (request.type !== 'write') return undefined;
+        const kinds = unpackOperations(request.operations).map(({ type }) => type);
+        return kinds.includes(isPlaced ? 'txn' : 'lease-grant') ? 'ignore' : undefined;
+      };
+      await h.clock.advance(100);
+      abort.abort();
+      await h.clock.advance(10);
+      const outcome = isPlaced ? 'unknown' : 'not-applied';
+      expect(taking.error).toMatchObject({ code: 'CANCELLED', outcome });
+      expect(taking.error?.message.includes('before it was sent')).toBe(!isPlaced);
+      await db.close();
+    }
+  });
+
   test('is TIMEOUT when others were seen to hold it', async () => {
     const h = new World();
     const [db, other] = [await h.client(), await h.client()];

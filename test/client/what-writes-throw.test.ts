@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { json, text } from '../../src/client/codec.js';
+import { compare } from '../../src/client/compare.js';
+import { op } from '../../src/client/op.js';
 import { Harness } from './support/harness.js';
 import { RealMachine } from './support/real-machine.js';
 
@@ -34,6 +36,37 @@ describe('cas of a key that is not as expected', () => {
     expect(await h.failure(db.put(key, '1'))).toMatchObject(expected);
     const cas = db.cas(key, { expected: 'absent', value: '1' });
     expect(await h.failure(cas)).toMatchObject(expected);
+  });
+});
+
+describe('a transaction with a value that the codec does not expect', () => {
+  const expected = { code: 'VALUE_NOT_DECODABLE' };
+
+  async function given() {
+    const h = new Harness();
+    const writer = await h.connect({ codec: text });
+    await h.until(writer.put('k', 'no JSON'));
+    return { h, writer, db: await h.connect({ codec: json<number>() }) };
+  }
+
+  test('is not applied when the branch that was taken only reads', async () => {
+    const { h, writer, db } = await given();
+    const txn = db
+      .txn()
+      .when(compare.absent('k'))
+      .do(op.put('k', 1))
+      .otherwise(op.get('k'), op.txn().do(op.get('k')));
+    const error = await h.failure(txn.commit());
+    expect(error).toMatchObject({ ...expected, outcome: 'not-applied' });
+    expect(error.details).not.toHaveProperty('applied');
+    expect((await h.until(writer.get('k'))).value).toBe('no JSON');
+  });
+
+  test('is applied when that branch writes, too', async () => {
+    const { h, writer, db } = await given();
+    const error = await h.failure(db.txn().do(op.get('k'), op.put('other', 1)).commit());
+    expect(error).toMatchObject({ ...expected, outcome: 'unknown', details: { applied: true } });
+    expect((await h.until(writer.get('other'))).value).toBe('1');
   });
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { CallProcedureRequest, ClientAnswer } from '../../src/rpc/protocol.js';
 import type { CallDone, CallRequest } from '../../src/server/calls/call-types.js';
@@ -12,35 +13,81 @@ const REQUEST: CallProcedureRequest = {
   ...{ age: { at: 'sent', ms: 100 }, peers: 0 },
 };
 
-test('an ap procedure that is known only once there is a state is called as one', () => {
-  let nowMs = 0;
-  let mode: 'ap' | null = null;
+/** A replica whose procedure is of a mode that is known later than it is asked for. */
+function asked(request: CallProcedureRequest) {
+  const state = { nowMs: 0, mode: null as 'ap' | 'read' | null, appliedIndex: 1 };
   const reads: ReadDone[] = [];
   const called: CallRequest[] = [];
   const replica = {
-    meta: () => ({}),
+    meta: () => ({ appliedIndex: state.appliedIndex }),
+    machine: { revision: 7 },
     read: (_level: unknown, done: ReadDone) => void reads.push(done),
     calls: {
-      resolve: () => (mode === null ? null : { name: 'count', mode, hash: '' }),
-      callAp: (request: CallRequest, _durability: unknown, done: CallDone) => {
-        called.push(request);
+      resolve: () => (state.mode === null ? null : { name: 'count', mode: state.mode, hash: '' }),
+      callAp: (call: CallRequest, _durability: unknown, done: CallDone) => {
+        called.push(call);
         done({ ok: true, result: '1', revision: 0, hash: '', repeated: false, logs: [] });
+      },
+      read: async ({ onRun }: { readonly onRun: () => void }, done: CallDone) => {
+        // What was changed here is waited for.
+        state.appliedIndex = 5;
+        onRun();
+        done({ ok: true, result: '2', revision: 0, hash: '', repeated: false, logs: [] });
       },
     },
   } as unknown as Replica;
   const answers: ClientAnswer[] = [];
+  const refused: BalsaError[] = [];
   const calls = new ClientCalls({
-    ...{ clock: { monotonicMs: () => nowMs }, limits: LIMITS },
+    ...{ clock: { monotonicMs: () => state.nowMs }, limits: LIMITS },
     answer: (answer) => void answers.push(answer),
-    refuse: (_id, error) => {
-      throw error;
-    },
+    refuse: (_id, error) => void refused.push(error),
   });
+  const known = (mode: 'ap' | 'read', nowMs = 0): void => {
+    Object.assign(state, { mode, nowMs });
+    for (const done of reads) done(null);
+  };
+  return {
+    calls,
+    replica,
+    ask: () => calls.request(replica, request),
+    known,
+    state,
+    called,
+    answers,
+    refused,
+  };
+}
 
-  calls.request(replica, REQUEST);
-  nowMs = 40;
-  mode = 'ap';
-  for (const done of reads) done(null);
+test('an ap procedure that is known only once there is a state is called as one', () => {
+  const { ask, known, called, answers } = asked(REQUEST);
+  ask();
+  known('ap', 40);
   expect(answers).toMatchObject([{ type: 'call', id: 1, result: '1' }]);
   expect(called.map(({ ageMs }) => ageMs)).toEqual([140]);
+});
+
+test('an ap procedure that is called as one that only reads is refused, also when that is known late', () => {
+  const refusal = { code: 'INVALID_ARGUMENT', outcome: 'not-applied' };
+  const now = asked({ ...REQUEST, consistency: 'any' });
+  now.state.mode = 'ap';
+  expect(now.ask).toThrow(expect.objectContaining(refusal));
+
+  const late = asked({ ...REQUEST, consistency: 'any' });
+  late.ask();
+  late.known('ap');
+  expect(late.refused).toMatchObject([refusal]);
+  expect([...now.called, ...late.called]).toEqual([]);
+});
+
+test('what waits for the changes made here before it is run is answered as of then', () => {
+  for (const [consistency, appliedIndex] of [
+    ['ap-local', 5],
+    ['any', 1],
+  ] as const) {
+    const { ask, known, answers } = asked({ ...REQUEST, consistency });
+    ask();
+    known('read');
+    expect(answers).toMatchObject([{ type: 'call', meta: { appliedIndex } }]);
+  }
 });
