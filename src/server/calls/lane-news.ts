@@ -1,4 +1,4 @@
-import { toMapKey } from '../../base/bytes.js';
+import { fromMapKey, toMapKey } from '../../base/bytes.js';
 import type { GroupNews } from '../../compute/execution.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { WriteEvent } from '../../statemachine/types.js';
@@ -9,8 +9,8 @@ const CHANGED_MAX = 10_000;
 /** What happens to the keys of the store between two groups of the lane, for whoever keeps what it has read. */
 export class LaneNews {
   #observed: StateMachine | null = null;
-  /** Written since the last group, with the revision; `null`: too many. */
-  #changed: Map<string, WriteEvent> | null = new Map();
+  /** Keys (`toMapKey`) written since the last group, with the revision; `null`: too many. An event would keep its log entry. */
+  #changed: Map<string, number> | null = new Map();
   #revisions: readonly (number | null)[] | null = null;
 
   /** Hears of all writes to this state from now on. */
@@ -45,27 +45,27 @@ export class LaneNews {
     const own = new Set(revisions);
     const shared = revisions[first] as number;
     own.delete(shared);
-    for (const [mapKey, { revision }] of changed) {
+    for (const [mapKey, revision] of changed) {
       if (own.has(revision)) changed.delete(mapKey);
     }
     for (const key of keysOf(first).map(toMapKey)) {
-      if (changed.get(key)?.revision === shared) changed.delete(key);
+      if (changed.get(key) === shared) changed.delete(key);
     }
   }
 
   /** Since the last time. */
   take(): GroupNews {
     const revisions = this.#revisions;
-    const changed = this.#changed === null ? null : [...this.#changed.values()];
+    const changed = this.#changed === null ? null : [...this.#changed.keys()].map(fromMapKey);
     this.#revisions = null;
     this.#changed = new Map();
-    return { revisions, changed: changed?.map(({ key }) => key) ?? null };
+    return { revisions, changed };
   }
 
   #heard(events: readonly WriteEvent[]): void {
-    for (const event of events) {
+    for (const { key, revision } of events) {
       if (this.#changed === null) return;
-      this.#changed.set(toMapKey(event.key), event);
+      this.#changed.set(toMapKey(key), revision);
       if (this.#changed.size > CHANGED_MAX) this.#changed = null;
     }
   }
