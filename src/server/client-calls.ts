@@ -43,7 +43,7 @@ export class ClientCalls {
     this.#greetedMs = this.#options.clock.monotonicMs();
   }
 
-  /** @throws BalsaError `PROCEDURE_LIMIT`, `FRAME_INVALID`, `INVALID_ARGUMENT` and what a key is refused with */
+  /** @throws BalsaError `PROCEDURE_LIMIT`, `OVERLOADED`, `FRAME_INVALID`, `INVALID_ARGUMENT` and what a key is refused with */
   request(
     replica: Replica,
     request: CallProcedureRequest | SubmitRequest | ProceduresRequest,
@@ -82,7 +82,11 @@ export class ClientCalls {
     const { clock } = this.#options;
     const ageMs = this.#ageOf(request);
     const askedMs = clock.monotonicMs();
+    // While it waits for its level; when it runs it is counted there.
+    const release = replica.calls.bytes.hold(Buffer.byteLength(request.args));
+    if (release instanceof BalsaError) throw release;
     replica.read(request, (error) => {
+      release();
       if (error !== null) {
         this.#options.refuse(request.id, error);
         return;
@@ -133,7 +137,9 @@ export class ClientCalls {
   }
 
   #run(replica: Replica, request: CallProcedureRequest): void {
-    replica.calls.call(request, (answer) => this.#answer(request.id, replica.meta(), answer));
+    // Attempts of a call that is under way wait without their arguments.
+    const { id } = request;
+    replica.calls.call(request, (answer) => this.#answer(id, replica.meta(), answer));
   }
 
   #execute(replica: Replica, request: CallProcedureRequest): void {

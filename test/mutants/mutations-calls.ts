@@ -221,9 +221,9 @@ export const CALL_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/server/client-calls.ts',
-        find: '    replica.read(request, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      // What it is',
+        find: '    replica.read(request, (error) => {\n      release();\n',
         replace:
-          "    replica.read({ consistency: 'any', bound: 0 }, (error) => {\n      if (error !== null) {\n        this.#options.refuse(request.id, error);\n        return;\n      }\n      // What it is",
+          "    replica.read({ consistency: 'any', bound: 0 }, (error) => {\n      release();\n",
       },
     ],
     rules: [],

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import type { BalsaError } from '../../src/base/errors.js';
+import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { CallProcedureRequest, ClientAnswer } from '../../src/rpc/protocol.js';
+import { CallBytes } from '../../src/server/calls/call-bytes.js';
 import type { CallDone, CallRequest } from '../../src/server/calls/call-types.js';
 import { ClientCalls } from '../../src/server/client-calls.js';
 import type { Replica } from '../../src/server/replica.js';
@@ -23,6 +24,7 @@ function asked(request: CallProcedureRequest) {
     machine: { revision: 7 },
     read: (_level: unknown, done: ReadDone) => void reads.push(done),
     calls: {
+      bytes: new CallBytes(LIMITS),
       resolve: () => (state.mode === null ? null : { name: 'count', mode: state.mode, hash: '' }),
       callAp: (call: CallRequest, _durability: unknown, done: CallDone) => {
         called.push(call);
@@ -90,4 +92,26 @@ test('what waits for the changes made here before it is run is answered as of th
     known('read');
     expect(answers).toMatchObject([{ type: 'call', meta: { appliedIndex } }]);
   }
+});
+
+test('what waits for its level is refused beyond a bound of bytes of arguments', () => {
+  const reads: ReadDone[] = [];
+  const refused: unknown[] = [];
+  const bytes = new CallBytes({ pendingRequestBytesMax: 10 });
+  const replica = {
+    read: (_level: unknown, done: ReadDone) => void reads.push(done),
+    calls: { bytes, resolve: () => null },
+  } as unknown as Replica;
+  const calls = new ClientCalls({
+    ...{ clock: { monotonicMs: () => 0 }, limits: LIMITS, answer: () => {} },
+    refuse: (_id, { code }) => void refused.push(code),
+  });
+  const ask = (): void => calls.request(replica, { ...REQUEST, args: '"éé"' });
+
+  ask();
+  expect(ask).toThrow('pendingRequestBytesMax');
+  for (const done of reads) done(new BalsaError('NO_QUORUM', 'nobody is there'));
+  ask();
+  expect(reads).toHaveLength(2);
+  expect(refused).toEqual(['NO_QUORUM']);
 });

@@ -8,6 +8,7 @@ import type { CallIdentity } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
+import { CallBytes } from './call-bytes.js';
 import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
 import { LaneNews } from './lane-news.js';
 import { MachineSource } from './machine-source.js';
@@ -38,6 +39,8 @@ interface Waiting {
   /** `null`: it was run elsewhere, and `record` is what came of it. */
   readonly request: CallRequest | null;
   readonly record: Uint8Array | null;
+  /** Of its arguments, or of the record. */
+  readonly bytes: number;
   /** Made when it is first taken. */
   identity: CallIdentity | null;
   readonly done: CallDone;
@@ -94,8 +97,8 @@ export class CallLane {
   readonly #asked = new Map<string, Asked>();
   readonly #news = new LaneNews();
   #isRunning = false;
-  /** Of arguments and records of calls that wait or run. */
-  #bytes = 0;
+  /** Of those that wait or run. */
+  readonly #bytes: CallBytes;
   /** Calls that the next group takes, by how many of the last one were run. */
   #groupCalls = GROUP_CALLS_MAX;
   /** Grows when leadership is lost, or the replica stops: what was begun before counts no more. */
@@ -106,6 +109,7 @@ export class CallLane {
 
   constructor(host: LaneHost) {
     this.#host = host;
+    this.#bytes = new CallBytes(host.limits);
   }
 
   /**
@@ -127,12 +131,14 @@ export class CallLane {
       done(answer);
       for (const other of asked.others) other(toldAgain(answer));
     };
-    this.#enqueue({ request, record: null, identity: null, done: answered, conflicts: 0 });
+    const bytes = Buffer.byteLength(request.args);
+    this.#enqueue({ request, record: null, bytes, identity: null, done: answered, conflicts: 0 });
   }
 
   /** A call that was run elsewhere: it is applied, or conflicts. */
   submit(record: Uint8Array, done: CallDone): void {
-    this.#enqueue({ request: null, record, identity: null, done, conflicts: 0 });
+    const bytes = record.byteLength;
+    this.#enqueue({ request: null, record, bytes, identity: null, done, conflicts: 0 });
   }
 
   /** Something was applied, or the leader can begin. */
@@ -173,15 +179,13 @@ export class CallLane {
       waiting.done(refusedCall(full()));
       return;
     }
-    const { pendingRequestBytesMax } = this.#host.limits;
-    const bytes = waiting.request?.args.length ?? waiting.record?.byteLength ?? 0;
-    if (this.#bytes > 0 && this.#bytes + bytes > pendingRequestBytesMax) {
-      waiting.done(refusedCall(tooManyBytes(pendingRequestBytesMax)));
+    const release = this.#bytes.hold(waiting.bytes);
+    if (release instanceof BalsaError) {
+      waiting.done(refusedCall(release));
       return;
     }
-    this.#bytes += bytes;
     const done: CallDone = (answer) => {
-      this.#bytes -= bytes;
+      release();
       waiting.done(answer);
     };
     this.#queue.push({ ...waiting, done });
@@ -315,7 +319,7 @@ export class CallLane {
     while (taken.length < callsMax) {
       const [waiting] = this.#queue;
       if (waiting === undefined || waiting.request === null) break;
-      bytes += waiting.request.args.length;
+      bytes += waiting.bytes;
       if (bytes > GROUP_ARGS_MAX && taken.length > 0) break;
       // One that has to run alone is not taken with others.
       if (waiting.conflicts >= CONFLICTS_MAX && taken.length > 0) break;
@@ -435,14 +439,6 @@ function full(): BalsaError {
   return new BalsaError('OVERLOADED', `${CALLS_WAITING_MAX} calls wait already (callsWaitingMax)`, {
     outcome: 'not-applied',
     details: { limit: 'callsWaitingMax', retryAfterMs: 50 },
-  });
-}
-
-function tooManyBytes(max: number): BalsaError {
-  const message = `the arguments of calls that wait would have more than ${max} bytes (pendingRequestBytesMax)`;
-  return new BalsaError('OVERLOADED', message, {
-    outcome: 'not-applied',
-    details: { limit: 'pendingRequestBytesMax', retryAfterMs: 50 },
   });
 }
 

@@ -8,6 +8,7 @@ import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { Durability } from '../ap/ap-calls.js';
 import { type ApHost, ApService } from '../ap/ap-service.js';
 import { type JobHost, JobService } from '../jobs/job-service.js';
+import { CallBytes } from './call-bytes.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
 import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
@@ -56,6 +57,8 @@ export class Calls {
   readonly jobs: JobService;
   /** What was called lately, and how it went. */
   readonly log: CallLog;
+  /** Of calls outside of the lane, which counts its own. */
+  readonly bytes: CallBytes;
 
   constructor(host: CallsHost) {
     this.#host = host;
@@ -63,6 +66,7 @@ export class Calls {
     this.jobs = new JobService(host.jobs);
     this.#ap = host.ap && new ApService({ ...host.ap, runner: host.runner });
     this.log = new CallLog(host.clock);
+    this.bytes = new CallBytes(host.limits);
     const followUps = {
       ...host,
       call: (request: CallRequest, done: CallDone): void => this.call(request, done),
@@ -116,7 +120,8 @@ export class Calls {
 
   /** An `ap` procedure, here, whoever leads. */
   async callAp(request: CallRequest, durability: Durability, done: CallDone): Promise<void> {
-    const noting = this.log.noting(request.procedure, done);
+    const noting = this.#takenIn(request, done);
+    if (noting === null) return;
     const resolved = this.resolve(request.procedure);
     if (resolved === null) noting(refusedCall(procedureNotFound(request.procedure)));
     else if (this.#ap === null) noting(refusedCall(noAp()));
@@ -128,7 +133,8 @@ export class Calls {
    * the answer.
    */
   async read(request: ReadCall, done: CallDone): Promise<void> {
-    const noting = this.log.noting(request.procedure, done);
+    const noting = this.#takenIn(request, done);
+    if (noting === null) return;
     const resolved = this.resolve(request.procedure);
     if (resolved === null) {
       noting(refusedCall(procedureNotFound(request.procedure)));
@@ -162,6 +168,18 @@ export class Calls {
 
   /** Runs a call over the state as it is here, whoever leads: what comes of it is for the leader to {@link submit}. */
   async execute(request: CallRequest, done: ExecutedDone): Promise<void> {
+    const release = this.bytes.hold(Buffer.byteLength(request.args));
+    if (release instanceof BalsaError) {
+      done(release);
+      return;
+    }
+    await this.#execute(request, (executed) => {
+      release();
+      done(executed);
+    });
+  }
+
+  async #execute(request: CallRequest, done: ExecutedDone): Promise<void> {
     const note = this.log.noting(request.procedure, () => {});
     // It may have been deployed, and this replica has not heard of it.
     const resolved =
@@ -186,6 +204,20 @@ export class Calls {
     } catch (cause) {
       done(cause as BalsaError);
     }
+  }
+
+  /** `done`, which takes a note and gives the bytes of the call back; `null`: there is no room for it, which was answered. */
+  #takenIn({ procedure, args }: CallRequest, done: CallDone): CallDone | null {
+    const noting = this.log.noting(procedure, done);
+    const release = this.bytes.hold(Buffer.byteLength(args));
+    if (release instanceof BalsaError) {
+      noting(refusedCall(release));
+      return null;
+    }
+    return (answer) => {
+      release();
+      noting(answer);
+    };
   }
 
   /** Over the state as it is now; if that is no longer kept before all of it was read, over that which is then. */

@@ -233,25 +233,31 @@ describe('the lane', () => {
     ]);
   });
 
-  test('refuses calls whose arguments are too many bytes with those that wait, until these are answered', async () => {
-    const { pendingRequestBytesMax } = world.host.limits;
-    const large = 'x'.repeat(pendingRequestBytesMax / 4);
-    world.leads = false;
-    const calls = [1, 2, 3, 4].map(() => world.call('p', large));
-    expect(calls.map(({ answer }) => answer !== null)).toEqual([false, false, false, true]);
-    expect(said(calls[3] as (typeof calls)[0])).toBe('OVERLOADED not-applied');
-    world.lane.abandon(new BalsaError('NOT_LEADER', 'another one leads'));
-    expect(world.call('p', large).answer).toBe(null);
-  });
+  test.each(['x', 'é'])(
+    'refuses calls whose arguments are too many bytes with those that wait, until these are answered: %s',
+    (text) => {
+      const { pendingRequestBytesMax } = world.host.limits;
+      const large = text.repeat(pendingRequestBytesMax / 4 / Buffer.byteLength(text));
+      world.leads = false;
+      const calls = [1, 2, 3, 4].map(() => world.call('p', large));
+      expect(calls.map(({ answer }) => answer !== null)).toEqual([false, false, false, true]);
+      expect(said(calls[3] as (typeof calls)[0])).toBe('OVERLOADED not-applied');
+      world.lane.abandon(new BalsaError('NOT_LEADER', 'another one leads'));
+      expect(world.call('p', large).answer).toBe(null);
+    },
+  );
 
-  test('gives the thread few large calls at a time, and one that is larger alone', async () => {
-    const MiB = 1024 * 1024;
-    world.bodies.set('q', (_, args) => String(args).length);
-    for (const size of [1, 1, 1, 1, 1, 6, 1]) world.call('q', 'x'.repeat(size * MiB));
-    const groups: number[] = [];
-    while (groups.reduce((sum, n) => sum + n, 0) < 7) groups.push(await world.commit());
-    expect(groups).toEqual([3, 2, 1, 1]);
-  });
+  test.each(['x', 'é'])(
+    'gives the thread few large calls at a time, and one that is larger alone: %s',
+    async (text) => {
+      const MiB = (1024 * 1024) / Buffer.byteLength(text);
+      world.bodies.set('q', (_, args) => String(args).length);
+      for (const size of [1, 1, 1, 1, 1, 6, 1]) world.call('q', text.repeat(size * MiB));
+      const groups: number[] = [];
+      while (groups.reduce((sum, n) => sum + n, 0) < 7) groups.push(await world.commit());
+      expect(groups).toEqual([3, 2, 1, 1]);
+    },
+  );
 
   test('refuses the thousandth attempt of one call, whose outcome is not known then', async () => {
     world.leads = false;

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
+import { LIMITS } from '../../../src/base/limits.js';
 import { seededRandom } from '../../../src/base/random.js';
+import type { CallAnswer } from '../../../src/server/calls/call-types.js';
 import { Calls } from '../../../src/server/calls/calls.js';
 import { LaneWorld } from './lane-world.js';
 
@@ -64,6 +66,50 @@ describe('a call that takes so long that what it reads is no longer kept', () =>
   test('ends when that happens again and again', async () => {
     await overtake(3);
     expect(await execute('p')).toMatch(/^COMPACTED/);
+  });
+});
+
+describe('calls outside of the lane', () => {
+  const large = 'x'.repeat(LIMITS.pendingRequestBytesMax / 4);
+  const codeOf = (answer: CallAnswer): string => (answer.ok ? 'answered' : answer.error.code);
+  const ways: Record<string, (told: (said: string) => void) => void> = {
+    execute: (told) =>
+      void calls.execute(world.request('late', large), (executed) =>
+        told(executed instanceof BalsaError ? executed.code : 'answered'),
+      ),
+    read: (told) => void calls.read(world.request('late', large), (a) => told(codeOf(a))),
+    callAp: (told) =>
+      void calls.callAp(world.request('late', large), { peers: 0 }, (a) => told(codeOf(a))),
+  };
+
+  test('are refused beyond a bound of bytes of their arguments, and taken in again when others have ended', async () => {
+    let goOn: () => void = () => {};
+    world.beforeConfirmed = () =>
+      new Promise((resolve) => {
+        goOn = resolve;
+      });
+    const first: string[] = [];
+    const release = calls.bytes.hold(2 * large.length);
+    ways.execute?.((said) => first.push(said));
+    const refused: unknown[] = [];
+    for (const begin of Object.values(ways)) begin((said) => refused.push(said));
+    expect(refused).toEqual(['OVERLOADED', 'OVERLOADED', 'OVERLOADED']);
+    expect(calls.bytes.hold(2 * large.length)).toMatchObject({
+      outcome: 'not-applied',
+      details: { limit: 'pendingRequestBytesMax' },
+    });
+
+    if (typeof release === 'function') release();
+    goOn();
+    await world.settled();
+    expect(first).toEqual(['PROCEDURE_NOT_FOUND']);
+  });
+
+  test.each(Object.keys(ways))('leave nothing of their bytes behind: %s', async (way) => {
+    for (let i = 0; i < 5; i += 1) {
+      const said = await new Promise<string>((resolve) => ways[way]?.(resolve));
+      expect(said).toBe('PROCEDURE_NOT_FOUND');
+    }
   });
 });
 
