@@ -95,6 +95,8 @@ export class CallLane {
   #queue: Waiting[] = [];
   /** By idempotency key. */
   readonly #asked = new Map<string, Asked>();
+  /** Of procedures that are not known here, which is being made sure of. */
+  readonly #unsure = new Set<Waiting>();
   readonly #news = new LaneNews();
   #isRunning = false;
   /** Of those that wait or run. */
@@ -155,11 +157,12 @@ export class CallLane {
   abandon(error: BalsaError): void {
     this.#epoch += 1;
     this.#news.stop();
-    const queue = this.#queue;
+    const waiting = [...this.#unsure, ...this.#queue];
+    this.#unsure.clear();
     this.#queue = [];
     this.#onQuiet?.();
     this.#onQuiet = null;
-    for (const { done } of queue) done(refusedCall(error.withOutcome('not-applied')));
+    for (const { done } of waiting) done(refusedCall(error.withOutcome('not-applied')));
   }
 
   /** As {@link abandon}, for good. */
@@ -175,7 +178,7 @@ export class CallLane {
       waiting.done(refusedCall(this.#closedWith));
       return;
     }
-    if (this.#queue.length >= CALLS_WAITING_MAX) {
+    if (this.#queue.length + this.#unsure.size >= CALLS_WAITING_MAX) {
       waiting.done(refusedCall(full()));
       return;
     }
@@ -230,6 +233,7 @@ export class CallLane {
     const epoch = this.#epoch;
     const submitted = this.#takeSubmitted();
     const group = submitted ?? (await this.#execute(callsMax, epoch));
+    if (group === null) return;
     if (group.length === 0) {
       this.#news.ended([], () => []);
       return;
@@ -274,10 +278,10 @@ export class CallLane {
     return members.length === 0 ? null : members;
   }
 
-  /** Runs calls until the group is full, or none waits. */
-  async #execute(callsMax: number, epoch: number): Promise<Member[]> {
-    const taken = await this.#take(callsMax);
-    if (taken.length === 0) return [];
+  /** Runs calls until the group is full, or none waits. `null`: there was none to run. */
+  async #execute(callsMax: number, epoch: number): Promise<Member[] | null> {
+    const taken = this.#take(callsMax);
+    if (taken.length === 0) return null;
     const { runner, machine, limits } = this.#host;
     this.#news.follow(machine());
     const bounds = {
@@ -312,9 +316,10 @@ export class CallLane {
     return group;
   }
 
-  /** Calls that can be run, in the order of the queue. Those of procedures that there are not are answered. */
-  async #take(callsMax: number): Promise<Taken[]> {
+  /** Calls that can be run, in the order of the queue. */
+  #take(callsMax: number): Taken[] {
     const taken: Taken[] = [];
+    const unknown: Waiting[] = [];
     let bytes = 0;
     while (taken.length < callsMax) {
       const [waiting] = this.#queue;
@@ -325,17 +330,34 @@ export class CallLane {
       if (waiting.conflicts >= CONFLICTS_MAX && taken.length > 0) break;
       this.#queue.shift();
       const { request } = waiting;
-      const resolved =
-        this.#host.runner.resolve(request.procedure) ??
-        (await confirmed(this.#host, request.procedure));
-      if (resolved instanceof BalsaError) waiting.done(refusedCall(resolved));
+      const resolved = this.#host.runner.resolve(request.procedure);
+      if (resolved === null) unknown.push(waiting);
       else if (resolved.mode !== 'cp') waiting.done(refusedCall(notOfLane(request, resolved)));
       else {
         waiting.identity ??= identityOf(request);
         taken.push({ waiting, request, resolved, identity: waiting.identity });
       }
     }
+    if (unknown.length > 0) this.#makeSure(unknown);
     return taken;
+  }
+
+  /** Of calls of procedures that are not known here. Others do not wait for that: anybody can think of names. */
+  #makeSure(unknown: readonly Waiting[]): void {
+    for (const waiting of unknown) this.#unsure.add(waiting);
+    this.#host.confirm((error) => {
+      const known: Waiting[] = [];
+      for (const waiting of unknown) {
+        // Those that were abandoned are answered.
+        if (!this.#unsure.delete(waiting)) continue;
+        const { procedure = '' } = waiting.request ?? {};
+        if (error !== null) waiting.done(refusedCall(error.withOutcome('not-applied')));
+        else if (this.#host.runner.resolve(procedure) !== null) known.push(waiting);
+        else waiting.done(refusedCall(procedureNotFound(procedure)));
+      }
+      this.#queue = [...known, ...this.#queue];
+      this.#start();
+    });
   }
 
   /** Run again, it may come to something else: unless it was run elsewhere, or what the leader makes it for is not so any more. */
