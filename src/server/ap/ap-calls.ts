@@ -9,6 +9,7 @@ import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
 import {
+  type CallAnswer,
   type CallDone,
   type CallRequest,
   logsOf,
@@ -152,33 +153,21 @@ export class ApCalls {
     });
   }
 
+  /** Never rejects. */
   async call(
     request: CallRequest,
     resolved: ResolvedProcedure,
-    { peers }: Durability,
+    durability: Durability,
     done: CallDone,
   ): Promise<void> {
-    const wait = this.whole();
-    const lacking = wait && (await wait);
-    if (lacking !== null) {
-      done(refusedCall(lacking.withOutcome('not-applied')));
-      return;
+    let answer: CallAnswer;
+    try {
+      answer = await this.#answer(request, resolved, durability);
+    } catch (cause) {
+      // The store cannot be read; the call may have been made before, which only that would have told.
+      answer = refusedCall(asBalsaError(cause).withOutcome('unknown'));
     }
-    const { fingerprint } = identityOf(request);
-    const untilMs = this.#untilMs(request);
-    const made = await this.#once({ fingerprint, untilMs, ...request }, resolved);
-    if (made instanceof BalsaError) {
-      done(refusedCall(made, logsOf(made)));
-      return;
-    }
-    if (this.#ending !== null) {
-      done(refusedCall(this.#ending.withOutcome('unknown')));
-      return;
-    }
-    const { delta, ...answer } = made;
-    const uncopied = delta === null ? null : await this.#copied(delta, peers);
-    if (uncopied !== null) done(refusedCall(uncopied, made.logs));
-    else done({ ok: true, ...answer, pending: delta !== null && !this.#isMerged(delta) });
+    done(answer);
   }
 
   /** Others have more on their disks, or the state has gone on. */
@@ -206,6 +195,25 @@ export class ApCalls {
   }
 
   // -------------------------------------------------------------------------------------------
+
+  async #answer(
+    request: CallRequest,
+    resolved: ResolvedProcedure,
+    { peers }: Durability,
+  ): Promise<CallAnswer> {
+    const wait = this.whole();
+    const lacking = wait && (await wait);
+    if (lacking !== null) return refusedCall(lacking.withOutcome('not-applied'));
+    const { fingerprint } = identityOf(request);
+    const untilMs = this.#untilMs(request);
+    const made = await this.#once({ fingerprint, untilMs, ...request }, resolved);
+    if (made instanceof BalsaError) return refusedCall(made, logsOf(made));
+    if (this.#ending !== null) return refusedCall(this.#ending.withOutcome('unknown'));
+    const { delta, ...answer } = made;
+    const uncopied = delta === null ? null : await this.#copied(delta, peers);
+    if (uncopied !== null) return refusedCall(uncopied, made.logs);
+    return { ok: true, ...answer, pending: delta !== null && !this.#isMerged(delta) };
+  }
 
   /** Two attempts of the same call at one time are one. */
   async #once(request: ApRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError> {

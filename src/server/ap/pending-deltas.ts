@@ -79,7 +79,9 @@ export class PendingDeltas {
 
   constructor(options: PendingDeltasOptions) {
     this.#options = options;
-    for (const held of options.queue.held) this.#take(held, 0);
+    for (const held of options.queue.held) {
+      this.#take(held, { position: 0, isMerged: this.#isMerged(held) });
+    }
   }
 
   get origin(): string {
@@ -142,7 +144,9 @@ export class PendingDeltas {
   /** The next one of its origin. */
   add(held: HeldDelta): PendingDelta {
     this.#trim();
-    return this.#take(held, this.#options.queue.append(held));
+    // The store may fail to tell. What is in the queue counts, so that is asked first.
+    const isMerged = this.#isMerged(held);
+    return this.#take(held, { position: this.#options.queue.append(held), isMerged });
   }
 
   /** The cell as it looks here, as `Cell.encode` gives it; `null`: there is nothing. */
@@ -201,7 +205,14 @@ export class PendingDeltas {
     if (!isSame) this.#exclude(pending.delta);
   }
 
-  #take(held: HeldDelta, position: number): PendingDelta {
+  /** Its call is, it may be as another delta. */
+  #isMerged({ delta }: HeldDelta): boolean {
+    return this.#options.machine().mergedCall(delta.key) !== null;
+  }
+
+  /** @param found where in the queue it is, and whether its call is merged */
+  #take(held: HeldDelta, found: { position: number; isMerged: boolean }): PendingDelta {
+    const { position, isMerged } = found;
     const { delta } = held;
     const isOwn = delta.origin === this.origin;
     const heldMs = this.#options.monotonicMs();
@@ -214,12 +225,12 @@ export class PendingDeltas {
     if (this.#oldestCopyMs !== null)
       this.#oldestCopyMs = earlierCopyMs(this.#oldestCopyMs, pending);
     this.#held.set(delta.origin, delta.sequence);
-    this.#count(pending);
+    this.#count(pending, isMerged);
     return pending;
   }
 
   /** Of those with the same key the first one counts: all who hold the same ones choose alike. */
-  #count(pending: PendingDelta): void {
+  #count(pending: PendingDelta, isMerged: boolean): void {
     const { delta } = pending;
     const mapKey = toMapKey(delta.key);
     const other = this.#byCall.get(mapKey);
@@ -228,7 +239,7 @@ export class PendingDeltas {
       this.#holdRights(isLater ? pending : other);
       if (isLater) return;
       this.#exclude(other.delta);
-    } else if (this.#options.machine().mergedCall(delta.key) !== null) {
+    } else if (isMerged) {
       return;
     }
     this.#byCall.set(mapKey, pending);

@@ -2,7 +2,7 @@ import { toMapKey } from '../../base/bytes.js';
 import { costOf, eventWrites } from '../../base/call.js';
 import { unpackCall, unpackCallOutcome } from '../../base/call-codec.js';
 import type { Clock } from '../../base/clock.js';
-import { BalsaError } from '../../base/errors.js';
+import { asBalsaError, BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { CallIdentity } from '../../compute/execution.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
@@ -250,8 +250,8 @@ export class CallLane {
     }
     const again: Waiting[] = [];
     group.forEach((member, place) => {
-      const answer = answers[place] as BatchAnswer;
-      if (!answer.ok && isConflict(answer.error) && this.#isRunAgain(member.waiting)) {
+      const answer = this.#final(answers[place] as BatchAnswer, member.waiting);
+      if (answer === null) {
         member.waiting.conflicts += 1;
         again.push(member.waiting);
       } else {
@@ -360,13 +360,22 @@ export class CallLane {
     });
   }
 
-  /** Run again, it may come to something else: unless it was run elsewhere, or what the leader makes it for is not so any more. */
-  #isRunAgain({ request }: Waiting): boolean {
-    if (request === null) return false;
-    const machine = this.#host.machine();
-    return (request.supplement?.reads ?? []).every(
-      ({ key, modRevision }) => (machine.get(key, null)?.modRevision ?? 0) === modRevision,
-    );
+  /**
+   * What a call is answered of which the log has said this. `null`: it conflicted, and run again it may come to something else:
+   * unless it was run elsewhere, or what the leader makes it for is not so any more.
+   */
+  #final(answer: BatchAnswer, { request }: Waiting): BatchAnswer | null {
+    if (answer.ok || !isConflict(answer.error) || request === null) return answer;
+    try {
+      const machine = this.#host.machine();
+      const isStillSo = (request.supplement?.reads ?? []).every(
+        ({ key, modRevision }) => (machine.get(key, null)?.modRevision ?? 0) === modRevision,
+      );
+      return isStillSo ? null : answer;
+    } catch (cause) {
+      // The store cannot tell. The log has said that it was not applied.
+      return { ok: false, error: asBalsaError(cause).withOutcome('not-applied') };
+    }
   }
 
   /** The state that it read is gone: there is a later one. */

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
 import { ApWorld, add, append, say, setAdd } from './ap-world.js';
 
@@ -26,6 +26,27 @@ describe('a call of an ap procedure', () => {
       { procedure: 'p', line: 'INVALID_ARGUMENT: another type of cell', isError: true },
     ]);
   });
+
+  test.each(['mergedCall', 'get'] as const)(
+    'is answered when the store of the replica fails, and others go on: %s',
+    async (method) => {
+      const ap = await ApWorld.start();
+      const { machine } = ap.machine(2).replica;
+      const fail = async (): Promise<void> => {
+        vi.spyOn(machine, method).mockImplementationOnce(() => {
+          throw new BalsaError('DISK_FAILED', 'the disk');
+        });
+      };
+      // Looked at again when the code has run.
+      if (method === 'get') ap.executor.onRun = fail;
+      else await fail();
+      expect(await ap.call(2, n())).toBe('DISK_FAILED unknown');
+      ap.executor.onRun = () => Promise.resolve();
+      expect(await ap.call(2, n())).toBe('1 pending');
+      await ap.settle();
+      expect(ap.merged(1, 'n')).toBe(1);
+    },
+  );
 
   test('is not answered before its disk has it', async () => {
     const ap = await ApWorld.start();

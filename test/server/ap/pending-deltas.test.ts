@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { packCall } from '../../../src/base/call-codec.js';
 import { Cell } from '../../../src/base/cell.js';
 import { AP_PASTS, CALL_TAGS } from '../../../src/base/command-versions.js';
@@ -52,7 +52,12 @@ async function given() {
     loggedIndex = index;
   };
   const appliedIndex = (): number => replica.machine.appliedIndex;
-  return { pending, queue, view, merge, apply, install, logged, appliedIndex };
+  const failOnce = (): void => {
+    vi.spyOn(replica.machine, 'mergedCall').mockImplementationOnce(() => {
+      throw new Error('the disk');
+    });
+  };
+  return { pending, queue, view, merge, apply, install, logged, appliedIndex, failOnce };
 }
 
 test('a call that was applied as one of mode cp is pending no more', async () => {
@@ -63,6 +68,16 @@ test('a call that was applied as one of mode cp is pending no more', async () =>
   await apply('k');
   expect(view()).toBe(1);
   expect(pending.call(Buffer.from('k'))).toBeNull();
+});
+
+test('what the store fails to tell of is in the queue neither', async () => {
+  const { pending, queue, view, failOnce } = await given();
+  failOnce();
+  expect(() => pending.make(parts('k'))).toThrow('the disk');
+  expect(pending.list).toEqual([]);
+  expect(queue.position).toBe(0);
+  pending.make(parts('k'));
+  expect(view()).toBe(1);
 });
 
 test('a call that others have merged is seen once, also behind a snapshot', async () => {

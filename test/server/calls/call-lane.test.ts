@@ -1,16 +1,9 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
 import { packRecord, recordOf } from '../../../src/compute/call-record.js';
 import type { CallAnswer, CallRequest } from '../../../src/server/calls/call-types.js';
 import { identityOf } from '../../../src/server/calls/runner.js';
-import { COUNT, HASH, LaneWorld } from './lane-world.js';
-
-/** Its result, or its error code with what became of the call. */
-function said({ answer }: { answer: CallAnswer | null }): unknown {
-  if (answer === null) return 'no answer yet';
-  if (answer.ok) return JSON.parse(answer.result);
-  return `${answer.error.code} ${answer.error.outcome}`;
-}
+import { COUNT, HASH, LaneWorld, said } from './lane-world.js';
 
 function saidOf(answer: CallAnswer): unknown {
   return answer.ok && answer.repeated ? `${answer.result} again` : said({ answer });
@@ -191,57 +184,6 @@ describe('the lane', () => {
     expect(said(unsure)).toBe('NO_QUORUM not-applied');
   });
 
-  describe('of a procedure that is not known here', () => {
-    let goOn: () => void = () => {};
-    beforeEach(() => {
-      world.beforeConfirmed = () =>
-        new Promise((resolve) => {
-          goOn = resolve;
-        });
-    });
-
-    test('holds up neither those before it nor those behind it, however many there are', async () => {
-      const known = [world.call('p', 'n')];
-      const gone = [world.call('gone'), world.call('gone too')];
-      known.push(world.call('p', 'n'));
-      expect(await world.commit()).toBe(2);
-      known.push(world.call('p', 'n'));
-      expect(await world.commit()).toBe(1);
-      expect(known.map(said)).toEqual([0, 1, 2]);
-      expect(gone.map(said)).toEqual(['no answer yet', 'no answer yet']);
-
-      goOn();
-      await world.settled();
-      expect(gone.map(said)).toEqual(gone.map(() => 'PROCEDURE_NOT_FOUND not-applied'));
-      expect(world.confirmed).toBe(1);
-      // What the thread keeps was not made void by them.
-      expect(world.news[1]?.revisions).toHaveLength(2);
-    });
-
-    test('is run when it comes to be known', async () => {
-      const late = world.call('late');
-      await world.settled();
-      const code = Buffer.from('other');
-      const procedures = [{ name: 'late', mode: 'cp' as const, trigger: null }];
-      const hash = 'cd'.repeat(32);
-      await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
-      goOn();
-      await world.commit();
-      expect(said(late)).toBe(null);
-    });
-
-    test('is counted with those that wait, and answered once when leadership is lost', async () => {
-      const late = Array.from({ length: 10_000 }, () => world.call('late'));
-      await world.settled();
-      expect(said(world.call('p', 'n'))).toBe('OVERLOADED not-applied');
-      world.lane.abandon(new BalsaError('NOT_LEADER', 'another one leads'));
-      expect(new Set(late.map(said))).toEqual(new Set(['NOT_LEADER not-applied']));
-      goOn();
-      await world.settled();
-      expect(said(late[0] ?? { answer: null })).toBe('NOT_LEADER not-applied');
-    });
-  });
-
   test('runs a call that is asked for again while it waits or runs once, and tells all who asked', async () => {
     const request = { ...world.request('p', 'n'), isNamed: true };
     const told: CallAnswer[] = [];
@@ -362,6 +304,22 @@ describe('a call that the leader makes by itself', () => {
     await world.commit();
     expect(said(call)).toBe('TXN_CONFLICT not-applied');
     expect(world.ran).toEqual(['p']);
+  });
+
+  test('is told when the store cannot tell that, and the lane goes on', async () => {
+    const call = follow(0);
+    await world.proposal();
+    await world.put('n', 1);
+    const get = vi.spyOn(world.replica.machine, 'get').mockImplementationOnce(() => {
+      throw new Error('the disk');
+    });
+    await world.commit();
+    expect(said(call)).toBe('INTERNAL not-applied');
+    get.mockRestore();
+
+    const next = world.call('p', 'n');
+    await world.commit();
+    expect(said(next)).toBe(1);
   });
 });
 

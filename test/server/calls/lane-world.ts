@@ -185,3 +185,10 @@ export const COUNT: Body = (view, key) => {
   view.put(String(key), String(before + 1));
   return before;
 };
+
+/** Its result, or its error code with what became of the call. */
+export function said({ answer }: { answer: CallAnswer | null }): unknown {
+  if (answer === null) return 'no answer yet';
+  if (answer.ok) return JSON.parse(answer.result);
+  return `${answer.error.code} ${answer.error.outcome}`;
+}

@@ -1,0 +1,57 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { BalsaError } from '../../../src/base/errors.js';
+import { COUNT, LaneWorld, said } from './lane-world.js';
+
+describe('a call of a procedure that is not known at the leader', () => {
+  let world: LaneWorld;
+  let goOn: () => void = () => {};
+  beforeEach(async () => {
+    world = await LaneWorld.start();
+    world.bodies.set('p', COUNT);
+    world.beforeConfirmed = () =>
+      new Promise((resolve) => {
+        goOn = resolve;
+      });
+  });
+
+  test('holds up neither those before it nor those behind it, however many there are', async () => {
+    const known = [world.call('p', 'n')];
+    const gone = [world.call('gone'), world.call('gone too')];
+    known.push(world.call('p', 'n'));
+    expect(await world.commit()).toBe(2);
+    known.push(world.call('p', 'n'));
+    expect(await world.commit()).toBe(1);
+    expect(known.map(said)).toEqual([0, 1, 2]);
+    expect(gone.map(said)).toEqual(['no answer yet', 'no answer yet']);
+
+    goOn();
+    await world.settled();
+    expect(gone.map(said)).toEqual(gone.map(() => 'PROCEDURE_NOT_FOUND not-applied'));
+    expect(world.confirmed).toBe(1);
+    // What the thread keeps was not made void by them.
+    expect(world.news[1]?.revisions).toHaveLength(2);
+  });
+
+  test('is run when it comes to be known', async () => {
+    const late = world.call('late');
+    await world.settled();
+    const code = Buffer.from('other');
+    const procedures = [{ name: 'late', mode: 'cp' as const, trigger: null }];
+    const hash = 'cd'.repeat(32);
+    await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
+    goOn();
+    await world.commit();
+    expect(said(late)).toBe(null);
+  });
+
+  test('is counted with those that wait, and answered once when leadership is lost', async () => {
+    const late = Array.from({ length: 10_000 }, () => world.call('late'));
+    await world.settled();
+    expect(said(world.call('p', 'n'))).toBe('OVERLOADED not-applied');
+    world.lane.abandon(new BalsaError('NOT_LEADER', 'another one leads'));
+    expect(new Set(late.map(said))).toEqual(new Set(['NOT_LEADER not-applied']));
+    goOn();
+    await world.settled();
+    expect(said(late[0] ?? { answer: null })).toBe('NOT_LEADER not-applied');
+  });
+});
