@@ -142,8 +142,12 @@ export class PendingDeltas {
   }
 
   /** The next one of its origin. */
-  add(held: HeldDelta): PendingDelta {
+  add({ delta: given, bytes }: HeldDelta): PendingDelta {
     this.#trim();
+    // Views of a whole frame of a client, or of a member, would keep that.
+    const key = Uint8Array.from(given.key);
+    const delta = { ...given, key, fingerprint: Uint8Array.from(given.fingerprint) };
+    const held = { delta, bytes };
     // The store may fail to tell. What is in the queue counts, so that is asked first.
     const isMerged = this.#isMerged(held);
     return this.#take(held, { position: this.#options.queue.append(held), isMerged });

@@ -3,7 +3,7 @@ import { packCall } from '../../../src/base/call-codec.js';
 import { Cell } from '../../../src/base/cell.js';
 import { AP_PASTS, CALL_TAGS } from '../../../src/base/command-versions.js';
 import type { Delta } from '../../../src/base/delta.js';
-import { packDelta } from '../../../src/base/delta-codec.js';
+import { packDelta, unpackDelta } from '../../../src/base/delta-codec.js';
 import { PendingDeltas } from '../../../src/server/ap/pending-deltas.js';
 import { DeltaQueue } from '../../../src/storage/delta-queue.js';
 import { MemoryFiles } from '../../../src/storage/memory-files.js';
@@ -68,6 +68,23 @@ test('a call that was applied as one of mode cp is pending no more', async () =>
   await apply('k');
   expect(view()).toBe(1);
   expect(pending.call(Buffer.from('k'))).toBeNull();
+});
+
+test('what waits keeps nothing of the frames that it came in', async () => {
+  const { pending, queue } = await given();
+  const frame = Buffer.alloc(1024 * 1024, 'x');
+  const views = { key: frame.subarray(0, 10), fingerprint: frame.subarray(10, 18) };
+  pending.make({ ...parts('k'), ...views });
+  const bytes = packDelta({ ...parts('copy'), origin: OTHER, sequence: 1 });
+  const copy = Buffer.concat([frame, bytes]).subarray(frame.length);
+  pending.add({ delta: unpackDelta(copy), bytes });
+  const deltas = [...pending.list, ...queue.held].map(({ delta }) => delta);
+  expect(deltas.map(({ key }) => Buffer.from(key).toString())).toEqual([
+    ...['xxxxxxxxxx', 'copy', 'xxxxxxxxxx', 'copy'],
+  ]);
+  for (const { key, fingerprint } of deltas) {
+    expect(key.buffer.byteLength + fingerprint.buffer.byteLength).toBeLessThan(100);
+  }
 });
 
 test('what the store fails to tell of is in the queue neither', async () => {
