@@ -13,7 +13,7 @@ import type {
 import type { Job } from '../../statemachine/jobs/job.js';
 import { resultsOf, type Span } from '../../statemachine/jobs/job-shape.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
-import { readTaskInput } from './task-input.js';
+import { bytesOf, readTaskInput } from './task-input.js';
 
 const NO_BYTES = new Uint8Array(0);
 /** Of one page of results: the first value beyond it is the last one. */
@@ -132,24 +132,12 @@ async function input(
       details: { fence },
     });
   }
-  const { isList, parts } = await readTaskInput(machine, attempt);
-  const bytes = parts.reduce((sum, part) => sum + bytesOf(part), 0);
-  if (bytes > bytesMax) {
-    throw new BalsaError(
-      'JOB_LIMIT',
-      `the input of one task has ${bytes} bytes; the limit is ${bytesMax} (half of frameBytesMax)`,
-      { details: { limit: 'frameBytesMax', max: bytesMax } },
-    );
-  }
+  const { isList, parts } = await readTaskInput(machine, attempt, {
+    ...{ bytesMax, limit: 'frameBytesMax', says: 'half of frameBytesMax' },
+  });
   const { infos, joined } = pack(parts);
   const info: InputInfo = { isList, values: infos };
   return { info: JSON.stringify(info), bytes: joined };
-}
-
-/** What goes with the answer; an upload is asked for by chunks. */
-function bytesOf(value: TaskValue): number {
-  if (value.type === 'upload') return 0;
-  return value.type === 'json' ? Buffer.byteLength(value.json) : value.bytes.byteLength;
 }
 
 function pack(values: readonly TaskValue[]): { infos: ValueInfo[]; joined: Buffer } {

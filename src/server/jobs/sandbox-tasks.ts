@@ -13,7 +13,7 @@ import type { StateMachine } from '../../statemachine/state-machine.js';
 import { MachineSource } from '../calls/machine-source.js';
 import type { Runner } from '../calls/runner.js';
 import { cutRange } from './range-cutter.js';
-import { inputText, readTaskInput } from './task-input.js';
+import { type InputBound, inputText, readTaskInput } from './task-input.js';
 import { checkReads } from './task-reads.js';
 
 export interface SandboxTasksHost {
@@ -40,6 +40,11 @@ export const TASK_LIMITS: CallLimits = {
   readBytesMax: 128 * 1024 * 1024,
   argsBytesMax: 32 * 1024 * 1024,
   resultBytesMax: INLINE_VALUE_BYTES_MAX,
+};
+
+/** As it would be found when it is one text, and all of it in memory. */
+const INPUT_BOUND: InputBound = {
+  ...{ bytesMax: TASK_LIMITS.argsBytesMax, limit: 'argsBytesMax', says: 'argsBytesMax of a task' },
 };
 
 /**
@@ -269,7 +274,8 @@ export class SandboxTasks {
     const { machine } = this.#host;
     const { job, task } = attempt;
     if (task.stage > 0) {
-      const text = inputText(machine(), await readTaskInput(machine, attempt));
+      const taken = await readTaskInput(machine, attempt, INPUT_BOUND);
+      const text = inputText(machine(), taken, INPUT_BOUND);
       const { run = '', timeoutMs = 0 } = job.stageSpec(task.stage) ?? {};
       return this.#call(attempt, { run, text, timeoutMs });
     }
