@@ -39,6 +39,10 @@ const ENDED_MIN = 3;
 const CUT = { where: 'sandbox', run: '', labels: [], memoryBytes: 0 } as const;
 type Needs = Pick<StageSpec, 'where' | 'run' | 'labels' | 'memoryBytes'>;
 
+function needsOf(job: Job, stage: number): Needs {
+  return job.stageSpec(stage) ?? CUT;
+}
+
 interface TaskPlace {
   readonly stage: number;
   readonly ordinal: number;
@@ -51,6 +55,8 @@ interface Candidates {
   tasks: TaskPlace[];
   /** Its tasks are looked for when it is its turn: there may be a thousand jobs, and room for one task. */
   isNew: boolean;
+  /** Of those that were not begun so many more may be given. */
+  freshLeft: number;
   /** Which replica is to have a task, if there is time (`null`: any), of those that were looked at. */
   readonly homes: Map<TaskPlace, string | null>;
   /** By stage and replica: none of its tasks is for that one. */
@@ -85,14 +91,15 @@ function assignFresh(options: AssignmentOptions, jobs: readonly Job[], max: numb
   if (room === 0) return 0;
   const sandboxes = workers.filter(({ demand }) => demand.where === 'sandbox');
   const locality = new Locality(sandboxes.map(({ demand }) => demand.home));
+  // What the log would refuse is not asked for, again and again.
+  const freshMax = (job: Job): number => Math.max(0, options.openTasksMax - job.openTasks);
   const claimable = (job: Job): TaskPlace[] => {
-    // What the log would refuse is not asked for, again and again.
-    const freshMax = Math.max(0, options.openTasksMax - job.openTasks);
-    return job.claimable(nowMs, room + locality.ahead(job), freshMax);
+    const isWanted = (stage: number): boolean => idlest(workers, needsOf(job, stage)) !== null;
+    return job.claimable(nowMs, room + locality.ahead(job), { freshMax: freshMax(job), isWanted });
   };
   const all = jobs.map((job, place): Candidates => {
     const facts = { homes: new Map(), none: new Set<string>(), running: running.get(job.id) ?? 0 };
-    return { job, place, tasks: [], isNew: true, ...facts };
+    return { job, place, tasks: [], isNew: true, freshLeft: freshMax(job), ...facts };
   });
   const waiting = all.sort(byNeed);
   let given = 0;
@@ -125,13 +132,17 @@ function giveNext(
   const { job, tasks } = candidates;
   const unfit = new Set<number>();
   for (let i = 0; i < tasks.length; i += 1) {
-    const { stage } = tasks[i] as TaskPlace;
+    const { stage, ordinal } = tasks[i] as TaskPlace;
     if (unfit.has(stage)) continue;
-    const worker = idlest(workers, job.stageSpec(stage) ?? CUT);
+    const isFresh = job.task(stage, ordinal) === null;
+    // Those of a stage that were not begun are behind all others of it.
+    const isOver = isFresh && candidates.freshLeft === 0;
+    const worker = isOver ? null : idlest(workers, needsOf(job, stage));
     if (worker === null) unfit.add(stage);
     else {
       const place = nearest(candidates, { from: i, home: worker.demand.home, locality });
       give(worker, job, { ...(tasks[place] as TaskPlace), speculative: false });
+      if (isFresh) candidates.freshLeft -= 1;
       if (place === 0) tasks.shift();
       else tasks.splice(place, 1);
       return true;
@@ -212,7 +223,7 @@ function speculate({ jobs, workers, nowMs }: AssignmentOptions, max: number): nu
       if (given >= max) return given;
       if (!isSlow(job, task, nowMs)) continue;
       const [first] = task.attempts;
-      const needs = job.stageSpec(task.stage) ?? CUT;
+      const needs = needsOf(job, task.stage);
       const elsewhere = (worker: FreeWorker): boolean =>
         worker.demand.worker !== first?.worker && worker.load < worker.demand.threads;
       const worker = idlest(workers, needs, elsewhere);

@@ -45,7 +45,9 @@ export class Statistics {
       return { worker, home, where, threads, running, labels, utilisation };
     });
     let queued = 0;
-    for (const job of jobs.running) queued += job.claimable(nowMs, QUEUED_MAX).length;
+    for (const job of jobs.running) {
+      queued += Math.min(QUEUED_MAX, job.claimable(nowMs, QUEUED_MAX).length);
+    }
     const running = jobs.attemptCount;
     const threads = infos.reduce((sum, info) => sum + info.threads, 0);
     const perWorker = infos.length === 0 ? 1 : Math.max(1, threads / infos.length);

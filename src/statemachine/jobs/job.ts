@@ -32,6 +32,15 @@ interface Stage {
   failures: number;
 }
 
+export interface ClaimableOptions {
+  /** Of each stage, tasks that were not begun. */
+  readonly freshMax?: number;
+  /** Others are left out. */
+  readonly isWanted?: (stage: number) => boolean;
+}
+
+const ALL = (): boolean => true;
+
 /** Tasks of one stage are told apart by their number; there are less than this. */
 const STAGE_FACTOR = 2 ** 44;
 
@@ -187,23 +196,25 @@ export class Job {
   }
 
   /**
-   * Tasks that may be claimed now, those that were begun before first; at most `max`, and of those that were not at most
-   * `freshMax`.
+   * Tasks that may be claimed now, those that were begun before first; of each stage at most `max`, and of those that were not
+   * begun at most `freshMax`. What a stage has takes no room from the others: perhaps there is nobody who can run it.
    */
   claimable(
     nowMs: number,
     max: number,
-    freshMax = Number.POSITIVE_INFINITY,
+    { freshMax = Number.POSITIVE_INFINITY, isWanted = ALL }: ClaimableOptions = {},
   ): { readonly stage: number; readonly ordinal: number }[] {
     const found: { readonly stage: number; readonly ordinal: number }[] = [];
+    const left = this.stages.map((_, stage) => (isWanted(stage) ? max : 0));
     for (const task of this.#idle) {
-      if (found.length >= max) return found;
-      if (task.notBeforeMs <= nowMs) found.push(task);
+      const room = left[task.stage] ?? 0;
+      if (room <= 0 || task.notBeforeMs > nowMs) continue;
+      found.push(task);
+      left[task.stage] = room - 1;
     }
     // Later stages first: what is done of them need not be kept for long.
-    const all = Math.min(max, found.length + freshMax);
     for (let stage = this.stages.length - 1; stage >= 0; stage -= 1) {
-      this.#addFresh(stage, all, found);
+      this.#addFresh(stage, Math.min(left[stage] as number, freshMax), found);
     }
     return found;
   }
@@ -215,9 +226,10 @@ export class Job {
   ): void {
     const { done } = this.stages[stage] as Stage;
     const { tasks } = this.shapes[stage] as StageShape;
+    const foundMax = found.length + max;
     let unready = 0;
     for (let n = done.firstAbsent(0); n < tasks; n = done.firstAbsent(n + 1)) {
-      if (found.length >= max) return;
+      if (found.length >= foundMax) return;
       if (this.task(stage, n) !== null) continue;
       if (this.isReady(stage, n)) found.push({ stage, ordinal: n });
       else if (++unready > UNREADY_MAX + this.openTasks) return;

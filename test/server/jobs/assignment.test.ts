@@ -97,6 +97,27 @@ describe('who gets what', () => {
     const world = await JobWorld.start();
     await world.submit([stage('nobody'), stage('b')], list(2), 'x');
     expect(give([world.job('x')], [worker('w')])).toEqual([['x:2/0', 'x:2/1']]);
+    await world.submit([stage('b'), stage('nobody')], list(2), 'y');
+    expect(give([world.job('y')], [worker('w')])).toEqual([['y:1/0', 'y:1/1']]);
+  });
+
+  test('nor do those that a lost worker had, which alone has what they need', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a'), stage('b', { labels: ['gpu'] })], list(6), 'x');
+    const places = [0, 1, 2, 3, 4, 5].map((n) => [2, n] as const);
+    await world.claim('gpu', places, { id: 'x' });
+    await world.step({ type: 'lost', worker: 'gpu', isGone: true });
+    expect(give([world.job('x')], [worker('w')])).toEqual([['x:1/0', 'x:1/1']]);
+  });
+
+  test('nor do those for which there is no memory any more', async () => {
+    const world = await JobWorld.start();
+    await world.submit([stage('a'), stage('b', { memoryBytes: 60 })], list(6), 'x');
+    const small = () => [worker('w', { memoryBytes: 100, slots: 3 })];
+    const given = give([world.job('x')], small());
+    expect(given).toEqual([['x:2/0', 'x:1/0', 'x:1/1']]);
+    // The bound of open tasks is one of all stages together.
+    expect(give([world.job('x')], small(), { openTasksMax: 2 })).toEqual([['x:2/0', 'x:1/0']]);
   });
 });
 
