@@ -47,6 +47,16 @@ const STAGE_FACTOR = 2 ** 44;
 /** Buckets of durations: the last one is of all that took longer than half a year. */
 const BUCKETS = 34;
 
+/**
+ * The smallest `n` of which `2 ** n` milliseconds are more than it took. It is part of the state: what the language leaves to its
+ * implementations, as how exact a logarithm is, has no say in it. Doubling is exact.
+ */
+export function durationBucket(tookMs: number): number {
+  let bucket = 0;
+  for (let ms = 1; bucket < BUCKETS - 1 && ms < tookMs + 1; ms *= 2) bucket += 1;
+  return bucket;
+}
+
 /** Tasks that are not ready in a row, beyond those that may hold them up: those behind are not, either. */
 const UNREADY_MAX = 64;
 
@@ -163,7 +173,7 @@ export class Job {
     const stage = this.stages[task.stage] as Stage;
     stage.done.add(task.ordinal);
     stage.endedMs = nowMs;
-    const bucket = Math.min(BUCKETS - 1, Math.ceil(Math.log2(Math.max(1, nowMs - sinceMs + 1))));
+    const bucket = durationBucket(nowMs - sinceMs);
     while (stage.durations.length <= bucket) stage.durations.push(0);
     stage.durations[bucket] = (stage.durations[bucket] as number) + 1;
     if (task.stage === 0) this.#shapes = null;
