@@ -16,9 +16,17 @@ export function nextDueMs(expression: string, nowMs: number): number {
  * @throws BalsaError `INVALID_ARGUMENT`: it is none
  */
 export function dueAgainMs(expression: string, nowMs: number): number | null {
+  return parsed(expression, (cron) => cron.nextRun(new Date(nowMs))?.getTime() ?? null);
+}
+
+/** @throws BalsaError `INVALID_ARGUMENT`: it is no cron expression */
+export function checkCron(expression: string): void {
+  parsed(expression, () => null);
+}
+
+function parsed<T>(expression: string, use: (cron: Cron) => T): T {
   try {
-    const cron = new Cron(expression, { timezone: 'UTC', paused: true });
-    return cron.nextRun(new Date(nowMs))?.getTime() ?? null;
+    return use(new Cron(expression, { timezone: 'UTC', paused: true }));
   } catch (cause) {
     throw invalid(
       `${JSON.stringify(expression)} is no cron expression: ${(cause as Error).message}`,

@@ -4,7 +4,7 @@ import { check } from '../../base/codec.js';
 import type { BalsaError } from '../../base/errors.js';
 import type { KeyValue } from '../../base/operation.js';
 import { randomBytes } from '../../base/random.js';
-import { dueAgainMs, inLogTime, nextDueMs } from '../../compute/cron.js';
+import { checkCron, dueAgainMs, inLogTime } from '../../compute/cron.js';
 import type { CallSupplement } from '../../compute/execution.js';
 import { dueIn, dueText, movedOn, SCHEDULES } from '../../compute/schedule-keys.js';
 import type { CallRequest } from './call-types.js';
@@ -132,7 +132,14 @@ export class Schedules {
 
   /** What need not wait any more, or is gone. */
   #forgetWaits(): void {
-    const nowMs = this.#host.clock.monotonicMs();
+    const { clock, machine } = this.#host;
+    const nowMs = clock.monotonicMs();
+    for (const name of this.#toldMs.keys()) {
+      if (machine().resolveProcedure(name) === null) continue;
+      // It was deployed: its calls wait no longer.
+      this.#toldMs.delete(name);
+      this.#notBeforeMs.clear();
+    }
     for (const [key, untilMs] of this.#notBeforeMs) {
       if (untilMs <= nowMs) this.#notBeforeMs.delete(key);
     }
@@ -146,16 +153,16 @@ export class Schedules {
     const key = Buffer.from(item.key).toString();
     if (this.#underWay.has(key) || (this.#notBeforeMs.get(key) ?? 0) > clock.monotonicMs()) return;
     const scheduled = read(item);
-    const procedure = scheduled?.procedure ?? '';
-    if (machine().resolveProcedure(procedure) === null) {
-      this.#waitFor(procedure);
+    const isKnown = scheduled !== null && machine().resolveProcedure(scheduled.procedure) !== null;
+    if (!isKnown || !isTimed(scheduled)) {
+      this.#waitFor(key, isKnown ? '' : (scheduled?.procedure ?? ''));
       return;
     }
     this.#underWay.add(key);
     const supplement = this.#supplement(item, scheduled);
     const request: CallRequest = {
-      procedure,
-      args: JSON.stringify(scheduled?.args ?? null),
+      procedure: scheduled.procedure,
+      args: JSON.stringify(scheduled.args),
       key: randomBytes(random, 16),
       ...{ isNamed: false, bornIndex: machine().appliedIndex, supplement },
     };
@@ -199,10 +206,12 @@ export class Schedules {
     this.#notBeforeMs.set(key, clock.monotonicMs() + RETRY_MS);
   }
 
-  /** Until it is deployed. */
-  #waitFor(procedure: string): void {
+  /** Until it is deployed. It is not read again at each look: it may be long, and there may be many. */
+  #waitFor(key: string, procedure: string): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    this.#notBeforeMs.set(key, nowMs + RETRY_MS);
     if (this.#toldMs.has(procedure) || this.#toldMs.size >= TOLD_NAMES_MAX) return;
-    this.#toldMs.set(procedure, this.#host.clock.monotonicMs());
+    this.#toldMs.set(procedure, nowMs);
     const name = procedure === '' ? 'without a name' : procedure;
     this.#host.note(procedure, `there is no procedure ${name}: its scheduled calls wait for it`);
   }
@@ -211,9 +220,8 @@ export class Schedules {
     this.#host.note(procedure, `scheduled call ${key}: ${why}`);
   }
 
-  #supplement(item: KeyValue, scheduled: Scheduled | null): CallSupplement {
+  #supplement(item: KeyValue, { cron }: Scheduled): CallSupplement {
     const { key, modRevision } = item;
-    const cron = scheduled?.cron ?? null;
     const next = cron === null ? null : this.#dueAgain(cron);
     return { reads: [{ key, modRevision }], writes: movedOn(item, next), evenIfFailed: true };
   }
@@ -231,7 +239,6 @@ export class Schedules {
 function read({ value }: KeyValue): Scheduled | null {
   try {
     const found = JSON.parse(Buffer.from(value).toString('utf8')) as Record<string, unknown>;
-    if (typeof found.cron === 'string') nextDueMs(found.cron, 0);
     return {
       procedure: check.text(found.procedure, 'schedule procedure'),
       args: found.args ?? null,
@@ -239,5 +246,15 @@ function read({ value }: KeyValue): Scheduled | null {
     };
   } catch {
     return null;
+  }
+}
+
+/** When it is due again is not looked for: for what never is, that takes long. */
+function isTimed({ cron }: Scheduled): boolean {
+  try {
+    if (cron !== null) checkCron(cron);
+    return true;
+  } catch {
+    return false;
   }
 }
