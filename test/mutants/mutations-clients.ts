@@ -86,4 +86,60 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     rules: ['test/client/connection.test.ts'],
     seedsMax: 0,
   },
+  {
+    name: 'refused-attempt-hides-another',
+    bug: 'A call that was refused for want of room, sent again and not answered is told as not applied.',
+    history: 'found here: read again with fresh eyes',
+    edits: [
+      {
+        file: 'src/client/procedure-request.ts',
+        find: "'CALL_EXPIRED', 'AP_QUEUE_FULL'],",
+        replace: "'CALL_EXPIRED'],",
+      },
+    ],
+    rules: ['test/client/calls-refused.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'aborted-lock-denies-its-place',
+    bug: 'A lock that is given up says that nothing was sent, and its place may be in the queue.',
+    history: 'found here: read again with fresh eyes',
+    edits: [
+      {
+        file: 'src/client/queue-place.ts',
+        find: "return cancelled(reason.cause, 'unknown');",
+        replace: 'return reason;',
+      },
+    ],
+    rules: ['test/client/locks.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'ap-call-taken-for-a-read',
+    bug: 'A procedure with an effect is called at the level of a read, whose failure says that nothing was changed.',
+    history: 'found here: read again with fresh eyes',
+    edits: [
+      {
+        file: 'src/server/client-calls.ts',
+        find: "if (request.route === 'read' && request.consistency !== 'ap-local') {",
+        replace: "if (request.route !== 'read' && request.consistency !== 'ap-local') {",
+      },
+    ],
+    rules: ['test/server/client-calls.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'silent-leader-doubted-late',
+    bug: 'A leader that falls silent is doubted only when a whole second of its own has passed, counted from anywhere.',
+    history: 'found here: read again with fresh eyes',
+    edits: [
+      {
+        file: 'src/client/silence-watch.ts',
+        find: 'const dueMs = Math.max(used.heardMs, this.#askedMs) + SILENCE_MS;',
+        replace: 'const dueMs = clock.monotonicMs() + SILENCE_MS;',
+      },
+    ],
+    rules: ['test/client/connection.test.ts'],
+    seedsMax: 0,
+  },
 ];
