@@ -70,6 +70,25 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
     expect((await Promise.all(all)).map(parsed)).toEqual(all.map((_, i) => i * 2));
   });
 
+  test.each([
+    ['returns', '1', '{}'],
+    ['throws', "(() => { throw new Error('not yet'); })()", '{}'],
+    ['is no task', '1', undefined],
+  ])(
+    'is told the newest checkpoint of a task at its end, and few before: it %s',
+    async (_, end, task) => {
+      const told: string[] = [];
+      const source: Source = new MemorySource();
+      source.checkpoint = (json) => told.push(json);
+      const body = `for (let i = 0; i <= 20_000; i += 1) ctx.checkpoint(i); return ${end};`;
+      const startedMs = performance.now();
+      const execution = await run(poolOf(), body, { source, ...(task && { task }) });
+      expect(failureOf(execution)).toMatch(/^it gave 1$|not yet/);
+      expect(told.at(-1)).toBe(task && '20000');
+      expect(told.length).toBeLessThan(3 + (performance.now() - startedMs) / 100);
+    },
+  );
+
   test('runs them in their order', async () => {
     const pool = poolOf();
     const order: number[] = [];

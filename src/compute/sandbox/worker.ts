@@ -23,6 +23,7 @@ import {
   unpackNews,
   unpackScan,
 } from './messages.js';
+import { NewestCheckpoint } from './newest-checkpoint.js';
 import { AnswerReader } from './shared-answer.js';
 import { ownThread } from './thread-cpu.js';
 import { BACKGROUND, lowerPriority } from './thread-priority.js';
@@ -58,7 +59,6 @@ const source: Source = {
   get: (key) => unpackFound(ask({ type: 'get', key })),
   scan: (query) => unpackScan(ask({ type: 'scan', ...query })),
   cell: (key) => unpackCell(ask({ type: 'cell', key })),
-  checkpoint: (json) => say({ type: 'checkpoint', json }),
 };
 
 function bundleOf(hash: string): Bundle {
@@ -135,7 +135,13 @@ async function runOne({ call: { hash, ...call }, mode, given }: RunOne): Promise
     known.clear();
     return source.cell(key);
   };
-  const execution = await run(whole, 0, mode, { ...own.over(source), cell });
+  const newest = new NewestCheckpoint(systemClock, (json) => say({ type: 'checkpoint', json }));
+  // Where there is no task nobody goes on from it.
+  const checkpoint = (json: string): void => {
+    if (call.task !== undefined) newest.made(json);
+  };
+  const execution = await run(whole, 0, mode, { ...own.over(source), cell, checkpoint });
+  newest.flush();
   say({ type: 'ran', execution: toPlain(execution), cells: [...looked] });
 }
 
