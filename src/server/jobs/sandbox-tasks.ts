@@ -66,8 +66,26 @@ const AGAIN_BYTES_MAX = 4 * 1024 * 1024;
 const RELEASE_MS = 500;
 /** Of a task whose state is no longer kept before it ends. */
 const ATTEMPTS_MAX = 3;
+/** The leader is told of the newest checkpoint of a task this often, in milliseconds: each takes its place in the log of all replicas. */
+const CHECKPOINT_MS = 1000;
 /** Weight of the last task in what tasks are taken to take. */
 const RECENT = 0.2;
+
+/** How an attempt has ended, as the leader is told it. */
+interface Ended {
+  /** A checkpoint that the log may lack comes before it. */
+  readonly steps: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly sinceMs: number;
+}
+
+/** The newest one of a task. */
+interface Checkpoint {
+  /** `null`: the log has it. */
+  json: string | null;
+  /** When the leader was told of one last. */
+  toldMs: number;
+}
 
 /** The worker that each replica has: it runs tasks in its sandbox, over the state as it is here. What it is to run it knows by the log. */
 export class SandboxTasks {
@@ -79,9 +97,9 @@ export class SandboxTasks {
   /** By fence, of those that run. */
   readonly #controllers = new Map<number, AbortController>();
   /** By fence: what the leader is to put into the log. */
-  readonly #ends = new Map<number, { readonly step: Uint8Array; readonly sinceMs: number }>();
-  /** By fence, JSON. */
-  readonly #checkpoints = new Map<number, string>();
+  readonly #ends = new Map<number, Ended>();
+  /** By fence, of those that run. */
+  readonly #checkpoints = new Map<number, Checkpoint>();
   /** Fences of which the leader was not told anything yet. */
   readonly #untold = new Set<number>();
   /** Of all {@link SandboxTasks.#ends}. */
@@ -138,30 +156,33 @@ export class SandboxTasks {
   }
 
   #steps(fences: readonly number[], bytesMax: number): Uint8Array[] {
-    const steps: Uint8Array[] = [];
+    const told: Uint8Array[] = [];
+    const nowMs = this.#host.clock.monotonicMs();
     let bytesLeft = bytesMax;
     for (const fence of fences) {
-      const step = this.#ends.get(fence)?.step ?? this.#checkpointStep(fence);
-      if (step !== null && steps.length > 0 && step.byteLength > bytesLeft) break;
+      const steps = this.#ends.get(fence)?.steps ?? this.#dueCheckpoint(fence, nowMs);
+      const bytes = bytesOf(steps);
+      if (told.length > 0 && bytes > bytesLeft) break;
       this.#untold.delete(fence);
-      if (step === null) continue;
-      bytesLeft -= step.byteLength;
-      steps.push(step);
+      bytesLeft -= bytes;
+      told.push(...steps);
+      const checkpoint = this.#checkpoints.get(fence);
+      if (checkpoint !== undefined && steps.length > 0) checkpoint.toldMs = nowMs;
     }
-    return steps;
+    return told;
   }
 
-  /** `null`: the log has it. */
-  #checkpointStep(fence: number): Uint8Array | null {
+  #dueCheckpoint(fence: number, nowMs: number): readonly Uint8Array[] {
     const { jobs } = this.#host.machine();
-    const json = this.#checkpoints.get(fence);
+    const checkpoint = this.#checkpoints.get(fence);
     const attempt = jobs.attempt(fence);
-    if (json === undefined || attempt === null) return null;
+    if (checkpoint === undefined || checkpoint.json === null || attempt === null) return [];
+    const { json, toldMs } = checkpoint;
     const { stage, ordinal } = attempt.task;
     const isThere = jobs.checkpoint({ job: attempt.job.id, stage, ordinal }) === json;
-    if (!isThere) return packJobStep({ type: 'checkpoint', fence, json });
-    this.#checkpoints.delete(fence);
-    return null;
+    if (isThere) checkpoint.json = null;
+    if (isThere || nowMs - toldMs < CHECKPOINT_MS) return [];
+    return [packJobStep({ type: 'checkpoint', fence, json })];
   }
 
   /** The state has changed. */
@@ -196,7 +217,7 @@ export class SandboxTasks {
     if (end !== undefined) {
       const tookMs = this.#host.clock.monotonicMs() - end.sinceMs;
       this.#confirmMs += RECENT * (tookMs - this.#confirmMs);
-      this.#endBytes -= end.step.byteLength;
+      this.#endBytes -= end.bytes;
     }
     // Its code need not go on: nothing that it gives counts.
     this.#controllers.get(fence)?.abort(NOBODY_WAITS);
@@ -244,16 +265,25 @@ export class SandboxTasks {
     const tell = (): void => {
       // Nobody waits for it any more.
       if (this.#isClosed || !this.#known.has(fence)) return;
+      const steps = this.#lastSteps(fence, end);
+      const bytes = bytesOf(steps);
       this.#checkpoints.delete(fence);
-      const step = packJobStep({ type: 'end', fence, end });
-      this.#endBytes += step.byteLength;
-      this.#usualBytes += RECENT * (step.byteLength - this.#usualBytes);
-      this.#ends.set(fence, { step, sinceMs: this.#host.clock.monotonicMs() });
+      this.#endBytes += bytes;
+      this.#usualBytes += RECENT * (bytes - this.#usualBytes);
+      this.#ends.set(fence, { steps, bytes, sinceMs: this.#host.clock.monotonicMs() });
       this.#untold.add(fence);
       this.#host.onEnds();
     };
     if (end.type === 'released') this.#host.clock.setTimer(RELEASE_MS, tell);
     else tell();
+  }
+
+  /** Whoever tries a task again goes on from its checkpoint, which was made just now, as a rule. */
+  #lastSteps(fence: number, end: TaskEnd): readonly Uint8Array[] {
+    const last = packJobStep({ type: 'end', fence, end });
+    const json = this.#checkpoints.get(fence)?.json ?? null;
+    if (json === null || end.type === 'result' || end.type === 'cut') return [last];
+    return [packJobStep({ type: 'checkpoint', fence, json }), last];
   }
 
   /** Never rejects. */
@@ -327,7 +357,10 @@ export class SandboxTasks {
 
   #checkpoint({ record: { fence } }: Attempt, json: string): void {
     if (!this.#known.has(fence)) return;
-    this.#checkpoints.set(fence, json);
+    const toldMs = this.#checkpoints.get(fence)?.toldMs ?? Number.NEGATIVE_INFINITY;
+    this.#checkpoints.set(fence, { json, toldMs });
+    // It goes with what is said again.
+    if (this.#host.clock.monotonicMs() - toldMs < CHECKPOINT_MS) return;
     this.#untold.add(fence);
     this.#host.onEnds();
   }
@@ -354,6 +387,10 @@ export class SandboxTasks {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+function bytesOf(steps: readonly Uint8Array[]): number {
+  return steps.reduce((sum, step) => sum + step.byteLength, 0);
+}
 
 /** Made once: each would be made with a trace of the stack. */
 const NOBODY_WAITS = new BalsaError('CANCELLED', 'the attempt does not count any more');

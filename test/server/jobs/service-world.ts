@@ -4,7 +4,11 @@ import type { JobStep, TaskEnd } from '../../../src/base/job.js';
 import { unpackJobStep } from '../../../src/base/job-codec.js';
 import { LIMITS, type Limits } from '../../../src/base/limits.js';
 import { seededRandom } from '../../../src/base/random.js';
-import { type Executor, failedExecution } from '../../../src/compute/execution.js';
+import {
+  type Executor,
+  failedExecution,
+  type StoreSource,
+} from '../../../src/compute/execution.js';
 import type { JobFrame } from '../../../src/rpc/job-frames.js';
 import { JobService } from '../../../src/server/jobs/job-service.js';
 import { startWithProcedure } from '../../statemachine/call-records.js';
@@ -19,8 +23,15 @@ export class ServiceWorld {
   readonly sent: JobFrame[] = [];
   nowMs = 0;
   leads = false;
-  /** What each run comes to. */
-  ran: { result?: string; effects?: Partial<Effects>; error?: BalsaError } = {};
+  /** What each run comes to, and what it does before. */
+  ran: {
+    result?: string;
+    effects?: Partial<Effects>;
+    error?: BalsaError;
+    body?: (source: StoreSource) => Promise<void> | void;
+  } = {};
+  /** That were set, and none of them fires by itself. */
+  readonly timers: (() => void)[] = [];
   #busy = Promise.resolve();
 
   /** @param limits of the replica, and of the state where it has the same */
@@ -35,7 +46,10 @@ export class ServiceWorld {
       clock: {
         monotonicMs: () => this.nowMs,
         wallMs: () => this.nowMs,
-        setTimer: () => ({ cancel: () => {} }),
+        setTimer: (_delayMs, callback) => {
+          this.timers.push(callback);
+          return { cancel: () => {} };
+        },
         defer: (callback) => void setImmediate(callback),
       },
       ...{ limits, machine: () => jobs.replica.machine, canPropose: () => this.leads },
@@ -55,8 +69,9 @@ export class ServiceWorld {
 
   #executor(): Executor {
     return {
-      run: async () => {
-        const { result = 'null', effects, error } = this.ran;
+      run: async (_call, _mode, source) => {
+        const { result = 'null', effects, error, body } = this.ran;
+        await body?.(source);
         if (error !== undefined) return failedExecution(error);
         return { ok: true, logs: [], result, effects: { ...NONE, ...effects } };
       },
@@ -86,6 +101,13 @@ export class ServiceWorld {
     const last = workers.at(-1);
     if (last === undefined) throw new Error('the leader was told nothing');
     return last;
+  }
+
+  /** All that the leader was told of tasks. */
+  steps(): JobStep[] {
+    return this.sent
+      .flatMap((one) => (one.type === 'task-ends' ? one.steps : []))
+      .map(unpackJobStep);
   }
 
   /** Of each frame with ends that was sent. */
