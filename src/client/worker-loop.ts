@@ -28,7 +28,10 @@ export type TaskOutcome =
 
 /** What an attempt may tell while it runs. */
 export interface TaskEvents {
-  /** @param json how far it is. Resolves when it is in the log, or it is known that it does not count. Never rejects */
+  /**
+   * @param json how far it is. Resolves when it is in the log, or it is known that the attempt does not count
+   * @throws BalsaError `JOB_LIMIT`: it is too large, and nobody will be given it
+   */
   checkpoint(json: string): Promise<void>;
 }
 
@@ -249,7 +252,7 @@ export class WorkerLoop {
       const input = await this.#input(task, meta);
       if (active.isDropped || this.#isStopped) return { type: 'released' };
       const running = host.run(task, input, {
-        checkpoint: async (json) => void (await this.#send(active, { type: 'checkpoint', json })),
+        checkpoint: (json) => this.#checkpoint(active, json),
       });
       active.running = running;
       const outcome = await running.ended;
@@ -312,11 +315,24 @@ export class WorkerLoop {
     }
   }
 
+  /** @throws BalsaError */
+  async #checkpoint(active: Active, json: string): Promise<void> {
+    const error = await this.#tell(active, { type: 'checkpoint', json });
+    if (error !== null && !error.retryable && error.code !== 'TASK_FENCED') throw error;
+  }
+
   /** @returns whether there is no more to be said of it */
-  async #send(
+  async #send(active: Active, report: TaskReportOperation['report']): Promise<boolean> {
+    const error = await this.#tell(active, report);
+    // An upload that was removed meanwhile: the lease tells the others, and they run it again.
+    return error === null || !error.retryable || error.code === 'UPLOAD_INCOMPLETE';
+  }
+
+  /** @returns why it is not in the log; `null`: it is */
+  async #tell(
     { task, isDropped }: Active,
     report: TaskReportOperation['report'],
-  ): Promise<boolean> {
+  ): Promise<BalsaError | null> {
     const { fence } = task;
     try {
       await this.#options.parts.store.write(
@@ -325,12 +341,11 @@ export class WorkerLoop {
         () => ({ type: 'task-report', fence, report }),
         () => null,
       );
-      return true;
+      return null;
     } catch (cause) {
       if (!(cause instanceof BalsaError)) throw cause;
       if (cause.code === 'TASK_FENCED' && !isDropped) this.#notice('fenced', task, cause.message);
-      // An upload that was removed meanwhile: the lease tells the others, and they run it again.
-      return !cause.retryable || cause.code === 'UPLOAD_INCOMPLETE';
+      return cause;
     }
   }
 

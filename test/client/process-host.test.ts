@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
+import { BalsaError } from '../../src/base/errors.js';
 import { ProcessHost } from '../../src/client/worker/process-host.js';
 import type { RunningTask } from '../../src/client/worker-loop.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
@@ -26,6 +27,11 @@ export function die() {
 export async function tell({ input, checkpoint }) {
   await checkpoint(input === 'nothing' ? undefined : () => 1);
   return 'told';
+}
+export async function tooLarge({ input, checkpoint }) {
+  const told = checkpoint('large');
+  if (input === 'unheard') return new Promise((resolve) => setTimeout(resolve, 50, 'went on'));
+  return told.catch(({ name, code, message }) => name + ' ' + code + ': ' + message);
 }
 export function makeFunction() { return { f: () => 1 }; }
 export function twice({ input }) { return 2 * input; }
@@ -82,7 +88,14 @@ function isGone(pid: number): true | undefined {
 
 describe('processes of tasks', () => {
   test('one that ends its task when it is told to gives its place to the next at once', async () => {
-    expect(await host.tasks()).toEqual(['die', 'makeFunction', 'obey', 'tell', 'twice']);
+    expect(await host.tasks()).toEqual([
+      'die',
+      'makeFunction',
+      'obey',
+      'tell',
+      'tooLarge',
+      'twice',
+    ]);
     const { running, pid } = await startObedient();
     const [first] = host.pids;
 
@@ -112,6 +125,16 @@ describe('processes of tasks', () => {
       },
     });
     expect(told).toHaveLength(1);
+  });
+
+  test('a checkpoint that cannot be kept is told to the task, which need not have asked', async () => {
+    const refuse = (): never => {
+      throw new BalsaError('JOB_LIMIT', 'too large');
+    };
+    const heard = await start('tooLarge', null, refuse).ended;
+    expect(heard).toEqual({ type: 'result', value: 'BalsaError JOB_LIMIT: too large' });
+    const unheard = await start('tooLarge', 'unheard', refuse).ended;
+    expect(unheard).toEqual({ type: 'result', value: 'went on' });
   });
 
   test('a result that cannot be sent has failed, and its process does the next task', async () => {

@@ -2,9 +2,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
+import { BalsaError } from '../../src/base/errors.js';
 import type { JobsParts } from '../../src/client/jobs.js';
 import { Worker, type WorkerOptions } from '../../src/client/worker/worker.js';
-import { type TaskOutcome, WorkerLoop } from '../../src/client/worker-loop.js';
+import { type TaskEvents, type TaskOutcome, WorkerLoop } from '../../src/client/worker-loop.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
 import type { WorkerDemand } from '../../src/rpc/job-frames.js';
 import { temporaryFolder } from '../whole/support.js';
 
@@ -141,6 +143,32 @@ describe('a worker', () => {
     loop.start();
     await loop.drain();
     expect(asked / 100).toBeLessThan(20);
+  });
+
+  test.each([
+    ['JOB_LIMIT', 'JOB_LIMIT'],
+    // It does not count: nobody asks for it.
+    ['TASK_FENCED', 'kept'],
+  ] as const)('tells a task what became of its checkpoint: %s', async (code, told) => {
+    const onReport = (report: unknown): void => {
+      const { type } = (report as { readonly report: { readonly type: string } }).report;
+      if (type === 'checkpoint') throw new BalsaError(code, 'refused');
+    };
+    let became: Promise<string> = Promise.resolve('nothing');
+    const run = (_task: unknown, _input: unknown, events: TaskEvents) => {
+      became = events.checkpoint('1').then(
+        () => 'kept',
+        (error: BalsaError) => error.code,
+      );
+      const ended = became.then((): TaskOutcome => ({ type: 'result', value: 1 }));
+      return { ended, stop: () => {} };
+    };
+    const parts = clusterOf({ tasks: [TASK], onReport });
+    const loop = new WorkerLoop({ parts, host: { run }, demand: DEMAND, onFailure: () => {} });
+    loop.start();
+    await waitUntil('the task to be done', async () => (await became) !== 'nothing' || undefined);
+    await loop.drain();
+    expect(await became).toBe(told);
   });
 
   test('that was stopped has nothing to wait for', async () => {

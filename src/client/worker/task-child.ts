@@ -6,7 +6,7 @@ import type { FromTaskProcess, RunTask, ToTaskProcess, WorkerTask } from './work
 const [, , moduleUrl = ''] = process.argv;
 let running: AbortController | null = null;
 /** By their numbers. */
-const checkpoints = new Map<number, () => void>();
+const checkpoints = new Map<number, (error: BalsaError | null) => void>();
 let lastCheckpointNumber = 0;
 
 const say = (message: FromTaskProcess): void => {
@@ -52,12 +52,20 @@ async function load(): Promise<ReadonlyMap<string, WorkerTask>> {
 function checkpoint(value: unknown): Promise<void> {
   lastCheckpointNumber += 1;
   const n = lastCheckpointNumber;
-  return new Promise((resolve) => {
+  const told = new Promise<void>((resolve, reject) => {
     const json = JSON.stringify(value ?? null) as string | undefined;
     if (json === undefined) throw new TypeError(`a checkpoint is JSON, found a ${typeof value}`);
-    checkpoints.set(n, resolve);
+    checkpoints.set(n, (error) => {
+      if (error === null) resolve();
+      else {
+        // It need not be waited for: then that does not end the process.
+        told.catch(() => {});
+        reject(error);
+      }
+    });
     say({ type: 'checkpoint', json, n });
   });
+  return told;
 }
 
 async function run(
@@ -94,7 +102,8 @@ load().then(
     process.on('message', (message: ToTaskProcess) => {
       if (message.type === 'run') void run(tasks, message).then(sayEnd);
       else {
-        checkpoints.get(message.n)?.();
+        const { error } = message;
+        checkpoints.get(message.n)?.(error && new BalsaError(error.code, error.message));
         checkpoints.delete(message.n);
       }
     });

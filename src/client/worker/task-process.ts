@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Clock, Timer } from '../../base/clock.js';
+import { asBalsaError, type BalsaError } from '../../base/errors.js';
 import type { AssignedTask } from '../../rpc/job-protocol.js';
 import type { TaskEvents, TaskOutcome } from '../worker-loop.js';
 import type { FromTaskProcess, ToTaskProcess } from './worker-messages.js';
@@ -146,16 +147,24 @@ export class TaskProcess {
         this.close();
         break;
       case 'checkpoint':
-        void running?.events.checkpoint(message.json).then(() => {
-          // It may be gone by then.
-          if (!this.#isGone) this.#child.send({ type: 'checkpointed', n: message.n }, () => {});
-        });
+        void running?.events.checkpoint(message.json).then(
+          () => this.#tellCheckpoint(message.n, null),
+          (cause: unknown) => this.#tellCheckpoint(message.n, asBalsaError(cause)),
+        );
         break;
       default:
         this.#settle(running?.ending ?? message);
         // It has heard that it is to end, and has cleaned up: nothing is left to wait for.
         if (this.#isClosing) this.kill();
     }
+  }
+
+  #tellCheckpoint(n: number, error: BalsaError | null): void {
+    // It may be gone by then.
+    if (this.#isGone) return;
+    const why = error && { code: error.code, message: error.message };
+    const message: ToTaskProcess = { type: 'checkpointed', n, error: why };
+    this.#child.send(message, () => {});
   }
 
   #settle(outcome: TaskOutcome): void {

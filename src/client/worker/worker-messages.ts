@@ -1,11 +1,16 @@
+import type { ErrorCode } from '../../base/errors.js';
 import type { AssignedTask } from '../../rpc/job-protocol.js';
 
 /** What a worker and the processes that run its tasks say to each other. */
 
 export type ToTaskProcess =
   | RunTask
-  /** The checkpoint of this number is in the log, or does not count. */
-  | { readonly type: 'checkpointed'; readonly n: number };
+  /** The checkpoint of this number is in the log, or does not count; `error`: why it never will be. */
+  | {
+      readonly type: 'checkpointed';
+      readonly n: number;
+      readonly error: { readonly code: ErrorCode; readonly message: string } | null;
+    };
 
 export interface RunTask {
   readonly type: 'run';
@@ -48,7 +53,7 @@ export interface WorkerTaskContext<Input = unknown, Args = unknown> {
   readonly lastCheckpoint: unknown;
   /**
    * How far it is: whoever tries it next, should this attempt be lost, is given this. JSON. It resolves when that is sure; it
-   * need not be waited for.
+   * need not be waited for. It rejects with `JOB_LIMIT` when it is too large (`checkpointBytesMax`): the one before stays.
    */
   checkpoint(value: unknown): Promise<void>;
 }
