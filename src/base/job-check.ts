@@ -1,5 +1,6 @@
 import { BalsaError } from './errors.js';
 import {
+  HOME_LENGTH_MAX,
   INLINE_VALUE_BYTES_MAX,
   type InputSpec,
   isLabel,
@@ -7,8 +8,10 @@ import {
   type JobSpec,
   LABEL_LENGTH_MAX,
   RANGE_VALUES,
+  SLOTS_MAX,
   STAGE_KINDS,
   type StageSpec,
+  type TaskPlaces,
   type TaskReportOperation,
   UPLOAD_CHUNK_BYTES_MAX,
 } from './job.js';
@@ -21,6 +24,11 @@ import type { Limits } from './limits.js';
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const NAME_LENGTH_MAX = 200;
 const LABELS_MAX = 16;
+/** Functions that its module exports. */
+const WORKER_TASKS_MAX = 1000;
+const WORKER_LABELS_MAX = 100;
+/** Also of one that was given more slots before. */
+const WORKER_FENCES_MAX = 10 * SLOTS_MAX;
 const PRIORITY_MAX = 9;
 const WEIGHT_MAX = 1000;
 const FAN_IN_MAX = 10_000;
@@ -54,6 +62,46 @@ export function checkId(what: 'job' | 'upload' | 'worker', id: string): void {
   throw invalid(
     `${JSON.stringify(id)} is no id of a ${what}: letters, digits, ., _ and -, not one of these first, at most 100`,
   );
+}
+
+/** What a worker of a user says of itself: it is told to the leader again and again, and its home is in the state. */
+export interface WorkerSaid {
+  readonly worker: string;
+  readonly home: string;
+  readonly where: TaskPlaces;
+  readonly slots: number;
+  readonly threads: number;
+  readonly tasks: readonly string[];
+  readonly labels: readonly string[];
+}
+
+/**
+ * @param fences of what it has
+ * @throws BalsaError `INVALID_ARGUMENT`
+ */
+export function checkWorker(said: WorkerSaid, fences: readonly number[]): void {
+  const { home, where, slots, threads, tasks, labels } = said;
+  checkId('worker', said.worker);
+  // Those of the replicas are told of by the replicas.
+  if (where !== 'worker') throw invalid('a worker of a user is no sandbox');
+  if (home.length > HOME_LENGTH_MAX) {
+    throw invalid(`the home of a worker is longer than ${HOME_LENGTH_MAX}`);
+  }
+  // One that leaves has no slots.
+  if (slots > SLOTS_MAX || threads > SLOTS_MAX) {
+    throw invalid(`slots of a worker: at most ${SLOTS_MAX}, found ${Math.max(slots, threads)}`);
+  }
+  if (tasks.length > WORKER_TASKS_MAX) {
+    throw invalid(`tasks of a worker: at most ${WORKER_TASKS_MAX}, found ${tasks.length}`);
+  }
+  for (const task of tasks) checkRun(task);
+  if (labels.length > WORKER_LABELS_MAX || !labels.every(isLabel)) {
+    const each = `each of 1 to ${LABEL_LENGTH_MAX} characters`;
+    throw invalid(`labels of a worker: at most ${WORKER_LABELS_MAX}, ${each}`);
+  }
+  if (fences.length > WORKER_FENCES_MAX) {
+    throw invalid(`a worker has at most ${WORKER_FENCES_MAX} attempts, found ${fences.length}`);
+  }
 }
 
 function checkSpec(spec: JobSpec, limits: Limits): void {

@@ -43,6 +43,9 @@ export interface StageSpec {
 
 export const LABEL_LENGTH_MAX = 100;
 
+/** A name of a host has 253 characters at most. */
+export const HOME_LENGTH_MAX = 255;
+
 /** Tasks that one worker of users may run at a time. */
 export const SLOTS_MAX = 1000;
 

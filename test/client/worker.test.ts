@@ -184,6 +184,7 @@ describe('a worker', () => {
     ['memory with a fraction', { memoryBytes: 0.8 * 16_777_216 }, 'memoryBytes'],
     ['memory below 0', { memoryBytes: -1 }, 'memoryBytes'],
     ['a home that is no text', { home: 5 }, 'home'],
+    ['a home of any length', { home: 'h'.repeat(256) }, 'home'],
     ['a time to end that is no time', { graceMs: Number.NaN }, 'graceMs'],
     ['no module', { tasks: undefined }, 'tasks'],
     ['labels that are one text', { labels: 'gpu' }, 'labels'],

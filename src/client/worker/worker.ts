@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BalsaError } from '../../base/errors.js';
-import { isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../../base/job.js';
+import { HOME_LENGTH_MAX, isLabel, LABEL_LENGTH_MAX, SLOTS_MAX } from '../../base/job.js';
 import { checkDuration, invalid } from '../invalid.js';
 import type { JobsParts } from '../jobs.js';
 import { WorkerLoop, type WorkerNotice } from '../worker-loop.js';
@@ -134,6 +134,9 @@ function checkOptions({ slots, labels, memoryBytes, home, graceMs }: Required<Ch
     throw invalid(`memoryBytes of a worker: a whole number from 0, found ${memoryBytes}`);
   }
   if (typeof home !== 'string') throw invalid(`home of a worker: a text, found a ${typeof home}`);
+  if (home.length > HOME_LENGTH_MAX) {
+    throw invalid(`home of a worker: at most ${HOME_LENGTH_MAX} characters, found ${home.length}`);
+  }
   checkDuration('graceMs', graceMs);
 }
 

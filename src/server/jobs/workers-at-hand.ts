@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
 import { CLAIMS_PER_ENTRY_MAX } from '../../base/job.js';
-import { checkId } from '../../base/job-check.js';
+import { checkWorker } from '../../base/job-check.js';
 import type { Limits } from '../../base/limits.js';
 import type { WorkerDemand } from '../../rpc/job-frames.js';
 import type { AssignedTask, WorkAnswer, WorkRequest } from '../../rpc/job-protocol.js';
@@ -58,10 +58,13 @@ export class WorkersAtHand {
     );
   }
 
-  /** @returns whether what the leader knows of it has changed */
+  /**
+   * @returns whether what the leader knows of it has changed
+   * @throws BalsaError `INVALID_ARGUMENT`
+   */
   ask({ demand, fences }: WorkRequest, done: WorkDone): boolean {
     const { clock, limits } = this.#parts;
-    checkId('worker', demand.worker);
+    checkWorker(demand, fences);
     const before = this.#present.get(demand.worker);
     if (before === undefined && this.#present.size >= limits.workersMax) {
       done(tooMany(limits.workersMax));
