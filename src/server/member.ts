@@ -30,7 +30,7 @@ import { Standing } from './standing.js';
 import { NO_MEMBERS, replicaStatus } from './status.js';
 import type { Stores } from './stores.js';
 
-/** How long a stopping replica waits for writes that are in the log, and for copies of what it has acknowledged alone. */
+/** How long a stopping replica waits for writes that are in the log, for copies of what it has acknowledged alone, and to give back tasks. */
 const DRAIN_MS = 3000;
 /** How long streams may take to end by themselves. */
 const CLOSE_GRACE_MS = 500;
@@ -487,7 +487,7 @@ export class Member implements Server {
     this.#resolveStopped(this.#failure);
   }
 
-  /** New writes are refused; those in the log are answered first, and others get what `ap` calls have left here. */
+  /** New writes are refused; those in the log are answered first, and others get what `ap` calls have left here, and tasks. */
   async #drain(replica: Replica): Promise<void> {
     replica.refuseWrites();
     const deadlineMs = this.#clock.monotonicMs() + DRAIN_MS;

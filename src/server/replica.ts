@@ -285,7 +285,7 @@ export class Replica {
     this.calls.refuse(stopping());
   }
 
-  /** Writes that were taken in are answered, and others have what `ap` calls have left here, as far as they can be reached. */
+  /** Writes that were taken in are answered, and others have what `ap` calls have left here, and its tasks, as far as they can be reached. */
   get isDrained(): boolean {
     return this.#proposals.pendingBytes === 0 && this.calls.isHandedOn;
   }

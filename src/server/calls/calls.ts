@@ -249,21 +249,25 @@ export class Calls {
     this.jobs.leadershipLost();
   }
 
-  /** As {@link abandon}, and those that come from now on. What `ap` calls have left is copied and merged as before. */
+  /**
+   * As {@link abandon}, and those that come from now on. What `ap` calls have left is copied and merged as before, and the leader
+   * told what becomes of the tasks that are here.
+   */
   refuse(error: BalsaError): void {
     this.#triggers.stop();
     this.#lane.close(error);
     this.#ap?.refuse(error);
-    this.jobs.close(error);
+    this.jobs.drain(error);
   }
 
-  /** See `ApService.isHandedOn`. */
+  /** See `ApService.isHandedOn` and `JobService.isHandedOn`. */
   get isHandedOn(): boolean {
-    return this.#ap?.isHandedOn ?? true;
+    return (this.#ap?.isHandedOn ?? true) && this.jobs.isHandedOn;
   }
 
   /** As {@link refuse}, and all ends. */
   close(error: BalsaError): void {
+    this.jobs.close(error);
     this.refuse(error);
     this.#ap?.close(error);
   }

@@ -109,6 +109,7 @@ export class Dispatcher {
   #isBusy = false;
   #isUnderWay = false;
   #isPlanned = false;
+  #isDraining = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #speculatedMs = Number.NEGATIVE_INFINITY;
   #tidiedMs = Number.NEGATIVE_INFINITY;
@@ -171,6 +172,11 @@ export class Dispatcher {
     this.look();
   }
 
+  /** This replica is about to stop: the next leader gives tasks. How those that were given have ended gets into the log. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
   /** It leads no longer. */
   forget(): void {
     this.#waiting.clear();
@@ -211,6 +217,7 @@ export class Dispatcher {
     const present = this.workers;
     const fresh = this.#heardWithin(FRESH_MS);
     const { steps, lost } = leases(jobs.workers, { present, fresh, now });
+    if (this.#isDraining) return [...ends, ...steps];
     const claims = this.#claims({
       workers: present.filter(({ worker, slots }) => slots > 0 && !lost.has(worker)),
       ...{ ending, now, max: Math.min(CLAIMS_MAX, room - ends.length) },

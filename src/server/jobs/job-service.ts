@@ -29,6 +29,10 @@ const TELL_MS = 300;
 const RESEND_MS = 300;
 /** Of one frame with ends of tasks (one of them may exceed it), so that others need not wait long behind it. */
 const ENDS_FRAME_BYTES = 4 * 1024 * 1024;
+/** A replica that is about to stop tells the next leader, if there is one so soon. */
+const REACH_MS = 1500;
+/** What it was just being given has come by then. */
+const SETTLE_MS = 300;
 const NONCE_MAX = 2 ** 31;
 
 /** Jobs at one replica: its own worker, those of users that are connected to it, and the leader's part when it leads. */
@@ -45,6 +49,7 @@ export class JobService {
   #isPlanned = false;
   /** The demand has changed. */
   #hasNews = false;
+  #drained: { readonly error: BalsaError; readonly sinceMs: number } | null = null;
   #isClosed = false;
 
   constructor(host: JobHost) {
@@ -102,6 +107,10 @@ export class JobService {
 
   /** A worker of a user asks for work, and waits. @throws BalsaError `INVALID_ARGUMENT` */
   work(request: WorkRequest, done: WorkDone): void {
+    if (this.#drained !== null) {
+      done(this.#drained.error);
+      return;
+    }
     if (!this.#workers.ask(request, done)) return;
     this.#hasNews = true;
     this.#plan();
@@ -124,6 +133,32 @@ export class JobService {
   /** It leads no longer. */
   leadershipLost(): void {
     this.#dispatcher.forget();
+  }
+
+  /**
+   * Nothing is begun here any more, and workers of users are answered with `error`: they ask others. What runs or waits here is given
+   * back, and the leader is told so, and of what has ended, until the log has it.
+   */
+  drain(error: BalsaError): void {
+    if (this.#drained !== null || this.#isClosed) return;
+    // How far tasks are, before they are given back.
+    this.#tell();
+    this.#drained = { error, sinceMs: this.#host.clock.monotonicMs() };
+    this.#sandbox?.drain();
+    this.#dispatcher.drain();
+    this.#workers.close(error);
+    this.#hasNews = true;
+    this.#plan();
+  }
+
+  /** After {@link drain}: the log says of no task that it is here. Or it will not come to that now, as nobody leads. */
+  get isHandedOn(): boolean {
+    if (this.#sandbox === null || this.#isClosed) return true;
+    if (this.#drained === null) return false;
+    const { clock, leader, machine } = this.#host;
+    const passedMs = clock.monotonicMs() - this.#drained.sinceMs;
+    if (!this.#sandbox.isHandedOn) return leader() === null && passedMs >= REACH_MS;
+    return passedMs >= SETTLE_MS || machine().jobs.running.length === 0;
   }
 
   close(error: BalsaError): void {

@@ -113,6 +113,7 @@ export class SandboxTasks {
   #usualMs = FIRST_TASK_MS;
   /** How long it takes until the log has an end, in milliseconds. */
   #confirmMs = FIRST_CONFIRM_MS;
+  #isDraining = false;
   #isClosed = false;
 
   constructor(host: SandboxTasksHost) {
@@ -129,7 +130,8 @@ export class SandboxTasks {
     const wanted = Math.ceil((AHEAD_FACTOR * this.#confirmMs) / this.#usualMs);
     const ahead = Math.min(AHEAD_PER_THREAD_MAX, wanted);
     const perThread = this.#usualMs > LONG_MS ? 1 : 1 + ahead;
-    const slots = this.#isClosed ? 0 : Math.min(threads * perThread, this.#slotsMax());
+    const slots =
+      this.#isDraining || this.#isClosed ? 0 : Math.min(threads * perThread, this.#slotsMax());
     return {
       worker,
       ...{ home, where: 'sandbox', slots, threads },
@@ -200,7 +202,22 @@ export class SandboxTasks {
       isNew = true;
     }
     if (isNew) this.#waiting.sort((a, b) => a - b);
-    this.#begin();
+    if (this.#isDraining) this.#giveBack();
+    else this.#begin();
+  }
+
+  /**
+   * Nothing more is begun, and what has not ended is given back, though it runs: when this process is gone it would be taken for
+   * lost, and a long task that was lost at each place as its replica was started anew, for one that breaks them.
+   */
+  drain(): void {
+    this.#isDraining = true;
+    this.#giveBack();
+  }
+
+  /** In the log, as it is known here, nothing is under way here. */
+  get isHandedOn(): boolean {
+    return this.#known.size === 0;
   }
 
   /** Nothing more is begun. */
@@ -210,6 +227,15 @@ export class SandboxTasks {
   }
 
   // -------------------------------------------------------------------------------------------
+
+  #giveBack(): void {
+    this.#waiting = [];
+    for (const fence of this.#known) {
+      if (this.#ends.has(fence)) continue;
+      this.#ended(fence, { type: 'released' });
+      this.#controllers.get(fence)?.abort(NOBODY_WAITS);
+    }
+  }
 
   #forget(fence: number): void {
     if (this.#contended === fence) this.#contended = null;
@@ -263,8 +289,8 @@ export class SandboxTasks {
 
   #ended(fence: number, end: TaskEnd): void {
     const tell = (): void => {
-      // Nobody waits for it any more.
-      if (this.#isClosed || !this.#known.has(fence)) return;
+      // Nobody waits for it any more, or it was given back.
+      if (this.#isClosed || !this.#known.has(fence) || this.#ends.has(fence)) return;
       const steps = this.#lastSteps(fence, end);
       const bytes = bytesOf(steps);
       this.#checkpoints.delete(fence);
@@ -274,7 +300,7 @@ export class SandboxTasks {
       this.#untold.add(fence);
       this.#host.onEnds();
     };
-    if (end.type === 'released') this.#host.clock.setTimer(RELEASE_MS, tell);
+    if (end.type === 'released' && !this.#isDraining) this.#host.clock.setTimer(RELEASE_MS, tell);
     else tell();
   }
 
@@ -330,10 +356,10 @@ export class SandboxTasks {
     const limits = timeoutMs === 0 ? TASK_LIMITS : { ...TASK_LIMITS, computeMsMax: timeoutMs };
     const own = { nowMs: Math.floor(nowMs()), origin: '', limits, task: this.#factsOf(attempt) };
     for (let tries = 1; ; tries += 1) {
-      // It was given up while its input was read.
-      if (!this.#known.has(attempt.record.fence)) return { type: 'released' };
-      const source = new TaskSource(machine, (json) => this.#checkpoint(attempt, json));
+      // It was given up, or back, while its input was read.
       const { fence } = attempt.record;
+      if (!this.#known.has(fence) || this.#ends.has(fence)) return { type: 'released' };
+      const source = new TaskSource(machine, (json) => this.#checkpoint(attempt, json));
       const controller = new AbortController();
       this.#controllers.set(fence, controller);
       const execution = await runner.run(resolved, text, source, own, controller.signal);

@@ -1,5 +1,5 @@
 import type { Effects } from '../../../src/base/call.js';
-import type { BalsaError } from '../../../src/base/errors.js';
+import { BalsaError } from '../../../src/base/errors.js';
 import type { JobStep, TaskEnd } from '../../../src/base/job.js';
 import { unpackJobStep } from '../../../src/base/job-codec.js';
 import { LIMITS, type Limits } from '../../../src/base/limits.js';
@@ -23,6 +23,7 @@ export class ServiceWorld {
   readonly sent: JobFrame[] = [];
   nowMs = 0;
   leads = false;
+<<<<<<< HEAD
   /** What each run comes to, and what it does before. */
   ran: {
     result?: string;
@@ -32,6 +33,16 @@ export class ServiceWorld {
   } = {};
   /** That were set, and none of them fires by itself. */
   readonly timers: (() => void)[] = [];
+=======
+  /** What each run comes to. */
+  ran: { result?: string; effects?: Partial<Effects>; error?: BalsaError; isEndless?: boolean } =
+    {};
+  /** Runs that were ended before they had come to anything. */
+  aborted = 0;
+  /** Says for the task that began last how far it is. */
+  checkpoint: (json: string) => void = () => {};
+  leaderKnown = true;
+>>>>>>> b30449d (A replica that is about to stop gives its tasks back, and tells how others have ended)
   #busy = Promise.resolve();
 
   /** @param limits of the replica, and of the state where it has the same */
@@ -62,16 +73,27 @@ export class ServiceWorld {
       },
       ...{ operations: () => 0, loopUse: () => 0, machineUse: () => 0, processors: 2 },
       ...{ id: 'n2.1', name: 'n2', random: seededRandom(1), executor: this.#executor() },
-      leader: () => (this.leads ? 'n2.1' : 'n1.1'),
+      leader: () => (this.leads ? 'n2.1' : this.leaderKnown ? 'n1.1' : null),
       send: (_to, frame) => this.sent.push(frame),
     });
   }
 
   #executor(): Executor {
     return {
+<<<<<<< HEAD
       run: async (_call, _mode, source) => {
         const { result = 'null', effects, error, body } = this.ran;
         await body?.(source);
+=======
+      run: async (_call, _mode, source, signal) => {
+        this.checkpoint = (json) => source.checkpoint?.(json);
+        const { result = 'null', effects, error, isEndless = false } = this.ran;
+        if (isEndless) {
+          await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+          this.aborted += 1;
+          return failedExecution(new BalsaError('CANCELLED', 'ended'));
+        }
+>>>>>>> b30449d (A replica that is about to stop gives its tasks back, and tells how others have ended)
         if (error !== undefined) return failedExecution(error);
         return { ok: true, logs: [], result, effects: { ...NONE, ...effects } };
       },
