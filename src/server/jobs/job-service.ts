@@ -141,8 +141,6 @@ export class JobService {
    */
   drain(error: BalsaError): void {
     if (this.#drained !== null || this.#isClosed) return;
-    // How far tasks are, before they are given back.
-    this.#tell();
     this.#drained = { error, sinceMs: this.#host.clock.monotonicMs() };
     this.#sandbox?.drain();
     this.#dispatcher.drain();

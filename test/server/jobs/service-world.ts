@@ -23,26 +23,21 @@ export class ServiceWorld {
   readonly sent: JobFrame[] = [];
   nowMs = 0;
   leads = false;
-<<<<<<< HEAD
   /** What each run comes to, and what it does before. */
   ran: {
     result?: string;
     effects?: Partial<Effects>;
     error?: BalsaError;
+    isEndless?: boolean;
     body?: (source: StoreSource) => Promise<void> | void;
   } = {};
   /** That were set, and none of them fires by itself. */
   readonly timers: (() => void)[] = [];
-=======
-  /** What each run comes to. */
-  ran: { result?: string; effects?: Partial<Effects>; error?: BalsaError; isEndless?: boolean } =
-    {};
   /** Runs that were ended before they had come to anything. */
   aborted = 0;
   /** Says for the task that began last how far it is. */
   checkpoint: (json: string) => void = () => {};
   leaderKnown = true;
->>>>>>> b30449d (A replica that is about to stop gives its tasks back, and tells how others have ended)
   #busy = Promise.resolve();
 
   /** @param limits of the replica, and of the state where it has the same */
@@ -80,20 +75,15 @@ export class ServiceWorld {
 
   #executor(): Executor {
     return {
-<<<<<<< HEAD
-      run: async (_call, _mode, source) => {
-        const { result = 'null', effects, error, body } = this.ran;
-        await body?.(source);
-=======
       run: async (_call, _mode, source, signal) => {
         this.checkpoint = (json) => source.checkpoint?.(json);
-        const { result = 'null', effects, error, isEndless = false } = this.ran;
+        const { result = 'null', effects, error, isEndless = false, body } = this.ran;
+        await body?.(source);
         if (isEndless) {
           await new Promise((resolve) => signal?.addEventListener('abort', resolve));
           this.aborted += 1;
           return failedExecution(new BalsaError('CANCELLED', 'ended'));
         }
->>>>>>> b30449d (A replica that is about to stop gives its tasks back, and tells how others have ended)
         if (error !== undefined) return failedExecution(error);
         return { ok: true, logs: [], result, effects: { ...NONE, ...effects } };
       },
