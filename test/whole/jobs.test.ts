@@ -152,6 +152,26 @@ describe('jobs in the sandbox of real replicas', () => {
     expect(await after.result()).toEqual([1, 4, 9]);
   });
 
+  test('are not charged with replicas that are stopped in order and started anew, one by one', async () => {
+    await using cluster = await LocalCluster.start();
+    await using db = await cluster.connect({ timeoutMs: 60_000 });
+    await deploy(db);
+    const long = job({ input: { list: [1, 2] }, stages: { forever: { run: 'forever' } } });
+    const handle = await db.submit(long);
+    const running = () =>
+      waitUntil('the tasks', async () =>
+        (await handle.status()).stages[0]?.running === 2 ? true : undefined,
+      );
+    for (const { name } of cluster.replicas) {
+      await running();
+      await cluster.restart(name);
+    }
+    await running();
+    const { phase, stages } = await handle.status();
+    expect([phase, stages[0]?.failures]).toEqual(['running', 0]);
+    await handle.cancel();
+  });
+
   test('go on when the leader is killed in the middle', async () => {
     await using cluster = await LocalCluster.start();
     await using db = await cluster.connect({ timeoutMs: 60_000 });
