@@ -54,8 +54,8 @@ export class SilenceWatch {
     const { clock, link } = this.#options;
     const used = link();
     if (this.#timer !== null || this.#isSilent || used === null) return;
-    const dueMs = Math.max(used.heardMs, this.#askedMs) + SILENCE_MS;
-    this.#timer = clock.setTimer(Math.max(0, Math.ceil(dueMs - clock.monotonicMs())), () => {
+    const delayMs = Math.ceil(this.#dueMs(used) - clock.monotonicMs());
+    this.#timer = clock.setTimer(Math.max(0, delayMs), () => {
       this.#timer = null;
       this.#look();
     });
@@ -65,11 +65,16 @@ export class SilenceWatch {
     const { clock, link, isWaiting, onSilent } = this.#options;
     const used = link();
     if (used === null || !isWaiting()) return;
-    if (clock.monotonicMs() - Math.max(used.heardMs, this.#askedMs) < SILENCE_MS) {
+    // As it is planned: said in another way, a rounding error might have it planned for now again and again.
+    if (clock.monotonicMs() < this.#dueMs(used)) {
       this.#plan();
       return;
     }
     this.#isSilent = true;
     onSilent();
+  }
+
+  #dueMs({ heardMs }: { readonly heardMs: number }): number {
+    return Math.max(heardMs, this.#askedMs) + SILENCE_MS;
   }
 }

@@ -135,8 +135,8 @@ export const CLIENT_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/client/silence-watch.ts',
-        find: 'const dueMs = Math.max(used.heardMs, this.#askedMs) + SILENCE_MS;',
-        replace: 'const dueMs = clock.monotonicMs() + SILENCE_MS;',
+        find: 'const delayMs = Math.ceil(this.#dueMs(used) - clock.monotonicMs());',
+        replace: 'const delayMs = SILENCE_MS;',
       },
     ],
     rules: ['test/client/connection.test.ts'],
