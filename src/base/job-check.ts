@@ -11,9 +11,9 @@ import {
   SLOTS_MAX,
   STAGE_KINDS,
   type StageSpec,
-  type TaskPlaces,
   type TaskReportOperation,
   UPLOAD_CHUNK_BYTES_MAX,
+  type WorkerDemand,
 } from './job.js';
 import { fromJobSpec, packedBytes } from './job-codec.js';
 import type { Limits } from './limits.js';
@@ -64,24 +64,14 @@ export function checkId(what: 'job' | 'upload' | 'worker', id: string): void {
   );
 }
 
-/** What a worker of a user says of itself: it is told to the leader again and again, and its home is in the state. */
-export interface WorkerSaid {
-  readonly worker: string;
-  readonly home: string;
-  readonly where: TaskPlaces;
-  readonly slots: number;
-  readonly threads: number;
-  readonly tasks: readonly string[];
-  readonly labels: readonly string[];
-}
-
 /**
+ * What a worker of a user says of itself: it is told to the leader again and again, and its home is in the state.
  * @param fences of what it has
  * @throws BalsaError `INVALID_ARGUMENT`
  */
-export function checkWorker(said: WorkerSaid, fences: readonly number[]): void {
-  const { home, where, slots, threads, tasks, labels } = said;
-  checkId('worker', said.worker);
+export function checkWorker(demand: WorkerDemand, fences: readonly number[]): void {
+  const { home, where, slots, threads, tasks, labels } = demand;
+  checkId('worker', demand.worker);
   // Those of the replicas are told of by the replicas.
   if (where !== 'worker') throw invalid('a worker of a user is no sandbox');
   if (home.length > HOME_LENGTH_MAX) {

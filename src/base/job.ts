@@ -46,6 +46,22 @@ export const LABEL_LENGTH_MAX = 100;
 /** A name of a host has 253 characters at most. */
 export const HOME_LENGTH_MAX = 255;
 
+/** One worker, and all that it can have at one time: attempts that it has count, too. */
+export interface WorkerDemand {
+  readonly worker: string;
+  /** The machine or member. */
+  readonly home: string;
+  readonly where: TaskPlaces;
+  readonly slots: number;
+  /** How many of these it runs at one time; the others wait there. */
+  readonly threads: number;
+  /** Names of what it can run; of a sandbox: anything. */
+  readonly tasks: readonly string[];
+  readonly labels: readonly string[];
+  /** For all tasks together; 0: it does not say. */
+  readonly memoryBytes: number;
+}
+
 /** Tasks that one worker of users may run at a time. */
 export const SLOTS_MAX = 1000;
 

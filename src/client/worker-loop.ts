@@ -1,4 +1,5 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { WorkerDemand } from '../base/job.js';
 import {
   CLAIMS_PER_ENTRY_MAX,
   INLINE_VALUE_BYTES_MAX,
@@ -8,7 +9,6 @@ import {
   UPLOAD_CHUNK_BYTES_MAX,
 } from '../base/job.js';
 import { cutMessage } from '../base/task-message.js';
-import type { WorkerDemand } from '../rpc/job-frames.js';
 import type { AssignedTask, InputInfo, WorkAnswer } from '../rpc/job-protocol.js';
 import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
 import { askJobs, readValues } from './job-request.js';

@@ -1,5 +1,5 @@
 import { check } from '../base/codec.js';
-import { TASK_PLACES, type TaskPlaces } from '../base/job.js';
+import { TASK_PLACES, type WorkerDemand } from '../base/job.js';
 
 /** What members say to each other of jobs. All of it may be lost: it is said again. */
 export type JobFrame = TaskDemand | TaskEnds;
@@ -15,22 +15,6 @@ export interface TaskEnds {
   readonly type: 'task-ends';
   /** Each as `packJobStep` makes it. */
   readonly steps: readonly Uint8Array[];
-}
-
-/** One worker, and all that it can have at one time: attempts that it has count, too. */
-export interface WorkerDemand {
-  readonly worker: string;
-  /** The machine or member. */
-  readonly home: string;
-  readonly where: TaskPlaces;
-  readonly slots: number;
-  /** How many of these it runs at one time; the others wait there. */
-  readonly threads: number;
-  /** Names of what it can run; of a sandbox: anything. */
-  readonly tasks: readonly string[];
-  readonly labels: readonly string[];
-  /** For all tasks together; 0: it does not say. */
-  readonly memoryBytes: number;
 }
 
 /** The types of their frames in a stream between members. */

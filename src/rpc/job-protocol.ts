@@ -1,6 +1,6 @@
 import { check } from '../base/codec.js';
-import type { JobPhase } from '../base/job.js';
-import { demandTuple, readDemand, type WorkerDemand } from './job-frames.js';
+import type { JobPhase, WorkerDemand } from '../base/job.js';
+import { demandTuple, readDemand } from './job-frames.js';
 
 /** Words of the requests that are about jobs. */
 

@@ -1,3 +1,4 @@
+import type { WorkerDemand } from '../../src/base/job.js';
 import type { Client } from '../../src/client/kv-client.js';
 import {
   type RunningTask,
@@ -5,7 +6,6 @@ import {
   type TaskOutcome,
   WorkerLoop,
 } from '../../src/client/worker-loop.js';
-import type { WorkerDemand } from '../../src/rpc/job-frames.js';
 import type { AssignedTask } from '../../src/rpc/job-protocol.js';
 
 interface HandTask {

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import { BalsaError } from '../../src/base/errors.js';
+import type { WorkerDemand } from '../../src/base/job.js';
 import type { JobsParts } from '../../src/client/jobs.js';
 import { Worker, type WorkerOptions } from '../../src/client/worker/worker.js';
 import { type TaskEvents, type TaskOutcome, WorkerLoop } from '../../src/client/worker-loop.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import type { WorkerDemand } from '../../src/rpc/job-frames.js';
 import { temporaryFolder } from '../whole/support.js';
 
 const TASK = {

@@ -1,5 +1,4 @@
-import type { StageSpec, TaskClaim } from '../../base/job.js';
-import type { WorkerDemand } from '../../rpc/job-frames.js';
+import type { StageSpec, TaskClaim, WorkerDemand } from '../../base/job.js';
 import type { Job, Task } from '../../statemachine/jobs/job.js';
 import { Locality } from './locality.js';
 

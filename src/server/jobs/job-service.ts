@@ -1,8 +1,9 @@
 import type { BalsaError } from '../../base/errors.js';
+import type { WorkerDemand } from '../../base/job.js';
 import type { Random } from '../../base/random.js';
 import type { Executor } from '../../compute/execution.js';
 import type { MemberId } from '../../raft/types.js';
-import type { JobFrame, WorkerDemand } from '../../rpc/job-frames.js';
+import type { JobFrame } from '../../rpc/job-frames.js';
 import type { JobQuery, JobsAnswer, JobsStats, WorkRequest } from '../../rpc/job-protocol.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import { Runner } from '../calls/runner.js';

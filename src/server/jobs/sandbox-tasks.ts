@@ -1,12 +1,11 @@
 import type { Clock } from '../../base/clock.js';
 import { asBalsaError, BalsaError } from '../../base/errors.js';
-import { INLINE_VALUE_BYTES_MAX, type TaskEnd } from '../../base/job.js';
+import { INLINE_VALUE_BYTES_MAX, type TaskEnd, type WorkerDemand } from '../../base/job.js';
 import { packJobStep } from '../../base/job-codec.js';
 import type { Limits } from '../../base/limits.js';
 import { cutMessage } from '../../base/task-message.js';
 import { packRecord, recordOf } from '../../compute/call-record.js';
 import { CALL_LIMITS, type CallLimits, type Execution } from '../../compute/execution.js';
-import type { WorkerDemand } from '../../rpc/job-frames.js';
 import type { Attempt } from '../../statemachine/jobs/jobs.js';
 import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';

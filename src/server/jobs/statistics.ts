@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.js';
-import type { WorkerDemand } from '../../rpc/job-frames.js';
+import type { WorkerDemand } from '../../base/job.js';
 import type { JobsStats, WorkerInfo } from '../../rpc/job-protocol.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 

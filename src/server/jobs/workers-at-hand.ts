@@ -1,9 +1,8 @@
 import type { Clock } from '../../base/clock.js';
 import { BalsaError } from '../../base/errors.js';
-import { CLAIMS_PER_ENTRY_MAX } from '../../base/job.js';
+import { CLAIMS_PER_ENTRY_MAX, type WorkerDemand } from '../../base/job.js';
 import { checkWorker } from '../../base/job-check.js';
 import type { Limits } from '../../base/limits.js';
-import type { WorkerDemand } from '../../rpc/job-frames.js';
 import type { AssignedTask, WorkAnswer, WorkRequest } from '../../rpc/job-protocol.js';
 import type { Attempt } from '../../statemachine/jobs/jobs.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
+import type { WorkerDemand } from '../../../src/base/job.js';
 import { assign, type FreeWorker } from '../../../src/server/jobs/assignment.js';
 import { Locality } from '../../../src/server/jobs/locality.js';
 import type { Job } from '../../../src/statemachine/jobs/job.js';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
+import type { WorkerDemand } from '../../../src/base/job.js';
 import { packJobStep, unpackJobStep } from '../../../src/base/job-codec.js';
-import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
 import { HASH } from '../../statemachine/call-records.js';
 import { json, stage } from '../../statemachine/job-world.js';
 import { ServiceWorld } from './service-world.js';

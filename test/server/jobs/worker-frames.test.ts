@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { WorkerDemand } from '../../../src/base/job.js';
 import { LIMITS } from '../../../src/base/limits.js';
-import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
 import type { WorkAnswer } from '../../../src/rpc/job-protocol.js';
 import { packReplicaFrame } from '../../../src/rpc/replica-frames.js';
 import { answerJobQuery } from '../../../src/server/jobs/job-answers.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { WorkerDemand } from '../../../src/rpc/job-frames.js';
+import type { WorkerDemand } from '../../../src/base/job.js';
 import { ServiceWorld } from './service-world.js';
 
 const DEMAND: WorkerDemand = {
