@@ -119,6 +119,11 @@ export class EtcdCluster implements AsyncDisposable {
     return this.#leader;
   }
 
+  /** Which of the members, in the order of `dataFolders` and of the pids of `servers`, led when it was looked last. */
+  get leaderIndex(): number {
+    return this.#hosts.indexOf(this.#leader);
+  }
+
   /** All calls go to the leader, so that none takes a way round. */
   get client(): Etcd3 {
     return this.#client;
