@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { chooseNemeses } from './nemeses/nemeses.js';
-import { matrixMarkdown } from './report/matrix.js';
-import { isGood } from './report/summary.js';
+import { LEGEND, matrixMarkdown } from './report/matrix.js';
+import { isGood, type Matrix } from './report/summary.js';
 import { conduct } from './run/conduct.js';
 
 /** One of each kind that leaves different things to be had. */
@@ -42,6 +42,15 @@ export async function makeMatrix(options: {
   const [before, rest] = readFileSync(path, 'utf8').split(BEGIN);
   const after = rest?.split(END)[1];
   if (before === undefined || after === undefined) throw new Error(`${README} has no marks`);
-  writeFileSync(path, `${before}${BEGIN}\n${matrixMarkdown(summary.matrix)}\n${END}${after}`);
+  const made = `${matrixMarkdown(summary.matrix)}\n${legend(summary.matrix, seed)}`;
+  writeFileSync(path, `${before}${BEGIN}\n${made}\n${END}${after}`);
   return 0;
+}
+
+function legend(matrix: Matrix, seed: number): string {
+  const cells = Object.values(matrix).flatMap((classes) => Object.values(classes));
+  const counts = cells.flatMap(({ ok, errors }) => [ok, ...Object.values(errors)]);
+  const operations = counts.reduce((sum, count) => sum + count, 0);
+  const day = new Date().toISOString().slice(0, 10);
+  return `${LEGEND} ${operations.toLocaleString('en')} operations, seed ${seed}, ${day}.\n`;
 }

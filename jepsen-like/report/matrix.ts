@@ -20,6 +20,13 @@ export const CLASSES = [
 
 /** Fewer operations than that say nothing. */
 const COUNT_MIN = 3;
+const SERVED_MIN = 0.99;
+const REFUSED_MAX = 0.01;
+
+/** What a cell says. */
+export const LEGEND =
+  `*served*: at least ${SERVED_MIN * 100} of 100 operations; a code alone: at most ${REFUSED_MAX * 100} of 100 was served; ` +
+  `-: fewer than ${COUNT_MIN} operations fell into that time.`;
 
 export interface MatrixRow {
   readonly situation: string;
@@ -45,8 +52,8 @@ function cellText(found: Availability | undefined): string | null {
   if (total < COUNT_MIN) return null;
   const codes = errors.slice(0, 2).map(([code]) => `\`${code}\``);
   const share = found.ok / total;
-  if (share >= 0.99) return 'served';
-  if (share <= 0.01) return codes.join(', ');
+  if (share >= SERVED_MIN) return 'served';
+  if (share <= REFUSED_MAX) return codes.join(', ');
   return `${Math.round(share * 100)} % served, else ${codes.join(', ')}`;
 }
 
