@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { crc32 } from '../base/checksum.js';
 import { BalsaError } from '../base/errors.js';
 import type { Files } from '../storage/files.js';
+import { LOCK_FOLDER } from '../storage/folder-lock.js';
 
 /** 2: with a checksum. */
 const FORMAT = 2;
@@ -69,7 +70,8 @@ export function newMeta(owner: { cluster: string; name: string; incarnation: str
  *
  *     meta.json   whose it is: cluster, member, incarnation, and the members of the formed cluster
  *     wal/        the log
- *     state-N/    LevelDB (see `LevelStateVault`); its LOCK keeps a second process out
+ *     state-N/    LevelDB (see `LevelStateVault`)
+ *     lock/       keeps a second process out (see `FolderLock`)
  *     ap/         what ap calls changed here, and copies of others', until the log has it (see `DeltaQueue`)
  *     damaged-TIME/  what was moved aside (`start --reseed`); never read
  */
@@ -151,7 +153,7 @@ export class DataFolder {
       this.#files.makeFolder(folder);
       for (const name of this.#files.list(this.path)) {
         const path = join(this.path, name);
-        if (name.startsWith(ASIDE) || name === DELTAS) continue;
+        if (name.startsWith(ASIDE) || name === DELTAS || name === LOCK_FOLDER) continue;
         if (name === META_FILE) this.#writeFile(join(folder, name), this.#files.readWhole(path));
         else this.#files.rename(path, join(folder, name));
       }

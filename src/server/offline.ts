@@ -4,6 +4,7 @@ import { LIMITS, type Limits } from '../base/limits.js';
 import { unpackConfiguration } from '../raft/configuration-codec.js';
 import type { Configuration, DiskWrite, LogPosition } from '../raft/types.js';
 import type { Files } from '../storage/files.js';
+import { FolderLock } from '../storage/folder-lock.js';
 import type { LogStore } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
 import { DataFolder, type FolderMeta } from './data-folder.js';
@@ -55,15 +56,16 @@ function metaOf(folder: DataFolder): FolderMeta {
 }
 
 /** @param claim called while the folder is locked, and before there is a log in it */
-export function openOfflineStores(
+export async function openOfflineStores(
   folder: DataFolder,
   claim: () => void,
   { limits = LIMITS, ...disk }: OfflineDisk = {},
 ): Promise<Stores> {
-  return openStores({
+  return await openStores({
     ...disk,
     config: { limits, unsafeFailpoints: '' },
     folder,
+    lock: await FolderLock.take(folder.path),
     log: createLogger({ level: 'silent', replica: '' }),
     claim,
   });

@@ -3,7 +3,7 @@ import { assert } from '../base/assert.js';
 import { systemClock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Files } from '../storage/files.js';
-import { LevelStateVault } from '../storage/level-state-vault.js';
+import { FolderLock } from '../storage/folder-lock.js';
 import { NodeFiles } from '../storage/node-files.js';
 import type { ServerConfig } from './config.js';
 import {
@@ -86,23 +86,34 @@ async function withoutDeltas(options: DamagedPlace): Promise<OpenFolder> {
 
 async function open({ config, log, folder, files }: Place): Promise<OpenFolder> {
   // Nothing is made in a folder that is another's.
-  const found = claimed(folder, config);
-  refuseToAskNobody(config, found);
+  refuseToAskNobody(config, claimed(folder, config));
   folder.create();
-  const discards = found?.refuses?.code === 'STATE_CORRUPT';
-  let meta: Meta | null = null;
-  // LevelDB's lock on the folder comes first: nothing may be written beside another process, and
-  // what was read before may be old. The log comes last: no folder has one without an owner.
-  const claim = (): void => {
+  const lock = await FolderLock.take(folder.path);
+  const { found, discards } = await releasingIfFails(lock, () => {
+    // What was read before may be old.
     const known = claimed(folder, config);
-    meta = known === null ? freshMeta(folder, config) : asTold(folder, known, config);
+    return { found: known, discards: known?.refuses?.code === 'STATE_CORRUPT' };
+  });
+  let meta: Meta | null = null;
+  // The log comes last: no folder has one without an owner.
+  const claim = (): void => {
+    meta = found === null ? freshMeta(folder, config) : asTold(folder, found, config);
   };
   const state = discards ? 'discard' : found === null ? 'keep' : 'remake';
-  const stores = await openStores({ config, folder, log, claim, state, files });
+  const stores = await openStores({ config, folder, lock, log, claim, state, files });
   try {
     return { folder, meta: forgive(folder, meta), stores };
   } catch (error) {
     await stores.close();
+    throw error;
+  }
+}
+
+async function releasingIfFails<T>(lock: FolderLock, work: () => T): Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    await lock.release();
     throw error;
   }
 }
@@ -194,16 +205,20 @@ async function reseed(options: DamagedPlace): Promise<OpenFolder> {
       },
     );
   }
+  const lock = await FolderLock.take(folder.path);
+  const meta = await releasingIfFails(lock, () => beginAnew(options));
+  const claim = (): void => folder.writeMeta(meta);
+  return { folder, meta, stores: await openStores({ config, folder, lock, log, claim, files }) };
+}
+
+/** @returns the meta.json of the new beginning */
+function beginAnew({ config, log, folder, error }: DamagedPlace): Meta {
   const old = readableMeta(folder);
-  if (old !== null) {
-    const { cluster, name, dataFolder: path } = config;
-    checkOwner(old, { cluster, name, path, members: Object.keys(config.members) });
-  }
-  await checkUnused(options);
+  const { cluster, name, dataFolder: path } = config;
+  if (old !== null) checkOwner(old, { cluster, name, path, members: Object.keys(config.members) });
   // What was acknowledged and is not in the log yet is nowhere else: it goes on with the new data.
   const aside = folder.setAside(systemClock.wallMs());
   folder.create();
-  const { cluster, name } = config;
   const wasRemoved = old?.refuses?.code === 'MEMBER_REMOVED';
   const meta: Meta = {
     ...newMeta({ cluster, name, incarnation: newIncarnation() }),
@@ -214,8 +229,7 @@ async function reseed(options: DamagedPlace): Promise<OpenFolder> {
     { code: error.code, reason: error.message, movedTo: aside, ...incarnations },
     'the data is damaged: it was moved aside, and is asked for again from the other members',
   );
-  const claim = (): void => folder.writeMeta(meta);
-  return { folder, meta, stores: await openStores({ config, folder, log, claim, files }) };
+  return meta;
 }
 
 function readableMeta(folder: DataFolder): FolderMeta | null {
@@ -224,23 +238,6 @@ function readableMeta(folder: DataFolder): FolderMeta | null {
   } catch (error) {
     if (asBalsaError(error).code === 'STATE_CORRUPT') return null;
     throw error;
-  }
-}
-
-/** @throws BalsaError `DATA_FOLDER_IN_USE` */
-async function checkUnused({ config, folder, files }: Place) {
-  try {
-    const { limits } = config;
-    const vault = await LevelStateVault.open({
-      folder: folder.path,
-      files,
-      limits,
-    });
-    await vault.close();
-  } catch (cause) {
-    const error = asBalsaError(cause);
-    // It is damaged; that is why we are here.
-    if (error.code !== 'STATE_CORRUPT') throw error;
   }
 }
 

@@ -1,4 +1,3 @@
-import { realpathSync } from 'node:fs';
 import { systemClock } from '../base/clock.js';
 import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
@@ -8,6 +7,7 @@ import { closeAll } from '../storage/close-all.js';
 import { DELTA_SEGMENT_BYTES, DeltaQueue } from '../storage/delta-queue.js';
 import { FailpointSet } from '../storage/failpoint-set.js';
 import type { Files } from '../storage/files.js';
+import type { FolderLock } from '../storage/folder-lock.js';
 import { LevelStateVault } from '../storage/level-state-vault.js';
 import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
@@ -40,8 +40,10 @@ export interface OpenOptions {
   readonly config: Pick<ServerConfig, 'limits' | 'unsafeFailpoints'> &
     Partial<Pick<ServerConfig, 'unsafeFormats'>>;
   readonly folder: DataFolder;
+  /** Of the folder. It is released when the stores are closed, and when they cannot be opened. */
+  readonly lock: FolderLock;
   readonly log: Logger;
-  /** Called while the folder is locked, and before there is a log in it. */
+  /** Called when there is a state, and before there is a log. */
   readonly claim: () => void;
   /**
    * What is done with a state that is damaged: `keep` (default) leaves it and fails; `remake` moves it aside
@@ -60,36 +62,21 @@ export interface OpenOptions {
  *   `DISK_FULL`, `VERSION_UNSUPPORTED`
  */
 export async function openStores(options: OpenOptions): Promise<Stores> {
-  const release = claimFolder(options.folder.path);
   try {
     // One set for all stores: each failpoint counts its hits once.
     const failpoints = options.failpoints ?? failpointsOf(options.config);
     const vault = await openState(options, failpoints);
     try {
       options.claim();
-      return await openRest(options, { vault, failpoints, release });
+      return await openRest(options, { vault, failpoints });
     } catch (error) {
       await vault.close().catch(() => {});
       throw error;
     }
   } catch (error) {
-    release();
+    await options.lock.release();
     throw error;
   }
-}
-
-/** Folders in use by this process: LevelDB's lock only keeps other processes out. */
-const claimed = new Set<string>();
-
-function claimFolder(path: string): () => void {
-  const real = realpathSync(path);
-  if (claimed.has(real)) {
-    throw new BalsaError('DATA_FOLDER_IN_USE', `this process already runs a replica on ${path}`, {
-      details: { file: path },
-    });
-  }
-  claimed.add(real);
-  return () => claimed.delete(real);
 }
 
 function failpointsOf(config: OpenOptions['config']): Failpoints {
@@ -103,7 +90,6 @@ async function openState(options: OpenOptions, failpoints: Failpoints): Promise<
   try {
     const vault = await openVault(options, failpoints);
     if (state !== 'discard') return vault;
-    // It was open, so nobody else is at work here.
     await vault.close();
   } catch (error) {
     const isDamaged = error instanceof BalsaError && error.code === 'STATE_CORRUPT';
@@ -161,7 +147,6 @@ async function logBeginsAtFirst(options: OpenOptions): Promise<boolean> {
 interface Opened {
   readonly vault: LevelStateVault;
   readonly failpoints: Failpoints;
-  readonly release: () => void;
 }
 
 async function openRest(options: OpenOptions, opened: Opened): Promise<Stores> {
@@ -176,8 +161,8 @@ async function openRest(options: OpenOptions, opened: Opened): Promise<Stores> {
 }
 
 async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise<Stores> {
-  const { vault, failpoints, release } = opened;
-  const { config, folder, log } = options;
+  const { vault, failpoints } = opened;
+  const { config, folder, lock, log } = options;
   for (const repair of wal.repairs) {
     log.warn({ repair }, 'cut a torn write off the end of the log');
   }
@@ -196,20 +181,21 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
       () => wal.close(),
       () => vault.close(),
     );
-    await all.finally(release);
+    await all.finally(() => lock.release());
   };
   const rest = { deltas, onDeltasFailed, failpoints, close };
   return { logStore: wal, restoredLog, vault, machine, openMachine, ...rest };
 }
 
 function openDeltas(
-  { folder, log, ...options }: OpenOptions,
+  options: OpenOptions,
   failpoints: Failpoints,
 ): Pick<Stores, 'deltas' | 'onDeltasFailed'> {
+  const { folder, log } = options;
   let failed = ({ message: reason }: BalsaError): void => log.error({ reason }, 'deltas failed');
   const deltas = DeltaQueue.open({
     folder: folder.deltasFolder,
-    files: filesOf({ folder, log, ...options }),
+    files: filesOf(options),
     failpoints,
     clock: systemClock,
     segmentBytes: Math.min(DELTA_SEGMENT_BYTES, options.config.limits.walSegmentBytes),

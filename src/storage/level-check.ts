@@ -40,8 +40,7 @@ const FINE: LevelFindings = { damage: null, cuts: [] };
  */
 export async function makeReadable(folder: string): Promise<void> {
   try {
-    const found = await checkLevel(folder);
-    if (found.damage === null && found.cuts.length === 0) return;
+    if (await looksWhole(folder)) return;
     // It may only seem so, because another process is at work there.
     await whileLocked(folder, async () => {
       const { damage, cuts } = await checkLevel(folder);
@@ -50,6 +49,17 @@ export async function makeReadable(folder: string): Promise<void> {
     });
   } catch (error) {
     throw toLevelOpenError(error, folder);
+  }
+}
+
+/** A file that is gone when it is read is no proof of damage: whoever is at work there may have removed it. */
+async function looksWhole(folder: string): Promise<boolean> {
+  try {
+    const { damage, cuts } = await checkLevel(folder);
+    return damage === null && cuts.length === 0;
+  } catch {
+    // Seen again, and told, by who has the lock.
+    return false;
   }
 }
 

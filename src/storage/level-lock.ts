@@ -1,8 +1,10 @@
 import { mkdtemp, open, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BalsaError } from '../base/errors.js';
 import { openDatabase } from './level-database.js';
+
+/** What stands in the name of the database of our own, which lies beside the folder: there is surely room and leave to write. */
+export const LOCKING = '.locking-';
 
 /**
  * Does something while no process has the LevelDB in `folder` open, without opening it. LevelDB locks the
@@ -11,7 +13,7 @@ import { openDatabase } from './level-database.js';
  */
 export async function whileLocked<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const lock = resolve(folder, 'LOCK');
-  const beside = await mkdtemp(join(tmpdir(), 'balsa-lock-'));
+  const beside = await mkdtemp(`${resolve(folder)}${LOCKING}`);
   try {
     await (await open(lock, 'a')).close();
     await symlink(lock, join(beside, 'LOCK'));

@@ -17,7 +17,13 @@ import {
 } from './flush-markers.js';
 import { FolderUse } from './folder-use.js';
 import { makeReadable } from './level-check.js';
-import { compactDatabase, type Database, openDatabase, syncDatabase } from './level-database.js';
+import {
+  compactDatabase,
+  type Database,
+  openDatabase,
+  syncDatabase,
+  syncNames,
+} from './level-database.js';
 import { toLevelError, toLevelOpenError } from './level-errors.js';
 import { checkedCursor, checkedValue } from './level-reads.js';
 import { mergeScan } from './level-scan.js';
@@ -96,6 +102,7 @@ export class LevelStateStore implements DurableStateStore {
     if (isVerified) await makeReadable(folder);
     const database = await openDatabase(folder);
     try {
+      await syncNames(folder);
       const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
       const markers = await database.iterator(range).all();
       return new LevelStateStore(options, database, checkMarkers(markers, folder));
@@ -120,7 +127,7 @@ export class LevelStateStore implements DurableStateStore {
     this.#appliedIndex = found.index;
     this.#allowedIndex = found.index;
     this.#flushedIndex = found.index;
-    // When LevelDB opens it makes synced tables of all that it finds in its own log.
+    // When LevelDB opens it makes synced tables of all that it finds in its own log; their names are synced, too.
     this.#syncedIndex = found.index;
     this.#oldestMarker = found.first === 0 ? 1 : found.first;
     this.#lastMarker = found.last;

@@ -9,6 +9,7 @@ import type { Files } from './files.js';
 import { stateCorrupt } from './flush-markers.js';
 import { isSameSnapshot } from './import-check.js';
 import { LevelImport } from './level-import.js';
+import { LOCKING } from './level-lock.js';
 import type { ScrubRate } from './level-scrub.js';
 import { LevelStateStore } from './level-state-store.js';
 import { removeFolder } from './remove-folder.js';
@@ -53,7 +54,6 @@ export class LevelStateVault implements StateVault {
     const pointer = guard(folder, () => findState(files, folder));
     const current = await openState(all, pointer, true);
     try {
-      // Only now: the database's lock has shown that nobody else is at work here.
       await removeLeftovers(files, folder, pointer.folder);
     } catch (error) {
       await current.abandon();
@@ -240,8 +240,8 @@ function scrubRate(limits: LevelStateVaultOptions['limits']): ScrubRate | null {
 
 async function removeLeftovers(files: Files, folder: string, current: string): Promise<void> {
   for (const name of guard(folder, () => files.list(folder))) {
-    if (stateNumber(name) === null || name === current) continue;
-    await removeFolder(files, `${folder}/${name}`);
+    const isOurs = stateNumber(name) !== null || name.includes(LOCKING);
+    if (isOurs && name !== current) await removeFolder(files, `${folder}/${name}`);
   }
 }
 

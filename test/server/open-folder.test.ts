@@ -11,8 +11,10 @@ import { waitUntil } from '../../src/cluster/wait-until.js';
 import { DataFolder } from '../../src/server/data-folder.js';
 import { openStores } from '../../src/server/stores.js';
 import { DeltaQueue } from '../../src/storage/delta-queue.js';
+import { FolderLock } from '../../src/storage/folder-lock.js';
 import { NodeFiles } from '../../src/storage/node-files.js';
 import { appendNext } from '../storage/delta-queue-helpers.js';
+import { lockedByAnother } from '../storage/locked-by-another.js';
 import { Servers } from './servers.js';
 
 const metaOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8'));
@@ -60,6 +62,33 @@ test('a state that differed from that of the majority is not started on again', 
   const error = await failureOf(servers.start('n1'));
   expect(error.code).toBe('STATE_DIVERGED');
   expect(error.message).toMatch(/another hash at 1024.*--reseed/);
+});
+
+test('while another process runs on it nothing is moved or made anew, whatever it looks like', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const [port] = await freePorts(1);
+  const members = { ...servers.members, n2: `127.0.0.1:${port}` };
+  const lock = await lockedByAnother(folder);
+  try {
+    // What a look at the files of a database at work may show.
+    rmSync(join(folder, 'state-1', 'CURRENT'));
+    const before = readdirSync(folder, { recursive: true });
+    const contents = readFileSync(join(folder, 'state.json'));
+    for (const reseed of [false, true]) {
+      const error = await failureOf(servers.start('n1', { reseed, members }));
+      expect(error.code).toBe('DATA_FOLDER_IN_USE');
+    }
+    writeFileSync(join(folder, 'meta.json'), '{');
+    const error = await failureOf(servers.start('n1', { reseed: true, members }));
+    expect(error.code).toBe('DATA_FOLDER_IN_USE');
+    const after = readdirSync(folder, { recursive: true });
+    const isDiary = (name: unknown) => /^lock.LOG/.test(String(name));
+    expect(after.filter((name) => !isDiary(name))).toEqual(before.filter((name) => !isDiary(name)));
+    expect(readFileSync(join(folder, 'state.json'))).toEqual(contents);
+  } finally {
+    await lock.kill();
+  }
 });
 
 test('the only member there is does not move its damaged log aside: there is nobody to ask', async () => {
@@ -289,7 +318,8 @@ test('a page of a range is no larger than the configuration says', async () => {
   const query = { from: Buffer.from('a'), to: Buffer.from('e'), revision: null, reverse: false };
   const pageOf = async (change: Partial<Limits>) => {
     const limits = { ...LIMITS, ...change };
-    const replica = { folder: new DataFolder(folder, new NodeFiles()), claim: () => {} };
+    const lock = await FolderLock.take(folder);
+    const replica = { folder: new DataFolder(folder, new NodeFiles()), lock, claim: () => {} };
     const config = { limits, unsafeFailpoints: '' };
     const stores = await openStores({ ...replica, config, log: pino({ level: 'silent' }) });
     const page = await stores.machine.range({ ...query, keysMax: 100 });

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -14,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkLevel } from '../../src/storage/level-check.js';
+import { LOCKING } from '../../src/storage/level-lock.js';
 import { LevelStateStore } from '../../src/storage/level-state-store.js';
 import { applyAll, bytes, contents, put } from './snapshot-helpers.js';
 
@@ -125,8 +127,13 @@ describe("LevelDB's files, before LevelDB opens them", () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, folder]);
     try {
       await once(child.stdout, 'data');
+      // As a log that LevelDB removes between a look at the folder and one into it.
+      symlinkSync('nowhere', join(folder, '999999.log'));
+      expect(await openError(folder)).toMatchObject({ code: 'DATA_FOLDER_IN_USE' });
+      rmSync(join(folder, '999999.log'));
       rmSync(join(folder, 'CURRENT'));
       expect(await openError(folder)).toMatchObject({ code: 'DATA_FOLDER_IN_USE' });
+      expect(readdirSync(parent).filter((name) => name.includes(LOCKING))).toEqual([]);
     } finally {
       child.kill();
       await once(child, 'exit');
