@@ -16,7 +16,7 @@ import { EXIT } from './exit-codes.js';
 import { itemJson, itemLine } from './items.js';
 import { keyText } from './key-argument.js';
 import { addKeyFlags, KEY_HELP, type KeyFlags, neededKeys, type RangeOfKeys } from './key-flags.js';
-import { jsonBytes } from './printable.js';
+import { jsonBytes, printable } from './printable.js';
 
 interface DelFlags extends KeyFlags, ConditionFlags {
   readonly prev?: boolean;
@@ -121,7 +121,10 @@ async function report(
     const previous = prev ? { previous: removed.map(itemJson) } : {};
     await output.json({ ...name, ...facts, ...previous });
   } else if (prev) {
-    for (const item of removed) await output.write(itemLine(item.key, item.value));
+    for (const { key: name, value } of removed) {
+      if (output.format === 'raw') await output.write(itemLine(name, value));
+      else await output.line(`${keyText(name)}  ${printable(value, 'one-line')}`);
+    }
   } else if (count > 0 && output.format === 'raw') {
     await output.line(String(revision));
   } else if (count > 0) {

@@ -21,8 +21,7 @@ export function environmentName(option: Option): string {
 export function applyEnvironment(command: Command, env: CliIo['env']): void {
   for (let level: Command | null = command; level !== null; level = level.parent) {
     for (const option of level.options) {
-      // It asks for something else than what the command does: BALSA_VERSION is for others to use.
-      if (option.long === '--version') continue;
+      if (asksForSomethingElse(level, option)) continue;
       const text = env[environmentName(option)];
       if (text === undefined || text === '') continue;
       const name = option.attributeName();
@@ -31,6 +30,14 @@ export function applyEnvironment(command: Command, env: CliIo['env']): void {
       level.setOptionValueWithSource(name, parseValue(option, text), 'env');
     }
   }
+}
+
+/**
+ * It asks for something else than what the command does, and its variable is for others to use: BALSA_LISTEN is where a replica
+ * listens, also in whose surroundings `elect` runs.
+ */
+function asksForSomethingElse(command: Command, { long }: Option): boolean {
+  return long === '--version' || (long === '--listen' && command.name() === 'elect');
 }
 
 function parseValue(option: Option, text: string): unknown {

@@ -57,15 +57,22 @@ export class ImportReader {
     return this.#splitter.end().flatMap((record) => this.#read(record));
   }
 
+  /** Where there is one column, a space may be a key. */
+  #isBlank(text: string): boolean {
+    return this.#columns?.names.length === 1 ? text === '' : text.trim() === '';
+  }
+
   #read({ line, bytes, isTooLong }: RawRecord): ImportItem[] {
     const { format, recordBytesMax } = this.#options;
     if (isTooLong) {
       const hint = format === 'csv' ? ' (is a quote never closed?)' : '';
       return [{ line, problem: `is longer than ${recordBytesMax} bytes${hint}` }];
     }
-    const text = utf8OrNull(bytes)?.replace(/^\uFEFF/, '');
-    if (text === undefined) return [{ line, problem: 'is not UTF-8' }];
-    if (text.trim() === '') return [];
+    const decoded = utf8OrNull(bytes);
+    if (decoded === null) return [{ line, problem: 'is not UTF-8' }];
+    // A byte order mark is one at the beginning of the file alone.
+    const text = line === 1 ? decoded.replace(/^\uFEFF/, '') : decoded;
+    if (this.#isBlank(text)) return [];
     try {
       if (format === 'jsonl') return [{ line, ...parseJsonRecord(text) }];
       const fields = parseCsvRecord(text);

@@ -18,6 +18,7 @@ import {
 } from './import-format.js';
 import { ImportWriter } from './import-writer.js';
 import { parseKey } from './key-argument.js';
+import { oneLine } from './printable.js';
 import { formatCount, formatRate, Progress } from './progress.js';
 
 interface ImportFlags {
@@ -147,7 +148,7 @@ class ImportRun {
       onBadRecord: this.#flags.onError,
       onSkip: (problem) => {
         told += 1;
-        if (told <= SKIPS_TOLD_MAX) this.#say(`skipped: ${problem}`);
+        if (told <= SKIPS_TOLD_MAX) this.#say(`skipped: ${oneLine(problem)}`);
         if (told === SKIPS_TOLD_MAX + 1) this.#say('skipped: more, which are only counted');
       },
     });
@@ -165,7 +166,7 @@ class ImportRun {
         const bytes = Buffer.from(chunk);
         const items = reader.push(bytes);
         if (!isHeaderTold && reader.ignoredColumns.length > 0) {
-          this.#say(`columns not imported: ${reader.ignoredColumns.join(', ')}`);
+          this.#say(`columns not imported: ${oneLine(reader.ignoredColumns.join(', '))}`);
           isHeaderTold = true;
         }
         await this.#putAll(items, writer);

@@ -68,6 +68,17 @@ test('keys are chosen all over, or as often as their rank says', () => {
   expect(others).toHaveLength(998);
 });
 
+test.each([7919, 2 * 7907, 100])('the popularity of %i keys leaves none of them out', (keys) => {
+  const dice = { next: 0 };
+  const next = keyChooser({ distribution: 'zipfian', keys }, () => dice.next);
+  const seen = new Set<number>();
+  for (let i = 0; i < 200_000; i += 1) {
+    dice.next = i / 200_000;
+    seen.add(next());
+  }
+  expect(seen.size).toBeGreaterThan(0.9 * keys);
+});
+
 test('in an open loop, a store that stands still makes all calls late that were due', async () => {
   let calls = 0;
   let stands: Promise<void> | null = null;

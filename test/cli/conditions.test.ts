@@ -99,6 +99,12 @@ describe('del', () => {
     expect((await store.run(['del', '--prefix', 'b/'])).exit).toBe(3);
   });
 
+  test('--prev drives no terminal', async () => {
+    await store.run(['put', 'a\u001b[2J', 'x\u001b]0;title']);
+    const result = await store.run(['del', 'a\u001b[2J', '--prev', '-o', 'table']);
+    expect(result.stdout).toBe('a\\e[2J  x\\e]0;title\n');
+  });
+
   test('--from, --to and --prev print what goes', async () => {
     const result = await store.run(['del', '--from', 'b', '--to', 'c', '--prev']);
     expect(result.stdout).toBe('b/1\tB/1\nb/2\tB/2\n');

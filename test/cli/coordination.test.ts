@@ -332,6 +332,13 @@ describe('elect', () => {
   });
 });
 
+test('where a replica listens, as the environment says, is no matter of an election', async () => {
+  const { runChild } = children();
+  const env = { BALSA_LISTEN: '0.0.0.0:7001' };
+  const leading = store.begin(['elect', 'e', 'me', '--', 'work'], { runChild, env });
+  expect(await store.h.until(leading)).toMatchObject({ exit: 0 });
+});
+
 describe('compact, info, settings and namespace', () => {
   test('compact shows before and after, and refuses what is done already', async () => {
     for (let n = 0; n < 5; n += 1) await store.run(['put', 'a', String(n)]);

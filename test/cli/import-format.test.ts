@@ -92,6 +92,15 @@ describe('CSV', () => {
     ]);
   });
 
+  test('keys are as they are written: a mark or a space may be one, where it is none of the file', () => {
+    expect(csv('\uFEFFkey,value\n\uFEFFa,1\na,2\n')).toEqual([
+      ['\uFEFFa', '1'],
+      ['a', '2'],
+    ]);
+    expect(csv('key\n \n\nb\n').map((item) => (item as string[])[0])).toEqual([' ', 'b']);
+    expect(csv('key,value\n  \na,1\n')).toEqual([['a', '1']]);
+  });
+
   test('without a column value the rest of the row is the value, as JSON', () => {
     expect(csv('id,name,age\nu1,Ada,36\n', { keyColumn: 'id' })).toEqual([
       ['u1', '{"name":"Ada","age":"36"}'],

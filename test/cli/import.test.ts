@@ -49,6 +49,13 @@ describe('import', () => {
     expect(result.stderr).toContain('columns not imported: age\n');
   });
 
+  test('what a file says drives no terminal', async () => {
+    const path = file('evil.csv', 'key,value,\u001b[2J\na,1,2\n');
+    const { stderr } = await run(['import', path], { store: new FakeStore() });
+    expect(stderr).toContain('columns not imported: \\e[2J\n');
+    expect(stderr).not.toContain('\u001b[2J');
+  });
+
   test('what range prints as JSON is imported again byte by byte', async () => {
     const from = new FakeStore();
     from.set('a', 'text');

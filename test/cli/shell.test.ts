@@ -77,6 +77,14 @@ describe('a shell that is fed by a pipe', () => {
     expect(raw).toBe('1');
   });
 
+  test('what is changed in it comes before what the environment says', async () => {
+    const env = { BALSA_NAMESPACE: 'shop', BALSA_OUTPUT: 'json' };
+    const lines = ['put b 1', '.namespace -', '.output default', 'put a 2', 'range'];
+    const result = await store.run(['shell'], { stdin: input(lines.join('\n')), env });
+    expect(result.exit).toBe(0);
+    expect(result.stdout.split('\n').slice(1)).toEqual(['2', 'a\t2', 'shop/b\t1', '']);
+  });
+
   test('stdin is its own: a command that wants it is told so, and does not eat lines', async () => {
     const result = await shell(['put a -', 'put b 2']);
     expect(result.stdout).toBe('1\n');

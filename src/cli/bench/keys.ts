@@ -7,8 +7,8 @@ export function keyOf(i: number): string {
 
 /** The skew of YCSB. */
 const SKEW = 0.99;
-/** Odd and no factor of a count of keys: neighbours in popularity are none in the key space. */
-const STEP = 7919;
+/** Primes. One that is no factor of the count of keys takes each of them once: neighbours in popularity are none in the key space. */
+const STEPS = [7919, 7907];
 
 /** Numbers of keys, by the dice of `random`. */
 export function keyChooser(
@@ -38,5 +38,6 @@ function zipfian(count: number, random: () => number): () => number {
     if (u * zeta < zetaOfTwo) return 1;
     return Math.min(count - 1, Math.floor(count * (eta * u - eta + 1) ** alpha));
   };
-  return () => (rank() * STEP) % count;
+  const step = STEPS.find((prime) => count % prime !== 0) ?? 1;
+  return () => (rank() * step) % count;
 }

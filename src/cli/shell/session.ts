@@ -4,6 +4,7 @@ import { BalsaError } from '../../base/errors.js';
 import { nearest } from '../../base/suggest.js';
 import type { Context, GlobalOptions } from '../context.js';
 import { CONSISTENCY_FORM, consistencyText, parseConsistency } from '../flags.js';
+import type { CliIo } from '../io.js';
 import { FORMATS, type Format } from '../output.js';
 
 /** What holds for all commands of a shell, and the dot-commands that change it. */
@@ -30,6 +31,11 @@ export class ShellSession {
       ...(token === undefined ? [] : ['--token', token]),
       ...(namespace === undefined ? [] : ['--namespace', namespace]),
     ];
+  }
+
+  /** What of the environment is for commands: what {@link flags} says has been read from it, and may have changed since. */
+  environment(env: CliIo['env']): CliIo['env'] {
+    return Object.fromEntries(Object.entries(env).filter(([name]) => !VARIABLES.has(name)));
   }
 
   /**
@@ -89,6 +95,12 @@ export class ShellSession {
     }
   }
 }
+
+const VARIABLES: ReadonlySet<string> = new Set(
+  ['endpoints', 'timeout', 'stay', 'output', 'consistency', 'token', 'namespace'].map(
+    (name) => `BALSA_${name.toUpperCase()}`,
+  ),
+);
 
 export function timingText(elapsedMs: number): string {
   return elapsedMs < 1000 ? `${elapsedMs.toFixed(1)} ms` : formatDuration(elapsedMs);

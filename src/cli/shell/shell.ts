@@ -188,6 +188,7 @@ export class Shell {
     const { io } = this.#context;
     return {
       ...io,
+      env: this.#session.environment(io.env),
       stdout: this.#stdout.stream,
       interrupted,
       connect: this.#clients.connect,

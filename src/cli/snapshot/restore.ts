@@ -9,6 +9,9 @@ import { needed } from '../flags.js';
 import { formatCount, Progress } from '../progress.js';
 import { byteRateText, bytesText } from './bytes-text.js';
 
+/** That of `balsa start`. */
+const DEFAULT_CLUSTER = 'balsa';
+
 interface RestoreFlags {
   readonly data?: string;
   readonly name?: string;
@@ -27,7 +30,12 @@ export function restoreCommand(runtime: Runtime): Command {
     .argument('<file>', 'the backup')
     .option('--data <folder>', 'where to; it must be empty, or not there (needed)')
     .option('--name <name>', 'name of the one member (needed)', nameParser(NAME, NAME_FORM))
-    .option('--cluster <name>', 'name of the cluster', nameParser(CLUSTER, CLUSTER_FORM), 'balsa');
+    .option(
+      '--cluster <name>',
+      'name of the cluster',
+      nameParser(CLUSTER, CLUSTER_FORM),
+      DEFAULT_CLUSTER,
+    );
   return onRun<RestoreFlags>(command, runtime, runRestore);
 }
 
@@ -71,7 +79,10 @@ async function runRestore(
   output.say(
     `restored ${header.clusterName} at revision ${formatCount(revision)} in ${took}, as cluster ${cluster} (${clusterId})`,
   );
-  output.say(`next: balsa start --name ${name} --members ${name}=HOST:PORT --data ${data}`);
+  const clusterFlag = cluster === DEFAULT_CLUSTER ? '' : ` --cluster ${cluster}`;
+  output.say(
+    `next: balsa start --name ${name} --members ${name}=HOST:PORT --data ${data}${clusterFlag}`,
+  );
   if (output.format !== 'json') await output.line(path);
   else
     await output.json({ data: path, name, cluster, clusterId, incarnation, revision, ...position });
