@@ -2,8 +2,8 @@ import { open, readdir, readFile } from 'node:fs/promises';
 import { stateCorrupt } from './flush-markers.js';
 import { toLevelOpenError } from './level-errors.js';
 import { whileLocked } from './level-lock.js';
-import { readLevelLog } from './level-log.js';
-import { readManifest } from './level-manifest.js';
+import { type LevelRecords, readLevelLog } from './level-log.js';
+import { type LevelManifest, readManifest } from './level-manifest.js';
 import { damagedTables } from './level-tables.js';
 
 /**
@@ -29,6 +29,9 @@ export interface LevelFindings {
   /** Where to cut, so that what is in the logs is without gaps. What is cut off is in the log of the replica. */
   readonly cuts: readonly LogCut[];
 }
+
+/** Of a batch in LevelDB's log: `sequence(8, little-endian) count(4, little-endian)`, then the writes. */
+const BATCH_HEADER_BYTES = 12;
 
 const FINE: LevelFindings = { damage: null, cuts: [] };
 
@@ -99,7 +102,7 @@ async function checkVersion(
   for (const number of manifest.tables) {
     if (tableName(names, number) === null) return damage(folder, tableFile(number), 'is missing');
   }
-  const { logNumber, previousLogNumber, tables } = manifest;
+  const { logNumber, tables } = manifest;
   // It is made before the MANIFEST names it, and is there until that names another one. When the end of the
   // MANIFEST is lost, this one is gone already.
   if (logNumber > 0 && !names.has(logFile(logNumber))) {
@@ -112,36 +115,85 @@ async function checkVersion(
       cuts: [],
     };
   }
-  const counts = (number: number): boolean => number >= logNumber || number === previousLogNumber;
-  return { damage: null, cuts: await cutsOf(folder, names, counts) };
+  return { damage: null, cuts: await cutsOf(folder, names, manifest) };
+}
+
+/** One of LevelDB's own logs. */
+interface LevelLog extends LevelRecords {
+  readonly file: string;
+  readonly size: number;
 }
 
 async function cutsOf(
   folder: string,
   names: ReadonlySet<string>,
-  counts: (number: number) => boolean,
+  manifest: LevelManifest,
 ): Promise<LogCut[]> {
+  const logs = await readLogs(folder, names, manifest);
+  let next: number | null = null;
+  for (const [place, log] of logs.entries()) {
+    const later = logs.slice(place + 1).filter(({ size }) => size > 0);
+    const { end, lastSequence } = contiguous(log, next);
+    // What is torn at the very end LevelDB drops too.
+    const isGap = end < log.end || log.hasMore || later.length > 0;
+    if (end < log.size && isGap) {
+      return [{ file: log.file, size: end }, ...later.map(({ file }) => ({ file, size: 0 }))];
+    }
+    next = lastSequence === null ? (next ?? behindEmptyLog(manifest)) : lastSequence + 1;
+  }
+  return [];
+}
+
+async function readLogs(
+  folder: string,
+  names: ReadonlySet<string>,
+  { logNumber, previousLogNumber }: LevelManifest,
+): Promise<LevelLog[]> {
   const numbers = [...names]
     .map((name) => /^(\d+)\.log$/.exec(name)?.[1])
     .filter((digits) => digits !== undefined)
     .map(Number)
-    .filter(counts)
+    .filter((number) => number >= logNumber || number === previousLogNumber)
     .sort((a, b) => a - b);
-  const logs = await Promise.all(
+  return await Promise.all(
     numbers.map(async (number) => {
       const file = `${folder}/${logFile(number)}`;
       const bytes = await readFile(file);
-      const { end, hasMore } = readLevelLog(bytes);
-      return { file, bytes, end, hasMore };
+      return { file, size: bytes.length, ...readLevelLog(bytes) };
     }),
   );
-  const first = logs.findIndex(({ bytes, end }) => end < bytes.length);
-  const broken = logs[first];
-  if (broken === undefined) return [];
-  const later = logs.slice(first + 1).filter(({ bytes }) => bytes.length > 0);
-  // A torn end, which LevelDB drops too.
-  if (!broken.hasMore && later.length === 0) return [];
-  return [{ file: broken.file, size: broken.end }, ...later.map(({ file }) => ({ file, size: 0 }))];
+}
+
+/**
+ * How far the log goes without a gap. Each record is a batch of writes that have numbers, and goes on where the one before has
+ * ended, also in the next log: one that does not was written behind something that is gone.
+ * @param next what it must begin with; `null`: that is not known
+ */
+function contiguous(
+  { records, ends, end }: LevelRecords,
+  next: number | null,
+): { readonly end: number; readonly lastSequence: number | null } {
+  let expected = next;
+  let lastSequence: number | null = null;
+  let reached = 0;
+  for (const [place, record] of records.entries()) {
+    if (record.length < BATCH_HEADER_BYTES) return { end: reached, lastSequence };
+    const sequence = Number(record.readBigUInt64LE());
+    if (expected !== null && sequence !== expected) return { end: reached, lastSequence };
+    expected = sequence + record.readUInt32LE(8);
+    lastSequence = expected - 1;
+    reached = ends[place] ?? end;
+  }
+  return { end, lastSequence };
+}
+
+/**
+ * What comes behind the first log that counts when that one is empty. If it was made while writes went on, nobody knows what was in it:
+ * that there is something behind it says that it was not always empty (or that LevelDB was killed in the few moments in which it gave up a
+ * log without anything in it; then what is in the next one comes again in vain).
+ */
+function behindEmptyLog({ isLogOfOpening, logSequence }: LevelManifest): number {
+  return isLogOfOpening ? logSequence + 1 : Number.NaN;
 }
 
 function damage(folder: string, name: string, problem: string): LevelFindings {

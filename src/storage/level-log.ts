@@ -14,6 +14,8 @@ const LAST = 4;
 export interface LevelRecords {
   /** All whole records, in order, up to the first place that cannot be read. */
   readonly records: readonly Buffer[];
+  /** Where each of them ends. */
+  readonly ends: readonly number[];
   /** Behind the last whole record. What lies between here and the end is torn, or damaged. */
   readonly end: number;
   /** There is a whole record behind a place that cannot be read: LevelDB would go on there, without what is missing. */
@@ -29,6 +31,7 @@ interface Part {
 /** Reads all of a log. */
 export function readLevelLog(bytes: Buffer): LevelRecords {
   const records: Buffer[] = [];
+  const ends: number[] = [];
   let parts: Buffer[] = [];
   let end = 0;
   let at = 0;
@@ -45,8 +48,9 @@ export function readLevelLog(bytes: Buffer): LevelRecords {
     records.push(Buffer.concat(parts));
     parts = [];
     end = at;
+    ends.push(end);
   }
-  return { records, end, hasMore: end < bytes.length && hasRecordBehind(bytes, end) };
+  return { records, ends, end, hasMore: end < bytes.length && hasRecordBehind(bytes, end) };
 }
 
 /** Less than a header at the end of a block is not used. */

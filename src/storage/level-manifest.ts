@@ -9,7 +9,16 @@ export interface LevelManifest {
   readonly logNumber: number;
   /** An older one that counts too; 0: none. */
   readonly previousLogNumber: number;
+  /**
+   * The last sequence that was given when the log {@link logNumber} came to be the first that counts. What that log begins with
+   * is the next one, or one before: writes have gone to it meanwhile.
+   */
+  readonly logSequence: number;
+  /** The log came to be the first one when the database was opened: nothing was written to it before. */
+  readonly isLogOfOpening: boolean;
 }
+
+type Making = { -readonly [K in keyof LevelManifest]: LevelManifest[K] } & { tables: Set<number> };
 
 const TAG = {
   comparator: 1,
@@ -24,15 +33,25 @@ const TAG = {
 
 /** `null` when a record is none. */
 export function readManifest(records: readonly Buffer[]): LevelManifest | null {
-  const manifest = { tables: new Set<number>(), logNumber: 0, previousLogNumber: 0 };
-  for (const record of records) if (!applyEdit(manifest, new Fields(record))) return null;
+  const manifest: Making = {
+    ...{ tables: new Set<number>(), logNumber: 0, previousLogNumber: 0 },
+    ...{ logSequence: 0, isLogOfOpening: true },
+  };
+  for (const [place, record] of records.entries()) {
+    const before = manifest.logNumber;
+    const lastSequence = applyEdit(manifest, new Fields(record));
+    if (lastSequence === null) return null;
+    if (manifest.logNumber === before) continue;
+    manifest.logSequence = lastSequence;
+    // A MANIFEST is begun by each opening, with what there was before, and the opening itself.
+    manifest.isLogOfOpening = place <= 1;
+  }
   return manifest;
 }
 
-function applyEdit(
-  manifest: { tables: Set<number>; logNumber: number; previousLogNumber: number },
-  fields: Fields,
-): boolean {
+/** Answers with the last sequence that the edit names; `null` when it is none. */
+function applyEdit(manifest: Making, fields: Fields): number | null {
+  let lastSequence = 0;
   while (!fields.isAtEnd) {
     switch (fields.number()) {
       case TAG.comparator:
@@ -44,8 +63,10 @@ function applyEdit(
       case TAG.previousLogNumber:
         manifest.previousLogNumber = fields.number();
         break;
-      case TAG.nextFileNumber:
       case TAG.lastSequence:
+        lastSequence = fields.number();
+        break;
+      case TAG.nextFileNumber:
         fields.number();
         break;
       case TAG.compactPointer:
@@ -64,10 +85,10 @@ function applyEdit(
         fields.skipText();
         break;
       default:
-        return false;
+        return null;
     }
   }
-  return fields.isWhole;
+  return fields.isWhole ? lastSequence : null;
 }
 
 class Fields {
