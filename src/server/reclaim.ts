@@ -11,14 +11,23 @@ export interface ReclaimOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Up to `to`, and without it. */
+interface Revisions {
+  readonly from: number;
+  readonly to: number;
+}
+
 const MiB = 1024 * 1024;
 /** Worth it when the disk holds so many times the bytes of keys, values and history, and some more. */
 const WASTE_FACTOR = 1.5;
 const WASTE_BYTES_MIN = 8 * MiB;
 /** Not more often: each time all that is left of the history is written anew. */
 const INTERVAL_MS = 30_000;
-/** The history is gone through in so many pieces; between two it rests for as long as the last one took. */
-const PIECES = 16;
+/**
+ * The history is gone through in pieces of at most so much on the disk, unless one revision alone has more; between two it rests for
+ * as long as the last one took. Nothing ends a piece before its end: a replica that stops waits for that.
+ */
+const PIECE_BYTES = 16 * MiB;
 
 /**
  * Makes LevelDB give back the space of a history that was swept. It does so by itself, too, but only when it
@@ -76,15 +85,22 @@ export class Reclaim {
       return;
     }
     if (diskBytes < WASTE_FACTOR * info().spaceBytes + WASTE_BYTES_MIN) return;
-    const step = Math.ceil((sweptRevision + 1) / PIECES);
-    for (let revision = 0; revision <= sweptRevision; revision += step) {
-      const begunMs = clock.monotonicMs();
-      await state.reclaim(
-        toValueRecordKey({ revision, sub: 0 }),
-        toValueRecordKey({ revision: Math.min(revision + step, sweptRevision + 1), sub: 0 }),
-      );
-      await this.#rest(clock.monotonicMs() - begunMs);
+    // What is left, the first on top.
+    const left: Revisions[] = [{ from: 0, to: sweptRevision + 1 }];
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const { from, to } = next;
+      const keys = [keyOf(from), keyOf(to)] as const;
+      const bytes = await state.bytesBetween(...keys);
       if (this.#stopped) return;
+      if (bytes > PIECE_BYTES && to - from > 1) {
+        const middle = Math.floor((from + to) / 2);
+        left.push({ from: middle, to }, { from, to: middle });
+        continue;
+      }
+      const begunMs = clock.monotonicMs();
+      await state.reclaim(...keys);
+      if (this.#stopped) return;
+      await this.#rest(clock.monotonicMs() - begunMs);
     }
   }
 
@@ -93,4 +109,8 @@ export class Reclaim {
       this.#timer = this.#options.clock.setTimer(delayMs, resolve);
     });
   }
+}
+
+function keyOf(revision: number): Uint8Array {
+  return toValueRecordKey({ revision, sub: 0 });
 }

@@ -84,3 +84,14 @@ export async function compactDatabase(
   assert(typeof compactRange === 'function', 'the database can compact');
   await Reflect.apply(compactRange, database, [from, to]);
 }
+
+/** What the tables of a range take on the disk, about. */
+export async function bytesInRange(
+  database: Database,
+  from: Uint8Array,
+  to: Uint8Array,
+): Promise<number> {
+  const approximateSize: unknown = Reflect.get(database, 'approximateSize');
+  assert(typeof approximateSize === 'function', 'the database can tell sizes');
+  return await Reflect.apply(approximateSize, database, [from, to]);
+}

@@ -18,6 +18,7 @@ import {
 import { FolderUse } from './folder-use.js';
 import { makeReadable } from './level-check.js';
 import {
+  bytesInRange,
   compactDatabase,
   type Database,
   openDatabase,
@@ -137,11 +138,12 @@ export class LevelStateStore implements DurableStateStore {
   get(key: Uint8Array): Uint8Array | undefined {
     const write = this.#overlay.get(key);
     if (write !== undefined) return write.value ?? undefined;
+    if (this.#isClosed) throw closedError();
     try {
       const stored = this.#database.getSync(key as Buffer);
       return checkedValue(key, stored, this.#options.folder);
     } catch (error) {
-      throw this.#isClosed ? closedError() : this.#fail(error);
+      throw this.#fail(error);
     }
   }
 
@@ -215,24 +217,32 @@ export class LevelStateStore implements DurableStateStore {
     this.#syncedMarker = Math.max(this.#syncedMarker, marker);
   }
 
-  async view(): Promise<StateView> {
-    if (this.#isClosing) throw closedError();
-    try {
-      const { folder } = this.#options;
-      return await LevelStateView.make(this.#database, folder, (error) => this.#fail(error));
-    } catch (error) {
-      throw this.#isClosing ? closedError() : this.#fail(error);
-    }
+  view(): Promise<StateView> {
+    const { folder } = this.#options;
+    return this.#guarded(() =>
+      LevelStateView.make({
+        ...{ database: this.#database, folder, isGone: () => this.#isClosed },
+        onFailure: (error) => this.#fail(error),
+      }),
+    );
   }
 
   diskBytes(): Promise<number> {
     return this.#diskUse.bytes();
   }
 
-  async reclaim(from: Uint8Array, to: Uint8Array): Promise<void> {
+  bytesBetween(from: Uint8Array, to: Uint8Array): Promise<number> {
+    return this.#guarded(() => bytesInRange(this.#database, from, to));
+  }
+
+  reclaim(from: Uint8Array, to: Uint8Array): Promise<void> {
+    return this.#guarded(() => compactDatabase(this.#database, from, to));
+  }
+
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosing) throw closedError();
     try {
-      await compactDatabase(this.#database, from, to);
+      return await work();
     } catch (error) {
       throw this.#isClosing ? closedError() : this.#fail(error);
     }

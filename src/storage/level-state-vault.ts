@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js';
 import { type Clock, systemClock } from '../base/clock.js';
+import type { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { LogPosition } from '../raft/types.js';
@@ -8,6 +9,7 @@ import { toDiskError, toFolderError } from './disk-error.js';
 import type { Files } from './files.js';
 import { stateCorrupt } from './flush-markers.js';
 import { isSameSnapshot } from './import-check.js';
+import { toLevelError } from './level-errors.js';
 import { LevelImport } from './level-import.js';
 import { LOCKING } from './level-lock.js';
 import type { ScrubRate } from './level-scrub.js';
@@ -42,7 +44,9 @@ export class LevelStateVault implements StateVault {
   #import: LevelImport | null = null;
   /** Imports are begun one by one. */
   #beginning: Promise<unknown> = Promise.resolve();
-  #removing: Promise<void> = Promise.resolve();
+  /** Old states are being closed and deleted. */
+  #retiring: Promise<unknown> = Promise.resolve();
+  #retiringFailed: BalsaError | null = null;
 
   /**
    * Opens the state, or makes an empty one.
@@ -130,19 +134,39 @@ export class LevelStateVault implements StateVault {
     try {
       await adopt(current);
     } finally {
-      await old.store.abandon();
+      this.#retire(old);
     }
-    // Nobody waits for this; what is left of it is deleted at the next start.
-    this.#removing = removeFolder(files, `${folder}/${old.folder}`).catch(() => {});
     return current;
+  }
+
+  /**
+   * Closes a state that is not the current one any more, and deletes it. LevelDB may have to end what it has begun, which can take
+   * longer than a follower may be silent: only {@link close} waits for it.
+   */
+  #retire({ store, folder: name }: OldState): void {
+    const { files, folder } = this.#options;
+    const path = `${folder}/${name}`;
+    const retired = store.abandon().then(
+      // What is left of it is deleted at the next start.
+      () => removeFolder(files, path).catch(() => {}),
+      (error: unknown) => {
+        this.#retiringFailed ??= toLevelError(error, path);
+      },
+    );
+    this.#retiring = Promise.all([this.#retiring, retired]);
+  }
+
+  async #retireAll(): Promise<void> {
+    await this.#retiring;
+    if (this.#retiringFailed !== null) throw this.#retiringFailed;
   }
 
   async close(): Promise<void> {
     await this.#beginning;
     await closeAll(
       () => this.#import?.abandon(),
-      () => this.#removing,
       () => this.#current.close(),
+      () => this.#retireAll(),
     );
   }
 
@@ -163,6 +187,11 @@ export class LevelStateVault implements StateVault {
   get #nextNumber(): number {
     return (stateNumber(this.#pointer.folder) ?? 0) + 1;
   }
+}
+
+interface OldState {
+  readonly store: LevelStateStore;
+  readonly folder: string;
 }
 
 const INCOMING_SUFFIX = '.incoming';

@@ -9,6 +9,15 @@ type Snapshot = ReturnType<Database['snapshot']>;
 type Cursor = DiskCursor & { close(): Promise<void> };
 type Pair = readonly [key: Buffer, value: Buffer];
 
+export interface ViewSource {
+  readonly database: Database;
+  readonly folder: string;
+  /** Its store is closed, or being closed: there is nothing to see any more. */
+  readonly isGone: () => boolean;
+  /** Told when the disk fails or is damaged; answers with the error to throw. */
+  readonly onFailure: (error: unknown) => Error;
+}
+
 /** What LevelDB hands over at a time: its buffers are made on the main thread. */
 const SLICE_BYTES = 64 * 1024;
 const SLICE_PAIRS = 256;
@@ -16,10 +25,8 @@ const SLICE_PAIRS = 256;
 /** An explicit snapshot of LevelDB, without the markers. Reads go on in LevelDB's own threads. */
 export class LevelStateView implements StateView {
   readonly index: number;
-  readonly #database: Database;
+  readonly #source: ViewSource;
   readonly #snapshot: Snapshot;
-  readonly #folder: string;
-  readonly #onFailure: (error: unknown) => Error;
   /** Stands behind the pair that was handed out last: whoever reads on in order needs no new one. */
   #iterator: Cursor | null = null;
   #lastKey: Buffer | null = null;
@@ -29,44 +36,33 @@ export class LevelStateView implements StateView {
   #reading: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
-  /** @param onFailure told when the disk fails or is damaged; answers with the error to throw */
-  static async make(
-    database: Database,
-    folder: string,
-    onFailure: (error: unknown) => Error,
-  ): Promise<LevelStateView> {
+  static async make(source: ViewSource): Promise<LevelStateView> {
+    const { database, folder } = source;
     const snapshot = database.snapshot();
     try {
       // What was flushed may be more than the store has heard of: the snapshot itself says.
       const range = { lt: MARKERS_TO as Buffer, reverse: true, limit: 1, snapshot };
       const [marker] = await database.iterator(range).all();
       const index = marker === undefined ? 0 : lastMarker(marker, folder);
-      return new LevelStateView({ database, snapshot, folder, onFailure, index });
+      return new LevelStateView(source, snapshot, index);
     } catch (error) {
       await snapshot.close();
       throw error;
     }
   }
 
-  private constructor(parts: {
-    readonly database: Database;
-    readonly snapshot: Snapshot;
-    readonly folder: string;
-    readonly onFailure: (error: unknown) => Error;
-    readonly index: number;
-  }) {
-    this.#database = parts.database;
-    this.#snapshot = parts.snapshot;
-    this.#folder = parts.folder;
-    this.#onFailure = parts.onFailure;
-    this.index = parts.index;
+  private constructor(source: ViewSource, snapshot: Snapshot, index: number) {
+    this.#source = source;
+    this.#snapshot = snapshot;
+    this.index = index;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     this.#checkOpen();
+    const { database, folder } = this.#source;
     try {
-      const stored = this.#database.getSync(key as Buffer, { snapshot: this.#snapshot });
-      return checkedValue(key, stored, this.#folder);
+      const stored = database.getSync(key as Buffer, { snapshot: this.#snapshot });
+      return checkedValue(key, stored, folder);
     } catch (error) {
       throw this.#failed(error);
     }
@@ -106,7 +102,7 @@ export class LevelStateView implements StateView {
     this.#ready = [];
     this.#lastKey = null;
     const from = after === null ? { gte: MARKERS_TO as Buffer } : { gt: after as Buffer };
-    this.#iterator = this.#database.iterator({
+    this.#iterator = this.#source.database.iterator({
       ...from,
       snapshot: this.#snapshot,
       highWaterMarkBytes: SLICE_BYTES,
@@ -132,17 +128,21 @@ export class LevelStateView implements StateView {
 
   async #read(): Promise<Pair | undefined> {
     const pairs = (await this.#iterator?.nextv(SLICE_PAIRS)) ?? [];
-    this.#ready = checkedPairs(pairs, this.#folder);
+    this.#ready = checkedPairs(pairs, this.#source.folder);
     return this.#ready[0];
   }
 
+  get #isGone(): boolean {
+    const { database, isGone } = this.#source;
+    return this.#isClosed || isGone() || database.status !== 'open';
+  }
+
   #checkOpen(): void {
-    if (this.#isClosed) throw closedError();
+    if (this.#isGone) throw closedError();
   }
 
   #failed(error: unknown): Error {
-    const isGone = this.#isClosed || this.#database.status !== 'open';
-    return isGone ? closedError() : this.#onFailure(error);
+    return this.#isGone ? closedError() : this.#source.onFailure(error);
   }
 }
 

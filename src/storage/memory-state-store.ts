@@ -146,6 +146,10 @@ export class MemoryStateStore implements DurableStateStore {
 
   readonly scrubbed = null;
 
+  bytesBetween(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   /** What is deleted takes no space here. */
   async reclaim(): Promise<void> {
     await this.#turn();

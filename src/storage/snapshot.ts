@@ -28,9 +28,11 @@ export interface DurableStateStore extends StateStore {
   view(): Promise<StateView>;
   /** What it takes on the disk, in bytes; may be a second old. */
   diskBytes(): Promise<number>;
+  /** What lies between `from` and `to` takes on the disk, in bytes, about: with what was deleted, and without what is in memory. */
+  bytesBetween(from: Uint8Array, to: Uint8Array): Promise<number>;
   /**
    * Makes the disk give back the space of what was deleted between `from` and `to`, soon rather than in time. Works
-   * on its own, beside everything else.
+   * on its own, beside everything else; but closing the store waits for it.
    */
   reclaim(from: Uint8Array, to: Uint8Array): Promise<void>;
   /** How far it is with looking again and again whether the disk still has what was written; `null`: it does not look. */
@@ -75,8 +77,8 @@ export interface StateVault {
   /** The import of this snapshot: begun anew, or, if it is the one under way, as far as it is. Any other is given up. */
   beginImport(header: SnapshotHeader): Promise<StateImport>;
   /**
-   * Makes a finished import the current state; the old one is closed and deleted. Answers with the new
-   * one, open. After a crash at any moment it is the old or the new one, whole.
+   * Makes a finished import the current state. Answers with the new one, open; the old one is closed and deleted beside all
+   * else: {@link close} waits for that, and says what failed in it. After a crash at any moment it is the old or the new one, whole.
    *
    * @param adopt is given the new one, and takes it into use: until that is done the old one can be read
    */

@@ -172,6 +172,57 @@ describe('the vault over folders', () => {
     await vault.close();
   });
 
+  test('a state that was replaced and is long in closing holds up nobody but the end', async () => {
+    const vault = await openLevel(folder);
+    const old = vault.current;
+    const abandon = old.abandon.bind(old);
+    let letGo = (): void => {};
+    // As LevelDB does, which ends what it compacts before.
+    old.abandon = async () => {
+      await new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      await abandon();
+    };
+    const incoming = await vault.beginImport(headerOf(40));
+    await fill(incoming, pairsOf('n', 3));
+    const current = await vault.switchTo(incoming);
+    await applyAll(current, 41, [put('o', '1')]);
+    const next = await vault.beginImport(headerOf(50));
+    await fill(next, pairsOf('m', 2));
+    await vault.switchTo(next);
+    expect(existsSync(join(folder, 'state-1'))).toBe(true);
+    let isClosed = false;
+    const closed = vault.close().then(() => {
+      isClosed = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isClosed).toBe(false);
+    letGo();
+    await closed;
+    expect(readdirSync(folder).sort()).toEqual(['state-3', 'state.json']);
+  });
+
+  test('a state that was replaced and cannot be closed is told of at the end, and deleted at the next start', async () => {
+    const vault = await openLevel(folder);
+    const old = vault.current;
+    const abandon = old.abandon.bind(old);
+    old.abandon = async () => {
+      await abandon();
+      throw new Error('Input/output error');
+    };
+    const incoming = await vault.beginImport(headerOf(40));
+    await fill(incoming, pairsOf('n', 3));
+    await vault.switchTo(incoming);
+    await expect(vault.close()).rejects.toMatchObject({
+      ...{ code: 'DISK_FAILED', details: { file: join(folder, 'state-1') } },
+    });
+    const again = await openLevel(folder);
+    expect(await contents(again.current)).toEqual(texts(pairsOf('n', 3)));
+    await again.close();
+    expect(readdirSync(folder).sort()).toEqual(['state-2', 'state.json']);
+  });
+
   test('an import of which LevelDB cannot make a table is not finished', async () => {
     const vault = await openLevel(folder);
     const incoming = await vault.beginImport(headerOf(40));
