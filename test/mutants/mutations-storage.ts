@@ -23,8 +23,8 @@ export const STORAGE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/storage/wal/wal-writer.ts',
-        find: '    segment.file.syncLater(synced);',
-        replace: '    clock.defer(() => synced(null));',
+        find: '(done) => segment.file.syncLater(done),',
+        replace: '(done) => clock.defer(() => done(null)),',
       },
     ],
     rules: ['test/storage/log-store.test.ts', 'test/storage/wal-crash.test.ts'],
@@ -37,8 +37,8 @@ export const STORAGE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/storage/wal/wal-writer.ts',
-        find: '    segment.file.syncLater(synced);',
-        replace: '    segment.file.syncLater(() => synced(null));',
+        find: '(done) => segment.file.syncLater(done),',
+        replace: '(done) => segment.file.syncLater(() => done(null)),',
       },
     ],
     rules: ['test/storage/wal-failure.test.ts'],

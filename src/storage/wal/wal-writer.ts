@@ -56,7 +56,11 @@ export class WalWriter {
   #isSealArmed = false;
   #failure: Error | null = null;
   #closer: (() => void) | null = null;
+  /** Nothing more is begun; the files are closed when the disk is done with what was. */
+  #isEnding = false;
   #isClosed = false;
+  /** Writes and syncs that the disk has not ended. */
+  #underWay = 0;
   /** Segments with smaller numbers are no longer needed; durably so. */
   #firstNeeded = 0;
   #isDropping = false;
@@ -138,9 +142,11 @@ export class WalWriter {
   #nextSegment(then: () => void): void {
     this.#supply.take((error, segment) => {
       if (error !== null || segment === null) return this.#failLater(error);
+      this.#segments.push(segment);
+      // It is closed with the others.
+      if (this.#failure !== null) return;
       this.#unsealedSegment = this.#segment;
       this.#segment = segment;
-      this.#segments.push(segment);
       then();
     });
   }
@@ -159,13 +165,15 @@ export class WalWriter {
       this.#nextSequence += 1;
       if (hasCut) failpoints.hit('wal.before-truncate');
       failpoints.hit('wal.before-append');
-      const written = this.#step(() => {
-        failpoints.hit('wal.after-append');
-        if (hasCut) failpoints.hit('wal.after-truncate');
-        this.#options.onWritten(this.#group.length);
-        this.#sync(segment);
-      });
-      segment.file.writeAtLater(position, frame.chunks, written);
+      this.#begin(
+        (done) => segment.file.writeAtLater(position, frame.chunks, done),
+        () => {
+          failpoints.hit('wal.after-append');
+          if (hasCut) failpoints.hit('wal.after-truncate');
+          this.#options.onWritten(this.#group.length);
+          this.#sync(segment);
+        },
+      );
     } catch (error) {
       this.#failLater(error);
     }
@@ -175,15 +183,17 @@ export class WalWriter {
     const { clock, plan } = this.#options;
     plan.failpoints.hit('wal.before-sync');
     const startMs = clock.monotonicMs();
-    const synced = this.#step(() => {
-      plan.failpoints.hit('wal.after-sync');
-      this.syncs += 1;
-      this.lastSyncMs = clock.monotonicMs() - startMs;
-      this.maxSyncMs = Math.max(this.maxSyncMs, this.lastSyncMs);
-      this.durableIndex = this.#image.last.index;
-      this.#finishGroup();
-    });
-    segment.file.syncLater(synced);
+    this.#begin(
+      (done) => segment.file.syncLater(done),
+      () => {
+        plan.failpoints.hit('wal.after-sync');
+        this.syncs += 1;
+        this.lastSyncMs = clock.monotonicMs() - startMs;
+        this.maxSyncMs = Math.max(this.maxSyncMs, this.lastSyncMs);
+        this.durableIndex = this.#image.last.index;
+        this.#finishGroup();
+      },
+    );
   }
 
   #finishGroup(): void {
@@ -211,7 +221,7 @@ export class WalWriter {
     this.#options.clock.setTimer(SEAL_DELAY_MS, () => {
       this.#isSealArmed = false;
       // When a write is under way, its end comes here again.
-      if (this.#isBusy || this.#failure !== null || this.#isClosed) return;
+      if (this.#isBusy || this.#failure !== null || this.#isEnding) return;
       if (sequence === this.#nextSequence) this.#seal(() => this.#pump());
       else this.#armSeal();
     });
@@ -223,21 +233,28 @@ export class WalWriter {
     this.#isBusy = true;
     this.#sealedSequence = this.#nextSequence;
     const seal = encodeSeal('seal', this.#nextSequence, this.#options.plan.salt);
-    const written = this.#step(() => {
-      this.#isBusy = false;
-      then();
-    });
-    this.#segment.file.writeAtLater(this.#segment.end, [seal], written);
+    const { file, end } = this.#segment;
+    this.#begin(
+      (done) => file.writeAtLater(end, [seal], done),
+      () => {
+        this.#isBusy = false;
+        then();
+      },
+    );
   }
 
   #sealForGood(): void {
-    if (this.#isClosed) return;
+    if (this.#isEnding) return;
     if (this.#segment.isEmpty || this.#sealedSequence === this.#nextSequence) {
       this.#closeFiles();
     } else {
       this.#seal(() => {
         this.#isBusy = true;
-        this.#segment.file.syncLater(this.#step(() => this.#closeFiles()));
+        const { file } = this.#segment;
+        this.#begin(
+          (done) => file.syncLater(done),
+          () => this.#closeFiles(),
+        );
       });
     }
   }
@@ -249,11 +266,16 @@ export class WalWriter {
     this.#unsealedSegment = null;
     const firstSequence = this.#nextSequence - 1;
     const seal = encodeSeal('end-seal', firstSequence, this.#options.plan.salt);
+    // It may be dropped meanwhile.
     previous.addReader();
-    previous.file.writeAtLater(previous.end, [seal], (error) => {
-      previous.releaseReader();
-      if (error !== null) this.#fail(error);
-    });
+    this.#begin(
+      (done) =>
+        previous.file.writeAtLater(previous.end, [seal], (error) => {
+          previous.releaseReader();
+          done(error);
+        }),
+      () => {},
+    );
   }
 
   // ---------------------------------------------------------------- ends
@@ -294,15 +316,29 @@ export class WalWriter {
     }
   }
 
-  #step(then: () => void): Done {
-    return (error) => {
-      if (error !== null) return this.#fail(error);
-      try {
-        then();
-      } catch (thrown) {
-        this.#fail(thrown);
-      }
+  /** Has the disk do something. What follows upon it is not done after a failure, which may have come from elsewhere meanwhile. */
+  #begin(start: (done: Done) => void, then: () => void): void {
+    this.#underWay += 1;
+    const ended: Done = (error) => {
+      this.#underWay -= 1;
+      if (error !== null) this.#fail(error);
+      else if (this.#failure === null) this.#goOn(then);
+      if (this.#isEnding) this.#closeFiles();
     };
+    try {
+      start(ended);
+    } catch (error) {
+      this.#underWay -= 1;
+      throw error;
+    }
+  }
+
+  #goOn(then: () => void): void {
+    try {
+      then();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Not now: callers of earlier jobs may not have heard yet of their success. */
@@ -322,7 +358,9 @@ export class WalWriter {
   }
 
   #closeFiles(): void {
-    if (this.#isClosed) return;
+    this.#isEnding = true;
+    // A file that is closed under a write gives its number to the next one that is opened, which gets what was written then.
+    if (this.#isClosed || this.#underWay > 0) return;
     this.#isClosed = true;
     this.#supply.close();
     for (const segment of this.#segments) segment.drop();
