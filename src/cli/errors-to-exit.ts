@@ -106,7 +106,8 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
     'keep the folder for analysis; balsa start --reseed gets the state from the others',
   SNAPSHOT_CORRUPT: 'balsa snapshot inspect shows what is wrong; take another copy',
   WAL_CORRUPT: 'balsa start --reseed moves it aside, and gets it anew from the other members',
-  DELTAS_CORRUPT: 'restore the file; moving the folder away gives up what is in it alone',
+  DELTAS_CORRUPT:
+    'put the folder ap back as it was; balsa start --reseed gives up what is in it alone',
   STATE_CORRUPT: 'balsa start --reseed moves it aside, and gets it anew from the other members',
   VERSION_UNSUPPORTED: 'the version of balsa that wrote it, or a newer one',
   FILE_UNREADABLE: 'check the path and the rights of the file',

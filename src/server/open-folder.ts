@@ -5,6 +5,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Files } from '../storage/files.js';
 import { FolderLock } from '../storage/folder-lock.js';
 import { NodeFiles } from '../storage/node-files.js';
+import { DELTAS_HINT } from './ap/missing-deltas.js';
 import type { ServerConfig } from './config.js';
 import {
   checkNotGivenUp,
@@ -70,14 +71,14 @@ interface DamagedPlace extends Place {
   readonly error: BalsaError;
 }
 
-/** What waited to be merged is damaged. The log and the state are whole: with `reseed` they go on without it. */
+/** What waited to be merged is damaged, or less than it was. The log and the state are whole: with `reseed` they go on without it. */
 async function withoutDeltas(options: DamagedPlace): Promise<OpenFolder> {
   const { config, log, folder, error } = options;
   if (!config.reseed) {
-    const message =
-      `${error.message}. "balsa start --reseed" moves it aside (nothing is deleted) and goes on without it:` +
-      ' what is in it alone does not count then';
-    throw new BalsaError(error.code, message, { cause: error, details: error.details });
+    throw new BalsaError(error.code, `${error.message}. ${DELTAS_HINT}`, {
+      cause: error,
+      details: error.details,
+    });
   }
   const movedTo = folder.setDeltasAside(systemClock.wallMs());
   log.warn({ code: error.code, reason: error.message, movedTo }, 'deltas are damaged: moved aside');

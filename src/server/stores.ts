@@ -13,6 +13,7 @@ import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
 import type { StateVault } from '../storage/snapshot.js';
 import { Wal } from '../storage/wal/wal.js';
+import { missingDeltas } from './ap/missing-deltas.js';
 import type { ServerConfig } from './config.js';
 import type { DataFolder } from './data-folder.js';
 import { finishInstall } from './finish-install.js';
@@ -59,7 +60,7 @@ export interface OpenOptions {
 /**
  * Opens the log and the state, and checks that they fit each other.
  * @throws BalsaError `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`, `WAL_CORRUPT`, `STATE_CORRUPT`,
- *   `DISK_FULL`, `VERSION_UNSUPPORTED`
+ *   `DELTAS_CORRUPT`, `DISK_FULL`, `VERSION_UNSUPPORTED`
  */
 export async function openStores(options: OpenOptions): Promise<Stores> {
   try {
@@ -175,6 +176,11 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
   const openMachine = (store: StateStore): Promise<StateMachine> => StateMachine.open(store, own);
   const machine = await openMachine(vault.current);
   const { deltas, onDeltasFailed } = openDeltas(options, failpoints);
+  const missing = missingDeltas(machine, deltas);
+  if (missing !== null) {
+    await deltas.close();
+    throw missing;
+  }
   const close = async (): Promise<void> => {
     const all = closeAll(
       () => deltas.close(),

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
@@ -280,6 +280,56 @@ test('damaged deltas are moved aside with reseed, also where there is nobody to 
   expect(ap).toMatchObject({ pending: 0 });
   expect(ap?.origin).not.toBe(origin);
   expect((await db.get('_cells/views/front')).value).toBeUndefined();
+});
+
+/** A member that was stopped when all of its deltas were merged, and has an old copy of them: its last ones are missing. */
+async function withOldDeltas(): Promise<{ servers: Servers; folder: string }> {
+  const { servers, folder } = await stoppedOne();
+  const deltas = join(folder, 'ap');
+  const old = join(servers.folder, 'old-deltas');
+  await leaveDeltas(folder, 1);
+  cpSync(deltas, old, { recursive: true });
+  await leaveDeltas(folder, 2);
+  const server = await servers.start('n1');
+  await waitUntil('the merge', async () => (await mergedViews(server.address))?.includes('3'));
+  await server.close();
+  rmSync(deltas, { recursive: true });
+  cpSync(old, deltas, { recursive: true });
+  return { servers, folder };
+}
+
+async function goesOnWithoutDeltas(servers: Servers, folder: string): Promise<void> {
+  const server = await servers.start('n1', { reseed: true });
+  await servers.leader();
+  expect(await mergedViews(server.address)).toContain('3');
+  expect(server.status().ap).toMatchObject({ pending: 0 });
+  const [aside = ''] = asideIn(folder).slice(-1);
+  expect(readdirSync(join(folder, aside))).toEqual(['ap']);
+}
+
+test('deltas of which a part is missing that was merged end the start, and are moved aside with reseed', async () => {
+  const { servers, folder } = await withOldDeltas();
+  await using _ = servers;
+  for (let attempt = 1; attempt <= 2; attempt += 1) {
+    const error = await failureOf(servers.start('n1'));
+    expect(error).toMatchObject({ code: 'DELTAS_CORRUPT', details: { merged: 3, last: 1 } });
+    expect(error.message).toMatch(/balsa start --reseed/);
+  }
+  expect(asideIn(folder)).toEqual([]);
+  await goesOnWithoutDeltas(servers, folder);
+});
+
+test('what is missing of the deltas may be seen later only: then the next start knows of it', async () => {
+  const { servers, folder } = await withOldDeltas();
+  await using _ = servers;
+  // It is made again from the log when the replica is there already.
+  changeMeta(folder, { refuses: { code: 'STATE_CORRUPT', reason: 'a wrong checksum' } });
+  const server = await servers.start('n1');
+  const found = await server.stopped;
+  expect(found).toMatchObject({ code: 'DELTAS_CORRUPT', details: { merged: 3, last: 1 } });
+  expect(found?.message).toMatch(/balsa start --reseed/);
+  expect(await failureOf(servers.start('n1'))).toMatchObject({ code: 'DELTAS_CORRUPT' });
+  await goesOnWithoutDeltas(servers, folder);
 });
 
 test('a damaged log that is begun anew leaves the deltas where they are: they count', async () => {

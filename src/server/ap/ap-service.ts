@@ -13,6 +13,7 @@ import { ApCalls } from './ap-calls.js';
 import { Exchange } from './exchange.js';
 import { HybridClock } from './hybrid-clock.js';
 import { Merger } from './merger.js';
+import { DELTAS_HINT, missingDeltas } from './missing-deltas.js';
 import { type PendingDelta, PendingDeltas } from './pending-deltas.js';
 import { Rights } from './rights.js';
 
@@ -170,19 +171,13 @@ export class ApService {
     if (!this.#isClosed) this.#timer = this.#host.clock.setTimer(delayMs, callback);
   }
 
-  /**
-   * The log has more of the queue than the queue itself, or something between the two is gone: an old copy of the folder, or a lost
-   * end. What is made from now on would be taken for what was merged.
-   */
+  /** Of entries that were applied since the start, or a state that came from others: the next start sees it before it begins. */
   #checkWhole(): void {
     const { queue, machine, onFailure } = this.#host;
-    const merged = machine().mergedThrough(queue.origin);
-    const last = queue.lastSequence(queue.origin);
-    if (this.#isClosed || merged <= last) return;
-    const message =
-      `the log has merged ${merged} deltas of this replica, but its queue ends with ${last}: a part of it is missing.` +
-      ' Put that folder back; do not start without it';
-    onFailure(new BalsaError('DELTAS_CORRUPT', message, { details: { merged, last } }));
+    const error = this.#isClosed ? null : missingDeltas(machine(), queue);
+    if (error === null) return;
+    const { code, message, details } = error;
+    onFailure(new BalsaError(code, `${message}. ${DELTAS_HINT}`, { details }));
   }
 
   *#durable(): Iterable<PendingDelta> {
