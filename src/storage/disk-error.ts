@@ -1,7 +1,7 @@
 import { BalsaError } from '../base/errors.js';
 
 /**
- * A failed write or sync as the error that stops the replica: `DISK_FULL` when there was no space,
+ * A failed read, write or sync as the error that stops the replica: `DISK_FULL` when there was no space,
  * else `DISK_FAILED`. Names the file.
  */
 export function toDiskError(cause: unknown, file: string): BalsaError {
@@ -18,7 +18,7 @@ export function toDiskError(cause: unknown, file: string): BalsaError {
   const message = cause instanceof Error ? cause.message : String(cause);
   return new BalsaError(
     'DISK_FAILED',
-    `the disk failed to write or sync ${file} (${message}); nothing was retried. ` +
+    `the disk failed to read, write or sync ${file} (${message}); nothing was retried. ` +
       'Check the disk (dmesg, smartctl), then start the replica again',
     { cause, details },
   );

@@ -18,9 +18,7 @@ export function toLevelOpenError(error: unknown, folder: string): BalsaError {
   // The folder was made before, so it is one of the database's own files that is missing.
   if (/missing files|Invalid argument|No such file/i.test(message))
     return stateCorrupt(folder, message, cause);
-  return isFull(cause)
-    ? toDiskError(withCode(cause, 'ENOSPC'), folder)
-    : toFolderError(cause, folder);
+  return toFolderError(withErrno(cause), folder);
 }
 
 /** Of an open database that fails to read or write. */
@@ -28,7 +26,7 @@ export function toLevelError(error: unknown, folder: string): BalsaError {
   if (error instanceof BalsaError) return error;
   const cause = rootCause(error);
   if (cause.code === 'LEVEL_CORRUPTION') return stateCorrupt(folder, cause.message, cause);
-  return toDiskError(isFull(cause) ? withCode(cause, 'ENOSPC') : cause, folder);
+  return toDiskError(withErrno(cause), folder);
 }
 
 function rootCause(error: unknown): NodeJS.ErrnoException {
@@ -37,10 +35,14 @@ function rootCause(error: unknown): NodeJS.ErrnoException {
   return cause instanceof Error ? cause : new Error(String(cause));
 }
 
-function isFull(cause: NodeJS.ErrnoException): boolean {
-  return /No space left|quota exceeded/i.test(cause.message);
-}
+/** LevelDB tells what the system said in words only. */
+const ERRNOS: readonly (readonly [code: string, words: RegExp])[] = [
+  ['ENOSPC', /No space left|quota exceeded/i],
+  ['EIO', /Input\/output error|I\/O error/i],
+];
 
-function withCode(cause: Error, code: string): NodeJS.ErrnoException {
+function withErrno(cause: NodeJS.ErrnoException): NodeJS.ErrnoException {
+  const code = ERRNOS.find(([, words]) => words.test(cause.message))?.[0];
+  if (code === undefined) return cause;
   return Object.assign(new Error(cause.message, { cause }), { code });
 }

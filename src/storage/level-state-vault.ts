@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.js';
 import { type Clock, systemClock } from '../base/clock.js';
-import type { BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { LogPosition } from '../raft/types.js';
@@ -16,7 +16,13 @@ import type { ScrubRate } from './level-scrub.js';
 import { LevelStateStore } from './level-state-store.js';
 import { removeFolder } from './remove-folder.js';
 import type { SnapshotHeader, StateImport, StateVault } from './snapshot.js';
-import { POINTER_FILE, readPointer, type StatePointer, writePointer } from './state-pointer.js';
+import {
+  POINTER_FILE,
+  pointerCorrupt,
+  readPointer,
+  type StatePointer,
+  writePointer,
+} from './state-pointer.js';
 
 export interface LevelStateVaultOptions {
   /** The replica's data folder; it must exist. */
@@ -228,14 +234,25 @@ export function findState(files: Files, folder: string): StatePointer {
   if (pointer !== null) {
     const isMissing = !states.includes(pointer.folder);
     if (!isMissing || pointer.installed === null) return pointer;
-    throw stateCorrupt(`${folder}/${pointer.folder}`, 'the folder is missing', null);
+    throw folderMissing(folder, pointer);
   }
   if (states.length > 0) {
-    throw stateCorrupt(`${folder}/${POINTER_FILE}`, 'the file is missing', null);
+    throw pointerCorrupt(`${folder}/${POINTER_FILE}`, 'is missing');
   }
   const first: StatePointer = { folder: stateName(1), installed: null };
   writePointer(files, folder, first);
   return first;
+}
+
+/** The log does not hold what it began with. */
+function folderMissing(folder: string, pointer: StatePointer): BalsaError {
+  const path = `${folder}/${pointer.folder}`;
+  return new BalsaError(
+    'STATE_CORRUPT',
+    `${path} is missing, which is the state as ${POINTER_FILE} beside it says: put it back. The log alone does not make it again,` +
+      ' since it began with a snapshot; without a copy empty the data folder and let the replica join again as a new member',
+    { details: { folder: path } },
+  );
 }
 
 async function openState(

@@ -2,7 +2,6 @@ import { crc32 } from '../base/checksum.js';
 import { BalsaError } from '../base/errors.js';
 import type { LogPosition } from '../raft/types.js';
 import type { Files } from './files.js';
-import { stateCorrupt } from './flush-markers.js';
 
 /** A small file that says which of the folders beside it is the state. */
 export const POINTER_FILE = 'state.json';
@@ -24,7 +23,7 @@ export function readPointer(files: Files, dataFolder: string): StatePointer | nu
   const path = `${dataFolder}/${POINTER_FILE}`;
   if (!files.exists(path)) return null;
   const pointer = parse(files.readWhole(path).toString('utf8'));
-  if (pointer === null) throw stateCorrupt(path, 'the file is not what was written', null);
+  if (pointer === null) throw pointerCorrupt(path, 'is not what was written');
   if (pointer.format > FORMAT) {
     throw new BalsaError(
       'VERSION_UNSUPPORTED',
@@ -46,6 +45,17 @@ export function writePointer(files: Files, dataFolder: string, pointer: StatePoi
   file.close();
   files.rename(fresh, path);
   files.syncFolder(dataFolder);
+}
+
+/** It is not known which folder is the state: none of them alone can be blamed. */
+export function pointerCorrupt(path: string, problem: string): BalsaError {
+  return new BalsaError(
+    'STATE_CORRUPT',
+    `${path} ${problem}, and nothing else says which of the folders beside it (state-1, state-2, ...) is the state. Put the` +
+      ' file back from a copy. If the log in the same data folder still begins at entry 1, move these folders away: the state is' +
+      ' made again from the log. Otherwise empty the data folder and let the replica join again as a new member',
+    { details: { file: path } },
+  );
 }
 
 function format({ folder, installed }: StatePointer): string {

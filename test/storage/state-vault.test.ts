@@ -103,11 +103,14 @@ describe('the vault over folders', () => {
     await (await openLevel(folder)).close();
     const path = join(folder, 'state.json');
     rmSync(path);
-    await expect(openLevel(folder)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+    await expect(openLevel(folder)).rejects.toMatchObject({
+      ...{ code: 'STATE_CORRUPT', details: { file: path } },
+      message: expect.stringMatching(/state\.json is missing, .* Put the file back/),
+    });
     writeFileSync(path, '{"facts":"{}","checksum":1}');
     await expect(openLevel(folder)).rejects.toMatchObject({
-      code: 'STATE_CORRUPT',
-      message: expect.stringContaining(path),
+      ...{ code: 'STATE_CORRUPT', details: { file: path } },
+      message: expect.stringMatching(/state\.json is not what was written, .* Put the file back/),
     });
     expect(existsSync(join(folder, 'state-1'))).toBe(true);
   });
@@ -126,7 +129,7 @@ describe('the vault over folders', () => {
     rmSync(join(folder, 'state-2'), { recursive: true });
     await expect(openLevel(folder)).rejects.toMatchObject({
       code: 'STATE_CORRUPT',
-      message: expect.stringContaining('state-2'),
+      message: expect.stringMatching(/state-2 is missing, .* put it back/),
     });
   });
 

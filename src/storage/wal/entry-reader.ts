@@ -3,7 +3,7 @@ import type { Entry, LogIndex } from '../../raft/types.js';
 import { toDiskError } from '../disk-error.js';
 import type { EntryPlace } from './entry-index.js';
 import type { LogImage } from './log-image.js';
-import { corrupt } from './recovery.js';
+import { corrupt, corruptMeanwhile } from './recovery.js';
 import type { Segment } from './segment.js';
 
 /** Bytes between two payloads that are read along rather than skipped. */
@@ -83,7 +83,7 @@ export function readEntriesLater(
       if (error !== null) return finish(toDiskError(error, file.path));
       const damaged = addEntries(span, bytes, image.salt, entries);
       if (damaged === null) readNext(position + 1);
-      else finish(damagedError(damaged));
+      else finish(damagedError(damaged, corruptMeanwhile));
     });
   };
   readNext(0);
@@ -96,7 +96,7 @@ export function readEntries(image: LogImage, fromIndex: LogIndex, toIndex: LogIn
   for (const span of toSpans(image, range)) {
     const bytes = span.segment.file.readAt(span.from, span.to - span.from);
     const damaged = addEntries(span, bytes, image.salt, entries);
-    if (damaged !== null) throw damagedError(damaged);
+    if (damaged !== null) throw damagedError(damaged, corrupt);
   }
   return entries;
 }
@@ -120,6 +120,6 @@ function addEntries(
   return null;
 }
 
-function damagedError({ index, place }: LocatedEntry): Error {
-  return corrupt(place.segment.file.path, place.offset, `entry ${index} cannot be read`);
+function damagedError({ index, place }: LocatedEntry, toError: typeof corrupt): Error {
+  return toError(place.segment.file.path, place.offset, `entry ${index} cannot be read`);
 }

@@ -296,10 +296,25 @@ function checkHeader(block: Buffer, path: string, number: number): SegmentHeader
 
 /** Damage in the log, by file and offset, with what an operator can do. */
 export function corrupt(file: string, offset: number, problem: string): BalsaError {
+  return damage({ file, offset, problem, does: 'does not start' });
+}
+
+/** The same, found by a replica that runs. */
+export function corruptMeanwhile(file: string, offset: number, problem: string): BalsaError {
+  return damage({ file, offset, problem, does: 'stops, and does not start again' });
+}
+
+function damage(found: {
+  readonly file: string;
+  readonly offset: number;
+  readonly problem: string;
+  readonly does: string;
+}): BalsaError {
+  const { file, offset, problem, does } = found;
   return new BalsaError(
     'WAL_CORRUPT',
     `the log is damaged at offset ${offset} of ${file}: ${problem}. ` +
-      'This replica does not start, because it could have acknowledged what is lost. ' +
+      `This replica ${does}, because it could have acknowledged what is lost. ` +
       'Restore the file, or empty the data folder and let the replica join again as a new member',
     { details: { file, offset } },
   );
