@@ -30,8 +30,8 @@ export interface BackupsHost {
   readonly onNotice: (notice: ReplicaNotice) => void;
 }
 
-/** The state store writes what is applied about this often. */
-const RETRY_MS = 20;
+/** The state store writes what is applied about this often. While it cannot, it takes no more than a look. */
+const LOOK_MS = 20;
 
 /** Snapshots for clients that ask for a backup; any replica can send them. */
 export class Backups {
@@ -77,6 +77,7 @@ class Backup implements ChannelReceiver {
   readonly #channel: Channel;
   readonly #onOver: () => void;
   readonly #patience: Timer;
+  #wait: Timer | null = null;
   #requested = false;
   #snapshot: OutboundSnapshot | null = null;
   #stream: SnapshotStream | null = null;
@@ -148,20 +149,16 @@ class Backup implements ChannelReceiver {
 
   /** What was applied when the backup was asked for must be in it: it may not be on disk yet. */
   #open(neededIndex = this.#host.appliedIndex()): void {
-    this.#host.source.open().then(
+    const { source, clock } = this.#host;
+    if (!source.reaches(neededIndex)) {
+      this.#wait = clock.setTimer(LOOK_MS, () => this.#open(neededIndex));
+      return;
+    }
+    source.open().then(
       (snapshot) => {
         this.#snapshot = snapshot;
-        if (this.#over) {
-          this.#release();
-        } else if (snapshot.index < neededIndex) {
-          this.#release();
-          this.#snapshot = null;
-          this.#host.clock.setTimer(RETRY_MS, () => {
-            if (!this.#over) this.#open(neededIndex);
-          });
-        } else {
-          this.#begin(snapshot);
-        }
+        if (this.#over) this.#release();
+        else this.#begin(snapshot);
       },
       (error: unknown) => this.cancel(asBalsaError(error)),
     );
@@ -191,6 +188,7 @@ class Backup implements ChannelReceiver {
     if (this.#over) return;
     this.#over = true;
     this.#patience.cancel();
+    this.#wait?.cancel();
     this.#onOver();
     this.#release();
   }

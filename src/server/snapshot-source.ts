@@ -56,6 +56,11 @@ export class SnapshotSource {
     this.#paused = false;
   }
 
+  /** What is opened now has the effects of entries through `index`, or is refused. */
+  reaches(index: LogIndex): boolean {
+    return this.#paused || this.#options.store().flushedIndex() >= index;
+  }
+
   /**
    * A snapshot of what is on disk now.
    * @throws BalsaError `OVERLOADED` while the state is being switched, or does not know its members yet

@@ -201,6 +201,10 @@ export class LevelStateStore implements DurableStateStore {
     this.#onFailure = callback;
   }
 
+  flushedIndex(): number {
+    return this.#flushedIndex;
+  }
+
   syncedIndex(): number {
     return this.#syncedIndex;
   }

@@ -128,6 +128,10 @@ export class MemoryStateStore implements DurableStateStore {
     this.#onFailure = callback;
   }
 
+  flushedIndex(): number {
+    return this.#disk.index;
+  }
+
   syncedIndex(): number {
     return this.#synced.index;
   }

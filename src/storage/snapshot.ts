@@ -20,6 +20,8 @@ export interface StateView {
 
 /** A state store with a disk of which snapshots can be made. */
 export interface DurableStateStore extends StateStore {
+  /** Effects of entries through this one are on the disk, and in each {@link view} that is opened from now on. */
+  flushedIndex(): number;
   /** Effects of entries through this one survive a power failure. */
   syncedIndex(): number;
   /** Makes {@link syncedIndex} grow to what is on disk now. */

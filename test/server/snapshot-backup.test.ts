@@ -76,10 +76,24 @@ describe('a backup', () => {
     const client = new BackupClient(world, backups, 'c1');
     await world.run(1000);
     expect(client.frames).toEqual([]);
+    // Nothing of the state is looked at before.
+    expect(world.store.views).toBe(0);
     await world.fill(90, 20);
     await world.run(1000);
     expect(client.isWhole).toBe(true);
-    expect([...backups.tasks]).toEqual([]);
+    expect([world.store.views, [...backups.tasks]]).toEqual([1, []]);
+  });
+
+  test('that waits ends with its client, and when the replica installs a snapshot', async () => {
+    const { world, backups } = await given(20);
+    const [gone, refused] = [0, 1].map(() => new BackupClient(world, backups, 'c1'));
+    await world.run(100);
+    expect([...backups.tasks]).toHaveLength(2);
+    gone?.hangUp();
+    world.source.pause();
+    await world.run(100);
+    expect(refused?.frames[0]).toBe('refusal OVERLOADED');
+    expect([world.store.views, [...backups.tasks]]).toEqual([0, []]);
   });
 
   test('is the whole state, with its sums', async () => {

@@ -187,10 +187,13 @@ async function readAll(store: MemoryStateStore) {
 /** Counts the views that are open. */
 class WatchedStore extends MemoryStateStore {
   openViews = 0;
+  /** That were opened ever. */
+  views = 0;
 
   override async view(): Promise<StateView> {
     const view = await super.view();
     this.openViews += 1;
+    this.views += 1;
     return {
       index: view.index,
       get: (key) => view.get(key),
