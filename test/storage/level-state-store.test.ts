@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -231,5 +232,40 @@ describe('writing to LevelDB', () => {
     }
     await Promise.all(scans);
     await store.close();
+  });
+
+  test('what a range takes on the disk is known, and is less when its space was given back', async () => {
+    const store = await open();
+    const random = (place: number): string => randomBytes(10_000).toString('hex') + place;
+    const apply = (index: number, writes: readonly StateWrite[]): void => {
+      store.apply(index, writes);
+      store.allowDisk(index);
+    };
+    const places = Array.from({ length: 50 }, (_, place) => place);
+    const keyOf = (place: number): string => `key ${String(place).padStart(2, '0')}`;
+    apply(
+      1,
+      places.map((place) => put(keyOf(place), random(place))),
+    );
+    await new Promise<void>((resolve) => store.whenPendingBelow(0, resolve));
+    expect(store.flushedIndex()).toBe(1);
+    await store.sync();
+    const bytesOf = (from: number, to: number): Promise<number> =>
+      store.bytesBetween(Buffer.from(keyOf(from)), Buffer.from(keyOf(to)));
+    const half = await bytesOf(0, 25);
+    // Random digits take half of their bytes at least.
+    expect(half).toBeGreaterThan(25 * 10_000);
+    expect(half).toBeLessThan(25 * 21_000);
+    expect(await bytesOf(60, 70)).toBe(0);
+    apply(
+      2,
+      places.slice(0, 25).map((place) => ({ key: Buffer.from(keyOf(place)), value: null })),
+    );
+    await new Promise<void>((resolve) => store.whenPendingBelow(0, resolve));
+    await store.reclaim(Buffer.from(keyOf(0)), Buffer.from(keyOf(25)));
+    expect(await bytesOf(0, 25)).toBeLessThan(half / 4);
+    expect(await bytesOf(25, 50)).toBeGreaterThan(25 * 10_000);
+    await store.close();
+    await expect(bytesOf(0, 25)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
   });
 });
