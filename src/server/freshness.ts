@@ -8,6 +8,9 @@ export const CLOCK_DRIFT_MAX = 0.1;
 /** So many probes are sent in one election timeout. */
 const PROBES_PER_TIMEOUT = 3;
 
+/** For so many election timeouts a confirmed index tells how much there is, as long as a leader is heard. */
+const CONFIRMED_TIMEOUTS = 10;
+
 /** Confirmations that wait for apply; beyond, the newest takes the place of the one before it. */
 const PENDING_MAX = 64;
 
@@ -47,6 +50,8 @@ export class Freshness {
   #freshMs = Number.NEGATIVE_INFINITY;
   /** The latest confirmed index was asked for then. */
   #confirmedMs = Number.NEGATIVE_INFINITY;
+  /** The latest index that was confirmed; `null`: none since the start, or since there was no leader. */
+  #confirmedIndex: LogIndex | null = null;
   /** Confirmed, not yet applied. */
   #pending: Confirmation[] = [];
   /**
@@ -70,6 +75,7 @@ export class Freshness {
     this.#ticksToProbe = this.#probeTicks;
     this.#probing = false;
     this.#confirmedMs = Math.max(this.#confirmedMs, askedMs);
+    this.#confirmedIndex = Math.max(this.#confirmedIndex ?? 0, index);
     if (index <= appliedIndex) {
       this.#freshMs = Math.max(this.#freshMs, askedMs);
       return;
@@ -87,6 +93,20 @@ export class Freshness {
       if (index <= appliedIndex) this.#freshMs = Math.max(this.#freshMs, askedMs);
     }
     this.#pending = waiting;
+  }
+
+  /**
+   * What a quorum has said to be there: about as much as there is. `null`: it has said nothing, or there may be much more by now,
+   * since there was no leader to be heard meanwhile, or this process stood still.
+   */
+  get confirmedIndex(): LogIndex | null {
+    const ageMs = this.#clock.monotonicMs() - this.#confirmedMs;
+    return ageMs > CONFIRMED_TIMEOUTS * this.#electionMs ? null : this.#confirmedIndex;
+  }
+
+  /** No leader is known any more. */
+  leaderLost(): void {
+    this.#confirmedIndex = null;
   }
 
   /** The state is at most so old, whatever the clock does; `null`: not known. */

@@ -34,7 +34,7 @@ import type { Stores } from './stores.js';
 const DRAIN_MS = 3000;
 /** How long streams may take to end by themselves. */
 const CLOSE_GRACE_MS = 500;
-/** A replica further behind than this is not ready (health check). */
+/** A replica that lacks more entries than this of what the leader has is not ready (health check). */
 const READY_LAG_MAX = 10_000;
 
 interface Parts {
@@ -321,7 +321,7 @@ export class Member implements Server {
   #isReady(): boolean {
     const replica = this.#serving?.replica ?? null;
     if (replica === null || replica.leader === null || this.#stopping) return false;
-    return replica.node.commitIndex - replica.appliedIndex <= READY_LAG_MAX;
+    return replica.lag !== null && replica.lag <= READY_LAG_MAX;
   }
 
   /** What a majority holds against this replica can be its own fault: another cluster, or a wiped disk. */

@@ -19,7 +19,11 @@ type Figures<From> = readonly (readonly [name: string, help: string, read: Read<
 const GAUGES: Figures<ReplicaStatus> = [
   ['term', 'Term of the log.', ({ term }) => term],
   ['has_leader', '1: it knows who leads.', ({ leader }) => (leader === null ? 0 : 1)],
-  ['commit_index', 'Last index that is committed.', (s) => s.commitIndex],
+  [
+    'commit_index',
+    'Last index of the log here that is known to be committed.',
+    (s) => s.commitIndex,
+  ],
   ['applied_index', 'Last index that is applied.', (s) => s.appliedIndex],
   ['last_index', 'Last index of the log.', (s) => s.lastIndex],
   ['durable_index', 'Last index that is on the disk here.', (s) => s.durableIndex],
@@ -91,7 +95,7 @@ export class Metrics {
       'version',
     ]);
     this.#role = this.#gauge('role', '1: it has this role.', ['role']);
-    this.#gauge('ready', '1: it has a leader, and has applied nearly all that is committed.');
+    this.#gauge('ready', '1: it has a leader, and a state that lacks little of what that has.');
     for (const [name, help] of GAUGES) this.#gauge(name, help);
     for (const [name, help] of JOB_GAUGES) this.#gauge(`jobs_${name}`, help);
     const followers = ['follower'];

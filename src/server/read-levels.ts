@@ -51,6 +51,21 @@ export class ReadLevels {
     return this.#freshness.facts();
   }
 
+  /**
+   * How many entries the state lacks of what a majority has confirmed; `null`: nobody has confirmed anything since a leader is
+   * known, or there is no state to be read. What the log has here says nothing of that: it may lack as much.
+   */
+  get lag(): number | null {
+    const index = this.#options.readableIndex();
+    const confirmed = this.#freshness.confirmedIndex;
+    return index < 0 || confirmed === null ? null : Math.max(0, confirmed - index);
+  }
+
+  /** No leader is known any more. */
+  leaderLost(): void {
+    this.#freshness.leaderLost();
+  }
+
   /** Calls `done(null)` when the state may be read at this level. */
   read(level: ReadLevel, done: ReadDone): void {
     if (level.consistency === 'linearizable') {

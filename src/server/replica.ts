@@ -97,12 +97,14 @@ export class Replica {
     const node = makeNode(options);
     this.#node = node;
     const machine = (): StateMachine => this.#machine;
+    const enqueue = (event: RaftEvent): void => this.#enqueue(event);
+    const onFailure = (error: unknown): void => this.#fail(error);
     this.#proposals = makeProposals(options, node, machine, () => this.#duties.logTimeMs);
     this.#duties = new Duties({
       ...{ clock, limits, machine },
       commandVersion: () => commandVersion(options, node, machine),
       ...{ store: () => this.#store, proposals: () => this.#proposals },
-      ...{ planTurn: () => this.#planTurn(), onFailure: (error) => this.#fail(error) },
+      ...{ planTurn: () => this.#planTurn(), onFailure },
     });
     this.#reads = new ReadLevels({
       ...options,
@@ -118,9 +120,7 @@ export class Replica {
     this.#transfers = new PendingTransfers({ id, clock, nameOf, patienceMs });
     this.#applier = this.#makeApplier();
     this.#compaction = makeCompaction(options, node, {
-      ...{ store: () => this.#store, snapshots: () => this.#snapshots },
-      enqueue: (event) => this.#enqueue(event),
-      onFailure: (error) => this.#fail(error),
+      ...{ store: () => this.#store, snapshots: () => this.#snapshots, enqueue, onFailure },
     });
     this.calls = makeCalls(options, node, {
       ...{ machine, watches: () => this.watches },
@@ -128,28 +128,22 @@ export class Replica {
       canRun: () => node.role === 'leader' && this.#duties.logTimeMs !== null && !this.#stopped,
       isQuiet: () => this.appliedIndex >= node.lastIndex,
       ...{ proposals: this.#proposals, planTurn: () => this.#planTurn() },
-      ...{ confirm: (done) => this.read(LINEARIZABLE, done), onFailure: (e) => this.#fail(e) },
+      ...{ confirm: (done) => this.read(LINEARIZABLE, done), onFailure },
     });
     this.#disk = new DiskOrder({
-      ...{ logStore: options.logStore, isStopped: () => this.#stopped },
+      ...{ logStore: options.logStore, isStopped: () => this.#stopped, onFailure },
       send: (messages) => this.#send(messages),
-      onPersisted: (sequence) => this.#enqueue({ type: 'persisted', sequence }),
-      onFailure: (error) => this.#fail(error),
+      onPersisted: (sequence) => enqueue({ type: 'persisted', sequence }),
     });
     this.#snapshots = new SnapshotTraffic({
-      ...{ options, node },
+      ...{ options, node, enqueue, onFailure },
       ...{ store: () => this.#store, appliedIndex: () => this.appliedIndex },
-      enqueue: (event) => this.#enqueue(event),
       // All writes so far are durable, and the log is not being cut.
       quiet: (callback) => this.#compaction.suspend(() => this.#disk.whenDurable(callback)),
       onSwitched: (state) => this.#switched(state),
-      onFailure: (error) => this.#fail(error),
     });
-    this.#hashes = makeStateHashes(options, node, (error) => this.#fail(error));
-    this.watches = new WatchHub(
-      { clock, limits, onFailure: (error) => this.#fail(error) },
-      this.#machine,
-    );
+    this.#hashes = makeStateHashes(options, node, onFailure);
+    this.watches = new WatchHub({ clock, limits, onFailure }, this.#machine);
     this.#ticker = new Ticker(clock, options.tickMs, () => this.#ticked());
     this.#watch(this.#store);
   }
@@ -190,6 +184,11 @@ export class Replica {
   get leader(): string | null {
     const { leader } = this.#node;
     return leader === null ? null : this.#options.nameOf(leader);
+  }
+
+  /** See {@link ReadLevels.lag}. */
+  get lag(): number | null {
+    return this.#reads.lag;
   }
 
   get snapshots(): SnapshotStatus {
@@ -425,6 +424,7 @@ export class Replica {
   #roleChanged({ role, leader }: CoreEvent & { type: 'role' }): void {
     const leads = role === 'leader';
     if (role !== 'follower' || leader === null) this.#ticker.alone();
+    if (leader === null) this.#reads.leaderLost();
     if (this.#wasLeader && !leads) {
       this.#proposals.leadershipLost(leader);
       this.#changes.leadershipLost(leader);

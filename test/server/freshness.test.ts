@@ -76,6 +76,37 @@ describe('how old the state of a replica may be', () => {
   });
 });
 
+describe('how much there is', () => {
+  test('is what was confirmed, whether it is applied or not', () => {
+    const { freshness } = setUp();
+    expect(freshness.confirmedIndex).toBeNull();
+    freshness.confirmed(1000, 5, 1);
+    expect(freshness.confirmedIndex).toBe(5);
+    freshness.confirmed(990, 4, 4);
+    expect(freshness.confirmedIndex).toBe(5);
+  });
+
+  test('is not known any more when there was no leader meanwhile', () => {
+    const { time, freshness } = setUp();
+    freshness.confirmed(1000, 5, 5);
+    freshness.leaderLost();
+    expect(freshness.confirmedIndex).toBeNull();
+    freshness.confirmed(time.nowMs, 4, 5);
+    expect(freshness.confirmedIndex).toBe(4);
+  });
+
+  test('is not known any more behind a long pause', () => {
+    const { time, freshness } = setUp();
+    freshness.confirmed(1000, 5, 5);
+    time.nowMs = 8500;
+    expect(freshness.confirmedIndex).toBe(5);
+    time.nowMs = 8501;
+    expect(freshness.confirmedIndex).toBeNull();
+    freshness.confirmed(8501, 9, 5);
+    expect(freshness.confirmedIndex).toBe(9);
+  });
+});
+
 describe('the side of a partition that a replica is on', () => {
   test('is not known at the start, and isolated when nobody answers for an election timeout', () => {
     const { freshness, ticks } = setUp();

@@ -19,15 +19,20 @@ test('a member that was let in serves nothing before it has a state: it is behin
   read();
   // Not waited for: others have one.
   expect(became).toEqual(['REPLICA_BEHIND']);
+  const lags = new Set<number | null>();
   const leader = world.leader as TestMachine;
   const { index: expectedIndex } = leader.replica.node.configuration;
   const change = { expectedIndex, voters: MEMBERS, learners: ['n4'] };
   leader.replica.changeMembers({ ...change, promotions: [], addresses: [] }, () => {});
   await world.until(() => {
     read();
-    return became.at(-1) !== 'REPLICA_BEHIND';
+    if (became.at(-1) !== 'REPLICA_BEHIND') return true;
+    lags.add(replica.lag);
+    return false;
   });
+  expect([...lags]).toEqual([null]);
   expect(became.at(-1)).toMatch(/^at 2\d\d$/);
+  await world.until(() => replica.lag === 0);
 });
 
 test('members that form a cluster serve what there is from the beginning on: nothing', async () => {

@@ -216,3 +216,63 @@ describe('what is known of freshness', () => {
     await world.converge();
   });
 });
+
+describe('what a replica lacks', () => {
+  test('is nothing once a majority has confirmed that; one alone is a majority', async () => {
+    const { world } = await givenThree();
+    for (const { replica } of world.running) expect(replica.lag).toBe(0);
+    const alone = new ReplicaWorld(['n1']);
+    await alone.start();
+    await alone.until(() => alone.machine('n1').replica.lag === 0);
+  });
+
+  test('is not known at the start, nor while nobody answers', async () => {
+    const { world, leader, follower } = await givenThree();
+    world.isolate(follower.id);
+    await world.run(3 * ELECTION_MS);
+    expect([follower.replica.lag, leader.replica.lag]).toEqual([null, 0]);
+    world.heal();
+    // Not as soon as it hears of the leader again: there may be much by now that it does not know of.
+    await world.until(() => follower.replica.leader !== null);
+    expect(follower.replica.lag).toBeNull();
+    await world.until(() => follower.replica.lag === 0);
+    world.isolate(follower.id);
+    follower.crash();
+    await world.wait(follower.start());
+    await world.run(3 * ELECTION_MS);
+    expect(follower.replica.lag).toBeNull();
+    world.heal();
+    await world.until(() => follower.replica.lag === 0);
+  });
+
+  test('is what the others have, though its own log ends before that, until it has a snapshot of it', async () => {
+    const { world, leader, follower } = await givenThree();
+    world.isolate(follower.id);
+    await world.write(200);
+    await world.until(() => leader.replica.node.logStart.index > follower.replica.node.lastIndex);
+    await world.run(3 * ELECTION_MS);
+    world.fate = () => 'break';
+    world.heal();
+    const lags = new Set<number | null>();
+    const lag = (): number | null => {
+      lags.add(follower.replica.lag);
+      return follower.replica.lag;
+    };
+    await world.until(() => lag() !== null);
+    expect(lag()).toBeGreaterThanOrEqual(200);
+    const { node, appliedIndex } = follower.replica;
+    expect(node.commitIndex).toBe(appliedIndex);
+
+    lags.clear();
+    world.fate = () => 'pass';
+    await world.until(() => {
+      lag();
+      return follower.replica.snapshots.installing;
+    });
+    expect([...lags].every((one) => one === null || one >= 200)).toBe(true);
+    // There is no state to be read while it is switched.
+    expect(lag()).toBeNull();
+    await world.until(() => lag() === 0);
+    await world.until(() => follower.replica.snapshots.installed === 1);
+  });
+});
