@@ -15,6 +15,7 @@ import type {
 } from '../rpc/protocol.js';
 import { type CallAnswer, withLogs } from './calls/call-types.js';
 import { notLeader } from './proposals.js';
+import type { Question } from './questions.js';
 import { metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 
@@ -26,6 +27,8 @@ export interface ClientCallsOptions {
   readonly limits: Limits;
   readonly answer: (answer: ClientAnswer) => void;
   readonly refuse: (id: number, error: BalsaError) => void;
+  /** See {@link Questions.ask}. */
+  readonly ask: (question: Question) => void;
 }
 
 /** The calls of procedures of one client stream. */
@@ -164,15 +167,13 @@ export class ClientCalls {
 
   #list(replica: Replica, request: ProceduresRequest): void {
     const { id, about } = request;
-    replica.read(request, (error) => {
-      if (error !== null) this.#options.refuse(id, error);
-      else {
-        const info = JSON.stringify(
-          about === 'list' ? listOf(replica) : replica.calls.log.about(about),
-        );
-        this.#options.answer({ type: 'procedures', id, meta: metaOf(replica, request), info });
-      }
-    });
+    const toAnswer = async (): Promise<ClientAnswer> => {
+      const info = JSON.stringify(
+        about === 'list' ? listOf(replica) : replica.calls.log.about(about),
+      );
+      return { type: 'procedures', id, meta: metaOf(replica, request), info };
+    };
+    this.#options.ask({ replica, request, toAnswer });
   }
 
   #answer(id: number, meta: AnswerMeta, answer: CallAnswer): void {

@@ -24,6 +24,7 @@ import { ClientCalls } from './client-calls.js';
 import { ClientJobs } from './client-jobs.js';
 import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
+import { type Question, Questions } from './questions.js';
 import { checkLevel, metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 import { answerStoreRequest, type StoreRequest } from './store-requests.js';
@@ -56,13 +57,11 @@ export interface ClientStream {
 const SESSION_ID_BYTES = 16;
 /** Keys that one frame may ask for; they are looked up in one go, while all others wait. */
 const LOOKUPS_PER_FRAME_MAX = 65_536;
-/** Ranges of one stream that are read at the same time; each holds an iterator and a page. */
-const RANGES_PER_STREAM_MAX = 512;
 
 export interface ClientConnectionOptions {
   readonly host: ClientHost;
   readonly stream: ClientStream;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'defer'>;
   /** Called when the first answer since the last {@link ClientConnection.flush} is there. */
   readonly onAnswers: () => void;
 }
@@ -78,31 +77,30 @@ export class ClientConnection {
   #answers: ClientAnswer[] = [];
   #answerBytes = 0;
   #lookupsLeft = LOOKUPS_PER_FRAME_MAX;
-  #rangesUnderWay = 0;
   #closed = false;
   readonly #onAnswers: () => void;
   readonly #watches: ClientWatches;
   readonly #calls: ClientCalls;
   readonly #jobs: ClientJobs;
+  readonly #questions: Questions;
 
   constructor(options: ClientConnectionOptions) {
     this.#host = options.host;
     this.#stream = options.stream;
     this.#onAnswers = options.onAnswers;
+    const answer = (answered: ClientAnswer): void => this.#answer(answered);
+    const refuse = (id: number, error: BalsaError): void => this.#refuse(id, error);
+    this.#questions = new Questions({
+      ...{ clock: options.clock, lackOfRoom: () => this.#room, answer, refuse },
+    });
+    const ask = (question: Question): void => this.#questions.ask(question);
     this.#watches = new ClientWatches({
-      limits: options.host.limits,
-      answer: (answer) => this.#answer(answer),
+      ...{ limits: options.host.limits, answer },
       waitingBytes: () => this.#stream.pendingBytes + this.#answerBytes,
     });
-    this.#jobs = new ClientJobs({
-      answer: (answer) => this.#answer(answer),
-      refuse: (id, error) => this.#refuse(id, error),
-    });
+    this.#jobs = new ClientJobs({ answer, refuse, ask });
     this.#calls = new ClientCalls({
-      clock: options.clock,
-      limits: options.host.limits,
-      answer: (answer) => this.#answer(answer),
-      refuse: (id, error) => this.#refuse(id, error),
+      ...{ clock: options.clock, limits: options.host.limits, answer, refuse, ask },
     });
   }
 
@@ -180,6 +178,7 @@ export class ClientConnection {
   closed(): void {
     this.#closed = true;
     this.#answers = [];
+    this.#questions.close();
     this.#watches.cancelAll();
   }
 
@@ -333,34 +332,43 @@ export class ClientConnection {
       throw tooMuch(`at most ${LOOKUPS_PER_FRAME_MAX} keys are looked up for one frame`);
     }
     this.#lookupsLeft -= request.keys.length;
-    this.#whenReadable(request, (replica) => {
-      this.#checkRoom();
-      const meta = metaOf(replica, request);
-      const { machine } = replica;
-      const items: (KeyContent | null)[] = [];
-      let bytes = 0;
-      for (const key of request.keys) {
-        const item = machine.get(key, request.revision);
-        items.push(item);
-        bytes += item === null ? 1 : item.value.byteLength + key.byteLength;
-        if (bytes >= limits.rangePageBytesMax) break;
+    const replica = this.#replica();
+    replica.read(request, (error) => {
+      try {
+        const refusal = error ?? this.#room;
+        if (refusal !== null) throw refusal;
+        if (!this.#closed) this.#lookUp(replica, request);
+      } catch (cause) {
+        this.#refuse(request.id, asBalsaError(cause));
       }
-      this.#answer({ type: 'get', id: request.id, meta, items });
     });
   }
 
-  #range(request: Extract<ClientRequest, { type: 'range' }>): void {
-    if (this.#rangesUnderWay >= RANGES_PER_STREAM_MAX) {
-      throw tooMuch(`at most ${RANGES_PER_STREAM_MAX} ranges are read at the same time`);
+  #lookUp(replica: Replica, request: Extract<ClientRequest, { type: 'get' }>): void {
+    const meta = metaOf(replica, request);
+    const { machine } = replica;
+    const items: (KeyContent | null)[] = [];
+    let bytes = 0;
+    for (const key of request.keys) {
+      const item = machine.get(key, request.revision);
+      items.push(item);
+      bytes += item === null ? 1 : item.value.byteLength + key.byteLength;
+      if (bytes >= this.#host.limits.rangePageBytesMax) break;
     }
+    this.#answer({ type: 'get', id: request.id, meta, items });
+  }
+
+  #range(request: Extract<ClientRequest, { type: 'range' }>): void {
     checkLevel(request);
     const replica = this.#replica();
-    this.#rangesUnderWay += 1;
+    this.#questions.begin();
     const done = (answer: () => void): void => {
-      this.#rangesUnderWay -= 1;
+      this.#questions.end();
       answer();
     };
     replica.read(request, (error) => {
+      // With a stream that is closed it has nowhere to go.
+      if (this.#closed) return;
       const refusal = error ?? this.#room;
       if (refusal !== null) return done(() => this.#refuse(request.id, refusal));
       const { machine } = replica;
@@ -396,37 +404,12 @@ export class ClientConnection {
     return tooMuch(`${waiting} bytes of answers wait for the client (pendingAnswerBytesMax / 2)`);
   }
 
-  #checkRoom(): void {
-    const refusal = this.#room;
-    if (refusal !== null) throw refusal;
-  }
-
   #store(request: StoreRequest): void {
     checkLevel(request);
-    this.#whenReadable(request, (replica) => {
-      answerStoreRequest(replica, request, metaOf(replica, request)).then(
-        (answer) => this.#answer(answer),
-        (cause: unknown) => this.#refuse(request.id, asBalsaError(cause)),
-      );
-    });
-  }
-
-  #whenReadable(
-    request: Extract<ClientRequest, { type: 'get' }> | StoreRequest,
-    serve: (replica: Replica) => void,
-  ): void {
     const replica = this.#replica();
-    replica.read(request, (error) => {
-      if (error !== null) {
-        this.#refuse(request.id, error);
-        return;
-      }
-      try {
-        serve(replica);
-      } catch (cause) {
-        this.#refuse(request.id, asBalsaError(cause));
-      }
-    });
+    const toAnswer = (): Promise<ClientAnswer> =>
+      answerStoreRequest(replica, request, metaOf(replica, request));
+    this.#questions.ask({ replica, request, toAnswer });
   }
 
   #replica(): Replica {

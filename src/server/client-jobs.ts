@@ -1,12 +1,15 @@
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import type { JobQuery } from '../rpc/job-protocol.js';
 import type { ClientAnswer, ClientRequest } from '../rpc/protocol.js';
+import type { Question } from './questions.js';
 import { checkLevel, metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 
 export interface ClientJobsHost {
   readonly answer: (answer: ClientAnswer) => void;
   readonly refuse: (id: number, error: BalsaError) => void;
+  /** See {@link Questions.ask}. */
+  readonly ask: (question: Question) => void;
 }
 
 /** What one client asks about jobs, and what its workers ask for. */
@@ -17,9 +20,9 @@ export class ClientJobs {
     this.#host = host;
   }
 
-  /** @throws BalsaError `INVALID_ARGUMENT`, `FRAME_INVALID` */
+  /** @throws BalsaError `INVALID_ARGUMENT`, `FRAME_INVALID`, `OVERLOADED` */
   request(replica: Replica, request: Extract<ClientRequest, { type: 'jobs' | 'work' }>): void {
-    const { answer, refuse } = this.#host;
+    const { answer, refuse, ask } = this.#host;
     const { id } = request;
     if (request.type === 'work') {
       replica.calls.jobs.work(request, (work) => {
@@ -30,17 +33,11 @@ export class ClientJobs {
     }
     checkLevel(request);
     const query = toQuery(request.query);
-    replica.read(request, (error) => {
-      if (error !== null) {
-        refuse(id, error);
-        return;
-      }
+    const toAnswer = async (): Promise<ClientAnswer> => {
       const meta = metaOf(replica, request);
-      replica.calls.jobs.answer(query).then(
-        ({ info, bytes }) => answer({ type: 'jobs', id, meta, info, bytes }),
-        (cause: unknown) => refuse(id, asBalsaError(cause)),
-      );
-    });
+      return { type: 'jobs', id, meta, ...(await replica.calls.jobs.answer(query)) };
+    };
+    ask({ replica, request, toAnswer });
   }
 }
 

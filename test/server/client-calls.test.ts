@@ -44,6 +44,7 @@ function asked(request: CallProcedureRequest) {
     ...{ clock: { monotonicMs: () => state.nowMs }, limits: LIMITS },
     answer: (answer) => void answers.push(answer),
     refuse: (_id, error) => void refused.push(error),
+    ask: () => {},
   });
   const known = (mode: 'ap' | 'read', nowMs = 0): void => {
     Object.assign(state, { mode, nowMs });
@@ -103,7 +104,7 @@ test('what waits for its level is refused beyond a bound of bytes of arguments',
     calls: { bytes, resolve: () => null },
   } as unknown as Replica;
   const calls = new ClientCalls({
-    ...{ clock: { monotonicMs: () => 0 }, limits: LIMITS, answer: () => {} },
+    ...{ clock: { monotonicMs: () => 0 }, limits: LIMITS, answer: () => {}, ask: () => {} },
     refuse: (_id, { code }) => void refused.push(code),
   });
   const ask = (): void => calls.request(replica, { ...REQUEST, args: '"éé"' });

@@ -58,7 +58,7 @@ function connect(host: Partial<ClientHost> = {}, monotonicMs = () => 0) {
       ...host,
     },
     stream,
-    clock: { monotonicMs },
+    clock: { monotonicMs, defer: (callback) => void setImmediate(callback) },
     onAnswers: () => {},
   });
   const hello = (change: object = {}): void =>

@@ -1,0 +1,117 @@
+import type { Clock } from '../base/clock.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
+import type { ClientAnswer, ReadLevel } from '../rpc/protocol.js';
+import type { Replica } from './replica.js';
+
+/** Ranges and other questions of one stream that are under way at the same time. A range holds an iterator and a page. */
+const QUESTIONS_PER_STREAM_MAX = 512;
+
+/** There is a state that can be read: a later one than that for which the level was kept. */
+const ANY = { consistency: 'any', bound: 0 } as const;
+
+export interface Question {
+  readonly replica: Replica;
+  readonly request: ReadLevel & { readonly id: number };
+  /** From the state as it is then: its level is kept. */
+  readonly toAnswer: () => Promise<ClientAnswer>;
+}
+
+export interface QuestionsOptions {
+  readonly clock: Pick<Clock, 'defer'>;
+  /** Why no answer may be made just now; `null`: there is room for one. */
+  readonly lackOfRoom: () => BalsaError | null;
+  readonly answer: (answer: ClientAnswer) => void;
+  readonly refuse: (id: number, error: BalsaError) => void;
+}
+
+/**
+ * What one client stream asks that is answered with a list or with much at once: leases, the store, procedures, jobs. Each waits for
+ * its level, as many together as may be under way, and then for its turn. One at a time is answered, when there is room for it, so
+ * that no answer is made before those ahead of it are counted; and behind each of them others have their turn.
+ */
+export class Questions {
+  readonly #options: QuestionsOptions;
+  #underWay = 0;
+  /** Their level was kept, and another one was being answered. */
+  #waiting: Question[] = [];
+  #isAnswering = false;
+  #isClosed = false;
+
+  constructor(options: QuestionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One more is under way, until {@link end}.
+   * @throws BalsaError `OVERLOADED`
+   */
+  begin(): void {
+    if (this.#underWay >= QUESTIONS_PER_STREAM_MAX) {
+      const what = `at most ${QUESTIONS_PER_STREAM_MAX} ranges and other questions of one stream are under way at the same time`;
+      throw new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
+    }
+    this.#underWay += 1;
+  }
+
+  end(): void {
+    this.#underWay -= 1;
+  }
+
+  /** @throws BalsaError `OVERLOADED` */
+  ask(question: Question): void {
+    this.begin();
+    question.replica.read(question.request, (error) => this.#readable(question, error));
+  }
+
+  /** Nobody waits for answers any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting = [];
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  #readable(question: Question, error: BalsaError | null): void {
+    if (this.#isClosed) return;
+    if (error !== null) this.#refuse(question, error);
+    else if (this.#isAnswering) this.#waiting.push(question);
+    else void this.#answer(question);
+  }
+
+  async #answer(question: Question): Promise<void> {
+    this.#isAnswering = true;
+    const answered = await this.#made(question);
+    this.#options.clock.defer(() => this.#next());
+    if (answered instanceof BalsaError) {
+      this.#refuse(question, answered);
+      return;
+    }
+    this.end();
+    this.#options.answer(answered);
+  }
+
+  async #made({ toAnswer }: Question): Promise<ClientAnswer | BalsaError> {
+    try {
+      return this.#options.lackOfRoom() ?? (await toAnswer());
+    } catch (cause) {
+      return asBalsaError(cause);
+    }
+  }
+
+  /** Those that had to wait: a bound may be exceeded meanwhile, or the state be switched. */
+  #next(): void {
+    this.#isAnswering = false;
+    while (!this.#isAnswering && !this.#isClosed) {
+      const question = this.#waiting.shift();
+      if (question === undefined) return;
+      const { replica, request } = question;
+      const level = request.consistency === 'bounded' ? request : ANY;
+      replica.read(level, (error) => this.#readable(question, error));
+    }
+  }
+
+  #refuse({ request }: Question, error: BalsaError): void {
+    this.end();
+    this.#options.refuse(request.id, error);
+  }
+}
