@@ -37,6 +37,10 @@ export function fromMapKey(key: string): Buffer {
   return Buffer.from(key, 'latin1');
 }
 
+export function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  return prefix.every((byte, i) => bytes[i] === byte);
+}
+
 /** The first key after all that start with `prefix`; `null` when there is none (all bytes 0xff). */
 export function prefixEnd(prefix: Uint8Array): Uint8Array | null {
   let length = prefix.byteLength;

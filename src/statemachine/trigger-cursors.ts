@@ -10,9 +10,12 @@ export interface TriggerCursor {
   readonly sub: number;
 }
 
+/** Where the keys of {@link triggerCursorKey} lie. */
+export const TRIGGER_CURSORS = Buffer.from('_triggers/');
+
 /** The key that holds how far a trigger has come; its calls write it. */
 export function triggerCursorKey(name: string): Buffer {
-  return Buffer.from(`_triggers/${name}`);
+  return Buffer.concat([TRIGGER_CURSORS, Buffer.from(name)]);
 }
 
 export function packTriggerCursor(cursor: TriggerCursor): Buffer {

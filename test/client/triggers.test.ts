@@ -46,4 +46,21 @@ describe('a trigger', () => {
     await whole.run(2000);
     expect(told).toEqual([2]);
   });
+
+  test('on all keys is called with each write, and not with how far it has come', async () => {
+    const whole = await WholeWorld.start();
+    const told: unknown[] = [];
+    await whole.deploy({ ship: ['cp', heard(told), ''] }, A);
+    await whole.run(1000);
+    const db = await whole.connect();
+    await whole.until(db.put('orders/1', '1'));
+    await whole.run(2000);
+    expect(told).toEqual([1]);
+    const { revision } = await whole.until(db.info());
+    await whole.run(5000);
+    expect(await whole.until(db.info())).toMatchObject({ revision });
+    await whole.until(db.put('bills/2', '2'));
+    await whole.run(1000);
+    expect(told).toEqual([1, 2]);
+  });
 });

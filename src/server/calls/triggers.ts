@@ -1,4 +1,4 @@
-import { prefixEnd } from '../../base/bytes.js';
+import { prefixEnd, startsWith } from '../../base/bytes.js';
 import type { KeyRead, KeyWrite } from '../../base/call.js';
 import { packCall } from '../../base/call-codec.js';
 import { cutText } from '../../base/cut-text.js';
@@ -9,6 +9,7 @@ import type { TriggerState } from '../../statemachine/procedures.js';
 import {
   packTriggerCursor,
   readTriggerCursor,
+  TRIGGER_CURSORS,
   type TriggerCursor,
   triggerCursorKey,
 } from '../../statemachine/trigger-cursors.js';
@@ -33,7 +34,8 @@ const PAUSE_MS = 100;
 const PAUSE_MS_MAX = 10_000;
 /**
  * One that is called with nothing for so many revisions says so in the log all the same, since history is kept for it. Not
- * more often than this, in milliseconds: each time is a write.
+ * more often than this, in milliseconds: each time is a write. Triggers that say so together must not make it due again by that:
+ * each of them has as many revisions more as there are others.
  */
 const SEEN_REVISIONS = 100;
 const SEEN_MS = 1000;
@@ -57,7 +59,7 @@ export class Triggers {
     if (!canRun()) return;
     for (const trigger of this.#running.values()) {
       trigger.goOn();
-      trigger.markSeen();
+      trigger.markSeen(SEEN_REVISIONS + this.#running.size - 1);
     }
     if (nowMs - this.#lookedMs < INTERVAL_MS) return;
     this.#lookedMs = nowMs;
@@ -148,10 +150,10 @@ class RunningTrigger implements WatchSink {
   }
 
   /** All that was written through now was of no concern to it, or it has been called with it. */
-  markSeen(): void {
+  markSeen(revisions: number): void {
     const { clock } = this.#host;
     const revision = this.#seenThrough;
-    const isDue = revision - this.#notedRevision >= SEEN_REVISIONS;
+    const isDue = revision - this.#notedRevision >= revisions;
     if (!isDue || clock.monotonicMs() - this.#seenMs < SEEN_MS || !this.#isWanted) return;
     const cursor = { revision, sub: 0 };
     const isBegun = this.#moveAlone(cursor, (answer) => {
@@ -236,6 +238,8 @@ class RunningTrigger implements WatchSink {
   }
 
   #heard(event: WatchEvent): void {
+    // How far triggers have come is of no concern to any: it would be called for having been called, without end.
+    if (startsWith(event.item.key, TRIGGER_CURSORS)) return;
     // Of the revision behind the cursor some had been told before.
     if (event.item.modRevision === this.#beganAt.revision + 1 && this.#toSkip > 0) {
       this.#toSkip -= 1;

@@ -32,6 +32,8 @@ class World {
   readonly notes: string[] = [];
   triggers: Triggers;
   nowMs = 0;
+  /** Records that were submitted, one behind the other. */
+  #applied = Promise.resolve();
 
   static async start(): Promise<World> {
     const replica = await Replica.start();
@@ -57,7 +59,9 @@ class World {
     this.triggers.tick();
     // History is read in the background.
     for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    await this.#applied;
     this.triggers.tick();
+    await this.#applied;
   }
 
   /** Other code under the name of the trigger, for writes below this prefix. */
@@ -122,7 +126,8 @@ class World {
       note: (_procedure, line) => void this.notes.push(line),
       submit: (record, done) => {
         this.submitted.push(record);
-        void this.replica.run({ calls: [record] }).then(([answer]) => {
+        this.#applied = this.#applied.then(async () => {
+          const [answer] = await this.replica.run({ calls: [record] });
           if (answer === undefined || !answer.ok) throw new Error('it was refused');
           const { revision } = this.replica.machine;
           done({ ok: true, result: 'null', revision, logs: [], repeated: false, hash: HASH });
@@ -140,6 +145,15 @@ function asPut({ key, value }: { key: Uint8Array; value: Uint8Array | null }) {
   return { type: 'put' as const, key, value };
 }
 
+/** So many triggers more, none of which is for what the tests write. */
+function deployMany(count: number) {
+  const names = Array.from({ length: count }, (_, i) => `idle${i}`);
+  const procedures = names.map((name) => ({ name, mode: 'cp' as const, trigger: `${name}/` }));
+  return { ...deploy(hashOf('cccc3333'), names), procedures };
+}
+
+const step = (key: string, value: string) =>
+  ({ type: 'put', key: Buffer.from(key), value: Buffer.from(value) }) as const;
 const order = (n: number) => put(`orders/${n}`, JSON.stringify(n));
 const LEFT_OUT = 'trigger: write orders/1 at revision 1 is left out: PROCEDURE_FAILED: no';
 const REMOVE = { type: 'alias-remove', name: 'ship', alias: 'prod' } as const;
@@ -203,6 +217,44 @@ describe('a trigger', () => {
     world.lead();
     await world.turn(order(3));
     expect(world.told).toEqual([[2, 3]]);
+  });
+});
+
+describe('a trigger on keys of all kinds', () => {
+  test.each(['', '_', '_triggers/', '_triggers/ship'])(
+    'is not called for having been called: prefix %j',
+    async (prefix) => {
+      await world.deployAnew(prefix);
+      await world.turn();
+      await world.turn(put('_mine', '1'));
+      const isFor = '_mine'.startsWith(prefix);
+      expect(world.told).toEqual(isFor ? [[1]] : []);
+      if (isFor) await world.answer(null);
+      const { revision } = world.replica.machine;
+      for (let i = 0; i < 5; i += 1) await world.turn();
+      expect(world.called).toEqual([]);
+      expect(world.replica.machine.revision).toBe(revision);
+    },
+  );
+
+  test('goes on within a revision that has places of triggers as well', async () => {
+    await world.deployAnew('');
+    await world.turn();
+    const writes = Array.from({ length: 150 }, (_, n) => step(`a/${n}`, String(n)));
+    const places = ['x', 'y', 'z'].map((name) => step(`_triggers/${name}`, '{}'));
+    const steps = [...places.slice(0, 2), ...writes.slice(0, 50), ...places.slice(2)];
+    const success = [...steps, ...writes.slice(50)];
+    await world.turn({ type: 'txn', compares: [], success, failure: [] });
+    const told = [...(world.told[0] ?? [])];
+    expect(told).toHaveLength(100);
+    await world.answer(null);
+    expect(world.cursor).toMatchObject({ sub: 100 });
+
+    world.called.length = 0;
+    world.lead();
+    await world.turn();
+    told.push(...(world.told[0] ?? []));
+    expect(told.sort((a, b) => Number(a) - Number(b))).toEqual(writes.map((_, n) => n));
   });
 });
 
@@ -328,6 +380,26 @@ describe('the history that a trigger holds', () => {
     await world.replica.do(compact(world.replica.machine.revision));
     expect(world.replica.machine.compactedRevision).toBe(101);
   });
+
+  test.each([99, 100, 101, 250])(
+    'stands still while nobody writes, with %i triggers more',
+    async (count) => {
+      await world.turn(deployMany(count));
+      await world.turn(...others(100 + count));
+      for (let i = 0; i < 3; i += 1) await world.turn();
+      // Each has said once how far it is.
+      expect(world.submitted).toHaveLength(count + 1);
+      const { revision } = world.replica.machine;
+      for (let i = 0; i < 5; i += 1) await world.turn();
+      expect(world.replica.machine.revision).toBe(revision);
+
+      world.lead();
+      for (let i = 0; i < 5; i += 1) await world.turn();
+      expect(world.replica.machine.revision).toBe(revision);
+      await world.turn(...others(100 + count));
+      expect(world.submitted).toHaveLength(2 * (count + 1));
+    },
+  );
 
   test('does not go on while it was not called with all that it was told', async () => {
     await world.turn(order(1), ...others(300));
