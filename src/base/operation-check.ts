@@ -1,5 +1,5 @@
 import { unreachable } from './assert.js';
-import { compareBytes } from './bytes.js';
+import { compareBytes, startsWith } from './bytes.js';
 import { type CallRecord, EVENT_PREFIX, eventWrites, pendingPlace } from './call.js';
 import { CELL_PREFIX, isCellKey } from './delta.js';
 import { BalsaError } from './errors.js';
@@ -58,9 +58,25 @@ const UNDERSCORE = 0x5f;
  */
 function checkNotOfCalls(key: Uint8Array): void {
   if (key[0] !== UNDERSCORE) return;
-  const prefix = PREFIXES_OF_CALLS.find((bytes) => bytes.every((byte, i) => key[i] === byte));
+  const prefix = PREFIXES_OF_CALLS.find((bytes) => startsWith(key, bytes));
   if (prefix === undefined) return;
   const message = `keys that begin with ${prefix.toString()} are written by procedures; anybody may delete them`;
+  throw new BalsaError('KEY_RESERVED', message, { outcome: 'not-applied' });
+}
+
+const RESERVED_PREFIXES = [Buffer.from(CELL_PREFIX), ...PREFIXES_OF_CALLS];
+
+/**
+ * Of a namespace. A quota would hold up what the cluster itself goes on with: one over the cells all merges, whosever they are.
+ * @throws BalsaError `KEY_EMPTY`, `KEY_TOO_LARGE`, `KEY_RESERVED`
+ */
+function checkNamespacePrefix(prefix: Uint8Array, limits: Limits): void {
+  checkKey(prefix, limits);
+  const reserved = RESERVED_PREFIXES.find(
+    (bytes) => startsWith(prefix, bytes) || startsWith(bytes, prefix),
+  );
+  if (reserved === undefined) return;
+  const message = `a namespace cannot have keys that begin with ${reserved.toString()}, which procedures write`;
   throw new BalsaError('KEY_RESERVED', message, { outcome: 'not-applied' });
 }
 
@@ -87,7 +103,7 @@ export function checkOperation(operation: WriteOperation, limits: Limits): void 
       checkLease(operation.lease, operation.ttlMs, limits);
       break;
     case 'namespace-set':
-      checkKey(operation.prefix, limits);
+      checkNamespacePrefix(operation.prefix, limits);
       checkName(operation.name);
       break;
     case 'namespace-remove':

@@ -51,8 +51,8 @@ export class Namespaces {
    * from now on.
    *
    * @throws BalsaError `NAMESPACE_CONFLICT` (its prefix begins with that of another one, or the other
-   *   way round, or it exists with another prefix), `NAMESPACES_TOO_MANY`, `INVALID_ARGUMENT`,
-   *   `UPGRADE_PENDING`, and see {@link Client}
+   *   way round, or it exists with another prefix), `NAMESPACES_TOO_MANY`, `KEY_RESERVED` (it would have keys that procedures
+   *   write: `_cells/`, `_events/`, `_schedules/`...), `INVALID_ARGUMENT`, `UPGRADE_PENDING`, and see {@link Client}
    * @example
    * ```ts
    * await db.namespaces.set('shop', { quotaBytes: 64 * 1024 * 1024 });

@@ -6,6 +6,8 @@ import { checkCall, checkOperation } from '../../src/base/operation-check.js';
 
 const put = (key: string) =>
   ({ type: 'put', key: Buffer.from(key), value: Buffer.from('1') }) as const;
+const namespace = (prefix: string) =>
+  ({ type: 'namespace-set', name: 'n', prefix: Buffer.from(prefix), quotaBytes: 1000 }) as const;
 const codeOf = (operation: WriteOperation): string => {
   try {
     checkOperation(operation, LIMITS);
@@ -32,6 +34,19 @@ describe('keys that the cluster itself goes on with', () => {
   test.each(['_schedules', '_event/a', '_mine', 'events/', 'acme/_events/a/0'])(
     'others are: %s',
     (key) => expect(codeOf(put(key))).toBe('fine'),
+  );
+
+  test.each([
+    ...['_cells/', '_cells/stock/', '_triggers/', '_schedules/', '_schedule-ids/', '_events/told/'],
+    // They begin with it.
+    ...['_', '_cell', '_s', '_schedule', '_t'],
+  ])('are in no namespace, whose quota would hold up the cluster: %s', (prefix) => {
+    expect(codeOf(namespace(prefix))).toBe('KEY_RESERVED');
+  });
+
+  test.each(['_mine/', '_cellar/', '_eventual/', 'acme/_cells/', 'a', '`'])(
+    'are not in the way of other namespaces: %s',
+    (prefix) => expect(codeOf(namespace(prefix))).toBe('fine'),
   );
 
   test('are put by calls', () => {

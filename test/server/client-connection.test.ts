@@ -98,6 +98,10 @@ const put = (key: string, valueBytes = 1): WriteOperation => ({
   value: Buffer.alloc(valueBytes),
 });
 
+const namespaceOf = (prefix: string): WriteOperation => ({
+  ...{ type: 'namespace-set', name: 'n', prefix: Buffer.from(prefix), quotaBytes: 1 },
+});
+
 /** Gets past the checksum. */
 function withChecksum(content: Uint8Array): Buffer {
   const checksum = Buffer.alloc(4);
@@ -202,6 +206,7 @@ describe('a client stream', () => {
     ['an empty key', write([put('')]), 'KEY_EMPTY'],
     ['a long key', write([put('k'.repeat(11))]), 'KEY_TOO_LARGE'],
     ['a large value', write([put('k', 101)]), 'VALUE_TOO_LARGE'],
+    ['a namespace of cells', write([namespaceOf('_cells/')]), 'KEY_RESERVED'],
     ['too many operations', write(Array.from({ length: 6 }, () => put('k'))), 'BATCH_TOO_LARGE'],
     ['operations that are none', write([], { operations: Buffer.from('x') }), 'FRAME_INVALID'],
     ['sequence 0', write([put('k')], { sequence: 0 }), 'FRAME_INVALID'],
