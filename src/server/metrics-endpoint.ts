@@ -59,7 +59,11 @@ export class MetricsEndpoint {
     server.requestTimeout = REQUEST_MS_MAX;
     server.headersTimeout = REQUEST_MS_MAX;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(listen, error)));
+      server.on('error', (error) => {
+        if (this.#server === null) reject(bindError(listen, error));
+        // As where descriptors are short: whoever asks next may be served again.
+        else log.error({ reason: error.message }, 'the metrics could not be asked for');
+      });
       server.listen({ host, port, exclusive: true }, resolve);
     });
     this.#server = server;

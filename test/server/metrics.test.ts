@@ -1,3 +1,4 @@
+import { Server as HttpServer } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
@@ -88,6 +89,20 @@ describe('metrics', () => {
     expect([head.status, await head.text()]).toEqual([200, '']);
     await server.close();
     await expect(ask('n1', '/healthz')).rejects.toThrow();
+  });
+
+  test('that cannot be asked for, as where descriptors are short, end nothing', async () => {
+    const server = await start('n1');
+    const handles = Reflect.get(process, '_getActiveHandles') as () => unknown[];
+    const port = Number(places.get('n1')?.split(':')[1]);
+    const listening = handles.call(process).find((handle): handle is HttpServer => {
+      const bound = handle instanceof HttpServer ? handle.address() : null;
+      return typeof bound === 'object' && bound?.port === port;
+    });
+    expect(listening).toBeDefined();
+    for (let i = 0; i < 2; i += 1) listening?.emit('error', new Error('accept EMFILE'));
+    expect((await ask('n1', '/healthz')).status).toBe(200);
+    expect(server.status().replica).toBe('n1');
   });
 
   test('where another process listens end the start, and nothing stays behind', async () => {
