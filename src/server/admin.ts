@@ -138,6 +138,7 @@ export class Admin {
     const change = toConfigurationChange(command, {
       configuration: roster.configuration,
       addressOf: (member) => roster.addressOf(member),
+      placeOf: (member) => roster.placeOf(member),
     });
     if (change === null) {
       // What is in effect may be taken back as long as it is not committed.

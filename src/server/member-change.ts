@@ -9,8 +9,10 @@ type ChangeMembers = Extract<AdminCommand, { op: 'change-members' }>;
 /** The members that there are, and where they are. */
 export interface MemberSource {
   readonly configuration: Configuration;
-  /** `null` when it is not known. */
+  /** As far as this replica goes by it now. `null` when it is not known. */
   addressOf(member: MemberId): string | null;
+  /** What the log is to say of where it is, if nobody says otherwise. `null` when it is not known. */
+  placeOf(member: MemberId): string | null;
 }
 
 /** The members as they shall be, on their way from the ones that there are. */
@@ -47,7 +49,7 @@ export function toConfigurationChange(
   each(command.demote, demote);
   for (const wanted of command.add) add(draft, wanted, find);
   const change = toChange(draft, command.expectedIndex);
-  return isThere(change, source) ? null : change;
+  return isThere(change, command.add, source) ? null : change;
 }
 
 /** `name`, or `name.incarnation`. */
@@ -63,10 +65,10 @@ export function findMember(configuration: Configuration, name: string): MemberId
   throw invalidCommand(`two members are called ${name}: say ${found} or ${another}`);
 }
 
-function draftOf({ configuration, addressOf }: MemberSource): Draft {
+function draftOf({ configuration, placeOf }: MemberSource): Draft {
   const addresses = new Map<MemberId, string>();
   for (const member of allMembers(configuration)) {
-    const address = addressOf(member);
+    const address = placeOf(member);
     if (address !== null) addresses.set(member, address);
   }
   return {
@@ -149,8 +151,12 @@ function toChange(draft: Draft, expectedIndex: number): ConfigurationChange {
   };
 }
 
-/** Nothing in it is new. (Addresses that only the configuration file knew need no change of their own.) */
-function isThere(change: ConfigurationChange, { configuration, addressOf }: MemberSource): boolean {
+/** Nothing in it is new. (Addresses that the log lacks, and nobody has asked for, need no change of their own.) */
+function isThere(
+  change: ConfigurationChange,
+  added: ChangeMembers['add'],
+  { configuration, addressOf }: MemberSource,
+): boolean {
   const same = (a: readonly unknown[], b: readonly unknown[]): boolean =>
     a.length === b.length && JSON.stringify([...a].sort()) === JSON.stringify([...b].sort());
   const text = (p: Promotion): string => `${p.member} for ${p.replaces}`;
@@ -159,6 +165,6 @@ function isThere(change: ConfigurationChange, { configuration, addressOf }: Memb
     same(change.voters, configuration.voters) &&
     same(change.learners, configuration.learners) &&
     same(change.promotions.map(text), configuration.promotions.map(text)) &&
-    change.addresses.every(({ member, address }) => addressOf(member) === address)
+    added.every((wanted) => addressOf(memberId(wanted)) === wanted.address)
   );
 }

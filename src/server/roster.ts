@@ -125,13 +125,17 @@ export class Roster {
 
   /** `null` when nobody has said where it is. */
   addressOf(member: MemberId): string | null {
-    if (member === this.#self) return this.#options.address;
-    return (
-      this.#inEffect.addresses.find((place) => place.member === member)?.address ??
-      this.#options.configured.get(nameOf(member)) ??
-      this.#heard.get(member)?.address ??
-      null
-    );
+    const known = this.#known(member);
+    return known.own ?? known.logged ?? known.configured ?? known.heard ?? null;
+  }
+
+  /**
+   * What the log is to say of where it is. It counts for all members, before their files: so a file here that may be
+   * out of date has less weight than the member's own word.
+   */
+  placeOf(member: MemberId): string | null {
+    const known = this.#known(member);
+    return known.own ?? known.logged ?? known.heard ?? known.configured ?? null;
   }
 
   /** Where this replica dials a member. `null` when nobody has said where it is. */
@@ -168,6 +172,15 @@ export class Roster {
       committed: this.isCommitted,
       joint: configuration.votersOutgoing.length > 0,
       members: allMembers(configuration).map((member) => this.#memberStatus(member)),
+    };
+  }
+
+  #known(member: MemberId) {
+    return {
+      own: member === this.#self ? this.#options.address : null,
+      logged: this.#inEffect.addresses.find((place) => place.member === member)?.address,
+      configured: this.#options.configured.get(nameOf(member)),
+      heard: this.#heard.get(member)?.address,
     };
   }
 

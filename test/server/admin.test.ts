@@ -72,6 +72,52 @@ describe('a command of an operator', () => {
     expect(result.members.members.map((member) => member.name)).toEqual(['n1', 'n2']);
   });
 
+  test('has the log say of members that it does not touch where they are by their own word, not by the file here', async () => {
+    const { admin, roster, changes } = leader();
+    const add = (
+      name: string,
+      incarnation: string,
+      address: string,
+      expectedIndex: number,
+    ): string =>
+      command({
+        expectedIndex,
+        add: [{ name, incarnation, address, promote: false, replaces: null }],
+      });
+    roster.heard(wholeHello('n3', 'c', 'new:3'));
+    await admin.run(add('n4', 'd', 'h:4', 0));
+    expect(changes[0]?.addresses).toEqual([
+      { member: 'n1.a', address: 'h:1' },
+      { member: 'n2.b', address: 'h:2' },
+      { member: 'n3.c', address: 'new:3' },
+      { member: 'n4.d', address: 'h:4' },
+    ]);
+    // What the log says counts from then on, until an operator says otherwise.
+    roster.heard(wholeHello('n3', 'c', 'newer:3'));
+    await admin.run(add('n5', 'e', 'h:5', 1));
+    expect(changes[1]?.addresses).toContainEqual({ member: 'n3.c', address: 'new:3' });
+    await admin.run(add('n3', 'c', 'newer:3', 2));
+    expect(changes[2]?.addresses).toContainEqual({ member: 'n3.c', address: 'newer:3' });
+  });
+
+  test('puts an address in the log when this replica goes by another, though the member has said it', async () => {
+    const { admin, roster, changes } = leader();
+    roster.heard(wholeHello('n3', 'c', 'new:3'));
+    const n3 = { name: 'n3', incarnation: 'c', address: 'new:3', promote: false, replaces: null };
+    await admin.run(command({ add: [n3] }));
+    expect(changes).toHaveLength(1);
+    expect(roster.addressOf('n3.c')).toBe('new:3');
+    await admin.run(command({ expectedIndex: 1, add: [n3] }));
+    expect(changes).toHaveLength(1);
+  });
+
+  test('that is there already needs no entry because others have moved', async () => {
+    const { admin, roster, changes } = leader();
+    roster.heard(wholeHello('n3', 'c', 'new:3'));
+    await admin.run(command({ promote: ['n2'] }));
+    expect(changes).toEqual([]);
+  });
+
   test('does not add again a data folder that was removed; another one of that name it does', async () => {
     const { admin, changes } = leader();
     await admin.run(command({ remove: ['n3'] }));

@@ -23,7 +23,10 @@ function change(command: Partial<Change>, configuration: Configuration = THREE) 
   const addressOf = (member: string): string =>
     configuration.addresses.find((place) => place.member === member)?.address ??
     `h:${member.slice(1, 2)}`;
-  return toConfigurationChange({ ...COMMAND, ...command }, { configuration, addressOf });
+  return toConfigurationChange(
+    { ...COMMAND, ...command },
+    { configuration, addressOf, placeOf: addressOf },
+  );
 }
 
 describe('what an operator asks for, as members', () => {

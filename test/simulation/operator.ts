@@ -172,7 +172,11 @@ export class Operator {
     };
     const addressOf = (member: MemberId): string => `${nameOf(member)}:1`;
     try {
-      const change = toConfigurationChange(command, { configuration, addressOf });
+      const change = toConfigurationChange(command, {
+        configuration,
+        addressOf,
+        placeOf: addressOf,
+      });
       if (change === null || change.voters.length === 0) return null;
       // Whoever asks for it must not count on machines that are lost.
       const target = { ...configuration, voters: change.voters, votersOutgoing: [] };
