@@ -122,8 +122,7 @@ export function hearsLeader(state: RaftState): boolean {
   const { leadership, configuration, now } = state;
   const { electionTicks } = state.options;
   if (leadership !== null) {
-    const isNew = now - leadership.sinceTick < electionTicks;
-    return isNew || leadership.hearsQuorum(configuration, electionTicks, now);
+    return leadership.isNew(now) || leadership.hearsQuorum(configuration, electionTicks, now);
   }
   return state.leader !== null && state.electionElapsed < electionTicks;
 }

@@ -101,6 +101,11 @@ export class Leadership {
     return this.#progress.get(member)?.wasActiveWithin(this.#electionTicks, tick) ?? false;
   }
 
+  /** It asks all others since it leads: the silence of one is no sign before that one has had the time to answer. */
+  isNew(tick: number): boolean {
+    return tick - this.sinceTick < this.#electionTicks;
+  }
+
   /** The greatest index that is on the disks of a quorum. */
   storedOnQuorum(configuration: Configuration, ownFlushedIndex: LogIndex): LogIndex {
     return quorumReached(configuration, (member) =>

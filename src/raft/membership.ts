@@ -138,8 +138,7 @@ function refusalForVoters(
   }
   if (isHeard(state, leadership, joint)) return null;
   const silent = joint.voters.filter((member) => !leadership.hears(member, state.now)).join(', ');
-  // It asks all of them since it leads: silence is a sign only when they have had the time to answer.
-  const isNew = state.now - leadership.sinceTick < state.options.electionTicks;
+  const isNew = leadership.isNew(state.now);
   if (isNew) return refusal('new-leader', `the leader is new, and has yet to hear from ${silent}`);
   return refusal('quorum-at-risk', `nothing is heard from ${silent}`);
 }

@@ -197,6 +197,12 @@ export class RaftNode {
     }));
   }
 
+  /** Nothing that this leader has heard, or not heard, shows that the member is gone. False unless this member leads. */
+  mayBeAlive(member: MemberId): boolean {
+    const { leadership, now } = this.#state;
+    return leadership !== null && (leadership.isNew(now) || leadership.hears(member, now));
+  }
+
   /** The term of the entry there; `null` when the log does not hold it. */
   termAt(index: LogIndex): Term | null {
     return this.#state.log.termAt(index);

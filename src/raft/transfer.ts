@@ -44,10 +44,9 @@ export function transferLeadership(state: RaftState, id: number, target: MemberI
   }
 }
 
-/** It could not take over, and commands would wait for it in vain. A new leader has yet to hear from all. */
+/** It could not take over, and commands would wait for it in vain. */
 function isSilent(state: RaftState, leadership: Leadership, target: MemberId): boolean {
-  const isNew = state.now - leadership.sinceTick < state.options.electionTicks;
-  return !isNew && !leadership.hears(target, state.now);
+  return !leadership.isNew(state.now) && !leadership.hears(target, state.now);
 }
 
 export function startTransfer(

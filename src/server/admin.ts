@@ -1,6 +1,7 @@
 import { unreachable } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import { allMembers } from '../raft/configuration.js';
+import type { RaftNode } from '../raft/raft-node.js';
 import type { ConfigurationChange, MemberId } from '../raft/types.js';
 import type { Joining } from '../rpc/peer-protocol.js';
 import type { AdminCommand, AdminResult } from '../rpc/protocol.js';
@@ -16,7 +17,7 @@ type Done = (error: BalsaError | null) => void;
 export interface AdminReplica {
   /** Name of the leader. */
   readonly leader: string | null;
-  readonly node: { readonly role: string };
+  readonly node: Pick<RaftNode, 'role' | 'mayBeAlive'>;
   readonly machine: { readonly knownCommandVersion: number };
   changeMembers(change: ConfigurationChange, done: Done): void;
   transfer(target: MemberId | null, done: Done): void;
@@ -25,8 +26,6 @@ export interface AdminReplica {
 export interface AdminOptions {
   readonly replica: AdminReplica;
   readonly roster: Roster;
-  /** The leader has heard from this member lately. */
-  readonly isActive: (member: MemberId) => boolean;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
 }
 
@@ -108,7 +107,7 @@ export class Admin {
 
   /** Who had the name before. */
   #former(name: string, incarnation: string): MemberId {
-    const { roster, isActive } = this.#options;
+    const { roster, replica } = this.#options;
     const wanted = memberId({ name, incarnation });
     const { learners } = roster.configuration;
     const called = allMembers(roster.configuration).filter((member) => nameOf(member) === name);
@@ -119,8 +118,8 @@ export class Admin {
       throw invalidCommand(`no member is ${name}: use "balsa cluster add" or "replace" for it`);
     }
     // An empty folder proves nothing: the member may live, and this be a second process of its name.
-    const alive = called.find((member) => isActive(member));
-    if (alive !== undefined) throw invalidCommand(`${alive} is alive`);
+    const alive = called.find((member) => replica.node.mayBeAlive(member));
+    if (alive !== undefined) throw invalidCommand(`${alive} may be alive`);
     return found;
   }
 

@@ -264,8 +264,6 @@ export class Member implements Server {
     const admin = new Admin({
       replica,
       roster,
-      isActive: (member) =>
-        replica.node.progress.some((p) => p.member === member && p.recentActive),
       log: (level, fields, text) => log[level](fields, text),
     });
     this.#roster = roster;

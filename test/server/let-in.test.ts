@@ -2,10 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { BalsaError } from '../../src/base/errors.js';
 import { formedWith } from '../../src/raft/configuration.js';
 import type { Configuration, ConfigurationChange } from '../../src/raft/types.js';
-import { Admin } from '../../src/server/admin.js';
+import { Admin, type AdminReplica } from '../../src/server/admin.js';
 import { Roster } from '../../src/server/roster.js';
+import { ELECTION_TICKS, elect, heartbeatReply, Member } from '../raft/node-fixture.js';
 
-function leader(configuration: Configuration) {
+/** Nobody else is heard from. */
+const ALONE: AdminReplica['node'] = { role: 'leader', mayBeAlive: () => false };
+
+function leader(configuration: Configuration, node: AdminReplica['node'] = ALONE) {
   const self = { name: 'n1', incarnation: 'a' };
   const roster = new Roster({ self, address: 'h:1', configured: new Map() }, configuration);
   const changes: ConfigurationChange[] = [];
@@ -13,7 +17,7 @@ function leader(configuration: Configuration) {
   const admin = new Admin({
     replica: {
       leader: 'n1',
-      node: { role: 'leader' },
+      node,
       machine: { knownCommandVersion: 0 },
       changeMembers(change: ConfigurationChange, done: (error: BalsaError | null) => void) {
         changes.push(change);
@@ -24,11 +28,11 @@ function leader(configuration: Configuration) {
       transfer: () => {},
     },
     roster,
-    isActive: () => false,
     log: (level, fields) => void (level === 'warn' && warnings.push(String(fields.reason))),
   });
   return { admin, changes, warnings };
 }
+
 const VOTERS = ['n1.a', 'n2.b', 'n3.c'];
 const at = (replaces: string) => ({ address: 'h:9', replaces });
 
@@ -72,4 +76,28 @@ test('who takes the place of a learner takes that which it was to take', async (
   );
   await admin.letIn({ name: 'n5', incarnation: 'f' }, at('e'));
   expect(changes[0]?.promotions).toEqual([{ member: 'n5.f', replaces: 'n3.c' }]);
+});
+
+test('who has the name of a voter and an empty folder is not let in before a new leader can know that the voter is gone', async () => {
+  const member = new Member({ id: 'n1.a', voters: VOTERS });
+  elect(member, ['n2.b']);
+  const { admin, changes, warnings } = leader(formedWith(VOTERS), member.node);
+  const ask = () => admin.letIn({ name: 'n3', incarnation: 'x' }, at(''));
+  await ask();
+  expect([changes, warnings]).toEqual([[], ['n3.c may be alive']]);
+  const term = member.node.term;
+  const answer = (from: string) => heartbeatReply({ from, to: 'n1.a', term });
+  const timeout = (): void => {
+    for (let tick = 0; tick < ELECTION_TICKS; tick += 1) {
+      member.tick();
+      member.receive(answer('n2.b'));
+    }
+  };
+  timeout();
+  member.receive(answer('n3.c'));
+  await ask();
+  expect(changes).toEqual([]);
+  timeout();
+  await ask();
+  expect(changes[0]?.promotions).toEqual([{ member: 'n3.x', replaces: 'n3.c' }]);
 });
