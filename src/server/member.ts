@@ -9,6 +9,7 @@ import { Admin } from './admin.js';
 import { ClientService } from './client-service.js';
 import type { ServerConfig } from './config.js';
 import { type DataFolder, GIVE_UP_CODES, type Meta } from './data-folder.js';
+import { drain } from './drain.js';
 import { formedConfiguration, tellIfFoundersDiffer } from './formation.js';
 import { ownFormats } from './formats.js';
 import { LeaseRecord, leaseMsOf } from './lease-record.js';
@@ -30,8 +31,6 @@ import { Standing } from './standing.js';
 import { NO_MEMBERS, replicaStatus } from './status.js';
 import type { Stores } from './stores.js';
 
-/** How long a stopping replica waits for writes that are in the log, for copies of what it has acknowledged alone, and to give back tasks. */
-const DRAIN_MS = 3000;
 /** How long streams may take to end by themselves. */
 const CLOSE_GRACE_MS = 500;
 /** A replica that lacks more entries than this of what the leader has is not ready (health check). */
@@ -465,7 +464,13 @@ export class Member implements Server {
     this.#stopping = true;
     this.#lease?.stop();
     this.#readiness.look();
-    if (this.#failure === null && replica !== null) await this.#drain(replica);
+    if (this.#failure === null && replica !== null) {
+      await drain(replica, {
+        clock: this.#clock,
+        hasFailed: () => this.#failure !== null,
+        isReached: () => this.#peers.isReached,
+      });
+    }
     replica?.stop();
     this.#clients.endAll(new BalsaError('SHUTTING_DOWN', `${this.name} is stopping`));
     this.#peers.stop();
@@ -483,15 +488,5 @@ export class Member implements Server {
     log.info({ cleanly: this.#failure === null }, 'replica stopped');
     log.flush();
     this.#resolveStopped(this.#failure);
-  }
-
-  /** New writes are refused; those in the log are answered first, and others get what `ap` calls have left here, and tasks. */
-  async #drain(replica: Replica): Promise<void> {
-    replica.refuseWrites();
-    const deadlineMs = this.#clock.monotonicMs() + DRAIN_MS;
-    const isOver = (): boolean => replica.isDrained || this.#failure !== null;
-    while (!isOver() && this.#clock.monotonicMs() < deadlineMs) {
-      await new Promise<void>((resolve) => this.#clock.setTimer(5, resolve));
-    }
   }
 }

@@ -102,6 +102,11 @@ export class Peers implements Transport {
     this.#mapMembers();
   }
 
+  /** Another member has a stream open to here. */
+  get isReached(): boolean {
+    return this.#inbound.size > 0;
+  }
+
   /** Members that were removed: let them ask again, and be told. */
   dismiss(members: readonly MemberId[]): void {
     for (const member of members) this.#inbound.get(member)?.close();

@@ -86,21 +86,23 @@ export class PendingTransfers {
       case 'not-leader':
         return notLeader(leader === null ? null : this.#options.nameOf(leader));
       case 'no-target':
-        return failed('no other voter is alive and has the whole log');
+        return failed('no other voter is alive and has the whole log', reason);
       case 'invalid-target':
         return new BalsaError('INVALID_ARGUMENT', 'the target is not a voter');
       case 'silent-target':
-        return failed('nothing has been heard from the target for an election timeout');
+        return failed('nothing has been heard from the target for an election timeout', reason);
       case 'timeout':
-        return failed('the target did not catch up in time');
+        return failed('the target did not catch up in time', reason);
       case 'superseded':
-        return failed('another transfer was asked for');
+        return failed('another transfer was asked for', reason);
       default:
         return unreachable(reason);
     }
   }
 }
 
-function failed(message: string): BalsaError {
-  return new BalsaError('TRANSFER_FAILED', message);
+function failed(message: string, reason?: string): BalsaError {
+  return new BalsaError('TRANSFER_FAILED', message, {
+    details: reason === undefined ? {} : { reason },
+  });
 }

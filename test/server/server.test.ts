@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { crc32 } from '../../src/base/checksum.js';
 import { connect } from '../../src/client/client.js';
@@ -54,6 +55,24 @@ describe('servers in one process', () => {
     await servers.startAll();
     await using db = await connect({ endpoints: Object.values(servers.members) });
     expect((await db.get('k'))?.value?.toString()).toBe('v');
+  });
+
+  test('a leader that is closed hands over: another leads before it is gone', async () => {
+    await using servers = await Servers.reserve(3);
+    const lines: string[] = [];
+    servers.log = pino({}, { write: (line) => void lines.push(line) });
+    const names = Object.keys(servers.members);
+    const all = await Promise.all(
+      names.map((name) => servers.start(name, { electionTimeoutMs: 2000 })),
+    );
+    const leader = await servers.leader();
+    await using db = await connect({ endpoints: Object.values(servers.members) });
+    await db.put('k', 'v');
+    await leader.close();
+    const others = all.filter((server) => server !== leader).map((server) => server.status());
+    expect(others.filter(({ role }) => role === 'leader')).toHaveLength(1);
+    expect(lines.join('')).toContain('"reason":"timeout-now"');
+    await db.put('k', 'w');
   });
 
   test('a member whose log and state were removed does not start: it may have voted', async () => {

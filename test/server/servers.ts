@@ -12,6 +12,7 @@ import { type Server, startServer } from '../../src/server/server.js';
 export class Servers implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'balsa-servers-'));
   readonly members: Readonly<Record<string, string>>;
+  log = pino({ level: 'silent' });
   readonly #running = new Set<Server>();
 
   static async reserve(count: number): Promise<Servers> {
@@ -50,7 +51,7 @@ export class Servers implements AsyncDisposable {
   }
 
   async start(name: string, change: Partial<ServerConfig> = {}): Promise<Server> {
-    const server = await startServer(this.config(name, change), pino({ level: 'silent' }));
+    const server = await startServer(this.config(name, change), this.log);
     this.#running.add(server);
     return server;
   }

@@ -1,0 +1,74 @@
+import type { Clock } from '../base/clock.js';
+import type { Replica } from './replica.js';
+
+/** How long a leader that is about to stop waits for another one. */
+const HAND_OVER_MS = 2000;
+/** How long a stopping replica waits for writes that are in the log, for copies of what it has acknowledged alone, and to give back tasks. */
+const DRAIN_MS = 3000;
+const LOOK_MS = 5;
+
+export interface DrainHost {
+  readonly clock: Clock;
+  /** It has failed: there is nothing to wait for. */
+  readonly hasFailed: () => boolean;
+  /** Another member is connected. */
+  readonly isReached: () => boolean;
+}
+
+type Drained = Pick<Replica, 'leader' | 'transfer' | 'refuseWrites' | 'isDrained'> & {
+  readonly node: Pick<Replica['node'], 'role' | 'configuration'>;
+};
+
+/**
+ * The end of a replica in order. A leader hands over first, so that nobody waits for what comes next. Then new writes are refused;
+ * those in the log are answered first, and others get what `ap` calls have left here, and tasks.
+ */
+export async function drain(replica: Drained, host: DrainHost): Promise<void> {
+  const { clock, hasFailed, isReached } = host;
+  const handOver = new HandOver(replica);
+  // All others may be stopping as well.
+  await until(clock, HAND_OVER_MS, () => handOver.isOver() || hasFailed() || !isReached());
+  replica.refuseWrites();
+  // Leadership may come back, say because this member has the higher priority.
+  await until(clock, DRAIN_MS, () => {
+    handOver.isOver();
+    return replica.isDrained || hasFailed();
+  });
+}
+
+class HandOver {
+  readonly #replica: Drained;
+  readonly #isLeader: boolean;
+  #isUnderWay = false;
+  #hasFailed = false;
+
+  constructor(replica: Drained) {
+    this.#replica = replica;
+    this.#isLeader = replica.node.role === 'leader';
+  }
+
+  /** Another member leads, or it will not come to that. Asks for it when it is due. */
+  isOver(): boolean {
+    const { node, leader } = this.#replica;
+    if (node.role !== 'leader') return !this.#isLeader || leader !== null;
+    if (this.#hasFailed || node.configuration.voters.length === 1) return true;
+    if (!this.#isUnderWay) this.#ask();
+    return false;
+  }
+
+  #ask(): void {
+    this.#isUnderWay = true;
+    this.#replica.transfer(null, (error) => {
+      this.#isUnderWay = false;
+      // A new leader has yet to hear from others. What was tried in vain is not tried again: nothing gets into the log meanwhile.
+      this.#hasFailed = error !== null && error.details.reason !== 'no-target';
+    });
+  }
+}
+
+async function until(clock: Clock, ms: number, done: () => boolean): Promise<void> {
+  const deadlineMs = clock.monotonicMs() + ms;
+  while (!done() && clock.monotonicMs() < deadlineMs) {
+    await new Promise<void>((resolve) => clock.setTimer(LOOK_MS, resolve));
+  }
+}
