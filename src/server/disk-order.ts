@@ -40,7 +40,7 @@ export class DiskOrder {
   /** Promises without a write of their own: they lean on the last one under way, if there is one. */
   sendBehind(messages: readonly Message[]): void {
     if (this.#behindLast === null) this.#options.send(messages);
-    else this.#behindLast.messages.push(...messages);
+    else for (const message of messages) addBehind(this.#behindLast.messages, message);
   }
 
   /** Calls back when all writes so far are durable. */
@@ -48,4 +48,22 @@ export class DiskOrder {
     if (this.#behindLast === null) callback();
     else this.#behindLast.callbacks.push(callback);
   }
+}
+
+/** A leader asks again and again while a disk hangs: of answers that say the same or less than a later one, that one is kept. */
+function addBehind(waiting: Message[], message: Message): void {
+  const at = waiting.findIndex((earlier) => isSaidBy(earlier, message));
+  if (at >= 0) waiting.splice(at, 1);
+  waiting.push(message);
+}
+
+/** What waits longer may as well be lost: the network may lose it, too. */
+function isSaidBy(earlier: Message, later: Message): boolean {
+  if (earlier.to !== later.to || earlier.term !== later.term) return false;
+  if (earlier.type === 'HeartbeatReply') return later.type === 'HeartbeatReply';
+  if (earlier.type !== 'AppendEntriesReply' || later.type !== 'AppendEntriesReply') return false;
+  const { result: before } = earlier;
+  const { result: now } = later;
+  if (!before.success || !now.success) return before.success === now.success;
+  return before.matchIndex <= now.matchIndex;
 }
