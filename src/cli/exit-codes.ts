@@ -20,12 +20,12 @@ export const EXIT_MEANINGS: { readonly [K in keyof typeof EXIT]: string } = {
   done: 'done',
   failed: 'failed',
   usage:
-    'wrong usage, among others: an unknown flag, a bad argument, a bad configuration, something too large; nothing was done',
+    'wrong usage, among others: an unknown flag, a bad argument, a bad configuration, something too large; nothing was done, but import keeps what it has stored before',
   notFound: 'not found: no such key, lease, namespace, procedure or job',
   conditionFailed:
     'a condition did not hold, among others: --if-... or txn; lock --try; a procedure that aborts; an id that is taken; a job in another phase; members that have changed, or too few alive',
   unavailable:
-    'unavailable, among others: unreachable, no leader, no quorum, too slow; nothing was done, try again',
+    'unavailable, among others: unreachable, no leader, no quorum, too slow; what failed was not applied, try again; a command of many requests (import, del --in-parts) keeps what it has done before',
   outcomeUnknown: 'a write whose outcome is unknown: it may have been applied, or may yet be',
   notAllowed: 'not allowed (kept for access control)',
   interrupted: 'interrupted by Ctrl-C or SIGTERM',
