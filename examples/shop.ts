@@ -5,10 +5,14 @@ import { ap, appendLog, counter, escrow, read, set } from 'balsa/procedures';
  *
  *     balsa dev examples/shop.ts
  *     balsa proc call restock '{ "item": "tea", "by": 100 }' --consistency ap-local
- *     balsa proc call buy '"tea"' --consistency ap-local --durability 1
+ *     balsa proc call stock '"tea"'                                              # 100 as soon as it is merged
+ *     balsa proc call buy '"tea"' --consistency ap-local --durability 1          # true then, false before
  *     balsa proc call view '"home"' --consistency ap-local
- *     balsa proc call stock '"tea"' --consistency ap-local
- *     balsa proc call bought --consistency any
+ *     balsa proc call bought --consistency ap-local
+ *
+ * What is restocked can be sold when it is merged into the log, which takes a moment: rights to it are split among the replicas
+ * then. `stock` without a level says what is merged. `bought` at `ap-local` has what the replica at hand knows, also what is
+ * not merged yet; at any other level what is merged.
  */
 
 const viewsOf = (page: string) => counter(`views/${page}`);

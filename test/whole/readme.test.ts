@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -39,9 +40,17 @@ describe('the README', () => {
     return (await run('sh', ['-c', line], { cwd: ROOT, env })).stdout;
   }
 
+  /** One that says `# 100 as soon as …` prints that in the end, and until then something else. */
   async function all(commands: readonly string[]): Promise<string[]> {
     const outputs: string[] = [];
-    for (const command of commands) outputs.push(await balsa(asDeployed(command)));
+    for (const command of commands) {
+      const [, awaited] = / # (\S+) as soon as /.exec(command) ?? [];
+      const output = await waitUntil(command, async () => {
+        const printed = await balsa(asDeployed(command));
+        return awaited === undefined || printed === `${awaited}\n` ? { printed } : undefined;
+      });
+      outputs.push(output.printed);
+    }
     return outputs;
   }
 
