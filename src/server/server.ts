@@ -5,6 +5,9 @@ import { createLogger, type Logger } from './log.js';
 import { Member } from './member.js';
 import { openFolder } from './open-folder.js';
 
+export type { ServerConfig } from './config.js';
+export { type ConfigSources, type LoadedConfig, loadConfig } from './load-config.js';
+
 /** A running replica. */
 export interface Server {
   readonly name: string;
@@ -21,7 +24,10 @@ export interface Server {
  * Starts one replica in this process.
  *
  * ```ts
- * import { startServer } from 'balsa/server';
+ * import { loadConfig, startServer } from 'balsa/server';
+ *
+ * const flags = { name: 'n1', members: 'n1=127.0.0.1:7001', data: './n1' }; // as of `balsa start`
+ * const { config } = loadConfig({ flags, env: process.env });
  * const server = await startServer(config);
  * await server.stopped;
  * ```
