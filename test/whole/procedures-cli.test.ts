@@ -25,13 +25,7 @@ import { balsa, expectRefusal, type Run, Talker, temporaryFolder } from './suppo
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const GUIDE = readFileSync(join(ROOT, 'docs/procedures.md'), 'utf8');
 const execute = promisify(execFile);
-
-/** Blocks of TypeScript of a document, as they stand there. */
-function blocks(document: string): string[] {
-  return [...document.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] as string);
-}
 
 let cluster: LocalCluster;
 const folder = temporaryFolder();
@@ -415,50 +409,6 @@ if (now < 0) await db.call(counter.count, { times: '3' });
     });
 
     expect(stdout).toBe('true\n');
-  });
-
-  test('is written as the documents show it', async () => {
-    const [, inReadme = ''] = blocks(README);
-    const [bank = '', client = '', shop = '', apClient = '', unitTest = ''] = blocks(GUIDE);
-    const clients = [inReadme, client, apClient];
-    expect(clients.map((text) => text.includes('references<'))).toEqual([true, true, true]);
-    expect(unitTest).toContain('new TestStore');
-    for (const name of ['examples', 'docs']) mkdirSync(join(project, name));
-    cpSync(join(ROOT, 'examples/bank.ts'), join(project, 'examples/bank.ts'));
-    writeFileSync(join(project, 'readme.ts'), inReadme);
-    writeFileSync(join(project, 'docs/bank.ts'), bank);
-    writeFileSync(join(project, 'docs/client.ts'), client);
-    writeFileSync(join(project, 'docs/shop.ts'), shop);
-    writeFileSync(join(project, 'docs/ap-client.ts'), apClient);
-    writeFileSync(join(project, 'docs/unit-test.ts'), unitTest);
-    // Examples end where what they show is there.
-    const compilerOptions = { paths: {}, noUnusedLocals: false };
-    const include = ['*.ts', 'docs/*.ts'];
-    const settings = { extends: '../tsconfig.json', compilerOptions, include };
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(settings));
-
-    await execute('npx', ['tsc', '-p', project], { cwd: ROOT });
-    const planned = await json<Deployed>([
-      ...['deploy', join(project, 'docs/bank.ts'), '--alias', 'docs', '--dry-run'],
-    ]);
-
-    expect(planned.procedures).toMatchObject([
-      { name: 'total', mode: 'read' },
-      { name: 'transfer', mode: 'cp' },
-    ]);
-    const deployed = await json<Deployed>([
-      ...['deploy', join(project, 'docs/shop.ts'), '--alias', 'docs'],
-    ]);
-    expect(deployed.procedures.map(({ name }) => name)).toEqual([
-      'buy',
-      'restock',
-      'stock',
-      'view',
-    ]);
-    const [, command = ''] = /^ {4}balsa proc call view (.*)$/m.exec(GUIDE) ?? [];
-    const [, args = '', flags = ''] = /^'(.*)' (.*)$/.exec(command) ?? [];
-    const called = await json(['proc', 'call', 'view@docs', args, ...flags.split(' ')]);
-    expect(called).toMatchObject({ result: expect.any(Number), meta: { level: 'ap-local' } });
   });
 
   test('without TypeScript anywhere is deployed, and that is said', async () => {
