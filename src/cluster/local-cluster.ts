@@ -209,8 +209,8 @@ export class LocalCluster implements AsyncDisposable {
    * @example
    * ```ts
    * await using cluster = await LocalCluster.start({ replicas: 5, network: 'switched' });
-   * await using db = await cluster.connectFrom('office');
-   * cluster.partition([['n1', 'n2', 'office'], ['n3', 'n4', 'n5']]);
+   * await using db = await cluster.connectFrom('laptop');
+   * cluster.partition([['n1', 'n2', 'laptop'], ['n3', 'n4', 'n5']]);
    * const stale = await db.get('greeting', { consistency: 'any' });
    * cluster.heal();
    * ```
