@@ -80,7 +80,9 @@ async function withoutDeltas(options: DamagedPlace): Promise<OpenFolder> {
       details: error.details,
     });
   }
-  const movedTo = folder.setDeltasAside(systemClock.wallMs());
+  const lock = await FolderLock.take(folder.path);
+  const movedTo = await releasingIfFails(lock, () => folder.setDeltasAside(systemClock.wallMs()));
+  await lock.release();
   log.warn({ code: error.code, reason: error.message, movedTo }, 'deltas are damaged: moved aside');
   return await open(options);
 }
