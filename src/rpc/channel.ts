@@ -60,7 +60,7 @@ const KEEPALIVE_MS = 3000;
 const KEEPALIVE_TIMEOUT_MS = 3000;
 /** There are as many of them as of the others, and nothing is on its way on most of them. */
 const BULK_KEEPALIVE_MS = 10_000;
-const BULK_KEEPALIVE_TIMEOUT_MS = 30_000;
+export const BULK_KEEPALIVE_TIMEOUT_MS = 30_000;
 
 /** How long a channel may take to end. */
 const END_MS = 5000;

@@ -21,6 +21,10 @@ export interface BulkLaneOptions {
 
 /** It is dialled again so long after it was lost, in milliseconds. */
 const RETRY_MS = 1000;
+/** From nothing to the first frame of an answer. On a slow link it may have to wait for what else is on its way. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** One that has not come about for so long is not waited for. */
+const AWAITED_MS = 30_000;
 /** So long behind the last large frame, what comes is sent in its order. */
 const BULK_MS = 5000;
 
@@ -36,10 +40,13 @@ export class BulkLane {
   #hasSent = false;
   #isStopped = false;
   #untilMs = Number.NEGATIVE_INFINITY;
+  #awaitedUntilMs: number;
+  /** Of the hello that is due, or of the next attempt. */
   #timer: Timer | null = null;
 
   constructor(options: BulkLaneOptions) {
     this.#options = options;
+    this.#awaitedUntilMs = options.clock.monotonicMs() + AWAITED_MS;
     this.#dial();
   }
 
@@ -52,6 +59,14 @@ export class BulkLane {
     const nowMs = this.#options.clock.monotonicMs();
     if (isLarge) this.#untilMs = nowMs + BULK_MS;
     return this.#isReady && (nowMs < this.#untilMs || this.pendingBytes > 0);
+  }
+
+  /**
+   * It is not open, and will be soon. What is large is not to be sent at all meanwhile: on the other connection, signs of life would
+   * wait behind it.
+   */
+  get isAwaited(): boolean {
+    return !this.#isReady && this.#options.clock.monotonicMs() < this.#awaitedUntilMs;
   }
 
   send(frame: Buffer): void {
@@ -67,7 +82,7 @@ export class BulkLane {
   }
 
   #dial(): void {
-    const { address, hello } = this.#options;
+    const { address, hello, clock } = this.#options;
     const channel = this.#options.dial({
       ...{ address, path: PEER_BULK_PATH, isBulk: true },
       onFrame: (frame) => this.#answered(channel, frame),
@@ -75,6 +90,7 @@ export class BulkLane {
     });
     this.#channel = channel;
     channel.send(hello());
+    this.#timer = clock.setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
   }
 
   #answered(channel: Channel, bytes: Buffer): void {
@@ -86,6 +102,7 @@ export class BulkLane {
         return;
       }
       check(frame.hello);
+      this.#timer?.cancel();
       this.#isReady = !this.#isStopped;
     } catch (cause) {
       const error = asBalsaError(cause);
@@ -97,13 +114,16 @@ export class BulkLane {
 
   #closed(channel: Channel, reason: BalsaError): void {
     if (channel !== this.#channel) return;
+    const { clock, onLost } = this.#options;
+    this.#timer?.cancel();
     this.#channel = null;
+    if (this.#isReady) this.#awaitedUntilMs = clock.monotonicMs() + AWAITED_MS;
     this.#isReady = false;
     if (this.#isStopped) return;
-    if (this.#hasSent) this.#options.onLost();
+    if (this.#hasSent) onLost();
     this.#hasSent = false;
     // A member of an older version has no such connection.
-    if (reason.code === 'PROTOCOL_VERSION') return;
-    this.#timer = this.#options.clock.setTimer(RETRY_MS, () => this.#dial());
+    if (reason.code === 'PROTOCOL_VERSION') this.#awaitedUntilMs = Number.NEGATIVE_INFINITY;
+    else this.#timer = clock.setTimer(RETRY_MS, () => this.#dial());
   }
 }

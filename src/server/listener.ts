@@ -5,6 +5,7 @@ import { FRAME_BYTES_MAX, type Limits } from '../base/limits.js';
 import {
   type AcceptHandlers,
   acceptedChannel,
+  BULK_KEEPALIVE_TIMEOUT_MS,
   type Channel,
   MESSAGE_BYTES_MAX,
 } from '../rpc/channel.js';
@@ -50,7 +51,8 @@ export class Listener {
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': 10_000,
-      'grpc.keepalive_timeout_ms': 5_000,
+      // On a slow link the answer comes behind what is large; that a stream for signs of life is dead, who dialled it finds out.
+      'grpc.keepalive_timeout_ms': BULK_KEEPALIVE_TIMEOUT_MS,
     });
     server.addService(clientService, {
       Stream: streamHandler(clients, options.acceptClient),

@@ -127,7 +127,7 @@ export class OutboundLink {
   #sendOne(frame: Buffer, isUrgent: boolean): void {
     const isLarge = frame.byteLength > FRAME_PART_BYTES;
     if (!isUrgent && this.#bulk?.takes(isLarge) === true) this.#bulk.send(frame);
-    else this.#channel?.send(frame, isUrgent);
+    else if (!isLarge || this.#bulk?.isAwaited !== true) this.#channel?.send(frame, isUrgent);
   }
 
   /** It is open, and beside `bytes` that wait elsewhere there is room in its queue. */

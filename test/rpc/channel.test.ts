@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { LIMITS, type Limits } from '../../src/base/limits.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { type Channel, dial, MESSAGE_BYTES_MAX } from '../../src/rpc/channel.js';
@@ -218,4 +219,54 @@ describe('a channel', () => {
     for (const socket of sockets) socket.destroy();
     silent.close();
   });
+});
+
+/** The ping of HTTP/2: length, type, flags (1: it is an answer), stream 0, and contents of eight bytes. */
+const pingFrame = (flags: number): Buffer =>
+  Buffer.from([0, 0, 8, 6, flags, 0, 0, 0, 0, ...Array<number>(8).fill(7)]);
+
+/** Speaks HTTP/2 and answers no pings; `pings`: the flags of those that have come. */
+async function mute(address: string): Promise<{ socket: Socket; pings: number[] }> {
+  const socket = createConnection(Number(address.split(':')[1]), '127.0.0.1');
+  await once(socket, 'connect');
+  const pings: number[] = [];
+  let bytes = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk]);
+    while (bytes.byteLength >= 9) {
+      const end = 9 + bytes.readUIntBE(0, 3);
+      if (bytes.byteLength < end) return;
+      if (bytes[3] === 6) pings.push(bytes[4] ?? 0);
+      bytes = bytes.subarray(end);
+    }
+  });
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), settings]));
+  return { socket, pings };
+}
+
+test('a replica waits for the answer to a ping as long as it takes behind what is large on a slow link', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    server = new Accepting();
+    await server.open();
+    const { socket, pings } = await mute(server.address);
+    const closed = once(socket, 'close');
+    const come = async (count: number): Promise<void> => {
+      while (pings.length < count) await once(socket, 'data');
+    };
+    socket.write(pingFrame(0));
+    await come(1);
+    vi.advanceTimersByTime(10_000);
+    await come(2);
+    expect(pings).toEqual([1, 0]);
+    vi.advanceTimersByTime(29_000);
+    socket.write(pingFrame(0));
+    await Promise.race([come(3), closed]);
+    expect(pings).toEqual([1, 0, 1]);
+    vi.advanceTimersByTime(2_000);
+    await closed;
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -1,29 +1,43 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { BalsaError } from '../../src/base/errors.js';
 import { FRAME_BYTES_MAX, LIMITS } from '../../src/base/limits.js';
 import type { Message } from '../../src/raft/types.js';
 import type { Channel, DialOptions } from '../../src/rpc/channel.js';
-import { packPeerHello, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
+import { packPeerHello, packProbeAnswer, unpackPeerFrame } from '../../src/rpc/peer-frames.js';
 import type { PeerHello } from '../../src/rpc/peer-protocol.js';
 import { OWN_VERSIONS } from '../../src/rpc/version.js';
 import { type LinkOptions, type LinkOwner, OutboundLink } from '../../src/server/outbound-link.js';
 import { Scheduler } from './test-scheduler.js';
 
-/** A stream that was dialled, and says of itself how much waits to go out. */
+/** A stream that was dialled, answers probes, and says of itself how much waits to go out. */
 interface Dialled {
   readonly options: DialOptions;
   readonly sent: Buffer[];
   pendingBytes: number;
+  isAborted: boolean;
 }
 
 const dialled: Dialled[] = [];
+let scheduler = new Scheduler(1);
 
 function dial(options: DialOptions): Channel {
   const sent: Buffer[] = [];
-  const send = (frame: Buffer): void => void sent.push(frame);
-  const channel = { options, sent, pendingBytes: 0, send, end: () => {}, abort: () => {} };
-  dialled.push(channel);
-  return channel;
+  const send = (frame: Buffer): void => {
+    sent.push(frame);
+    if (unpackPeerFrame(frame, { from: 'n1', to: 'n2' }).type !== 'probe') return;
+    scheduler.plan(0, () => options.onFrame(packProbeAnswer()));
+  };
+  const stream: Dialled = { options, sent, pendingBytes: 0, isAborted: false };
+  dialled.push(stream);
+  const abort = (): void => {
+    if (stream.isAborted) return;
+    stream.isAborted = true;
+    scheduler.plan(0, () => options.onClose(LOST));
+  };
+  return Object.assign(stream, { send, end: () => {}, abort });
 }
+
+const LOST = new BalsaError('UNREACHABLE', 'connection reset');
 
 const helloOf = (name: string, to: string): PeerHello => ({
   ...OWN_VERSIONS,
@@ -41,16 +55,15 @@ const ENTRIES: Message = {
   entries: [{ index: 1, term: 1, type: 'command', payload: Buffer.alloc(2 * 1024 * 1024) }],
 };
 
-/** With both of its streams open. */
-function openedLink(): { link: OutboundLink; stream: Dialled; bulk: Dialled } {
-  const link = new OutboundLink(
+function linkOf(): OutboundLink {
+  return new OutboundLink(
     {
       meet: (hello: PeerHello) => hello,
       refusedBy: () => {},
       ownHello: () => packPeerHello(helloOf('n1', 'n2')),
     } as unknown as LinkOwner,
     {
-      clock: new Scheduler(1).clock(() => true),
+      clock: scheduler.clock(() => true),
       random: { next: () => 0.5, int: () => 0 },
       limits: LIMITS,
       self: { name: 'n1', incarnation: 'i' },
@@ -58,15 +71,30 @@ function openedLink(): { link: OutboundLink; stream: Dialled; bulk: Dialled } {
       dial,
       log: () => {},
       onConnected: () => {},
+      onDisconnected: () => {},
       onFailure: (error: unknown) => expect.fail(String(error)),
     } as unknown as LinkOptions,
     { name: 'n2', incarnation: 'i', address: 'x:1' },
   );
+}
+
+/** The latest stream that was dialled. */
+const latest = (): Dialled => dialled.at(-1) ?? expect.fail('nothing was dialled');
+
+const answer = ({ options }: Dialled): void => options.onFrame(packPeerHello(helloOf('n2', 'n1')));
+
+/** With both of its streams open, or the second one dialled. */
+function openedLink({ bulk: isBulkOpen = true } = {}): {
+  link: OutboundLink;
+  stream: Dialled;
+  bulk: Dialled;
+} {
+  const link = linkOf();
   link.connect();
-  const [stream] = dialled as [Dialled];
-  stream.options.onFrame(packPeerHello(helloOf('n2', 'n1')));
-  const [, bulk] = dialled as [Dialled, Dialled];
-  bulk.options.onFrame(packPeerHello(helloOf('n2', 'n1')));
+  const stream = latest();
+  answer(stream);
+  const bulk = latest();
+  if (isBulkOpen) answer(bulk);
   return { link, stream, bulk };
 }
 
@@ -77,7 +105,10 @@ const typesOn = ({ sent }: Dialled): string[] =>
     return frame.type === 'messages' ? frame.messages.map(({ type }) => type) : [];
   });
 
-beforeEach(() => void dialled.splice(0));
+beforeEach(() => {
+  dialled.splice(0);
+  scheduler = new Scheduler(1);
+});
 
 describe('a link whose queue is full of entries', () => {
   test('takes no more entries, but signs of life', () => {
@@ -97,5 +128,56 @@ describe('a link whose queue is full of entries', () => {
     stream.pendingBytes += 1;
     link.send([BEAT]);
     expect(typesOn(stream)).toEqual(['Heartbeat']);
+  });
+});
+
+describe('a link without its second connection', () => {
+  test('sends nothing large over the first one, but over the next second one', async () => {
+    const { link, stream, bulk } = openedLink();
+    bulk.options.onClose(LOST);
+    link.send([BEAT, ENTRIES]);
+    expect(typesOn(stream)).toEqual(['Heartbeat']);
+    await scheduler.run(1000);
+    const next = latest();
+    link.send([BEAT, ENTRIES]);
+    expect([typesOn(stream), typesOn(next)]).toEqual([['Heartbeat', 'Heartbeat'], []]);
+    answer(next);
+    link.send([ENTRIES]);
+    expect(typesOn(next)).toEqual(['AppendEntries']);
+    expect(stream.sent).toHaveLength(3);
+  });
+
+  test('waits for the first one, too', () => {
+    const { link, stream } = openedLink({ bulk: false });
+    link.send([BEAT, ENTRIES]);
+    expect(typesOn(stream)).toEqual(['Heartbeat']);
+  });
+
+  test('sends all over the first one to a member of an older version', () => {
+    const { link, stream, bulk } = openedLink({ bulk: false });
+    bulk.options.onClose(new BalsaError('PROTOCOL_VERSION', 'no such method'));
+    link.send([BEAT, ENTRIES]);
+    expect(typesOn(stream)).toEqual(['Heartbeat', 'AppendEntries']);
+  });
+
+  test('does not wait for ever', async () => {
+    const { link, stream, bulk } = openedLink();
+    await scheduler.run(60_000);
+    bulk.options.onClose(LOST);
+    await scheduler.run(89_000);
+    link.send([ENTRIES]);
+    expect(typesOn(stream)).toEqual([]);
+    await scheduler.run(91_000);
+    link.send([ENTRIES]);
+    expect(typesOn(stream)).toEqual(['AppendEntries']);
+  });
+
+  test('dials it again when it is not answered', async () => {
+    const { bulk } = openedLink({ bulk: false });
+    await scheduler.run(12_000);
+    expect([bulk.isAborted, dialled.length]).toEqual([true, 3]);
+    answer(latest());
+    await scheduler.run(60_000);
+    expect([latest().isAborted, dialled.length]).toEqual([false, 3]);
   });
 });

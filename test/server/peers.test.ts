@@ -385,7 +385,6 @@ test.each([2000, 400])(
   async (kB) => {
     const n2 = await node({ name: 'n2' });
     const proxy = await TcpProxy.open(Number(n2.address.split(':')[1]));
-    proxy.set({ up: 'open', down: 'open', upShape: { bytesPerSecond: kB * 1000, delayMs: 10 } });
     const n1 = await node({ name: 'n1', addresses: new Map([['n2', proxy.address]]) });
     await until('both connections', () => n1.connected.length > 0);
     const ends = { from: memberId(disk('n1')), to: memberId(disk('n2')), term: 1 };
@@ -395,18 +394,24 @@ test.each([2000, 400])(
       const prevLog = { index: 0, term: 0 };
       return { type: 'AppendEntries', ...ends, prevLog, entries, leaderCommit: 0 };
     };
-    const has = (type: string, count: number): boolean =>
-      n2.received.filter((message) => message.type === type).length >= count;
-    // The second connection is there when this has come.
-    n1.peers.send(ends.to, [append(300_000)]);
-    await until('an entry', () => has('AppendEntries', 1));
-    n1.peers.send(ends.to, [append(8 * 1024 * 1024)]);
+    const has = (count: number, isMeant: (message: Message) => boolean): boolean =>
+      n2.received.filter(isMeant).length >= count;
+    const hasEntry = (bytes: number): boolean =>
+      has(1, (m) => m.type === 'AppendEntries' && m.entries[0]?.payload.byteLength === bytes);
+    // The second connection is there when this has come: until then, what is large is dropped.
+    await until('an entry', () => {
+      n1.peers.send(ends.to, [append(300_000)]);
+      return hasEntry(300_000);
+    });
+    proxy.set({ up: 'open', down: 'open', upShape: { bytesPerSecond: kB * 1000, delayMs: 10 } });
+    const largeBytes = 8 * 1024 * 1024;
+    n1.peers.send(ends.to, [append(largeBytes)]);
     for (let beat = 1; beat <= 5; beat += 1) {
       n1.peers.send(ends.to, [heartbeat(beat)]);
-      await until('a heartbeat', () => has('Heartbeat', beat));
+      await until('a heartbeat', () => has(beat, ({ type }) => type === 'Heartbeat'));
     }
-    expect(has('AppendEntries', 2)).toBe(false);
-    await waitUntil('the large entry', async () => has('AppendEntries', 2) || undefined, {
+    expect(hasEntry(largeBytes)).toBe(false);
+    await waitUntil('the large entry', async () => hasEntry(largeBytes) || undefined, {
       timeoutMs: 100_000,
     });
     await proxy.close();
