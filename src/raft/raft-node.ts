@@ -30,7 +30,7 @@ import {
 } from './reads.js';
 import {
   advanceCommit,
-  followerDisconnected,
+  followerUnreachable,
   handleAppendEntriesReply,
   handleHeartbeatReply,
   handleLoaded,
@@ -244,7 +244,10 @@ function apply(state: RaftState, event: RaftEvent): void {
       break;
     case 'disconnected':
       if (state.role === 'follower' && event.member === state.leader) leaderDisconnected(state);
-      else followerDisconnected(state, event.member);
+      else followerUnreachable(state, event.member);
+      break;
+    case 'messages-lost':
+      followerUnreachable(state, event.member);
       break;
     case 'campaign':
       campaign(state, 'campaign');

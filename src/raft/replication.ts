@@ -102,7 +102,8 @@ export function handleHeartbeatReply(state: RaftState, message: HeartbeatReply):
   progress.alive(state.now - state.options.heartbeatTicks);
 }
 
-export function followerDisconnected(state: RaftState, member: MemberId): void {
+/** What was sent to it may not have arrived. */
+export function followerUnreachable(state: RaftState, member: MemberId): void {
   state.leadership?.progressOf(member)?.becomeUnreachable(state.log.start.index, state.now);
 }
 

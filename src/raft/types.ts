@@ -210,6 +210,8 @@ export type RaftEvent =
   | { readonly type: 'loaded'; readonly member: MemberId; readonly entries: readonly Entry[] }
   /** The connection from this member was closed or refused: a hint, never proof, that it is gone. */
   | { readonly type: 'disconnected'; readonly member: MemberId }
+  /** Something that was sent to this member is lost, while the connection to it stands. */
+  | { readonly type: 'messages-lost'; readonly member: MemberId }
   /** Start an election now (operators and tests). */
   | { readonly type: 'campaign' }
   /** Change the members. Answer in `Ready.configurationChanges`. */

@@ -407,6 +407,7 @@ export class Member implements Server {
       onDeltas: (from, frame) => this.#serving?.replica.calls.receiveDeltas(from, frame),
       onJobs: (from, frame) => this.#serving?.replica.calls.jobs.receive(from, frame),
       onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
+      onLoss: (member) => this.#serving?.replica.disconnected(member, 'messages-lost'),
       onStep: () => {
         try {
           this.#step();

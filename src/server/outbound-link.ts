@@ -24,6 +24,7 @@ export interface LinkOptions {
   readonly self: FormedMember;
   readonly standing: Standing;
   readonly onDisconnected: (member: MemberId) => void;
+  readonly onLoss: (member: MemberId) => void;
   readonly onConnected: (peer: string) => void;
   readonly onRefused: (peer: string, error: BalsaError) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
@@ -217,14 +218,14 @@ export class OutboundLink {
     this.#ready = member;
     this.#failures = 0;
     const { name, address } = this.target;
-    const { clock, self, onDisconnected, onFailure, dial = dialChannel } = this.#options;
+    const { clock, self, onLoss, onFailure, dial = dialChannel } = this.#options;
     this.#bulk = new BulkLane({
       ...{ clock, address },
       ends: { from: name, to: self.name },
       hello: () => this.#owner.ownHello(this.target),
       check: (hello) => this.#checkAnswer(hello),
       // Whoever sends again begins with what has surely arrived.
-      ...{ onLost: () => onDisconnected(member), onFailure, dial },
+      ...{ onLost: () => onLoss(member), onFailure, dial },
     });
     this.#options.log('info', { peer: name, address }, 'connected to peer');
   }

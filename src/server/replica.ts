@@ -218,9 +218,9 @@ export class Replica {
     this.#enqueue({ type: 'message', message });
   }
 
-  /** The connection from a member was closed. */
-  disconnected(member: MemberId): void {
-    this.#enqueue({ type: 'disconnected', member });
+  /** The connection from a member was closed; or it stands, and what was sent to that member lately may be lost. */
+  disconnected(member: MemberId, type: 'disconnected' | 'messages-lost' = 'disconnected'): void {
+    this.#enqueue({ type, member });
   }
 
   /** Another member says what state it has after some entry. */

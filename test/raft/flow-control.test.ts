@@ -260,6 +260,15 @@ describe('replicating', () => {
     expect(stateOf(member)).toEqual(['probe', 4, 5]);
     expect(member.step({ type: 'disconnected', member: 'n2' }).messages).toEqual([]);
   });
+
+  test('so do messages that are lost while the connection stands', () => {
+    const member = replicating();
+    member.propose('a');
+    const first = member.step({ type: 'messages-lost', member: 'n2' });
+    expect(toN2(first.messages)).toMatchObject([{ entries: [{ index: 5 }] }]);
+    expect(stateOf(member)).toEqual(['probe', 4, 5]);
+    expect(member.node.role).toBe('leader');
+  });
 });
 
 describe('a follower that needs what is no longer in memory', () => {

@@ -337,6 +337,15 @@ describe('a broken connection to the leader', () => {
     expect([ready.events, candidate.node.leader]).toEqual([[], 'n1']);
   });
 
+  test('messages to the leader that are lost are no loss of the leader', () => {
+    const [member, other] = [followerOf('n2', 1), followerOf('n2', 1)];
+    const ready = member.step({ type: 'messages-lost', member: 'n2' });
+    expect([ready.events, ready.messages, member.node.leader]).toEqual([[], [], 'n2']);
+    const request = voteRequest({ from: 'n3', term: 2, preVote: true });
+    expect(member.answersTo(request)).toEqual([]);
+    expect(ticksUntilCampaign(member)).toBe(ticksUntilCampaign(other));
+  });
+
   test('a connection to another follower does not matter', () => {
     const member = followerOf('n2', 1);
     member.step({ type: 'disconnected', member: 'n3' });

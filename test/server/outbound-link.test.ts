@@ -18,6 +18,8 @@ interface Dialled {
 }
 
 const dialled: Dialled[] = [];
+/** What the link has told its owner. */
+const told: string[] = [];
 let scheduler = new Scheduler(1);
 
 function dial(options: DialOptions): Channel {
@@ -71,7 +73,8 @@ function linkOf(): OutboundLink {
       dial,
       log: () => {},
       onConnected: () => {},
-      onDisconnected: () => {},
+      onDisconnected: (member: string) => void told.push(`${member} is gone`),
+      onLoss: (member: string) => void told.push(`${member} lacks something`),
       onFailure: (error: unknown) => expect.fail(String(error)),
     } as unknown as LinkOptions,
     { name: 'n2', incarnation: 'i', address: 'x:1' },
@@ -107,6 +110,7 @@ const typesOn = ({ sent }: Dialled): string[] =>
 
 beforeEach(() => {
   dialled.splice(0);
+  told.splice(0);
   scheduler = new Scheduler(1);
 });
 
@@ -145,6 +149,15 @@ describe('a link without its second connection', () => {
     link.send([ENTRIES]);
     expect(typesOn(next)).toEqual(['AppendEntries']);
     expect(stream.sent).toHaveLength(3);
+  });
+
+  test('has lost what it has sent over it, and not the member', () => {
+    const { link, stream, bulk } = openedLink();
+    link.send([ENTRIES]);
+    bulk.options.onClose(LOST);
+    expect(told).toEqual(['n2.i lacks something']);
+    stream.options.onClose(LOST);
+    expect(told).toEqual(['n2.i lacks something', 'n2.i is gone']);
   });
 
   test('waits for the first one, too', () => {
