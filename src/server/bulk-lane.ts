@@ -25,6 +25,13 @@ const RETRY_MS = 1000;
 const HELLO_TIMEOUT_MS = 10_000;
 /** One that has not come about for so long is not waited for. */
 const AWAITED_MS = 30_000;
+/** Between two looks at whether the network takes what is sent, in milliseconds. */
+const LOOK_MS = 3000;
+/**
+ * So many looks may find that it has taken nothing more. On a slow link it takes half of a flow window at a time: what gets no such
+ * half through until then is so slow that a ping, behind a whole one, would not be answered in time either.
+ */
+const STILL_LOOKS_MAX = 5;
 /** So long behind the last large frame, what comes is sent in its order. */
 const BULK_MS = 5000;
 
@@ -43,6 +50,10 @@ export class BulkLane {
   #awaitedUntilMs: number;
   /** Of the hello that is due, or of the next attempt. */
   #timer: Timer | null = null;
+  #look: Timer | null = null;
+  #sentBytes = 0;
+  #takenBytes = 0;
+  #stillLooks = 0;
 
   constructor(options: BulkLaneOptions) {
     this.#options = options;
@@ -71,18 +82,41 @@ export class BulkLane {
 
   send(frame: Buffer): void {
     this.#hasSent = true;
+    this.#sentBytes += frame.byteLength;
     this.#channel?.send(frame);
+    this.#look ??= this.#planLook();
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#isReady = false;
     this.#timer?.cancel();
+    this.#look?.cancel();
     this.#channel?.end();
+  }
+
+  #planLook(): Timer {
+    return this.#options.clock.setTimer(LOOK_MS, () => this.#lookOnce());
+  }
+
+  /**
+   * A connection can be dead and not closed, beside one that is not: all that waits in it would wait for the end of the keepalive.
+   * The looks are counted, and not the time: it may be this side that did nothing for long.
+   */
+  #lookOnce(): void {
+    const takenBytes = this.#sentBytes - this.pendingBytes;
+    const isStill = this.pendingBytes > 0 && takenBytes <= this.#takenBytes;
+    this.#takenBytes = Math.max(this.#takenBytes, takenBytes);
+    this.#stillLooks = isStill ? this.#stillLooks + 1 : 0;
+    this.#look = this.pendingBytes > 0 ? this.#planLook() : null;
+    if (this.#stillLooks >= STILL_LOOKS_MAX) this.#channel?.abort();
   }
 
   #dial(): void {
     const { address, hello, clock } = this.#options;
+    this.#sentBytes = 0;
+    this.#takenBytes = 0;
+    this.#stillLooks = 0;
     const channel = this.#options.dial({
       ...{ address, path: PEER_BULK_PATH, isBulk: true },
       onFrame: (frame) => this.#answered(channel, frame),
@@ -116,6 +150,8 @@ export class BulkLane {
     if (channel !== this.#channel) return;
     const { clock, onLost } = this.#options;
     this.#timer?.cancel();
+    this.#look?.cancel();
+    this.#look = null;
     this.#channel = null;
     if (this.#isReady) this.#awaitedUntilMs = clock.monotonicMs() + AWAITED_MS;
     this.#isReady = false;

@@ -84,7 +84,7 @@ export class OutboundLink {
   }
 
   /**
-   * Several to a frame; those for which there is no room are dropped. Signs of life and votes do not wait
+   * Several to a frame; those for which there is no room are dropped. Signs of life, votes and acknowledgements do not wait
    * behind a large entry: nobody may be taken for dead because of it.
    */
   send(messages: readonly Message[]): void {
@@ -276,6 +276,7 @@ function isUrgent({ type }: Message): boolean {
   switch (type) {
     case 'Heartbeat':
     case 'HeartbeatReply':
+    case 'AppendEntriesReply':
     case 'RequestVote':
     case 'RequestVoteReply':
     case 'ReadIndex':

@@ -51,6 +51,10 @@ const helloOf = (name: string, to: string): PeerHello => ({
 const BEAT: Message = {
   ...{ type: 'Heartbeat', from: 'n1.i', to: 'n2.i', term: 1, commit: 0, readRound: 0, leaseMs: 0 },
 };
+const ACKNOWLEDGEMENT: Message = {
+  ...{ type: 'AppendEntriesReply', from: 'n1.i', to: 'n2.i', term: 1 },
+  result: { success: true, matchIndex: 7 },
+};
 const ENTRIES: Message = {
   ...{ type: 'AppendEntries', from: 'n1.i', to: 'n2.i', term: 1, leaderCommit: 0 },
   ...{ prevLog: { index: 0, term: 0 } },
@@ -125,6 +129,13 @@ describe('a link whose queue is full of entries', () => {
     expect(typesOn(bulk)).toEqual(['AppendEntries']);
   });
 
+  test('lets acknowledgements pass what waits', () => {
+    const { link, stream, bulk } = openedLink();
+    bulk.pendingBytes = 1;
+    link.send([ENTRIES, ACKNOWLEDGEMENT]);
+    expect([typesOn(stream), typesOn(bulk)]).toEqual([['AppendEntriesReply'], ['AppendEntries']]);
+  });
+
   test('takes no signs of life either when nothing goes out where these go', () => {
     const { link, stream } = openedLink();
     stream.pendingBytes = LIMITS.peerQueueBytesMax + FRAME_BYTES_MAX;
@@ -192,5 +203,46 @@ describe('a link without its second connection', () => {
     answer(latest());
     await scheduler.run(60_000);
     expect([latest().isAborted, dialled.length]).toEqual([false, 3]);
+  });
+});
+
+describe('a second connection that is not closed', () => {
+  /** All that was sent over it. */
+  const bytesOf = ({ sent }: Dialled): number =>
+    sent.reduce((sum, frame) => sum + frame.byteLength, 0) - (sent[0]?.byteLength ?? 0);
+
+  test('and takes nothing any more is given up while the first one stands', async () => {
+    const { link, stream, bulk } = openedLink();
+    link.send([ENTRIES]);
+    bulk.pendingBytes = bytesOf(bulk);
+    await scheduler.run(14_000);
+    expect(bulk.isAborted).toBe(false);
+    await scheduler.run(16_000);
+    expect([bulk.isAborted, stream.isAborted]).toEqual([true, false]);
+    expect(told).toEqual(['n2.i lacks something']);
+    await scheduler.run(17_000);
+    const next = latest();
+    answer(next);
+    link.send([ENTRIES]);
+    next.pendingBytes = bytesOf(next);
+    await scheduler.run(31_000);
+    expect(next.isAborted).toBe(false);
+    await scheduler.run(33_000);
+    expect(next.isAborted).toBe(true);
+  });
+
+  test('and takes little at a time, or has nothing to take, is kept', async () => {
+    const { link, bulk } = openedLink();
+    link.send([ENTRIES]);
+    for (let parts = 8; parts > 0; parts -= 1) {
+      bulk.pendingBytes = (parts / 8) * bytesOf(bulk);
+      await scheduler.run(scheduler.nowMs + 11_000);
+    }
+    bulk.pendingBytes = 0;
+    await scheduler.run(scheduler.nowMs + 60_000);
+    link.send([ENTRIES]);
+    bulk.pendingBytes = bytesOf(bulk) / 2;
+    await scheduler.run(scheduler.nowMs + 11_000);
+    expect([bulk.isAborted, dialled.length, told]).toEqual([false, 2, []]);
   });
 });
