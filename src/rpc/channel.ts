@@ -11,7 +11,12 @@ import { assert } from '../base/assert.js';
 import { BalsaError } from '../base/errors.js';
 import { FRAME_BYTES_MAX } from '../base/limits.js';
 import { DIAL_FLOW_WINDOW } from './flow-window.js';
-import { FRAME_PART_BYTES, FrameAssembler, type PartialFrames } from './frame-parts.js';
+import {
+  BULK_PART_BYTES,
+  FRAME_PART_BYTES,
+  FrameAssembler,
+  type PartialFrames,
+} from './frame-parts.js';
 import { FrameQueue } from './frame-queue.js';
 
 /** One side of a stream of frames. What it carries is settled by the frames themselves. */
@@ -102,7 +107,10 @@ class GrpcChannel implements Channel {
 
   constructor(call: ClientDuplexStream<Buffer, Buffer>, options: DialOptions, release: () => void) {
     this.#call = call;
-    this.#queue = new FrameQueue((message, taken) => call.write(message, taken));
+    this.#queue = new FrameQueue(
+      (message, taken) => call.write(message, taken),
+      options.isBulk === true ? BULK_PART_BYTES : FRAME_PART_BYTES,
+    );
     const close = (code: status, details: string): void => {
       if (!this.#open) return;
       this.#open = false;

@@ -8,14 +8,16 @@
  * uses 0xc1. Parts of one frame come in order, and those of the next one behind them.
  */
 export const FRAME_PART_BYTES = 256 * 1024;
+/** Where nothing else waits to go in between: that the network takes one is to be seen soon on a slow link, too. */
+export const BULK_PART_BYTES = 64 * 1024;
 
 const HEAD_BYTES = 9;
 const PART_MARK_OFFSET = 4;
 const PART_MARK = 0xc1;
 
 /** The part of a large frame that begins at `offset`. */
-export function framePart(frame: Uint8Array, offset: number): Buffer {
-  const end = Math.min(offset + FRAME_PART_BYTES, frame.byteLength);
+export function framePart(frame: Uint8Array, offset: number, partBytes = FRAME_PART_BYTES): Buffer {
+  const end = Math.min(offset + partBytes, frame.byteLength);
   const part = Buffer.allocUnsafe(HEAD_BYTES + end - offset);
   part.writeUInt32BE(0, 0);
   part[PART_MARK_OFFSET] = PART_MARK;

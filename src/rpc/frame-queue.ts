@@ -15,14 +15,22 @@ interface Waiting {
  */
 export class FrameQueue {
   readonly #write: (message: Buffer, taken: () => void) => void;
+  readonly #partBytes: number;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #underWayBytes = 0;
   #onEmpty: (() => void) | null = null;
 
-  /** @param write hands a message to the network, and calls back when that has taken it */
-  constructor(write: (message: Buffer, taken: () => void) => void) {
+  /**
+   * @param write hands a message to the network, and calls back when that has taken it
+   * @param partBytes larger frames go in parts of so many
+   */
+  constructor(
+    write: (message: Buffer, taken: () => void) => void,
+    partBytes: number = FRAME_PART_BYTES,
+  ) {
     this.#write = write;
+    this.#partBytes = partBytes;
   }
 
   /** Bytes that the network has not taken. */
@@ -31,7 +39,7 @@ export class FrameQueue {
   }
 
   send(frame: Buffer, isUrgent: boolean): void {
-    const isSmall = frame.byteLength <= FRAME_PART_BYTES;
+    const isSmall = frame.byteLength <= this.#partBytes;
     if (isSmall && (isUrgent || this.#waiting.length === 0)) {
       this.#hand(frame);
       return;
@@ -59,14 +67,14 @@ export class FrameQueue {
       const [first] = this.#waiting;
       if (first === undefined || this.#underWayBytes >= UNDER_WAY_BYTES_MAX) break;
       const { frame, written } = first;
-      const isWhole = frame.byteLength <= FRAME_PART_BYTES;
+      const isWhole = frame.byteLength <= this.#partBytes;
       const next = isWhole
         ? frame.byteLength
-        : Math.min(written + FRAME_PART_BYTES, frame.byteLength);
+        : Math.min(written + this.#partBytes, frame.byteLength);
       if (next === frame.byteLength) this.#waiting.shift();
       this.#waitingBytes -= next - written;
       first.written = next;
-      this.#hand(isWhole ? frame : framePart(frame, written));
+      this.#hand(isWhole ? frame : framePart(frame, written, this.#partBytes));
     }
     if (this.#waiting.length > 0) return;
     const callback = this.#onEmpty;

@@ -28,8 +28,8 @@ const AWAITED_MS = 30_000;
 /** Between two looks at whether the network takes what is sent, in milliseconds. */
 const LOOK_MS = 3000;
 /**
- * So many looks may find that it has taken nothing more. On a slow link it takes half of a flow window at a time: what gets no such
- * half through until then is so slow that a ping, behind a whole one, would not be answered in time either.
+ * So many looks may find that it has taken nothing more. On a slow link it takes half of a flow window at a time, which is several
+ * parts of a frame: where that takes longer, a ping behind a whole window would not be answered in time either.
  */
 const STILL_LOOKS_MAX = 5;
 /** So long behind the last large frame, what comes is sent in its order. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  BULK_PART_BYTES,
   FRAME_PART_BYTES,
   FrameAssembler,
   framePart,
@@ -53,6 +54,25 @@ describe('large frames', () => {
       Array(4).fill(true),
     );
     expect(network.queue.pendingBytes).toBe(0);
+  });
+
+  test('go in smaller parts where that is asked for, and arrive whole', () => {
+    const messages: Buffer[] = [];
+    const taken: (() => void)[] = [];
+    const queue = new FrameQueue((message, callback) => {
+      messages.push(message);
+      taken.push(callback);
+    }, BULK_PART_BYTES);
+    queue.send(frameOf(FRAME_PART_BYTES), false);
+    const pending = [queue.pendingBytes];
+    while (taken.length > 0) {
+      taken.shift()?.();
+      pending.push(queue.pendingBytes);
+    }
+    expect(pending.map((bytes) => Math.round(bytes / BULK_PART_BYTES))).toEqual([4, 3, 2, 1, 0]);
+    const assembler = new FrameAssembler(LARGE);
+    const frames = messages.flatMap((message) => assembler.take(message) ?? []);
+    expect(frames.map((frame) => frame.equals(frameOf(FRAME_PART_BYTES)))).toEqual([true]);
   });
 
   test('wait for the network part by part, and urgent frames go in between', () => {
