@@ -44,6 +44,8 @@ export interface LinkOwner {
 /** From nothing to the first frame of an answer, on a dialled stream. */
 const HELLO_TIMEOUT_MS = 3000;
 const RECONNECT_MS = { first: 50, max: 500 };
+/** An attempt that is younger may well come about, if the way has just become free: its packets are soon sent again. */
+const YOUNG_MS = 500;
 /** After a refusal only an operator can help. */
 const REFUSED_RETRY_MS = 2000;
 /** Messages go into one frame up to about this size. */
@@ -59,6 +61,9 @@ export class OutboundLink {
   #ready: MemberId | null = null;
   #probe: StreamProbe | null = null;
   #timer: Timer | null = null;
+  #dialledAtMs = 0;
+  /** The attempt that is under way began because the peer had dialled. */
+  #isAnswer = false;
   #failures = 0;
   #wasRefused = false;
   #stopped = false;
@@ -69,9 +74,12 @@ export class OutboundLink {
     this.target = target;
   }
 
-  connect(): void {
+  connect(isAnswer = false): void {
     if (this.#stopped) return;
-    const { dial = dialChannel } = this.#options;
+    const { clock, dial = dialChannel } = this.#options;
+    this.#isAnswer = isAnswer;
+    this.#wasRefused = false;
+    this.#dialledAtMs = clock.monotonicMs();
     const channel = dial({
       address: this.target.address,
       path: PEER_STREAM_PATH,
@@ -81,6 +89,19 @@ export class OutboundLink {
     this.#channel = channel;
     channel.send(this.#owner.ownHello(this.target));
     this.#setTimer(HELLO_TIMEOUT_MS, () => channel.abort());
+  }
+
+  /**
+   * The peer has dialled this replica: the way to it is free, though it may not have been when the attempt began that is under way.
+   * One that began for that reason goes on: two that dial each other would break off each other's attempts for ever.
+   */
+  peerDialled(): void {
+    if (this.#stopped || this.#ready !== null) return;
+    const channel = this.#channel;
+    const ageMs = this.#options.clock.monotonicMs() - this.#dialledAtMs;
+    if (channel !== null && (this.#isAnswer || ageMs < YOUNG_MS)) return;
+    this.connect(true);
+    channel?.abort();
   }
 
   /**

@@ -12,7 +12,7 @@ import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
 import { toWireError } from '../rpc/wire-error.js';
 import { type InboundOwner, InboundPeer } from './inbound-peer.js';
 import { memberId } from './member-id.js';
-import { OutboundLink } from './outbound-link.js';
+import { type LinkOptions, OutboundLink } from './outbound-link.js';
 import type { PeerTarget, Roster } from './roster.js';
 import type { Standing } from './standing.js';
 import type { StateCheckpoint, Transport } from './transport.js';
@@ -49,6 +49,8 @@ export interface PeersOptions {
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
   /** A rule of ours is broken: the replica must stop. */
   readonly onFailure: (error: BalsaError) => void;
+  /** As {@link LinkOptions.dial}. */
+  readonly dial?: NonNullable<LinkOptions['dial']>;
 }
 
 /**
@@ -206,8 +208,9 @@ export class Peers implements Transport {
   opened(member: MemberId, peer: InboundPeer): void {
     // The latest stream of a member counts; an older one may be half-open and die much later.
     this.#inbound.set(member, peer);
-    if (this.#linkOfMember.has(member)) return;
-    this.refresh();
+    const link = this.#linkOfMember.get(member);
+    if (link === undefined) this.refresh();
+    else link.peerDialled();
   }
 
   /** An accepted stream is over. */

@@ -61,7 +61,7 @@ const ENTRIES: Message = {
   entries: [{ index: 1, term: 1, type: 'command', payload: Buffer.alloc(2 * 1024 * 1024) }],
 };
 
-function linkOf(): OutboundLink {
+function linkOf(dialler: (options: DialOptions) => Channel = dial): OutboundLink {
   return new OutboundLink(
     {
       meet: (hello: PeerHello) => hello,
@@ -74,7 +74,7 @@ function linkOf(): OutboundLink {
       limits: LIMITS,
       self: { name: 'n1', incarnation: 'i' },
       standing: { cluster: {}, bound: [] },
-      dial,
+      dial: dialler,
       log: () => {},
       onConnected: () => {},
       onDisconnected: (member: string) => void told.push(`${member} is gone`),
@@ -244,5 +244,91 @@ describe('a second connection that is not closed', () => {
     bulk.pendingBytes = bytesOf(bulk) / 2;
     await scheduler.run(scheduler.nowMs + 11_000);
     expect([bulk.isAborted, dialled.length, told]).toEqual([false, 2, []]);
+  });
+});
+
+describe('a link whose peer has dialled in', () => {
+  /** How many times it was dialled. */
+  const dials = (): number => dialled.filter(({ options }) => options.isBulk !== true).length;
+
+  test('drops an attempt that has hung for a while, and dials at once', async () => {
+    const link = linkOf();
+    link.connect();
+    const hanging = latest();
+    await scheduler.run(2000);
+    link.peerDialled();
+    const next = latest();
+    expect([hanging.isAborted, dials()]).toEqual([true, 2]);
+    answer(next);
+    link.send([BEAT]);
+    expect(typesOn(next)).toEqual(['Heartbeat']);
+    await scheduler.run(20_000);
+    expect([next.isAborted, dials()]).toEqual([false, 2]);
+  });
+
+  test('does not wait before the next attempt', async () => {
+    const link = linkOf();
+    link.connect();
+    latest().options.onClose(LOST);
+    link.peerDialled();
+    expect(dials()).toBe(2);
+    await scheduler.run(2900);
+    expect(dials()).toBe(2);
+  });
+
+  test('keeps an attempt that has just begun, one that began for this, and a stream that is open', async () => {
+    const link = linkOf();
+    link.connect();
+    link.peerDialled();
+    expect(dials()).toBe(1);
+    await scheduler.run(1000);
+    for (let i = 0; i < 5; i += 1) {
+      link.peerDialled();
+      await scheduler.run(scheduler.nowMs + 300);
+    }
+    expect(dials()).toBe(2);
+    answer(latest());
+    link.peerDialled();
+    expect(dials()).toBe(2);
+    link.stop();
+    link.peerDialled();
+    expect(dials()).toBe(2);
+  });
+
+  test('both of whose ends dial each other over a slow way ends with both open', async () => {
+    const links: OutboundLink[] = [];
+    const delayMs = 600;
+    // A hello is answered, and tells the other side that it was dialled.
+    const dialFrom =
+      (side: number) =>
+      (options: DialOptions): Channel => {
+        const channel = dial(options);
+        if (options.isBulk === true) return channel;
+        const { abort, send } = channel;
+        let isOver = false;
+        return Object.assign(channel, {
+          abort: () => {
+            isOver = true;
+            abort();
+          },
+          send: (frame: Buffer) => {
+            send(frame);
+            if (unpackPeerFrame(frame, { from: 'n1', to: 'n2' }).type !== 'hello') return;
+            scheduler.plan(delayMs, () => {
+              if (isOver) return;
+              links[1 - side]?.peerDialled();
+              scheduler.plan(delayMs, () => {
+                if (!isOver) answer(channel as unknown as Dialled);
+              });
+            });
+          },
+        });
+      };
+    for (const side of [0, 1]) links.push(linkOf(dialFrom(side)));
+    for (const link of links) link.connect();
+    await scheduler.run(10_000);
+    expect([dials(), dialled.filter(({ options }) => options.isBulk === true).length]).toEqual([
+      4, 2,
+    ]);
   });
 });

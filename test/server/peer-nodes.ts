@@ -13,7 +13,7 @@ import { OWN_VERSIONS } from '../../src/rpc/version.js';
 import { clusterIdOf, formedConfiguration } from '../../src/server/formation.js';
 import { Listener } from '../../src/server/listener.js';
 import { memberId } from '../../src/server/member-id.js';
-import { Peers } from '../../src/server/peers.js';
+import { Peers, type PeersOptions } from '../../src/server/peers.js';
 import { Roster } from '../../src/server/roster.js';
 import { Standing } from '../../src/server/standing.js';
 
@@ -53,6 +53,8 @@ interface NodeOptions {
   readonly isDeaf?: () => boolean;
   /** Its clock goes so many times as fast. */
   readonly speed?: number;
+  /** Simulated time, and a network of the test's own. */
+  readonly simulated?: Pick<PeersOptions, 'clock' | 'dial'>;
   /** What it has set timers to, in milliseconds. */
   readonly timers?: number[];
 }
@@ -95,7 +97,7 @@ export async function node(options: NodeOptions): Promise<Node> {
     formedConfiguration(NAMES.map(disk)),
   );
   const peers = new Peers({
-    clock: fasterClock(options.speed ?? 1, options.timers),
+    ...{ clock: fasterClock(options.speed ?? 1, options.timers), ...options.simulated },
     random: seededRandom(1),
     limits: LIMITS,
     clusterName: 'c',

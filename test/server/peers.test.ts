@@ -28,6 +28,7 @@ import {
   talk,
   until,
 } from './peer-nodes.js';
+import { Scheduler } from './test-scheduler.js';
 
 afterEach(closeNodes);
 
@@ -237,6 +238,34 @@ describe('peers over loopback', () => {
     expect(new Set(n2.lost)).toEqual(new Set([memberId(disk('n1'))]));
   });
 
+  test('a peer that has dialled in is dialled at once where an attempt hangs, and each time once', async () => {
+    const scheduler = new Scheduler(1);
+    const aborted: boolean[] = [];
+    const silent = { pendingBytes: 0, send: () => {}, end: () => {}, abort: () => {} };
+    const dialSilence = (): Channel => {
+      const number = aborted.push(false) - 1;
+      return { ...silent, abort: () => (aborted[number] = true) };
+    };
+    const n1 = await node({
+      name: 'n1',
+      addresses: new Map([['n2', 'nowhere:1']]),
+      simulated: { clock: scheduler.clock(() => true), dial: dialSilence },
+    });
+    const clusterId = n1.standing.cluster?.clusterId ?? null;
+    const hello = helloOf({ ...disk('n2'), to: 'n1', clusterId, formation: NAMES.map(disk) });
+    const comeIn = (): void => n1.peers.accept(silent).receive(packPeerHello(hello));
+    await scheduler.run(100);
+    comeIn();
+    expect(aborted).toEqual([false]);
+    await scheduler.run(1000);
+    comeIn();
+    expect(aborted).toEqual([true, false]);
+    await scheduler.run(2500);
+    comeIn();
+    expect(aborted).toEqual([true, false]);
+    await n1.close();
+  });
+
   test('a stream that says nothing is ended', async () => {
     const n2 = await node({ name: 'n2' });
     const startMs = performance.now();
@@ -399,10 +428,11 @@ test.each([2000, 400])(
     const hasEntry = (bytes: number): boolean =>
       has(1, (m) => m.type === 'AppendEntries' && m.entries[0]?.payload.byteLength === bytes);
     // The second connection is there when this has come: until then, what is large is dropped.
-    await until('an entry', () => {
+    const comes = async (): Promise<true | undefined> => {
       n1.peers.send(ends.to, [append(300_000)]);
-      return hasEntry(300_000);
-    });
+      return hasEntry(300_000) || undefined;
+    };
+    await waitUntil('an entry', comes, { intervalMs: 200 });
     proxy.set({ up: 'open', down: 'open', upShape: { bytesPerSecond: kB * 1000, delayMs: 10 } });
     const largeBytes = 8 * 1024 * 1024;
     n1.peers.send(ends.to, [append(largeBytes)]);
