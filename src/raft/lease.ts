@@ -10,7 +10,16 @@ import type { Heartbeat } from './types.js';
  * margin by which clocks may run apart, may answer reads until then without asking anybody.
  *
  * Never from when the answer came: it may have been under way for as long as the lease lasts.
+ *
+ * The leader's monotonic clock stands still while its machine is suspended, and voters count on. So the time of day has a say, too: as
+ * far as it has been set by then, it shows how long that was. Where it has jumped ahead, a lease is lost, and nothing else.
  */
+
+/** A moment by both clocks. */
+interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
 
 /** The voter's half: for how long it votes for nobody, itself included. */
 export class VotePromise {
@@ -40,30 +49,30 @@ export class VotePromise {
 
 /** The leader's half: when the rounds of heartbeats that asked for a lease began to be sent. */
 export class LeaseRounds {
-  /** Of round `#firstRound` and those behind it. A round that asked for none holds its place by `NaN`. */
-  #sentAtMs: number[] = [];
+  /** Of round `#firstRound` and those behind it. A round that asked for none holds its place by `null`. */
+  #sentAt: (Moment | null)[] = [];
   #firstRound = 1;
 
-  sent(round: number, nowMs: number): void {
-    if (this.#sentAtMs.length === 0) this.#firstRound = round;
-    while (this.#firstRound + this.#sentAtMs.length < round) this.#sentAtMs.push(Number.NaN);
-    this.#sentAtMs.push(nowMs);
+  sent(round: number, { nowMs, wallMs }: Moment): void {
+    if (this.#sentAt.length === 0) this.#firstRound = round;
+    while (this.#firstRound + this.#sentAt.length < round) this.#sentAt.push(null);
+    this.#sentAt.push({ nowMs, wallMs });
   }
 
-  /** `NaN` when it asked for none, or is forgotten. */
-  sentAtMs(round: number): number {
-    return this.#sentAtMs[round - this.#firstRound] ?? Number.NaN;
+  /** `null` when it asked for none, or is forgotten. */
+  sentAt(round: number): Moment | null {
+    return this.#sentAt[round - this.#firstRound] ?? null;
   }
 
   /** Forgets the rounds that were sent before `beforeMs`. */
   forget(beforeMs: number): void {
     let count = 0;
-    for (const sentAtMs of this.#sentAtMs) {
-      if (sentAtMs >= beforeMs) break;
+    for (const sentAt of this.#sentAt) {
+      if (sentAt !== null && sentAt.nowMs >= beforeMs) break;
       count += 1;
     }
     if (count === 0) return;
-    this.#sentAtMs = this.#sentAtMs.slice(count);
+    this.#sentAt = this.#sentAt.slice(count);
     this.#firstRound += count;
   }
 }
@@ -75,7 +84,7 @@ export function beginLeaseRound(state: RaftState, leadership: Leadership): numbe
   const { leaseRounds, reads } = leadership;
   leaseRounds.forget(state.nowMs - leaseMs);
   // A round of its own each time: an answer must tell which of several heartbeats it is for.
-  leaseRounds.sent(reads.nextRound(), state.nowMs);
+  leaseRounds.sent(reads.nextRound(), state);
   return leaseMs;
 }
 
@@ -90,8 +99,10 @@ export function hasLease(state: RaftState, leadership: Leadership): boolean {
   const round = quorumReached(state.configuration, (member) =>
     member === state.id ? leadership.reads.round : (leadership.progressOf(member)?.leaseRound ?? 0),
   );
-  const sentAtMs = leadership.leaseRounds.sentAtMs(round);
-  return state.nowMs < sentAtMs + leaseMs * (1 - leaseDriftMargin);
+  const sentAt = leadership.leaseRounds.sentAt(round);
+  if (sentAt === null) return false;
+  const lastsMs = leaseMs * (1 - leaseDriftMargin);
+  return state.nowMs < sentAt.nowMs + lastsMs && state.wallMs < sentAt.wallMs + lastsMs;
 }
 
 /** The leader of the current term asks for a lease. Says whether it is granted, and keeps to it. */

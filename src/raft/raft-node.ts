@@ -96,11 +96,11 @@ export class RaftNode {
 
   /**
    * Applies all events in order, then collects the effects of all of them once. `nowMs`: the shell's
-   * monotonic time, read when the step begins, behind the arrival of all its events; only leases for
-   * reads need it.
+   * monotonic time, read when the step begins, behind the arrival of all its events, and `wallMs` the time of day,
+   * read behind that; only leases for reads need them.
    */
-  step(events: RaftEvent | readonly RaftEvent[], nowMs = 0): Ready {
-    this.#state.begin(nowMs);
+  step(events: RaftEvent | readonly RaftEvent[], nowMs = 0, wallMs = nowMs): Ready {
+    this.#state.begin(nowMs, wallMs);
     if (isList(events)) for (const event of events) happen(this.#state, event);
     else happen(this.#state, events);
     return collect(this.#state);

@@ -46,6 +46,8 @@ export class RaftState {
   now = 0;
   /** Monotonic time of the present step. */
   nowMs = Number.NEGATIVE_INFINITY;
+  /** The time of day then, as the shell believes. It may jump. */
+  wallMs = Number.NEGATIVE_INFINITY;
   readonly votePromise: VotePromise;
   /** Ticks since the election timer was reset. */
   electionElapsed = 0;
@@ -112,8 +114,9 @@ export class RaftState {
   }
 
   /** A step begins. A clock that is read twice in one moment may not go back. */
-  begin(nowMs: number): void {
+  begin(nowMs: number, wallMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
+    this.wallMs = wallMs;
     this.votePromise.begin(this.nowMs);
   }
 

@@ -340,9 +340,9 @@ export class Replica {
     try {
       const events = this.#events;
       this.#events = [];
-      for (const event of this.#proposals.take()) events.push(event);
-      for (const event of this.#reads.take()) events.push(event);
-      this.#carryOut(this.#node.step(events, this.#options.clock.monotonicMs()));
+      for (const event of [...this.#proposals.take(), ...this.#reads.take()]) events.push(event);
+      const { clock } = this.#options;
+      this.#carryOut(this.#node.step(events, clock.monotonicMs(), clock.wallMs()));
     } catch (error) {
       this.#fail(error);
     }

@@ -324,7 +324,7 @@ export const CONSENSUS_MUTATIONS: readonly Mutation[] = [
         find: 'if (message.leaseGranted) progress.leaseRound = Math.max(progress.leaseRound, message.readRound);',
         replace: `if (message.leaseGranted && state.leadership !== null) {
     const { leaseRounds, reads } = state.leadership;
-    leaseRounds.sent(reads.nextRound(), state.nowMs);
+    leaseRounds.sent(reads.nextRound(), state);
     progress.leaseRound = reads.round;
   }`,
       },

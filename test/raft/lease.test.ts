@@ -74,6 +74,27 @@ describe('the lease of a leader (thesis §6.4.1)', () => {
     expect(ofType(late.messages, 'Heartbeat')).toHaveLength(2);
   });
 
+  test('it is over when the time of day says so: the other clock stands still while a machine is suspended', () => {
+    const member = leader();
+    member.receive(grant('n2', beat(member, 10)));
+    member.wallAheadMs = 60_000;
+    expect(answered(read(member, 20))).toBe(false);
+    // From then on both go on together.
+    member.receive(grant('n2', beat(member, 30)));
+    expect(answered(read(member, 110, 2))).toBe(true);
+    // What was too short to be noticed by itself counts all the same.
+    member.wallAheadMs += 15;
+    expect(answered(read(member, 110, 3))).toBe(false);
+  });
+
+  test('a time of day that is set back neither ends it nor makes it last longer', () => {
+    const member = leader();
+    member.receive(grant('n2', beat(member, 10)));
+    member.wallAheadMs = -60_000;
+    expect(answered(read(member, 99))).toBe(true);
+    expect(answered(read(member, 100, 2))).toBe(false);
+  });
+
   test('an answer to an earlier heartbeat counts from that one', () => {
     const member = leader();
     const first = beat(member, 10);

@@ -120,6 +120,8 @@ export class Member {
   sequence = 0;
   /** Its clock, as it stands when it takes a step. */
   nowMs = 0;
+  /** By how much its time of day is ahead of that. */
+  wallAheadMs = 0;
   /** What was held back for the disk, oldest first. */
   held: Message[] = [];
 
@@ -143,7 +145,7 @@ export class Member {
   }
 
   step(...events: RaftEvent[]): Ready {
-    const ready = this.node.step(events, this.nowMs);
+    const ready = this.node.step(events, this.nowMs, this.nowMs + this.wallAheadMs);
     if (ready.write !== null) this.sequence = ready.write.sequence;
     this.held.push(...ready.messagesAfterPersist);
     return ready;
