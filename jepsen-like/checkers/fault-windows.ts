@@ -1,4 +1,4 @@
-import type { FaultRecord } from '../history/operation.js';
+import { DATA_LOST, type FaultRecord } from '../history/operation.js';
 
 /** From when to when something was wrong. */
 export interface FaultWindow {
@@ -11,6 +11,15 @@ export interface FaultWindow {
 
 /** Begins and ends of faults put together: by their kind, and the nodes that they hit. */
 export function windowsOf(faults: readonly FaultRecord[]): FaultWindow[] {
+  return pairs(faults.filter(({ fault }) => fault !== DATA_LOST));
+}
+
+/** From when to when a replica may lack data; see {@link DATA_LOST}. */
+export function lossesOf(faults: readonly FaultRecord[]): FaultWindow[] {
+  return pairs(faults.filter(({ fault }) => fault === DATA_LOST));
+}
+
+function pairs(faults: readonly FaultRecord[]): FaultWindow[] {
   const open = new Map<string, FaultRecord[]>();
   const windows: FaultWindow[] = [];
   for (const record of faults) {

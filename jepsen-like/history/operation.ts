@@ -46,3 +46,9 @@ export interface FaultRecord {
   readonly phase: 'begin' | 'end';
   readonly detail?: unknown;
 }
+
+/**
+ * No fault, but a mark among them: from its begin on the replica may have lost what was on its disk, or has another disk, and at its end it
+ * has all its data, on a disk that nothing is wrong with.
+ */
+export const DATA_LOST = 'data-lost';

@@ -71,6 +71,14 @@ export class FaultLog {
     return { mends, end };
   }
 
+  /** What is no fault and is to be known of: in the file alone. @returns what ends it */
+  mark(what: string, nodes: readonly string[]): () => void {
+    const note = (phase: 'begin' | 'end'): void =>
+      this.#write({ time: this.#clock.now(), fault: what, nodes, phase });
+    note('begin');
+    return () => note('end');
+  }
+
   /** A write was served. */
   served(invokedNs: number, completedNs: number): void {
     if (this.#waiting.length === 0) return;
@@ -90,6 +98,14 @@ export class FaultLog {
     if (first === undefined) return this.#lastEndNs <= fromNs ? 'none' : null;
     const isSettled = first.beginNs <= fromNs && this.#lastEndNs <= fromNs && !first.isMending;
     return isSettled && others.length === 0 ? first.fault : null;
+  }
+
+  /** Behind which of their begins and ends no write was served any more, in words. */
+  get unserved(): string[] {
+    return this.#waiting.map(({ fault, sinceNs, list }) => {
+      const moment = list === this.outages ? 'began' : 'ended';
+      return `behind ${fault}, which ${moment} at ${(sinceNs / 1e9).toFixed(1)} s, no write was served any more`;
+    });
   }
 
   close(): void {

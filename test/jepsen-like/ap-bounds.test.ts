@@ -72,6 +72,51 @@ describe('a read of a cell', () => {
   });
 });
 
+describe('a replica that may have lost its data', () => {
+  const mark = (time: number, phase: 'begin' | 'end', node = 'n1'): FaultRecord => ({
+    ...{ time: time * S, fault: 'data-lost', nodes: [node], phase },
+  });
+  const hidden = ['own change not shown'];
+  const changes = [add('a', 1, 0), add('b', 2, 20), ...finals(3, 'n1')];
+  const lost = [mark(10, 'begin'), mark(12, 'end')];
+  const seen = (value: number, begin: number, faults: readonly FaultRecord[]): Promise<string[]> =>
+    found(apChecker({ faults }), sent([...changes, read(value, begin)]));
+
+  test('shows what it had acknowledged before, before that', async () => {
+    expect(await seen(0, 5, lost)).toEqual(hidden);
+    expect(await seen(1, 5, lost)).toEqual([]);
+    // While it lacks data nobody knows.
+    expect(await seen(0, 11, lost)).toEqual([]);
+    expect(await seen(0, 9.5, lost)).toEqual([]);
+  });
+
+  test('shows behind it what it has acknowledged since', async () => {
+    expect(await seen(0, 15, lost)).toEqual([]);
+    expect(await seen(0, 30, lost)).toEqual(hidden);
+    expect(await seen(2, 30, lost)).toEqual([]);
+    // It never got all of its data again, or was another one.
+    expect(await seen(0, 30, [mark(10, 'begin')])).toEqual([]);
+    expect(await seen(0, 30, [mark(10, 'begin', 'n2'), mark(12, 'end', 'n2')])).toEqual(hidden);
+  });
+
+  test('is told of by the marks alone, where there are any', async () => {
+    const member: FaultRecord = { time: 0, fault: 'member-add', nodes: ['n1'], phase: 'begin' };
+    expect(await seen(0, 30, [member])).toEqual([]);
+    expect(await seen(0, 30, [member, ...lost])).toEqual(hidden);
+  });
+
+  test('leaves it unknown whether replicas show their own, when hardly a read can be compared', async () => {
+    const reads = Array.from({ length: 60 }, (_, i) => read(1, 5 + i / 10));
+    const verdictOf = (faults: readonly FaultRecord[]) =>
+      judge(apChecker({ faults }), sent([add('a', 1, 0), ...finals(1, 'n1'), ...reads]));
+    expect(await verdictOf([])).toMatchObject({ valid: true, details: { compared: 60 } });
+    expect(await verdictOf([mark(2, 'begin')])).toMatchObject({
+      valid: 'unknown',
+      text: expect.stringContaining('of 60 reads only 0'),
+    });
+  });
+});
+
 describe('what the cells have come to', () => {
   const unknown = async (...planned: Planned[]): Promise<string> => {
     const { valid, text } = await judge(apChecker(), sent(planned));

@@ -51,12 +51,13 @@ export function apChecker(options: ApOptions = {}): Checker {
       }
       for (const cell of cells.values()) cell.judge();
       const { served, excused, refused } = availability;
+      const { compared } = disks;
       const doubt =
         served === 0 && findings.operations > 0
           ? 'no call was served'
-          : doubtOf(cells, places.thatTell);
-      const shown = `${cells.size} cells converged; ${served} calls were served, ${excused} failed at replicas that a fault had stopped`;
-      return findings.verdict(shown, { doubt, details: { served, excused, refused } });
+          : (doubtOf(cells, places.thatTell) ?? disks.doubt);
+      const shown = `${cells.size} cells converged; ${served} calls were served, ${excused} failed at replicas that a fault had stopped; ${compared} reads showed what their replica had acknowledged itself`;
+      return findings.verdict(shown, { doubt, details: { served, excused, refused, compared } });
     },
   };
 }

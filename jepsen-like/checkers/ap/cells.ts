@@ -69,7 +69,10 @@ export class CellHistory {
     const changes = [...this.#changes.values()];
     const bounds = new ChangeBounds(changes.flatMap(changeOf));
     const own = new OwnChanges(changes, this.#disks, amountOf);
-    for (const call of this.#reads) this.#judgeSeen(call, bounds, own);
+    for (const call of this.#reads) {
+      own.count(call);
+      this.#judgeSeen(call, bounds, own);
+    }
     for (const call of [...this.#reads, ...this.finals]) {
       const value = numberOf(call, call.answer);
       const when = `"${this.#key}" was read as ${value} at ${seconds(call.end)}`;
@@ -144,6 +147,7 @@ export class CellHistory {
         this.#findings.note('of nobody', `${when} has ${item}`, [...calls, call]);
       }
       if (call.f !== 'final') {
+        own.count(call);
         const hidden = own.before(call).find(({ value }) => !there.has(valueText(value)));
         if (hidden === undefined) continue;
         const text = `${when} does not have ${show(hidden.value)}, which ${nodeOf(call)} had acknowledged`;

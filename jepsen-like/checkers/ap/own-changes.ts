@@ -1,6 +1,6 @@
 import type { FaultRecord } from '../../history/operation.js';
 import type { Call } from '../calls.js';
-import { type FaultWindow, windowsOf } from '../fault-windows.js';
+import { type FaultWindow, lossesOf, windowsOf } from '../fault-windows.js';
 import { countBelow } from '../sorted.js';
 
 /** All calls under one idempotency key on one cell: one of them counts. */
@@ -15,22 +15,43 @@ export interface Once {
 const LOSES_DISK = /^(?:disk-(?:flip|helix|rollback|wipe)|member)/;
 
 /**
- * Which replicas have the disks that they began with, and when. What a damaged disk comes to may be seen long after the fault, so
- * that it counts for the rest of the run.
+ * Which replicas have the disks that they began with, and when. Where the faults tell themselves from when to when a replica may lack data
+ * ({@link lossesOf}), that alone counts. Else what a damaged disk comes to may be seen long after the fault, so that it counts for the
+ * rest of the run.
  */
 export class Disks {
-  readonly #windows: readonly FaultWindow[];
+  readonly #losses: readonly FaultWindow[];
+  /** Reads at replicas that had acknowledged something; and those of them that had to show something of it. */
+  eligible = 0;
+  compared = 0;
 
   constructor(faults: readonly FaultRecord[]) {
-    this.#windows = windowsOf(faults).filter(({ fault }) => LOSES_DISK.test(fault));
+    const told = lossesOf(faults);
+    const feared = windowsOf(faults)
+      .filter(({ fault }) => LOSES_DISK.test(fault))
+      .map((window) => ({ ...window, end: Number.POSITIVE_INFINITY }));
+    this.#losses = told.length > 0 ? told : feared;
   }
 
-  isKept(node: string, until: number): boolean {
-    return !this.#windows.some(
-      ({ nodes, begin }) => begin <= until && (nodes.length === 0 || nodes.includes(node)),
+  /** @returns on which of its disks, one after the other, a replica did that; `null`: that is not certain */
+  diskOf(node: string, begin: number, end: number): number | null {
+    const before = this.#losses.filter(
+      (loss) => loss.begin <= end && (loss.nodes.length === 0 || loss.nodes.includes(node)),
     );
+    return before.every((loss) => loss.end < begin) ? before.length : null;
+  }
+
+  /** So few were compared that nothing is shown; `null`: it is. */
+  get doubt(): string | null {
+    const { eligible, compared } = this;
+    if (eligible < ELIGIBLE_MIN || compared * COMPARED_SHARE >= eligible) return null;
+    return `of ${eligible} reads only ${compared} were at a replica on the disk on which it had acknowledged changes`;
   }
 }
+
+const ELIGIBLE_MIN = 50;
+/** One of so many at least is to be compared. */
+const COMPARED_SHARE = 10;
 
 /** Sums of what a replica had acknowledged, after each of its changes. */
 interface Own {
@@ -42,7 +63,10 @@ interface Own {
 
 /** What replicas have acknowledged themselves: each shows it from then on, merged or not, as long as it keeps its disk. */
 export class OwnChanges {
-  readonly #byNode = new Map<string, Own>();
+  /** By replica and disk. */
+  readonly #byDisk = new Map<string, Own>();
+  /** By replica: the end of the first that it acknowledged. */
+  readonly #firstEnds = new Map<string, number>();
   readonly #disks: Disks;
 
   /**
@@ -55,16 +79,29 @@ export class OwnChanges {
       .filter(({ calls }) => calls.length === 1 && calls[0]?.outcome === 'ok')
       .sort((a, b) => endOf(a) - endOf(b));
     for (const change of certain) {
-      const node = change.calls[0]?.invoke.node;
-      if (node === undefined) continue;
-      const own = this.#byNode.get(node) ?? { changes: [], ends: [], ups: [], downs: [] };
-      this.#byNode.set(node, own);
+      const { invoke, begin, end } = change.calls[0] as Call;
+      if (invoke.node === undefined) continue;
+      if (!this.#firstEnds.has(invoke.node)) this.#firstEnds.set(invoke.node, end);
+      const disk = disks.diskOf(invoke.node, begin, end);
+      if (disk === null) continue;
+      const name = nameOf(invoke.node, disk);
+      const own = this.#byDisk.get(name) ?? { changes: [], ends: [], ups: [], downs: [] };
+      this.#byDisk.set(name, own);
       own.changes.push(change);
-      own.ends.push(endOf(change));
+      own.ends.push(end);
       const amount = amountOf(change);
       own.ups.push((own.ups.at(-1) ?? 0) + Math.max(amount, 0));
       own.downs.push((own.downs.at(-1) ?? 0) + Math.min(amount, 0));
     }
+  }
+
+  /** Counts whether a read can be held against what its replica had acknowledged. */
+  count(read: Call): void {
+    const { node = '' } = read.invoke;
+    if ((this.#firstEnds.get(node) ?? Number.POSITIVE_INFINITY) >= read.begin) return;
+    this.#disks.eligible += 1;
+    const own = this.#of(read);
+    if (own !== null && countBelow(own.ends, read.begin) > 0) this.#disks.compared += 1;
   }
 
   /** Those that the replica of this read had acknowledged when it was asked. */
@@ -80,10 +117,16 @@ export class OwnChanges {
     return { up: own?.ups[last] ?? 0, down: own?.downs[last] ?? 0 };
   }
 
-  #of({ invoke: { node }, end }: Call): Own | null {
-    if (node === undefined || !this.#disks.isKept(node, end)) return null;
-    return this.#byNode.get(node) ?? null;
+  #of({ invoke: { node }, begin, end }: Call): Own | null {
+    const disk = node === undefined ? null : this.#disks.diskOf(node, begin, end);
+    return node === undefined || disk === null
+      ? null
+      : (this.#byDisk.get(nameOf(node, disk)) ?? null);
   }
+}
+
+function nameOf(node: string, disk: number): string {
+  return `${node} ${disk}`;
 }
 
 function endOf({ calls }: Once): number {
