@@ -89,7 +89,27 @@ async function standAt(bench: Bench, node: string | undefined): Promise<Stand | 
   return null;
 }
 
-async function change(bench: Bench, { db, log, node }: Stand, random: Random): Promise<void> {
+/** What was asked for, and where first. */
+interface Asked {
+  readonly procedure: string;
+  readonly f: string;
+  readonly key: CellKey;
+  readonly value: { readonly id: string; readonly value: number };
+  readonly node: string;
+}
+
+/** Of those that were asked for last some are asked for again elsewhere: one of the calls counts. */
+const ASKED_LAST = 20;
+const AGAIN = 8;
+
+async function change(bench: Bench, at: Stand, random: Random): Promise<void> {
+  const last = (bench.shared.get('asked') as Asked[] | undefined) ?? [];
+  bench.shared.set('asked', last);
+  const elsewhere = last.filter(({ node }) => node !== at.node);
+  if (elsewhere.length > 0 && random.int(AGAIN) === 0) {
+    await ask(at, pick(random, elsewhere));
+    return;
+  }
   const [procedure, f, key] = pick(random, [
     ['apAdd', 'add', 'ap/counter'],
     ['apTake', 'take', 'ap/escrow'],
@@ -102,6 +122,13 @@ async function change(bench: Bench, { db, log, node }: Stand, random: Random): P
   const grows = key === 'ap/set' || key === 'ap/log';
   if (grows && number > ELEMENTS_MAX) return;
   const value = { id: `a${number}`, value: grows ? number : 1 + random.int(3) };
+  const asked = { procedure, f, key, value, node: at.node };
+  last.push(asked);
+  if (last.length > ASKED_LAST) last.shift();
+  await ask(at, asked);
+}
+
+async function ask({ db, log, node }: Stand, { procedure, f, key, value }: Asked): Promise<void> {
   await log.do({ f, key, node, value, writes: true, class: 'call ap' }, async () => {
     const args = { key, value: value.value };
     const options = { consistency: 'ap-local', idempotencyKey: value.id } as const;

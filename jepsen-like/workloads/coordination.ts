@@ -3,14 +3,17 @@ import {
   type Client,
   type Lease,
   type Lock,
+  op,
   type Watch,
 } from '../../src/client/client.js';
+import type { Random } from '../../src/cluster/harness.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import type { Answer, ProcessLog } from '../run/recorder.js';
 import { contentOf } from '../run/store-watch.js';
 import {
   type Bench,
   forAll,
+  pick,
   type Step,
   used,
   type Workload,
@@ -147,15 +150,21 @@ export const lease: Workload = {
   },
 };
 
+const KEYS_PER_LEASE_MIN = 2;
+const KEYS_PER_LEASE_SPAN = 3;
+
 async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promise<void> {
   const { db, log, random } = client;
   const { id, ttlMs } = granted;
-  const key = `lease/${bench.fresh()}`;
-  used(bench, 'leased').add(key);
-  await log.do({ f: 'attach', key, value: id, writes: true, class: 'put' }, async () => {
-    const { revision, meta } = await db.put(key, String(id), { lease: id });
-    return { revision, meta };
-  });
+  const count = KEYS_PER_LEASE_MIN + random.int(KEYS_PER_LEASE_SPAN);
+  const keys = Array.from({ length: count }, () => `lease/${bench.fresh()}`);
+  for (const key of keys) {
+    used(bench, 'leased').add(key);
+    await log.do({ f: 'attach', key, value: id, writes: true, class: 'put' }, async () => {
+      const { revision, meta } = await db.put(key, String(id), { lease: id });
+      return { revision, meta };
+    });
+  }
   const rounds = random.int(5);
   for (let i = 0; i < rounds && !bench.stopping.aborted; i += 1) {
     await bench.sleep(random.int(ttlMs * 0.6));
@@ -165,7 +174,7 @@ async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promi
       return {};
     });
     if (came.type !== 'ok') break;
-    await readKey(client, key);
+    await readKey(client, pick(random, keys));
   }
   if (random.int(3) === 0) {
     await log.do({ f: 'revoke', value: id, writes: true, class: 'lease' }, async () => {
@@ -175,7 +184,7 @@ async function live(bench: Bench, client: WorkloadClient, granted: Lease): Promi
   } else {
     await bench.sleep(random.int(ttlMs * 2));
   }
-  await readKey(client, key);
+  for (const key of keys) await readKey(client, key);
 }
 
 async function readKey({ db, log }: WorkloadClient, key: string): Promise<void> {
@@ -276,11 +285,36 @@ async function gather(
 
 const WATCHED = ['watched/a/', 'watched/b/'] as const;
 
-function writes(bench: Bench, { db, log, random }: WorkloadClient): Step {
+/** Several keys at one revision, under both prefixes. */
+async function writeSeveral(bench: Bench, { db, log, random }: WorkloadClient): Promise<void> {
+  const count = 2 + random.int(4);
+  const keys = new Set(Array.from({ length: count }, () => drawWatched(random)));
+  const steps = [...keys].map((key) => ['put', key, bench.fresh()] as const);
+  await log.do({ f: 'txn', value: steps, writes: true }, async () => {
+    const puts = steps.map(([, key, value]) => op.put(key, JSON.stringify(value)));
+    const { revision, meta } = await db
+      .txn()
+      .do(...puts)
+      .commit();
+    written(bench, revision);
+    return { revision, meta };
+  });
+}
+
+function drawWatched(random: Random): string {
+  return `${pick(random, WATCHED)}${random.int(20)}`;
+}
+
+function writes(bench: Bench, client: WorkloadClient): Step {
+  const { db, log, random } = client;
   return async () => {
-    const prefix = WATCHED[random.int(2)] ?? WATCHED[0];
-    const key = `${prefix}${random.int(20)}`;
-    if (random.int(6) === 0) {
+    const dice = random.int(6);
+    if (dice === 1) {
+      await writeSeveral(bench, client);
+      return;
+    }
+    const key = drawWatched(random);
+    if (dice === 0) {
       await log.do({ f: 'delete', key, writes: true }, async () => {
         const { deleted, revision, meta } = await db.delete(key);
         written(bench, revision);

@@ -77,7 +77,7 @@ export const register: Workload = {
 /** Reads elements of a set one by one, and all together. */
 export const set: Workload = {
   name: 'set',
-  about: 'elements are added, and all of them read',
+  about: 'elements are added, some are removed, and all of them read',
   checkers: ['set'],
   processes: 6,
   start: (bench, { db, log, random }) => {
@@ -85,10 +85,14 @@ export const set: Workload = {
       const group = pick(random, ['a', 'b']);
       const prefix = `set/${group}/${Math.floor(bench.recorder.operations / 4000)}/`;
       used(bench, 'sets').add(prefix);
-      if (random.int(10) > 0) {
-        const element = bench.fresh();
-        const question = { f: 'add', key: prefix, value: element, writes: true };
-        await log.do(question, () => db.put(`${prefix}${element}`, encode(element)));
+      const dice = random.int(20);
+      if (dice > 2) {
+        await add({ db, log, prefix, element: bench.fresh() }, addedTo(bench, prefix));
+        return;
+      }
+      if (dice === 2) {
+        const [element] = addedTo(bench, prefix).splice(0, 1);
+        if (element !== undefined) await remove({ db, log, prefix, element });
         return;
       }
       await log.do({ f: 'read', key: prefix, writes: false }, () => elementsOf(db, prefix));
@@ -99,6 +103,34 @@ export const set: Workload = {
       bench.final({ f: 'read', key, writes: false }, () => elementsOf(bench.db, key)),
     ),
 };
+
+interface ElementOf extends Pick<WorkloadClient, 'db' | 'log'> {
+  readonly prefix: string;
+  readonly element: number;
+}
+
+/** Elements of a set that may be removed, the oldest first. */
+function addedTo(bench: Bench, prefix: string): number[] {
+  const name = `added to ${prefix}`;
+  const elements = (bench.shared.get(name) as number[] | undefined) ?? [];
+  bench.shared.set(name, elements);
+  return elements;
+}
+
+async function add({ db, log, prefix, element }: ElementOf, added: number[]): Promise<void> {
+  const question = { f: 'add', key: prefix, value: element, writes: true };
+  const came = await log.do(question, () => db.put(`${prefix}${element}`, encode(element)));
+  // One that is added after it was removed would be there again.
+  if (came.type === 'ok') added.push(element);
+}
+
+async function remove({ db, log, prefix, element }: ElementOf): Promise<void> {
+  const question = { f: 'remove', key: prefix, value: element, writes: true };
+  await log.do(question, async () => {
+    const { revision, meta } = await db.delete(`${prefix}${element}`);
+    return { revision, meta };
+  });
+}
 
 async function elementsOf(db: Client, prefix: string): Promise<Answer> {
   const elements: unknown[] = [];
