@@ -6,7 +6,7 @@ import { chooseNemeses, NEMESES } from './nemeses/nemeses.js';
 import { describePlan } from './nemeses/schedule.js';
 import { HELP, type Options, parseOptions, UsageError } from './options.js';
 import { placesText } from './report/places-text.js';
-import { isGood } from './report/summary.js';
+import { isGood, readsText } from './report/summary.js';
 import { type Conducted, conduct, planOf, type RunSpec } from './run/conduct.js';
 import { briefSuite } from './suite.js';
 import { chooseWorkloads, WORKLOADS } from './workloads/workloads.js';
@@ -72,12 +72,12 @@ async function main(options: Options): Promise<number> {
 
 function specsOf(options: Options): RunSpec[] {
   const seed = options.seed ?? Math.floor(Date.now() / 1000);
-  const { workload, nemesis, nodes, network, minutes, cycles, pace } = options;
+  const { workload, nemesis, nodes, network, minutes, cycles, pace, leaseReads } = options;
   const isSuite = workload === null && nemesis === null && minutes === null && cycles === null;
-  if (isSuite) return briefSuite(seed, pace);
+  if (isSuite) return briefSuite({ seed, pace, leaseReads });
   const spec = {
     ...{ workload: workload ?? 'all', nemesis: nemesis ?? 'all', minutes: minutes ?? 1 },
-    ...{ nodes, network, cycles, pace, seed, isTimed: cycles === null },
+    ...{ nodes, network, cycles, pace, seed, leaseReads, isTimed: cycles === null },
   };
   check(() => chooseNemeses(spec.nemesis));
   check(() => chooseWorkloads(spec.workload));
@@ -98,7 +98,10 @@ function tell({ summary, folder }: Conducted): number {
   const { events, faults, terms } = summary;
   const numbers = `${ok} served, ${fail} not done, ${info} unknown; ${events} events; ${faults.length} faults`;
   console.log(`${numbers}; last term ${terms}; ${folder}/report.html`);
+  console.log(readsText(summary));
   if (summary.leftOut.length > 0) console.log(`left out: ${summary.leftOut.join(', ')}`);
+  const { withoutTurn } = summary;
+  if (withoutTurn.length > 0) console.log(`without a turn: ${withoutTurn.join(', ')}`);
   const places = placesText(summary.injected);
   if (places !== null) console.log(places);
   if (isGood(summary)) return 0;

@@ -25,7 +25,7 @@ export async function makeMatrix(options: {
   const { seed } = options;
   const spec = {
     ...{ workload: WORKLOADS, nemesis: NEMESES, nodes: 5, minutes: 0, pace: 6, seed },
-    network: 'proxies' as const,
+    ...{ network: 'proxies' as const, leaseReads: false },
   };
   const cycles = chooseNemeses(NEMESES).length;
   const { summary, folder, interrupted } = await conduct(

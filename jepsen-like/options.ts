@@ -10,6 +10,8 @@ export interface Options {
   readonly cycles: number | null;
   readonly seed: number | null;
   readonly pace: number;
+  /** `null`: the seed decides. */
+  readonly leaseReads: boolean | null;
   readonly out: string;
   /** Names, separated by commas; empty: all. `null`: no hunt. */
   readonly mutations: string | null;
@@ -28,6 +30,7 @@ export const HELP = `Real replicas, real faults, and checkers that judge what th
                     --seed S                      the schedule of faults and the clients' dice (default: the time)
                     --network namespaces          packet filters of the kernel instead of proxies (root)
                     --pace 2                      clients wait so many times as long between two operations
+                    --lease-reads yes|no          leaders read under a lease (default: with odd seeds)
                     --plan                        show the schedule, and do nothing
   npm run jepsen -- --mutations                   does it bite? Replicas with historical bugs must be caught
                     --only A,B                    some of them, by name
@@ -53,6 +56,7 @@ export function parseOptions(args: readonly string[]): Options {
     cycles: values.cycles === undefined ? null : numberOf('cycles', values.cycles, 1, 1e6),
     seed: values.seed === undefined ? null : numberOf('seed', values.seed, 0, 2 ** 40),
     pace: numberOf('pace', values.pace ?? '1', 0.01, 1000),
+    leaseReads: yesOrNo('lease-reads', values['lease-reads']),
     out: values.out ?? '.jepsen',
     mutations: values.mutations === true ? (values.only ?? '') : null,
     matrix: values.matrix ?? false,
@@ -75,6 +79,7 @@ function read(args: readonly string[]) {
         cycles: { type: 'string' },
         seed: { type: 'string' },
         pace: { type: 'string' },
+        'lease-reads': { type: 'string' },
         out: { type: 'string' },
         mutations: { type: 'boolean' },
         only: { type: 'string' },
@@ -92,6 +97,12 @@ function read(args: readonly string[]) {
 function networkOf(name = 'proxies'): Options['network'] {
   if (name === 'proxies' || name === 'namespaces') return name;
   throw new UsageError(`--network must be proxies or namespaces, found ${name}`);
+}
+
+function yesOrNo(name: string, text: string | undefined): boolean | null {
+  if (text === undefined) return null;
+  if (text === 'yes' || text === 'no') return text === 'yes';
+  throw new UsageError(`--${name} must be yes or no, found ${text}`);
 }
 
 function numberOf(name: string, text: string, min: number, max: number): number {

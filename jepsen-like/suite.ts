@@ -13,16 +13,26 @@ const PARTS: readonly Part[] = [
     nemesis: 'reset-storm,deploys,worker',
     nodes: 3,
   },
-  { workload: 'lock,lease,levels', nemesis: 'clock,pause-leader,links', nodes: 3 },
+  { workload: 'lock,lease,levels', nemesis: 'clock,pause-leader,links,transfer-unheard', nodes: 3 },
   { workload: 'watch,ap', nemesis: 'partition-halves,kill-follower,snapshot-storm', nodes: 5 },
   { workload: 'register,set', nemesis: 'disk,member,failpoint,strace', nodes: 5 },
+  {
+    workload: 'register,queue,jobs',
+    nemesis: 'lost-tail,restart-storm,pause-majority,clients-cut-off',
+    nodes: 5,
+  },
   { workload: 'register,levels', nemesis: 'rolling-upgrade,rolling-restart', nodes: 3 },
   { workload: 'large-values,hostile,idle', nemesis: 'overload,kill-leader', nodes: 3 },
 ];
 
-export function briefSuite(seed: number, pace: number): RunSpec[] {
+export function briefSuite({
+  seed,
+  pace,
+  leaseReads,
+}: Pick<RunSpec, 'seed' | 'pace' | 'leaseReads'>): RunSpec[] {
   return PARTS.map((part, i) => ({
     ...part,
-    ...{ minutes: MINUTES, cycles: null, seed: seed + i, pace, network: 'proxies' as const },
+    ...{ minutes: MINUTES, cycles: null, seed: seed + i, pace, leaseReads },
+    network: 'proxies' as const,
   }));
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 /** What this machine has for faults that go beyond signals and proxies. */
 export interface Machine {
@@ -48,6 +48,16 @@ function has(command: string, argument: string): boolean {
     execFileSync(command, [argument], { stdio: 'ignore' });
     return true;
   } catch {
+    return false;
+  }
+}
+
+/** Whether a library is in the memory of a process. */
+export function hasLoaded(pid: number, library: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/maps`, 'utf8').includes(library);
+  } catch {
+    // It has ended meanwhile.
     return false;
   }
 }

@@ -2,13 +2,14 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ReplicaStatus } from '../../src/client/client.js';
-import { LocalCluster, type ReplicaExit } from '../../src/cluster/local-cluster.js';
+import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import type { ReplicaProcess } from '../../src/cluster/replica-process.js';
 import { ClockFile } from './clock-file.js';
 import { removeClockLeftovers } from './clock-leftovers.js';
 import { DiskFile } from './disk-file.js';
+import { type Cause, type End, Ends, endOf, isOrderly, type StrangeEnd } from './ends.js';
 import { JobWorkers } from './job-workers.js';
-import type { Machine } from './machine.js';
+import { hasLoaded, type Machine } from './machine.js';
 
 export interface SystemOptions {
   readonly nodes: number;
@@ -21,16 +22,11 @@ export interface SystemOptions {
   readonly network: 'proxies' | 'namespaces';
   /** They begin with the oldest formats. */
   readonly oldReplicas: boolean;
+  /** Leaders read under a lease. */
+  readonly leaseReads: boolean;
   /** The compiled command. Default: that of this project. */
   readonly entry?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
-}
-
-/** A replica that ended although no fault was to make it. */
-export interface StrangeEnd {
-  readonly name: string;
-  readonly how: string;
-  readonly log: string;
 }
 
 /** Where clients are: each has links of its own to every replica. */
@@ -68,17 +64,14 @@ export class System implements AsyncDisposable {
   readonly machine: Machine;
   readonly hasClocks: boolean;
   readonly workers: JobWorkers;
-  readonly strangeEnds: StrangeEnd[] = [];
   /** Clients are at places that can be cut off. */
   readonly #hasSites: boolean;
   readonly #clocks = new Map<string, ClockFile>();
   readonly #disks = new Map<string, DiskFile>();
-  /** By name: it is allowed to end by itself. */
-  readonly #mayEnd = new Set<string>();
-  /** By name: so is one that a fault of its disk has hit, until all replicas serve again. */
-  readonly #hit = new Set<string>();
-  /** By name: which incarnation has the damaged data; `null`: none that is known. */
-  readonly #damaged = new Map<string, string | null>();
+  readonly #ends = new Ends();
+  /** By name: it may have lost data, or begins without any; what is to be called when it has all of them. */
+  readonly #losses = new Map<string, () => void>();
+  #tellLoss: (name: string) => () => void = () => () => {};
   readonly #upgraded = new Set<string>();
   /** By site and replica: which side it is on while the network is parted. */
   #sides: ReadonlyMap<string, 'majority' | 'minority'> = new Map();
@@ -107,6 +100,7 @@ export class System implements AsyncDisposable {
       ...(entry === undefined ? {} : { entry }),
       extraArgs: [
         ...['--config', config, '--election-timeout', ELECTION_TIMEOUT],
+        ...(options.leaseReads ? ['--lease-reads'] : []),
         ...(options.oldReplicas ? ['--unsafe-formats', OLD_FORMATS] : []),
       ],
       env: { BALSA_UNSAFE_TESTING: '1', ...env },
@@ -122,6 +116,15 @@ export class System implements AsyncDisposable {
       onProcessEnd: removeClockLeftovers,
     });
     return new System(cluster, options, files);
+  }
+
+  get strangeEnds(): readonly StrangeEnd[] {
+    return this.#ends.strange;
+  }
+
+  /** @param begin called when a replica may have lost data or begins without any, and what it returns when it has all of them */
+  onLoss(begin: (name: string) => () => void): void {
+    this.#tellLoss = begin;
   }
 
   /** Of the replicas that there are, members or to be ones. */
@@ -154,18 +157,23 @@ export class System implements AsyncDisposable {
 
   async stop(name: string): Promise<void> {
     if (this.#replica(name)?.running !== true) return;
-    await this.cluster.stop(name);
+    const replica = this.cluster.replica(name);
+    const exit = await this.cluster.stop(name);
+    this.#judgeAsked(name, endOf(exit, replica.tail()));
+  }
+
+  /** Of one that was to end anyway, or may have been. */
+  #judgeAsked(name: string, end: End): void {
+    if (!isOrderly(end)) this.#ends.judge(name, end);
   }
 
   /** Starts it on the data that it has, if it does not run; does not wait until it serves. */
   async start(name: string, extra: StartExtra = {}): Promise<void> {
     const replica = this.#replica(name);
     if (replica === undefined || replica.running) return;
-    // Its next life knows nothing of how this one ended.
-    this.noteStrangeEnds();
-    this.#hit.delete(name);
-    if (!this.#damaged.has(name)) this.#mayEnd.delete(name);
-    const reseed = this.#damaged.has(name) ? ['--reseed'] : [];
+    this.noteEnds();
+    this.#ends.begins(name);
+    const reseed = this.#ends.isDamaged(name) ? ['--reseed'] : [];
     // The last one of two equal flags counts.
     const upgrade = this.#upgraded.has(name) ? ['--unsafe-formats', ''] : [];
     const args = [...reseed, ...upgrade, ...(extra.args ?? [])];
@@ -178,16 +186,17 @@ export class System implements AsyncDisposable {
    */
   damaged(name: string): void {
     const { dataFolder } = this.cluster.replica(name);
-    this.#damaged.set(name, incarnationIn(dataFolder));
-    this.#mayEnd.add(name);
+    this.#ends.damaged(name, incarnationIn(dataFolder));
+    this.#loses(name);
   }
 
-  /** What has begun anew, and has all its data, has nothing left of what was damaged. */
-  #noteWhole(name: string, incarnation: string): void {
-    const damaged = this.#damaged.get(name);
-    if (damaged === undefined || damaged === null || damaged === incarnation) return;
-    this.#damaged.delete(name);
-    this.#mayEnd.delete(name);
+  #loses(name: string): void {
+    if (!this.#losses.has(name)) this.#losses.set(name, this.#tellLoss(name));
+  }
+
+  #hasAll(name: string): void {
+    this.#losses.get(name)?.();
+    this.#losses.delete(name);
   }
 
   /** From its next start on it knows all formats. */
@@ -197,12 +206,42 @@ export class System implements AsyncDisposable {
 
   /** It is to leave the cluster, and ends by itself then. */
   leaves(name: string): void {
-    this.#mayEnd.add(name);
+    this.#ends.leaves(name);
+    const replica = this.#replica(name);
+    if (replica?.running !== true) return;
+    // Whoever waits for its end would not be told how that was.
+    void replica.exit().then((exit) => this.#judgeAsked(name, endOf(exit, replica.tail())));
+  }
+
+  /**
+   * Starts a replica that there was not before, and lets it into the cluster.
+   * @param replaces who leaves for it
+   */
+  async add(name: string, replaces?: string): Promise<void> {
+    this.#ends.isNew(name);
+    this.#loses(name);
+    this.deleteData(name);
+    if (replaces !== undefined) this.leaves(replaces);
+    await this.cluster.addReplica(replaces === undefined ? { name } : { name, replaces });
+    this.#hasAll(name);
+  }
+
+  /** Removes it from the cluster, and waits until it has ended. */
+  async remove(name: string): Promise<void> {
+    this.leaves(name);
+    await this.cluster.removeReplica(name);
+  }
+
+  /** Forgets one that is no member, and what it has. */
+  async discard(name: string): Promise<void> {
+    this.noteEnds();
+    await this.cluster.discard(name);
+    this.deleteData(name);
   }
 
   /** It takes part, and has applied nearly all that the leader has. */
   async hasCaughtUp(name: string): Promise<boolean> {
-    this.noteStrangeEnds();
+    this.noteEnds();
     await this.start(name);
     const statuses = await this.cluster.statuses();
     const leader = statuses.find(({ role }) => role === 'leader');
@@ -213,8 +252,9 @@ export class System implements AsyncDisposable {
       (known) => known.name === name && known.incarnation === own.incarnation,
     );
     const hasAll = member?.role === 'voter' && own.appliedIndex + 200 >= leader.commitIndex;
-    if (hasAll) this.#noteWhole(name, own.incarnation);
-    return hasAll;
+    if (!hasAll) return false;
+    if (this.#ends.isWhole(name, own.incarnation)) this.#hasAll(name);
+    return true;
   }
 
   pause(name: string): void {
@@ -231,17 +271,27 @@ export class System implements AsyncDisposable {
     return found(this.#disks.get(name), name);
   }
 
+  /** The library that lies about the time is in its process. */
+  liesOnTime(name: string): boolean {
+    const { pid } = this.cluster.replica(name);
+    return pid !== null && hasLoaded(pid, 'libfaketime');
+  }
+
   clock(name: string): ClockFile {
     return found(this.#clocks.get(name), name);
   }
 
-  /** Resolves when a replica that may end does so. */
-  async ends(name: string): Promise<ReplicaExit | null> {
-    if (this.#replica(name)?.running !== true) return null;
-    this.#hit.add(name);
-    // Only when it has: from then on its end is taken for one that was expected.
-    while (this.#replica(name)?.running === true) await delay(20);
-    return this.#replica(name) === undefined ? null : this.cluster.exit(name);
+  /**
+   * Resolves when a replica ends that a fault is to make end.
+   * @returns how; `null`: it did not run
+   */
+  async ends(name: string, cause: Cause): Promise<End | null> {
+    const replica = this.#replica(name);
+    if (replica?.running !== true) return null;
+    this.#ends.hit(name, cause);
+    while (replica.running) await delay(20);
+    this.noteEnds();
+    return endOf(await replica.exit(), replica.tail());
   }
 
   /** Parts the network; each site is on a side. */
@@ -331,8 +381,7 @@ export class System implements AsyncDisposable {
       const leader = statuses.find(({ role }) => role === 'leader');
       const follow = statuses.filter(({ leader: known }) => known === leader?.replica);
       if (leader !== undefined && follow.length === this.names.length) {
-        // Those that are there have lived through what hit them.
-        this.#hit.clear();
+        this.#ends.recovered();
         return null;
       }
       if (leader !== undefined) await this.#discardRemoved(leader, known);
@@ -357,8 +406,7 @@ export class System implements AsyncDisposable {
     for (const name of this.names) {
       const waits = known.get(name)?.clusterId === '';
       if (!waits || membership.members.some((member) => member.name === name)) continue;
-      await this.cluster.discard(name);
-      this.deleteData(name);
+      await this.discard(name);
       known.delete(name);
     }
   }
@@ -369,15 +417,12 @@ export class System implements AsyncDisposable {
     return this.names.find((name) => ends(name) >= HOPELESS_ENDS) ?? null;
   }
 
-  /** Notes replicas that ended although no fault was to make them, and lets them start again. */
-  noteStrangeEnds(): void {
+  /** Judges how replicas ended that nobody has ended, and lets them start again. */
+  noteEnds(): void {
     for (const replica of this.cluster.replicas) {
       const exit = replica.unexpectedExit;
       if (exit === null) continue;
-      const how = exit.signal ?? `code ${exit.code}`;
-      if (!this.#mayEnd.has(replica.name) && !this.#hit.has(replica.name)) {
-        this.strangeEnds.push({ name: replica.name, how, log: exit.logTail });
-      }
+      this.#ends.judge(replica.name, endOf(exit, exit.logTail));
       // From here on it is known.
       void this.cluster.exit(replica.name);
     }
@@ -394,7 +439,7 @@ export class System implements AsyncDisposable {
   }
 
   async #startAll(): Promise<void> {
-    this.noteStrangeEnds();
+    this.noteEnds();
     for (const name of this.names) await this.start(name);
   }
 }

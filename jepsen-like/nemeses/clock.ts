@@ -13,6 +13,12 @@ function drawOffset({ random }: Stage): number {
   return random.int(2) === 0 ? seconds : -seconds;
 }
 
+/** Whatever the file says then, and the environment: who has not loaded the library has the right time. */
+function checkLies({ system, missed }: Stage, nodes: readonly string[]): void {
+  const honest = nodes.filter((node) => system.running.includes(node) && !system.liesOnTime(node));
+  if (honest.length > 0) missed(`the clock of ${honest.join(', ')} does not lie`);
+}
+
 export const clockJump: Nemesis = {
   name: 'clock-jump',
   about: 'the time of day of some replicas jumps by up to 262 s, forward or back',
@@ -25,6 +31,7 @@ export const clockJump: Nemesis = {
     await during(stage, { name: 'clock-jump', nodes, detail: { offsets } }, async () => {
       for (const [i, node] of nodes.entries()) system.clock(node).set(offsets[i] ?? 0);
       await stage.sleep(stage.holdMs);
+      checkLies(stage, nodes);
       for (const node of nodes) system.clock(node).set(0);
     });
   },
@@ -45,6 +52,7 @@ export const clockStrobe: Nemesis = {
         for (const node of nodes) system.clock(node).set(random.int(2) === 0 ? offset : 0);
         await stage.sleep(5 + random.int(200));
       }
+      checkLies(stage, nodes);
       for (const node of nodes) system.clock(node).set(0);
     });
   },
@@ -71,6 +79,7 @@ export const clockDrift: Nemesis = {
     await during(stage, { name: 'clock-drift', nodes: [node], detail: { rate } }, async () => {
       await restart(rate);
       await stage.sleep(stage.holdMs);
+      checkLies(stage, [node]);
       await restart(1);
     });
   },

@@ -3,18 +3,22 @@ import { seededRandom } from '../../src/cluster/harness.js';
 import type { System } from '../cluster/system.js';
 import type { FaultLog } from '../run/fault-log.js';
 import { sleep } from '../run/sleep.js';
-import { type Claim, type Stage, shuffled } from './nemesis.js';
-import type { Period, PlannedEpisode } from './schedule.js';
+import { type Claim, type Nemesis, type Stage, shuffled } from './nemesis.js';
+import { AT_ONCE_MAX, type Period, type PlannedEpisode } from './schedule.js';
 
 export interface DirectorOptions {
   readonly system: System;
   readonly faults: FaultLog;
   readonly db: Client;
+  /** Those that were asked for. */
+  readonly nemeses: readonly Nemesis[];
   readonly signal: AbortSignal;
   /** See `RunOptions`. */
   readonly untilMs: number;
   /** Told before each period. */
   readonly onPeriod: (period: Period, index: number) => void;
+  /** Asked when all is whole again: what clients lack nevertheless. */
+  readonly lacks: () => Promise<readonly string[]>;
 }
 
 /** What came of one episode. */
@@ -39,12 +43,17 @@ const IDLE_TURNS = 3;
 export class Director {
   /** How often each thing was done. */
   readonly injected = new Map<string, number>();
-  /** Episodes that could not be carried out, since another one had what they need. */
-  skipped = 0;
   /** What did not become whole again. */
   readonly problems: string[] = [];
+  /** What went wrong within an episode. */
+  readonly mishaps: string[] = [];
   /** By name of a nemesis: what came of its episodes. */
   readonly #turns = new Map<string, Turns>();
+  /** Names of nemeses that were planned in the periods that have begun, and of those that have had a turn. */
+  readonly #planned = new Set<string>();
+  readonly #begun = new Set<string>();
+  /** Episodes that could not be carried out, since another one had what they need: they come again. */
+  readonly #put: PlannedEpisode[] = [];
   readonly #options: DirectorOptions;
   readonly #taken = new Set<string>();
   readonly #claimed = new Set<Claim>();
@@ -55,34 +64,85 @@ export class Director {
   }
 
   async run(periods: readonly Period[]): Promise<void> {
-    const { signal, system, untilMs, onPeriod } = this.#options;
+    const { signal, untilMs } = this.#options;
     const begunMs = performance.now();
     for (const [index, period] of periods.entries()) {
-      if (signal.aborted || performance.now() - begunMs >= untilMs) return;
-      onPeriod(period, index);
-      const episodes = period.episodes.map((episode) => this.#play(episode));
-      await Promise.all([sleep(period.lengthMs, signal), ...episodes]);
-      if (period.episodes.length === 0) continue;
-      await system.mend();
-      if (signal.aborted) return;
-      const problem = await system.recovered();
-      for (const end of this.#endings.splice(0)) end();
-      if (problem === null) continue;
-      // What is broken already shows nothing more.
-      this.problems.push(problem);
-      return;
+      if (signal.aborted || performance.now() - begunMs >= untilMs) break;
+      const episodes = [...period.episodes, ...this.#fitting(period.episodes)];
+      for (const { nemesis } of episodes) this.#planned.add(nemesis.name);
+      if (!(await this.#conduct({ ...period, episodes }, index))) return;
+    }
+    if (!this.#isLongEnough) return;
+    // One after the other, so that nothing is in their way.
+    for (const [index, episode] of this.#put.splice(0).entries()) {
+      if (this.#begun.has(episode.nemesis.name)) continue;
+      const period = { lengthMs: episode.holdMs, episodes: [episode] };
+      if (signal.aborted || !(await this.#conduct(period, periods.length + index))) return;
     }
   }
 
-  async #play({ nemesis, afterMs, holdMs, seed }: PlannedEpisode): Promise<void> {
+  /** Of those that were put back such as do not get in the way of what is planned. */
+  #fitting(planned: readonly PlannedEpisode[]): PlannedEpisode[] {
+    if (planned.length === 0) return [];
+    const fitting: PlannedEpisode[] = [];
+    for (const episode of [...this.#put]) {
+      const others = [...planned, ...fitting];
+      if (others.length >= AT_ONCE_MAX) break;
+      if (others.some((other) => collide(other.nemesis, episode.nemesis))) continue;
+      fitting.push(episode);
+      this.#put.splice(this.#put.indexOf(episode), 1);
+    }
+    return fitting;
+  }
+
+  /** @returns whether it goes on */
+  async #conduct(period: Period, index: number): Promise<boolean> {
+    const { signal, system, onPeriod, lacks } = this.#options;
+    onPeriod(period, index);
+    const episodes = period.episodes.map((episode) => this.#play(episode));
+    await Promise.all([sleep(period.lengthMs, signal), ...episodes]);
+    if (period.episodes.length === 0) return true;
+    await system.mend();
+    if (signal.aborted) return false;
+    const problem = await system.recovered();
+    for (const end of this.#endings.splice(0)) end();
+    this.problems.push(...(problem === null ? await lacks() : [problem]));
+    // What is broken already shows nothing more.
+    return this.problems.length === 0;
+  }
+
+  /** Episodes that could not be carried out. */
+  get skipped(): number {
+    return this.#put.length;
+  }
+
+  /** Names of those that were asked for, and have had no turn. */
+  get withoutTurn(): string[] {
+    return this.#options.nemeses.map(({ name }) => name).filter((name) => !this.#begun.has(name));
+  }
+
+  get #isLongEnough(): boolean {
+    return this.#options.nemeses.every(({ name }) => this.#planned.has(name));
+  }
+
+  /** That some have had no turn although the run was long enough for all. */
+  get leftOut(): string[] {
+    const { signal } = this.#options;
+    if (signal.aborted || this.problems.length > 0 || !this.#isLongEnough) return [];
+    return this.withoutTurn.map((name) => `nemesis ${name} was asked for, and had no turn`);
+  }
+
+  async #play(episode: PlannedEpisode): Promise<void> {
+    const { nemesis, afterMs, holdMs, seed } = episode;
     const { signal } = this.#options;
     await sleep(afterMs, signal);
     if (signal.aborted) return;
     const claims = nemesis.claims ?? [];
     if (claims.some((claim) => this.#claimed.has(claim))) {
-      this.skipped += 1;
+      this.#put.push(episode);
       return;
     }
+    this.#begun.add(nemesis.name);
     for (const claim of claims) this.#claimed.add(claim);
     const own = new Set<string>();
     const tally: Tally = { counted: 0, missed: [] };
@@ -144,7 +204,12 @@ export class Director {
         tally.missed.push(what);
         add(what);
       },
+      wrong: (what) => this.mishaps.push(what),
       endsWithPeriod: (end) => this.#endings.push(end),
     };
   }
+}
+
+function collide(one: Nemesis, other: Nemesis): boolean {
+  return one === other || (one.claims ?? []).some((claim) => other.claims?.includes(claim));
 }

@@ -10,10 +10,29 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskError } from '../cluster/disk-file.js';
+import type { Cause, End } from '../cluster/ends.js';
 import type { Machine } from '../cluster/machine.js';
 import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
 
 let lastError = 0;
+
+const CAUSES = { EIO: 'disk-failed', ENOSPC: 'disk-full' } as const;
+
+/** On a busy machine it takes a while to end, in milliseconds. */
+const END_MS_MAX = 10_000;
+
+function endMs({ holdMs }: Stage): number {
+  return Math.max(holdMs, END_MS_MAX);
+}
+
+/** @returns how it ended; `null`: it did not */
+async function endWithin(
+  { system, sleep }: Stage,
+  node: string,
+  { cause, ms }: { readonly cause: Cause; readonly ms: number },
+): Promise<End | null> {
+  return Promise.race([system.ends(node, cause), sleep(ms).then(() => null)]);
+}
 
 /** A disk that fails ends its replica, which is started again when the disk is whole. */
 async function failDisk(stage: Stage, name: string, error: Omit<DiskError, 'id'>): Promise<void> {
@@ -22,10 +41,10 @@ async function failDisk(stage: Stage, name: string, error: Omit<DiskError, 'id'>
   if (node === undefined) return;
   await during(stage, { name, nodes: [node], detail: error }, async () => {
     lastError += 1;
-    const over = Promise.race([system.ends(node), stage.sleep(stage.holdMs)]);
+    const over = endWithin(stage, node, { cause: CAUSES[error.code], ms: endMs(stage) });
     system.disk(node).set({ errors: [{ id: lastError, ...error }] });
-    const ended = await over;
-    if (ended !== undefined) stage.count(`${name}: the replica ended`);
+    if ((await over) === null) stage.missed(`${name}: the replica went on`);
+    else stage.count(`${name}: the replica ended`);
     system.disk(node).set({});
     if (!system.cluster.replica(node).running) await system.start(node);
   });
@@ -232,25 +251,39 @@ function meddle(pid: number, inject: string): ChildProcess {
   });
 }
 
-async function underStrace(stage: Stage, name: string, inject: string): Promise<void> {
+/** @param isFatal it is to end the replica */
+async function underStrace(
+  stage: Stage,
+  {
+    name,
+    inject,
+    isFatal,
+  }: { readonly name: string; readonly inject: string; readonly isFatal: boolean },
+): Promise<void> {
   const { system } = stage;
   const [node] = stage.take(1);
   const pid = node === undefined ? null : system.cluster.replica(node).pid;
   if (node === undefined || pid === null) return;
   await during(stage, { name, nodes: [node], detail: { inject } }, async () => {
-    const over = Promise.race([system.ends(node), stage.sleep(stage.holdMs)]);
+    const ms = isFatal ? endMs(stage) : stage.holdMs;
+    const over = endWithin(stage, node, { cause: 'disk-failed', ms });
     const tracer = meddle(pid, inject);
+    let isGone = false;
     const gone = new Promise<void>((resolve) => {
-      tracer.once('exit', () => resolve());
-      tracer.once('error', () => resolve());
+      const end = (): void => {
+        isGone = true;
+        resolve();
+      };
+      tracer.once('exit', end);
+      tracer.once('error', end);
     });
-    await over;
+    const hasEnded = (await over) !== null;
+    if (hasEnded) stage.count(`${name}: the replica ended`);
+    else if (isGone) stage.missed(`${name}: strace was gone`);
+    else if (isFatal) stage.missed(`${name}: the replica went on`);
     tracer.kill('SIGTERM');
     await gone;
-    if (!system.cluster.replica(node).running) {
-      stage.count(`${name}: the replica ended`);
-      await system.start(node);
-    }
+    if (!system.cluster.replica(node).running) await system.start(node);
   });
 }
 
@@ -259,7 +292,8 @@ export const straceError: Nemesis = {
   about: 'the kernel answers one fsync or fdatasync with EIO, whoever asks: log or LevelDB',
   lacks: lacksStrace,
   claims: ['disk'],
-  episode: (stage) => underStrace(stage, 'strace-sync-error', 'error=EIO:when=2'),
+  episode: (stage) =>
+    underStrace(stage, { name: 'strace-sync-error', inject: 'error=EIO:when=2', isFatal: true }),
 };
 
 export const straceStall: Nemesis = {
@@ -267,5 +301,6 @@ export const straceStall: Nemesis = {
   about: 'the kernel takes 300 ms longer for each fsync and fdatasync',
   lacks: lacksStrace,
   claims: ['disk'],
-  episode: (stage) => underStrace(stage, 'strace-sync-stall', 'delay_exit=300000'),
+  episode: (stage) =>
+    underStrace(stage, { name: 'strace-sync-stall', inject: 'delay_exit=300000', isFatal: false }),
 };

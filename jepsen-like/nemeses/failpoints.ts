@@ -69,7 +69,7 @@ async function killAt(stage: Stage, name: string): Promise<boolean | null> {
     await system.start(node, { args: ['--unsafe-failpoints', `${name}=exit@${hits}`] });
     const over = new AbortController();
     const provoked = provoke(stage, name, { node, needy, over: over.signal }).then(() => null);
-    const exit = await Promise.race([system.ends(node), provoked]);
+    const exit = await Promise.race([system.ends(node, 'failpoint'), provoked]);
     over.abort();
     isPassed = exit?.signal === 'SIGKILL';
     if (isPassed) stage.count(`failpoint ${name}`);

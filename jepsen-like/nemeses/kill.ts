@@ -60,7 +60,7 @@ export const killAll: Nemesis = {
     await during(stage, { name: 'kill-all', nodes }, async () => {
       await Promise.all(nodes.map((node) => stage.system.kill(node)));
       await Promise.all(nodes.map((node) => stage.system.start(node)));
-      await untilServed(stage);
+      await untilServed(stage, 'kill-all');
     });
   },
 };
@@ -84,7 +84,7 @@ export const lostTail: Nemesis = {
       await Promise.all(nodes.map((node) => system.kill(node)));
       for (const node of nodes) system.disk(node).set({});
       await Promise.all(nodes.map((node) => system.start(node)));
-      await untilServed(stage);
+      await untilServed(stage, 'lost-tail');
     });
   },
 };
@@ -120,7 +120,7 @@ export const rollingRestart: Nemesis = {
         if (stage.signal.aborted) return;
         await system.stop(node);
         await system.start(node);
-        await untilServed(stage);
+        await untilServed(stage, 'rolling-restart');
       }
     });
   },
@@ -141,21 +141,28 @@ export const rollingUpgrade: Nemesis = {
         await system.stop(node);
         system.upgrade(node);
         await system.start(node);
-        await untilServed(stage);
+        await untilServed(stage, 'rolling-upgrade');
       }
     });
   },
 };
 
-/** Waits until a write has been served, a minute at most: whoever is not back by then is found by others. */
-export async function untilServed({ db, signal, sleep }: Stage): Promise<void> {
-  const untilMs = performance.now() + 60_000;
-  while (!signal.aborted && performance.now() < untilMs) {
+const SERVED_MS_MAX = 60_000;
+
+/** Waits until a write has been served. What else is on lasts for seconds, so that within a minute one must be. */
+export async function untilServed(stage: Stage, name: string): Promise<void> {
+  const { db, signal, sleep } = stage;
+  const untilMs = performance.now() + SERVED_MS_MAX;
+  while (!signal.aborted) {
     const served = await db.put('served', '0', { timeoutMs: 2000 }).then(
       () => true,
       () => false,
     );
-    if (served) return;
+    if (served || signal.aborted) return;
+    if (performance.now() >= untilMs) {
+      stage.wrong(`${name}: no write was served within a minute`);
+      return;
+    }
     await sleep(50);
   }
 }

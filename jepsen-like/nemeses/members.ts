@@ -1,4 +1,5 @@
 import { BalsaError } from '../../src/client/client.js';
+import { SITES } from '../cluster/system.js';
 import { during, type Nemesis, type Stage, shuffled } from './nemesis.js';
 
 /** More replicas than these do not fit beside one another on the machine that is meant. */
@@ -31,8 +32,7 @@ async function tidyUp(stage: Stage): Promise<void> {
       const { members } = await db.cluster.settled({ timeoutMs: 10_000 });
       const known = members.members.map(({ name }) => name);
       for (const name of system.names.filter((one) => !known.includes(one))) {
-        await system.cluster.discard(name);
-        system.deleteData(name);
+        await system.discard(name);
       }
       return;
     } catch (error) {
@@ -42,14 +42,17 @@ async function tidyUp(stage: Stage): Promise<void> {
   }
 }
 
-/** @param work who was to leave, and may do so yet: nobody has heard what became of that */
+/**
+ * @param nodes who joins and who leaves
+ * @param work who was to leave, and may do so yet: nobody has heard what became of that
+ */
 async function change(
   stage: Stage,
-  name: string,
+  { name, nodes }: { readonly name: string; readonly nodes: readonly string[] },
   work: () => Promise<string | null>,
 ): Promise<void> {
   let leaving: string | null = null;
-  await during(stage, { name, nodes: stage.system.names }, async () => {
+  await during(stage, { name, nodes }, async () => {
     leaving = await work();
     await tidyUp(stage);
   });
@@ -57,31 +60,21 @@ async function change(
   stage.endsWithPeriod(stage.faults.begin('member-may-leave', [leaving]).end);
 }
 
-async function add(stage: Stage, replaces?: string): Promise<boolean> {
-  const { system } = stage;
-  const name = freeName(stage);
-  if (name === null) return false;
-  system.deleteData(name);
-  const what = replaces === undefined ? 'member added' : 'member replaced';
-  return tryTo(stage, what, () =>
-    system.cluster.addReplica(replaces === undefined ? { name } : { name, replaces }),
-  );
-}
-
 export const memberAdd: Nemesis = {
   name: 'member-add',
   about: 'a member is added under load, and one is removed again, the leader too',
   claims: ['members'],
   episode: async (stage) => {
-    await change(stage, 'member-add', async () => {
-      if (!(await add(stage))) return null;
+    const { system } = stage;
+    const joins = freeName(stage);
+    // Not one that another fault has its hands on: that one would look for it in vain.
+    const [leaves] = stage.take(1);
+    if (joins === null || leaves === undefined) return;
+    await change(stage, { name: 'member-add', nodes: [joins, leaves] }, async () => {
+      if (!(await tryTo(stage, 'member added', () => system.add(joins)))) return null;
       await stage.sleep(stage.random.int(stage.holdMs));
-      // Not one that another fault has its hands on: that one would look for it in vain.
-      const [gone] = stage.take(1);
-      if (gone === undefined) return null;
-      stage.system.leaves(gone);
-      const remove = () => stage.system.cluster.removeReplica(gone);
-      return (await tryTo(stage, 'member removed', remove)) ? null : gone;
+      const isGone = await tryTo(stage, 'member removed', () => system.remove(leaves));
+      return isGone ? null : leaves;
     });
   },
 };
@@ -91,11 +84,13 @@ export const memberReplace: Nemesis = {
   about: 'a member leaves for one with an empty disk, under load',
   claims: ['members'],
   episode: async (stage) => {
-    await change(stage, 'member-replace', async () => {
-      const [old] = stage.take(1);
-      if (old === undefined) return null;
-      stage.system.leaves(old);
-      return (await add(stage, old)) ? null : old;
+    const { system } = stage;
+    const joins = freeName(stage);
+    const [leaves] = stage.take(1);
+    if (joins === null || leaves === undefined) return;
+    await change(stage, { name: 'member-replace', nodes: [joins, leaves] }, async () => {
+      const replace = () => system.add(joins, leaves);
+      return (await tryTo(stage, 'member replaced', replace)) ? null : leaves;
     });
   },
 };
@@ -114,6 +109,41 @@ export const transfer: Nemesis = {
         );
         await stage.sleep(100 + random.int(1000));
       }
+    });
+  },
+};
+
+/** Shorter than the lease of a leader here (1350 ms): it is renewed all the while. */
+const UNHEARD_MS = 600;
+
+/** Whoever has handed over must not answer from then on, although it has not heard yet that another one leads. */
+export const transferUnheard: Nemesis = {
+  name: 'transfer-unheard',
+  about:
+    'leadership is handed over while all that others send to the old leader arrives late, and clients at one site reach the new one only',
+  claims: ['network'],
+  nodesMin: 2,
+  needsProxies: true,
+  episode: async (stage) => {
+    const { system, db, random } = stage;
+    const leader = await system.leader();
+    const others = shuffled(
+      random,
+      system.names.filter((name) => name !== leader),
+    );
+    const [target] = others;
+    if (leader === null || target === undefined) return;
+    const { cluster } = system;
+    const [site = 'east'] = shuffled(random, SITES);
+    const fault = { name: 'transfer-unheard', nodes: [leader, target], detail: { site } };
+    await during(stage, fault, async () => {
+      for (const other of others) cluster.shape(other, leader, { delayMs: UNHEARD_MS });
+      cluster.cut(site, leader, { how: 'reset' });
+      cluster.cut(leader, site, { how: 'reset' });
+      await stage.sleep(2 * UNHEARD_MS);
+      await tryTo(stage, 'transfer done', () => db.cluster.transfer(target, { timeoutMs: 5000 }));
+      await stage.sleep(2 * UNHEARD_MS);
+      system.healNetwork();
     });
   },
 };

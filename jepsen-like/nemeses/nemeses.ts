@@ -26,7 +26,7 @@ import {
   rollingUpgrade,
 } from './kill.js';
 import { LINK_NEMESES, linksAnswersLate, resetStorm } from './links.js';
-import { memberAdd, memberReplace, transfer } from './members.js';
+import { memberAdd, memberReplace, transfer, transferUnheard } from './members.js';
 import { lackOf, type Nemesis, type Place } from './nemesis.js';
 import {
   clientsCutOff,
@@ -80,6 +80,7 @@ export const NEMESES: readonly Nemesis[] = [
   memberAdd,
   memberReplace,
   transfer,
+  transferUnheard,
   snapshotStorm,
   overload,
   deploys,

@@ -47,6 +47,8 @@ export interface Stage {
   readonly count: (what: string) => void;
   /** Counts what was to be injected and could not be. */
   readonly missed: (what: string) => void;
+  /** Something that must not be, whatever the clients are told. */
+  readonly wrong: (what: string) => void;
   /** Called when the period is over, and all is whole again. */
   readonly endsWithPeriod: (end: () => void) => void;
 }

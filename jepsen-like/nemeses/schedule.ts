@@ -18,7 +18,7 @@ export interface PlannedEpisode {
 
 const PERIOD_MS_MIN = 5000;
 const PERIOD_MS_MAX = 12_000;
-const AT_ONCE_MAX = 3;
+export const AT_ONCE_MAX = 3;
 /** A quarter of the periods is free of faults. */
 const PEACE = 4;
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { BalsaError } from '../../src/client/client.js';
 import { bundleProcedures } from '../../src/cluster/harness.js';
 import { proceduresFile } from '../workloads/procedures-file.js';
@@ -31,27 +32,56 @@ export const snapshotStorm: Nemesis = {
     'old revisions are compacted and backups taken all the time, while a replica lags behind the begin of the log',
   episode: async (stage) => {
     const { system, db } = stage;
-    const nodes = stage.take(1);
-    await during(stage, { name: 'snapshot-storm', nodes }, async () => {
-      for (const node of nodes) system.pause(node);
+    const [node] = stage.take(1);
+    if (node === undefined) return;
+    await during(stage, { name: 'snapshot-storm', nodes: [node] }, async () => {
+      const before = snapshotsOf(stage, node);
+      system.pause(node);
       await again(stage, 600, async () => {
         await tolerate(async () => {
           const { revision, compactedRevision } = await db.info();
           const upTo = revision - KEPT_REVISIONS;
           if (upTo > compactedRevision) await db.compact(upTo);
         });
+        await tolerate(() => Promise.all(puts(stage)));
         const [name] = shuffled(
           stage.random,
-          system.running.filter((one) => !nodes.includes(one)),
+          system.running.filter((one) => one !== node),
         );
         if (name !== undefined && (await tolerate(() => takeBackup(stage, name)))) {
           stage.count('backups taken');
         }
       });
-      for (const node of nodes) system.resume(node);
+      system.resume(node);
+      const untilMs = performance.now() + INSTALLED_MS_MAX;
+      while (performance.now() < untilMs && !stage.signal.aborted) {
+        if (snapshotsOf(stage, node) > before) break;
+        await stage.sleep(100);
+      }
+      if (snapshotsOf(stage, node) > before)
+        stage.count('snapshot-storm: a snapshot was installed');
+      else stage.missed('snapshot-storm: no snapshot was installed');
     });
   },
 };
+
+/** However slowly the clients write: the log is to begin behind what the other one has. */
+function puts({ db }: Stage): Promise<unknown>[] {
+  return Array.from({ length: STORM_PUTS }, (_, i) =>
+    db.put(`storm/${i}`, '0', { timeoutMs: 5000 }),
+  );
+}
+
+const STORM_PUTS = 400;
+
+/** For so long it is waited for a snapshot to be installed, in milliseconds. */
+const INSTALLED_MS_MAX = 5000;
+
+/** How many snapshots it has installed, as its log tells. */
+function snapshotsOf({ system }: Stage, name: string): number {
+  const log = readFileSync(system.cluster.replica(name).logFile, 'utf8');
+  return log.split('"phase":"installed"').length - 1;
+}
 
 async function takeBackup({ system }: Stage, name: string): Promise<void> {
   await using db = await system.cluster.connectTo(name, { timeoutMs: 2000 });

@@ -1,7 +1,7 @@
 import type { HistoryOperation } from '../history/operation.js';
 import { timeChart } from './chart.js';
 import { CLASSES, matrixRows } from './matrix.js';
-import { isGood, type Summary, type Times } from './summary.js';
+import { isGood, readsText, type Summary, type Times } from './summary.js';
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1d2330; --paper: #ffffff; --soft: #f1f3f7; --line: #cfd5e0; }
@@ -59,7 +59,7 @@ function facts(summary: Summary): string {
   return `<p>Again: <code>${safe(summary.command)}</code></p>
 <p>${summary.nodes} replicas, ${seconds.toFixed(0)} s, ${total} operations: ${counts.ok} served,
 ${counts.fail} certainly not done, ${counts.info} of unknown outcome. ${summary.events} events of the store,
-${summary.faults.length} faults, last term ${summary.terms}.</p>`;
+${summary.faults.length} faults, last term ${summary.terms}; ${readsText(summary)}.</p>`;
 }
 
 function verdicts({ verdicts: all }: Summary): string {
@@ -106,13 +106,18 @@ function times({ outages, recoveries }: Summary): string {
   return table(['fault', 'from its', 'times', 'p50', 'p99', 'max'], rows);
 }
 
-function injected({ injected: all, skipped, leftOut }: Summary): string {
+function injected({ injected: all, skipped, withoutTurn, leftOut }: Summary): string {
   const rows = Object.entries(all).map(
     ([what, count]) => `<tr><td>${safe(what)}</td><td class="number">${count}</td></tr>`,
   );
   const note = `<p>${skipped} more could not be carried out, since another fault had what they need.</p>`;
   const absent = `<p>Left out, since this machine or cluster does not have what they need: ${safe(leftOut.join(', '))}.</p>`;
-  const notes = (skipped === 0 ? '' : note) + (leftOut.length === 0 ? '' : absent);
+  const short = `<p>Had no turn: ${safe(withoutTurn.join(', '))}.</p>`;
+  const notes = [
+    skipped === 0 ? '' : note,
+    withoutTurn.length === 0 ? '' : short,
+    leftOut.length === 0 ? '' : absent,
+  ].join('');
   return table(['what', 'times'], rows) + notes;
 }
 

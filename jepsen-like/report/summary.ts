@@ -8,6 +8,7 @@ export interface Summary {
   readonly command: string;
   readonly seed: number;
   readonly nodes: number;
+  readonly leaseReads: boolean;
   readonly workloads: readonly string[];
   readonly nemeses: readonly string[];
   /** Those that were wanted and could not be had, with the reason. */
@@ -20,6 +21,8 @@ export interface Summary {
   readonly terms: number;
   readonly injected: Readonly<Record<string, number>>;
   readonly skipped: number;
+  /** Nemeses that were wanted and have had no turn. */
+  readonly withoutTurn: readonly string[];
   readonly faults: readonly FaultInterval[];
   /** From the begin of a fault, and from its end, to the first write after it that was served. */
   readonly outages: readonly Times[];
@@ -59,6 +62,7 @@ export function summarize(
     command,
     seed: options.seed,
     nodes: options.nodes,
+    leaseReads: options.leaseReads,
     workloads: options.workloads.map(({ name }) => name),
     nemeses: options.nemeses.map(({ name }) => name),
     leftOut,
@@ -70,6 +74,7 @@ export function summarize(
     terms: record.terms,
     injected: Object.fromEntries([...record.injected].sort()),
     skipped: record.skipped,
+    withoutTurn: record.withoutTurn,
     faults: faults.intervals,
     outages: timesOf(faults.outages),
     recoveries: timesOf(faults.recoveries),
@@ -82,6 +87,11 @@ export function summarize(
     ),
     machine: { ...options.machine },
   };
+}
+
+/** How leaders read: what only one of the two ways can break is shown by those runs alone. */
+export function readsText({ leaseReads }: Pick<Summary, 'leaseReads'>): string {
+  return leaseReads ? 'leaders read under a lease' : 'leaders ask a majority for each read';
 }
 
 /** Nothing was wrong, and nothing was left undecided. */

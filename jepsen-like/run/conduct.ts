@@ -30,6 +30,12 @@ export interface RunSpec {
   readonly holdMs?: number;
   readonly seed: number;
   readonly pace: number;
+  /** Leaders read under a lease; `null`: with odd seeds. */
+  readonly leaseReads: boolean | null;
+}
+
+export function readsUnderLeases({ leaseReads, seed }: RunSpec): boolean {
+  return leaseReads ?? seed % 2 === 1;
 }
 
 export interface Conducted {
@@ -60,7 +66,7 @@ export async function conduct(
   const untilMs = isTimed ? totalMs : Number.POSITIVE_INFINITY;
   const record = await run({
     ...{ workloads, nemeses, nodes, periods, untilMs, seed, pace, folder, machine, network },
-    ...{ signal, entry },
+    ...{ signal, entry, leaseReads: readsUnderLeases(spec) },
     onProgress: (progress) => line.show(progress),
   });
   line.end();
@@ -95,11 +101,12 @@ export function planOf(spec: RunSpec, nemeses: readonly Nemesis[]): Period[] {
 
 /** What runs it again. */
 function commandOf({ workload, nemesis, nodes, network, ...spec }: RunSpec): string {
-  const { minutes, cycles, holdMs, pace, seed } = spec;
+  const { minutes, cycles, holdMs, pace, seed, leaseReads } = spec;
   // Only the matrix has faults of another length.
   if (holdMs !== undefined) return `npm run jepsen -- --matrix --seed ${seed}`;
   const length = cycles === null ? `--minutes ${minutes}` : `--cycles ${cycles}`;
   const where = network === 'proxies' ? '' : ` --network ${network}`;
   const slow = pace === 1 ? '' : ` --pace ${pace}`;
-  return `npm run jepsen -- --workload ${workload} --nemesis ${nemesis} --nodes ${nodes}${where} ${length}${slow} --seed ${seed}`;
+  const forced = leaseReads === null ? '' : ` --lease-reads ${leaseReads ? 'yes' : 'no'}`;
+  return `npm run jepsen -- --workload ${workload} --nemesis ${nemesis} --nodes ${nodes}${where} ${length}${slow}${forced} --seed ${seed}`;
 }

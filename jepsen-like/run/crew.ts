@@ -4,9 +4,11 @@ import { type Random, seededRandom } from '../../src/cluster/harness.js';
 import { SITES, type System } from '../cluster/system.js';
 import type { Bench, Workload } from '../workloads/workload.js';
 import type { RunClock } from './clock.js';
+import type { FaultLog } from './fault-log.js';
 import { FINAL_MS_MAX, finalRead } from './final-read.js';
 import type { Observer } from './observer.js';
 import { Recorder } from './recorder.js';
+import { lackOfService } from './service.js';
 import { sleep } from './sleep.js';
 
 /** Shorter than the time of most faults, so that a client goes on asking while they last. */
@@ -22,6 +24,7 @@ export interface CrewOptions {
   readonly folder: string;
   readonly clock: RunClock;
   readonly observer: Observer;
+  readonly faults: FaultLog;
   readonly seed: number;
   /** Pauses are so many times as long. */
   readonly pace: number;
@@ -31,10 +34,15 @@ export interface CrewOptions {
 export class Crew {
   readonly workload: Workload;
   readonly recorder: Recorder;
+  /** How often there was what the workload tells of. */
+  readonly told = new Map<string, number>();
+  readonly problems: string[] = [];
   readonly #options: CrewOptions;
   readonly #bench: Bench;
   readonly #stopping = new AbortController();
   readonly #clients: Client[] = [];
+  readonly #bySite = new Map<string, Client>();
+  #asked = 0;
   readonly #loops: Promise<void>[] = [];
   #fresh = 0;
 
@@ -60,6 +68,8 @@ export class Crew {
       final: (question, call, more) => finalRead(this.recorder.process(), question, call, more),
       processAt: (replica) => this.recorder.process(() => system.sideOf(replica)),
       sleep: (ms) => sleep(ms, this.#stopping.signal),
+      tell: (what, count) => this.told.set(what, count),
+      wrong: (what) => this.problems.push(`${workload.name}: ${what}`),
     };
   }
 
@@ -70,7 +80,7 @@ export class Crew {
   /** @param onFailure of the harness: nothing that a cluster does leads there */
   async start(onFailure: (error: unknown) => void): Promise<void> {
     const { workload, system, seed, pace } = this.#options;
-    const bySite = new Map<string, Client>();
+    const bySite = this.#bySite;
     for (const site of SITES) bySite.set(site, await this.#connect(site));
     for (let index = 0; index < workload.processes; index += 1) {
       const site = SITES[index % SITES.length] ?? 'east';
@@ -82,6 +92,29 @@ export class Crew {
       const pauseMs = (workload.pauseMs ?? PAUSE_MS) * pace;
       this.#loops.push(this.#loop(step, pauseMs, random).catch(onFailure));
     }
+  }
+
+  /**
+   * Whether the clients that have lived through the faults are served.
+   * @returns what is wrong, and at which revision the last write was
+   */
+  async service(signal: AbortSignal): Promise<{ lacks: readonly string[]; revision: number }> {
+    const { workload, clock, faults } = this.#options;
+    this.#asked += 1;
+    let revision = 0;
+    const asked = [...this.#bySite].map(([site, db]) => {
+      const begunNs = clock.now();
+      return lackOfService(db, {
+        ...{ key: `service/${workload.name}/${site}`, value: `${this.#asked}`, signal },
+        withinMs: FINAL_MS_MAX,
+        onWritten: (at) => {
+          revision = Math.max(revision, at);
+          faults.served(begunNs, clock.now());
+        },
+      });
+    });
+    const lacks = (await Promise.all(asked)).filter((lack) => lack !== null);
+    return { lacks, revision };
   }
 
   /** Lets each process end what it is at. */

@@ -4,6 +4,8 @@ import { BalsaError, type Client } from '../../src/client/client.js';
 import { bundleProcedures, waitUntil } from '../../src/cluster/harness.js';
 import type { Machine } from '../cluster/machine.js';
 import { System } from '../cluster/system.js';
+import { fileHistory } from '../history/file-history.js';
+import { DATA_LOST } from '../history/operation.js';
 import { Director } from '../nemeses/director.js';
 import type { Nemesis } from '../nemeses/nemesis.js';
 import type { Period } from '../nemeses/schedule.js';
@@ -13,6 +15,7 @@ import { RunClock } from './clock.js';
 import { Crew } from './crew.js';
 import { FaultLog } from './fault-log.js';
 import { FINAL_MS_MAX } from './final-read.js';
+import { compareHeld, type HeldState, heldBy } from './held-states.js';
 import { Observer } from './observer.js';
 import { StoreWatch } from './store-watch.js';
 
@@ -32,6 +35,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Pauses of the clients are so many times as long. */
   readonly pace: number;
+  /** Leaders read under a lease, without asking the others. */
+  readonly leaseReads: boolean;
   readonly onProgress: (progress: Progress) => void;
   /** The compiled command of another replica. */
   readonly entry?: string | undefined;
@@ -56,6 +61,8 @@ export interface RunRecord {
   readonly faults: FaultLog;
   readonly injected: ReadonlyMap<string, number>;
   readonly skipped: number;
+  /** Names of nemeses that were asked for and have had no turn. */
+  readonly withoutTurn: readonly string[];
   readonly events: number;
   readonly tookMs: number;
   readonly terms: number;
@@ -69,7 +76,7 @@ const HISTORY_MS = 300_000;
 
 /** Starts a cluster, lets clients and faults loose on it, mends it, and gathers what is needed for a verdict. */
 export async function run(options: RunOptions): Promise<RunRecord> {
-  const { folder, nemeses, nodes, machine, entry, network } = options;
+  const { folder, nemeses, nodes, machine, entry, network, leaseReads } = options;
   mkdirSync(join(folder, 'histories'), { recursive: true });
   const clocks = nemeses.some(({ needsClocks }) => needsClocks === true);
   const oldReplicas = startsOld(options);
@@ -80,6 +87,7 @@ export async function run(options: RunOptions): Promise<RunRecord> {
     clocks,
     oldReplicas,
     network,
+    leaseReads,
     entry,
   });
   const db = await system.cluster.connect({ timeoutMs: 20_000, clientName: 'jepsen-like' });
@@ -116,8 +124,12 @@ class Running {
     this.#db = db;
     this.#faults = new FaultLog(join(folder, 'faults.jsonl'), this.#clock);
     this.#observer = new Observer(this.#clock, this.#faults);
+    system.onLoss((name) => this.#faults.mark(DATA_LOST, [name]));
     this.#watch = new StoreWatch(db, join(folder, 'watch.jsonl'), this.#clock);
-    const shared = { system, db, folder, pace, clock: this.#clock, observer: this.#observer };
+    const shared = {
+      ...{ system, db, folder, pace, clock: this.#clock },
+      ...{ observer: this.#observer, faults: this.#faults },
+    };
     this.#crews = workloads.map(
       (workload, i) => new Crew({ ...shared, workload, seed: seed * 31 + i + 1 }),
     );
@@ -128,9 +140,10 @@ class Running {
   async run(): Promise<RunRecord> {
     const director = new Director({
       ...{ system: this.#system, faults: this.#faults, db: this.#db },
-      untilMs: this.#options.untilMs,
+      ...{ untilMs: this.#options.untilMs, nemeses: this.#options.nemeses },
       signal: this.#ending.signal,
       onPeriod: (period) => this.#tell('load', period),
+      lacks: () => this.#lacks(),
     });
     await this.#prepare();
     const ticker = setInterval(() => this.#tell('load'), 250);
@@ -187,18 +200,37 @@ class Running {
     const system = this.#system;
     await system.mend();
     const problem = await system.recovered();
-    if (problem !== null) this.#problems.push(problem);
+    this.#problems.push(...(problem === null ? await this.#lacks() : [problem]));
     this.#tell('final reads');
     for (const crew of this.#crews) await crew.finish();
     const { revision } = await this.#db.info({ timeoutMs: FINAL_MS_MAX });
-    await waitUntil(
-      `the watch to reach revision ${revision}`,
-      async () =>
-        this.#watch.revision >= revision || this.#watch.failure !== null ? true : undefined,
-      { timeoutMs: FINAL_MS_MAX },
-    ).catch((error: Error) => this.#problems.push(error.message));
-    if (this.#watch.failure !== null) this.#problems.push(`watch: ${this.#watch.failure}`);
+    this.#problems.push(...(await this.#watched(revision)));
+    if (!this.#options.signal.aborted) this.#problems.push(...this.#faults.unserved);
     await this.#compareStates();
+  }
+
+  /** What clients lack although all is whole: those at each site are served, and the watch of the store goes on. */
+  async #lacks(): Promise<readonly string[]> {
+    const { signal } = this.#ending;
+    const all = await Promise.all(this.#crews.map((crew) => crew.service(signal)));
+    const lacks = all.flatMap((one) => one.lacks);
+    if (signal.aborted) return [];
+    return [...lacks, ...(await this.#watched(Math.max(...all.map(({ revision }) => revision))))];
+  }
+
+  /** Waits until the watch of the store has told all through a revision. @returns why it does not */
+  async #watched(revision: number): Promise<readonly string[]> {
+    const isOver = (): boolean =>
+      this.#watch.revision >= revision ||
+      this.#watch.failure !== null ||
+      this.#ending.signal.aborted;
+    const late = await waitUntil(
+      `the watch to reach revision ${revision}`,
+      async () => (isOver() ? null : undefined),
+      { timeoutMs: FINAL_MS_MAX },
+    ).catch((error: Error) => error.message);
+    const { failure } = this.#watch;
+    return [...(late === null ? [] : [late]), ...(failure === null ? [] : [`watch: ${failure}`])];
   }
 
   /** A cluster that is whole again answers; one that does not is not. */
@@ -215,19 +247,36 @@ class Running {
         const all = statuses.map(({ replica, stateHash }) => `${replica} ${stateHash}`).join(', ');
         this.#problems.push(`the replicas hold different states: ${all}`);
       }
+      await this.#compareHeld(Math.min(...statuses.map(({ revision }) => revision)));
     } catch (error) {
-      this.#problems.push(`the replicas do not come to the same index: ${String(error)}`);
+      this.#problems.push(`the states of the replicas could not be compared: ${String(error)}`);
     }
+  }
+
+  /** Their hashes tell what was written, and not what has become of it. */
+  async #compareHeld(revision: number): Promise<void> {
+    const { cluster } = this.#system;
+    const states: HeldState[] = [];
+    for (const { name } of cluster.replicas) {
+      await using db = await cluster.connectTo(name, { timeoutMs: FINAL_MS_MAX });
+      states.push(await heldBy(name, db, { revision, timeoutMs: FINAL_MS_MAX }));
+    }
+    this.#problems.push(...(await this.#watched(revision)));
+    this.#watch.flush();
+    const watch = fileHistory(this.#watch.path);
+    this.#problems.push(...(await compareHeld(states, { watch, revision })));
   }
 
   async #record(director: Director): Promise<RunRecord> {
     const statuses = await this.#system.cluster.statuses();
-    this.#system.noteStrangeEnds();
+    this.#system.noteEnds();
     for (const { name, how, log } of this.#system.strangeEnds) {
       this.#problems.push(`replica ${name} ended by itself (${how}):\n${log}`);
     }
-    this.#problems.push(...director.problems, ...director.idle);
+    this.#problems.push(...director.problems, ...director.mishaps);
+    this.#problems.push(...director.idle, ...director.leftOut);
     this.#problems.push(...this.#system.workers.strangeEnds);
+    this.#problems.push(...this.#crews.flatMap(({ problems }) => problems));
     const record = {
       options: this.#options,
       histories: this.#crews.map(({ workload, recorder }) => ({ workload, path: recorder.path })),
@@ -235,8 +284,9 @@ class Running {
       faultsPath: join(this.#options.folder, 'faults.jsonl'),
       observer: this.#observer,
       faults: this.#faults,
-      injected: director.injected,
+      injected: new Map([...director.injected, ...this.#crews.flatMap(({ told }) => [...told])]),
       skipped: director.skipped,
+      withoutTurn: director.withoutTurn,
       events: this.#watch.events,
       tookMs: this.#clock.now() / 1e6,
       terms: Math.max(0, ...statuses.map(({ term }) => term)),

@@ -34,6 +34,11 @@ export class StoreWatch {
     return this.#watch.revision ?? 0;
   }
 
+  /** What it has told so far is in its file. */
+  flush(): void {
+    this.#writer.flush();
+  }
+
   async close(): Promise<void> {
     await this.#watch.close();
     await this.#over;
@@ -60,7 +65,9 @@ export function contentOf(bytes: Uint8Array): unknown {
   }
   const text = Buffer.from(bytes).toString('utf8');
   try {
-    return JSON.parse(text) as unknown;
+    const value: unknown = JSON.parse(text);
+    // A thousand digits are a number that JSON cannot say.
+    return typeof value === 'number' && !Number.isFinite(value) ? text : value;
   } catch {
     return text;
   }

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { createConnection, type Socket } from 'node:net';
 import type { Client } from '../../src/client/client.js';
@@ -25,7 +25,7 @@ export const largeValues: Workload = {
         return;
       }
       const bytes = Math.floor(LARGE_BYTES_MAX ** random.next());
-      const content = Buffer.alloc(bytes, randomBytes(Math.min(bytes, 1024)));
+      const content = contentOf(random, bytes);
       const question = { f: 'put', key, value: digest(content), writes: true };
       await log.do(question, async () => {
         const { revision, meta } = await db.put(key, content, { timeoutMs: 15_000 });
@@ -40,6 +40,15 @@ export const largeValues: Workload = {
     }
   },
 };
+
+const SEED_BYTES = 16;
+
+/** Nowhere does it repeat itself, so that no part of it can stand for another one. */
+export function contentOf(random: Random, bytes: number): Buffer {
+  const seed = Buffer.from(Array.from({ length: SEED_BYTES }, () => random.int(256)));
+  const stream = createCipheriv('aes-128-ctr', seed, Buffer.alloc(SEED_BYTES));
+  return stream.update(Buffer.alloc(bytes));
+}
 
 async function readLarge(db: Client, key: string): Promise<Answer> {
   const { value, meta } = await db.get(key, { timeoutMs: 15_000 });
@@ -57,6 +66,12 @@ function digest(bytes: Uint8Array): { readonly bytes: number; readonly sha256: s
 const IDLE_CONNECTIONS = 10_000;
 const OPENED_AT_ONCE = 200;
 
+/** So slowly that it is no load of its own. */
+const REOPENED_AT_ONCE = 50;
+const REOPENED_EACH_MS = 1000;
+/** With fewer of them open at first little is shown. */
+const OPEN_MIN = 0.9 * IDLE_CONNECTIONS;
+
 /** Connections that do nothing, while others read and write. */
 export const idle: Workload = {
   name: 'idle',
@@ -64,26 +79,35 @@ export const idle: Workload = {
   checkers: ['register'],
   processes: 6,
   prepare: async (bench) => {
-    const sockets: Socket[] = [];
+    const sockets = new Set<Socket>();
+    const fill = async (most: number): Promise<void> => {
+      const addresses = bench.system.cluster.running.map(({ address }) => address);
+      const missing = addresses.length === 0 ? 0 : IDLE_CONNECTIONS - sockets.size;
+      const opened = Array.from({ length: Math.min(missing, most) }, (_, i) =>
+        openIdle(addresses[i % addresses.length] ?? '', sockets),
+      );
+      await Promise.all(opened);
+    };
+    for (let i = 0; i < IDLE_CONNECTIONS; i += OPENED_AT_ONCE) await fill(OPENED_AT_ONCE);
+    const atFirst = openOf(sockets);
+    bench.tell('idle connections, open at first', atFirst);
+    if (atFirst < OPEN_MIN)
+      bench.wrong(`only ${atFirst} of ${IDLE_CONNECTIONS} were open at first`);
+    // Those of a replica that was killed are gone.
+    const filling = setInterval(() => void fill(REOPENED_AT_ONCE), REOPENED_EACH_MS);
     bench.stopping.addEventListener('abort', () => {
+      clearInterval(filling);
+      bench.tell('idle connections, open in the end', openOf(sockets));
       for (const socket of sockets) socket.destroy();
     });
-    const addresses = bench.system.cluster.endpoints;
-    for (let i = 0; i < IDLE_CONNECTIONS; i += OPENED_AT_ONCE) {
-      const opened = Array.from({ length: OPENED_AT_ONCE }, (_, j) => {
-        const socket = openIdle(addresses[(i + j) % addresses.length] ?? '');
-        sockets.push(socket);
-        return new Promise<void>((resolve) => {
-          socket.once('connect', () => resolve());
-          socket.once('close', () => resolve());
-        });
-      });
-      await Promise.all(opened);
-    }
   },
   start: (bench, client): Step => registerStep(bench, client, 'idle'),
   finish: (bench) => registerFinish(bench, 'idle'),
 };
+
+function openOf(sockets: ReadonlySet<Socket>): number {
+  return [...sockets].filter(({ readyState }) => readyState === 'open').length;
+}
 
 const HTTP2_PREFACE = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
@@ -91,14 +115,24 @@ const HTTP2_PREFACE = Buffer.concat([
   Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
 ]);
 
-function openIdle(address: string): Socket {
+/** Resolves when it is open, or is not to be. */
+function openIdle(address: string, sockets: Set<Socket>): Promise<void> {
   const [host = '127.0.0.1', port = '0'] = address.split(':');
   const socket = createConnection({ host, port: Number(port) });
+  sockets.add(socket);
   // Replicas are killed beside it.
   socket.on('error', () => {});
-  socket.once('connect', () => socket.write(HTTP2_PREFACE));
   socket.resume();
-  return socket;
+  return new Promise((resolve) => {
+    socket.once('connect', () => {
+      socket.write(HTTP2_PREFACE);
+      resolve();
+    });
+    socket.once('close', () => {
+      sockets.delete(socket);
+      resolve();
+    });
+  });
 }
 
 // ---------------------------------------------------------------------------------------------

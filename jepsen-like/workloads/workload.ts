@@ -72,6 +72,10 @@ export interface Bench {
   /** A log of a process at this replica. */
   readonly processAt: (replica: string) => ProcessLog;
   readonly sleep: (ms: number) => Promise<void>;
+  /** How often there was something, for the report. */
+  readonly tell: (what: string, count: number) => void;
+  /** Something without which the workload shows less than it says. */
+  readonly wrong: (what: string) => void;
 }
 
 /** Names that the processes of a workload have used. */

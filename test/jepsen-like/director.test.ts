@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { lookAtMachine, type Machine } from '../../jepsen-like/cluster/machine.js';
 import type { System } from '../../jepsen-like/cluster/system.js';
 import { Director } from '../../jepsen-like/nemeses/director.js';
@@ -8,8 +8,13 @@ import type { Period } from '../../jepsen-like/nemeses/schedule.js';
 import type { FaultLog } from '../../jepsen-like/run/fault-log.js';
 import type { Client } from '../../src/client/client.js';
 
-function director(of: { readonly untilMs: number; readonly done: string[] }): Director {
-  const { untilMs, done } = of;
+function director(of: {
+  readonly untilMs: number;
+  readonly done: string[];
+  readonly nemeses?: readonly Nemesis[];
+  readonly lacks?: readonly string[];
+}): Director {
+  const { untilMs, done, nemeses = [], lacks = [] } = of;
   const system = {
     mend: async () => void done.push('mended'),
     recovered: async () => {
@@ -18,7 +23,8 @@ function director(of: { readonly untilMs: number; readonly done: string[] }): Di
     },
   } as unknown as System;
   return new Director({
-    ...{ system, untilMs, faults: {} as FaultLog, db: {} as Client },
+    ...{ system, untilMs, nemeses, faults: {} as FaultLog, db: {} as Client },
+    lacks: async () => lacks,
     ...{ signal: new AbortController().signal, onPeriod: () => done.push('period') },
   });
 }
@@ -83,6 +89,65 @@ test('a nemesis that had its turn three times and did no harm is told', async ()
   ]);
   expect(await idleAfter([failure, fault, failure])).toEqual([]);
   expect(await idleAfter([failure, nothing, member])).toEqual([]);
+});
+
+test('clients that are not served when all is whole again end the run', async () => {
+  const done: string[] = [];
+  const lacks = ['no write was served'];
+  const all = director({ untilMs: Number.POSITIVE_INFINITY, done, lacks });
+  await all.run(periodsOf({ ...{ name: 'x', about: '' }, episode: fault }, 3));
+  expect(all.problems).toEqual(lacks);
+  expect(done).toEqual(['period', 'mended', 'whole']);
+});
+
+describe('an episode in whose way another one is', () => {
+  const done: string[] = [];
+  /** It has the network as long as its period lasts. */
+  const named = (name: string): Nemesis => ({
+    ...{ name, about: '', claims: ['network'] },
+    episode: async ({ count, sleep }) => {
+      done.push(name);
+      count(name);
+      await sleep(1);
+    },
+  });
+  const [a, b] = [named('a'), named('b')];
+  const nemeses = [a, b];
+  const free: Nemesis = { ...named('free'), claims: [] };
+  const both: Period = {
+    lengthMs: 1,
+    episodes: nemeses.map((nemesis) => ({ nemesis, afterMs: 0, holdMs: 1, seed: 1 })),
+  };
+
+  async function conducted(
+    periods: readonly Period[],
+    wanted: readonly Nemesis[],
+  ): Promise<Director> {
+    done.length = 0;
+    const all = director({ untilMs: Number.POSITIVE_INFINITY, done: [], nemeses: wanted });
+    await all.run(periods);
+    return all;
+  }
+
+  test('gets its turn in a later period, when nothing there is in its way', async () => {
+    const all = await conducted([both, ...periodsOf(free, 1)], [a, b, free]);
+    expect(done.toSorted()).toEqual(['a', 'b', 'free']);
+    expect([all.skipped, all.withoutTurn, all.leftOut]).toEqual([0, [], []]);
+  });
+
+  test('gets it alone in the end, when the run was long enough for all', async () => {
+    const all = await conducted([both, ...periodsOf(a, 1)], nemeses);
+    expect(done).toEqual(['a', 'a', 'b']);
+    expect([all.withoutTurn, all.leftOut]).toEqual([[], []]);
+  });
+
+  test('is told to have had none, when the run was too short', async () => {
+    const all = await conducted([both], [a, b, free]);
+    expect(all.withoutTurn).toEqual(['b', 'free']);
+    expect(all.skipped).toBe(1);
+    // Nobody could expect that.
+    expect(all.leftOut).toEqual([]);
+  });
 });
 
 const machine: Machine = { ...lookAtMachine(), fakeTimeLibrary: null };

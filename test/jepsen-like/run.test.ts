@@ -7,12 +7,15 @@ import { CHECKERS } from '../../jepsen-like/checkers/all-checkers.js';
 import { JobWorkers } from '../../jepsen-like/cluster/job-workers.js';
 import { lookAtMachine } from '../../jepsen-like/cluster/machine.js';
 import { System } from '../../jepsen-like/cluster/system.js';
+import { isCaught } from '../../jepsen-like/mutations/hunt.js';
 import { PREY } from '../../jepsen-like/mutations/prey.js';
 import { chooseNemeses } from '../../jepsen-like/nemeses/nemeses.js';
 import { planCycles, planPeriods } from '../../jepsen-like/nemeses/schedule.js';
+import { parseOptions } from '../../jepsen-like/options.js';
 import { htmlReport } from '../../jepsen-like/report/html.js';
 import { matrixMarkdown, mergeMatrices } from '../../jepsen-like/report/matrix.js';
 import { isGood, summarize } from '../../jepsen-like/report/summary.js';
+import { type RunSpec, readsUnderLeases } from '../../jepsen-like/run/conduct.js';
 import { judge } from '../../jepsen-like/run/judge.js';
 import { run } from '../../jepsen-like/run/run.js';
 import { chooseWorkloads } from '../../jepsen-like/workloads/workloads.js';
@@ -74,6 +77,17 @@ describe('a schedule of faults', () => {
   });
 });
 
+test('leaders read under a lease in every second seed, or as it is asked for', () => {
+  const reads = (seed: number, asked: string[] = []): boolean => {
+    const { leaseReads } = parseOptions(asked);
+    return readsUnderLeases({ seed, leaseReads } as RunSpec);
+  };
+  expect([1, 2, 3, 4].map((seed) => reads(seed))).toEqual([true, false, true, false]);
+  expect(reads(2, ['--lease-reads', 'yes'])).toBe(true);
+  expect(reads(1, ['--lease-reads', 'no'])).toBe(false);
+  expect(() => reads(1, ['--lease-reads', 'maybe'])).toThrow('yes or no');
+});
+
 describe('a run', () => {
   test('survives faults with valid histories, and leaves these and its logs, and no data and no process', async () => {
     const nemeses = chooseNemeses('kill-all,partition-leader,pause-leader,worker-kill');
@@ -85,6 +99,7 @@ describe('a run', () => {
       untilMs: Number.POSITIVE_INFINITY,
       seed: 5,
       pace: 1,
+      leaseReads: true,
       network: 'proxies',
       folder: join(folder, 'run'),
       machine: lookAtMachine(),
@@ -106,6 +121,7 @@ describe('a run', () => {
     );
     expect(page).toContain('nothing wrong was found');
     expect(page).toContain('clock-jump (no x)');
+    expect(page).toContain('leaders read under a lease');
     expect(page).not.toMatch(/(?:src|href)=|https?:/);
     const faults = linesOf(join(folder, 'run', 'faults.jsonl'));
     expect(faults.filter(({ phase }) => phase === 'begin')).toHaveLength(4);
@@ -127,6 +143,7 @@ test.skipIf(machine.fakeTimeLibrary === null)(
   async () => {
     await using system = await System.start({
       ...{ nodes: 1, folder, machine, clocks: true, network: 'proxies', oldReplicas: false },
+      leaseReads: false,
     });
     const pid = system.cluster.replicas[0]?.pid ?? 0;
     const left = (): string[] => readdirSync('/dev/shm').filter((name) => name.endsWith(`_${pid}`));
@@ -175,11 +192,25 @@ describe('a report', () => {
 describe('the hunt for mutations', () => {
   test('names bugs, workloads and nemeses that there are', () => {
     expect(PREY.length).toBeGreaterThanOrEqual(12);
-    for (const { mutation, workload, nemesis } of PREY) {
+    for (const { mutation, workload, nemesis, checkers } of PREY) {
       expect(MUTATIONS.map(({ name }) => name)).toContain(mutation);
       expect(chooseWorkloads(workload).length).toBeGreaterThan(0);
       expect(chooseNemeses(nemesis).length).toBeGreaterThan(0);
+      const asked = chooseWorkloads(workload).flatMap((one) => one.checkers);
+      expect(checkers.filter((name) => !asked.includes(name))).toEqual([]);
     }
+  });
+
+  test('catches by the checkers that a bug is for, and by no others', () => {
+    const found = (checker: string, valid: false | 'unknown'): boolean => {
+      const verdict = { valid, checker, operations: 1, text: '', tookMs: 1 };
+      const verdicts = [{ workload: 'x', history: 'x', verdicts: [verdict] }];
+      return isCaught({ verdicts, problems: ['the end'] }, { checkers: ['register'] });
+    };
+    expect([found('register', false), found('register', 'unknown')]).toEqual([true, false]);
+    expect(found('lease', false)).toBe(false);
+    const one = { checkers: [], problem: 'the end' };
+    expect(isCaught({ verdicts: [], problems: ['by the end'] }, one)).toBe(true);
   });
 
   test('knows a checker for each workload', () => {
