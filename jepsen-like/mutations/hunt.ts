@@ -42,7 +42,7 @@ export async function huntMutations(only: string, options: HuntOptions): Promise
 }
 
 async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promise<boolean> {
-  const { mutation: name, workload, nemesis, nodes } = prey;
+  const { mutation: name, workload, nemesis, nodes, leaseReads = false } = prey;
   const mutation = MUTATIONS.find((one) => one.name === name);
   if (mutation === undefined) throw new Error(`no mutation is called ${name}`);
   return workshop.with(mutation.edits, async () => {
@@ -51,14 +51,14 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
     const entry = join(compiled, 'src/cli/main.js');
     const startedMs = performance.now();
     for (let seed = 1; seed <= RUNS_MAX && !options.signal.aborted; seed += 1) {
-      const spec = { workload, nemesis, nodes, seed, minutes: RUN_SECONDS / 60 };
+      const spec = { workload, nemesis, nodes, seed, leaseReads, minutes: RUN_SECONDS / 60 };
       const common = { cycles: null, pace: 1, network: 'proxies' } as const;
       const { summary, interrupted } = await conduct({ ...spec, ...common }, { ...options, entry });
       if (interrupted) return false;
       if (!isCaught(summary, prey)) continue;
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
       console.log(
-        `caught   ${name.padEnd(44)} after ${seconds} s, run ${seed}: ${reason(summary)}`,
+        `caught   ${name.padEnd(44)} after ${seconds} s, run ${seed}: ${reason(summary, prey)}`,
       );
       return true;
     }
@@ -67,18 +67,21 @@ async function hunt(workshop: Workshop, prey: Prey, options: HuntOptions): Promi
   });
 }
 
-/** Something is wrong: what could not be decided catches nothing, nor does a cluster that does not come back. */
-function isCaught({ verdicts, problems }: Summary, { problem }: Prey): boolean {
-  if (verdicts.some((one) => one.verdicts.some(({ valid }) => valid === false))) return true;
-  return problem !== undefined && problems.some((text) => text.includes(problem));
+/** Something is wrong of what it breaks: what could not be decided catches nothing, nor does a cluster that does not come back. */
+export function isCaught(
+  { verdicts, problems }: Pick<Summary, 'verdicts' | 'problems'>,
+  { checkers, problem }: Pick<Prey, 'checkers' | 'problem'>,
+): boolean {
+  const all = verdicts.flatMap((one) => one.verdicts);
+  const isFound = all.some(({ valid, checker }) => valid === false && checkers.includes(checker));
+  return isFound || (problem !== undefined && problems.some((text) => text.includes(problem)));
 }
 
 /** What was wrong, in one line. */
-function reason({ verdicts, problems }: Summary): string {
+function reason({ verdicts, problems }: Summary, { checkers }: Prey): string {
   const bad = verdicts
     .flatMap((one) => one.verdicts)
-    .filter(({ valid }) => valid !== true)
-    .sort((a, b) => Number(a.valid === 'unknown') - Number(b.valid === 'unknown'));
+    .filter(({ valid, checker }) => valid === false && checkers.includes(checker));
   const [first] = bad;
   const text = first === undefined ? (problems[0] ?? '') : `${first.checker}: ${first.text}`;
   return text.split('\n')[0]?.slice(0, 200) ?? '';
