@@ -46,6 +46,11 @@ export interface What {
 
 const CONTROL: What = { kind: KIND.control, subject: 0 };
 
+/** In the busiest millisecond of a schedule there are some hundred; with so many something is planned for now again and again. */
+const EVENTS_PER_MS_MAX = 100_000;
+/** Of so many before that it is noted what they are. */
+const EVENTS_NOTED = 1000;
+
 /**
  * Rounds of microtasks behind an event. Most chains of promises in the product are shorter; a longer one
  * goes on behind the next event, the same way each time.
@@ -57,6 +62,53 @@ const ROUNDS_FEW = 2;
 /** A broken promise of the system under test, with what was broken. */
 export class Violation extends Error {
   override readonly name = 'Violation';
+}
+
+/** Notices that time does not go on, and remembers of the last events what they were. */
+class Standstill {
+  readonly #eventsMax: number;
+  #sinceMs = 0;
+  #events = 0;
+  /** How often each was there of late. */
+  readonly #seen = new Map<string, number>();
+  #lastPlanned = '';
+
+  constructor(eventsMax: number) {
+    this.#eventsMax = eventsMax;
+  }
+
+  /** Note is taken of what is planned and of what happens. */
+  get isNear(): boolean {
+    return this.#events > this.#eventsMax - EVENTS_NOTED;
+  }
+
+  planned(): void {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 12;
+    this.#lastPlanned = (new Error().stack ?? '').split('\n').slice(3).join('\n');
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+
+  /** @throws Violation */
+  happens({ atMs, kind, subject }: Planned): void {
+    if (atMs - this.#sinceMs >= 1) {
+      this.#sinceMs = atMs;
+      this.#events = 0;
+      if (this.#seen.size > 0) this.#seen.clear();
+    }
+    this.#events += 1;
+    if (!this.isNear) return;
+    const name = Object.entries(KIND).find(([, one]) => one === kind)?.[0];
+    const what = `${name} of place ${subject}`;
+    this.#seen.set(what, (this.#seen.get(what) ?? 0) + 1);
+    if (this.#events < this.#eventsMax) return;
+    const often = [...this.#seen].sort(([, a], [, b]) => b - a);
+    const counts = often.map(([name, count]) => `${count} times ${name}`).join(', ');
+    throw new Violation(
+      `Standstill: ${this.#events} events within 1 ms at ${atMs.toFixed(3)} ms, of late ${counts};` +
+        ` the last was planned here:\n${this.#lastPlanned}`,
+    );
+  }
 }
 
 /**
@@ -73,10 +125,12 @@ export class Scheduler {
   #soon: Planned[] = [];
   #soonHead = 0;
   #events = 0;
+  readonly #standstill: Standstill;
   #failure: Error | null = null;
 
-  constructor(seed: number) {
+  constructor(seed: number, eventsPerMsMax = EVENTS_PER_MS_MAX) {
     this.random = seededRandom(seed);
+    this.#standstill = new Standstill(eventsPerMsMax);
   }
 
   get nowMs(): number {
@@ -97,6 +151,7 @@ export class Scheduler {
     const soon = !(atMs > this.#nowMs);
     const at = { atMs: soon ? this.#nowMs : atMs, order: this.#order++ };
     const planned = new Planned(at, what, run);
+    if (this.#standstill.isNear) this.#standstill.planned();
     if (soon) this.#soon.push(planned);
     else push(this.#heap, planned);
     return planned;
@@ -121,11 +176,27 @@ export class Scheduler {
       this.#events += 1;
       this.hash.time(next.atMs);
       this.hash.add((next.kind << 8) | next.subject);
+      this.#standstill.happens(next);
       run();
       const few = next.kind === KIND.message || next.kind === KIND.turn || next.kind === KIND.timer;
       for (let round = few ? ROUNDS - ROUNDS_FEW : 0; round < ROUNDS; round += 1) await null;
       if (this.#failure !== null) throw this.#failure;
     }
+  }
+
+  /**
+   * Lets everything happen until it is there.
+   * @throws Violation when that takes longer than `limitMs`
+   */
+  async until<T>(awaited: Promise<T>, limitMs: number): Promise<T> {
+    let settled = false;
+    const over = (): void => {
+      settled = true;
+    };
+    awaited.then(over, over);
+    await this.run(this.#nowMs + limitMs, () => settled);
+    if (!settled) throw new Violation(`there is no answer within ${limitMs} ms`);
+    return awaited;
   }
 
   #next(untilMs: number): Planned | null {
