@@ -89,7 +89,8 @@ async function liveness(world: World, workload: Workload, sides: SideWorkloads):
   );
   await scheduler.run(scheduler.nowMs + SERVE_MS, () => serves);
   check(serves, () => {
-    const late = `not every client can write and read ${SERVE_MS} ms after the last fault`;
+    const who = [...workload.unanswered].join();
+    const late = `not every client can write and read ${SERVE_MS} ms after the last fault (${who} cannot)`;
     return `Liveness: ${late}: ${describeMembers(world)}\n  ${workload.lastError}`;
   });
   workload.stop();

@@ -6,6 +6,7 @@ import type { ConnectOptions } from '../../src/client/options.js';
 import type { StateMachine } from '../../src/statemachine/state-machine.js';
 import { LevelReads, type TextClient } from './level-reads.js';
 import { type Call, checkRegister, describeOperations, type Operation } from './linearizability.js';
+import type { Machine } from './machine.js';
 import { MachineTime } from './machine-time.js';
 import { isOrdinary } from './ordinary-errors.js';
 import { type Planned, Violation } from './scheduler.js';
@@ -28,6 +29,8 @@ const HURRIED_KEYS = 2;
 
 /** One client gives up a probe after so many. */
 const PROBES_MAX = 20;
+/** A refusal may take no time at all. */
+const PROBE_PAUSE_MS = 500;
 
 /**
  * Clients of the real library that write and read while the cluster is disturbed. What they were told
@@ -36,9 +39,9 @@ const PROBES_MAX = 20;
 export class Workload {
   readonly #world: World;
   readonly #histories: KeyHistory[];
-  readonly #clients: { readonly name: string; readonly db: TextClient }[] = [];
+  readonly #clients: Client[] = [];
   /** Clients that only read, at all levels. */
-  readonly #readers: { readonly name: string; readonly db: TextClient }[] = [];
+  readonly #readers: Reader[] = [];
   readonly #levels: LevelReads;
   #isStopped = false;
   /** Until then clients hardly pause, and all work on few keys: when leaders change, what counts is quick. */
@@ -53,7 +56,8 @@ export class Workload {
   highestRevision = 0;
   /** For messages. */
   lastError = '';
-  #reads = 0;
+  /** Who is being probed and was not answered yet; for messages, too. */
+  readonly unanswered = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
@@ -66,30 +70,46 @@ export class Workload {
     return this.#acknowledged;
   }
 
-  get reads(): number {
-    return this.#reads;
-  }
-
   /** Nothing is under way any more. */
   get isIdle(): boolean {
     return this.#underWay === 0;
   }
 
-  /** Answers true when every client has written and read once more. */
+  /**
+   * Answers true when every client has written and read once more, and each of those that only read has read, if the
+   * one replica that it asks is there.
+   */
   async probe(): Promise<boolean> {
     const history = this.#histories[0] as KeyHistory;
-    for (const { name, db } of this.#clients) {
-      const { acknowledged, reads } = this;
-      for (let tries = 0; this.acknowledged === acknowledged; tries += 1) {
-        if (tries > PROBES_MAX) return false;
-        await this.#put({ name, db, history });
-      }
-      for (let tries = 0; this.reads === reads; tries += 1) {
-        if (tries > PROBES_MAX) return false;
-        await this.#get({ name, db, history });
-      }
+    const writers = this.#clients.map(async (client) => {
+      const caller = { ...client, history };
+      if (!(await this.#probe(client, () => this.#put(caller)))) return false;
+      return this.#probe(client, () => this.#get(caller));
+    });
+    const readers = this.#readers.map((reader) =>
+      this.#probe(
+        reader,
+        async () => this.#asksNobody(reader) || this.#get({ ...reader, history }),
+      ),
+    );
+    const answered = await Promise.all([...writers, ...readers]);
+    return answered.every((one) => one);
+  }
+
+  async #probe({ name }: Client, call: () => Promise<boolean>): Promise<boolean> {
+    this.unanswered.add(name);
+    for (let tries = 0; !(await call()); tries += 1) {
+      if (tries === PROBES_MAX) return false;
+      await new Promise<void>((resolve) => this.#world.scheduler.plan(PROBE_PAUSE_MS, resolve));
     }
+    this.unanswered.delete(name);
     return true;
+  }
+
+  /** It stays at one machine, which is no member or has lost its disk. */
+  #asksNobody({ from }: Reader): boolean {
+    const { machines, intact } = this.#world;
+    return typeof from === 'number' && !intact.includes(machines[from] as Machine);
   }
 
   stop(): void {
@@ -108,7 +128,7 @@ export class Workload {
     }
     readers.forEach((from, i) => {
       this.#open(options.clients + i, from).then(
-        (db) => this.#readers.push({ name: `r${i}`, db }),
+        (db) => this.#readers.push({ name: `r${i}`, db, from }),
         (error: unknown) => scheduler.fail(error as Error),
       );
     });
@@ -175,7 +195,7 @@ export class Workload {
     return this.#hurriedCallsLeft > 0 && this.#world.scheduler.nowMs < this.#hurryUntilMs;
   }
 
-  #repeat(call: () => Promise<void>): void {
+  #repeat(call: () => Promise<unknown>): void {
     const { scheduler } = this.#world;
     this.#underWay += 1;
     call().then(
@@ -199,7 +219,7 @@ export class Workload {
     this.#sleeping.set(planned, wake);
   }
 
-  #call(name: string, db: TextClient): Promise<void> {
+  #call(name: string, db: TextClient): Promise<unknown> {
     const { random } = this.#world.scheduler;
     const { share } = this.#world.options;
     const keys = this.#hurries
@@ -222,7 +242,8 @@ export class Workload {
     if (found?.value != null) this.#checkWritten(history, labelOf(found.value));
   }
 
-  async #put({ name, db, history }: Caller): Promise<void> {
+  /** @returns whether it was acknowledged */
+  async #put({ name, db, history }: Caller): Promise<boolean> {
     const { scheduler, options } = this.#world;
     this.#serial += 1;
     const label = `v${this.#serial}`;
@@ -238,6 +259,7 @@ export class Workload {
     if (outcome.failed === 'not-applied') history.notApplied.add(label);
     else this.#note(history, name, outcome, { type: 'put', value: label });
     if (outcome.failed === null) this.#acknowledged += 1;
+    return outcome.failed === null;
   }
 
   async #delete({ name, db, history }: Caller): Promise<void> {
@@ -250,7 +272,8 @@ export class Workload {
     this.#note(history, name, outcome, { type: 'delete', found: null });
   }
 
-  async #get({ name, db, history }: Caller): Promise<void> {
+  /** @returns whether it was answered */
+  async #get({ name, db, history }: Caller): Promise<boolean> {
     const outcome = await this.#attempt(async () => {
       const { nowMs } = this.#world.scheduler;
       const result = await db.get(history.key);
@@ -258,9 +281,9 @@ export class Workload {
       this.#levels.got(db, history.key, result, nowMs);
       return { type: 'get', value: value === undefined ? null : labelOf(value) } as const;
     });
-    if (outcome.call === null) return;
-    this.#reads += 1;
+    if (outcome.call === null) return false;
     this.#note(history, name, outcome, outcome.call);
+    return true;
   }
 
   /** Any state that was: what is read must have been written by somebody. */
@@ -346,9 +369,16 @@ export class Workload {
   }
 }
 
-interface Caller {
+interface Client {
   readonly name: string;
   readonly db: TextClient;
+}
+
+interface Reader extends Client {
+  readonly from: ReadsFrom;
+}
+
+interface Caller extends Client {
   readonly history: KeyHistory;
 }
 
