@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Baseline } from './baseline.js';
 import type { Mutation } from './mutation.js';
 import { MUTATIONS } from './mutations.js';
 import { tableOf } from './table.js';
@@ -45,10 +46,11 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
   const verdicts: Verdict[] = [];
   const undecided: string[] = [];
   await inWorkshop((workshop) => checkRules(workshop, mutations));
+  const baseline = new Baseline(() => new Workshop(ROOT));
   const work = async (workshop: Workshop): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       try {
-        const verdict = await examine(workshop, next);
+        const verdict = await examine(workshop, next, baseline);
         verdicts.push(verdict);
         const done = verdicts.length + undecided.length;
         report(verdict, { done, of: mutations.length, startedMs });
@@ -59,7 +61,11 @@ async function main(mutations: readonly Mutation[], all: boolean): Promise<numbe
       }
     }
   };
-  await Promise.all(Array.from({ length: Number(values.workers) }, () => inWorkshop(work)));
+  try {
+    await Promise.all(Array.from({ length: Number(values.workers) }, () => inWorkshop(work)));
+  } finally {
+    baseline.dispose();
+  }
   verdicts.sort((a, b) => mutations.indexOf(a.mutation) - mutations.indexOf(b.mutation));
   const survivors = verdicts.filter((verdict) => !verdict.caught);
   const allCaught = survivors.length === 0 && undecided.length === 0;

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Baseline } from './baseline.js';
 import { applyEdit } from './mutation.js';
 import { MUTATIONS } from './mutations.js';
-import { checkRules, examine } from './verdict.js';
+import { checkRules, examine, type Verdict } from './verdict.js';
 import { Workshop } from './workshop.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -66,7 +67,10 @@ describe('a mutation in a scratch copy', () => {
     const rules = ['test/raft/quorum.test.ts'];
     const mutation = { name: 'broken', bug: '', history: '', edits, rules, seedsMax: 0 };
     try {
-      await expect(examine(workshop, mutation)).rejects.toThrow('the rule tests fail, but no test');
+      const baseline = new Baseline(() => workshop);
+      await expect(examine(workshop, mutation, baseline)).rejects.toThrow(
+        'the rule tests fail, but no test',
+      );
       await expect(checkRules(workshop, [mutation])).resolves.toBeUndefined();
       await workshop.with(edits, () =>
         expect(checkRules(workshop, [mutation])).rejects.toThrow('fail without a mutation'),
@@ -84,6 +88,36 @@ describe('a mutation in a scratch copy', () => {
     } finally {
       workshop.dispose();
     }
+  });
+
+  test('is not caught by a seed at which the simulator finds something without it', async () => {
+    const mutation = { name: 'm', bug: '', history: '', edits: [], rules: [], seedsMax: 9 };
+    const verdictAt = (seed: number): Promise<Verdict> => {
+      const found = { code: 1, output: `found at seed ${seed}, run 2: it is so`, timedOut: false };
+      const broken = {
+        with: (_: unknown, work: () => unknown) => work(),
+        runCompiled: () => found,
+      };
+      return examine(broken as unknown as Workshop, mutation, baseline);
+    };
+    const asked: string[] = [];
+    const baseline = new Baseline(() => ({
+      compile: async () => {
+        asked.push('compile');
+      },
+      run: async (_, [, seed = '']) => {
+        asked.push(seed);
+        const code = seed === '7' ? 1 : 0;
+        return { code, output: 'found at seed 7, run 1: always so', timedOut: false };
+      },
+      dispose: () => {},
+    }));
+    expect(await verdictAt(3)).toMatchObject({ caught: true, simulator: 'simulator: it is so' });
+    await expect(verdictAt(7)).rejects.toThrow(
+      'seed 7 is violated without a mutation, too, so it catches none: found at seed 7',
+    );
+    await expect(verdictAt(7)).rejects.toThrow('it catches none');
+    expect(asked).toEqual(['compile', '3', '7']);
   });
 
   test('has all that the simulator needs', async () => {

@@ -1,3 +1,4 @@
+import type { Baseline } from './baseline.js';
 import type { Mutation } from './mutation.js';
 import type { Workshop } from './workshop.js';
 
@@ -16,11 +17,19 @@ export interface Verdict {
 const RULES_TIMEOUT_MS = 5 * 60_000;
 const SIMULATOR_TIMEOUT_MS = 15 * 60_000;
 
-/** Puts the mutation in, and asks the rule tests and then the simulator. */
-export function examine(workshop: Workshop, mutation: Mutation): Promise<Verdict> {
+/**
+ * Puts the mutation in, and asks the rule tests and then the simulator.
+ * @throws when the seed that catches it is violated without it, too
+ */
+export function examine(
+  workshop: Workshop,
+  mutation: Mutation,
+  baseline: Baseline,
+): Promise<Verdict> {
   return workshop.with(mutation.edits, async () => {
     const rule = await askRules(workshop, mutation.rules);
     const found = await askSimulator(workshop, mutation);
+    if (found !== null) await baseline.check(found.seed);
     return {
       mutation,
       caught: rule !== null || found !== null,
@@ -65,7 +74,11 @@ function failedTest(output: string): string | null {
 async function askSimulator(
   workshop: Workshop,
   { seedsMax, seeds = { from: 1, step: 1 } }: Mutation,
-): Promise<{ readonly violation: string; readonly schedules: number } | null> {
+): Promise<{
+  readonly violation: string;
+  readonly schedules: number;
+  readonly seed: number;
+} | null> {
   if (seedsMax === 0) return null;
   const { code, output, timedOut } = await workshop.runCompiled(
     'test/mutants/hunt.js',
@@ -74,9 +87,14 @@ async function askSimulator(
   );
   if (code === 0) return null;
   if (timedOut) throw new Error(tooLong('the simulator', SIMULATOR_TIMEOUT_MS));
-  const found = /^found at seed \d+, run (\d+): (.*)$/m.exec(output);
+  const found = /^found at seed (\d+), run (\d+): (.*)$/m.exec(output);
   if (found === null) throw new Error(`the simulator failed without naming a seed:\n${output}`);
-  return { violation: `simulator: ${found[2]}`, schedules: Number(found[1]) };
+  const [, seed, schedules, violation] = found;
+  return {
+    violation: `simulator: ${violation}`,
+    schedules: Number(schedules),
+    seed: Number(seed),
+  };
 }
 
 function tooLong(who: string, ms: number): string {

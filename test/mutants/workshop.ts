@@ -60,8 +60,17 @@ export class Workshop {
     args: readonly string[],
     timeoutMs: number,
   ): Promise<RunResult> {
+    await this.compile();
+    return this.run(program, args, timeoutMs);
+  }
+
+  compile(): Promise<void> {
     // A mutation may well offend the types.
-    await compileTools(this.folder, join(this.folder, '.tools'));
+    return compileTools(this.folder, join(this.folder, '.tools'));
+  }
+
+  /** Runs one of the programs that were compiled last. */
+  run(program: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
     return this.#spawn(process.execPath, [join('.tools', program), ...args], timeoutMs);
   }
 
