@@ -1,5 +1,5 @@
 import { LIMITS } from '../../src/base/limits.js';
-import { allAgree, describeMembers } from '../simulation/agreement.js';
+import { allAgree, checkRecords, describeMembers } from '../simulation/agreement.js';
 import { FINE } from '../simulation/network.js';
 import { Violation } from '../simulation/scheduler.js';
 import type { SimulationOptions } from '../simulation/swarm.js';
@@ -135,5 +135,6 @@ async function settle(world: World, workload: Workload): Promise<void> {
     if (replica !== null) workload.checkState(replica.machine);
   }
   workload.checkLinearizable();
+  await checkRecords(world);
   await workload.close();
 }

@@ -1,5 +1,6 @@
 import type { BalsaError } from '../../src/base/errors.js';
 import type { Random } from '../../src/base/random.js';
+import type { SnapshotPair } from '../../src/base/snapshot-codec.js';
 import type { CoreEvent, MemberId, Role } from '../../src/raft/types.js';
 import type { Replica } from '../../src/server/replica.js';
 import type { CrashChoice } from '../../src/storage/memory-files.js';
@@ -103,6 +104,13 @@ export class Machine {
 
   get replica(): Replica | null {
     return this.#process?.replica ?? null;
+  }
+
+  /** All that its state is at this moment, in the order of the keys. */
+  async records(): Promise<readonly SnapshotPair[]> {
+    const all = Number.POSITIVE_INFINITY;
+    const range = { from: new Uint8Array(), to: null, keysMax: all, bytesMax: all };
+    return (await this.#vault.current.scan(range)).pairs;
   }
 
   // ---------------------------------------------------------------- life

@@ -1,4 +1,4 @@
-import { allAgree, describeMembers } from './agreement.js';
+import { allAgree, checkRecords, describeMembers } from './agreement.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 import { Violation } from './scheduler.js';
 import { SideWorkloads } from './side-workloads.js';
@@ -108,6 +108,7 @@ async function liveness(world: World, workload: Workload, sides: SideWorkloads):
   }
   workload.checkLinearizable();
   sides.checkAtEnd();
+  await checkRecords(world);
 }
 
 function check(condition: boolean, violation: () => string): void {
