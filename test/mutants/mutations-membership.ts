@@ -84,7 +84,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-membership.test.ts'],
-    seedsMax: 0,
+    seedsMax: 100,
   },
   {
     name: 'two-changes-at-once',

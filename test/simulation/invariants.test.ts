@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formedWith } from '../../src/raft/configuration.js';
-import { packConfiguration } from '../../src/raft/configuration-codec.js';
-import { type DiskWrite, type Entry, LOG_START } from '../../src/raft/types.js';
+import { packConfiguration, unpackConfiguration } from '../../src/raft/configuration-codec.js';
+import { type Configuration, type DiskWrite, type Entry, LOG_START } from '../../src/raft/types.js';
 import type { RestoredLog } from '../../src/storage/log-store.js';
 import { Coverage } from './coverage.js';
 import { Invariants, type MemberView } from './invariants.js';
@@ -17,6 +17,7 @@ const EMPTY: RestoredLog = {
   tail: [],
   configurationEntries: [],
 };
+const FOLLOWER = { role: 'follower', term: 0, commitIndex: 0 } as const;
 
 /** Three members with empty logs, watched. */
 class Watched {
@@ -43,10 +44,15 @@ class Watched {
     }
   }
 
-  write(member: string, entries: readonly Entry[], more: Partial<DiskWrite> = {}): DiskWrite {
+  write(
+    member: string,
+    entries: readonly Entry[],
+    more: Partial<DiskWrite> = {},
+    now: Partial<MemberView> = {},
+  ): DiskWrite {
     this.#sequence += 1;
     const write = { sequence: this.#sequence, hardState: null, entries, ...more };
-    this.invariants.submitted(member, write, { role: 'follower', term: 0 });
+    this.invariants.submitted(member, write, { ...FOLLOWER, ...now });
     return write;
   }
 
@@ -79,6 +85,19 @@ const entry = (index: number, term: number, text = 'x'): Entry => ({
   type: 'command',
   payload: Buffer.from(text),
 });
+
+const changed = (index: number, term: number, members: Configuration): Entry => ({
+  index,
+  term,
+  type: 'configuration',
+  payload: packConfiguration(members),
+});
+
+const unpacked = ({ index, payload }: Entry): Configuration => unpackConfiguration(payload, index);
+
+/** On the way from the members that the cluster was formed with. */
+const joint = (voters: readonly string[]): Configuration =>
+  formedWith(voters, { votersOutgoing: FORMED.voters });
 
 describe('the invariants of the simulator notice', () => {
   test('nothing when an entry is stored by a majority and committed', async () => {
@@ -214,7 +233,58 @@ describe('the invariants of the simulator notice', () => {
     const payload = packConfiguration(next);
     watched.store('a', [{ index: 1, term: 1, type: 'configuration', payload }]);
     watched.turned('a', { configuration: next });
-    expect(await watched.violation()).toMatch('Quorum Intersection');
+    expect(await watched.violation()).toMatch('Quorum Intersection: a writes');
+  });
+
+  test('a leader that takes up members whom nobody wrote and who could decide without the others', async () => {
+    const watched = new Watched();
+    watched.turned('a', {});
+    watched.leads('a', 1);
+    watched.turned('a', { configuration: formedWith(['c', 'd', 'e'], { index: 1 }) });
+    expect(await watched.violation()).toMatch('Quorum Intersection: a goes from');
+  });
+
+  test('members written by a leader beside those that another one has written and not committed', async () => {
+    const written = async (second: Entry): Promise<string | null> => {
+      const watched = new Watched();
+      watched.write('a', [changed(1, 1, joint(['d', 'e', 'f']))]);
+      watched.write('b', [second]);
+      return watched.violation();
+    };
+    expect(await written(changed(1, 2, joint(['d', 'g', 'h'])))).toBeNull();
+    expect(await written(changed(1, 2, formedWith(['d', 'g', 'h'])))).toMatch(
+      'Quorum Intersection: b writes',
+    );
+  });
+
+  test('but not members whom a leader of an earlier term has written, when later ones are committed', async () => {
+    const watched = new Watched();
+    watched.write('c', [entry(1, 1), entry(2, 1), changed(3, 1, joint(['d', 'e', 'f']))]);
+    watched.store('a', [changed(1, 2, joint(['a', 'g', 'h']))]);
+    watched.invariants.started('g', EMPTY);
+    for (const member of ['b', 'g']) watched.store(member, [changed(1, 2, joint(['a', 'g', 'h']))]);
+    const now = { term: 2, role: 'leader' } as const;
+    const configuration = unpacked(changed(1, 2, joint(['a', 'g', 'h'])));
+    watched.turned('a', { ...now, commitIndex: 1, configuration });
+    watched.write(
+      'a',
+      [changed(2, 2, formedWith(['a', 'g', 'h']))],
+      {},
+      { ...now, commitIndex: 1 },
+    );
+    expect(await watched.violation()).toBeNull();
+  });
+
+  test('a leader that changes the members before it has committed an entry of its own term', async () => {
+    const written = async (commitIndex: number): Promise<string | null> => {
+      const watched = new Watched();
+      watched.store('a', [entry(1, 1), entry(2, 2)]);
+      const change = changed(3, 2, joint(['a', 'b', 'd']));
+      watched.write('a', [change], {}, { role: 'leader', term: 2, commitIndex });
+      return watched.violation();
+    };
+    expect(await written(1)).toMatch('Own Term First: a writes');
+    expect(await written(2)).toBeNull();
   });
 });
 

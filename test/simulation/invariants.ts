@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib';
 import { unpackConfiguration } from '../../src/raft/configuration-codec.js';
 import type {
   Configuration,
@@ -14,7 +13,9 @@ import type {
   Term,
 } from '../../src/raft/types.js';
 import type { RestoredLog } from '../../src/storage/log-store.js';
+import { ActiveConfigurations } from './active-configurations.js';
 import type { Coverage } from './coverage.js';
+import { contentHash, entryKey } from './entry-identity.js';
 import { MemberHistory } from './member-history.js';
 import { disjointQuorums, isQuorum } from './quorums.js';
 import { type Scheduler, Violation } from './scheduler.js';
@@ -28,6 +29,15 @@ export interface MemberView {
   /** It installs a snapshot: its state may be ahead of its log. */
   readonly isInstalling: () => boolean;
   readonly configuration: Configuration;
+}
+
+/** What a member is when it asks its disk for something. */
+type MemberNow = Pick<MemberView, 'term' | 'role' | 'commitIndex'>;
+
+interface Creation {
+  readonly entry: Entry;
+  readonly configuration: Configuration;
+  readonly now: MemberNow;
 }
 
 interface Committed {
@@ -56,28 +66,47 @@ export class Invariants {
   readonly #committed: Committed[] = [];
   /** State hash after the entry with index i at i - 1. */
   readonly #stateHashes: number[] = [];
-  #committedConfiguration: Configuration;
-  readonly #everMembers = new Set<MemberId>();
-  /** Those that somebody may act by: the committed one, and all that were written behind it. */
-  #active: Configuration[];
+  readonly #configurations: ActiveConfigurations;
 
   constructor(options: { scheduler: Scheduler; coverage: Coverage; formed: Configuration }) {
     this.#scheduler = options.scheduler;
     this.#coverage = options.coverage;
-    this.#committedConfiguration = options.formed;
-    this.#active = [options.formed];
+    this.#configurations = new ActiveConfigurations(options.formed);
   }
 
   get committedConfiguration(): Configuration {
-    return this.#committedConfiguration;
+    return this.#configurations.committed;
   }
 
   get activeConfigurations(): readonly Configuration[] {
-    return this.#active;
+    return this.#configurations.all;
   }
 
-  #configurationCreated(history: MemberHistory, entry: Entry, configuration: Configuration): void {
-    this.#active.push(configuration);
+  /** A configuration was committed that names it. */
+  wasMember(member: MemberId): boolean {
+    return this.#configurations.wasMember(member);
+  }
+
+  #configurationCreated(
+    member: MemberId,
+    history: MemberHistory,
+    { entry, configuration, now }: Creation,
+  ): void {
+    const split = this.#configurations.written(
+      { configuration, term: entry.term },
+      ({ index, term }) => index <= now.commitIndex && history.termAt(index) === term,
+    );
+    this.#check(
+      split === null,
+      () => `Quorum Intersection: ${member} writes ${show(configuration)} beside ${split}`,
+    );
+    this.#check(
+      now.role !== 'leader' ||
+        now.term !== entry.term ||
+        history.termAt(now.commitIndex) === entry.term,
+      () =>
+        `Own Term First: ${member} writes ${show(configuration)} in term ${entry.term} and has committed no entry of it`,
+    );
     const previous = history.configuration;
     const wasJoint = (previous?.votersOutgoing.length ?? 0) > 0;
     this.#coverage.count(
@@ -86,19 +115,6 @@ export class Invariants {
     if (previous === null || !wasJoint || isJoint(configuration)) return;
     if (history.termAt(previous.index) === entry.term) return;
     this.#coverage.count('membership: joint configuration left by another leader');
-  }
-
-  /** A configuration was committed that names it. */
-  wasMember(member: MemberId): boolean {
-    return this.#everMembers.has(member);
-  }
-
-  #configurationCommitted(configuration: Configuration): void {
-    const { voters, votersOutgoing, learners } = configuration;
-    for (const member of [...voters, ...votersOutgoing, ...learners]) this.#everMembers.add(member);
-    this.#committedConfiguration = configuration;
-    this.#active = this.#active.filter(({ index }) => index >= configuration.index);
-    this.#coverage.count('membership: configuration committed');
   }
 
   get committedIndex(): LogIndex {
@@ -158,13 +174,13 @@ export class Invariants {
   }
 
   /** The member asks its disk for this. */
-  submitted(member: MemberId, write: DiskWrite, now: { role: Role; term: Term }): void {
+  submitted(member: MemberId, write: DiskWrite, now: MemberNow): void {
     const history = this.history(member);
     if (write.hardState !== null) this.#checkHardState(member, history, write.hardState);
     for (const entry of write.entries) {
       if (entry.index <= history.lastIndex)
         this.#checkCut(member, history, { index: entry.index, now });
-      this.#append(member, history, entry);
+      this.#append(member, history, entry, now);
     }
   }
 
@@ -182,7 +198,7 @@ export class Invariants {
   #checkCut(
     member: MemberId,
     history: MemberHistory,
-    { index, now }: { index: LogIndex; now: { role: Role; term: Term } },
+    { index, now }: { index: LogIndex; now: MemberNow },
   ): void {
     this.#coverage.count('log: uncommitted entries cut');
     this.#check(
@@ -198,7 +214,7 @@ export class Invariants {
     history.cutFrom(index);
   }
 
-  #append(member: MemberId, history: MemberHistory, entry: Entry): void {
+  #append(member: MemberId, history: MemberHistory, entry: Entry, now: MemberNow): void {
     this.#check(
       entry.index === history.lastIndex + 1,
       () => `${member} leaves a gap before entry ${entry.index}`,
@@ -216,7 +232,9 @@ export class Invariants {
       const configuration =
         entry.type === 'configuration' ? unpackConfiguration(entry.payload, entry.index) : null;
       this.#created.set(key, { hash, previousTerm, configuration });
-      if (configuration !== null) this.#configurationCreated(history, entry, configuration);
+      if (configuration !== null) {
+        this.#configurationCreated(member, history, { entry, configuration, now });
+      }
     } else {
       // By induction over the index: same entry and same predecessor's term, so same log before it.
       this.#check(
@@ -378,7 +396,10 @@ export class Invariants {
     );
     this.#committed.push({ term });
     const configuration = created?.configuration ?? null;
-    if (configuration !== null) this.#configurationCommitted(configuration);
+    if (configuration !== null) {
+      this.#configurations.committedNow(configuration, term);
+      this.#coverage.count('membership: configuration committed');
+    }
     // Of one turn only the last entry needs to be counted: those before it are under it.
     if (index === view.commitIndex)
       this.#checkDurableQuorum(member, history, { index, term, view });
@@ -455,27 +476,10 @@ function isJoint({ votersOutgoing }: Configuration): boolean {
   return votersOutgoing.length > 0;
 }
 
-/** One number for (index, term): both stay far below 2^26 in a run. */
-function entryKey(index: LogIndex, term: Term): number {
-  return term * 2 ** 26 + index;
-}
-
 function termIn(restored: RestoredLog, index: LogIndex): Term {
   let term = 0;
   for (const run of restored.terms) if (run.index <= index) term = run.term;
   return term;
-}
-
-const hashes = new WeakMap<Uint8Array, number>();
-
-/** The same payload object goes through many hands. */
-function contentHash(entry: Entry): number {
-  const known = hashes.get(entry.payload);
-  if (known !== undefined) return known;
-  const hash =
-    entry.payload.byteLength === 0 ? crc32(entry.type) : crc32(entry.payload, crc32(entry.type));
-  hashes.set(entry.payload, hash);
-  return hash;
 }
 
 function show(value: unknown): string {

@@ -401,8 +401,8 @@ function watchedLog(wal: Wal, machine: Machine, { invariants, coverage }: Surrou
     restored: wal.restored,
     append: (write, done) => {
       if (!alive()) return;
-      const node = machine.replica?.node;
-      invariants.submitted(id, write, { role: node?.role ?? 'follower', term: node?.term ?? 0 });
+      const { role = 'follower', term = 0, commitIndex = 0 } = machine.replica?.node ?? {};
+      invariants.submitted(id, write, { role, term, commitIndex });
       wal.append(
         write,
         told(done, () => invariants.durable(id, write)),
