@@ -11,6 +11,7 @@ import type { World } from './world.js';
 export class SideWorkloads {
   readonly #store: StoreWorkload;
   readonly #locks: LockWorkload | null;
+  readonly #bank: BankWorkload | null;
   readonly #calls: CallsWorkload | null;
   readonly #ap: ApWorkload | null;
   readonly #followUps: FollowUpWorkload | null;
@@ -32,13 +33,14 @@ export class SideWorkloads {
     this.#ap = ap === undefined ? null : new ApWorkload(world, ap);
     this.#store = new StoreWorkload(world);
     this.#locks = locks === true ? new LockWorkload(world) : null;
+    this.#bank = bank === true ? new BankWorkload(world) : null;
     const { calls: observer } = world;
     this.#calls =
       calls === undefined || observer === null ? null : new CallsWorkload(world, calls, observer);
     this.#all = [
       this.#store,
       ...(this.#locks === null ? [] : [this.#locks]),
-      ...(bank === true ? [new BankWorkload(world)] : []),
+      ...(this.#bank === null ? [] : [this.#bank]),
       ...(this.#calls === null ? [] : [this.#calls]),
       ...(this.#ap === null ? [] : [this.#ap]),
       ...(this.#followUps === null ? [] : [this.#followUps]),
@@ -92,6 +94,7 @@ export class SideWorkloads {
 
   /** When nothing is under way any more, and all replicas hold the same. @throws Violation */
   checkAtEnd(): void {
+    this.#bank?.check();
     this.#calls?.check();
     this.#ap?.check();
     this.#followUps?.check();
