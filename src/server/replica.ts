@@ -141,6 +141,8 @@ export class Replica {
       // All writes so far are durable, and the log is not being cut.
       quiet: (callback) => this.#compaction.suspend(() => this.#disk.whenDurable(callback)),
       onSwitched: (state) => this.#switched(state),
+      ...{ onSwitching: () => this.#readNoMore(), onSwitched: (state) => this.#switched(state) },
+      onFailure: (error) => this.#fail(error),
     });
     this.#hashes = makeStateHashes(options, node, onFailure);
     this.watches = new WatchHub({ clock, limits, onFailure }, this.#machine);
@@ -376,13 +378,13 @@ export class Replica {
   }
 
   /** Behind `write`: the installation waits for all writes so far. */
-  #decideInstall(ready: Ready): void {
-    if (ready.install !== null) {
-      this.#applier.pause();
-      this.watches.pause();
-      this.#readableFrom = Number.POSITIVE_INFINITY;
-    }
-    this.#snapshots.decided(ready.install);
+  #decideInstall({ install }: Ready): void {
+    if (install !== null) for (const part of [this.#applier, this.watches]) part.pause();
+    this.#snapshots.decided(install);
+  }
+
+  #readNoMore(): void {
+    this.#readableFrom = Number.POSITIVE_INFINITY;
   }
 
   /** The state of a snapshot has taken the place of the old one. */

@@ -20,6 +20,8 @@ export interface SnapshotTrafficHost {
   readonly appliedIndex: () => LogIndex;
   /** Calls back when nothing but reads touches state and log any more. */
   readonly quiet: (callback: () => void) => void;
+  /** The old state is about to go: reads that have begun by then have time to end, no other begins. */
+  readonly onSwitching: () => void;
   /** The new state can be read. */
   readonly onSwitched: (state: InstalledState) => void;
   readonly onFailure: (error: unknown) => void;
@@ -177,12 +179,13 @@ export class SnapshotTraffic {
     this.#source.pause();
     this.#senders.cancelAll(reason);
     this.#backups.cancelAll(reason);
-    const { options, enqueue, onSwitched, onFailure, quiet } = this.#host;
+    const { options, enqueue, onSwitching, onSwitched, onFailure, quiet } = this.#host;
     const { vault, logStore, failpoints, openMachine } = options;
     const { position } = offer;
     const run = async (): Promise<void> => {
       await this.#viewsClosed();
       if (this.#stopped) return;
+      onSwitching();
       await installSnapshot({
         ...{ position, finished, vault, logStore, failpoints, openMachine, onSwitched },
       });

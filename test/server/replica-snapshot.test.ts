@@ -88,6 +88,59 @@ describe('a follower that was away for too long', () => {
     expect(phases(leader)).toEqual(['needed', 'sent']);
   });
 
+  test('serves what it has while the installation waits for a slow disk', async () => {
+    const { world, leader, behind } = await givenOneThatIsFarBehind({
+      snapshotBytesPerSecondMax: 40_000,
+    });
+    const { replica } = behind;
+    const { appliedIndex } = replica;
+    const told: string[] = [];
+    const read = (consistency: 'any' | 'session' | 'linearizable', bound = 0): void =>
+      replica.read({ consistency, bound }, (error) =>
+        told.push(`${consistency} ${bound}: ${error?.code ?? replica.meta().appliedIndex}`),
+      );
+    world.heal();
+    await world.until(() => replica.snapshots.receiving !== null);
+    // The term of a new leader takes long to be durable.
+    behind.diskMs = 3000;
+    const { term } = replica.node;
+    leader.replica.transfer(null, () => {});
+    await world.until(() => replica.node.term > term);
+    behind.diskMs = 0.5;
+    await world.until(() => replica.snapshots.installing);
+    const machine = replica.machine;
+    await world.run(20);
+    read('any');
+    read('session', appliedIndex);
+    const here = [`any 0: ${appliedIndex}`, `session ${appliedIndex}: ${appliedIndex}`];
+    expect(told).toEqual(here);
+    // What it does not have is waited for.
+    read('linearizable');
+    await world.run(20);
+    expect([told, replica.machine === machine]).toEqual([here, true]);
+    await world.until(() => told.length > 2);
+    expect(replica.machine).not.toBe(machine);
+    expect(told[2]).toMatch(/^linearizable 0: 2\d\d$/);
+  });
+
+  test('begins no read while the state is switched', async () => {
+    const { world, behind } = await givenOneThatIsFarBehind();
+    const { replica } = behind;
+    const told: unknown[] = [];
+    const { machine } = replica;
+    behind.failpoints = {
+      hit: (name) => {
+        if (name !== 'snapshot.before-switch') return;
+        replica.read({ consistency: 'any', bound: 0 }, (error) =>
+          told.push(error ?? replica.machine !== machine),
+        );
+      },
+    };
+    world.heal();
+    await world.until(() => told.length > 0);
+    expect(told).toEqual([true]);
+  });
+
   test('restarts with the snapshot', async () => {
     const { world, behind } = await givenOneThatIsFarBehind();
     world.heal();
