@@ -182,7 +182,7 @@ export class ClusterAdmin {
     wish: Partial<Omit<MembersChange, 'expectedIndex'>>,
     limits: CallLimits,
   ): Promise<AdminResult> {
-    const { membership, leader } = await beforeWriting(this.#status(limits));
+    const { membership, leader } = await beforeWriting(this.#finished(limits));
     const names = [...(wish.promote ?? []), ...(wish.demote ?? [])];
     for (const name of names) memberCalled(membership, name);
     const change = { ...NO_CHANGE, ...wish, expectedIndex: membership.index };
@@ -227,6 +227,23 @@ export class ClusterAdmin {
         `the members have changed: their index is ${index}, not ${change.expectedIndex}`,
         { outcome: 'unknown', details: { index, expectedIndex: change.expectedIndex } },
       );
+    }
+  }
+
+  /**
+   * When no other change is under way. One that is not committed may be taken back, and others have its index then: a change that was
+   * meant for it would be made to them.
+   */
+  async #finished(limits: CallLimits): Promise<ReplicaStatus> {
+    for (;;) {
+      const status = await this.#status(limits);
+      const { index, joint, committed } = status.membership;
+      if (committed && !joint) return status;
+      const why = new BalsaError('CHANGE_PENDING', `configuration ${index} is not finished`, {
+        outcome: 'not-applied',
+        details: { reason: 'pending' },
+      });
+      await this.#wait(POLL_MS, limits, why);
     }
   }
 

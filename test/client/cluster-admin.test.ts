@@ -190,6 +190,26 @@ describe('a change of members', () => {
     expect(h.cluster.received('admin')).toHaveLength(4);
   });
 
+  test('is not founded on members that are not committed: others may have their index in the end', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.members.set({ index: 7, committed: false });
+    const removing = db.cluster.remove('n3');
+    await h.clock.advance(1000);
+    expect(h.cluster.received('admin')).toEqual([]);
+    h.cluster.members.set({ index: 7, committed: true });
+    await h.until(removing);
+    expect(h.cluster.members.done).toMatchObject([{ expectedIndex: 7, remove: ['n3'] }]);
+  });
+
+  test('ends, and was not made, when another one is not finished in time', async () => {
+    const h = new Harness();
+    const db = await h.connect();
+    h.cluster.members.set({ index: 7, joint: true });
+    expect((await h.failure(db.cluster.remove('n3'))).outcome).toBe('not-applied');
+    expect(h.cluster.received('admin')).toEqual([]);
+  });
+
   test('against other members than there are is refused, and not tried again', async () => {
     const h = new Harness();
     const db = await h.connect();
