@@ -28,10 +28,10 @@ const AWAITED_MS = 30_000;
 /** Between two looks at whether the network takes what is sent, in milliseconds. */
 const LOOK_MS = 3000;
 /**
- * So many looks may find that it has taken nothing more. On a slow link it takes half of a flow window at a time, which is several
- * parts of a frame: where that takes longer, a ping behind a whole window would not be answered in time either.
+ * So many looks may find that it has taken nothing more. A slow link takes up to a whole flow window at a time: who was given up for
+ * that once gets as long the next time as an answer to a ping may take behind such a window.
  */
-const STILL_LOOKS_MAX = 5;
+const STILL_LOOKS = { first: 5, next: 10 };
 /** So long behind the last large frame, what comes is sent in its order. */
 const BULK_MS = 5000;
 
@@ -54,6 +54,7 @@ export class BulkLane {
   #sentBytes = 0;
   #takenBytes = 0;
   #stillLooks = 0;
+  #stillLooksMax = STILL_LOOKS.first;
 
   constructor(options: BulkLaneOptions) {
     this.#options = options;
@@ -109,7 +110,9 @@ export class BulkLane {
     this.#takenBytes = Math.max(this.#takenBytes, takenBytes);
     this.#stillLooks = isStill ? this.#stillLooks + 1 : 0;
     this.#look = this.pendingBytes > 0 ? this.#planLook() : null;
-    if (this.#stillLooks >= STILL_LOOKS_MAX) this.#channel?.abort();
+    if (this.#stillLooks < this.#stillLooksMax) return;
+    this.#stillLooksMax = STILL_LOOKS.next;
+    this.#channel?.abort();
   }
 
   #dial(): void {
