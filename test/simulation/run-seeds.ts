@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Coverage } from './coverage.js';
+import { COMMON } from './expected.js';
 import type { RunReport } from './simulate.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -48,6 +50,14 @@ export function testSeeds(from: number, count: number): void {
       expect(violation, `to repeat it: npm run sim -- --seed ${seed}`).toBeNull();
     },
   );
+
+  test('these schedules together went wherever so many are sure to go', {
+    timeout: SEEDS_TIMEOUT_MS,
+  }, async () => {
+    const coverage = new Coverage();
+    for (const seed of seeds) coverage.addAll((await reports.of(seed)).coverage);
+    expect(coverage.missing(COMMON)).toEqual([]);
+  });
 }
 
 /** The simulator as it is now, in a folder of its own: nobody else's compilation disturbs it. */
