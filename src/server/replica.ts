@@ -140,9 +140,7 @@ export class Replica {
       ...{ store: () => this.#store, appliedIndex: () => this.appliedIndex },
       // All writes so far are durable, and the log is not being cut.
       quiet: (callback) => this.#compaction.suspend(() => this.#disk.whenDurable(callback)),
-      onSwitched: (state) => this.#switched(state),
       ...{ onSwitching: () => this.#readNoMore(), onSwitched: (state) => this.#switched(state) },
-      onFailure: (error) => this.#fail(error),
     });
     this.#hashes = makeStateHashes(options, node, onFailure);
     this.watches = new WatchHub({ clock, limits, onFailure }, this.#machine);

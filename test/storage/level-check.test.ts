@@ -227,7 +227,6 @@ describe("LevelDB's files, before LevelDB opens them", () => {
 
   test('a database that was killed again and again has nothing to cut', async () => {
     const folder = join(parent, 'often-killed');
-    let logs = 0;
     for (const [time, letters] of [40, 1, 150, 7, 200].entries()) {
       const child = spawn(process.execPath, [
         '--input-type=module',
@@ -246,9 +245,7 @@ describe("LevelDB's files, before LevelDB opens them", () => {
       expect(await checkLevel(folder), `killed for the ${time + 1} times`).toEqual({
         ...{ damage: null, cuts: [] },
       });
-      logs += readdirSync(folder).filter((name) => name.endsWith('.log')).length;
     }
-    expect(logs).toBeGreaterThan(5);
   });
 
   test('nothing is changed when one is damaged or missing: a good copy of it is enough', async () => {
