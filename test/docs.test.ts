@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ERROR_CODES, isErrorCode } from '../src/base/errors.js';
+import { HINTS } from '../src/cli/errors-to-exit.js';
 import { EXIT_OF_CODE } from '../src/cli/exit-codes.js';
 import { MUTATIONS } from './mutants/mutations.js';
 import { hasTest, readTestFile, type TestFile } from './test-titles.js';
@@ -98,8 +99,9 @@ describe('docs/errors.md', () => {
     const page = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
     const told = page.split('\n').filter((line) => /^\| `[A-Z_]+` \|/.test(line));
     const known = Object.entries(ERROR_CODES).map(([code, { meaning, retryable }]) => {
-      const exit = isErrorCode(code) ? EXIT_OF_CODE[code] : '';
-      return `| \`${code}\` | ${meaning} | ${retryable ? 'yes' : 'no'} | ${exit} |`;
+      const [exit, hint] = isErrorCode(code) ? [EXIT_OF_CODE[code], HINTS[code]] : ['', null];
+      const todo = (hint ?? '').replaceAll('<', '\\<');
+      return `| \`${code}\` | ${meaning} | ${retryable ? 'yes' : 'no'} | ${exit} | ${todo} |`;
     });
     expect(told).toEqual(known);
   });

@@ -101,7 +101,8 @@ export const ERROR_CODES = {
   LEASES_TOO_MANY: { retryable: false, meaning: 'There are leasesMax leases already.' },
   LOCK_LOST: {
     retryable: false,
-    meaning: 'The lock or the office is no longer held: its lease has expired or was revoked.',
+    meaning:
+      'The lock, or the leadership of an election, is no longer held: its lease has expired or was revoked.',
   },
   NAMESPACE_CONFLICT: {
     retryable: false,

@@ -11,8 +11,8 @@ export function exitOf(error: BalsaError, isInterrupted: boolean): ExitCode {
   return EXIT_OF_CODE[error.code];
 }
 
-/** What to try, by code; `null` where the message says all that there is to say. */
-const HINTS: { readonly [C in ErrorCode]: string | null } = {
+/** What to try, by code; `null` where the message says all that there is to say. docs/errors.md has it, held by a test. */
+export const HINTS: { readonly [C in ErrorCode]: string | null } = {
   NOT_LEADER: 'name all members with --endpoints, so that the leader is found',
   NO_QUORUM: 'balsa status shows who is missing',
   REPLICA_BEHIND: 'the same command again in a moment; balsa status shows which replicas lag',
@@ -53,7 +53,7 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   QUOTA_EXCEEDED: 'delete keys of the namespace, or raise its quota',
   NO_SPACE: 'delete keys, then compact the history (balsa compact), or raise spaceQuotaBytes',
   WATCH_LAGGING: null,
-  UPGRADE_PENDING: 'balsa status shows the versions',
+  UPGRADE_PENDING: 'balsa status -o json shows the version of each member: upgrade the older ones',
   FUTURE_REVISION: 'the same command again in a moment',
   VALUE_NOT_DECODABLE: null,
   PROCEDURE_NOT_FOUND: 'balsa proc list shows those that there are',
@@ -86,7 +86,7 @@ const HINTS: { readonly [C in ErrorCode]: string | null } = {
   PROTOCOL_VERSION: 'the balsa command and the replicas must be of fitting versions',
   CLUSTER_MISMATCH: 'check --endpoints: not all of them belong to one cluster',
   MEMBER_MISMATCH: 'check that --members names the same addresses on every member',
-  CONFIG_INVALID: 'balsa start --help lists the flags; --print-config shows where values come from',
+  CONFIG_INVALID: 'balsa start --help lists the flags with their defaults',
   PORT_IN_USE: 'another --listen, or stop the process that has the port',
   ADDRESS_UNUSABLE: '--listen with an address of this machine, like 0.0.0.0:7001',
   DATA_FOLDER_IN_USE: 'another --data, or stop the replica that uses the folder',

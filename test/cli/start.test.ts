@@ -73,7 +73,7 @@ describe('start', () => {
         '  --name: must be 1 to 32 characters of a-z, 0-9 and -, found "N1"',
         '  --heartbeat: must be a number and its unit, like 500ms, 5s or 2m, found "5"',
         '  --members: is needed (or BALSA_MEMBERS, or "members" in a --config file)',
-        'try: balsa start --help lists the flags; --print-config shows where values come from',
+        'try: balsa start --help lists the flags with their defaults',
         '',
       ].join('\n'),
     );

@@ -27,7 +27,7 @@ interface RolesSetup {
 export function removeCommand(runtime: Runtime): Command {
   return rolesCommand(runtime, {
     name: 'remove',
-    summary: 'Take members out; a leader hands its office over first',
+    summary: 'Take members out; a leader hands the leadership over first',
     examples: ['balsa cluster remove n4', 'balsa cluster remove n4 n5'],
     isSo: () => false,
     complete: ['has left: its process stops, its folder is of no more use', 'have left'],
