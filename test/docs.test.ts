@@ -4,6 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { ERROR_CODES, isErrorCode } from '../src/base/errors.js';
 import { HINTS } from '../src/cli/errors-to-exit.js';
 import { EXIT_OF_CODE } from '../src/cli/exit-codes.js';
+import { FIELDS } from '../src/server/config-fields.js';
+import { LIMIT_NAMES } from '../src/server/config-limits.js';
+import { fieldRows, limitRows } from './limits-page.js';
 import { MUTATIONS } from './mutants/mutations.js';
 import { hasTest, readTestFile, type TestFile } from './test-titles.js';
 
@@ -104,6 +107,21 @@ describe('docs/errors.md', () => {
       return `| \`${code}\` | ${meaning} | ${retryable ? 'yes' : 'no'} | ${exit} | ${todo} |`;
     });
     expect(told).toEqual(known);
+  });
+});
+
+describe('docs/limits.md', () => {
+  const page = readFileSync(join(ROOT, 'docs/limits.md'), 'utf8');
+  const rows = page.split('\n').filter((line) => line.startsWith('| `'));
+  const told = (names: readonly string[]) =>
+    rows.filter((row) => names.includes(/^\| `(\w+)`/.exec(row)?.[1] ?? ''));
+
+  test('has all limits, as they are in the code', () => {
+    expect(told(LIMIT_NAMES)).toEqual(limitRows());
+  });
+
+  test('has all fields of the configuration, as they are in the code', () => {
+    expect(told(Object.keys(FIELDS))).toEqual(fieldRows());
   });
 });
 

@@ -39,7 +39,7 @@ export const LIMITS = {
   entryReadKeysMax: 200_000,
   /** Bytes of values that the touches of one log entry keep, all together (`OVERLOADED`, one transaction alone: `TXN_TOO_LARGE`). */
   entryTouchedBytesMax: 64 * MiB,
-  /** As `entryTouchedBytesMax`, of values that are compared. */
+  /** Bytes of values that the comparisons of one log entry read, all together (`OVERLOADED`, one transaction alone: `TXN_TOO_LARGE`). */
   entryComparedBytesMax: 256 * MiB,
   /** Bytes of keys and values in the answer of one batch; a single one may exceed it (`OVERLOADED`). */
   batchAnswerBytesMax: 8 * MiB,
@@ -69,13 +69,13 @@ export const LIMITS = {
   procedureThreadsMax: 3,
   /** Calls that wait for a thread of a replica (`OVERLOADED`). */
   procedureCallsWaitingMax: 10_000,
-  /** How long the outcome of a call is kept, in log time, for whoever asks again: its key was made by a client. */
+  /** How long the outcome of a call is kept, in log time, for whoever asks again: its key was made by a client (`CALL_EXPIRED`). */
   callKeptMs: 120_000,
-  /** Outcomes of such calls that are kept; the oldest goes first. */
+  /** Outcomes of such calls that are kept; the oldest goes first (`CALL_EXPIRED`). */
   callsKeptMax: 1_000_000,
-  /** As `callKeptMs`, of calls whose key was given by the caller. */
+  /** How long the outcome of a call is kept whose key was given by the caller, in log time. */
   namedCallKeptMs: 24 * 3_600_000,
-  /** Outcomes of such calls that are kept (`CALL_KEYS_FULL`). */
+  /** Outcomes of calls with given keys that are kept (`CALL_KEYS_FULL`). */
   namedCallsMax: 1_000_000,
   /**
    * Calls of `ap` procedures that are remembered behind their merge, and of `cp` ones whose name has ever been `ap`, until no member can
@@ -86,7 +86,7 @@ export const LIMITS = {
   clockSkewMsMax: 300_000,
   /** What ap calls made at a replica may wait there to be merged, in bytes (`AP_QUEUE_FULL`). */
   apQueueBytesMax: 64 * 1024 * 1024,
-  /** As `apQueueBytesMax`, of what a replica keeps for all others: beyond it, it takes no more. */
+  /** Copies of what ap calls made at other replicas, in bytes: beyond it, it takes no more of them. */
   apCopiesBytesMax: 256 * 1024 * 1024,
   /** Jobs that are remembered (`JOBS_TOO_MANY`). */
   jobsMax: 1000,
@@ -96,9 +96,9 @@ export const LIMITS = {
   jobStagesMax: 32,
   /** Tasks of one job that were begun and are not done: no more are claimed meanwhile. */
   jobOpenTasksMax: 10_000,
-  /** For so long a job over a range of keys keeps its revision from being compacted, in log time. */
+  /** For so long a job over a range of keys keeps its revision from being compacted, in log time; later its tasks may fail (`COMPACTED`). */
   jobPinMsMax: 24 * 3_600_000,
-  /** How long an upload to which nothing refers is kept behind its last chunk, in log time. */
+  /** How long an upload to which nothing refers is kept behind its last chunk, in log time (`UPLOAD_INCOMPLETE`). */
   uploadKeptMs: 3_600_000,
   /** Such uploads at a time (`OVERLOADED`). */
   uploadsMax: 10_000,
@@ -112,7 +112,7 @@ export const LIMITS = {
   taskThreadsMax: 2,
   /** Workers of users that one replica serves (`OVERLOADED`). */
   workersMax: 10_000,
-  /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later. */
+  /** Bytes of events that a watch may have waiting for its client; beyond, it reads them again later (`WATCH_LAGGING`). */
   watchBacklogBytesMax: 1 * MiB,
   /** Watches of one client stream (`OVERLOADED`). */
   watchesPerStreamMax: 10_000,
@@ -137,7 +137,7 @@ export const LIMITS = {
    * than the 256 MiB that one frame of theirs may have.
    */
   partialFrameBytesMax: 256 * MiB,
-  /** As `pendingRequestBytesMax`, in operations: with more a write would wait for seconds. */
+  /** Operations of requests that a replica has taken in and not answered (`OVERLOADED`): with more a write would wait for seconds. */
   pendingOperationsMax: 16_384,
   /** Bytes of answers that a client has not read; beyond, its stream is ended (`OVERLOADED`). */
   pendingAnswerBytesMax: 64 * MiB,
