@@ -112,6 +112,19 @@ test('a folder that does not say whose it was asks for the place of whoever had 
   expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toHaveLength(1);
 });
 
+test('one that was removed begins anew with reseed, and waits to be added', async () => {
+  const { servers, folder } = await stoppedOne();
+  await using _ = servers;
+  const [port] = await freePorts(1);
+  const members = { ...servers.members, n2: `127.0.0.1:${port}` };
+  changeMeta(folder, { refuses: { code: 'MEMBER_REMOVED', reason: 'it was removed' } });
+  expect((await failureOf(servers.start('n1', { members }))).code).toBe('MEMBER_REMOVED');
+  const server = await servers.start('n1', { reseed: true, members });
+  expect(server.status().role).toMatch(/waits to be added/);
+  expect(metaOf(folder)).toMatchObject({ clusterId: null, joining: { replaces: null } });
+  expect(readdirSync(folder).filter((name) => name.startsWith('damaged-'))).toHaveLength(1);
+});
+
 test('an empty disk that there is nobody to fill is not waited with', async () => {
   await using servers = await Servers.reserve(1);
   const error = await failureOf(servers.start('n1', { reseed: true }));
