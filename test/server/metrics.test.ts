@@ -1,4 +1,6 @@
 import { Server as HttpServer } from 'node:http';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
@@ -75,6 +77,18 @@ describe('metrics', () => {
     expect((await ask('n1', '/readyz')).status).toBe(503);
     const all = await metrics('n1');
     expect([all.get('balsa_ready'), all.get('balsa_has_leader')]).toEqual([0, 0]);
+  });
+
+  test('that documents name are there', async () => {
+    await start('n1');
+    const page = await (await ask('n1', '/metrics')).text();
+    const known = new Set([...page.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name));
+    const docs = resolve(import.meta.dirname, '../../docs');
+    const named = readdirSync(docs)
+      .filter((name) => name.endsWith('.md'))
+      .flatMap((name) => readFileSync(join(docs, name), 'utf8').match(/\bbalsa_\w+/g) ?? []);
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 
   test('have a path of their own; whatever else is asked is refused, and what there is is said', async () => {
