@@ -4,8 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { ERROR_CODES, isErrorCode } from '../src/base/errors.js';
 import { HINTS } from '../src/cli/errors-to-exit.js';
 import { EXIT_OF_CODE } from '../src/cli/exit-codes.js';
-import { FIELDS } from '../src/server/config-fields.js';
+import { FIELDS, isFieldName } from '../src/server/config-fields.js';
 import { LIMIT_NAMES } from '../src/server/config-limits.js';
+import { loadConfig } from '../src/server/load-config.js';
 import { fieldRows, limitRows } from './limits-page.js';
 import { MUTATIONS } from './mutants/mutations.js';
 import { hasTest, readTestFile, type TestFile } from './test-titles.js';
@@ -29,7 +30,7 @@ describe('paths that documents name', () => {
     const named = DOCUMENTS.flatMap((document) => {
       const lines = readFileSync(join(ROOT, document), 'utf8');
       const paths = lines.matchAll(
-        /(?<![\w/@.-])(?:\.\/)?((?:bench|docs|examples|jepsen-like|src|test)\/[\w./-]*\w)/g,
+        /(?<![\w/@.-])(?:\.\/)?((?:bench|deploy|docs|examples|jepsen-like|src|test)\/[\w./-]*\w)/g,
       );
       return [...paths].map(([, path = '']) => ({ document, path }));
     });
@@ -122,6 +123,32 @@ describe('docs/limits.md', () => {
 
   test('has all fields of the configuration, as they are in the code', () => {
     expect(told(Object.keys(FIELDS))).toEqual(fieldRows());
+  });
+});
+
+describe('the files of deploy', () => {
+  const sample = readFileSync(join(ROOT, 'deploy/balsa.json'), 'utf8');
+
+  test('have a configuration that a replica takes, and that the document shows', () => {
+    const { config, entries } = loadConfig({
+      ...{ flags: { config: '/etc/balsa/balsa.json' }, env: {} },
+      readFile: () => sample,
+    });
+    expect(Object.keys(config.members)).toEqual(['n1', 'n2', 'n3']);
+    const { limits, ...fields } = JSON.parse(sample) as Record<string, unknown>;
+    expect(Object.keys(fields).filter((name) => !isFieldName(name))).toEqual([]);
+    const set = entries.filter(({ source }) => source === '/etc/balsa/balsa.json');
+    expect(set).toHaveLength(Object.keys(fields).length + Object.keys(limits ?? {}).length);
+    const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+    expect(page).toContain(`\`\`\`json\n${sample}\`\`\``);
+  });
+
+  test('have a unit for systemd that starts a replica with it', () => {
+    const unit = readFileSync(join(ROOT, 'deploy/balsa.service'), 'utf8');
+    expect(unit).toMatch(/^ExecStart=\S+\/balsa start --config \/etc\/balsa\/balsa\.json$/m);
+    const { dataFolder } = JSON.parse(sample) as { dataFolder: string };
+    const [, state = ''] = /^StateDirectory=(\S+)$/m.exec(unit) ?? [];
+    expect(dataFolder.startsWith(`/var/lib/${state}/`)).toBe(true);
   });
 });
 

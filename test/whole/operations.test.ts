@@ -10,7 +10,8 @@ import { waitUntil } from '../../src/cluster/wait-until.js';
 import { balsa, type Run, temporaryFolder } from './support.js';
 
 /** Runs every line of docs/operations.md that begins with `balsa`, in order, against real processes. */
-const DOC = readFileSync(resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+const ROOT = resolve(import.meta.dirname, '../..');
+const DOC = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
 const LINES = [...DOC.matchAll(/^ {4}(balsa .*)$/gm)].map((match) => match[1] as string);
 
 const folder = temporaryFolder();
@@ -35,6 +36,7 @@ function wordsOf(line: string): string[] {
   return line
     .replace(/10\.0\.0\.(\d):7001/g, (_, n: string) => addressOf(Number(n)))
     .replaceAll('/var/lib/balsa', folder.path)
+    .replace('/etc/balsa/', `${join(ROOT, 'deploy')}/`)
     .replace(/\S+\.snap/g, (name) => join(folder.path, name))
     .split(' ')
     .slice(1);
@@ -242,6 +244,11 @@ test('every line of docs/operations.md does what the document says', async () =>
   expect((await balsa([...wordsOf(stale), ...endpoints])).code).toBe(4);
   expect((await balsa([...wordsOf(line), ...endpoints])).code).toBe(0);
   expect(await members()).toBe('n1');
+
+  // The configuration
+  expect((await runDone('start --config', [1])).stdout).toMatch(
+    /^dataFolder\t\/var\/lib\/balsa\/n1\t.*\/deploy\/balsa\.json$/m,
+  );
   expect(at).toBe(LINES.length);
   // So many processes, one after the other, on a machine that may have other work.
 }, 400_000);
