@@ -1,5 +1,5 @@
-import { Server as HttpServer } from 'node:http';
 import { readdirSync, readFileSync } from 'node:fs';
+import { Server as HttpServer } from 'node:http';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cluster/free-ports.js';
