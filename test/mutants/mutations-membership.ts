@@ -98,7 +98,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
       },
     ],
     rules: ['test/raft/paper-6-membership.test.ts'],
-    seedsMax: 0,
+    seedsMax: 100,
   },
   {
     name: 'joint-left-before-commit',
