@@ -14,8 +14,8 @@ const BLOCK_BYTES = 512;
 /** Small files are looked at byte by byte, of larger ones so many places are drawn. */
 const EVERY_BYTE_MAX = 1100;
 
-/** LevelDB's lock and its diary hold no data. */
-const NO_DATA = /(^|\/)(LOCK|LOG(\.old)?)$/;
+/** LevelDB's lock and its diary hold no data, nor does the lock of the folder, which is made anew where it is damaged. */
+const NO_DATA = /^lock\/|(^|\/)(LOCK|LOG(\.old)?)$/;
 
 export function dataFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
