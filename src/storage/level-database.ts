@@ -1,4 +1,4 @@
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { Level } from 'level';
 import { assert } from '../base/assert.js';
 import { giveWayInCompactions } from './compaction-thread.js';
@@ -55,19 +55,6 @@ export async function syncDatabase(database: Database): Promise<void> {
   // A write is refused for what has failed before, and says what it was.
   await database.del(NOWHERE);
   throw new Error(`LevelDB could not make a table of what is in ${kept}`);
-}
-
-/**
- * The names in the folder are durable. LevelDB gives CURRENT its name without that when it opens: after a power failure the one
- * before might count again, and with it logs that nobody has synced and that are gone, or short.
- */
-export async function syncNames(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function logsIn(folder: string): Promise<string[]> {

@@ -23,7 +23,6 @@ import {
   type Database,
   openDatabase,
   syncDatabase,
-  syncNames,
 } from './level-database.js';
 import { toLevelError, toLevelOpenError } from './level-errors.js';
 import { checkedCursor, checkedValue } from './level-reads.js';
@@ -31,6 +30,7 @@ import { mergeScan } from './level-scan.js';
 import { LevelScrub, type ScrubFigures, type ScrubRate } from './level-scrub.js';
 import { type DamagedTable, damagedTables, liveTables } from './level-tables.js';
 import { LevelStateView } from './level-view.js';
+import { NodeFiles } from './node-files.js';
 import { Overlay } from './overlay.js';
 import type { OverlayGeneration } from './overlay-generation.js';
 import { PendingWaiters } from './pending-waiters.js';
@@ -103,7 +103,9 @@ export class LevelStateStore implements DurableStateStore {
     if (isVerified) await makeReadable(folder);
     const database = await openDatabase(folder);
     try {
-      await syncNames(folder);
+      // LevelDB gives CURRENT its name without that: after a power failure the one before might count again, and with it logs that
+      // nobody has synced and that are gone, or short.
+      new NodeFiles().syncFolder(folder);
       const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
       const markers = await database.iterator(range).all();
       return new LevelStateStore(options, database, checkMarkers(markers, folder));
