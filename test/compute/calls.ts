@@ -100,3 +100,20 @@ function shown(effects: Effects): unknown {
   };
   return toText(effects);
 }
+
+/**
+ * The code of a thread that tells, as a checkpoint, when it begins to load the code of a call.
+ * @param stepMax of those calls alone whose step is no more, see `AnswerWriter`: -1 for all, -2 for all but the first one
+ */
+export function tellingLoads(stepMax: number): URL {
+  const code = `
+    import { parentPort } from 'node:worker_threads';
+    const { store } = Atomics;
+    Atomics.store = (array, at, value) => {
+      store(array, at, value);
+      if (value <= ${stepMax}) parentPort.postMessage({ type: 'checkpoint', json: String(value) });
+      return value;
+    };
+    await import(${JSON.stringify(WORKER_FILE.href)});`;
+  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+}

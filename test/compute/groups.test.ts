@@ -14,8 +14,8 @@ import {
   type StoreSource,
 } from '../../src/compute/execution.js';
 import { LaneCache } from '../../src/compute/lane-cache.js';
-import { WorkerPool } from '../../src/compute/sandbox/worker-pool.js';
-import { oneProcedure, WORKER_FILE } from './calls.js';
+import { WorkerPool, type WorkerPoolOptions } from '../../src/compute/sandbox/worker-pool.js';
+import { oneProcedure, tellingLoads, WORKER_FILE } from './calls.js';
 import { HandClock } from './hand-clock.js';
 import { MemorySource } from './memory-source.js';
 
@@ -29,12 +29,20 @@ const BOUNDS: GroupBounds = {
   recordBytesMax: 1e6,
 };
 
-function poolOf(workers = 2, clock: Clock = systemClock, workerFile = WORKER_FILE): WorkerPool {
+type Own = Pick<WorkerPoolOptions, 'threadCpuMs'>;
+
+function poolOf(
+  workers = 2,
+  clock: Clock = systemClock,
+  workerFile = WORKER_FILE,
+  own: Own = {},
+): WorkerPool {
   const pool = new WorkerPool({
     clock,
     workers,
     callsWaitingMax: 100,
     workerFile,
+    ...own,
   });
   pools.push(pool);
   return pool;
@@ -280,37 +288,36 @@ describe('a group of calls', { timeout: 120_000 }, () => {
   });
 });
 
-/** A thread that tells when it begins to load the code of a call that is not the first one. */
-const telling = `
-  import { parentPort } from 'node:worker_threads';
-  const { store } = Atomics;
-  Atomics.store = (array, at, value) => {
-    store(array, at, value);
-    if (value < -1) parentPort.postMessage({ type: 'checkpoint', json: String(value) });
-    return value;
-  };
-  await import(${JSON.stringify(WORKER_FILE.href)});`;
-
 describe('the code of a call that breaks the thread while it is loaded', {
   timeout: 120_000,
 }, () => {
-  test('fails that call alone, not the first one of its group', async () => {
-    const clock = new HandClock();
-    const workerFile = new URL(`data:text/javascript,${encodeURIComponent(telling)}`);
-    const pool = poolOf(1, clock, workerFile);
-    const endless = oneProcedure('', 'cp', 'Array.prototype.indexOf.call({ length: 9e15 }, 1);');
-    const calls = groupOf([ADD, '', ADD]).map((one, n) =>
-      n === 1
-        ? { ...one, call: { ...one.call, bundle: { hash: 'ee'.repeat(32), code: endless } } }
-        : one,
-    );
+  const endless = oneProcedure('', 'cp', 'Array.prototype.indexOf.call({ length: 9e15 }, 1);');
+  // The first one has been loaded by then.
+  const workerFile = tellingLoads(-2);
+  const calls = groupOf([ADD, '', ADD]).map((one, n) =>
+    n === 1
+      ? { ...one, call: { ...one.call, bundle: { hash: 'ee'.repeat(32), code: endless } } }
+      : one,
+  );
+
+  /** @param whenLoading it is known that the code is being loaded */
+  function telltale(whenLoading: () => void): { source: StoreSource; told: string[] } {
     const source: StoreSource = new MemorySource({ n: 1 });
     const told: string[] = [];
     source.checkpoint = (json) => {
       told.push(json);
+      whenLoading();
+    };
+    return { source, told };
+  }
+
+  test('fails that call alone, not the first one of its group', async () => {
+    const clock = new HandClock();
+    const pool = poolOf(1, clock, workerFile, { threadCpuMs: () => null });
+    const { source, told } = telltale(() => {
       // What is seen to be begun has all of its time from then on.
       for (const ms of [0, 9999, 1]) clock.fire(ms);
-    };
+    });
 
     const first = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
 
@@ -323,12 +330,49 @@ describe('the code of a call that breaks the thread while it is loaded', {
     ]);
     expect(told).toEqual(['-2']);
   });
+
+  test('is ended by what its thread has computed, however long that has waited for a processor', async () => {
+    const clock = new HandClock();
+    let cpuMs = 500;
+    const pool = poolOf(1, clock, workerFile, { threadCpuMs: () => cpuMs });
+    const { source } = telltale(() => {
+      clock.fire(0);
+      cpuMs += 9999;
+      clock.fire(59_999);
+      expect(clock.timers.size).toBe(1);
+      cpuMs += 1;
+      clock.fire(0);
+    });
+
+    const members = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
+
+    expect(members.map((member) => member.ok && unpackCall(member.record).end)).toMatchObject([
+      { ok: true },
+      { code: 'PROCEDURE_LIMIT', message: expect.stringContaining('loadMsMax (10000)') },
+    ]);
+  });
+
+  test('is not to blame where no processor was left for its thread', async () => {
+    const clock = new HandClock();
+    const pool = poolOf(1, clock, workerFile, { threadCpuMs: () => 500 });
+    const { source } = telltale(() => {
+      for (const ms of [0, 60_000]) clock.fire(ms);
+    });
+
+    for (let i = 0; i < 2; i += 1) {
+      const members = await pool.runGroup(calls, source, BOUNDS, NO_NEWS);
+
+      expect(members).toMatchObject([
+        { ok: true },
+        { ok: false, error: { code: 'OVERLOADED', details: { retryAfterMs: 1000 } } },
+      ]);
+    }
+  });
 });
 
 describe('the code of a call that takes too long to load', { timeout: 120_000 }, () => {
   test('is not tried again with the next call', async () => {
-    const workerFile = new URL(`data:text/javascript,${encodeURIComponent(telling)}`);
-    const pool = poolOf(1, systemClock, workerFile);
+    const pool = poolOf(1, systemClock, tellingLoads(-2));
     const endless = oneProcedure('', 'cp', 'for (;;) {}');
     const [first, second] = groupOf([ADD, '']) as [GroupCall, GroupCall];
     const slow = {

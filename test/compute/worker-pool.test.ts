@@ -8,9 +8,10 @@ import {
   type CallLimits,
   type Execution,
   type Source,
+  type StoreSource,
 } from '../../src/compute/execution.js';
 import { WorkerPool, type WorkerPoolOptions } from '../../src/compute/sandbox/worker-pool.js';
-import { failureOf, oneProcedure, parsed, WORKER_FILE } from './calls.js';
+import { failureOf, oneProcedure, parsed, tellingLoads, WORKER_FILE } from './calls.js';
 import { HandClock } from './hand-clock.js';
 import { MemorySource } from './memory-source.js';
 
@@ -343,25 +344,43 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
 
   test('ends a thread that does not come to the end of loading, however long its calls may take', async () => {
     const clock = new HandClock();
-    const pool = poolOf({ clock });
+    const pool = poolOf({ clock, workerFile: tellingLoads(-1), threadCpuMs: () => null });
     const code = oneProcedure(
       'return 1;',
       'cp',
       'Array.prototype.indexOf.call({ length: 9e15 }, 1);',
     );
+    const source: StoreSource = new MemorySource();
+    source.checkpoint = () => {
+      // What is seen to be begun has all of its time from then on.
+      for (const ms of [0, 9999]) clock.fire(ms);
+      expect(clock.timers.size).toBe(1);
+      clock.fire(1);
+    };
     const loading = pool.run(
       {
         ...{ bundle: { hash: 'h', code }, name: 'p', args: 'null', nowMs: 0, seed: 1, origin: '' },
         limits: { ...CALL_LIMITS, computeMsMax: 3_600_000 },
       },
       'cp',
-      new MemorySource(),
+      source,
     );
+    expect(failureOf(await loading)).toMatch(/^PROCEDURE_LIMIT .*loadMsMax/);
+  });
+
+  test('waits for a minute for a thread that takes in what it was sent, and blames no procedure', async () => {
+    const clock = new HandClock();
+    const code = `import { parentPort } from 'node:worker_threads';
+      parentPort.on('message', () => {});
+      parentPort.postMessage({ type: 'ready', thread: '' });`;
+    const workerFile = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+    const pool = poolOf({ clock, workerFile });
+    const running = run(pool, 'return 1;');
     while (clock.timers.size === 0) await new Promise((resolve) => setImmediate(resolve));
-    clock.fire(9999);
+    clock.fire(59_999);
     expect(clock.timers.size).toBe(1);
     clock.fire(1);
-    expect(failureOf(await loading)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
+    expect(failureOf(await running)).toMatch(/^OVERLOADED the thread .* no processor/);
   });
 
   test('closes while a call runs and others wait: each is told', async () => {

@@ -51,8 +51,14 @@ const GRACE_CPU_MS = 200;
 /** It is looked this often whether the call has used up its time. */
 const LOOK_MS = 100;
 
-/** For loading the code of a bundle. */
+/** For loading the code of a bundle, whose interpreter has not noticed that its time is over: of computing, where that can be said. */
 const LOAD_MS_MAX = 10_000;
+/** For what is the matter of no code, as to take in what was sent; and for a thread that no processor has time for. */
+const STARVED_MS_MAX = 60_000;
+
+const STARVED_RETRY_MS = 1000;
+/** As it is named where it was reached. */
+const LOAD_LIMIT = 'loadMsMax';
 
 /** Of the thread around the interpreter. Its stack is that of the interpreter, too. */
 const RESOURCES = { maxOldGenerationSizeMb: 128, stackSizeMb: 8 };
@@ -71,6 +77,15 @@ interface Running {
   ran(message: Extract<FromWorker, { type: 'ran' | 'ran-group' }>): void;
   /** The n-th of its calls, or its code, broke the thread, or it was closed. */
   broke(error: BalsaError, n: number): void;
+}
+
+/** How long what is under way may take, see `SandboxWorker.#bound`. */
+interface Bound {
+  readonly msMax: number;
+  readonly late: () => BalsaError;
+  /** Of what its thread computes. */
+  readonly cpuMsMax: number;
+  readonly computed: () => BalsaError;
 }
 
 export interface SandboxPlace {
@@ -198,7 +213,7 @@ export class SandboxWorker {
         },
         broke: (error, n) => {
           // Whether it was the first one, or all of them, is not known.
-          const isUnbegun = this.#answers.isUnbegun && error.details.limit !== 'computeMsMax';
+          const isUnbegun = this.#answers.isUnbegun && error.details.limit !== LOAD_LIMIT;
           const broken = own[n];
           if (!isUnbegun && broken !== undefined) this.#bar(broken.call, error);
           resolve({ error, n, isUnbegun });
@@ -246,7 +261,7 @@ export class SandboxWorker {
   #look(isDrained = false): void {
     const running = this.#running;
     if (running === null) return;
-    const { step, isLoading } = this.#answers;
+    const { step } = this.#answers;
     const nowMs = this.#clock.monotonicMs();
     const cpuMs = this.#place.threadCpuMs(this.#thread);
     if (step !== running.step) {
@@ -256,15 +271,30 @@ export class SandboxWorker {
     }
     running.sinceCpuMs ??= cpuMs;
     const { computeMsMax } = running.limits;
-    const msMax = isLoading ? LOAD_MS_MAX : computeMsMax + GRACE_MS;
-    // Until then it has done work of its own as well.
-    const cpuMsMax = isLoading ? Number.POSITIVE_INFINITY : computeMsMax + GRACE_CPU_MS;
+    const bound = this.#bound(computeMsMax, cpuMs !== null);
     const computedMs = (cpuMs ?? 0) - (running.sinceCpuMs ?? 0);
-    const isLate = nowMs - running.sinceMs >= msMax;
-    if (computedMs >= cpuMsMax || (isLate && isDrained)) {
-      this.#fail(limitReached('computeMsMax', computeMsMax));
+    const isLate = nowMs - running.sinceMs >= bound.msMax;
+    const hasComputed = computedMs >= bound.cpuMsMax;
+    if (hasComputed || (isLate && isDrained)) {
+      this.#fail(hasComputed ? bound.computed() : bound.late());
     } else if (isLate) this.#lookDrained(running);
     else running.watchdog = this.#watch();
+  }
+
+  /** What is under way may take so long, else it ends with these. @param isCpuKnown how long its thread has computed */
+  #bound(computeMsMax: number, isCpuKnown: boolean): Bound {
+    const starved = { msMax: STARVED_MS_MAX, late: starvedError };
+    if (this.#answers.isTakingIn)
+      return { ...starved, cpuMsMax: Number.POSITIVE_INFINITY, computed: starved.late };
+    if (this.#answers.isLoading) {
+      const computed = unloadedError;
+      const wait = isCpuKnown ? starved : { msMax: LOAD_MS_MAX, late: computed };
+      return { ...wait, cpuMsMax: LOAD_MS_MAX, computed };
+    }
+    // Until then it has done work of its own as well.
+    const computed = () => limitReached('computeMsMax', computeMsMax);
+    const cpuMsMax = computeMsMax + GRACE_CPU_MS;
+    return { msMax: computeMsMax + GRACE_MS, late: computed, cpuMsMax, computed };
   }
 
   /** Where the process stood still its timers come first, and behind them what was said meanwhile. */
@@ -390,5 +420,22 @@ export class SandboxWorker {
 function abortedError(): BalsaError {
   return new BalsaError('CANCELLED', 'nobody waits for the call any more', {
     outcome: 'not-applied',
+  });
+}
+
+function unloadedError(): BalsaError {
+  const message = `the code of the procedure was not loaded within ${LOAD_LIMIT} (${LOAD_MS_MAX})`;
+  return new BalsaError('PROCEDURE_LIMIT', message, {
+    outcome: 'not-applied',
+    details: { limit: LOAD_LIMIT, max: LOAD_MS_MAX },
+  });
+}
+
+/** Nobody's fault but the machine's. */
+function starvedError(): BalsaError {
+  const message = `the thread of the procedure has not begun with it in ${STARVED_MS_MAX} ms: the machine has no processor for it`;
+  return new BalsaError('OVERLOADED', message, {
+    outcome: 'not-applied',
+    details: { retryAfterMs: STARVED_RETRY_MS },
   });
 }

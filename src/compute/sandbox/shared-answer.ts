@@ -10,8 +10,10 @@ const TOTAL = 1;
 const PIECE = 2;
 /** Which call is under way, of a group, from 1 on; negative while its code is being loaded. */
 const CALL = 3;
-/** The first one, before it is begun. */
-const UNBEGUN = -1;
+/** None is: what was sent is taken in, or looked through for what to ask for ahead. */
+const TAKING_IN = 0;
+/** The code of the first one. */
+const FIRST_LOADING = -1;
 const WAITING = 0;
 const ANSWERED = 1;
 
@@ -30,17 +32,22 @@ export class AnswerWriter {
     this.#bytes = new Uint8Array(shared, HEAD_BYTES);
   }
 
-  /** Calls are about to be sent: the code of the first one comes first. */
+  /** Calls are about to be sent. */
   reset(): void {
-    Atomics.store(this.#head, CALL, UNBEGUN);
+    Atomics.store(this.#head, CALL, TAKING_IN);
   }
 
-  /** No call was begun since they were sent; the code of the first one may have been loaded. */
+  /** No call is under way, and no code is being loaded. */
+  get isTakingIn(): boolean {
+    return this.step === TAKING_IN;
+  }
+
+  /** No call was begun; the code of the first one may have been. */
   get isUnbegun(): boolean {
-    return this.step === UNBEGUN;
+    return this.isTakingIn || this.step === FIRST_LOADING;
   }
 
-  /** Another number each time that another call is begun, or the code of one is being loaded. */
+  /** Another number each time that another call is begun, or the code of one begins or ends to be loaded. */
   get step(): number {
     return Atomics.load(this.#head, CALL);
   }
@@ -50,9 +57,9 @@ export class AnswerWriter {
     return this.step < 0;
   }
 
-  /** Which call is under way, or has its code loaded; from 0. */
+  /** Which call is under way, or has its code loaded; from 0. None: the first one is to come. */
   get call(): number {
-    return Math.abs(this.step) - 1;
+    return Math.max(Math.abs(this.step), 1) - 1;
   }
 
   write(answer: Uint8Array): void {
@@ -85,6 +92,11 @@ export class AnswerReader {
   /** The code of the n-th call is about to be loaded, from 0. */
   load(n: number): void {
     Atomics.store(this.#head, CALL, -(n + 1));
+  }
+
+  /** The code of a call is there. */
+  loaded(): void {
+    Atomics.store(this.#head, CALL, TAKING_IN);
   }
 
   /** The n-th call is begun, from 0. */

@@ -76,6 +76,7 @@ async function vmOf({ bundle, limits }: ProcedureCall, n: number): Promise<Vm> {
     return known;
   answers.load(n);
   const vm = await Vm.make(bundle, limits, systemClock);
+  answers.loaded();
   vms.set(hash, vm);
   if (vm.isLoaded) unloadedUntilMs.delete(hash);
   else unloadedUntilMs.set(hash, systemClock.monotonicMs() + UNLOADED_MS);
