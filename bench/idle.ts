@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
-import { closeAll } from '../src/storage/close-all.js';
 import { amount, benchFlags, JSON_FILE, someOf } from './harness/flags.js';
 import { leaveNothingBehind } from './harness/interrupt.js';
 import { showProgress } from './harness/progress.js';
@@ -60,8 +59,8 @@ async function idleEtcd(): Promise<IdleCluster> {
 interface Use {
   readonly seconds: number;
   readonly mainSeconds: number;
-  /** How often its threads went to sleep, and so were woken. */
-  readonly wakes: number;
+  /** How often each of its threads went to sleep, and so was woken. */
+  readonly wakes: ReadonlyMap<string, number>;
 }
 
 function useOf(pid: number): Use {
@@ -72,13 +71,33 @@ function useOf(pid: number): Use {
   };
 }
 
-function wakesOf(pid: number): number {
+function wakesOf(pid: number): Map<string, number> {
   const threads = readdirSync(`/proc/${pid}/task`);
-  const counts = threads.map((thread) => {
-    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
-    return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1] ?? Number.NaN);
-  });
-  return counts.reduce((sum, count) => sum + count, 0);
+  return new Map(
+    threads.flatMap((thread) => {
+      const status = statusOf(pid, thread);
+      const count = /^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1];
+      return count === undefined ? [] : [[thread, Number(count)]];
+    }),
+  );
+}
+
+/** Empty: it has ended. */
+function statusOf(pid: number, thread: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Of threads that have lived through it. */
+function wakesBetween(before: Use, after: Use): number {
+  let wakes = 0;
+  for (const [thread, count] of after.wakes) {
+    wakes += count - (before.wakes.get(thread) ?? count);
+  }
+  return wakes;
 }
 
 async function idle(seconds: number, doing: string): Promise<void> {
@@ -101,14 +120,14 @@ async function measure(clusters: readonly IdleCluster[]): Promise<void> {
   const leaders = new Map<IdleCluster, string>();
   for (const cluster of clusters) leaders.set(cluster, await cluster.leader());
   const rows = measured.map(({ cluster, member, before, after }) => {
-    const grown = (of: keyof Use): number => (after[of] - before[of]) / seconds;
+    const grown = (of: 'seconds' | 'mainSeconds'): number => (after[of] - before[of]) / seconds;
     return {
       subject: cluster.subject,
       member,
       role: member === leaders.get(cluster) ? 'leader' : 'follower',
       '% of a processor': rounded(grown('seconds') * 100, 2),
       'of it in the main thread': rounded(grown('mainSeconds') * 100, 2),
-      'woken per second': rounded(grown('wakes'), 1),
+      'woken per second': rounded(wakesBetween(before, after) / seconds, 1),
     };
   });
   report('bench:idle', rows, flags.json);
@@ -125,5 +144,5 @@ try {
   for (const start of starts) clusters.push(await start());
   await measure(clusters);
 } finally {
-  await closeAll(...clusters.map((cluster) => async () => await cluster[Symbol.asyncDispose]()));
+  await Promise.all(clusters.map((cluster) => cluster[Symbol.asyncDispose]()));
 }

@@ -152,7 +152,9 @@ export class System implements AsyncDisposable {
 
   async kill(name: string): Promise<void> {
     if (this.#replica(name)?.running !== true) return;
-    await this.cluster.kill(name);
+    const replica = this.cluster.replica(name);
+    const exit = await this.cluster.kill(name);
+    this.#judgeAsked(name, endOf(exit, replica.tail()));
   }
 
   async stop(name: string): Promise<void> {
@@ -206,6 +208,7 @@ export class System implements AsyncDisposable {
 
   /** It is to leave the cluster, and ends by itself then. */
   leaves(name: string): void {
+    this.noteEnds();
     this.#ends.leaves(name);
     const replica = this.#replica(name);
     if (replica?.running !== true) return;

@@ -17,8 +17,8 @@ export interface DirectorOptions {
   readonly untilMs: number;
   /** Told before each period. */
   readonly onPeriod: (period: Period, index: number) => void;
-  /** Asked when all is whole again: what clients lack nevertheless. */
-  readonly lacks: () => Promise<readonly string[]>;
+  /** Asked when all is whole again: what clients complain of nevertheless. */
+  readonly complaints: () => Promise<readonly string[]>;
 }
 
 /** What came of one episode. */
@@ -74,8 +74,9 @@ export class Director {
     }
     if (!this.#isLongEnough) return;
     // One after the other, so that nothing is in their way.
-    for (const [index, episode] of this.#put.splice(0).entries()) {
+    for (const [index, episode] of [...this.#put].entries()) {
       if (this.#begun.has(episode.nemesis.name)) continue;
+      this.#put.splice(this.#put.indexOf(episode), 1);
       const period = { lengthMs: episode.holdMs, episodes: [episode] };
       if (signal.aborted || !(await this.#conduct(period, periods.length + index))) return;
     }
@@ -97,7 +98,7 @@ export class Director {
 
   /** @returns whether it goes on */
   async #conduct(period: Period, index: number): Promise<boolean> {
-    const { signal, system, onPeriod, lacks } = this.#options;
+    const { signal, system, onPeriod, complaints } = this.#options;
     onPeriod(period, index);
     const episodes = period.episodes.map((episode) => this.#play(episode));
     await Promise.all([sleep(period.lengthMs, signal), ...episodes]);
@@ -106,7 +107,7 @@ export class Director {
     if (signal.aborted) return false;
     const problem = await system.recovered();
     for (const end of this.#endings.splice(0)) end();
-    this.problems.push(...(problem === null ? await lacks() : [problem]));
+    this.problems.push(...(problem === null ? await complaints() : [problem]));
     // What is broken already shows nothing more.
     return this.problems.length === 0;
   }
@@ -126,7 +127,7 @@ export class Director {
   }
 
   /** That some have had no turn although the run was long enough for all. */
-  get leftOut(): string[] {
+  get turnless(): string[] {
     const { signal } = this.#options;
     if (signal.aborted || this.problems.length > 0 || !this.#isLongEnough) return [];
     return this.withoutTurn.map((name) => `nemesis ${name} was asked for, and had no turn`);
@@ -200,6 +201,7 @@ export class Director {
         tally.counted += 1;
         add(what);
       },
+      note: add,
       missed: (what) => {
         tally.missed.push(what);
         add(what);

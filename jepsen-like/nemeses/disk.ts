@@ -265,8 +265,10 @@ async function underStrace(
   const pid = node === undefined ? null : system.cluster.replica(node).pid;
   if (node === undefined || pid === null) return;
   await during(stage, { name, nodes: [node], detail: { inject } }, async () => {
-    const ms = isFatal ? endMs(stage) : stage.holdMs;
-    const over = endWithin(stage, node, { cause: 'disk-failed', ms });
+    // What is only slow excuses no end.
+    const over = isFatal
+      ? endWithin(stage, node, { cause: 'disk-failed', ms: endMs(stage) })
+      : stage.sleep(stage.holdMs).then(() => null);
     const tracer = meddle(pid, inject);
     let isGone = false;
     const gone = new Promise<void>((resolve) => {

@@ -45,6 +45,8 @@ export interface Stage {
   readonly sleep: (ms: number) => Promise<void>;
   /** Counts what was injected, by name. */
   readonly count: (what: string) => void;
+  /** Counts what goes along with it and is no harm of its own. */
+  readonly note: (what: string) => void;
   /** Counts what was to be injected and could not be. */
   readonly missed: (what: string) => void;
   /** Something that must not be, whatever the clients are told. */

@@ -49,7 +49,7 @@ export const snapshotStorm: Nemesis = {
           system.running.filter((one) => one !== node),
         );
         if (name !== undefined && (await tolerate(() => takeBackup(stage, name)))) {
-          stage.count('backups taken');
+          stage.note('backups taken');
         }
       });
       system.resume(node);

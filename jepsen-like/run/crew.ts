@@ -98,7 +98,7 @@ export class Crew {
    * Whether the clients that have lived through the faults are served.
    * @returns what is wrong, and at which revision the last write was
    */
-  async service(signal: AbortSignal): Promise<{ lacks: readonly string[]; revision: number }> {
+  async service(signal: AbortSignal): Promise<{ complaints: readonly string[]; revision: number }> {
     const { workload, clock, faults } = this.#options;
     this.#asked += 1;
     let revision = 0;
@@ -113,8 +113,8 @@ export class Crew {
         },
       });
     });
-    const lacks = (await Promise.all(asked)).filter((lack) => lack !== null);
-    return { lacks, revision };
+    const complaints = (await Promise.all(asked)).filter((complaint) => complaint !== null);
+    return { complaints, revision };
   }
 
   /** Lets each process end what it is at. */

@@ -100,14 +100,6 @@ export class FaultLog {
     return isSettled && others.length === 0 ? first.fault : null;
   }
 
-  /** Behind which of their begins and ends no write was served any more, in words. */
-  get unserved(): string[] {
-    return this.#waiting.map(({ fault, sinceNs, list }) => {
-      const moment = list === this.outages ? 'began' : 'ended';
-      return `behind ${fault}, which ${moment} at ${(sinceNs / 1e9).toFixed(1)} s, no write was served any more`;
-    });
-  }
-
   close(): void {
     this.#writer.close();
   }

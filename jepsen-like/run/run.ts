@@ -143,7 +143,7 @@ class Running {
       ...{ untilMs: this.#options.untilMs, nemeses: this.#options.nemeses },
       signal: this.#ending.signal,
       onPeriod: (period) => this.#tell('load', period),
-      lacks: () => this.#lacks(),
+      complaints: () => this.#complaints(),
     });
     await this.#prepare();
     const ticker = setInterval(() => this.#tell('load'), 250);
@@ -200,22 +200,24 @@ class Running {
     const system = this.#system;
     await system.mend();
     const problem = await system.recovered();
-    this.#problems.push(...(problem === null ? await this.#lacks() : [problem]));
+    this.#problems.push(...(problem === null ? await this.#complaints() : [problem]));
     this.#tell('final reads');
     for (const crew of this.#crews) await crew.finish();
     const { revision } = await this.#db.info({ timeoutMs: FINAL_MS_MAX });
     this.#problems.push(...(await this.#watched(revision)));
-    if (!this.#options.signal.aborted) this.#problems.push(...this.#faults.unserved);
     await this.#compareStates();
   }
 
-  /** What clients lack although all is whole: those at each site are served, and the watch of the store goes on. */
-  async #lacks(): Promise<readonly string[]> {
+  /** What clients complain of although all is whole: those at each site are served, and the watch of the store goes on. */
+  async #complaints(): Promise<readonly string[]> {
     const { signal } = this.#ending;
     const all = await Promise.all(this.#crews.map((crew) => crew.service(signal)));
-    const lacks = all.flatMap((one) => one.lacks);
+    const complaints = all.flatMap((one) => one.complaints);
     if (signal.aborted) return [];
-    return [...lacks, ...(await this.#watched(Math.max(...all.map(({ revision }) => revision))))];
+    return [
+      ...complaints,
+      ...(await this.#watched(Math.max(...all.map(({ revision }) => revision)))),
+    ];
   }
 
   /** Waits until the watch of the store has told all through a revision. @returns why it does not */
@@ -274,7 +276,7 @@ class Running {
       this.#problems.push(`replica ${name} ended by itself (${how}):\n${log}`);
     }
     this.#problems.push(...director.problems, ...director.mishaps);
-    this.#problems.push(...director.idle, ...director.leftOut);
+    this.#problems.push(...director.idle, ...director.turnless);
     this.#problems.push(...this.#system.workers.strangeEnds);
     this.#problems.push(...this.#crews.flatMap(({ problems }) => problems));
     const record = {

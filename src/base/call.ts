@@ -124,6 +124,9 @@ export const HASH_BYTES = 32;
 /** Where events lie, for watchers: `_events/<name>/<which of that name in its call, from 0>`. */
 export const EVENT_PREFIX = '_events/';
 
+/** Where it lies how far triggers have come. */
+export const TRIGGER_PREFIX = '_triggers/';
+
 /** The writes that bring events into being. */
 export function eventWrites(
   events: readonly EmittedEvent[],

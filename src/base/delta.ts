@@ -3,7 +3,7 @@
  * that can be reached. How it travels: `delta-codec`.
  */
 
-import { toBuffer } from './bytes.js';
+import { startsWith, toBuffer } from './bytes.js';
 import { CALL_TAGS } from './command-versions.js';
 
 export const CELL_TYPES = [
@@ -124,7 +124,7 @@ export function callNameOf({ key, origin, sequence }: Delta, version = CALL_TAGS
 /** Where merged cells lie, as JSON, for reads and watchers. Nothing else can be put there. */
 export const CELL_PREFIX = '_cells/';
 
-const CELL_PREFIX_BYTES = Buffer.from(CELL_PREFIX);
+export const CELL_PREFIX_BYTES = Buffer.from(CELL_PREFIX);
 
 /** The name of the cell that lies at a key; `null`: it is another key. */
 export function cellNameOf(key: Uint8Array): string | null {
@@ -133,7 +133,7 @@ export function cellNameOf(key: Uint8Array): string | null {
 }
 
 export function isCellKey(key: Uint8Array): boolean {
-  return CELL_PREFIX_BYTES.every((byte, i) => key[i] === byte);
+  return startsWith(key, CELL_PREFIX_BYTES);
 }
 
 /** Characters of an origin: 16 hexadecimal digits. */

@@ -255,7 +255,7 @@ export const ERROR_CODES = {
   DELTAS_CORRUPT: {
     retryable: false,
     meaning:
-      'The queue of deltas, which holds what `ap` calls have left and is not in the log yet, is damaged inside.',
+      'The queue of deltas, which holds what `ap` calls have left and is not in the log yet, is damaged inside, or lacks a part of what was merged.',
   },
   STATE_CORRUPT: {
     retryable: false,

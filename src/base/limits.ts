@@ -194,6 +194,8 @@ export const LIMITS = {
   scrubBytesPerSecondMax: 1 * MiB,
   /** From one time that it begins to read all of it to the next, at least. */
   scrubIntervalMs: 3_600_000,
+  /** A replica whose state lacks more entries of what a majority has confirmed than this is not ready (`/readyz`). */
+  readyLagEntriesMax: 10_000,
   /** Entries between two comparisons of the state with that of other replicas. */
   stateHashEntries: 1024,
 } as const;

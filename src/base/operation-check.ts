@@ -1,7 +1,13 @@
 import { unreachable } from './assert.js';
 import { compareBytes, startsWith } from './bytes.js';
-import { type CallRecord, EVENT_PREFIX, eventWrites, pendingPlace } from './call.js';
-import { CELL_PREFIX, isCellKey } from './delta.js';
+import {
+  type CallRecord,
+  EVENT_PREFIX,
+  eventWrites,
+  pendingPlace,
+  TRIGGER_PREFIX,
+} from './call.js';
+import { CELL_PREFIX, CELL_PREFIX_BYTES, isCellKey } from './delta.js';
 import { BalsaError } from './errors.js';
 import { checkJobOperation } from './job-check.js';
 import type { Limits } from './limits.js';
@@ -46,7 +52,7 @@ export function checkNotReserved(key: Uint8Array): void {
 }
 
 /** What calls leave there the cluster itself goes on with: what is due, how far triggers have come, and what was emitted. */
-const PREFIXES_OF_CALLS = ['_schedules/', '_schedule-ids/', '_triggers/', EVENT_PREFIX].map(
+const PREFIXES_OF_CALLS = ['_schedules/', '_schedule-ids/', TRIGGER_PREFIX, EVENT_PREFIX].map(
   (prefix) => Buffer.from(prefix),
 );
 
@@ -64,7 +70,7 @@ function checkNotOfCalls(key: Uint8Array): void {
   throw new BalsaError('KEY_RESERVED', message, { outcome: 'not-applied' });
 }
 
-const RESERVED_PREFIXES = [Buffer.from(CELL_PREFIX), ...PREFIXES_OF_CALLS];
+const RESERVED_PREFIXES = [CELL_PREFIX_BYTES, ...PREFIXES_OF_CALLS];
 
 /**
  * Of a namespace. A quota would hold up what the cluster itself goes on with: one over the cells all merges, whosever they are.
@@ -76,7 +82,7 @@ function checkNamespacePrefix(prefix: Uint8Array, limits: Limits): void {
     (bytes) => startsWith(prefix, bytes) || startsWith(bytes, prefix),
   );
   if (reserved === undefined) return;
-  const message = `a namespace cannot have keys that begin with ${reserved.toString()}, which procedures write`;
+  const message = `a namespace cannot have keys that begin with ${reserved.toString()}, which procedures write; remove it if it is there from before`;
   throw new BalsaError('KEY_RESERVED', message, { outcome: 'not-applied' });
 }
 

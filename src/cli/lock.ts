@@ -62,7 +62,7 @@ export function electCommand(runtime: Runtime): Command {
     summary: 'Lead while a command runs, or until Ctrl-C; or tell who leads',
     details: HOLD_HELP,
     examples: [
-      'balsa elect billing 10.0.0.7:8080                   waits to lead, then holds the office',
+      'balsa elect billing 10.0.0.7:8080                   waits to lead, then holds the leadership',
       'balsa elect billing 10.0.0.7:8080 -- ./billing.sh   leads while it runs',
       'balsa elect billing --listen                        who leads, now and whenever it changes',
     ],
@@ -89,8 +89,8 @@ export function electCommand(runtime: Runtime): Command {
       const campaign = client
         .election(name)
         .campaign(parseValue(value), turnOptions(context, flags));
-      const office = await orGivenUp(client, campaign, flags);
-      return await hold(context, office, { name, what: 'office', child });
+      const leadership = await orGivenUp(client, campaign, flags);
+      return await hold(context, leadership, { name, what: 'leadership', child });
     });
   });
 }
@@ -150,7 +150,7 @@ async function orGivenUp<T>(
 
 interface Holding {
   readonly name: string;
-  readonly what: 'lock' | 'office';
+  readonly what: 'lock' | 'leadership';
   readonly child: readonly string[] | null;
 }
 

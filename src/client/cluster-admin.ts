@@ -213,21 +213,15 @@ export class ClusterAdmin {
 
   /** What became of a change whose answer was lost; `null`: nothing, it can be sent again. */
   async #outcome(change: MembersChange, limits: CallLimits): Promise<AdminResult | null> {
-    for (;;) {
-      const { membership, leader } = await this.#status(limits);
-      const { index, joint, committed } = membership;
-      if (joint || !committed) {
-        await this.#wait(POLL_MS, limits, null);
-        continue;
-      }
-      if (isDone(change, membership)) return { members: membership, leader };
-      if (index === change.expectedIndex) return null;
-      throw new BalsaError(
-        'CONFIGURATION_CONFLICT',
-        `the members have changed: their index is ${index}, not ${change.expectedIndex}`,
-        { outcome: 'unknown', details: { index, expectedIndex: change.expectedIndex } },
-      );
-    }
+    const { membership, leader } = await this.#finished(limits);
+    const { index } = membership;
+    if (isDone(change, membership)) return { members: membership, leader };
+    if (index === change.expectedIndex) return null;
+    throw new BalsaError(
+      'CONFIGURATION_CONFLICT',
+      `the members have changed: their index is ${index}, not ${change.expectedIndex}`,
+      { outcome: 'unknown', details: { index, expectedIndex: change.expectedIndex } },
+    );
   }
 
   /**

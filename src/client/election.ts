@@ -21,12 +21,12 @@ export interface Leader<Out = Buffer> {
   readonly fencingToken: number;
   /** Revision at which the value was put. */
   readonly modRevision: number;
-  /** The lease that its office hangs on. */
+  /** The lease that its leadership hangs on. */
   readonly lease: number;
   readonly meta: Meta;
 }
 
-/** The office of a leader that was elected; made by {@link Election.campaign}. */
+/** The leadership of who was elected; made by {@link Election.campaign}. */
 export class Leadership<In = string | Uint8Array> extends Held {
   readonly #scope: Scope<In, unknown, KeyForm>;
   readonly #what: string;
@@ -62,7 +62,7 @@ export class Leadership<In = string | Uint8Array> extends Held {
     if (!succeeded) throw lost(this.#what);
   }
 
-  /** Leaves the office: the next candidate leads. The same as `release()`. */
+  /** Gives it up: the next candidate leads. The same as `release()`. */
   resign(options: CallOptions = NO_OPTIONS): Promise<void> {
     return this.release(options);
   }
@@ -78,7 +78,11 @@ export class Election<In = string | Uint8Array, Out = Buffer> {
   constructor(scope: Scope<In, Out, KeyForm>, coordination: Coordination, name: string) {
     this.name = name;
     this.#scope = scope;
-    this.#queue = new TurnQueue(scope, coordination, { what: 'office', folder: ELECTIONS, name });
+    this.#queue = new TurnQueue(scope, coordination, {
+      what: 'leadership',
+      folder: ELECTIONS,
+      name,
+    });
   }
 
   /**

@@ -15,7 +15,7 @@ const NO_OPTIONS = {};
 export interface LockOptions extends TurnOptions {}
 
 /**
- * Something that one client at a time holds: a lock, or an office. `await using` gives it back at the end
+ * Something that one client at a time holds: a lock, or the leadership. `await using` gives it back at the end
  * of the block; when that cannot be told to the cluster, it is free when its lease has expired.
  */
 export class Held implements AsyncDisposable {

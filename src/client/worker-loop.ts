@@ -1,5 +1,4 @@
 import { asBalsaError, BalsaError } from '../base/errors.js';
-import type { WorkerDemand } from '../base/job.js';
 import {
   CLAIMS_PER_ENTRY_MAX,
   INLINE_VALUE_BYTES_MAX,
@@ -7,6 +6,7 @@ import {
   type TaskReportOperation,
   type TaskValue,
   UPLOAD_CHUNK_BYTES_MAX,
+  type WorkerDemand,
 } from '../base/job.js';
 import { cutMessage } from '../base/task-message.js';
 import type { AssignedTask, InputInfo, WorkAnswer } from '../rpc/job-protocol.js';

@@ -119,7 +119,10 @@ export class Admin {
     }
     // An empty folder proves nothing: the member may live, and this be a second process of its name.
     const alive = called.find((member) => replica.node.mayBeAlive(member));
-    if (alive !== undefined) throw invalidCommand(`${alive} may be alive`);
+    if (alive !== undefined)
+      throw invalidCommand(
+        `${alive} may be alive: it was heard of within the last election timeout, or the leader is too new to tell; stop it if it runs`,
+      );
     return found;
   }
 

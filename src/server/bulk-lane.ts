@@ -14,7 +14,7 @@ export interface BulkLaneOptions {
   /** Throws when the other side is not the one that is meant. */
   readonly check: (hello: PeerHello) => void;
   /** What was sent may not have arrived. */
-  readonly onLost: () => void;
+  readonly onMessagesLost: () => void;
   readonly onFailure: (error: BalsaError) => void;
   readonly dial: typeof dial;
 }
@@ -151,7 +151,7 @@ export class BulkLane {
 
   #closed(channel: Channel, reason: BalsaError): void {
     if (channel !== this.#channel) return;
-    const { clock, onLost } = this.#options;
+    const { clock, onMessagesLost } = this.#options;
     this.#timer?.cancel();
     this.#look?.cancel();
     this.#look = null;
@@ -159,7 +159,7 @@ export class BulkLane {
     if (this.#isReady) this.#awaitedUntilMs = clock.monotonicMs() + AWAITED_MS;
     this.#isReady = false;
     if (this.#isStopped) return;
-    if (this.#hasSent) onLost();
+    if (this.#hasSent) onMessagesLost();
     this.#hasSent = false;
     // A member of an older version has no such connection.
     if (reason.code === 'PROTOCOL_VERSION') this.#awaitedUntilMs = Number.NEGATIVE_INFINITY;

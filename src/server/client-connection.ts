@@ -24,7 +24,7 @@ import { ClientCalls } from './client-calls.js';
 import { ClientJobs } from './client-jobs.js';
 import { ClientWatches } from './client-watches.js';
 import type { BatchFacts } from './proposals.js';
-import { type Question, Questions } from './questions.js';
+import { type Question, Questions, tooMuch } from './questions.js';
 import { checkLevel, metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 import { answerStoreRequest, type StoreRequest } from './store-requests.js';
@@ -61,7 +61,7 @@ const LOOKUPS_PER_FRAME_MAX = 65_536;
 export interface ClientConnectionOptions {
   readonly host: ClientHost;
   readonly stream: ClientStream;
-  readonly clock: Pick<Clock, 'monotonicMs' | 'defer'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'defer' | 'setTimer'>;
   /** Called when the first answer since the last {@link ClientConnection.flush} is there. */
   readonly onAnswers: () => void;
 }
@@ -430,10 +430,6 @@ export class ClientConnection {
     this.#answerBytes += answerBytes(answer);
     if (this.#answerBytes > this.#host.limits.frameBytesMax / 4) this.flush();
   }
-}
-
-function tooMuch(what: string): BalsaError {
-  return new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
 }
 
 function tooLarge(found: string, limit: string, value: number): BalsaError {

@@ -109,6 +109,7 @@ export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bou
   snapshotRetryMsMax: { min: 0, max: 3_600_000 },
   scrubBytesPerSecondMax: { min: 0, max: 64 * GiB },
   scrubIntervalMs: { min: 100, max: 365 * 86_400_000 },
+  readyLagEntriesMax: { min: 0, max: 1_000_000_000 },
   stateHashEntries: { min: 1, max: 1_000_000 },
 };
 

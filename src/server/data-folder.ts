@@ -142,7 +142,7 @@ export class DataFolder {
   }
 
   /**
-   * Moves all that is in the folder but the deltas into a new one within it, so that the replica can begin anew; nothing
+   * Moves all that is in the folder but the deltas, the lock and what was moved before into a new one within it, so that the replica can begin anew; nothing
    * is deleted. The meta.json is only copied: who comes must write a new one over it, as the last step, or
    * else the folder goes on to be a damaged one.
    * @returns the path of the new folder

@@ -27,11 +27,14 @@ export async function drain(replica: Drained, host: DrainHost): Promise<void> {
   const { clock, hasFailed, isReached } = host;
   const handOver = new HandOver(replica);
   // All others may be stopping as well.
-  await until(clock, HAND_OVER_MS, () => handOver.isOver() || hasFailed() || !isReached());
+  await until(clock, HAND_OVER_MS, () => {
+    handOver.goOn();
+    return handOver.isOver || hasFailed() || !isReached();
+  });
   replica.refuseWrites();
   // Leadership may come back, say because this member has the higher priority.
   await until(clock, DRAIN_MS, () => {
-    handOver.isOver();
+    handOver.goOn();
     return replica.isDrained || hasFailed();
   });
 }
@@ -47,13 +50,17 @@ class HandOver {
     this.#isLeader = replica.node.role === 'leader';
   }
 
-  /** Another member leads, or it will not come to that. Asks for it when it is due. */
-  isOver(): boolean {
+  /** Another member leads, or it will not come to that. */
+  get isOver(): boolean {
     const { node, leader } = this.#replica;
     if (node.role !== 'leader') return !this.#isLeader || leader !== null;
-    if (this.#hasFailed || node.configuration.voters.length === 1) return true;
-    if (!this.#isUnderWay) this.#ask();
-    return false;
+    return this.#hasFailed || node.configuration.voters.length === 1;
+  }
+
+  /** Asks for it when it is due. */
+  goOn(): void {
+    const isLeader = this.#replica.node.role === 'leader';
+    if (isLeader && !this.isOver && !this.#isUnderWay) this.#ask();
   }
 
   #ask(): void {

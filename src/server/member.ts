@@ -33,8 +33,6 @@ import type { Stores } from './stores.js';
 
 /** How long streams may take to end by themselves. */
 const CLOSE_GRACE_MS = 500;
-/** A replica that lacks more entries than this of what the leader has is not ready (health check). */
-const READY_LAG_MAX = 10_000;
 
 interface Parts {
   readonly config: ServerConfig;
@@ -318,7 +316,7 @@ export class Member implements Server {
   #isReady(): boolean {
     const replica = this.#serving?.replica ?? null;
     if (replica === null || replica.leader === null || this.#stopping) return false;
-    return replica.lag !== null && replica.lag <= READY_LAG_MAX;
+    return replica.lag !== null && replica.lag <= this.#parts.config.limits.readyLagEntriesMax;
   }
 
   /** What a majority holds against this replica can be its own fault: another cluster, or a wiped disk. */
@@ -406,8 +404,8 @@ export class Member implements Server {
       onStateHash: (from, hash) => this.#serving?.replica.receiveStateHash(from, hash),
       onDeltas: (from, frame) => this.#serving?.replica.calls.receiveDeltas(from, frame),
       onJobs: (from, frame) => this.#serving?.replica.calls.jobs.receive(from, frame),
-      onDisconnected: (member: MemberId) => this.#serving?.replica.disconnected(member),
-      onLoss: (member) => this.#serving?.replica.disconnected(member, 'messages-lost'),
+      onDisconnected: (member: MemberId) => this.#serving?.replica.lost('disconnected', member),
+      onMessagesLost: (member) => this.#serving?.replica.lost('messages-lost', member),
       onStep: () => {
         try {
           this.#step();

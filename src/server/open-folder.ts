@@ -5,7 +5,7 @@ import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Files } from '../storage/files.js';
 import { FolderLock } from '../storage/folder-lock.js';
 import { NodeFiles } from '../storage/node-files.js';
-import { DELTAS_HINT } from './ap/missing-deltas.js';
+import { missingDeltas, withDeltasHint } from './ap/missing-deltas.js';
 import type { ServerConfig } from './config.js';
 import {
   checkNotGivenUp,
@@ -74,15 +74,14 @@ interface DamagedPlace extends Place {
 /** What waited to be merged is damaged, or less than it was. The log and the state are whole: with `reseed` they go on without it. */
 async function withoutDeltas(options: DamagedPlace): Promise<OpenFolder> {
   const { config, log, folder, error } = options;
-  if (!config.reseed) {
-    throw new BalsaError(error.code, `${error.message}. ${DELTAS_HINT}`, {
-      cause: error,
-      details: error.details,
-    });
-  }
+  if (!config.reseed) throw withDeltasHint(error);
   const lock = await FolderLock.take(folder.path);
-  const movedTo = await releasingIfFails(lock, () => folder.setDeltasAside(systemClock.wallMs()));
-  await lock.release();
+  let movedTo: string;
+  try {
+    movedTo = folder.setDeltasAside(systemClock.wallMs());
+  } finally {
+    await lock.release();
+  }
   log.warn({ code: error.code, reason: error.message, movedTo }, 'deltas are damaged: moved aside');
   return await open(options);
 }
@@ -105,6 +104,8 @@ async function open({ config, log, folder, files }: Place): Promise<OpenFolder> 
   const state = discards ? 'discard' : found === null ? 'keep' : 'remake';
   const stores = await openStores({ config, folder, lock, log, claim, state, files });
   try {
+    const missing = missingDeltas(stores.machine, stores.deltas);
+    if (missing !== null) throw missing;
     return { folder, meta: forgive(folder, meta), stores };
   } catch (error) {
     await stores.close();

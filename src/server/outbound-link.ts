@@ -24,7 +24,7 @@ export interface LinkOptions {
   readonly self: FormedMember;
   readonly standing: Standing;
   readonly onDisconnected: (member: MemberId) => void;
-  readonly onLoss: (member: MemberId) => void;
+  readonly onMessagesLost: (member: MemberId) => void;
   readonly onConnected: (peer: string) => void;
   readonly onRefused: (peer: string, error: BalsaError) => void;
   readonly log: (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void;
@@ -141,7 +141,7 @@ export class OutboundLink {
     flush();
   }
 
-  /** Dropped when there is no room. */
+  /** Dropped when there is no room; a large one also while the second connection is awaited. */
   sendFrame(frame: Buffer): void {
     if (this.#hasRoom(0)) this.#sendOne(frame, false);
   }
@@ -239,14 +239,14 @@ export class OutboundLink {
     this.#ready = member;
     this.#failures = 0;
     const { name, address } = this.target;
-    const { clock, self, onLoss, onFailure, dial = dialChannel } = this.#options;
+    const { clock, self, onMessagesLost, onFailure, dial = dialChannel } = this.#options;
     this.#bulk = new BulkLane({
       ...{ clock, address },
       ends: { from: name, to: self.name },
       hello: () => this.#owner.ownHello(this.target),
       check: (hello) => this.#checkAnswer(hello),
       // Whoever sends again begins with what has surely arrived.
-      ...{ onLost: () => onLoss(member), onFailure, dial },
+      ...{ onMessagesLost: () => onMessagesLost(member), onFailure, dial },
     });
     this.#options.log('info', { peer: name, address }, 'connected to peer');
   }
@@ -282,7 +282,6 @@ export class OutboundLink {
     const { first, max } = RECONNECT_MS;
     const waitMs = this.#wasRefused ? REFUSED_RETRY_MS : Math.min(max, first * 2 ** this.#failures);
     this.#failures = this.#wasRefused ? 0 : this.#failures + 1;
-    this.#wasRefused = false;
     this.#setTimer(waitMs * (0.5 + this.#options.random.next()), () => this.connect());
   }
 

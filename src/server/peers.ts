@@ -38,7 +38,7 @@ export interface PeersOptions {
   readonly onJobs: (from: MemberId, frame: JobFrame) => void;
   readonly onDisconnected: (member: MemberId) => void;
   /** What was sent to it may not have arrived; it is still connected. */
-  readonly onLoss: (member: MemberId) => void;
+  readonly onMessagesLost: (member: MemberId) => void;
   /** Called when a hello made this replica's standing another; throws when that cannot be made durable. */
   readonly onStep: () => void;
   /** A replica wants to be let in. */

@@ -2,9 +2,13 @@ import type { Clock } from '../base/clock.js';
 import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { ClientAnswer, ReadLevel } from '../rpc/protocol.js';
 import type { Replica } from './replica.js';
+import { staleMachine } from './waiting-reads.js';
 
 /** Ranges and other questions of one stream that are under way at the same time. A range holds an iterator and a page. */
 const QUESTIONS_PER_STREAM_MAX = 512;
+
+/** Who has not come to an answer for so long, in milliseconds, has had its turn: it is answered all the same. */
+const TURN_MS_MAX = 2000;
 
 /** There is a state that can be read: a later one than that for which the level was kept. */
 const ANY = { consistency: 'any', bound: 0 } as const;
@@ -17,7 +21,7 @@ export interface Question {
 }
 
 export interface QuestionsOptions {
-  readonly clock: Pick<Clock, 'defer'>;
+  readonly clock: Pick<Clock, 'defer' | 'setTimer'>;
   /** Why no answer may be made just now; `null`: there is room for one. */
   readonly lackOfRoom: () => BalsaError | null;
   readonly answer: (answer: ClientAnswer) => void;
@@ -47,8 +51,9 @@ export class Questions {
    */
   begin(): void {
     if (this.#underWay >= QUESTIONS_PER_STREAM_MAX) {
-      const what = `at most ${QUESTIONS_PER_STREAM_MAX} ranges and other questions of one stream are under way at the same time`;
-      throw new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
+      throw tooMuch(
+        `at most ${QUESTIONS_PER_STREAM_MAX} ranges and other questions of one stream are under way at the same time`,
+      );
     }
     this.#underWay += 1;
   }
@@ -79,9 +84,14 @@ export class Questions {
   }
 
   async #answer(question: Question): Promise<void> {
+    const { clock } = this.#options;
     this.#isAnswering = true;
+    const goOn = once(() => this.#next());
+    // A disk may hang.
+    const turn = clock.setTimer(TURN_MS_MAX, goOn);
     const answered = await this.#made(question);
-    this.#options.clock.defer(() => this.#next());
+    turn.cancel();
+    clock.defer(goOn);
     if (answered instanceof BalsaError) {
       this.#refuse(question, answered);
       return;
@@ -90,11 +100,13 @@ export class Questions {
     this.#options.answer(answered);
   }
 
-  async #made({ toAnswer }: Question): Promise<ClientAnswer | BalsaError> {
+  async #made({ replica, toAnswer }: Question): Promise<ClientAnswer | BalsaError> {
+    const { machine } = replica;
     try {
       return this.#options.lackOfRoom() ?? (await toAnswer());
     } catch (cause) {
-      return asBalsaError(cause);
+      // A snapshot has taken the place of the state that was read.
+      return machine === replica.machine ? asBalsaError(cause) : staleMachine();
     }
   }
 
@@ -114,4 +126,18 @@ export class Questions {
     this.end();
     this.#options.refuse(request.id, error);
   }
+}
+
+/** Calls back the first time. */
+function once(callback: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) callback();
+    isDone = true;
+  };
+}
+
+/** More than one stream may have under way, or waiting. */
+export function tooMuch(what: string): BalsaError {
+  return new BalsaError('OVERLOADED', what, { details: { retryAfterMs: 50 } });
 }

@@ -53,7 +53,7 @@ export class ReadLevels {
 
   /**
    * How many entries the state lacks of what a majority has confirmed; `null`: nobody has confirmed anything since a leader is
-   * known, or there is no state to be read. What the log has here says nothing of that: it may lack as much.
+   * known, or of late, or there is no state to be read. What the log has here says nothing of that: it may lack as much.
    */
   get lag(): number | null {
     const index = this.#options.readableIndex();

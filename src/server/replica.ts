@@ -219,7 +219,7 @@ export class Replica {
   }
 
   /** The connection from a member was closed; or it stands, and what was sent to that member lately may be lost. */
-  disconnected(member: MemberId, type: 'disconnected' | 'messages-lost' = 'disconnected'): void {
+  lost(type: 'disconnected' | 'messages-lost', member: MemberId): void {
     this.#enqueue({ type, member });
   }
 

@@ -20,7 +20,7 @@ export interface SnapshotTrafficHost {
   readonly appliedIndex: () => LogIndex;
   /** Calls back when nothing but reads touches state and log any more. */
   readonly quiet: (callback: () => void) => void;
-  /** The old state is about to go: reads that have begun by then have time to end, no other begins. */
+  /** The old state is about to go: no other read begins, and those that have begun may have to be asked again. */
   readonly onSwitching: () => void;
   /** The new state can be read. */
   readonly onSwitched: (state: InstalledState) => void;

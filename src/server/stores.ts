@@ -13,7 +13,6 @@ import type { LogStore, RestoredLog } from '../storage/log-store.js';
 import { NodeFiles } from '../storage/node-files.js';
 import type { StateVault } from '../storage/snapshot.js';
 import { Wal } from '../storage/wal/wal.js';
-import { missingDeltas } from './ap/missing-deltas.js';
 import type { ServerConfig } from './config.js';
 import type { DataFolder } from './data-folder.js';
 import { finishInstall } from './finish-install.js';
@@ -176,11 +175,6 @@ async function openWith(wal: Wal, options: OpenOptions, opened: Opened): Promise
   const openMachine = (store: StateStore): Promise<StateMachine> => StateMachine.open(store, own);
   const machine = await openMachine(vault.current);
   const { deltas, onDeltasFailed } = openDeltas(options, failpoints);
-  const missing = missingDeltas(machine, deltas);
-  if (missing !== null) {
-    await deltas.close();
-    throw missing;
-  }
   const close = async (): Promise<void> => {
     const all = closeAll(
       () => deltas.close(),

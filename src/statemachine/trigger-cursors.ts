@@ -1,4 +1,5 @@
 import { toMapKey } from '../base/bytes.js';
+import { TRIGGER_PREFIX } from '../base/call.js';
 import { OWN_TRIGGER_CURSORS } from '../base/command-versions.js';
 import type { Keyspace } from './keyspace.js';
 import type { Procedures } from './procedures.js';
@@ -11,7 +12,7 @@ export interface TriggerCursor {
 }
 
 /** Where the keys of {@link triggerCursorKey} lie. */
-export const TRIGGER_CURSORS = Buffer.from('_triggers/');
+export const TRIGGER_CURSORS = Buffer.from(TRIGGER_PREFIX);
 
 /** The key that holds how far a trigger has come; its calls write it. */
 export function triggerCursorKey(name: string): Buffer {

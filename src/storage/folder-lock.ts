@@ -2,8 +2,9 @@ import { realpathSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
-import { BalsaError } from '../base/errors.js';
-import { toLevelOpenError } from './level-errors.js';
+import type { BalsaError } from '../base/errors.js';
+import { toFolderError } from './disk-error.js';
+import { folderInUse, toLevelOpenError } from './level-errors.js';
 
 /** In the folder that is locked. */
 export const LOCK_FOLDER = 'lock';
@@ -27,7 +28,7 @@ export class FolderLock {
   static async take(folder: string): Promise<FolderLock> {
     const path = realpathSync(folder);
     if (taken.has(path)) {
-      throw inUse(`this process already runs a replica on ${folder}`, folder);
+      throw folderInUse(folder, { by: 'this process already runs a replica on' });
     }
     taken.add(path);
     try {
@@ -51,20 +52,23 @@ export class FolderLock {
 
 async function openLock(folder: string): Promise<Level> {
   const place = join(folder, LOCK_FOLDER);
-  const first = await tryToOpen(place);
-  if (first instanceof Level) return first;
-  if (first.code !== 'DATA_FOLDER_IN_USE') {
+  let opened = await tryToOpen(place);
+  if (!(opened instanceof Level) && opened.code === 'STATE_CORRUPT') {
     // LevelDB locks before it reads, so nobody has it. There is nothing in it that could be lost; but its LOCK stays: another
     // process may have that open by now.
     await removeAllBut('LOCK', place);
-    const second = await tryToOpen(place);
-    if (second instanceof Level) return second;
-    if (second.code !== 'DATA_FOLDER_IN_USE') throw second;
+    opened = await tryToOpen(place);
   }
-  throw inUse(
-    `another process uses ${folder}; stop it, or give this replica a folder of its own`,
-    folder,
-  );
+  if (opened instanceof Level) return opened;
+  switch (opened.code) {
+    case 'DATA_FOLDER_IN_USE':
+      throw folderInUse(folder, { by: 'another process uses' });
+    // No state is damaged.
+    case 'STATE_CORRUPT':
+      throw toFolderError(opened.cause, place);
+    default:
+      throw opened;
+  }
 }
 
 /** @returns the open database, or why it cannot be opened */
@@ -80,15 +84,11 @@ async function tryToOpen(place: string): Promise<Level | BalsaError> {
 }
 
 async function removeAllBut(kept: string, place: string): Promise<void> {
-  const names = await readdir(place).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw toLevelOpenError(error, place);
-  });
-  for (const name of names) {
-    if (name !== kept) await rm(join(place, name), { recursive: true, force: true });
+  try {
+    for (const name of await readdir(place)) {
+      if (name !== kept) await rm(join(place, name), { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw toFolderError(error, place);
   }
-}
-
-function inUse(message: string, folder: string): BalsaError {
-  return new BalsaError('DATA_FOLDER_IN_USE', message, { details: { file: folder } });
 }

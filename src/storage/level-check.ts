@@ -1,7 +1,6 @@
 import { open, readdir, readFile } from 'node:fs/promises';
 import { stateCorrupt } from './flush-markers.js';
 import { toLevelOpenError } from './level-errors.js';
-import { whileLocked } from './level-lock.js';
 import { type LevelRecords, readLevelLog } from './level-log.js';
 import { type LevelManifest, readManifest } from './level-manifest.js';
 import { damagedTables } from './level-tables.js';
@@ -43,26 +42,11 @@ const FINE: LevelFindings = { damage: null, cuts: [] };
  */
 export async function makeReadable(folder: string): Promise<void> {
   try {
-    if (await looksWhole(folder)) return;
-    // It may only seem so, because another process is at work there.
-    await whileLocked(folder, async () => {
-      const { damage, cuts } = await checkLevel(folder);
-      if (damage !== null) throw stateCorrupt(folder, `${damage.file} ${damage.problem}`, null);
-      for (const cut of cuts) await truncate(cut);
-    });
+    const { damage, cuts } = await checkLevel(folder);
+    if (damage !== null) throw stateCorrupt(folder, `${damage.file} ${damage.problem}`, null);
+    for (const cut of cuts) await truncate(cut);
   } catch (error) {
     throw toLevelOpenError(error, folder);
-  }
-}
-
-/** A file that is gone when it is read is no proof of damage: whoever is at work there may have removed it. */
-async function looksWhole(folder: string): Promise<boolean> {
-  try {
-    const { damage, cuts } = await checkLevel(folder);
-    return damage === null && cuts.length === 0;
-  } catch {
-    // Seen again, and told, by who has the lock.
-    return false;
   }
 }
 
@@ -139,7 +123,10 @@ async function cutsOf(
     if (end < log.size && isGap) {
       return [{ file: log.file, size: end }, ...later.map(({ file }) => ({ file, size: 0 }))];
     }
-    next = lastSequence === null ? (next ?? behindEmptyLog(manifest)) : lastSequence + 1;
+    next = lastSequence === null ? (next ?? manifest.logBegin) : lastSequence + 1;
+    // That there is something behind an empty log says that it was not always empty; or that LevelDB was killed in the few moments in
+    // which it gave up a log without anything in it: then what is in the next one comes again in vain.
+    if (next === null) return later.map(({ file }) => ({ file, size: 0 }));
   }
   return [];
 }
@@ -185,15 +172,6 @@ function contiguous(
     reached = ends[place] ?? end;
   }
   return { end, lastSequence };
-}
-
-/**
- * What comes behind the first log that counts when that one is empty. If it was made while writes went on, nobody knows what was in it:
- * that there is something behind it says that it was not always empty (or that LevelDB was killed in the few moments in which it gave up a
- * log without anything in it; then what is in the next one comes again in vain).
- */
-function behindEmptyLog({ isLogOfOpening, logSequence }: LevelManifest): number {
-  return isLogOfOpening ? logSequence + 1 : Number.NaN;
 }
 
 function damage(folder: string, name: string, problem: string): LevelFindings {

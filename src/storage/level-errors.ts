@@ -8,17 +8,25 @@ export function toLevelOpenError(error: unknown, folder: string): BalsaError {
   const cause = rootCause(error);
   const { code, message } = cause;
   if (code === 'LEVEL_LOCKED') {
-    return new BalsaError(
-      'DATA_FOLDER_IN_USE',
-      `another process uses ${folder}; stop it, or give this replica a folder of its own`,
-      { cause, details: { folder } },
-    );
+    return folderInUse(folder, { by: 'another process uses', cause });
   }
   if (code === 'LEVEL_CORRUPTION') return stateCorrupt(folder, message, cause);
   // The folder was made before, so it is one of the database's own files that is missing.
   if (/missing files|Invalid argument|No such file/i.test(message))
     return stateCorrupt(folder, message, cause);
   return toFolderError(withErrno(cause), folder);
+}
+
+/** @param who.by who uses it, with the verb */
+export function folderInUse(
+  folder: string,
+  { by, cause }: { readonly by: string; readonly cause?: Error },
+): BalsaError {
+  return new BalsaError(
+    'DATA_FOLDER_IN_USE',
+    `${by} ${folder}; stop it, or give this replica a folder of its own`,
+    { ...(cause !== undefined && { cause }), details: { folder } },
+  );
 }
 
 /** Of an open database that fails to read or write. */

@@ -10,12 +10,10 @@ export interface LevelManifest {
   /** An older one that counts too; 0: none. */
   readonly previousLogNumber: number;
   /**
-   * The last sequence that was given when the log {@link logNumber} came to be the first that counts. What that log begins with
-   * is the next one, or one before: writes have gone to it meanwhile.
+   * The sequence that the log {@link logNumber} begins with, if it came to be the first that counts when the database was opened;
+   * `null`: it did so while writes went on, and had some of them already.
    */
-  readonly logSequence: number;
-  /** The log came to be the first one when the database was opened: nothing was written to it before. */
-  readonly isLogOfOpening: boolean;
+  readonly logBegin: number | null;
 }
 
 type Making = { -readonly [K in keyof LevelManifest]: LevelManifest[K] } & { tables: Set<number> };
@@ -35,16 +33,15 @@ const TAG = {
 export function readManifest(records: readonly Buffer[]): LevelManifest | null {
   const manifest: Making = {
     ...{ tables: new Set<number>(), logNumber: 0, previousLogNumber: 0 },
-    ...{ logSequence: 0, isLogOfOpening: true },
+    logBegin: 1,
   };
   for (const [place, record] of records.entries()) {
     const before = manifest.logNumber;
     const lastSequence = applyEdit(manifest, new Fields(record));
     if (lastSequence === null) return null;
     if (manifest.logNumber === before) continue;
-    manifest.logSequence = lastSequence;
     // A MANIFEST is begun by each opening, with what there was before, and the opening itself.
-    manifest.isLogOfOpening = place <= 1;
+    manifest.logBegin = place <= 1 ? lastSequence + 1 : null;
   }
   return manifest;
 }

@@ -5,6 +5,7 @@ import { type Failpoints, noFailpoints } from '../base/failpoints.js';
 import type { Limits } from '../base/limits.js';
 import type { ScanPage, ScanRange, StateWrite } from '../statemachine/state-store.js';
 import { closeAll } from './close-all.js';
+import type { Files } from './files.js';
 import {
   checkMarkers,
   MARKERS_FROM,
@@ -55,6 +56,8 @@ export interface LevelStateStoreOptions {
   readonly limits: Pick<Limits, 'overlayBytesMax'>;
   readonly failpoints?: Failpoints;
   readonly clock?: Clock;
+  /** Syncs the folder; LevelDB's files are its own matter. */
+  readonly files?: Pick<Files, 'syncFolder'>;
   /** Reads all of it once before it is opened, to see that it is whole; default true. */
   readonly isVerified?: boolean;
   /** Reads all of it again and again as long as it is open; default: it does not. */
@@ -99,13 +102,13 @@ export class LevelStateStore implements DurableStateStore {
    * @throws BalsaError `DATA_FOLDER_IN_USE`, `STATE_CORRUPT`, `DATA_FOLDER_UNUSABLE`, `DISK_FULL`
    */
   static async open(options: LevelStateStoreOptions): Promise<LevelStateStore> {
-    const { folder, isVerified = true } = options;
+    const { folder, files = new NodeFiles(), isVerified = true } = options;
     if (isVerified) await makeReadable(folder);
     const database = await openDatabase(folder);
     try {
       // LevelDB gives CURRENT its name without that: after a power failure the one before might count again, and with it logs that
       // nobody has synced and that are gone, or short.
-      new NodeFiles().syncFolder(folder);
+      files.syncFolder(folder);
       const range = { gte: Buffer.from(MARKERS_FROM), lt: Buffer.from(MARKERS_TO) };
       const markers = await database.iterator(range).all();
       return new LevelStateStore(options, database, checkMarkers(markers, folder));
@@ -117,6 +120,7 @@ export class LevelStateStore implements DurableStateStore {
 
   private constructor(options: LevelStateStoreOptions, database: Database, found: MarkersFound) {
     const defaults = {
+      files: new NodeFiles(),
       failpoints: noFailpoints,
       clock: systemClock,
       isVerified: true,

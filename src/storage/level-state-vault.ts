@@ -11,7 +11,6 @@ import { stateCorrupt } from './flush-markers.js';
 import { isSameSnapshot } from './import-check.js';
 import { toLevelError } from './level-errors.js';
 import { LevelImport } from './level-import.js';
-import { LOCKING } from './level-lock.js';
 import type { ScrubRate } from './level-scrub.js';
 import { LevelStateStore } from './level-state-store.js';
 import { removeFolder } from './remove-folder.js';
@@ -269,6 +268,7 @@ async function openState(
     limits,
     failpoints,
     clock,
+    files,
     isVerified,
     scrub,
   });
@@ -286,8 +286,8 @@ function scrubRate(limits: LevelStateVaultOptions['limits']): ScrubRate | null {
 
 async function removeLeftovers(files: Files, folder: string, current: string): Promise<void> {
   for (const name of guard(folder, () => files.list(folder))) {
-    const isOurs = stateNumber(name) !== null || name.includes(LOCKING);
-    if (isOurs && name !== current) await removeFolder(files, `${folder}/${name}`);
+    if (stateNumber(name) !== null && name !== current)
+      await removeFolder(files, `${folder}/${name}`);
   }
 }
 

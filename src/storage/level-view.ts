@@ -133,8 +133,7 @@ export class LevelStateView implements StateView {
   }
 
   get #isGone(): boolean {
-    const { database, isGone } = this.#source;
-    return this.#isClosed || isGone() || database.status !== 'open';
+    return this.#isClosed || this.#source.isGone();
   }
 
   #checkOpen(): void {

@@ -52,8 +52,8 @@ export function pointerCorrupt(path: string, problem: string): BalsaError {
   return new BalsaError(
     'STATE_CORRUPT',
     `${path} ${problem}, and nothing else says which of the folders beside it (state-1, state-2, ...) is the state. Put the` +
-      ' file back from a copy. If the log in the same data folder still begins at entry 1, move these folders away: the state is' +
-      ' made again from the log. Otherwise empty the data folder and let the replica join again as a new member',
+      ' file back from a copy. If the log in the same data folder still begins at entry 1, move it and these folders away: the' +
+      ' state is made again from the log. Otherwise empty the data folder and let the replica join again as a new member',
     { details: { file: path } },
   );
 }

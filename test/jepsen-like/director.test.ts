@@ -12,9 +12,9 @@ function director(of: {
   readonly untilMs: number;
   readonly done: string[];
   readonly nemeses?: readonly Nemesis[];
-  readonly lacks?: readonly string[];
+  readonly complaints?: readonly string[];
 }): Director {
-  const { untilMs, done, nemeses = [], lacks = [] } = of;
+  const { untilMs, done, nemeses = [], complaints = [] } = of;
   const system = {
     mend: async () => void done.push('mended'),
     recovered: async () => {
@@ -24,7 +24,7 @@ function director(of: {
   } as unknown as System;
   return new Director({
     ...{ system, untilMs, nemeses, faults: {} as FaultLog, db: {} as Client },
-    lacks: async () => lacks,
+    complaints: async () => complaints,
     ...{ signal: new AbortController().signal, onPeriod: () => done.push('period') },
   });
 }
@@ -93,10 +93,10 @@ test('a nemesis that had its turn three times and did no harm is told', async ()
 
 test('clients that are not served when all is whole again end the run', async () => {
   const done: string[] = [];
-  const lacks = ['no write was served'];
-  const all = director({ untilMs: Number.POSITIVE_INFINITY, done, lacks });
+  const complaints = ['no write was served'];
+  const all = director({ untilMs: Number.POSITIVE_INFINITY, done, complaints });
   await all.run(periodsOf({ ...{ name: 'x', about: '' }, episode: fault }, 3));
-  expect(all.problems).toEqual(lacks);
+  expect(all.problems).toEqual(complaints);
   expect(done).toEqual(['period', 'mended', 'whole']);
 });
 
@@ -132,13 +132,13 @@ describe('an episode in whose way another one is', () => {
   test('gets its turn in a later period, when nothing there is in its way', async () => {
     const all = await conducted([both, ...periodsOf(free, 1)], [a, b, free]);
     expect(done.toSorted()).toEqual(['a', 'b', 'free']);
-    expect([all.skipped, all.withoutTurn, all.leftOut]).toEqual([0, [], []]);
+    expect([all.skipped, all.withoutTurn, all.turnless]).toEqual([0, [], []]);
   });
 
   test('gets it alone in the end, when the run was long enough for all', async () => {
     const all = await conducted([both, ...periodsOf(a, 1)], nemeses);
     expect(done).toEqual(['a', 'a', 'b']);
-    expect([all.withoutTurn, all.leftOut]).toEqual([[], []]);
+    expect([all.withoutTurn, all.turnless]).toEqual([[], []]);
   });
 
   test('is told to have had none, when the run was too short', async () => {
@@ -146,7 +146,7 @@ describe('an episode in whose way another one is', () => {
     expect(all.withoutTurn).toEqual(['b', 'free']);
     expect(all.skipped).toBe(1);
     // Nobody could expect that.
-    expect(all.leftOut).toEqual([]);
+    expect(all.turnless).toEqual([]);
   });
 });
 

@@ -67,16 +67,17 @@ describe('the faults of a run', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('tell behind which of them no write was served any more', () => {
+  test('tell how long no write was served behind the begin and the end of each', () => {
     const { end } = faults.begin('kill-all', ['n1']);
-    expect(faults.unserved).toEqual([expect.stringContaining('kill-all, which began at')]);
-    faults.served(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-    expect(faults.unserved).toEqual([]);
-    end();
-    expect(faults.unserved).toEqual([expect.stringContaining('kill-all, which ended at')]);
     // One that was asked for before tells nothing.
     faults.served(0, Number.MAX_SAFE_INTEGER);
-    expect(faults.unserved).toHaveLength(1);
+    expect([faults.outages, faults.recoveries]).toEqual([[], []]);
+    faults.served(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    expect([faults.outages, faults.recoveries]).toMatchObject([[{ fault: 'kill-all' }], []]);
+    end();
+    faults.served(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    expect(faults.recoveries).toMatchObject([{ fault: 'kill-all' }]);
+    expect(faults.outages).toHaveLength(1);
   });
 
   test('have marks in their file that are no faults', () => {
@@ -87,6 +88,6 @@ describe('the faults of a run', () => {
       { fault: 'data-lost', nodes: ['n1'], phase: 'begin' },
       { fault: 'data-lost', nodes: ['n1'], phase: 'end' },
     ]);
-    expect([faults.intervals, [...faults.active], faults.unserved]).toEqual([[], [], []]);
+    expect([faults.intervals, [...faults.active]]).toEqual([[], []]);
   });
 });

@@ -37,17 +37,23 @@ export class Baseline {
   }
 
   async #run(seed: number): Promise<string | null> {
-    if (this.#workshop === null) {
-      this.#workshop = this.#make();
-      await this.#workshop.compile();
-    }
+    const workshop = await this.#compiled();
     const args = ['1', `${seed}`, '1'];
-    const { code, output } = await this.#workshop.run(
+    const { code, output, timedOut } = await workshop.run(
       'test/mutants/hunt.js',
       args,
       SEED_TIMEOUT_MS,
     );
+    if (timedOut)
+      throw new Error(`seed ${seed} takes more than ${SEED_TIMEOUT_MS} ms without a mutation`);
     return code === 0 ? null : output.trim();
+  }
+
+  async #compiled(): Promise<Sound> {
+    const workshop = this.#workshop ?? this.#make();
+    if (this.#workshop === null) await workshop.compile();
+    this.#workshop = workshop;
+    return workshop;
   }
 
   dispose(): void {

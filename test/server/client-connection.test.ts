@@ -58,7 +58,11 @@ function connect(host: Partial<ClientHost> = {}, monotonicMs = () => 0) {
       ...host,
     },
     stream,
-    clock: { monotonicMs, defer: (callback) => void setImmediate(callback) },
+    clock: {
+      monotonicMs,
+      defer: (callback) => void setImmediate(callback),
+      setTimer: () => ({ cancel: () => {} }),
+    },
     onAnswers: () => {},
   });
   const hello = (change: object = {}): void =>

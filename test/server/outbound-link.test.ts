@@ -78,7 +78,7 @@ function linkOf(dialler: (options: DialOptions) => Channel = dial): OutboundLink
       log: () => {},
       onConnected: () => {},
       onDisconnected: (member: string) => void told.push(`${member} is gone`),
-      onLoss: (member: string) => void told.push(`${member} lacks something`),
+      onMessagesLost: (member: string) => void told.push(`${member} lacks something`),
       onFailure: (error: unknown) => expect.fail(String(error)),
     } as unknown as LinkOptions,
     { name: 'n2', incarnation: 'i', address: 'x:1' },

@@ -112,7 +112,7 @@ export async function node(options: NodeOptions): Promise<Node> {
     onDeltas: () => {},
     onJobs: () => {},
     onDisconnected: (member) => void told.lost.push(member),
-    onLoss: () => {},
+    onMessagesLost: () => {},
     onStep: options.onStep ?? (() => {}),
     onJoining: (hello) => void told.joining.push(hello.name),
     onConnected: (peer) => void told.connected.push(peer),

@@ -7,6 +7,7 @@ import type { ClientAnswer, ClientRequest, ReadLevel } from '../../src/rpc/proto
 import { unpackReplicaFrame } from '../../src/rpc/replica-frames.js';
 import { ClientConnection, type ClientHost } from '../../src/server/client-connection.js';
 import type { ReadDone } from '../../src/server/waiting-reads.js';
+import { HandClock } from '../compute/hand-clock.js';
 
 const KiB = 1024;
 const UNDER_WAY_MAX = 512;
@@ -33,10 +34,13 @@ class Stream {
   isRead = false;
   pendingBytes = 0;
   mostPending = 0;
+  readonly clock = new HandClock();
   readonly connection: ClientConnection;
   #turn: (() => void)[] = [];
 
-  constructor(replica: object) {
+  readonly replica: Record<string, unknown>;
+
+  constructor(replica: Readonly<Record<string, unknown>>) {
     const stream = this;
     const read = (level: ReadLevel, done: ReadDone): void => {
       if (this.holds) this.reads.push({ level, done });
@@ -49,10 +53,11 @@ class Stream {
       stalenessMs: 0,
       side: 'majority',
     });
+    this.replica = Object.assign({ read, meta }, replica);
     this.connection = new ClientConnection({
       host: {
         ...{ limits: LIMITED, failpoints: noFailpoints, tellsStatus: false },
-        replica: { read, meta, ...replica },
+        replica: this.replica,
         hello: () => HELLO,
       } as unknown as ClientHost,
       stream: {
@@ -62,7 +67,11 @@ class Stream {
         send: (frame) => this.#sent(frame),
         end: () => {},
       },
-      clock: { monotonicMs: () => 0, defer: (callback) => void this.#turn.push(callback) },
+      clock: {
+        monotonicMs: () => 0,
+        defer: (callback) => void this.#turn.push(callback),
+        setTimer: (delayMs, callback) => this.clock.setTimer(delayMs, callback),
+      },
       onAnswers: () => {},
     });
     const session = { clusterId: null, sessionId: Buffer.alloc(16, 1) };
@@ -246,6 +255,53 @@ describe('questions of one stream', () => {
     await stream.turn();
     expect(stream.take('leases')).toEqual([3]);
     expect(stream.take('STALE_BOUND_EXCEEDED')).toEqual([2]);
+  });
+
+  test('wait no longer for one that does not come to an answer, as on a disk that hangs; it is answered all the same', async () => {
+    const answering: ((bytes: Buffer) => void)[] = [];
+    const answer = async () => {
+      const bytes = await new Promise<Buffer>((resolve) => answering.push(resolve));
+      return { info: '{}', bytes };
+    };
+    const stream = new Stream({ calls: { jobs: { answer } } });
+    stream.ask([askResults(1), askResults(2), askResults(3)]);
+    stream.readable();
+    stream.holds = false;
+    await stream.turns(2);
+    expect(answering).toHaveLength(1);
+    stream.clock.fire();
+    expect(answering).toHaveLength(2);
+    answering.shift()?.(Buffer.alloc(1));
+    await stream.turns(2);
+    // The one that was late lets nobody pass a second time.
+    expect([answering.length, stream.take('jobs')]).toEqual([1, [1]]);
+    answering.shift()?.(Buffer.alloc(1));
+    await stream.turns(2);
+    answering.shift()?.(Buffer.alloc(1));
+    await stream.turns(2);
+    expect(stream.take('jobs')).toEqual([2, 3]);
+    expect(stream.clock.timers.size).toBe(0);
+  });
+
+  test('that a snapshot has overtaken are to be asked again, and the replica is not given up for it', async () => {
+    let fail = (_error: Error): void => {};
+    const answer = () =>
+      new Promise<never>((_resolve, reject) => {
+        fail = reject;
+      });
+    const replica = { machine: {}, calls: { jobs: { answer } } };
+    const stream = new Stream(replica);
+    const closed = new BalsaError('SHUTTING_DOWN', 'the state is closed');
+    stream.ask([askResults(1), askResults(2)]);
+    stream.readable();
+    stream.holds = false;
+    fail(closed);
+    await stream.turns(2);
+    expect(stream.take('SHUTTING_DOWN')).toEqual([1]);
+    stream.replica.machine = {};
+    fail(closed);
+    await stream.turns(2);
+    expect(stream.take('OVERLOADED')).toEqual([2]);
   });
 
   test('are not answered when it is closed: nothing is read for them', async () => {

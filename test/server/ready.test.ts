@@ -9,7 +9,7 @@ import { Servers } from './servers.js';
 /** Whether a replica is ready is a matter of its state, and not of what it has of the log. */
 
 /** So many entries a replica may lack. */
-const LAG_MAX = 10_000;
+const LAG_MAX = 400;
 const WRITES = LAG_MAX + 40;
 const WRITERS = 8;
 const PATIENT = { timeoutMs: 100_000, connectTimeoutMs: 100_000 };
@@ -27,6 +27,7 @@ beforeEach(async () => {
   limits = {
     ...{ ...LIMITS, operationsPerBatchMax: 1, entryOperationsMax: 1 },
     ...{ logEntriesMax: 100, logTrailingEntries: 10, snapshotsAtOnceMax: 0 },
+    readyLagEntriesMax: LAG_MAX,
   };
 });
 

@@ -28,6 +28,7 @@ export function allAgree(world: World): boolean {
  */
 export async function checkRecords({ scheduler, intact }: World): Promise<void> {
   const all = await scheduler.until(
+    'Same Records, all that members hold',
     Promise.all(
       intact.map(async (machine) => ({ id: machine.id, records: await machine.records() })),
     ),

@@ -133,7 +133,7 @@ async function campaign(options: {
   print(`\n${totals.summary(performance.now() - startMs, cores)}`);
   const missing = totals.coverage.missing(EXPECTED);
   if (missing.length > 0) print(`never seen: ${missing.join('; ')}`);
-  const holes = totals.coverage.missing(dueAfter(totals.runs));
+  const holes = totals.coverage.missing(dueAfter(totals.runs, from));
   if (holes.length > 0) {
     print(`so many runs must have seen these, or they prove less: ${holes.join('; ')}`);
   }

@@ -186,16 +186,17 @@ export class Scheduler {
 
   /**
    * Lets everything happen until it is there.
+   * @param what it is, by which a violation is named
    * @throws Violation when that takes longer than `limitMs`
    */
-  async until<T>(awaited: Promise<T>, limitMs: number): Promise<T> {
+  async until<T>(what: string, awaited: Promise<T>, limitMs: number): Promise<T> {
     let settled = false;
     const over = (): void => {
       settled = true;
     };
     awaited.then(over, over);
     await this.run(this.#nowMs + limitMs, () => settled);
-    if (!settled) throw new Violation(`there is no answer within ${limitMs} ms`);
+    if (!settled) throw new Violation(`${what}: not there within ${limitMs} ms`);
     return awaited;
   }
 

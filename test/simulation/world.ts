@@ -231,7 +231,7 @@ export class World {
     const { life } = machine.time;
     const { id } = gone;
     this.scheduler.plan(0.2 + this.scheduler.random.next() * 3, () =>
-      machine.time.enter(life, 'io', () => machine.replica?.disconnected(id)),
+      machine.time.enter(life, 'io', () => machine.replica?.lost('disconnected', id)),
     );
   }
 

@@ -51,6 +51,15 @@ describe('the lock of a data folder', () => {
     await (await FolderLock.take(folder)).release();
   });
 
+  test('is not made anew when it only cannot be used', async () => {
+    await (await FolderLock.take(folder)).release();
+    const place = join(folder, LOCK_FOLDER);
+    rmSync(join(place, 'LOCK'));
+    mkdirSync(join(place, 'LOCK'));
+    await expect(FolderLock.take(folder)).rejects.toMatchObject({ code: 'DATA_FOLDER_UNUSABLE' });
+    expect(readdirSync(place)).toContain('CURRENT');
+  });
+
   test('says so when it cannot be made', async () => {
     mkdirSync(join(folder, 'file'));
     writeFileSync(join(folder, 'file', LOCK_FOLDER), 'a file');

@@ -9,7 +9,8 @@ export async function lockedByAnother(folder: string): Promise<{ kill(): Promise
     import { Level } from 'level';
     await new Level(process.argv[1]).open();
     console.log('open');
-    setInterval(() => {}, 1000);`;
+    // It ends with whoever has started it.
+    process.stdin.resume().on('end', () => process.exit());`;
   const place = join(folder, LOCK_FOLDER);
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, place]);
   await once(child.stdout, 'data');

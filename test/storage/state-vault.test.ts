@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Failpoints } from '../../src/base/failpoints.js';
+import { waitUntil } from '../../src/cluster/wait-until.js';
 import { LevelStateVault } from '../../src/storage/level-state-vault.js';
 import { KEEP_UNSYNCED, LOSE_UNSYNCED, MemoryFiles } from '../../src/storage/memory-files.js';
 import { MemoryStateVault } from '../../src/storage/memory-state-vault.js';
@@ -199,7 +200,14 @@ describe('the vault over folders', () => {
     const closed = vault.close().then(() => {
       isClosed = true;
     });
-    await new Promise((resolve) => setImmediate(resolve));
+    await waitUntil('the current state to be closed', async () => {
+      try {
+        vault.current.get(Buffer.from('m'));
+        return undefined;
+      } catch {
+        return true;
+      }
+    });
     expect(isClosed).toBe(false);
     letGo();
     await closed;

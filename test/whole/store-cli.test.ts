@@ -225,12 +225,12 @@ describe('the commands of the store', () => {
 
   test('elect hands the office over to the next one', async () => {
     const first = new Running(['elect', 'office', 'one']);
-    await first.says('holding the office office');
+    await first.says('holding the leadership office');
     const listening = new Running(['elect', 'office', '--listen']);
     await listening.says('one\n');
     const second = new Running(['elect', 'office', 'two']);
     expect(await first.interrupt()).toBe(130);
-    await second.says('holding the office office');
+    await second.says('holding the leadership office');
     await listening.says('two\n');
     expect(await second.interrupt()).toBe(130);
     // What came on its other stream is complete now.

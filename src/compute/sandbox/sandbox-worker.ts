@@ -433,7 +433,7 @@ function unloadedError(): BalsaError {
 
 /** Nobody's fault but the machine's. */
 function starvedError(): BalsaError {
-  const message = `the thread of the procedure has not begun with it in ${STARVED_MS_MAX} ms: the machine has no processor for it`;
+  const message = `the call was not begun within ${STARVED_MS_MAX} ms: its thread had too little of a processor, or too much to take in`;
   return new BalsaError('OVERLOADED', message, {
     outcome: 'not-applied',
     details: { retryAfterMs: STARVED_RETRY_MS },

@@ -42,7 +42,7 @@ export class AnswerWriter {
     return this.step === TAKING_IN;
   }
 
-  /** No call was begun; the code of the first one may have been. */
+  /** Nothing is known of any call that was begun: none was, or the interpreter is made anew between two of them. */
   get isUnbegun(): boolean {
     return this.isTakingIn || this.step === FIRST_LOADING;
   }

@@ -138,7 +138,7 @@ function brokenError(): BalsaError {
 }
 
 function fullError(limit: number): BalsaError {
-  return new BalsaError('OVERLOADED', `${limit} calls wait already (callsWaitingMax)`, {
+  return new BalsaError('OVERLOADED', `${limit} calls wait already (procedureCallsWaitingMax)`, {
     outcome: 'not-applied',
     details: { retryAfterMs: 50 },
   });

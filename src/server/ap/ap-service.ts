@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.js';
-import { BalsaError } from '../../base/errors.js';
+import type { BalsaError } from '../../base/errors.js';
 import type { Limits } from '../../base/limits.js';
 import type { Random } from '../../base/random.js';
 import type { MemberId } from '../../raft/types.js';
@@ -13,7 +13,7 @@ import { ApCalls } from './ap-calls.js';
 import { Exchange } from './exchange.js';
 import { HybridClock } from './hybrid-clock.js';
 import { Merger } from './merger.js';
-import { DELTAS_HINT, missingDeltas } from './missing-deltas.js';
+import { missingDeltas, withDeltasHint } from './missing-deltas.js';
 import { type PendingDelta, PendingDeltas } from './pending-deltas.js';
 import { Rights } from './rights.js';
 
@@ -175,9 +175,7 @@ export class ApService {
   #checkWhole(): void {
     const { queue, machine, onFailure } = this.#host;
     const error = this.#isClosed ? null : missingDeltas(machine(), queue);
-    if (error === null) return;
-    const { code, message, details } = error;
-    onFailure(new BalsaError(code, `${message}. ${DELTAS_HINT}`, { details }));
+    if (error !== null) onFailure(withDeltasHint(error));
   }
 
   *#durable(): Iterable<PendingDelta> {

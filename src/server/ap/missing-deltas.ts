@@ -3,8 +3,14 @@ import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { DeltaQueue } from '../../storage/delta-queue.js';
 
 /** What can be done about a queue that is not what it was. */
-export const DELTAS_HINT =
+const HINT =
   '"balsa start --reseed" moves it aside (nothing is deleted) and goes on without it: what is in it alone does not count then';
+
+/** The error, with what can be done about it. */
+export function withDeltasHint(error: BalsaError): BalsaError {
+  const { code, message, details } = error;
+  return new BalsaError(code, `${message}. ${HINT}`, { cause: error, details });
+}
 
 /**
  * The log has more of the queue than the queue itself, or something between the two is gone: an old copy of the folder, or a lost

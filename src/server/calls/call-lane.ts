@@ -467,9 +467,9 @@ function tooManyAttempts(): BalsaError {
 }
 
 function full(): BalsaError {
-  return new BalsaError('OVERLOADED', `${CALLS_WAITING_MAX} calls wait already (callsWaitingMax)`, {
+  return new BalsaError('OVERLOADED', `${CALLS_WAITING_MAX} calls wait already`, {
     outcome: 'not-applied',
-    details: { limit: 'callsWaitingMax', retryAfterMs: 50 },
+    details: { retryAfterMs: 50 },
   });
 }
 
