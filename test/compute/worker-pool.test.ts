@@ -270,19 +270,29 @@ describe('the pool', { timeout: TIMEOUT_MS }, () => {
 
   test('does not take the time in which the whole process stood still for that of a call: what its thread has said comes first', async () => {
     const clock = new HandClock();
-    const pool = poolOf({ clock });
-    expect(parsed(await run(pool, 'return 1;'))).toBe(1);
+    const pool = poolOf({ clock, threadCpuMs: () => null });
     const deferred: (() => void)[] = [];
     clock.defer = (callback) => void deferred.push(callback);
-    const running = run(pool, 'return 7;');
-    clock.fire(500);
-    clock.fire(32_000);
+    const source: Source = new MemorySource();
+    let isLate = Promise.resolve();
+    const begin = (code: string): Promise<Execution> => {
+      isLate = new Promise((resolve) => {
+        source.checkpoint = () => {
+          for (const ms of [500, 32_000]) clock.fire(ms);
+          resolve();
+        };
+      });
+      return run(pool, `ctx.checkpoint(1); ${code}`, { source, task: '{}' });
+    };
+    const running = begin('return 7;');
     expect(parsed(await running)).toBe(7);
+    // It was late, and said its last word before that was looked at.
+    expect(deferred.splice(0)).toHaveLength(1);
 
-    const endless = run(pool, 'for (;;) {}');
-    clock.fire(500);
-    clock.fire(32_000);
-    for (const callback of deferred) callback();
+    const endless = begin('for (;;) {}');
+    await isLate;
+    expect(deferred).toHaveLength(1);
+    while (deferred.length > 0) deferred.shift()?.();
     expect(failureOf(await endless)).toMatch(/^PROCEDURE_LIMIT .*computeMsMax/);
   });
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Baseline } from './baseline.js';
-import { applyEdit } from './mutation.js';
+import { applyEdit, type Mutation } from './mutation.js';
 import { MUTATIONS } from './mutations.js';
 import { checkRules, examine, type Verdict } from './verdict.js';
 import { Workshop } from './workshop.js';
@@ -44,50 +44,40 @@ describe('the mutations', () => {
 });
 
 describe('a mutation in a scratch copy', () => {
+  let workshop: Workshop;
+  beforeAll(() => {
+    workshop = new Workshop(ROOT);
+  });
+  afterAll(() => workshop.dispose());
+
   test('makes its rule tests fail, which pass without it', async () => {
-    const mutation = MUTATIONS.find(({ name }) => name === 'quorum-by-text-sort');
-    const workshop = new Workshop(ROOT);
-    try {
-      const rules = ['test/raft/quorum.test.ts'];
-      const sound = await workshop.test(rules, 100_000);
-      expect(sound.code, sound.output).toBe(0);
-      const broken = await workshop.with(mutation?.edits ?? [], () =>
-        workshop.test(rules, 100_000),
-      );
-      expect(broken.code).not.toBe(0);
-      expect(broken.output).toContain('quorum.test.ts');
-    } finally {
-      workshop.dispose();
-    }
+    const mutation = MUTATIONS.find(({ name }) => name === 'quorum-by-text-sort') as Mutation;
+    const rules = ['test/raft/quorum.test.ts'];
+    await expect(checkRules(workshop, [{ ...mutation, rules }])).resolves.toBeUndefined();
+    const broken = await workshop.with(mutation.edits, () => workshop.test(rules, 100_000));
+    expect(broken.code).not.toBe(0);
+    expect(broken.output).toContain('quorum.test.ts');
   });
 
   test('that cannot be loaded is not caught by that', async () => {
-    const workshop = new Workshop(ROOT);
     const edits = [{ file: 'src/raft/quorum.ts', find: 'import type', replace: 'imports type' }];
     const rules = ['test/raft/quorum.test.ts'];
     const mutation = { name: 'broken', bug: '', history: '', edits, rules, seedsMax: 0 };
-    try {
-      const baseline = new Baseline(() => workshop);
-      await expect(examine(workshop, mutation, baseline)).rejects.toThrow(
-        'the rule tests fail, but no test',
-      );
-      await expect(checkRules(workshop, [mutation])).resolves.toBeUndefined();
-      await workshop.with(edits, () =>
-        expect(checkRules(workshop, [mutation])).rejects.toThrow('fail without a mutation'),
-      );
-    } finally {
-      workshop.dispose();
-    }
+    const baseline = new Baseline(() => workshop);
+    await expect(examine(workshop, mutation, baseline)).rejects.toThrow(
+      'the rule tests fail, but no test',
+    );
+    await workshop.with(edits, () =>
+      expect(checkRules(workshop, [mutation])).rejects.toThrow('fail without a mutation'),
+    );
   });
 
   test('is in the thread that runs procedures, too', async () => {
-    const workshop = new Workshop(ROOT);
-    try {
-      const { code, output } = await workshop.test(['test/compute/groups.test.ts'], 100_000);
-      expect(code, output).toBe(0);
-    } finally {
-      workshop.dispose();
-    }
+    const only = 'is not asked for again, nor what it has written';
+    const files = ['test/compute/groups.test.ts'];
+    const { code, output } = await workshop.test(files, 100_000, only);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/Tests +1 passed/);
   });
 
   test('is not caught by a seed at which the simulator finds something without it', async () => {
@@ -121,12 +111,7 @@ describe('a mutation in a scratch copy', () => {
   });
 
   test('has all that the simulator needs', async () => {
-    const workshop = new Workshop(ROOT);
-    try {
-      const hunt = await workshop.runCompiled('test/mutants/hunt.js', ['0', '1', '1'], 100_000);
-      expect(hunt.code, hunt.output).toBe(0);
-    } finally {
-      workshop.dispose();
-    }
+    const hunt = await workshop.runCompiled('test/mutants/hunt.js', ['0', '1', '1'], 100_000);
+    expect(hunt.code, hunt.output).toBe(0);
   });
 });

@@ -44,13 +44,17 @@ export class Workshop {
     }
   }
 
-  /** Runs test files of what is here now, until one of them fails. */
-  async test(files: readonly string[], timeoutMs: number): Promise<RunResult> {
+  /**
+   * Runs test files of what is here now, until one of them fails.
+   * @param only tests whose names have this in them; default: all
+   */
+  async test(files: readonly string[], timeoutMs: number, only = ''): Promise<RunResult> {
     // Those that run procedures in a thread run what the build has made of it.
     if (files.some((file) => this.#read(file).includes('WORKER_FILE'))) {
       await compileSource(this.folder);
     }
     const args = ['run', '--bail', '1', '--reporter', 'verbose', '--maxWorkers', '1', ...files];
+    if (only !== '') args.push('--testNamePattern', only);
     return this.#spawn(join(this.folder, 'node_modules/.bin/vitest'), args, timeoutMs);
   }
 

@@ -11,6 +11,8 @@ import { Servers } from './servers.js';
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
+/** More than what {@link SMALL} allows. */
+const LARGE_BYTES = 6 * MiB;
 const SMALL = { valueBytesMax: 1 * MiB, batchBytesMax: 2 * MiB, frameBytesMax: 5 * MiB };
 const SHORT_LOG = { logBytesMax: 64 * KiB, logTrailingEntries: 0, logPinnedBytesMax: 64 * KiB };
 
@@ -66,12 +68,12 @@ describe('a snapshot', () => {
     const { n1 = '' } = servers.members;
     const before = await servers.start('n1', { limits: legal(SHORT_LOG), members: { n1 } });
     await using db = await clientOf([n1]);
-    await db.put('large', Buffer.alloc(LIMITS.valueBytesMax, 1));
+    await db.put('large', Buffer.alloc(LARGE_BYTES, 1));
     await before.close();
     const limits = legal({ ...SMALL, ...SHORT_LOG });
     await cutLog(db, await servers.start('n1', { limits, members: { n1 } }));
     await joins(servers, db, limits);
-    expect((await db.get('large')).value?.byteLength).toBe(LIMITS.valueBytesMax);
+    expect((await db.get('large')).value?.byteLength).toBe(LARGE_BYTES);
   });
 });
 
@@ -89,7 +91,7 @@ test('limits that are raised at the leader first stop nothing', async () => {
   });
   await using db = await clientOf(Object.values(servers.members));
   const { term } = first.status();
-  await db.put('large', Buffer.alloc(LIMITS.valueBytesMax, 1));
+  await db.put('large', Buffer.alloc(LARGE_BYTES, 1));
   await db.put('small', Buffer.from('2'));
   expect(first.status()).toMatchObject({ role: 'leader', term });
 });

@@ -441,6 +441,8 @@ test.each([2000, 400])(
       await until('a heartbeat', () => has(beat, ({ type }) => type === 'Heartbeat'));
     }
     expect(hasEntry(largeBytes)).toBe(false);
+    // It would come as it is, in twenty seconds.
+    if (kB < 1000) proxy.set({ up: 'open', down: 'open', upShape: null });
     await waitUntil('the large entry', async () => hasEntry(largeBytes) || undefined, {
       timeoutMs: 100_000,
     });

@@ -13,7 +13,7 @@ const folderIn = (text: string): string => /processes in (\S+):/.exec(text)?.[1]
 
 describe('balsa demo', () => {
   test('proves in one run that nothing is lost, and leaves nothing behind', async () => {
-    const run = await balsa(['demo', '--no-stay', '-o', 'json', '--seed', '7', '--rounds', '2']);
+    const run = await balsa(['demo', '--no-stay', '-o', 'json', '--seed', '7', '--rounds', '1']);
 
     expect(run).toMatchObject({ code: 0 });
     const report: unknown = JSON.parse(run.stdout);
@@ -27,7 +27,7 @@ describe('balsa demo', () => {
       findings: [],
       replicas: [{ replica: 'n1' }, { replica: 'n2' }, { replica: 'n3' }],
     });
-    expect((report as { acknowledged: number }).acknowledged).toBeGreaterThan(2000);
+    expect((report as { acknowledged: number }).acknowledged).toBeGreaterThan(1000);
     expect((report as { failoverMs: number }).failoverMs).toBeGreaterThan(0);
     expect(run.stderr).toContain('PASSED');
     const pids = [...run.stderr.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
@@ -36,26 +36,25 @@ describe('balsa demo', () => {
     expect(existsSync(folderIn(run.stderr))).toBe(false);
   });
 
-  test('keeps its data where it is told to', async () => {
-    using folder = temporaryFolder();
-
-    const run = await balsa(['demo', '--no-stay', '--rounds', '1', '--folder', folder.path]);
-
-    expect(run).toMatchObject({ code: 0 });
-    expect(existsSync(`${folder.path}/n1/meta.json`)).toBe(true);
-  });
-
-  test.each(['SIGINT', 'SIGTERM'] as const)(
-    'stops its replicas at %s, removes their data and ends with code 130',
-    async (signal) => {
-      await using demo = new Talker(process.execPath, [findEntry(), 'demo', '--rounds', '1000']);
+  test.each([
+    ['SIGINT', 'removes'],
+    ['SIGTERM', 'keeps, where it was told to,'],
+  ] as const)(
+    'stops its replicas at %s, %s their data and ends with code 130',
+    async (signal, does) => {
+      const isKept = does !== 'removes';
+      using own = temporaryFolder();
+      const folder = isKept ? ['--folder', own.path] : [];
+      const args = ['demo', '--rounds', '1000', ...folder];
+      await using demo = new Talker(process.execPath, [findEntry(), ...args]);
       await demo.says(/Loading/);
 
       demo.child.kill(signal);
 
       expect(await demo.ends()).toBe(130);
       expect(demo.pids.filter(lives)).toEqual([]);
-      expect(existsSync(folderIn(demo.said))).toBe(false);
+      if (isKept) expect(existsSync(`${own.path}/n1/meta.json`)).toBe(true);
+      else expect(existsSync(folderIn(demo.said))).toBe(false);
     },
   );
 

@@ -19,9 +19,9 @@ import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { references } from '../../src/compute/procedures.js';
-import { balsa, expectRefusal, type Run, Talker, temporaryFolder } from './support.js';
+import { balsa, balsaHere, expectRefusal, type Run, Talker, temporaryFolder } from './support.js';
 
-/** Procedures from the file of their author to the end of their days, by the commands as processes. */
+/** Procedures from the file of their author to the end of their days, by its commands. */
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -37,9 +37,9 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-function cli(args: readonly string[], stdin = ''): Promise<Run> {
+function cli(args: readonly string[], stdin = '', runs = balsaHere): Promise<Run> {
   // The first call of each kind compiles the interpreter: that takes its time on a busy machine.
-  return balsa(['--endpoints', cluster.endpoints.join(), '--timeout', '30s', ...args], stdin);
+  return runs(['--endpoints', cluster.endpoints.join(), '--timeout', '30s', ...args], stdin);
 }
 
 async function done(args: readonly string[], stdin = ''): Promise<string> {
@@ -106,7 +106,8 @@ describe('procedures by the command line', () => {
 
   test('count once under a key, run at any replica, and read at any', async () => {
     const call = ['proc', 'call', 'count', '-', '--key', 'once'];
-    const runs = await Promise.all([cli(call, '{ "times": 1 }'), cli(call, '{ "times": 1 }')]);
+    const args = '{ "times": 1 }';
+    const runs = await Promise.all([cli(call, args, balsa), cli(call, args, balsa)]);
     expect(runs.map(({ stdout }) => stdout)).toEqual(['{"now":3}\n', '{"now":3}\n']);
     expect(await json(['proc', 'call', 'count', '{"times":1}', '--key', 'once'])).toMatchObject({
       ...{ repeated: true, result: { now: 3 }, hash: '' },
@@ -121,7 +122,7 @@ describe('procedures by the command line', () => {
     const { token } = meta as { token: string };
     for (const endpoint of cluster.endpoints) {
       const args = ['proc', 'call', 'look', '--token', token, '--consistency', 'session'];
-      const read = await balsa([...args, '--endpoints', endpoint, '--timeout', '30s']);
+      const read = await balsaHere([...args, '--endpoints', endpoint, '--timeout', '30s']);
       expect(read).toMatchObject({ code: 0, stdout: '4\n' });
     }
   });
@@ -402,8 +403,8 @@ if (now < 0) await db.call(counter.count, { times: '3' });
     writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ ...settings, ...files }));
 
     await done(['deploy', join(project, 'counter.ts'), '--alias', 'project']);
-    await execute('npx', ['tsc', '-p', project], { cwd: ROOT });
-    const { stdout } = await execute('npx', ['tsx', join(project, 'client.ts')], {
+    await execute('node_modules/.bin/tsc', ['-p', project], { cwd: ROOT });
+    const { stdout } = await execute('node_modules/.bin/tsx', [join(project, 'client.ts')], {
       cwd: ROOT,
       env: { ...process.env, ENDPOINTS: cluster.endpoints.join() },
     });

@@ -68,8 +68,10 @@ describe('the README', () => {
       join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: '../tsconfig.json', include: ['example.ts'] }),
     );
-    await run('npx', ['tsc', '-p', folder], { cwd: ROOT });
-    const { stdout, stderr } = await run('npx', ['tsx', join(folder, 'example.ts')], { cwd: ROOT });
+    await run('node_modules/.bin/tsc', ['-p', folder], { cwd: ROOT });
+    const { stdout, stderr } = await run('node_modules/.bin/tsx', [join(folder, 'example.ts')], {
+      cwd: ROOT,
+    });
     expect(stderr.replace(/^npm warn.*\n/gm, '')).toBe('');
     return stdout;
   }

@@ -7,12 +7,9 @@ import type { Client } from '../../src/client/kv-client.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import { balsa, type Run, temporaryFolder } from './support.js';
+import { balsa, balsaHere, type Run, temporaryFolder } from './support.js';
 
-/**
- * Every command of the store, as a process, against real replicas. What only prepares a test is done without a
- * process of its own.
- */
+/** Every command of the store against real replicas, and those as processes that processes are different for. */
 
 let cluster: LocalCluster;
 let db: Client;
@@ -27,8 +24,8 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-function cli(args: readonly string[], stdin = ''): Promise<Run> {
-  return balsa(['--endpoints', cluster.endpoints.join(), ...args], stdin);
+function cli(args: readonly string[], stdin = '', runs = balsaHere): Promise<Run> {
+  return runs(['--endpoints', cluster.endpoints.join(), ...args], stdin);
 }
 
 async function done(args: readonly string[], stdin = ''): Promise<string> {
@@ -101,11 +98,11 @@ describe('the commands of the store', () => {
     // What the token stands for is seen at each replica.
     for (const endpoint of cluster.endpoints) {
       const session = ['--token', token, '--consistency', 'session', '--endpoints', endpoint];
-      const read = await balsa(['get', 'kv/a', ...session]);
+      const read = await balsaHere(['get', 'kv/a', ...session]);
       expect(read).toMatchObject({ code: 0, stdout: 'three' });
     }
     await done(['del', 'kv/a', '--if-mod-revision', String(modRevision)]);
-    expect((await cli(['get', 'kv/a'])).code).toBe(3);
+    expect((await cli(['get', 'kv/a'], '', balsa)).code).toBe(3);
     expect((await cli(['del', 'kv/a'])).code).toBe(3);
   });
 
@@ -132,7 +129,7 @@ describe('the commands of the store', () => {
     const path = join(folder.path, 'txn');
     writeFileSync(path, 'absent("t/lock")\n\nput t/lock mine\nput t/n 1\n\nget t/lock\n');
     expect(await done(['txn', path])).toBe('SUCCESS\nOK\nOK\n');
-    const again = await cli(['txn'], readFileSync(path, 'utf8'));
+    const again = await cli(['txn'], readFileSync(path, 'utf8'), balsa);
     expect(again).toMatchObject({ code: 4, stdout: 'FAILURE\nt/lock\tmine\n' });
     const { modRevision } = await json(['get', 't/lock']);
     expect(await json(['get', 't/n'])).toMatchObject({ modRevision });
@@ -197,9 +194,11 @@ describe('the commands of the store', () => {
 
   test('lock runs a command, and its exit code is that of the command', async () => {
     const work = ['--', 'sh', '-c', 'echo "token $BALSA_FENCING_TOKEN"; exit 9'];
-    const first = await cli(['lock', 'jobs', ...work]);
+    const first = await cli(['lock', 'jobs', ...work], '', balsa);
     expect(first).toMatchObject({ code: 9, stdout: expect.stringMatching(/^token \d+\n$/) });
-    expect((await cli(['lock', 'jobs', '--', 'no-such-command-anywhere'])).code).toBe(127);
+    expect((await cli(['lock', 'jobs', '--', 'no-such-command-anywhere'], '', balsa)).code).toBe(
+      127,
+    );
 
     const holder = new Running(['lock', 'jobs', '--', 'sleep', '300']);
     await holder.says('holding the lock jobs');

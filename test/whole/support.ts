@@ -9,9 +9,11 @@ import { Ledger } from '../../src/cli/demo/ledger.js';
 import { runLoad, type Writer } from '../../src/cli/demo/load.js';
 import { judgeOrder } from '../../src/cli/demo/verdict.js';
 import { verifyReplica } from '../../src/cli/demo/verify.js';
+import { bytes, connect } from '../../src/client/client.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import type { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { type WaitOptions, waitUntil } from '../../src/cluster/wait-until.js';
+import { input, run } from '../cli/fakes.js';
 
 /** What a run of the `balsa` command did. */
 export interface Run {
@@ -42,6 +44,19 @@ export function balsa(args: readonly string[], input = ''): Promise<Run> {
     child.stdin.end(input);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/**
+ * The same without a process of its own, which costs half a second of computing: for commands that neither start anything nor wait for
+ * signals. That the process around them hands on what they read, say and end with is seen elsewhere (`test/cli/main.test.ts`).
+ */
+export async function balsaHere(args: readonly string[], stdin = ''): Promise<Run> {
+  const talk = await run(args, {
+    ...{ stdin: input(stdin), env: { ...process.env, NO_COLOR: '1' }, sleep: delay },
+    nowMs: () => performance.now(),
+    connect: (options) => connect({ ...options, codec: bytes, keys: 'bytes' }),
+  });
+  return { code: talk.exit, stdout: talk.stdout, stderr: talk.stderr };
 }
 
 /** A process under way, with what it has said so far. One that is still there in the end is asked to go. */
@@ -139,9 +154,9 @@ const RECORDS = Array.from({ length: 300 }, (_, i) => ({
 }));
 
 /** So many puts of each lane go on at full speed behind those that were asked for: something is in flight then. */
-const LANE_AHEAD = 10;
+const LANE_AHEAD = 3;
 /** Then each lane rests as long between two puts, so that there are never none. */
-const LANE_REST_MS = 100;
+const LANE_REST_MS = 500;
 
 /**
  * Puts from a client that never stops, with what it was told. Far ahead of what a test waits for it is slow:
