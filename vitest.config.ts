@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take the longest: those that compute, the longest first, and those that mostly wait for real processes. */
-const COMPUTES = ['simulation/seeds-', 'statemachine/model', 'crash/crash-points', 'raft/safety'];
+const COMPUTES = ['simulation/seeds.', 'statemachine/model', 'crash/crash-points', 'raft/safety'];
 const WAITS = 'test/whole/';
 
 /** The long ones first, so that none is left over at the end; one that computes beside two that wait. */

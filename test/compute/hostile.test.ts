@@ -295,7 +295,7 @@ describe('a hostile procedure', () => {
       turns += 1;
     }, 1);
     // Longer than a thread takes to start, should one be missing.
-    const hostile = call(oneProcedure('for (;;) {}'), { computeMsMax: 5000 }).then(() =>
+    const hostile = call(oneProcedure('for (;;) {}'), { computeMsMax: 3000 }).then(() =>
       order.push('hostile'),
     );
     const source = new MemorySource({ a: 1 });

@@ -22,9 +22,6 @@ const ENGINE = [
   ...['--max-inlined-bytecode-size-cumulative=250', '--no-use-osr', '--always-sparkplug'],
 ];
 
-/** Two files, for two processors; a process gets fast only after some seeds. */
-export const SEEDS_PER_FILE = 50;
-
 /**
  * Each seed is two simulated minutes of whole replicas and the real client under faults that belong to the
  * seed, and then without: see `simulate`. A failure names the command that repeats it. They run compiled

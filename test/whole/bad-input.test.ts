@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/base/limits.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { balsa, expectRefusal, temporaryFolder } from './support.js';
+import { balsa, balsaHere, expectRefusal, temporaryFolder } from './support.js';
 
 let cluster: LocalCluster;
 let endpoints = '';
@@ -49,7 +49,7 @@ describe('the command line refuses', () => {
     ['a bad duration', ['--timeout', 'soon', 'get', 'a'], 'soon'],
     ['an even number of replicas', ['demo', '--replicas', '4'], '3, 5, 7 or 9'],
   ])('%s with code 2', async (_what, args, word) => {
-    const run = await balsa(args);
+    const run = await balsaHere(args);
 
     expect(run).toMatchObject({ code: 2, stdout: '' });
     expect(run.stderr).toContain(word);
@@ -64,26 +64,26 @@ describe('the command line refuses', () => {
   });
 
   test('an empty key with code 2', async () => {
-    expectRefusal(await balsa(at('put', '', 'x')), { exit: 2, code: 'KEY_EMPTY' });
+    expectRefusal(await balsaHere(at('put', '', 'x')), { exit: 2, code: 'KEY_EMPTY' });
   });
 
   test('a value over the limit with code 2, and takes one at the limit', async () => {
     using folder = temporaryFolder();
     const file = join(folder.path, 'value');
     writeFileSync(file, Buffer.alloc(LIMITS.valueBytesMax + 1, 0x61));
-    expectRefusal(await balsa(at('put', 'big', '--file', file)), {
+    expectRefusal(await balsaHere(at('put', 'big', '--file', file)), {
       exit: 2,
       code: 'VALUE_TOO_LARGE',
     });
 
     writeFileSync(file, Buffer.alloc(LIMITS.valueBytesMax, 0x61));
     // How long it takes is the machine's matter.
-    const put = await balsa(at('put', 'big', '--file', file, '--timeout', '60s'));
+    const put = await balsaHere(at('put', 'big', '--file', file, '--timeout', '60s'));
     expect(put).toMatchObject({ code: 0 });
   });
 
   test('a key over the limit with code 2', async () => {
-    const run = await balsa(at('put', 'k'.repeat(64 * 1024 + 1), 'x'));
+    const run = await balsaHere(at('put', 'k'.repeat(64 * 1024 + 1), 'x'));
 
     expectRefusal(run, { exit: 2, code: 'KEY_TOO_LARGE' });
   });
@@ -92,7 +92,7 @@ describe('the command line refuses', () => {
     const [first, second] = await freePorts(2);
     const dead = `127.0.0.1:${first},127.0.0.1:${second}`;
 
-    const run = await balsa(['--endpoints', dead, '--timeout', '1s', 'get', 'a']);
+    const run = await balsaHere(['--endpoints', dead, '--timeout', '1s', 'get', 'a']);
 
     expectRefusal(run, { exit: 5, code: 'UNREACHABLE' });
     expect(run.stderr).toContain(`127.0.0.1:${first}`);

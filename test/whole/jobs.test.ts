@@ -74,12 +74,9 @@ describe('jobs in the sandbox of real replicas', () => {
     await using cluster = await LocalCluster.start();
     await using db = await cluster.connect({ timeoutMs: 60_000 });
     await deploy(db);
-    let characters = 0;
-    for (let i = 0; i < 300; i += 1) {
-      const text = 'x'.repeat(i);
-      characters += text.length;
-      await db.put(`text/${String(i).padStart(4, '0')}`, text);
-    }
+    const texts = Array.from({ length: 300 }, (_, i) => 'x'.repeat(i));
+    const characters = texts.join('').length;
+    await Promise.all(texts.map((text, i) => db.put(`text/${String(i).padStart(4, '0')}`, text)));
     const words = job({
       input: { prefix: 'text/', values: 'text', bytesPerTask: 2000 },
       stages: { map: { run: 'lengths' }, total: { kind: 'reduce', run: 'sum', fanIn: 4 } },
@@ -89,7 +86,7 @@ describe('jobs in the sandbox of real replicas', () => {
     await db.put('text/zzzz', 'x');
     expect(await counting.result()).toBe(characters);
 
-    const list = Array.from({ length: 500 }, (_, i) => i);
+    const list = Array.from({ length: 150 }, (_, i) => i);
     const squares = job({ stages: { square: { run: 'square' } } });
     const handle = await db.submit(squares, null, { input: { list } });
     expect(await handle.result()).toEqual(list.map((n) => n * n));
@@ -176,7 +173,7 @@ describe('jobs in the sandbox of real replicas', () => {
     await using cluster = await LocalCluster.start();
     await using db = await cluster.connect({ timeoutMs: 60_000 });
     await deploy(db);
-    const list = Array.from({ length: 3000 }, (_, i) => i);
+    const list = Array.from({ length: 800 }, (_, i) => i);
     const handle = await db.submit(
       job({
         stages: {

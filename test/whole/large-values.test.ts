@@ -117,7 +117,8 @@ test('a large value in a snapshot comes over a slow link, though it takes longer
 }, async () => {
   using own = temporaryFolder();
   const config = join(own.path, 'balsa.json');
-  const limits = { ...LIMITS, valueBytesMax: 4 * MiB, snapshotIdleMsMax: 2000 };
+  const log = { logBytesMax: MiB / 4, logPinnedBytesMax: MiB / 4 };
+  const limits = { ...LIMITS, ...log, valueBytesMax: 4 * MiB, snapshotIdleMsMax: 2000 };
   writeFileSync(config, JSON.stringify({ limits }));
   await using slow = await LocalCluster.start({
     ...{ network: 'switched', extraArgs: ['--config', config] },
@@ -128,7 +129,7 @@ test('a large value in a snapshot comes over a slow link, though it takes longer
   await slow.stop(away);
   const value = bytesOf(7, 3 * MiB);
   await db.put('large', value);
-  for (let i = 0; i < 4; i += 1) await db.put('behind', bytesOf(8, 2 * MiB));
+  for (let i = 0; i < 4; i += 1) await db.put('behind', bytesOf(8, MiB / 2));
   await logIsCut(slow);
   for (const { name } of slow.replicas) {
     if (name !== away) slow.shape(name, away, { bytesPerSecond: MiB });
