@@ -139,7 +139,7 @@ export class Admin {
     }
     const change = toConfigurationChange(command, {
       configuration: roster.configuration,
-      addressOf: (member) => roster.addressOf(member),
+      addressOf: (member) => roster.toldAddressOf(member),
       placeOf: (member) => roster.placeOf(member),
     });
     if (change === null) {

@@ -9,7 +9,7 @@ type ChangeMembers = Extract<AdminCommand, { op: 'change-members' }>;
 /** The members that there are, and where they are. */
 export interface MemberSource {
   readonly configuration: Configuration;
-  /** As far as this replica goes by it now. `null` when it is not known. */
+  /** Where all look for it now. `null` when it is not known. */
   addressOf(member: MemberId): string | null;
   /** What the log is to say of where it is, if nobody says otherwise. `null` when it is not known. */
   placeOf(member: MemberId): string | null;

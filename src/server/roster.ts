@@ -138,6 +138,14 @@ export class Roster {
     return known.own ?? known.logged ?? known.heard ?? known.configured ?? null;
   }
 
+  /**
+   * Where all members look for it, as far as is known here: what the log says, even of this replica, which may have moved and be the
+   * only one to know. `null` when nobody has said where it is.
+   */
+  toldAddressOf(member: MemberId): string | null {
+    return this.#known(member).logged ?? this.addressOf(member);
+  }
+
   /** Where this replica dials a member. `null` when nobody has said where it is. */
   routeTo(member: MemberId): string | null {
     return this.#options.routes?.get(nameOf(member)) ?? this.addressOf(member);
@@ -191,7 +199,7 @@ export class Roster {
     return {
       name: nameOf(member),
       incarnation: incarnationOf(member),
-      address: this.addressOf(member) ?? '',
+      address: this.toldAddressOf(member) ?? '',
       role: voters.includes(member) ? 'voter' : outgoing,
       promote: promotion !== undefined,
       replaces: promotion === undefined || promotion.replaces === null ? null : promotion.replaces,

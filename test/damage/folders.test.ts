@@ -10,7 +10,7 @@ import { makeSpecimens, type Specimens } from './specimens.js';
 const isAll = process.env.DAMAGES === 'all';
 const FLIPS_MAX = isAll ? 400 : 40;
 const HELIX_BLOCK_BYTES = isAll ? 512 : 8192;
-const PER_FILE = isAll ? Number.POSITIVE_INFINITY : 5;
+const PER_FILE = isAll ? Number.POSITIVE_INFINITY : 6;
 
 let specimens: Specimens;
 beforeAll(async () => {

@@ -113,6 +113,19 @@ describe('a command of an operator', () => {
     expect(changes).toHaveLength(1);
   });
 
+  test('puts the new address of the leader itself in the log, which has moved and is the only one to know', async () => {
+    const { admin, roster, changes } = leader();
+    const n1 = { name: 'n1', incarnation: 'a', promote: false, replaces: null };
+    await admin.run(command({ add: [{ ...n1, address: 'h:9' }] }));
+    expect(changes).toHaveLength(1);
+    // What others look for is not what it says of itself, and can be put right.
+    const told = () => roster.status().members.find(({ name }) => name === 'n1')?.address;
+    expect([told(), roster.addressOf('n1.a')]).toEqual(['h:9', 'h:1']);
+    await admin.run(command({ expectedIndex: 1, add: [{ ...n1, address: 'h:1' }] }));
+    expect(changes[1]?.addresses).toContainEqual({ member: 'n1.a', address: 'h:1' });
+    expect(told()).toBe('h:1');
+  });
+
   test('that is there already needs no entry because others have moved', async () => {
     const { admin, roster, changes } = leader();
     roster.heard(wholeHello('n3', 'c', 'new:3'));

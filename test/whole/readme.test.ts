@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
+import { balsaHere } from './support.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -33,20 +34,33 @@ describe('the README', () => {
     rmSync(folder, { recursive: true });
   });
 
+  const env = () => ({ BALSA_ENDPOINTS: cluster.endpoints.join() });
+
   /** A command as a shell reads it. It has to end well. */
   async function balsa(command: string): Promise<string> {
     const line = `"${process.execPath}" dist/cli/main.js ${command}`;
-    const env = { ...process.env, BALSA_ENDPOINTS: cluster.endpoints.join() };
-    return (await run('sh', ['-c', line], { cwd: ROOT, env })).stdout;
+    return (await run('sh', ['-c', line], { cwd: ROOT, env: { ...process.env, ...env() } })).stdout;
+  }
+
+  /** The same, without a process of its own but for the shell. */
+  async function balsaQuickly(command: string): Promise<string> {
+    const words = (await run('sh', ['-c', `printf '%s\\0' ${command}`], { cwd: ROOT })).stdout;
+    const { code, stdout, stderr } = await balsaHere(words.split('\0').slice(0, -1), '', env());
+    expect({ command, code, said: code === 0 ? '' : stderr }).toEqual({
+      command,
+      code: 0,
+      said: '',
+    });
+    return stdout;
   }
 
   /** One that says `# 100 as soon as …` prints that in the end, and until then something else. */
-  async function all(commands: readonly string[]): Promise<string[]> {
+  async function all(commands: readonly string[], runs = balsaQuickly): Promise<string[]> {
     const outputs: string[] = [];
     for (const command of commands) {
       const [, awaited] = / # (\S+) as soon as /.exec(command) ?? [];
       const output = await waitUntil(command, async () => {
-        const printed = await balsa(asDeployed(command));
+        const printed = await runs(asDeployed(command));
         return awaited === undefined || printed === `${awaited}\n` ? { printed } : undefined;
       });
       outputs.push(output.printed);
@@ -89,12 +103,12 @@ describe('the README', () => {
   });
 
   test('shows commands of the command line that do what they say', async () => {
-    const outputs = await all(shown('The command', /^(?!start )/));
+    const outputs = await all(shown('The command', /^(?!start )/), balsa);
     expect(outputs.length).toBeGreaterThanOrEqual(8);
     expect(outputs[1]).toBe('hello');
     expect(outputs).toContain('1\n');
     expect(outputs).toContain('mine\n');
-    expect(await balsa('get ada')).toBe('{"name":"Ada Lovelace","city":"London"}');
+    expect(await balsaQuickly('get ada')).toBe('{"name":"Ada Lovelace","city":"London"}');
     expect(outputs.at(-1)).toContain('leader');
   });
 
@@ -112,14 +126,18 @@ describe('the README', () => {
     expect(await runExample(example)).toBe('70 130\n');
     expect((await all(commands.slice(-2)))[1]).toBe('1\n');
     // The same accounts are opened below.
-    await balsa('del --prefix account/');
+    await balsaQuickly('del --prefix account/');
   });
 
   test('shows a job that counts words', async () => {
     const outputs = await all(shown('Jobs', /^(?!worker )/));
     expect(outputs.length).toBe(3);
     const id = outputs.at(-1)?.split('\n')[0] ?? '';
-    expect(JSON.parse(await balsa(`job result ${id}`))).toEqual({ the: 2, more: 1, merrier: 1 });
+    expect(JSON.parse(await balsaQuickly(`job result ${id}`))).toEqual({
+      the: 2,
+      more: 1,
+      merrier: 1,
+    });
   });
 
   test.each([

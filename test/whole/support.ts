@@ -50,9 +50,13 @@ export function balsa(args: readonly string[], input = ''): Promise<Run> {
  * The same without a process of its own, which costs half a second of computing: for commands that neither start anything nor wait for
  * signals. That the process around them hands on what they read, say and end with is seen elsewhere (`test/cli/main.test.ts`).
  */
-export async function balsaHere(args: readonly string[], stdin = ''): Promise<Run> {
+export async function balsaHere(
+  args: readonly string[],
+  stdin = '',
+  env: Readonly<Record<string, string>> = {},
+): Promise<Run> {
   const talk = await run(args, {
-    ...{ stdin: input(stdin), env: { ...process.env, NO_COLOR: '1' }, sleep: delay },
+    ...{ stdin: input(stdin), env: { ...process.env, NO_COLOR: '1', ...env }, sleep: delay },
     nowMs: () => performance.now(),
     connect: (options) => connect({ ...options, codec: bytes, keys: 'bytes' }),
   });
