@@ -1,29 +1,34 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { balsa, expectAllThereOnce, expectRefusal, Load, temporaryFolder } from './support.js';
 import { WalFile } from './wal-file.js';
 
-/** A cluster with some data, and n3 killed when it had all of it. */
-async function clusterWithoutN3(): Promise<{ cluster: LocalCluster; load: Load }> {
-  const cluster = await LocalCluster.start();
+let cluster: LocalCluster;
+let load: Load;
+
+beforeAll(async () => {
+  cluster = await LocalCluster.start();
   await using db = await cluster.connect();
-  const load = new Load(db);
-  await load.acknowledgedMore(1000);
+  load = new Load(db);
+  await load.acknowledgedMore(500);
   await load.stop();
+});
+afterAll(() => cluster.close());
+
+/** n3 is stopped, and has all that there is. */
+async function withoutN3(): Promise<void> {
   const { commitIndex } = await cluster.waitForLeader();
   await cluster.waitForApplied(commitIndex);
   await cluster.stop('n3');
-  return { cluster, load };
 }
 
 describe('a replica whose log', () => {
   test('has a flipped bit in the middle refuses to start and says where; put back, it has all', async () => {
-    const { cluster, load } = await clusterWithoutN3();
-    await using _ = cluster;
+    await withoutN3();
     const wal = new WalFile(cluster.replica('n3').dataFolder);
     wal.flipBit();
 
@@ -41,8 +46,7 @@ describe('a replica whose log', () => {
   });
 
   test('has a torn tail cuts it off, says so, and has every acknowledged write', async () => {
-    const { cluster, load } = await clusterWithoutN3();
-    await using _ = cluster;
+    await withoutN3();
     new WalFile(cluster.replica('n3').dataFolder).tear();
 
     await cluster.start('n3');
@@ -94,33 +98,33 @@ describe('a full disk (skipped where a small disk cannot be mounted)', () => {
     async () => {
       using folder = temporaryFolder();
       using disk = smallDisk(join(folder.path, 'n3'), '48m');
-      await using cluster = await LocalCluster.start({ folder: folder.path });
-      await using db = await cluster.connect({ timeoutMs: 20_000 });
-      const load = new Load(db);
+      await using crowded = await LocalCluster.start({ folder: folder.path });
+      await using db = await crowded.connect({ timeoutMs: 20_000 });
+      const beside = new Load(db);
       const value = Buffer.alloc(512 * 1024, 0x61);
       let written = 0;
 
-      while (cluster.replica('n3').running && written < 400) {
+      while (crowded.replica('n3').running && written < 400) {
         await db.put(`big-${written}`, value);
         written += 1;
       }
-      const exit = await cluster.exit('n3');
-      const said = cluster.replica('n3').tail();
-      await load.acknowledgedMore(300);
+      const exit = await crowded.exit('n3');
+      const said = crowded.replica('n3').tail();
+      await beside.acknowledgedMore(300);
       disk.grow('1g');
-      await cluster.start('n3');
-      await load.acknowledgedMore(300);
-      await load.stop();
+      await crowded.start('n3');
+      await beside.acknowledgedMore(300);
+      await beside.stop();
 
       expect(exit.code).toBe(1);
       expect(said).toContain('DISK_FULL');
-      const { appliedIndex } = await cluster.waitForLeader();
-      await cluster.waitForApplied(appliedIndex);
-      const statuses = await cluster.waitForEqual();
+      const { appliedIndex } = await crowded.waitForLeader();
+      await crowded.waitForApplied(appliedIndex);
+      const statuses = await crowded.waitForEqual();
       expect(new Set(statuses.map(({ stateHash }) => stateHash)).size).toBe(1);
-      await using reader = await cluster.connectTo('n3', { timeoutMs: 20_000 });
+      await using reader = await crowded.connectTo('n3', { timeoutMs: 20_000 });
       expect((await reader.get(`big-${written - 1}`)).value?.byteLength).toBe(value.byteLength);
-      expect(load.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
+      expect(beside.ledger.counts).toMatchObject({ unknown: 0, notApplied: 0 });
     },
   );
 });
