@@ -5,7 +5,7 @@ const INTERVAL_MS_MIN = 20;
 const INTERVAL_MS_MAX = 100;
 
 export interface WaitOptions {
-  /** Default 30,000. */
+  /** Default 60,000. */
   readonly timeoutMs?: number | undefined;
   /** Pause between two looks. Default: 20, and longer when it has taken long: a look costs something, too. */
   readonly intervalMs?: number | undefined;
@@ -24,7 +24,7 @@ export async function waitUntil<T>(
   look: () => Promise<T | undefined>,
   options: WaitOptions = {},
 ): Promise<T> {
-  const { timeoutMs = 30_000, intervalMs, signal } = options;
+  const { timeoutMs = 60_000, intervalMs, signal } = options;
   const startedMs = performance.now();
   for (;;) {
     if (signal?.aborted === true) throw new BalsaError('CANCELLED', `interrupted: ${what}`);

@@ -134,11 +134,13 @@ describe('examples/encode-video', () => {
   testWithFfmpeg('leaves nothing behind when it is interrupted', async () => {
     using folder = temporaryFolder();
     const before = readdirSync(EXAMPLE);
-    await using run = example(folder.path, [...SMALL, '--seconds', '6']);
-    await waitUntil('a segment that is being encoded', async () => {
+    await using run = example(folder.path, [...SMALL, '--seconds', '4']);
+    const encodes = async (): Promise<true | undefined> => {
       if (run.child.exitCode !== null) throw new Error(run.said);
       return processesOf(folder.path).some((line) => /ffmpeg .*mpegts/.test(line)) || undefined;
-    });
+    };
+    // All of it is encoded without workers before, and their cluster starts.
+    await waitUntil('a segment that is being encoded', encodes, { timeoutMs: 100_000 });
     run.child.kill('SIGINT');
     expect({ code: await run.ends(), stdout: run.stdout }).toEqual({ code: 130, stdout: '' });
     await expectNothingLeft(folder.path, before);
