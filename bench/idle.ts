@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { amount, benchFlags, JSON_FILE, someOf } from './harness/flags.js';
 import { leaveNothingBehind } from './harness/interrupt.js';
 import { showProgress } from './harness/progress.js';
-import { cpuSeconds, report, rounded, threadCpuSeconds } from './machine.js';
+import { cpuSeconds, report, rounded, threadCpuSeconds, threadFile } from './machine.js';
 import { etcd, startEtcd } from './peers/etcd.js';
 
 /**
@@ -72,23 +72,14 @@ function useOf(pid: number): Use {
 }
 
 function wakesOf(pid: number): Map<string, number> {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return new Map(
-    threads.flatMap((thread) => {
-      const status = statusOf(pid, thread);
-      const count = /^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1];
-      return count === undefined ? [] : [[thread, Number(count)]];
-    }),
-  );
-}
-
-/** Empty: it has ended. */
-function statusOf(pid: number, thread: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
-  } catch {
-    return '';
+  const wakes = new Map<string, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const status = threadFile(pid, thread, 'status');
+    if (status === null) continue;
+    const count = /^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1];
+    wakes.set(thread, Number(count ?? Number.NaN));
   }
+  return wakes;
 }
 
 /** Of threads that have lived through it. */

@@ -32,8 +32,14 @@ interface CpuUse {
 
 /** `null`: it has ended meanwhile. */
 export function threadCpuSeconds(pid: number, thread: string): CpuUse | null {
+  const stat = threadFile(pid, thread, 'stat');
+  return stat === null ? null : parseStat(stat);
+}
+
+/** What the system says of a thread; `null`: it has ended. */
+export function threadFile(pid: number, thread: string, name: 'stat' | 'status'): string | null {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
+    return readFileSync(`/proc/${pid}/task/${thread}/${name}`, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ESRCH') return null;

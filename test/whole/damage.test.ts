@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { balsa, expectAllThereOnce, expectRefusal, Load, temporaryFolder } from './support.js';
+import {
+  balsa,
+  expectAllThereOnce,
+  expectRefusal,
+  Load,
+  stopWithAll,
+  temporaryFolder,
+} from './support.js';
 import { WalFile } from './wal-file.js';
 
 let cluster: LocalCluster;
@@ -19,16 +26,9 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.close());
 
-/** n3 is stopped, and has all that there is. */
-async function withoutN3(): Promise<void> {
-  const { commitIndex } = await cluster.waitForLeader();
-  await cluster.waitForApplied(commitIndex);
-  await cluster.stop('n3');
-}
-
 describe('a replica whose log', () => {
   test('has a flipped bit in the middle refuses to start and says where; put back, it has all', async () => {
-    await withoutN3();
+    await stopWithAll(cluster, 'n3');
     const wal = new WalFile(cluster.replica('n3').dataFolder);
     wal.flipBit();
 
@@ -46,7 +46,7 @@ describe('a replica whose log', () => {
   });
 
   test('has a torn tail cuts it off, says so, and has every acknowledged write', async () => {
-    await withoutN3();
+    await stopWithAll(cluster, 'n3');
     new WalFile(cluster.replica('n3').dataFolder).tear();
 
     await cluster.start('n3');

@@ -8,7 +8,7 @@ import { findEntry } from '../../src/cluster/entry.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { VERSION } from '../../src/server/version.js';
-import { balsa, balsaHere, type Run, temporaryFolder } from './support.js';
+import { balsa, balsaHere, expectDone, type Run, temporaryFolder } from './support.js';
 
 /** Runs every line of docs/operations.md that begins with `balsa`, in order, against real replicas. */
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -61,13 +61,7 @@ async function runNext(start: string, endpoints: readonly number[] = [1, 2, 3]):
 }
 
 async function runDone(start: string, endpoints?: readonly number[]): Promise<Run> {
-  const run = await runNext(start, endpoints);
-  expect({ start, code: run.code, said: run.code === 0 ? '' : run.stderr }).toEqual({
-    start,
-    code: 0,
-    said: '',
-  });
-  return run;
+  return expectDone(start, await runNext(start, endpoints));
 }
 
 /** Runs a line that starts a replica, and waits until it is ready. */

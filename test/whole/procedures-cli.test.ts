@@ -19,7 +19,15 @@ import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
 import { references } from '../../src/compute/procedures.js';
-import { balsa, balsaHere, expectRefusal, type Run, Talker, temporaryFolder } from './support.js';
+import {
+  balsa,
+  balsaHere,
+  expectDone,
+  expectRefusal,
+  type Run,
+  Talker,
+  temporaryFolder,
+} from './support.js';
 
 /** Procedures from the file of their author to the end of their days, by its commands. */
 
@@ -43,13 +51,7 @@ function cli(args: readonly string[], stdin = '', runs = balsaHere): Promise<Run
 }
 
 async function done(args: readonly string[], stdin = ''): Promise<string> {
-  const run = await cli(args, stdin);
-  expect({ args, code: run.code, said: run.code === 0 ? '' : run.stderr }).toEqual({
-    args,
-    code: 0,
-    said: '',
-  });
-  return run.stdout;
+  return expectDone(args, await cli(args, stdin)).stdout;
 }
 
 async function json<T = Record<string, unknown>>(args: readonly string[]): Promise<T> {

@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
-import { expectAllThereOnce, Load } from './support.js';
+import { expectAllThereOnce, Load, stopWithAll } from './support.js';
 import { WalFile } from './wal-file.js';
 
 let cluster: LocalCluster;
@@ -17,20 +17,13 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.close());
 
-/** n3 is stopped, and has all that there is. */
-async function withoutN3(): Promise<void> {
-  const { commitIndex } = await cluster.waitForLeader();
-  await cluster.waitForApplied(commitIndex);
-  await cluster.stop('n3');
-}
-
 function movedAside(dataFolder: string): string[] {
   return readdirSync(dataFolder).filter((name) => name.startsWith('damaged-'));
 }
 
 describe('a replica with damaged data', () => {
   test('makes its state again from the log by itself when that holds all of it, and says so', async () => {
-    await withoutN3();
+    await stopWithAll(cluster, 'n3');
     const { dataFolder } = cluster.replica('n3');
     const state = readdirSync(dataFolder).find((name) => /^state-\d+$/.test(name)) ?? '';
     const asideBefore = movedAside(dataFolder).length;
@@ -45,7 +38,7 @@ describe('a replica with damaged data', () => {
 
   // Its log does not hold all of it any more, then.
   test('gets it anew with --reseed under another incarnation, and what was damaged is kept', async () => {
-    await withoutN3();
+    await stopWithAll(cluster, 'n3');
     await using db = await cluster.connect({ timeoutMs: 60_000 });
     const before = (await db.cluster.members()).members.members.find((m) => m.name === 'n3');
     const { dataFolder } = cluster.replica('n3');
@@ -99,7 +92,7 @@ describe('a replica with damaged data', () => {
 
 describe('a replica whose list of members is out of date', () => {
   test('starts all the same: the log knows the members', async () => {
-    await withoutN3();
+    await stopWithAll(cluster, 'n3');
     const { name, address } = cluster.replica('n3');
 
     // The last one of two equal flags counts.

@@ -7,7 +7,7 @@ import type { Client } from '../../src/client/kv-client.js';
 import { findEntry } from '../../src/cluster/entry.js';
 import { LocalCluster } from '../../src/cluster/local-cluster.js';
 import { waitUntil } from '../../src/cluster/wait-until.js';
-import { balsa, balsaHere, type Run, temporaryFolder } from './support.js';
+import { balsa, balsaHere, expectDone, type Run, temporaryFolder } from './support.js';
 
 /** Every command of the store against real replicas, and those as processes that processes are different for. */
 
@@ -29,13 +29,7 @@ function cli(args: readonly string[], stdin = '', runs = balsaHere): Promise<Run
 }
 
 async function done(args: readonly string[], stdin = ''): Promise<string> {
-  const run = await cli(args, stdin);
-  expect({ args, code: run.code, said: run.code === 0 ? '' : run.stderr }).toEqual({
-    args,
-    code: 0,
-    said: '',
-  });
-  return run.stdout;
+  return expectDone(args, await cli(args, stdin)).stdout;
 }
 
 async function json(args: readonly string[]): Promise<Record<string, unknown>> {

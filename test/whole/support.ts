@@ -134,6 +134,13 @@ export const hasTerminal = ((): boolean => {
   }
 })();
 
+/** It ended well. @param asked what was, for whoever reads that it did not */
+export function expectDone(asked: unknown, run: Run): Run {
+  const said = run.code === 0 ? '' : run.stderr;
+  expect({ asked, code: run.code, said }).toEqual({ asked, code: 0, said: '' });
+  return run;
+}
+
 /** An error as the command tells it: the code, words, what to try, and no stack. */
 export function expectRefusal(
   run: Run,
@@ -144,6 +151,13 @@ export function expectRefusal(
     said: expect.stringContaining(expected.code),
   });
   expect(run.stderr).not.toMatch(/^\s+at .*:\d+/m);
+}
+
+/** Stops a replica that has all that there is. */
+export async function stopWithAll(cluster: LocalCluster, name: string): Promise<void> {
+  const { commitIndex } = await cluster.waitForLeader();
+  await cluster.waitForApplied(commitIndex);
+  await cluster.stop(name);
 }
 
 export function temporaryFolder(): { readonly path: string } & Disposable {

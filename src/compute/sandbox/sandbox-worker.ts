@@ -284,12 +284,12 @@ export class SandboxWorker {
   /** What is under way may take so long, else it ends with these. @param isCpuKnown how long its thread has computed */
   #bound(computeMsMax: number, isCpuKnown: boolean): Bound {
     const starved = { msMax: STARVED_MS_MAX, late: starvedError };
-    if (this.#answers.isTakingIn)
-      return { ...starved, cpuMsMax: Number.POSITIVE_INFINITY, computed: starved.late };
+    if (this.#answers.isTakingIn) {
+      return { ...starved, cpuMsMax: Number.POSITIVE_INFINITY, computed: starvedError };
+    }
     if (this.#answers.isLoading) {
-      const computed = unloadedError;
-      const wait = isCpuKnown ? starved : { msMax: LOAD_MS_MAX, late: computed };
-      return { ...wait, cpuMsMax: LOAD_MS_MAX, computed };
+      const wait = isCpuKnown ? starved : { msMax: LOAD_MS_MAX, late: unloadedError };
+      return { ...wait, cpuMsMax: LOAD_MS_MAX, computed: unloadedError };
     }
     // Until then it has done work of its own as well.
     const computed = () => limitReached('computeMsMax', computeMsMax);
