@@ -28,7 +28,7 @@ import { type Question, Questions, tooMuch } from './questions.js';
 import { checkLevel, metaOf } from './read-meta.js';
 import type { Replica } from './replica.js';
 import { answerStoreRequest, type StoreRequest } from './store-requests.js';
-import { staleMachine } from './waiting-reads.js';
+import { readError } from './waiting-reads.js';
 
 /** What a connection needs of its replica. */
 export interface ClientHost {
@@ -386,8 +386,7 @@ export class ClientConnection {
             }),
           ),
         (cause: unknown) => {
-          // A snapshot has taken the place of the state that was read.
-          const error = machine === replica.machine ? asBalsaError(cause) : staleMachine();
+          const error = readError(cause, machine, replica);
           done(() => this.#refuse(request.id, error));
         },
       );

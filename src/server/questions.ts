@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import type { ClientAnswer, ReadLevel } from '../rpc/protocol.js';
 import type { Replica } from './replica.js';
-import { staleMachine } from './waiting-reads.js';
+import { readError } from './waiting-reads.js';
 
 /** Ranges and other questions of one stream that are under way at the same time. A range holds an iterator and a page. */
 const QUESTIONS_PER_STREAM_MAX = 512;
@@ -105,8 +105,7 @@ export class Questions {
     try {
       return this.#options.lackOfRoom() ?? (await toAnswer());
     } catch (cause) {
-      // A snapshot has taken the place of the state that was read.
-      return machine === replica.machine ? asBalsaError(cause) : staleMachine();
+      return readError(cause, machine, replica);
     }
   }
 

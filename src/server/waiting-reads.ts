@@ -1,7 +1,8 @@
 import type { Clock } from '../base/clock.js';
-import { BalsaError } from '../base/errors.js';
+import { asBalsaError, BalsaError } from '../base/errors.js';
 import type { Limits } from '../base/limits.js';
 import type { LogIndex, MemberId, RaftEvent, ReadAnswer } from '../raft/types.js';
+import type { StateMachine } from '../statemachine/state-machine.js';
 import { notLeader, overloaded } from './proposals.js';
 
 /** Called with `null` when the state may be read, else with the reason why not. */
@@ -161,11 +162,20 @@ export class WaitingReads {
   }
 }
 
+/** Why a read failed that had begun on `machine`. If a snapshot has taken its place meanwhile, that is why, whatever `cause` is. */
+export function readError(
+  cause: unknown,
+  machine: StateMachine,
+  replica: { readonly machine: StateMachine },
+): BalsaError {
+  return machine === replica.machine ? asBalsaError(cause) : staleMachine();
+}
+
 /**
  * For a read that found its state replaced by a snapshot while it was under way.
  * @returns BalsaError `OVERLOADED`: the same read is answered from the new state
  */
-export function staleMachine(): BalsaError {
+function staleMachine(): BalsaError {
   return new BalsaError('OVERLOADED', 'a snapshot was installed while the read was under way', {
     details: { retryAfterMs: 10 },
   });
