@@ -33,6 +33,8 @@ const io: CliIo = {
     // All that is loaded from here on has machine code from its first call: what is seldom run, or just after a start, is
     // otherwise interpreted for half a minute (docs/performance.md). What is run often is optimized later all the same.
     setFlagsFromString('--always-sparkplug');
+    // And it is optimized when it has run less than half as long as V8 would wait: where few ask, that takes minutes.
+    setFlagsFromString('--interrupt-budget=30000');
     giveHeapRoom();
     const { startServer } = await import('../server/server.js');
     return await startServer(config);

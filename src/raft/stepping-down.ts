@@ -41,6 +41,6 @@ export function leaveWithoutQuorum(state: RaftState, leadership: Leadership): vo
 function stepDown(state: RaftState, leadership: Leadership, reason: string): void {
   sendHeartbeats(state, leadership);
   const heir = bestTarget(state, leadership, state.configuration.voters);
-  if (heir !== null) sendTimeoutNow(state, leadership, heir);
+  if (heir !== null) sendTimeoutNow(state, leadership, heir, reason);
   becomeFollower(state, { term: state.currentTerm, leader: null, reason });
 }

@@ -11,7 +11,8 @@ export interface Transfer {
   readonly sinceTick: number;
   /** Who asked for it and waits for the answer; nobody when the leader itself began it. */
   readonly ids: number[];
-  timeoutNowSent: boolean;
+  /** When it was last asked to campaign, in ticks. */
+  askedAtTick: number | null;
 }
 
 type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
@@ -55,7 +56,7 @@ export function startTransfer(
   to: { readonly target: MemberId; readonly ids: number[]; readonly reason: string },
 ): void {
   const { target, ids, reason } = to;
-  leadership.transfer = { target, ids, sinceTick: state.now, timeoutNowSent: false };
+  leadership.transfer = { target, ids, sinceTick: state.now, askedAtTick: null };
   tell(state, 'started', target, reason);
 }
 
@@ -77,21 +78,31 @@ export function mayHandOver(state: RaftState, leadership: Leadership): boolean {
   return now >= Math.max(leadership.sinceTick + options.electionTicks, handOverFromTick);
 }
 
-/** Asks the target to campaign, once it has the whole log. */
+/**
+ * Asks the target to campaign, once it has the whole log; and again as often as it is sent heartbeats, since the message may be lost. One
+ * that campaigns already is in a later term, and ignores it.
+ */
 export function advanceTransfer(state: RaftState, leadership: Leadership): void {
   const { transfer } = leadership;
-  if (transfer === null || transfer.timeoutNowSent) return;
-  const progress = leadership.progressOf(transfer.target);
+  if (transfer === null) return;
+  const { target, askedAtTick } = transfer;
+  if (askedAtTick !== null && state.now - askedAtTick < state.options.heartbeatTicks) return;
+  const progress = leadership.progressOf(target);
   if (progress === undefined || progress.matchIndex < state.log.lastIndex) return;
-  transfer.timeoutNowSent = true;
-  sendTimeoutNow(state, leadership, transfer.target);
+  transfer.askedAtTick = state.now;
+  sendTimeoutNow(state, leadership, target, askedAtTick === null ? 'has the whole log' : 'again');
 }
 
-export function sendTimeoutNow(state: RaftState, leadership: Leadership, to: MemberId): void {
+export function sendTimeoutNow(
+  state: RaftState,
+  leadership: Leadership,
+  to: MemberId,
+  reason: string,
+): void {
   // From now on another may be elected while followers still keep their promise of a lease.
   leadership.timeoutNowSent = true;
   state.send({ type: 'TimeoutNow', from: state.id, to, term: state.currentTerm });
-  tell(state, 'timeout-now', to, 'has the whole log');
+  tell(state, 'timeout-now', to, reason);
 }
 
 /** A target that does not take over within an election timeout is given up. */
@@ -114,7 +125,7 @@ export function abortTransfer(state: RaftState, reason: Failure): void {
 export function endTransfer(state: RaftState): void {
   const transfer = state.leadership?.transfer ?? null;
   if (state.leadership === null || transfer === null) return;
-  if (!transfer.timeoutNowSent) {
+  if (transfer.askedAtTick === null) {
     abortTransfer(state, 'not-leader');
     return;
   }

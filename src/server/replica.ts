@@ -23,6 +23,7 @@ import type { Calls } from './calls/calls.js';
 import type { Compaction } from './compaction.js';
 import { DiskOrder } from './disk-order.js';
 import { Duties } from './duties.js';
+import { MessageSender } from './message-sender.js';
 import { PendingChanges, type RequestDone } from './pending-changes.js';
 import { PendingTransfers } from './pending-transfers.js';
 import { type BatchFacts, notLeader, type Proposals, type WriteDone } from './proposals.js';
@@ -43,7 +44,7 @@ import { SnapshotTraffic } from './snapshot-traffic.js';
 import type { StateHashes } from './state-hash.js';
 import type { DiskUse, StoreFacts } from './store-requests.js';
 import { Ticker } from './ticker.js';
-import { isNews, type StateCheckpoint, sendByMember } from './transport.js';
+import type { StateCheckpoint } from './transport.js';
 import type { ReadDone } from './waiting-reads.js';
 import { WatchHub } from './watch-hub.js';
 
@@ -74,6 +75,7 @@ export class Replica {
   readonly #hashes: StateHashes;
   readonly #ticker: Ticker;
   readonly #duties: Duties;
+  readonly #sender: MessageSender;
   /** What clients watch here. */
   readonly watches: WatchHub;
   readonly calls: Calls;
@@ -94,6 +96,7 @@ export class Replica {
     this.#store = options.vault.current;
     this.#readableFrom = namesMember(options.configuration, options.id) ? 0 : 1;
     const { id, clock, limits, nameOf } = options;
+    this.#sender = new MessageSender(clock, options.transport);
     const node = makeNode(options);
     this.#node = node;
     const machine = (): StateMachine => this.#machine;
@@ -132,7 +135,7 @@ export class Replica {
     });
     this.#disk = new DiskOrder({
       ...{ logStore: options.logStore, isStopped: () => this.#stopped, onFailure },
-      send: (messages) => this.#send(messages),
+      send: (messages) => this.#sender.send(messages),
       onPersisted: (sequence) => enqueue({ type: 'persisted', sequence }),
     });
     this.#snapshots = new SnapshotTraffic({
@@ -351,8 +354,7 @@ export class Replica {
 
   /** In the order that `Ready` states. */
   #carryOut(ready: Ready): void {
-    // That something was committed is no hurry: those who wait for it here come first.
-    this.#send(ready.messages.filter((message) => !isNews(message)));
+    this.#sender.send(ready.messages);
     if (ready.write === null) this.#disk.sendBehind(ready.messagesAfterPersist);
     else {
       this.#compaction.appended(ready.write.entries);
@@ -372,7 +374,6 @@ export class Replica {
     for (const answer of ready.reads) this.#reads.answered(answer);
     this.#compaction.consider();
     this.#options.afterTurn();
-    this.#send(ready.messages.filter(isNews));
   }
 
   /** Behind `write`: the installation waits for all writes so far. */
@@ -447,10 +448,6 @@ export class Replica {
     this.#applier.resume({ machine: this.#machine, stateStore: this.#store });
   }
 
-  #send(messages: readonly Message[]): void {
-    sendByMember(this.#options.transport, messages);
-  }
-
   /** When the log no longer holds it, the core is told so by no entries. */
   #load({ member, fromIndex, toIndex, bytesMax }: LoadRequest): void {
     this.#options.logStore.read({ fromIndex, toIndex, bytesMax }, (error, entries) => {
@@ -489,7 +486,7 @@ export class Replica {
 
   #halt(error: BalsaError): void {
     this.#stopped = true;
-    for (const part of [this.#ticker, this.#duties, this.#applier]) part.stop();
+    for (const part of [this.#ticker, this.#duties, this.#applier, this.#sender]) part.stop();
     this.#snapshots.stop(error);
     this.#proposals.abandon(error);
     this.calls.close(error);

@@ -21,20 +21,3 @@ export interface StateCheckpoint {
   readonly index: LogIndex;
   readonly hash: number;
 }
-
-/** One call of the transport for each member. */
-export function sendByMember(transport: Transport, messages: readonly Message[]): void {
-  if (messages.length === 0) return;
-  const byMember = new Map<MemberId, Message[]>();
-  for (const message of messages) {
-    const list = byMember.get(message.to);
-    if (list === undefined) byMember.set(message.to, [message]);
-    else list.push(message);
-  }
-  for (const [member, list] of byMember) transport.send(member, list);
-}
-
-/** Tells a follower the commit index and nothing else. */
-export function isNews(message: Message): boolean {
-  return message.type === 'AppendEntries' && message.entries.length === 0;
-}

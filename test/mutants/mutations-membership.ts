@@ -184,7 +184,7 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
         replace: 'if (state.now >= 0 || ',
       },
     ],
-    rules: ['test/raft/transfer.test.ts'],
+    rules: ['test/raft/stalled-disk.test.ts'],
     seedsMax: 100,
   },
   {

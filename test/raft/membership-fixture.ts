@@ -2,6 +2,7 @@ import type {
   ConfigurationAnswer,
   ConfigurationChange,
   MemberId,
+  Message,
   Ready,
 } from '../../src/raft/types.js';
 import {
@@ -10,6 +11,7 @@ import {
   leaderOf,
   type Member,
   type MemberSetup,
+  ofType,
 } from './node-fixture.js';
 
 /** A leader that changes its members, and what its followers say. */
@@ -58,4 +60,22 @@ export function commit(leader: Member, ...ids: MemberId[]): Ready {
 export function membersOf(member: Member): Record<string, unknown> {
   const { index, ...lists } = member.node.configuration;
   return { index, ...Object.fromEntries(Object.entries(lists).filter(([, l]) => l.length > 0)) };
+}
+
+export function timeoutNow(fields: { term: number; from?: MemberId }): Message {
+  return { type: 'TimeoutNow', from: 'n2', to: 'n1', ...fields };
+}
+
+export function askedToLead(ready: Ready): MemberId[] {
+  return ofType(ready.messages, 'TimeoutNow').map((m) => m.to);
+}
+
+/** The leader lives on, and all others answer. */
+export function pass(leader: Member, ticks: number): Ready[] {
+  return Array.from({ length: ticks }, () => {
+    const ready = leader.tick();
+    const { term } = leader.node;
+    leader.receive(heartbeatReply({ from: 'n2', term }), heartbeatReply({ from: 'n3', term }));
+    return ready;
+  });
 }

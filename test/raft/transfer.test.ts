@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import type { MemberId, Message, Ready } from '../../src/raft/types.js';
-import { acknowledge, ask, commit, settledLeader } from './membership-fixture.js';
+import type { MemberId, Ready } from '../../src/raft/types.js';
+import {
+  acknowledge,
+  ask,
+  askedToLead,
+  commit,
+  pass,
+  settledLeader,
+  timeoutNow,
+} from './membership-fixture.js';
 import {
   append,
   appended,
@@ -20,24 +28,6 @@ import {
 
 function transfer(leader: Member, target: MemberId | null, id = 1): Ready {
   return leader.step({ type: 'transfer', id, target });
-}
-
-function timeoutNow(fields: { term: number; from?: MemberId }): Message {
-  return { type: 'TimeoutNow', from: 'n2', to: 'n1', ...fields };
-}
-
-function askedToLead(ready: Ready): MemberId[] {
-  return ofType(ready.messages, 'TimeoutNow').map((m) => m.to);
-}
-
-/** The leader lives on, and all others answer. */
-function pass(leader: Member, ticks: number): Ready[] {
-  return Array.from({ length: ticks }, () => {
-    const ready = leader.tick();
-    const { term } = leader.node;
-    leader.receive(heartbeatReply({ from: 'n2', term }), heartbeatReply({ from: 'n3', term }));
-    return ready;
-  });
 }
 
 describe('a transfer at the leader', () => {
@@ -119,6 +109,15 @@ describe('a transfer at the leader', () => {
     expect(leader.node.role).toBe('leader');
     expect(leader.propose('y').proposals).toMatchObject([{ accepted: true }]);
     expect(askedToLead(acknowledge(leader, 'n3'))).toEqual([]);
+  });
+
+  test('asks the target again as often as heartbeats go out, until it is given up', () => {
+    const leader = settledLeader({ heartbeatTicks: 3 });
+    expect(askedToLead(transfer(leader, 'n3'))).toEqual(['n3']);
+    const asked = pass(leader, 2 * ELECTION_TICKS).map((ready) => askedToLead(ready));
+    const atTicks = asked.flatMap((members, at) => (members.length === 0 ? [] : [at + 1]));
+    expect(atTicks).toEqual([3, 6, 9]);
+    expect(asked.flat()).toEqual(['n3', 'n3', 'n3']);
   });
 
   test('is given up also when the target was asked, and does not take over', () => {
@@ -411,7 +410,9 @@ describe('a member of higher priority', () => {
     const priorities = { n2: 50, n3: 90 };
     const leader = leaderWith(priorities);
     expect(live(leader, ELECTION_TICKS, priorities)).toEqual(['n3']);
-    expect(live(leader, 10 * ELECTION_TICKS - 1, priorities)).toEqual([]);
+    // The same attempt, repeated at each heartbeat, and here each tick has one.
+    expect(live(leader, ELECTION_TICKS, priorities)).toEqual(Array(ELECTION_TICKS - 1).fill('n3'));
+    expect(live(leader, 9 * ELECTION_TICKS - 1, priorities)).toEqual([]);
     expect(live(leader, 1, priorities)).toEqual(['n3']);
   });
 
@@ -448,53 +449,5 @@ describe('a member of higher priority', () => {
     expect(granted).toMatchObject([{ granted: true }]);
     elect(member, ['n2']);
     expect(member.node.role).toBe('leader');
-  });
-});
-
-describe('a disk that does not answer', () => {
-  const STALL = 25;
-
-  test('makes a leader step down, and ask the best of the others to lead', () => {
-    const leader = settledLeader({ diskStallTicks: STALL });
-    pass(leader, 3);
-    leader.propose('x');
-    acknowledge(leader, 'n3');
-    pass(leader, STALL - 1);
-    expect(leader.node.role).toBe('leader');
-    const ready = leader.tick();
-    expect(ready.events).toContainEqual(
-      expect.objectContaining({ type: 'role', role: 'follower', reason: 'disk-stalled' }),
-    );
-    expect(askedToLead(ready)).toEqual(['n3']);
-  });
-
-  test('does not, when it answers in time, however busy it is', () => {
-    const leader = settledLeader({ diskStallTicks: STALL });
-    for (let i = 0; i < 4 * STALL; i += 1) {
-      leader.propose('x');
-      const before = leader.sequence - 5;
-      if (before > 0) leader.persist(before);
-      pass(leader, 1);
-    }
-    expect(leader.node.role).toBe('leader');
-  });
-
-  test('holds off elections of this member, until it answers', () => {
-    const member = new Member({ diskStallTicks: STALL });
-    member.receive(append({ term: 1, entries: [] }));
-    member.tick(STALL + 5 * ELECTION_TICKS);
-    expect(member.node.role).toBe('follower');
-    member.receive(timeoutNow({ term: 1 }));
-    expect([member.node.role, member.node.term]).toEqual(['follower', 1]);
-    member.persist();
-    member.tick(2 * ELECTION_TICKS);
-    expect(member.node.role).toBe('pre-candidate');
-  });
-
-  test('does not make the only voter step down: there is nobody else', () => {
-    const leader = settledLeader({ voters: ['n1'], diskStallTicks: STALL });
-    leader.propose('x');
-    leader.tick(10 * STALL);
-    expect(leader.node.role).toBe('leader');
   });
 });
