@@ -154,7 +154,19 @@ export function handleRequestVoteReply(state: RaftState, message: RequestVoteRep
   const asked = message.preVote ? 'pre-candidate' : 'candidate';
   if (state.role !== asked) return;
   if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
+  if (!message.granted) hurryOn(state);
   recordVote(state, message.from, message.granted);
+}
+
+/**
+ * A vote is refused while a leader was lost just now: another has it, who may win. If all the votes are split nobody does, and no more
+ * answers come; so this member does not wait for a whole election timeout before it asks again. Each waits for as long as its
+ * place among the others says, so that they do not meet once more.
+ */
+function hurryOn(state: RaftState): void {
+  const { hurry, now, electionElapsed, electionTimeout } = state;
+  if (hurry === null || now >= hurry.untilTick) return;
+  state.electionTimeout = Math.min(electionTimeout, electionElapsed + hurry.ticks);
 }
 
 /** The vote for itself counts once it is on disk (it is a promise like any other). */

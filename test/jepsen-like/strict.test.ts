@@ -214,14 +214,24 @@ function txnEffect({ value }: Request, store: AtomicStore): Answer {
   return { value: steps, revision };
 }
 
+/** Of a history with no fault in it; short ones may have no answer in them. */
+function saidOf(history: readonly HistoryOperation[]): string[] {
+  const isAnswered = history.some(({ type }) => type === 'ok');
+  return isAnswered ? [] : ['unknown: nothing was acknowledged'];
+}
+
 describe('histories of an atomic store with delays and crashes', () => {
   test('are accepted', async () => {
     await fc.assert(
       fc.asyncProperty(runs, async (run) => {
         const { history, watch } = registerModel({ ...run, keys: 3 });
-        expect(await found(checker, history, watch)).toEqual([]);
+        expect(await found(checker, history, watch)).toEqual(saidOf(history));
       }),
-      { numRuns: 60 },
+      {
+        numRuns: 60,
+        // Nobody is answered in it.
+        examples: [[{ seed: 791854425, clients: 8, operations: 5, unknownShare: 0.4 }]],
+      },
     );
   });
 
@@ -240,7 +250,7 @@ describe('histories of an atomic store with delays and crashes', () => {
           }),
           effect: txnEffect,
         });
-        expect(await found(checker, history, watch)).toEqual([]);
+        expect(await found(checker, history, watch)).toEqual(saidOf(history));
         // Whose events are missing must be somebody who was answered.
         const answered = new Set(
           history.flatMap(({ type, value }) =>
