@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { BalsaError } from '../src/base/errors.js';
 import { titleOf } from '../src/cli/bench/scenario.js';
 import { type Change, compareRuns } from './harness/compare-runs.js';
+import { clearAtExit } from './harness/interrupt.js';
 import { measureLimits } from './harness/limits.js';
 import { machineFacts } from './harness/machine-facts.js';
 import { benchPage } from './harness/page.js';
@@ -15,15 +16,19 @@ import { type BenchOptions, benchOptions, USAGE } from './options.js';
 import { missingPrograms } from './peers/installed.js';
 import type { Peer, Subject } from './peers/subject.js';
 
-/** `npm run bench`: see `USAGE`. */
-const interrupt = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => interrupt.abort(new BalsaError('CANCELLED', 'interrupted')));
-}
-
 const EXIT_WRONG_USE = 2;
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
+
+/** `npm run bench`: see `USAGE`. */
+const interrupt = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    interrupt.abort(new BalsaError('CANCELLED', 'interrupted'));
+    // At once, at the second time.
+    process.once(signal, () => process.exit(EXIT_INTERRUPTED));
+  });
+}
 
 const args = process.argv.slice(2);
 try {
@@ -47,6 +52,7 @@ async function bench(options: BenchOptions): Promise<void> {
     throw new BalsaError('INVALID_ARGUMENT', 'what processes take is read from /proc: Linux only');
   }
   for (const path of [options.json, options.html]) if (path !== undefined) mustBeWritable(path);
+  clearAtExit();
   const machine = machineFacts(tmpdir());
   if (machine.fileSystem === 'tmpfs') {
     console.log(
@@ -111,6 +117,8 @@ async function measureAll(
   const pairs = scenarios.flatMap((one) => subjects.filter(({ lacks }) => lacks(one) === null));
   const total = pairs.length * rounds;
   const progress = new Progress({ total });
+  // What is compiled while it runs has to have run for longer than a round before it is measured.
+  const beforeAll = { seconds, warmUpSeconds: 3 * warmUpSeconds, signal: interrupt.signal };
   let begun = 0;
   let filled = 0;
   try {
@@ -122,6 +130,12 @@ async function measureAll(
           await subject.fill(scenario.keys, scenario.valueBytes);
         }
         filled = scenario.valueBytes;
+      }
+      if (results.length === 0) {
+        for (const subject of subjects.filter(({ lacks }) => lacks(scenario) === null)) {
+          progress.at(begun, `${subject.name} runs for the first time, not counted`);
+          await subject.measure(scenario, beforeAll, () => {});
+        }
       }
       const result = await measureScenario(subjects, scenario, {
         ...{ rounds, seconds, warmUpSeconds, signal: interrupt.signal },

@@ -20,7 +20,7 @@ const flags = benchFlags('bench:keys', {
   readSeconds: amount(5, 'of random gets, at the end'),
   memoryMax: amount(
     0,
-    'MiB that the replica may have, with the cache of its files (a control group: Linux, root); 0: no bound',
+    'MiB that the replica may have, with the cache of its files (a control group: Linux, root); without: no bound',
   ),
   folder: text('where the data goes; without: a temporary folder'),
   json: JSON_FILE,

@@ -24,13 +24,18 @@ async function step(load: SteadyLoad, what: string, change: () => Promise<unknow
   rows.push(row);
 }
 
+/** What is compiled while it runs is slow at first, and would make light of what the changes cost. */
+function warmUp(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20_000));
+}
+
 const rows: Record<string, string | number>[] = [];
 {
   await using cluster = await LocalCluster.start({ logLevel: 'warn' });
   await using db = await cluster.connect();
   const load = new SteadyLoad(db, LOAD);
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  await step(load, 'none, for one second', () => new Promise((r) => setTimeout(r, 1000)));
+  await warmUp();
+  await step(load, 'none, for five seconds', () => new Promise((r) => setTimeout(r, 5000)));
   for (const name of ['n1', 'n2', 'n3']) {
     await step(load, `replace ${name}`, () => cluster.addReplica({ replaces: name }));
   }
@@ -40,7 +45,7 @@ const rows: Record<string, string | number>[] = [];
   await using cluster = await LocalCluster.start({ replicas: 1, logLevel: 'warn' });
   await using db = await cluster.connect();
   const load = new SteadyLoad(db, LOAD);
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await warmUp();
   for (const count of [2, 3, 4, 5]) {
     await step(load, `grow to ${count}`, () => cluster.addReplica());
   }

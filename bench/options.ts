@@ -23,7 +23,8 @@ export const USAGE = `Measures Balsa, and in the same run what else one would pi
                    --distribution uniform,zipfian --keys 10000
                    --rates 2000                   open loop: so many calls per second, however long they take
                    --scenarios all                in place of those five: each operation, size of value, distribution and load once
-                   --seconds 4                    of each round; --warm-up-seconds 4 before it, not counted
+                   --seconds 4                    of each round; --warm-up-seconds 4 before it, not counted,
+                                                  and three times as many of each subject before the first
                    --rounds 3                     in turn: A B A B
                    --json FILE --html FILE        all rounds; tables and curves
   npm run bench -- compare A.json B.json          two runs side by side

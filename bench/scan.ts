@@ -16,7 +16,7 @@ const flags = benchFlags('bench:scan', {
   keys: count(1_000_000, 'that are there'),
   valueBytes: count(128, 'of each'),
   replicas: count(3, 'of the cluster'),
-  rounds: count(3, 'of each way to read, in turn'),
+  rounds: count(3, 'of the plain scan; the other ways are read once'),
   order: oneOf(
     ['scattered', 'sorted'],
     'scattered',

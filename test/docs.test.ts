@@ -67,6 +67,32 @@ describe('paths that documents name', () => {
   });
 });
 
+/** How many cells each row has, the head first; the line between the two is left out. */
+function cellsOfTables(text: string): { head: string; cells: number[] }[] {
+  const tables = text.matchAll(/^(\|.*\|)\n\|[-:| ]+\|\n((?:\|.*\n)*)/gm);
+  return [...tables].map(([, head = '', rows = '']) => {
+    const lines = [head, ...rows.split('\n').filter((line) => line !== '')];
+    return { head, cells: lines.map((line) => line.split(/(?<!\\)\|/).length - 2) };
+  });
+}
+
+describe('tables', () => {
+  test('have rows, each with as many cells as the head', () => {
+    const tables = DOCUMENTS.flatMap((document) =>
+      cellsOfTables(readFileSync(join(ROOT, document), 'utf8')).map((table) => ({
+        document,
+        ...table,
+      })),
+    );
+    expect(tables.length).toBeGreaterThan(40);
+    const odd = tables.filter(
+      ({ cells: [first, ...others] }) =>
+        others.length === 0 || others.some((count) => count !== first),
+    );
+    expect(odd).toEqual([]);
+  });
+});
+
 describe('figures and benchmarks', () => {
   const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
   const page = readFileSync(join(ROOT, 'docs/performance.md'), 'utf8');

@@ -11,11 +11,11 @@ const LOOK_MS = 10;
 const last: (() => void)[] = [];
 
 /**
- * From now on, all temporary files of this process and of those that it starts go into one folder, which is removed when it ends,
- * however it ends but for SIGKILL; Ctrl-C and SIGTERM end it with 130. All processes that it started (replicas, other stores,
- * workers) are killed first: they would go on to write. To be called before the first of them is started.
+ * From now on, all temporary files of this process and of those that it starts go into one folder, which is removed when it ends
+ * by itself. All processes that it started (replicas, other stores, workers) are killed first: they would go on to write. To be
+ * called before the first of them is started.
  */
-export function leaveNothingBehind(): void {
+export function clearAtExit(): void {
   const folder = mkdtempSync(join(tmpdir(), 'balsa-bench-'));
   process.env.TMPDIR = folder;
   // All of it in one turn: nothing of the benchmark runs meanwhile, and complains of what it misses.
@@ -23,6 +23,11 @@ export function leaveNothingBehind(): void {
     killAllBelow(process.pid);
     removeFolder(folder);
   });
+}
+
+/** The same, however it ends but for SIGKILL: Ctrl-C and SIGTERM end it with 130. */
+export function leaveNothingBehind(): void {
+  clearAtExit();
   for (const signal of SIGNALS) {
     process.once(signal, () => {
       for (const work of last) work();

@@ -44,9 +44,14 @@ export class ProcessMeter {
     this.#timer = setInterval(() => this.#sampleClient(), SAMPLE_MS);
   }
 
-  stop(): ProcessUse {
+  /** The round has failed. */
+  abandon(): void {
     clearInterval(this.#timer);
     this.#loop.disable();
+  }
+
+  stop(): ProcessUse {
+    this.abandon();
     this.#sampleClient();
     const delayMs = this.#loop.percentile(99) / NS_PER_MS - LOOP_RESOLUTION_MS;
     return {

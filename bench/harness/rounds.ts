@@ -84,7 +84,8 @@ export async function measureScenario(
 async function measureRound(subject: Subject, scenario: Scenario, length: Length): Promise<Round> {
   let meter: ProcessMeter | null = null;
   let figures: Promise<ServerFigures> | undefined;
-  let use: ProcessUse | undefined;
+  // It is set by a callback, which the compiler does not see.
+  const started = (): ProcessMeter | null => meter;
   let calls: Calls;
   try {
     calls = await subject.measure(scenario, length, (clientPid) => {
@@ -93,10 +94,12 @@ async function measureRound(subject: Subject, scenario: Scenario, length: Length
       // Whoever waits for it below is told.
       figures?.catch(() => {});
     });
-  } finally {
-    // They are set by a callback, which the compiler does not see.
-    use = (meter as ProcessMeter | null)?.stop();
+  } catch (error) {
+    // What was measured may be of processes that are gone: the error says more.
+    started()?.abandon();
+    throw error;
   }
+  const use = started()?.stop();
   if (use === undefined) throw new Error(`${subject.name} did not say when its round began`);
   const before = await figures;
   const after = await subject.figures?.();

@@ -43,14 +43,20 @@ function figuresOf({ rounds }: Result): Row {
     'max ms': latency('maxMs'),
     'server CPU s / 1M': cpuPerMillion(rounds, ({ serverCpuSeconds }) => serverCpuSeconds),
     'client CPU s / 1M': cpuPerMillion(rounds, ({ clientCpuSeconds }) => clientCpuSeconds),
-    'peak MiB': mebibytes(rounds.at(-1)?.serverPeakBytes ?? []),
-    'client peak MiB': mebibytes(rounds.slice(-1).map(({ clientPeakBytes }) => clientPeakBytes)),
+    'peak MiB': mebibytes(greatest(rounds.map(({ serverPeakBytes }) => serverPeakBytes))),
+    'client peak MiB': mebibytes(greatest(rounds.map(({ clientPeakBytes }) => [clientPeakBytes]))),
     'loop late ms': known(rounds, ({ serverLoopDelayMs }) => serverLoopDelayMs, 1),
     'client loop p99 ms': known(rounds, ({ clientLoopDelayMs }) => clientLoopDelayMs, 1),
     'syncs / call': known(rounds, ({ syncsPerCall }) => syncsPerCall, 4),
     'disk B / call': rounded(median(rounds.map(({ diskBytes, served }) => diskBytes / served))),
     failed: rounds.map(({ errors }) => errorsInWords(errors)).join('') || 0,
   };
+}
+
+/** Of each process, in any of the rounds. */
+function greatest(rounds: readonly (readonly number[])[]): number[] {
+  const [first = []] = rounds;
+  return first.map((_, at) => Math.max(...rounds.map((bytes) => bytes[at] ?? 0)));
 }
 
 function mebibytes(bytes: readonly number[]): string {

@@ -37,7 +37,10 @@ export const balsa: PeerKind = {
       // The same for all rounds: none of them is started anew.
       serverPids: pidsOf(cluster),
       async figures() {
-        const statuses = await cluster.statuses();
+        // Of all, or it is not known: a sum without one of them would say something else.
+        const statuses = await Promise.all(
+          cluster.replicas.map(({ name }) => cluster.status(name)),
+        );
         return {
           syncs: statuses.reduce((sum, { wal }) => sum + wal.syncs, 0),
           loopDelayMs: Math.max(...statuses.map((its) => its.process.eventLoopDelayMs)),

@@ -57,7 +57,11 @@ function methodOf({ operation }: Scenario): 'Put' | 'Range' {
   return operation === 'put' ? 'Put' : 'Range';
 }
 
-function loadOf({ outstanding }: Scenario): { connections: number; streams: number } {
+/** So many calls at a time, over few connections. */
+export function loadOf({ outstanding }: Pick<Scenario, 'outstanding'>): {
+  connections: number;
+  streams: number;
+} {
   const connections = Math.min(CONNECTIONS_MAX, outstanding);
   return { connections, streams: Math.max(1, Math.round(outstanding / connections)) };
 }

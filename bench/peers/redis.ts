@@ -2,6 +2,7 @@ import { BalsaError } from '../../src/base/errors.js';
 import type { Calls, Length, OnBegin } from '../../src/cli/bench/drive.js';
 import type { Scenario } from '../../src/cli/bench/scenario.js';
 import { freePorts } from '../../src/cluster/free-ports.js';
+import { loadOf } from './h2load.js';
 import { missingPrograms } from './installed.js';
 import { runProgram } from './program.js';
 import { askRedis } from './redis-commands.js';
@@ -108,11 +109,14 @@ async function runRedis(
   { operation, valueBytes, outstanding, keys }: Scenario,
   { requests, length, onBegin }: RedisRun,
 ): Promise<Calls> {
+  const { connections, streams } = loadOf({ outstanding });
   const { output, errors } = await runProgram(
     'redis-benchmark',
     [
       ...['-h', '127.0.0.1', '-p', String(port), '-t', operation === 'put' ? 'set' : 'get'],
-      ...['-n', String(requests), '-c', String(outstanding), '-d', String(valueBytes)],
+      ...['-n', String(requests), '-d', String(valueBytes)],
+      // Of one connection each request is sent when all before it were answered, without -P.
+      ...['-c', String(connections), '-P', String(streams)],
       ...['-r', String(keys), '--csv'],
     ],
     {

@@ -22,6 +22,11 @@ interface ServerOptions {
   onEnd(error: BalsaError): void;
 }
 
+/** etcd takes each of its settings from the environment, too: it is measured with those that are printed. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ETCD_')));
+}
+
 /** A server that was started for the measurement. It does not outlive this process, however that ends. */
 class ServerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -33,7 +38,11 @@ class ServerProcess implements AsyncDisposable {
     this.#options = options;
     const { program, args, folder, logFile } = options;
     const log = openSync(logFile, 'w');
-    this.#child = spawnGuarded(program, args, { cwd: folder, stdio: ['ignore', log, log] });
+    this.#child = spawnGuarded(program, args, {
+      cwd: folder,
+      env: withoutSettings(process.env),
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     this.#child.once('exit', (code, signal) => this.#ended({ code, signal }));
     this.#child.once('error', (error) => this.#ended({ code: null, signal: null, error }));

@@ -154,8 +154,8 @@ export function handleRequestVoteReply(state: RaftState, message: RequestVoteRep
   const asked = message.preVote ? 'pre-candidate' : 'candidate';
   if (state.role !== asked) return;
   if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
-  if (!message.granted) hurryOn(state);
   recordVote(state, message.from, message.granted);
+  if (!message.granted && state.leadership === null) hurryOn(state);
 }
 
 /**

@@ -230,6 +230,21 @@ describe('elections with pre-vote (thesis §9.6)', () => {
     demandLiveness(cluster);
   });
 
+  test('when each of three has its own vote alone, one of them wins soon after, too', () => {
+    const cluster = new Cluster({ ids: ['n1', 'n2', 'n3', 'n4'], seed: 5 });
+    elect(cluster, 'n1');
+    cluster.crash('n1');
+    const followers = ['n2', 'n3', 'n4'];
+    for (const id of followers) cluster.step(id, { type: 'disconnected', member: 'n1' });
+    for (const id of followers) cluster.step(id, { type: 'campaign' });
+    cluster.settle();
+    // All were refused by two: no further answer can help them.
+    expect(followers.map((id) => cluster.node(id).role)).toEqual(Array(3).fill('follower'));
+    pass(cluster, ELECTION_TICKS / 2);
+    expect(cluster.leader()).toBe('n2');
+    demandLiveness(cluster);
+  });
+
   test('a member of a lower term than all others can be elected', () => {
     // n3 has a log like the others, and was away for many terms
     const log = entriesOf([1, 1]);
