@@ -41,6 +41,13 @@ export class MessageSender {
     if (this.#news.size === 0) this.stop();
   }
 
+  /** What waits goes out now. */
+  flush(): void {
+    const due = [...this.#news];
+    this.stop();
+    for (const [member, news] of due) this.#transport.send(member, [news]);
+  }
+
   /** What waits is dropped. */
   stop(): void {
     this.#news.clear();
@@ -50,12 +57,7 @@ export class MessageSender {
 
   #hold(message: Message): void {
     this.#news.set(message.to, message);
-    this.#timer ??= this.#clock.setTimer(NEWS_DELAY_MS, () => {
-      this.#timer = null;
-      const due = [...this.#news];
-      this.#news.clear();
-      for (const [member, news] of due) this.#transport.send(member, [news]);
-    });
+    this.#timer ??= this.#clock.setTimer(NEWS_DELAY_MS, () => this.flush());
   }
 }
 

@@ -438,6 +438,8 @@ export class Replica {
   }
 
   #configured({ configuration, committed }: CoreEvent & { type: 'configuration' }): void {
+    // Who is a member no more hears of it by this, and soon there is no connection to it.
+    this.#sender.flush();
     if (committed) this.#changes.committed(configuration);
     this.#snapshots.membersChanged((member) => namesMember(this.#node.configuration, member));
   }

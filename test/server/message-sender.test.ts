@@ -81,6 +81,18 @@ describe('messages of the consensus module', () => {
     expect(sent.at(-1)).toEqual({ atMs: 1 + NEWS_DELAY_MS, to: 'n2', messages: [news('n2', 8)] });
   });
 
+  test('what waits goes out at once where it must not wait, and nothing comes behind it', async () => {
+    const { scheduler, sender, sent } = setUp();
+    sender.send([news('n2', 7), news('n3', 7)]);
+    sender.flush();
+    expect(sent.map(({ atMs, to }) => [atMs, to])).toEqual([
+      [0, 'n2'],
+      [0, 'n3'],
+    ]);
+    await scheduler.run(1000);
+    expect(sent).toHaveLength(2);
+  });
+
   test('what waits is dropped when it is stopped', async () => {
     const { scheduler, sender, sent } = setUp();
     sender.send([news('n2', 7)]);
