@@ -137,4 +137,34 @@ describe('a replica', () => {
     expect([answer.error.code, answer.error.outcome]).toEqual(['SHUTTING_DOWN', 'unknown']);
     expect(answer.error.message).toContain('no space is left');
   });
+
+  test('tells a member at once that it is removed: soon there is no connection to it', async () => {
+    const { replica, sent, turns, sync } = await replicaOf(['n1', 'n2']);
+    const from = { from: 'n2', to: 'n1', term: 1 } as const;
+    replica.start();
+    await turns(2000);
+    for (const preVote of [true, false]) {
+      replica.receive({ type: 'RequestVoteReply', ...from, preVote, granted: true });
+      await sync();
+    }
+    const has = async (matchIndex: number): Promise<void> => {
+      await sync();
+      replica.receive({
+        ...{ type: 'AppendEntriesReply', ...from, result: { success: true, matchIndex } },
+      });
+      await turns();
+    };
+    await has(1);
+    const { index: expectedIndex, ...members } = replica.node.configuration;
+    replica.changeMembers({ expectedIndex, ...members, voters: ['n1'] }, () => {});
+    await turns();
+    await has(2);
+    sent.splice(0);
+    // That it leads alone is entry 3, which its own disk commits.
+    await sync();
+    expect(replica.node.commitIndex).toBe(3);
+    expect(sent).toContainEqual(
+      expect.objectContaining({ type: 'AppendEntries', to: 'n2', entries: [], leaderCommit: 3 }),
+    );
+  });
 });
