@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { BalsaError } from '../src/base/errors.js';
 import { titleOf } from '../src/cli/bench/scenario.js';
 import { type Change, compareRuns } from './harness/compare-runs.js';
-import { clearAtExit } from './harness/interrupt.js';
+import { clearAtExit, EXIT_INTERRUPTED, SIGNALS } from './harness/interrupt.js';
 import { measureLimits } from './harness/limits.js';
 import { machineFacts } from './harness/machine-facts.js';
 import { benchPage } from './harness/page.js';
 import { Progress, showProgress } from './harness/progress.js';
-import { measureScenario, type ScenarioResult } from './harness/rounds.js';
+import { ableTo, measureScenario, type ScenarioResult } from './harness/rounds.js';
 import { COST_COLUMNS, rowsOf, SPEED_COLUMNS } from './harness/rows.js';
 import { type BenchRun, mustBeWritable, readRun, writeRun } from './harness/run-file.js';
 import { rounded } from './machine.js';
@@ -16,19 +16,18 @@ import { type BenchOptions, benchOptions, USAGE } from './options.js';
 import { missingPrograms } from './peers/installed.js';
 import type { Peer, Subject } from './peers/subject.js';
 
-const EXIT_WRONG_USE = 2;
-const EXIT_FAILED = 1;
-const EXIT_INTERRUPTED = 130;
-
 /** `npm run bench`: see `USAGE`. */
 const interrupt = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+for (const signal of SIGNALS) {
   process.once(signal, () => {
     interrupt.abort(new BalsaError('CANCELLED', 'interrupted'));
     // At once, at the second time.
     process.once(signal, () => process.exit(EXIT_INTERRUPTED));
   });
 }
+
+const EXIT_WRONG_USE = 2;
+const EXIT_FAILED = 1;
 
 const args = process.argv.slice(2);
 try {
@@ -114,7 +113,7 @@ async function measureAll(
 ): Promise<void> {
   const { scenarios, rounds, seconds, warmUpSeconds } = options;
   const results: ScenarioResult[] = [];
-  const pairs = scenarios.flatMap((one) => subjects.filter(({ lacks }) => lacks(one) === null));
+  const pairs = scenarios.flatMap((one) => ableTo(one, subjects));
   const total = pairs.length * rounds;
   const progress = new Progress({ total });
   // What is compiled while it runs has to have run for longer than a round before it is measured.
@@ -132,7 +131,7 @@ async function measureAll(
         filled = scenario.valueBytes;
       }
       if (results.length === 0) {
-        for (const subject of subjects.filter(({ lacks }) => lacks(scenario) === null)) {
+        for (const subject of ableTo(scenario, subjects)) {
           progress.at(begun, `${subject.name} runs for the first time, not counted`);
           await subject.measure(scenario, beforeAll, () => {});
         }

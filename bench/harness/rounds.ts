@@ -59,7 +59,7 @@ export async function measureScenario(
   scenario: Scenario,
   options: RoundsOptions,
 ): Promise<ScenarioResult> {
-  const able = subjects.filter((subject) => subject.lacks(scenario) === null);
+  const able = ableTo(scenario, subjects);
   const left = subjects.flatMap((subject) => {
     const reason = subject.lacks(scenario);
     return reason === null ? [] : [[subject.name, reason] as const];
@@ -79,6 +79,11 @@ export async function measureScenario(
     ...{ title: titleOf(scenario), scenario, results, ratios: ratiosOf(results) },
     left: Object.fromEntries(left),
   };
+}
+
+/** Those of them that have what the scenario needs. */
+export function ableTo(scenario: Scenario, subjects: readonly Subject[]): Subject[] {
+  return subjects.filter((subject) => subject.lacks(scenario) === null);
 }
 
 async function measureRound(subject: Subject, scenario: Scenario, length: Length): Promise<Round> {

@@ -23,10 +23,7 @@ export function campaign(state: RaftState, reason: string): void {
   setLeader(state, null);
   state.votes.clear();
   state.resetElectionTimer();
-  const { hurry, now } = state;
-  if (hurry !== null && now < hurry.untilTick) {
-    state.electionTimeout = Math.min(state.electionTimeout, hurry.ticks);
-  }
+  hurryOn(state);
   state.tellRole(reason);
   requestVotes(state, { preVote: true, transfer: false });
   // Its own pre-vote changes nothing and waits for nothing.
@@ -155,13 +152,13 @@ export function handleRequestVoteReply(state: RaftState, message: RequestVoteRep
   if (state.role !== asked) return;
   if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
   recordVote(state, message.from, message.granted);
+  // Another has it, and may win. If the votes are split nobody does, and no more answers come.
   if (!message.granted && state.leadership === null) hurryOn(state);
 }
 
 /**
- * A vote is refused while a leader was lost just now: another has it, who may win. If all the votes are split nobody does, and no more
- * answers come; so this member does not wait for a whole election timeout before it asks again. Each waits for as long as its
- * place among the others says, so that they do not meet once more.
+ * As long as a leader was lost just now, it does not wait for a whole election timeout before it asks (again). Each waits for as long
+ * as its place among the others says, so that they do not meet once more.
  */
 function hurryOn(state: RaftState): void {
   const { hurry, now, electionElapsed, electionTimeout } = state;

@@ -214,16 +214,22 @@ describe('elections of whole clusters (paper §5.2)', () => {
 });
 
 describe('elections with pre-vote (thesis §9.6)', () => {
-  test('when both followers campaign at once, votes are split, and one wins soon after', () => {
-    const cluster = clusterOf();
-    elect(cluster, 'n1');
-    cluster.crash('n1');
-    for (const id of ['n2', 'n3']) cluster.step(id, { type: 'disconnected', member: 'n1' });
-    for (const id of ['n2', 'n3']) cluster.step(id, { type: 'campaign' });
-    // The questions of both pass each other, so that each votes for itself.
+  /** The first is lost after it has led; all others campaign at once, their questions pass each other, and each votes for itself. */
+  function splitVotes(ids: readonly MemberId[]): { cluster: Cluster; candidates: MemberId[] } {
+    const cluster = new Cluster({ ids, seed: 5 });
+    const [leader = '', ...candidates] = ids;
+    elect(cluster, leader);
+    cluster.crash(leader);
+    forget(cluster, leader);
+    for (const id of candidates) cluster.step(id, { type: 'campaign' });
     cluster.settle();
     expect(cluster.leader()).toBeNull();
-    expect(THREE.slice(1).map((id) => cluster.node(id).term)).toEqual([2, 2]);
+    expect(candidates.map((id) => cluster.node(id).term)).toEqual(candidates.map(() => 2));
+    return { cluster, candidates };
+  }
+
+  test('when both followers campaign at once, votes are split, and one wins soon after', () => {
+    const { cluster } = splitVotes(THREE);
     // In less than an election timeout: a leader was lost, and both were told that the other has its vote.
     pass(cluster, ELECTION_TICKS / 2);
     expect(cluster.leader()).toBe('n2');
@@ -231,15 +237,9 @@ describe('elections with pre-vote (thesis §9.6)', () => {
   });
 
   test('when each of three has its own vote alone, one of them wins soon after, too', () => {
-    const cluster = new Cluster({ ids: ['n1', 'n2', 'n3', 'n4'], seed: 5 });
-    elect(cluster, 'n1');
-    cluster.crash('n1');
-    const followers = ['n2', 'n3', 'n4'];
-    for (const id of followers) cluster.step(id, { type: 'disconnected', member: 'n1' });
-    for (const id of followers) cluster.step(id, { type: 'campaign' });
-    cluster.settle();
+    const { cluster, candidates } = splitVotes(['n1', 'n2', 'n3', 'n4']);
     // All were refused by two: no further answer can help them.
-    expect(followers.map((id) => cluster.node(id).role)).toEqual(Array(3).fill('follower'));
+    expect(candidates.map((id) => cluster.node(id).role)).toEqual(Array(3).fill('follower'));
     pass(cluster, ELECTION_TICKS / 2);
     expect(cluster.leader()).toBe('n2');
     demandLiveness(cluster);
