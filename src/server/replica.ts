@@ -179,8 +179,9 @@ export class Replica {
     return this.#machine;
   }
 
+  /** Of the state that is read: with a snapshot's, before the core has heard of it. */
   get appliedIndex(): LogIndex {
-    return this.#applier.appliedIndex;
+    return this.#machine.appliedIndex;
   }
 
   /** Name of the leader, as far as this replica knows. */
@@ -473,7 +474,7 @@ export class Replica {
     this.#reads.applied();
     this.calls.wake();
     // Only to let the log's cache go: it may wait for the next turn, whatever brings it.
-    this.#events.push({ type: 'applied', index: this.appliedIndex });
+    this.#events.push({ type: 'applied', index: this.#applier.appliedIndex });
     if (!this.#inTurn) this.#options.afterTurn();
   }
 

@@ -77,6 +77,17 @@ describe('a follower that was away for too long', () => {
     expect(leader.replica.snapshots).toMatchObject({ sending: [], sent: 1 });
   });
 
+  test('says everywhere what it has applied as soon as it is readable', async () => {
+    const { world, behind } = await givenOneThatIsFarBehind();
+    const { replica } = behind;
+    const before = replica.machine;
+    world.heal();
+    await world.until(() => replica.machine !== before);
+    expect(replica.snapshots.installed).toBe(0);
+    expect(replica.appliedIndex).toBe(replica.meta().appliedIndex);
+    expect(replica.appliedIndex).toBeGreaterThan(200);
+  });
+
   test('gets it while writes go on, and the log behind it is kept meanwhile', async () => {
     const { world, leader, behind } = await givenOneThatIsFarBehind({
       snapshotBytesPerSecondMax: 40_000,
