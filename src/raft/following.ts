@@ -110,6 +110,7 @@ function answerHeartbeat(
     to: message.from,
     term: state.currentTerm,
     priority: state.options.priority,
+    appliedIndex: state.appliedIndex,
     ...answer,
   });
 }

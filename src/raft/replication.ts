@@ -7,6 +7,7 @@ import type { Progress } from './progress.js';
 import { setLeader } from './roles.js';
 import { offerSnapshot } from './snapshots.js';
 import type { RaftState } from './state.js';
+import { isClosing } from './transfer.js';
 import type {
   AppendEntriesReply,
   Entry,
@@ -40,7 +41,7 @@ export function propose(state: RaftState, id: number, payload: Uint8Array): void
     outbox.answerProposal({ id, accepted: false, reason: 'not-leader', leader });
     return;
   }
-  if (leadership.transfer !== null) {
+  if (isClosing(leadership)) {
     // The target is to have the whole log: it must not grow meanwhile.
     outbox.answerProposal({ id, accepted: false, reason: 'transferring', leader });
     return;
@@ -98,6 +99,8 @@ export function handleHeartbeatReply(state: RaftState, message: HeartbeatReply):
   progress.heard(state.now);
   progress.readRound = Math.max(progress.readRound, message.readRound);
   if (message.leaseGranted) progress.leaseRound = Math.max(progress.leaseRound, message.readRound);
+  // An older version does not say: it is not waited for.
+  progress.appliedIndex = message.appliedIndex ?? Number.POSITIVE_INFINITY;
   state.leadership?.priorities.set(message.from, message.priority);
   progress.alive(state.now - state.options.heartbeatTicks);
 }

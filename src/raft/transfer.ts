@@ -5,10 +5,15 @@ import type { CoreEvent, MemberId, TransferAnswer } from './types.js';
 
 /** Handing leadership over (thesis §3.10): the leader's side. */
 
-/** A leader stops taking proposals until the target has all of its log, then asks it to campaign. */
+/**
+ * A leader waits until the target has applied about as much as there is: what it lacks then, all clients would wait for. Then it stops
+ * taking proposals until the target has all of its log, and asks it to campaign.
+ */
 export interface Transfer {
   readonly target: MemberId;
   readonly sinceTick: number;
+  /** Since when no proposals are taken; `null`: they still are. */
+  closedAtTick: number | null;
   /** Who asked for it and waits for the answer; nobody when the leader itself began it. */
   readonly ids: number[];
   /** When it was last asked to campaign, in ticks. */
@@ -19,6 +24,12 @@ type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
 
 /** Election timeouts between two hand-overs that one member begins by itself: the first may have failed. */
 const PAUSE_TIMEOUTS = 10;
+
+/** So many committed entries a leader may have yet to apply when it takes over: some tens of milliseconds. */
+const APPLY_LAG_MAX = 256;
+
+/** For so many election timeouts a target that lacks more is waited for, while proposals are taken. */
+const APPLY_TIMEOUTS = 2;
 
 /** An operator asks for it. `null`: to whom the leader thinks best. */
 export function transferLeadership(state: RaftState, id: number, target: MemberId | null): void {
@@ -56,8 +67,30 @@ export function startTransfer(
   to: { readonly target: MemberId; readonly ids: number[]; readonly reason: string },
 ): void {
   const { target, ids, reason } = to;
-  leadership.transfer = { target, ids, sinceTick: state.now, askedAtTick: null };
+  leadership.transfer = {
+    ...{ target, ids, sinceTick: state.now },
+    ...{ closedAtTick: null, askedAtTick: null },
+  };
   tell(state, 'started', target, reason);
+  closeWhenApplied(state, leadership, leadership.transfer);
+}
+
+/** Leadership is being handed over, and the log must not grow any more. */
+export function isClosing({ transfer }: Leadership): boolean {
+  return transfer !== null && transfer.closedAtTick !== null;
+}
+
+function closeWhenApplied(state: RaftState, leadership: Leadership, transfer: Transfer): void {
+  if (transfer.closedAtTick !== null) return;
+  const waited = state.now - transfer.sinceTick;
+  const isDue = waited >= APPLY_TIMEOUTS * state.options.electionTicks;
+  if (isDue || hasApplied(state, leadership, transfer.target)) transfer.closedAtTick = state.now;
+}
+
+/** Could it serve soon if it led now? */
+function hasApplied(state: RaftState, leadership: Leadership, member: MemberId): boolean {
+  const appliedIndex = leadership.progressOf(member)?.appliedIndex ?? 0;
+  return state.commitIndex - appliedIndex <= APPLY_LAG_MAX;
 }
 
 /** The leader begins one by itself; so not again too soon. */
@@ -79,12 +112,14 @@ export function mayHandOver(state: RaftState, leadership: Leadership): boolean {
 }
 
 /**
- * Asks the target to campaign, once it has the whole log; and again as often as it is sent heartbeats, since the message may be lost. One
+ * Asks the target to campaign, once it can serve and has the whole log; and again as often as it is sent heartbeats, since the message may be lost. One
  * that campaigns already is in a later term, and ignores it.
  */
 export function advanceTransfer(state: RaftState, leadership: Leadership): void {
   const { transfer } = leadership;
   if (transfer === null) return;
+  closeWhenApplied(state, leadership, transfer);
+  if (transfer.closedAtTick === null) return;
   const { target, askedAtTick } = transfer;
   if (askedAtTick !== null && state.now - askedAtTick < state.options.heartbeatTicks) return;
   const progress = leadership.progressOf(target);
@@ -105,11 +140,16 @@ export function sendTimeoutNow(
   tell(state, 'timeout-now', to, reason);
 }
 
-/** A target that does not take over within an election timeout is given up. */
+/** A target that falls silent, or does not take over within an election timeout from when it is to, is given up. */
 export function tickTransfer(state: RaftState, leadership: Leadership): void {
   const { transfer } = leadership;
-  if (transfer === null || state.now - transfer.sinceTick < state.options.electionTicks) return;
-  abortTransfer(state, 'timeout');
+  if (transfer === null) return;
+  const { closedAtTick, target } = transfer;
+  if (closedAtTick === null) {
+    if (isSilent(state, leadership, target)) abortTransfer(state, 'silent-target');
+  } else if (state.now - closedAtTick >= state.options.electionTicks) {
+    abortTransfer(state, 'timeout');
+  }
 }
 
 /** The leader goes on leading. */
@@ -135,8 +175,8 @@ export function endTransfer(state: RaftState): void {
 }
 
 /**
- * Who of these could best lead: one that is heard from, preferably has all that is committed, and
- * may campaign by itself; then by priority, then by the length of its log, then as they are listed.
+ * Who of these could best lead: one that is heard from, preferably has all that is committed, then one that has applied
+ * about as much; then by priority, then by the length of its log, then as they are listed.
  */
 export function bestTarget(
   state: RaftState,
@@ -148,7 +188,8 @@ export function bestTarget(
     if (member === state.id || !leadership.hears(member, state.now)) continue;
     const matchIndex = leadership.progressOf(member)?.matchIndex ?? 0;
     const priority = leadership.priorities.get(member) ?? 0;
-    const rank = [matchIndex >= state.commitIndex ? 1 : 0, priority, matchIndex];
+    const has = matchIndex >= state.commitIndex ? 1 : 0;
+    const rank = [has, hasApplied(state, leadership, member) ? 1 : 0, priority, matchIndex];
     if (best === null || isGreater(rank, best.rank)) best = { member, rank };
   }
   return best?.member ?? null;
@@ -163,6 +204,7 @@ export function handOverByPriority(state: RaftState, leadership: Leadership): vo
     (member) =>
       (leadership.priorities.get(member) ?? 0) > state.options.priority &&
       (leadership.progressOf(member)?.matchIndex ?? 0) >= commitIndex &&
+      hasApplied(state, leadership, member) &&
       // It is about to be replaced.
       configuration.promotions.every(({ replaces }) => replaces !== member),
   );

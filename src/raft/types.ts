@@ -154,6 +154,8 @@ export interface HeartbeatReply extends Envelope {
   readonly leaseGranted: boolean;
   /** The sender's `RaftOptions.priority`. */
   readonly priority: number;
+  /** The sender has applied through here; `null`: an older version, which does not say. */
+  readonly appliedIndex: LogIndex | null;
 }
 
 /** The leader asks a follower that has the whole log to start an election at once (thesis §3.10). */

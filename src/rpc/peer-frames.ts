@@ -117,7 +117,7 @@ function messageTuple(m: Message): unknown[] {
     case 'Heartbeat':
       return [HEARTBEAT, m.term, m.commit, m.readRound, m.leaseMs];
     case 'HeartbeatReply':
-      return [HEARTBEAT_REPLY, m.term, m.readRound, m.leaseGranted, m.priority];
+      return [HEARTBEAT_REPLY, m.term, m.readRound, m.leaseGranted, m.priority, m.appliedIndex];
     case 'ReadIndex':
       return m.patient ? [READ_INDEX, m.term, m.request, true] : [READ_INDEX, m.term, m.request];
     case 'ReadIndexReply':
@@ -240,6 +240,7 @@ function readMessage(value: unknown, ends: { from: MemberId; to: MemberId }): Me
         readRound: check.count(t[2], 'HeartbeatReply readRound'),
         leaseGranted: check.flag(t[3], 'HeartbeatReply leaseGranted'),
         priority: check.count(t[4], 'HeartbeatReply priority'),
+        appliedIndex: check.optional(t[5], (v) => check.count(v, 'HeartbeatReply appliedIndex')),
       };
     case READ_INDEX:
       return {

@@ -166,8 +166,37 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/replication.ts',
-        find: '  if (leadership.transfer !== null) {\n    // The target',
+        find: '  if (isClosing(leadership)) {\n    // The target',
         replace: '  if (leadership.firstIndex < 0) {\n    // The target',
+      },
+    ],
+    rules: ['test/raft/transfer.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'transfer-to-one-that-has-not-applied',
+    bug: 'Leadership is handed to a member that has the log and has yet to apply much of it: all writes wait for that.',
+    history:
+      'found here: a newcomer was left alone behind 20 s of writes, and nobody was answered for a second',
+    edits: [
+      {
+        file: 'src/raft/transfer.ts',
+        find: '  if (isDue || hasApplied(state, leadership, transfer.target)) transfer',
+        replace: '  if (transfer.sinceTick <= state.now) transfer',
+      },
+    ],
+    rules: ['test/raft/transfer-applied.test.ts'],
+    seedsMax: 0,
+  },
+  {
+    name: 'asked-to-lead-only-once',
+    bug: 'The message that asks a member to lead is lost, and nobody repeats it: the hand-over fails.',
+    history: 'found here, by reading',
+    edits: [
+      {
+        file: 'src/raft/transfer.ts',
+        find: '  if (askedAtTick !== null && state.now - askedAtTick < state.options.heartbeatTicks) return;',
+        replace: '  if (askedAtTick !== null) return;',
       },
     ],
     rules: ['test/raft/transfer.test.ts'],

@@ -70,6 +70,11 @@ export function askedToLead(ready: Ready): MemberId[] {
   return ofType(ready.messages, 'TimeoutNow').map((m) => m.to);
 }
 
+/** An operator asks for it. */
+export function transfer(leader: Member, target: MemberId | null, id = 1): Ready {
+  return leader.step({ type: 'transfer', id, target });
+}
+
 /** The leader lives on, and all others answer. */
 export function pass(leader: Member, ticks: number): Ready[] {
   return Array.from({ length: ticks }, () => {

@@ -322,6 +322,7 @@ export function heartbeatReply(fields: {
   readRound?: number;
   leaseGranted?: boolean;
   priority?: number;
+  appliedIndex?: LogIndex | null;
 }): Message {
   return {
     type: 'HeartbeatReply',
@@ -330,6 +331,7 @@ export function heartbeatReply(fields: {
     readRound: 0,
     leaseGranted: false,
     priority: 100,
+    appliedIndex: null,
     ...fields,
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { MemberId, Ready } from '../../src/raft/types.js';
+import type { MemberId } from '../../src/raft/types.js';
 import {
   acknowledge,
   ask,
@@ -8,6 +8,7 @@ import {
   pass,
   settledLeader,
   timeoutNow,
+  transfer,
 } from './membership-fixture.js';
 import {
   append,
@@ -25,10 +26,6 @@ import {
 } from './node-fixture.js';
 
 /** Handing leadership over (thesis §3.10). */
-
-function transfer(leader: Member, target: MemberId | null, id = 1): Ready {
-  return leader.step({ type: 'transfer', id, target });
-}
 
 describe('a transfer at the leader', () => {
   test('to a follower that has the whole log asks it to campaign at once', () => {

@@ -74,6 +74,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     readRound: count,
     leaseGranted: fc.boolean(),
     priority: count,
+    appliedIndex: fc.option(count),
   }),
   fc.record({ type: fc.constant('TimeoutNow' as const), ...envelope }),
   fc.record(
