@@ -196,6 +196,8 @@ export const LIMITS = {
   scrubIntervalMs: 3_600_000,
   /** A replica whose state lacks more entries of what a majority has confirmed than this is not ready (`/readyz`). */
   readyLagEntriesMax: 10_000,
+  /** A member that has yet to apply more committed entries than this is waited for before leadership is handed to it. */
+  transferLagEntriesMax: 32,
   /** Entries between two comparisons of the state with that of other replicas. */
   stateHashEntries: 1024,
 } as const;

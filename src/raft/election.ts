@@ -153,7 +153,13 @@ export function handleRequestVoteReply(state: RaftState, message: RequestVoteRep
   if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
   recordVote(state, message.from, message.granted);
   // Another has it, and may win. If the votes are split nobody does, and no more answers come.
-  if (!message.granted && state.leadership === null) hurryOn(state);
+  if (!message.granted && state.leadership === null && !isUndecided(state)) hurryOn(state);
+}
+
+/** Who is asked may yet answer, and decide; but one, which may be the leader that was lost. */
+function isUndecided({ role, configuration, id, votes }: RaftState): boolean {
+  if (role === 'follower') return false;
+  return otherVoters(configuration, id).filter((member) => !votes.has(member)).length > 1;
 }
 
 /**

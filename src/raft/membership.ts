@@ -12,7 +12,7 @@ import type { Leadership } from './leadership.js';
 import { appendOwn } from './own-entries.js';
 import { isQuorumActive } from './quorum.js';
 import type { RaftState } from './state.js';
-import { abortTransfer, bestTarget, handOver, mayHandOver } from './transfer.js';
+import { abortTransfer, bestTarget, handOver, isClosing, mayHandOver } from './transfer.js';
 import type {
   ChangeRefusal,
   ConfigurationChange,
@@ -87,7 +87,10 @@ function tryChange(
   const heir = heirFor(state, leadership, next);
   if (heir === null) return appendMembers(state, leadership, next);
   if (leadership.transfer === null) handOver(state, leadership, heir, 'loses its vote');
-  return refusal('transferring', `${state.id} hands leadership to ${heir} first: ask it`);
+  if (isClosing(leadership)) {
+    return refusal('transferring', `${state.id} hands leadership to ${heir} first: ask it`);
+  }
+  return refusal('pending', `${heir}, which is to lead first, has yet to apply what is committed`);
 }
 
 /** Is this the time for a change at all? */
@@ -114,7 +117,8 @@ function refusalForNow(
   if (transfer !== null && change.voters.includes(transfer.target)) {
     const has = leadership.progressOf(transfer.target)?.matchIndex ?? 0;
     return refusal(
-      'transferring',
+      // As long as this member leads on, there is no other to be asked.
+      isClosing(leadership) ? 'transferring' : 'pending',
       `leadership is being handed to ${transfer.target}, which has ${has} of ${log.lastIndex}`,
     );
   }

@@ -25,10 +25,7 @@ type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
 /** Election timeouts between two hand-overs that one member begins by itself: the first may have failed. */
 const PAUSE_TIMEOUTS = 10;
 
-/** So many committed entries a leader may have yet to apply when it takes over: some tens of milliseconds. */
-const APPLY_LAG_MAX = 256;
-
-/** For so many election timeouts a target that lacks more is waited for, while proposals are taken. */
+/** For so many election timeouts a target that has yet to apply much is waited for, while proposals are taken. */
 const APPLY_TIMEOUTS = 2;
 
 /** An operator asks for it. `null`: to whom the leader thinks best. */
@@ -38,8 +35,7 @@ export function transferLeadership(state: RaftState, id: number, target: MemberI
     refuse(state, id, 'not-leader');
     return;
   }
-  const to =
-    target ?? leadership.transfer?.target ?? bestTarget(state, leadership, configuration.voters);
+  const to = target ?? underWay(leadership) ?? bestTarget(state, leadership, configuration.voters);
   if (to === null) {
     refuse(state, id, 'no-target');
   } else if (!configuration.voters.includes(to)) {
@@ -54,6 +50,11 @@ export function transferLeadership(state: RaftState, id: number, target: MemberI
     if (to === state.id) state.outbox.answerTransfer({ id, ok: true, target: to });
     else startTransfer(state, leadership, { target: to, ids: [id], reason: 'asked' });
   }
+}
+
+/** Who does not mind who leads does not disturb what will be over soon; while it waits, somebody may be ready. */
+function underWay(leadership: Leadership): MemberId | null {
+  return isClosing(leadership) ? (leadership.transfer?.target ?? null) : null;
 }
 
 /** It could not take over, and commands would wait for it in vain. */
@@ -73,6 +74,8 @@ export function startTransfer(
   };
   tell(state, 'started', target, reason);
   closeWhenApplied(state, leadership, leadership.transfer);
+  // It says how far it is with the next answer.
+  if (!isClosing(leadership)) leadership.heartbeatDue = true;
 }
 
 /** Leadership is being handed over, and the log must not grow any more. */
@@ -80,17 +83,24 @@ export function isClosing({ transfer }: Leadership): boolean {
   return transfer !== null && transfer.closedAtTick !== null;
 }
 
+/** Who is waited for in vain may lead all the same, if it has the log: sooner or later it applies it, and somebody wants it to lead. */
 function closeWhenApplied(state: RaftState, leadership: Leadership, transfer: Transfer): void {
   if (transfer.closedAtTick !== null) return;
-  const waited = state.now - transfer.sinceTick;
-  const isDue = waited >= APPLY_TIMEOUTS * state.options.electionTicks;
-  if (isDue || hasApplied(state, leadership, transfer.target)) transfer.closedAtTick = state.now;
+  const { target } = transfer;
+  const hasLog = (leadership.progressOf(target)?.matchIndex ?? 0) >= state.commitIndex;
+  if (hasApplied(state, leadership, target) || (isOverdue(state, transfer) && hasLog)) {
+    transfer.closedAtTick = state.now;
+  }
+}
+
+function isOverdue(state: RaftState, { sinceTick }: Transfer): boolean {
+  return state.now - sinceTick >= APPLY_TIMEOUTS * state.options.electionTicks;
 }
 
 /** Could it serve soon if it led now? */
 function hasApplied(state: RaftState, leadership: Leadership, member: MemberId): boolean {
-  const appliedIndex = leadership.progressOf(member)?.appliedIndex ?? 0;
-  return state.commitIndex - appliedIndex <= APPLY_LAG_MAX;
+  const applyLag = leadership.progressOf(member)?.applyLag ?? Number.POSITIVE_INFINITY;
+  return applyLag <= state.options.limits.transferLagEntriesMax;
 }
 
 /** The leader begins one by itself; so not again too soon. */
@@ -140,13 +150,15 @@ export function sendTimeoutNow(
   tell(state, 'timeout-now', to, reason);
 }
 
-/** A target that falls silent, or does not take over within an election timeout from when it is to, is given up. */
+/** A target that falls silent, gets no further, or does not take over within an election timeout from when it is to, is given up. */
 export function tickTransfer(state: RaftState, leadership: Leadership): void {
   const { transfer } = leadership;
   if (transfer === null) return;
+  closeWhenApplied(state, leadership, transfer);
   const { closedAtTick, target } = transfer;
   if (closedAtTick === null) {
     if (isSilent(state, leadership, target)) abortTransfer(state, 'silent-target');
+    else if (isOverdue(state, transfer)) abortTransfer(state, 'timeout');
   } else if (state.now - closedAtTick >= state.options.electionTicks) {
     abortTransfer(state, 'timeout');
   }

@@ -277,7 +277,7 @@ export type ProposalAnswer =
 /**
  * - `not-leader`: ask the leader
  * - `conflict`: the configuration in effect is another than `expectedIndex` says
- * - `pending`: another change is not finished
+ * - `pending`: another change is not finished, or the member that leadership is to be handed to has yet to apply much
  * - `new-leader`: this leader has not committed an entry of its own term yet, or not had the time to
  *   hear from the voters that are asked for; ask again
  * - `transferring`: the change would take the vote from the leader, or leadership is being handed over:
@@ -455,6 +455,7 @@ export interface RaftOptions {
     readonly inflightBytesMax: number;
     readonly logCacheBytesMax: number;
     readonly pendingReadsMax: number;
+    readonly transferLagEntriesMax: number;
   };
 }
 

@@ -110,6 +110,7 @@ export const LIMIT_BOUNDS: { readonly [K in Exclude<LimitName, FixedLimit>]: Bou
   scrubBytesPerSecondMax: { min: 0, max: 64 * GiB },
   scrubIntervalMs: { min: 100, max: 365 * 86_400_000 },
   readyLagEntriesMax: { min: 0, max: 1_000_000_000 },
+  transferLagEntriesMax: { min: 0, max: 1_000_000_000 },
   stateHashEntries: { min: 1, max: 1_000_000 },
 };
 

@@ -1,7 +1,12 @@
 import type { Clock } from '../base/clock.js';
 import type { Replica } from './replica.js';
 
-/** How long a leader that is about to stop waits for another one. */
+/**
+ * So many election timeouts a leader that is about to stop waits for another one: two for it to apply what it lacks, one to take over,
+ * and what is lost in between.
+ */
+const HAND_OVER_TIMEOUTS = 4;
+/** And at least so long. */
 const HAND_OVER_MS = 2000;
 /** How long a stopping replica waits for writes that are in the log, for copies of what it has acknowledged alone, and to give back tasks. */
 const DRAIN_MS = 3000;
@@ -9,6 +14,7 @@ const LOOK_MS = 5;
 
 export interface DrainHost {
   readonly clock: Clock;
+  readonly electionTimeoutMs: number;
   /** It has failed: there is nothing to wait for. */
   readonly hasFailed: () => boolean;
   /** Another member is connected. */
@@ -24,10 +30,11 @@ type Drained = Pick<Replica, 'leader' | 'transfer' | 'refuseWrites' | 'isDrained
  * those in the log are answered first, and others get what `ap` calls have left here, and tasks.
  */
 export async function drain(replica: Drained, host: DrainHost): Promise<void> {
-  const { clock, hasFailed, isReached } = host;
+  const { clock, electionTimeoutMs, hasFailed, isReached } = host;
+  const patienceMs = Math.max(HAND_OVER_MS, HAND_OVER_TIMEOUTS * electionTimeoutMs);
   const handOver = new HandOver(replica);
   // All others may be stopping as well.
-  await until(clock, HAND_OVER_MS, () => {
+  await until(clock, patienceMs, () => {
     handOver.goOn();
     return handOver.isOver || hasFailed() || !isReached();
   });
@@ -67,8 +74,9 @@ class HandOver {
     this.#isUnderWay = true;
     this.#replica.transfer(null, (error) => {
       this.#isUnderWay = false;
-      // A new leader has yet to hear from others. What was tried in vain is not tried again: nothing gets into the log meanwhile.
-      this.#hasFailed = error !== null && error.details.reason !== 'no-target';
+      // Another one may be better off, or a new leader has yet to hear from others. Who had the time in vain is not asked again: nothing
+      // gets into the log meanwhile.
+      this.#hasFailed = error !== null && error.details.reason === 'timeout';
     });
   }
 }

@@ -181,8 +181,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/transfer.ts',
-        find: '  if (isDue || hasApplied(state, leadership, transfer.target)) transfer',
-        replace: '  if (transfer.sinceTick <= state.now) transfer',
+        find: '  if (hasApplied(state, leadership, target) || (isOverdue(state, transfer) && hasLog)) {',
+        replace: '  if (hasLog) {',
       },
     ],
     rules: ['test/raft/transfer-applied.test.ts'],

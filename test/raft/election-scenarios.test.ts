@@ -245,6 +245,23 @@ describe('elections with pre-vote (thesis §9.6)', () => {
     demandLiveness(cluster);
   });
 
+  test('who was refused by one, and may yet be given the votes of others, waits for them', () => {
+    const cluster = new Cluster({ ids: ['n1', 'n2', 'n3', 'n4', 'n5'], seed: 5 });
+    elect(cluster, 'n1');
+    cluster.crash('n1');
+    forget(cluster, 'n1');
+    for (const id of ['n2', 'n3']) cluster.step(id, { type: 'campaign' });
+    // Their votes are not on disk for long.
+    cluster.settle({ disks: ['n4', 'n5'] });
+    const state = (): unknown[] => [cluster.node('n2').role, cluster.node('n2').term];
+    expect(state()).toEqual(['candidate', 2]);
+    for (const id of ['n2', 'n3']) cluster.tick(id, ELECTION_TICKS / 2);
+    expect(state()).toEqual(['candidate', 2]);
+    cluster.settle();
+    expect(cluster.leader()).not.toBeNull();
+    expect(cluster.node('n2').term).toBe(2);
+  });
+
   test('a member of a lower term than all others can be elected', () => {
     // n3 has a log like the others, and was away for many terms
     const log = entriesOf([1, 1]);

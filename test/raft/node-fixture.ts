@@ -26,6 +26,7 @@ export const LIMITS: RaftOptions['limits'] = {
   inflightBytesMax: 1 << 22,
   logCacheBytesMax: 1 << 22,
   pendingReadsMax: 1000,
+  transferLagEntriesMax: 32,
 };
 
 export const ELECTION_TICKS = 10;
@@ -331,7 +332,7 @@ export function heartbeatReply(fields: {
     readRound: 0,
     leaseGranted: false,
     priority: 100,
-    appliedIndex: null,
+    appliedIndex: 0,
     ...fields,
   };
 }

@@ -164,6 +164,8 @@ describe('transcripts', () => {
   test('the leader is removed: it hands over, and the next leader removes it', async () => {
     const text = play(THREE, (cluster) => {
       elect(cluster, 'n1');
+      cluster.tick('n1', 2);
+      cluster.settle();
       cluster.transcript = [];
       cluster.change('n1', { voters: ['n2', 'n3'] });
       cluster.settle();
@@ -198,6 +200,8 @@ describe('transcripts', () => {
   test('leadership is handed to a member that has to catch up first', async () => {
     const text = play(THREE, (cluster) => {
       elect(cluster, 'n1');
+      cluster.tick('n1', 2);
+      cluster.settle();
       cluster.transcript = [];
       cluster.propose('n1', 'a');
       cluster.transfer('n1', 'n3');

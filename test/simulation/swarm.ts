@@ -122,6 +122,7 @@ export function drawOptions(seed: number, disturbedMs = DISTURBED_MS): Simulatio
       ...withRateOfSnapshots(seed, drawLimits(random)),
       // Not drawn: seeds that found something stay what they are.
       readWaitMsMax: seed % 3 === 0 ? 300 : LIMITS.readWaitMsMax,
+      transferLagEntriesMax: pick(seededRandom(seed * 2 + 0x7a99), [0, 1, 4, 32]),
       ...drawWatchLimits(watching),
       ...(hasAp(seed) ? drawApLimits(seed) : {}),
       ...(hasJobs(seed) ? drawJobLimits(seed) : {}),
