@@ -1,9 +1,10 @@
 import type { Timer } from '../base/clock.js';
-import { asBalsaError, BalsaError } from '../base/errors.js';
+import { BalsaError } from '../base/errors.js';
 import type { ClientAnswer, MemberAddress, ReplicaHello } from '../rpc/protocol.js';
-import { agreeOnVersion, OWN_VERSIONS } from '../rpc/version.js';
+import { OWN_VERSIONS } from '../rpc/version.js';
 import { describeEndpoint, type Endpoint, Endpoints } from './endpoints.js';
 import type { Environment } from './environment.js';
+import { mismatchOf } from './hello-mismatch.js';
 import { Link } from './link.js';
 import type { Settings } from './options.js';
 import { backoffMs, knowsNoLeader, patienceMs, retryAfterMs } from './retry.js';
@@ -77,7 +78,8 @@ export class Connection {
   /** The leader as it was named last, by whomever. */
   #leader: string | null = null;
   readonly #silence: SilenceWatch;
-  /** Others that were asked since the link fell silent. */
+  /** When the link fell silent, and the others that were asked since. */
+  #doubtedMs = Number.NEGATIVE_INFINITY;
   #askedInDoubt = 0;
   /** The replica of the link does not lead, and lacks what was asked for. */
   #lagging = false;
@@ -139,13 +141,14 @@ export class Connection {
   notLeader(leader: string | null): void {
     if (this.#link === null || !this.#settings.followLeader) return;
     this.#noteReady();
+    // As in `#leaderChanged`: who asks one that is cut off again and again must not put off the search.
+    if (this.#leads) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
     // It may claim in its next hello that it leads, and so on: that must not go in circles at full speed.
     if (this.#leads && this.#place !== null) this.#setBack(this.#place);
     this.#leads = false;
     this.#said(leader);
     if (leader !== null) this.#hear(leader);
     else if (this.#leader === this.#link.replica) this.#leader = null;
-    this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
     this.#advance();
   }
 
@@ -233,6 +236,8 @@ export class Connection {
     this.#timer?.cancel();
     this.#timer = null;
     if (this.#closed) return;
+    // Whoever waited for an answer does so no more.
+    if (this.#silence.isSilent && !this.#handlers.isWaiting()) this.#silence.heard();
     if (this.#satisfied) {
       this.#dropAttempts();
       return;
@@ -286,7 +291,7 @@ export class Connection {
 
   #dial(endpoint: Endpoint, nowMs: number): void {
     const dueMs = Math.max(endpoint.notBeforeMs, endpoint.triedMs);
-    if (nowMs - dueMs >= UNTRIED_MS) endpoint.silentSinceMs = null;
+    if (nowMs - dueMs >= UNTRIED_MS) Object.assign(endpoint, { silentSinceMs: null, failures: 0 });
     endpoint.triedMs = nowMs;
     const link = new Link({
       address: endpoint.address,
@@ -312,7 +317,7 @@ export class Connection {
   }
 
   #greeted(link: Link, endpoint: Endpoint, hello: ReplicaHello): void {
-    const mismatch = this.#mismatch(hello);
+    const mismatch = mismatchOf(hello, this.#clusterId);
     if (mismatch !== null) {
       link.close();
       this.#lost(link, endpoint, mismatch);
@@ -324,12 +329,14 @@ export class Connection {
     endpoint.lastError = null;
     endpoint.silentSinceMs = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
-    if (this.#settings.followLeader) this.#learn(hello.members);
     const leads = hello.leader === hello.replica;
+    if (this.#settings.followLeader) this.#endpoints.learn(hello.members, leads);
     if (!leads) this.#setBack(endpoint);
     if (hello.leader !== null) this.#hear(hello.leader);
-    if (this.#isBetter(link, hello, leads)) this.#adopt(link, endpoint, leads);
-    else link.close();
+    if (this.#isBetter(link, hello, leads)) {
+      if (this.#settings.followLeader) this.#members = hello.members;
+      this.#adopt(link, endpoint, leads);
+    } else link.close();
     this.#advance();
   }
 
@@ -341,25 +348,10 @@ export class Connection {
     if (leads) return !(this.#leads && link.replica === replica);
     if (link.replica === replica) return false;
     // Cut off from a silent one, or as that one's other followers are, there is more to get from this one.
-    return this.#lagging || (this.#silence.isSilent && hello.leader !== replica);
-  }
-
-  #mismatch(hello: ReplicaHello): BalsaError | null {
-    try {
-      agreeOnVersion(hello, 'the replica');
-    } catch (error) {
-      return asBalsaError(error);
-    }
-    if (this.#clusterId !== null && hello.clusterId === '') {
-      return new BalsaError('UNREACHABLE', 'the replica waits to be let into a cluster');
-    }
-    if (this.#clusterId !== null && hello.clusterId !== this.#clusterId) {
-      return new BalsaError(
-        'CLUSTER_MISMATCH',
-        `the replica belongs to cluster ${hello.clusterId}, not to ${this.#clusterId}`,
-      );
-    }
-    return null;
+    if (this.#lagging || !this.#silence.isSilent) return this.#lagging;
+    // Who knows none may be the one that is cut off: others may have said since that the silent one leads, and is slow.
+    if (hello.leader !== null) return hello.leader !== replica;
+    return !this.#endpoints.isNamed(replica, this.#doubtedMs);
   }
 
   #adopt(link: Link, endpoint: Endpoint, leads: boolean): void {
@@ -413,13 +405,9 @@ export class Connection {
   /** Who leads now may be at a place that nobody has named before. */
   #membersChanged(link: Link, members: readonly MemberAddress[]): void {
     if (link !== this.#link || !this.#settings.followLeader) return;
-    this.#learn(members);
-    this.#advance();
-  }
-
-  #learn(members: readonly MemberAddress[]): void {
-    this.#endpoints.learn(members);
+    this.#endpoints.learn(members, this.#leads);
     this.#members = members;
+    this.#advance();
   }
 
   #answered(link: Link, answers: readonly ClientAnswer[]): void {
@@ -430,6 +418,7 @@ export class Connection {
 
   /** It is silent. If it led and hangs, the others have chosen another one by now, or will. */
   #doubt(): void {
+    this.#doubtedMs = this.#nowMs();
     this.#askedInDoubt = 0;
     this.#nextProbeMs = Number.NEGATIVE_INFINITY;
     this.#advance();

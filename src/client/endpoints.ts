@@ -39,18 +39,29 @@ export class Endpoints {
     return this.#byAddress.get(address);
   }
 
-  /** The members as a replica has just named them; members it no longer names are forgotten. */
-  learn(members: readonly MemberAddress[]): void {
+  /**
+   * The members as a replica has just named them. Those that a leader no longer names are forgotten; any other may lag, or be a member no
+   * more itself: what it says comes beside what is known.
+   */
+  learn(members: readonly MemberAddress[], byLeader: boolean): void {
     const named = new Map(members.slice(0, LEARNT_MAX).map((m) => [m.address, m.name]));
-    for (const endpoint of this.all()) {
-      if (!endpoint.configured && !named.has(endpoint.address)) {
-        this.#byAddress.delete(endpoint.address);
-      }
+    for (const { configured, address } of this.all()) {
+      if (byLeader && !configured && !named.has(address)) this.#byAddress.delete(address);
     }
     for (const [address, name] of named) {
-      const endpoint = this.#byAddress.get(address) ?? this.#add(address, false);
-      endpoint.name = name;
+      const known = this.#byAddress.get(address);
+      if (known === undefined) {
+        if (byLeader || this.#byAddress.size < LEARNT_MAX) this.#add(address, false).name = name;
+      } else if (byLeader || known.name === null) known.name = name;
     }
+  }
+
+  /** Somebody else, who was asked since then, has said that this one leads. */
+  isNamed(leader: string, sinceMs: number): boolean {
+    return this.all().some(
+      ({ name, lastError, triedMs, leader: named }) =>
+        named === leader && name !== leader && lastError === null && triedMs >= sinceMs,
+    );
   }
 
   /** Where this replica is, the address it advertises first. */

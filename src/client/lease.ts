@@ -70,6 +70,7 @@ export class Lease implements AsyncDisposable {
   readonly signal: AbortSignal;
   readonly #standing: Standing;
   readonly #keeper: Keeper;
+  #lost: Promise<BalsaError> | null = null;
 
   /** @internal */
   constructor(
@@ -108,11 +109,12 @@ export class Lease implements AsyncDisposable {
   /** Resolves when the lease is lost, with the reason; see {@link Lease.signal}. */
   get lost(): Promise<BalsaError> {
     const { signal } = this;
-    return new Promise((resolve) => {
+    this.#lost ??= new Promise((resolve) => {
       const tell = (): void => resolve(asBalsaError(signal.reason));
       if (signal.aborted) tell();
       else signal.addEventListener('abort', tell, { once: true });
     });
+    return this.#lost;
   }
 
   /** How long it can surely be counted on if it is not kept alive again, in milliseconds; 0: lost. */

@@ -56,6 +56,9 @@ export function renew(attempts: Attempts, { details }: BalsaError): boolean {
   return true;
 }
 
+/** What only somebody else can change: as with writes, it is told at once. */
+const VERDICTS = new Set(['MERGED_KEYS_FULL', 'UPGRADE_PENDING']);
+
 /**
  * A call of a procedure that may write, or what came of one for the leader. It is sent again under the same idempotency
  * key until it is answered: that is why it counts once.
@@ -79,7 +82,7 @@ export abstract class WritingRequest<Answer> extends ReadRequest {
   override isFinal(error: BalsaError): boolean {
     if (error.outcome === 'unknown' && error.code !== 'CALL_EXPIRED') this.attempts.isUnsure = true;
     if (error.code === 'CALL_EXPIRED' && !this.attempts.isUnsure) return !this.renew(error);
-    return super.isFinal(error);
+    return VERDICTS.has(error.code) || super.isFinal(error);
   }
 
   /** It is about to be sent. @returns how old it is, for replicas that must not take it for a new one */

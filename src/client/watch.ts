@@ -2,6 +2,7 @@ import { asBalsaError, type BalsaError } from '../base/errors.js';
 import type { KeyValue } from '../base/operation.js';
 import type { WatchEvent as WireEvent } from '../rpc/protocol.js';
 import { whenAborted } from './abort.js';
+import { endedBy } from './ended-by.js';
 import { invalid } from './invalid.js';
 import type { KeyForm } from './options.js';
 import { type CallLimits, cancelled, type Meta } from './pending.js';
@@ -134,7 +135,11 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
    * }
    * ```
    */
-  async *batches(): AsyncGenerator<WatchBatch<Out, Keys>, void, undefined> {
+  batches(): AsyncGenerator<WatchBatch<Out, Keys>, void, undefined> {
+    return endedBy(this.#batches(), () => this.#subscription.end(null));
+  }
+
+  async *#batches(): AsyncGenerator<WatchBatch<Out, Keys>, void, undefined> {
     if (this.#isIterated) throw invalid('a watch can be iterated once only; make another one');
     this.#isIterated = true;
     const subscription = this.#subscription;
@@ -156,8 +161,12 @@ export class Watch<Out = Buffer, Keys extends KeyForm = 'text'>
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent<Out, Keys>, void, undefined> {
-    for await (const { events } of this.batches()) yield* events;
+  [Symbol.asyncIterator](): AsyncGenerator<WatchEvent<Out, Keys>, void, undefined> {
+    return endedBy(this.#events(), () => this.#subscription.end(null));
+  }
+
+  async *#events(): AsyncGenerator<WatchEvent<Out, Keys>, void, undefined> {
+    for await (const { events } of this.#batches()) yield* events;
   }
 
   /** Ends the watch, and the iteration with it. */

@@ -55,6 +55,7 @@ export class Writes {
   #haltsForOrder = false;
   #failures = 0;
   #lastRefusal: BalsaError | null = null;
+  #refusedMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: Context) {
     this.#context = context;
@@ -105,6 +106,7 @@ export class Writes {
     this.#window.linkLost();
     this.#attempts.clear();
     this.#resend = true;
+    this.#lastRefusal = null;
     this.#endHalt();
   }
 
@@ -286,6 +288,7 @@ export class Writes {
   #haltAfter(error: BalsaError): void {
     this.#resend = true;
     this.#lastRefusal = error;
+    this.#refusedMs = this.#nowMs;
     if (this.#halt !== null && !this.#haltsForOrder) return;
     this.#endHalt();
     this.#failures += 1;
@@ -353,7 +356,8 @@ export class Writes {
 
   #timedOut(write: PendingWrite, outcome: WriteOutcome): BalsaError {
     const { startedMs, deadlineMs } = write;
-    const lastRefusal = this.#lastRefusal;
+    // What others were told before this one was begun says nothing of it.
+    const lastRefusal = this.#refusedMs >= startedMs ? this.#lastRefusal : null;
     return this.#context.timedOut({
       startedMs,
       deadlineMs,

@@ -87,7 +87,9 @@ export function isClosing({ transfer }: Leadership): boolean {
 function closeWhenApplied(state: RaftState, leadership: Leadership, transfer: Transfer): void {
   if (transfer.closedAtTick !== null) return;
   const { target } = transfer;
-  const hasLog = (leadership.progressOf(target)?.matchIndex ?? 0) >= state.commitIndex;
+  const { transferLagEntriesMax } = state.options.limits;
+  const matchIndex = leadership.progressOf(target)?.matchIndex ?? 0;
+  const hasLog = state.commitIndex - matchIndex <= transferLagEntriesMax;
   if (hasApplied(state, leadership, target) || (isOverdue(state, transfer) && hasLog)) {
     transfer.closedAtTick = state.now;
   }
@@ -122,8 +124,8 @@ export function mayHandOver(state: RaftState, leadership: Leadership): boolean {
 }
 
 /**
- * Asks the target to campaign, once it can serve and has the whole log; and again as often as it is sent heartbeats, since the message may be lost. One
- * that campaigns already is in a later term, and ignores it.
+ * Asks the target to campaign, once it can serve and has the whole log; and again as often as it is sent heartbeats, since the message
+ * may be lost. One that campaigns already is in a later term, and ignores it.
  */
 export function advanceTransfer(state: RaftState, leadership: Leadership): void {
   const { transfer } = leadership;

@@ -13,7 +13,7 @@ import type {
   ClientAnswer,
   ClientRequest,
 } from '../rpc/protocol.js';
-import { type CallAnswer, withLogs } from './calls/call-types.js';
+import { type CallAnswer, isOfOtherMode, withLogs } from './calls/call-types.js';
 import { notLeader } from './proposals.js';
 import type { Question } from './questions.js';
 import { metaOf } from './read-meta.js';
@@ -21,6 +21,14 @@ import type { Replica } from './replica.js';
 
 type ProceduresRequest = Extract<ClientRequest, { type: 'procedures' }>;
 type SubmitRequest = Extract<ClientRequest, { type: 'submit' }>;
+
+/** A call that has come. */
+interface Asked {
+  readonly request: CallProcedureRequest;
+  readonly ageMs: number | null;
+  /** When that was its age, on the monotonic clock. */
+  readonly askedMs: number;
+}
 
 export interface ClientCallsOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
@@ -69,22 +77,27 @@ export class ClientCalls {
   #call(replica: Replica, request: CallProcedureRequest): void {
     const bytes = Buffer.byteLength(request.args);
     if (bytes > CALL_LIMITS.argsBytesMax) throw argsTooLarge(bytes);
+    const askedMs = this.#options.clock.monotonicMs();
+    const asked = { request, ageMs: this.#ageOf(request), askedMs };
     const mode = replica.calls.resolve(request.procedure)?.mode;
-    if (mode === 'ap') this.#callAp(replica, request, this.#ageOf(request));
-    else if (request.route === 'read' || mode === 'read') this.#read(replica, request);
-    else if (request.route === 'any') this.#execute(replica, request);
+    if (mode === 'ap') this.#callAp(replica, asked);
+    else if (request.route === 'read' || mode === 'read') this.#read(replica, asked);
+    else this.#callCp(replica, request);
+  }
+
+  /** @throws BalsaError `NOT_LEADER` */
+  #callCp(replica: Replica, request: CallProcedureRequest): void {
+    if (request.route === 'any') this.#execute(replica, request);
     else if (replica.node.role === 'leader') this.#run(replica, request);
     else throw notLeader(replica.leader, 'not-applied');
   }
 
   /** It is served from the state as it is when its level is kept, however long it runs. */
-  #read(replica: Replica, request: CallProcedureRequest): void {
+  #read(replica: Replica, asked: Asked): void {
+    const { request } = asked;
     if (request.consistency === 'at') {
       throw new BalsaError('INVALID_ARGUMENT', 'a procedure reads the latest state of a replica');
     }
-    const { clock } = this.#options;
-    const ageMs = this.#ageOf(request);
-    const askedMs = clock.monotonicMs();
     // While it waits for its level; when it runs it is counted there.
     const release = replica.calls.bytes.hold(Buffer.byteLength(request.args));
     if (release instanceof BalsaError) throw release;
@@ -94,10 +107,14 @@ export class ClientCalls {
         this.#options.refuse(request.id, error);
         return;
       }
-      // What it is this replica may know only now: there was no state yet, or the one before that of a snapshot.
-      if (replica.calls.resolve(request.procedure)?.mode === 'ap') {
-        const age = ageMs === null ? null : ageMs + clock.monotonicMs() - askedMs;
-        this.#refusing(request.id, () => this.#callAp(replica, request, age));
+      // What it is this replica may know only now: it lacked the entry that deployed it, or had no state yet.
+      const mode = replica.calls.resolve(request.procedure)?.mode;
+      if (mode === 'ap') {
+        this.#refusing(request.id, () => this.#callAp(replica, asked));
+        return;
+      }
+      if (mode === 'cp' && request.route !== 'read') {
+        this.#refusing(request.id, () => this.#callCp(replica, request));
         return;
       }
       const atLevel = metaOf(replica, request);
@@ -114,16 +131,21 @@ export class ClientCalls {
   }
 
   /** @throws BalsaError `INVALID_ARGUMENT` */
-  #callAp(replica: Replica, request: CallProcedureRequest, ageMs: number | null): void {
+  #callAp(replica: Replica, { request, ageMs: ageThenMs, askedMs }: Asked): void {
     // Who asks for a read at some level repeats it as one, and takes a failure for one of nothing.
     if (request.route === 'read' && request.consistency !== 'ap-local') {
       const message = `${request.procedure} is of mode ap: it has an effect, and is called at the level ap-local or at none`;
       throw new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
     }
-    const durability = { peers: request.peers };
-    void replica.calls.callAp({ ageMs, ...request }, durability, (answer) =>
-      this.#answer(request.id, replica.meta(), answer),
-    );
+    const ageMs =
+      ageThenMs === null ? null : ageThenMs + this.#options.clock.monotonicMs() - askedMs;
+    const call = { ageMs, facts: () => replica.meta(), ...request };
+    void replica.calls.callAp(call, { peers: request.peers }, (answer) => {
+      const meta = replica.meta();
+      // It may have waited for copies since: others have been heard again by then, and the state has gone on.
+      const { stalenessMs, side } = (answer.ok && answer.facts) || meta;
+      this.#answer(request.id, { ...meta, stalenessMs, side }, answer);
+    });
   }
 
   #refusing(id: number, action: () => void): void {
@@ -142,15 +164,20 @@ export class ClientCalls {
   #run(replica: Replica, request: CallProcedureRequest): void {
     // Attempts of a call that is under way wait without their arguments.
     const { id } = request;
-    replica.calls.call(request, (answer) => this.#answer(id, replica.meta(), answer));
+    replica.calls.call(request, (answer) => {
+      const isOther = !answer.ok && isOfOtherMode(answer.error);
+      if (isOther) this.#options.refuse(id, lookAgain(answer.error));
+      else this.#answer(id, replica.meta(), answer);
+    });
   }
 
   #execute(replica: Replica, request: CallProcedureRequest): void {
     const { id } = request;
     const meta = replica.meta();
     void replica.calls.execute(request, (executed) => {
-      if (executed instanceof BalsaError) this.#options.refuse(id, executed);
-      else this.#options.answer({ type: 'executed', id, meta, ...executed });
+      if (executed instanceof BalsaError) {
+        this.#options.refuse(id, isOfOtherMode(executed) ? lookAgain(executed) : executed);
+      } else this.#options.answer({ type: 'executed', id, meta, ...executed });
     });
   }
 
@@ -186,6 +213,17 @@ export class ClientCalls {
       ...{ type: 'call', id, meta, result, revision, hash, repeated, logs, pending },
     });
   }
+}
+
+/**
+ * This replica has heard meanwhile that the name stands for another kind of procedure, which it was deployed as before. Asked again it is
+ * called as what it is.
+ */
+function lookAgain(cause: BalsaError): BalsaError {
+  const details = { retryAfterMs: 10 };
+  return new BalsaError('OVERLOADED', `${cause.message}, which was not known here yet`, {
+    ...{ outcome: 'not-applied', details, cause },
+  });
 }
 
 function listOf(replica: Replica): readonly ProcedureInfo[] {

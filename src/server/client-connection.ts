@@ -192,9 +192,11 @@ export class ClientConnection {
     if (replica === null && !tellsStatus) throw this.#host.notServingReason();
     const own = this.#host.hello();
     if (hello.clusterId !== null && hello.clusterId !== own.clusterId) {
+      // It may come to be of that one.
+      if (own.clusterId === '') throw this.#host.notServingReason();
       throw new BalsaError(
         'CLUSTER_MISMATCH',
-        `the client asks for cluster ${hello.clusterId}, this replica belongs to ${own.clusterId || 'none yet'}`,
+        `the client asks for cluster ${hello.clusterId}, this replica belongs to ${own.clusterId}`,
       );
     }
     this.#hello = hello;

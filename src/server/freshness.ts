@@ -61,11 +61,14 @@ export class Freshness {
   #silentTicks = 0;
   #ticksToProbe = 1;
   #probing = false;
+  /** When a tick has passed last. */
+  #tickedMs: number;
 
   constructor({ clock, tickMs, electionTicks }: FreshnessOptions) {
     this.#clock = clock;
     this.#electionTicks = electionTicks;
     this.#electionMs = electionTicks * tickMs;
+    this.#tickedMs = clock.monotonicMs();
     this.#probeTicks = Math.max(1, Math.floor(electionTicks / PROBES_PER_TIMEOUT));
   }
 
@@ -100,8 +103,9 @@ export class Freshness {
    * since there was no leader to be heard meanwhile, or this process stood still.
    */
   get confirmedIndex(): LogIndex | null {
-    const ageMs = this.#clock.monotonicMs() - this.#confirmedMs;
-    return ageMs > CONFIRMED_TIMEOUTS * this.#electionMs ? null : this.#confirmedIndex;
+    const nowMs = this.#clock.monotonicMs();
+    const isOld = nowMs - this.#confirmedMs > CONFIRMED_TIMEOUTS * this.#electionMs;
+    return isOld || this.#stoodStill(nowMs) ? null : this.#confirmedIndex;
   }
 
   /** No leader is known any more. */
@@ -124,6 +128,9 @@ export class Freshness {
    * nobody else has asked for long, and no such question is under way.
    */
   tick(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#stoodStill(nowMs)) this.#confirmedIndex = null;
+    this.#tickedMs = nowMs;
     this.#silentTicks += 1;
     this.#ticksToProbe -= 1;
     if (this.#ticksToProbe > 0 || this.#probing) return false;
@@ -135,6 +142,11 @@ export class Freshness {
   /** The question that {@link tick} wanted has come to nothing. */
   probeFailed(): void {
     this.#probing = false;
+  }
+
+  /** This process has: others have gone on meanwhile, and nothing was asked since that is confirmed. */
+  #stoodStill(nowMs: number): boolean {
+    return nowMs - this.#tickedMs > this.#electionMs && this.#confirmedMs <= this.#tickedMs;
   }
 
   #stalenessAt(nowMs: number): number | null {

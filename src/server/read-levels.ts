@@ -110,8 +110,10 @@ export class ReadLevels {
     return this.#waiting.take();
   }
 
-  answered(answer: ReadAnswer): void {
+  /** @param hasLeader also behind what else has happened in the same step: else what was confirmed says nothing of now */
+  answered(answer: ReadAnswer, hasLeader: boolean): void {
     this.#waiting.answered(answer, this.#options.readableIndex());
+    if (!hasLeader) this.#freshness.leaderLost();
   }
 
   /** The state that can be read has gone on. */

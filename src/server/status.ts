@@ -35,6 +35,7 @@ export function replicaStatus(source: {
   const node = replica?.node;
   const wal = stores.logStore.stats();
   const machine = replica?.machine ?? stores.machine;
+  const appliedIndex = replica?.appliedIndex ?? 0;
   return {
     replica: config.name,
     cluster: config.cluster,
@@ -45,9 +46,10 @@ export function replicaStatus(source: {
     role: node?.role ?? source.waits,
     term: node?.term ?? 0,
     leader: replica?.leader ?? null,
-    commitIndex: node?.commitIndex ?? 0,
-    appliedIndex: replica?.appliedIndex ?? 0,
-    lastIndex: wal.lastIndex,
+    // The state of a snapshot can be read a little before the log begins behind it.
+    commitIndex: Math.max(node?.commitIndex ?? 0, appliedIndex),
+    appliedIndex,
+    lastIndex: Math.max(wal.lastIndex, appliedIndex),
     durableIndex: wal.durableIndex,
     revision: machine.revision,
     stateHash: machine.stateHash.toString(16).padStart(8, '0'),

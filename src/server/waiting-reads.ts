@@ -45,7 +45,9 @@ export class WaitingReads {
   readonly #asked = new Map<number, Asked>();
   /** Confirmed and waiting for apply; read indexes hardly ever come out of order. */
   #confirmed: Confirmed[] = [];
+  /** But for the patient ones. */
   #count = 0;
+  readonly #patient = new Set<ReadDone>();
   #nextId = 1;
 
   constructor(options: WaitingReadsOptions) {
@@ -55,14 +57,20 @@ export class WaitingReads {
     this.#onConfirmed = options.onConfirmed ?? (() => {});
   }
 
-  /** `patient`: it is no hurry, and nothing is to be sent for it that would not be sent anyway. */
+  /**
+   * @param patient of the replica itself: it is no hurry, and nothing is to be sent for it that would not be sent anyway. There is one at
+   *   a time, which is asked however many wait: else nobody would hear that the others are there.
+   */
   add(done: ReadDone, patient = false): void {
-    if (this.#count >= this.#limits.pendingReadsMax) {
+    if (!patient && this.#count >= this.#limits.pendingReadsMax) {
       done(overloaded('pendingReadsMax'));
       return;
     }
-    this.#count += 1;
-    if (!patient) this.#hurried = true;
+    if (patient) this.#patient.add(done);
+    else {
+      this.#count += 1;
+      this.#hurried = true;
+    }
     this.#queue.push(done);
   }
 
@@ -157,7 +165,9 @@ export class WaitingReads {
   }
 
   #settle(reads: readonly ReadDone[], error: BalsaError | null): void {
-    this.#count -= reads.length;
+    for (const done of reads) {
+      if (this.#patient.size === 0 || !this.#patient.delete(done)) this.#count -= 1;
+    }
     for (const done of reads) done(error);
   }
 }

@@ -99,7 +99,7 @@ describe('a transfer to one that has yet to apply much', () => {
 
   test('is given up when it gets no further in its log either, and commands were taken all the while', () => {
     const leader = leaderWith({ n3: 3000 });
-    leader.propose('x');
+    for (let i = 0; i < 40; i += 1) leader.propose('x');
     commit(leader, 'n2');
     transfer(leader, 'n3', 4);
     const answers = Array.from({ length: 2 * ELECTION_TICKS }, () => {

@@ -3,10 +3,12 @@ import { BalsaError } from '../../src/base/errors.js';
 import { LIMITS } from '../../src/base/limits.js';
 import type { CallProcedureRequest, ClientAnswer } from '../../src/rpc/protocol.js';
 import { CallBytes } from '../../src/server/calls/call-bytes.js';
-import type { CallDone, CallRequest } from '../../src/server/calls/call-types.js';
+import { type CallDone, type CallRequest, otherMode } from '../../src/server/calls/call-types.js';
 import { ClientCalls } from '../../src/server/client-calls.js';
+import type { FreshnessFacts } from '../../src/server/freshness.js';
 import type { Replica } from '../../src/server/replica.js';
 import type { ReadDone } from '../../src/server/waiting-reads.js';
+import type { ResolvedProcedure } from '../../src/statemachine/procedures.js';
 
 const REQUEST: CallProcedureRequest = {
   ...{ type: 'call', id: 1, route: 'read', consistency: 'ap-local', bound: 0 },
@@ -16,19 +18,31 @@ const REQUEST: CallProcedureRequest = {
 
 /** A replica whose procedure is of a mode that is known later than it is asked for. */
 function asked(request: CallProcedureRequest) {
-  const state = { nowMs: 0, mode: null as 'ap' | 'read' | null, appliedIndex: 1 };
+  const state = {
+    ...{ nowMs: 0, mode: null as ResolvedProcedure['mode'] | null, appliedIndex: 1 },
+    /** What `ap` calls say of the state that they were made over; what the lane says. */
+    ...{ facts: undefined as FreshnessFacts | undefined, ofLane: null as BalsaError | null },
+  };
   const reads: ReadDone[] = [];
   const called: CallRequest[] = [];
   const replica = {
-    meta: () => ({ appliedIndex: state.appliedIndex }),
+    meta: () => ({ appliedIndex: state.appliedIndex, stalenessMs: 0, side: 'majority' }),
     machine: { revision: 7 },
+    node: { role: 'leader' },
     read: (_level: unknown, done: ReadDone) => void reads.push(done),
     calls: {
       bytes: new CallBytes(LIMITS),
       resolve: () => (state.mode === null ? null : { name: 'count', mode: state.mode, hash: '' }),
       callAp: (call: CallRequest, _durability: unknown, done: CallDone) => {
         called.push(call);
-        done({ ok: true, result: '1', revision: 0, hash: '', repeated: false, logs: [] });
+        const { facts } = state;
+        done({ ok: true, result: '1', revision: 0, hash: '', repeated: false, logs: [], facts });
+      },
+      call: (call: CallRequest, done: CallDone) => {
+        called.push(call);
+        const { ofLane: error } = state;
+        if (error !== null) done({ ok: false, error, logs: [] });
+        else done({ ok: true, result: '3', revision: 8, hash: '', repeated: false, logs: [] });
       },
       read: async ({ onRun }: { readonly onRun: () => void }, done: CallDone) => {
         // What was changed here is waited for.
@@ -46,7 +60,7 @@ function asked(request: CallProcedureRequest) {
     refuse: (_id, error) => void refused.push(error),
     ask: () => {},
   });
-  const known = (mode: 'ap' | 'read', nowMs = 0): void => {
+  const known = (mode: ResolvedProcedure['mode'], nowMs = 0): void => {
     Object.assign(state, { mode, nowMs });
     for (const done of reads) done(null);
   };
@@ -68,6 +82,36 @@ test('an ap procedure that is known only once there is a state is called as one'
   known('ap', 40);
   expect(answers).toMatchObject([{ type: 'call', id: 1, result: '1' }]);
   expect(called.map(({ ageMs }) => ageMs)).toEqual([140]);
+});
+
+test('one that was deployed anew as cp, which is known only behind the wait of a read, is called as one', () => {
+  const { ask, known, called, answers, refused, state } = asked({ ...REQUEST, route: 'lane' });
+  state.mode = 'read';
+  ask();
+  known('cp');
+  expect([called.length, refused]).toEqual([1, []]);
+  expect(answers).toMatchObject([{ type: 'call', id: 1, result: '3' }]);
+});
+
+test('one that the lane finds to be of another mode is to be asked for again, and other refusals are final', () => {
+  const { ask, refused, state } = asked({ ...REQUEST, route: 'lane' });
+  const read = { name: 'count', mode: 'read', hash: '' } as ResolvedProcedure;
+  state.mode = 'cp';
+  state.ofLane = otherMode(REQUEST, read);
+  ask();
+  state.ofLane = new BalsaError('INVALID_ARGUMENT', 'no', { outcome: 'not-applied' });
+  ask();
+  expect(refused).toMatchObject([
+    { code: 'OVERLOADED', outcome: 'not-applied', details: { retryAfterMs: 10 } },
+    { code: 'INVALID_ARGUMENT' },
+  ]);
+});
+
+test('an ap call says how fresh the state was that it was made over, however long it waited for copies', () => {
+  const { ask, answers, state } = asked(REQUEST);
+  Object.assign(state, { mode: 'ap', facts: { stalenessMs: 11_000, side: 'isolated' } });
+  ask();
+  expect(answers).toMatchObject([{ meta: { stalenessMs: 11_000, side: 'isolated' } }]);
 });
 
 test('an ap procedure that is called as one that only reads is refused, also when that is known late', () => {

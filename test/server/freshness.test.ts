@@ -98,13 +98,29 @@ describe('how much there is', () => {
   test('is not known any more behind a long pause', () => {
     const { time, freshness } = setUp();
     freshness.confirmed(1000, 5, 5);
-    time.nowMs = 8500;
+    while (time.nowMs < 8500) {
+      time.nowMs += 100;
+      freshness.tick();
+    }
     expect(freshness.confirmedIndex).toBe(5);
     time.nowMs = 8501;
     expect(freshness.confirmedIndex).toBeNull();
     freshness.confirmed(8501, 9, 5);
     expect(freshness.confirmedIndex).toBe(9);
   });
+});
+
+test('how much there is, a process that stood still does not know, whoever asks first', () => {
+  const { time, freshness } = setUp();
+  freshness.tick();
+  freshness.confirmed(1000, 5, 5);
+  time.nowMs += 7000;
+  expect(freshness.confirmedIndex).toBeNull();
+  freshness.tick();
+  expect(freshness.confirmedIndex).toBeNull();
+  // It had been asked before.
+  freshness.confirmed(1000, 6, 5);
+  expect(freshness.confirmedIndex).toBe(6);
 });
 
 describe('the side of a partition that a replica is on', () => {

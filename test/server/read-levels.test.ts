@@ -245,6 +245,27 @@ describe('what a replica lacks', () => {
     await world.until(() => follower.replica.lag === 0);
   });
 
+  test('is not known by what was confirmed in the same moment in which the leader was lost', async () => {
+    const { world, leader, follower } = await givenThree();
+    const { replica } = follower;
+    const receive = replica.receive.bind(replica);
+    let isLost = false;
+    replica.receive = (message) => {
+      receive(message);
+      if (isLost || message.type !== 'ReadIndexReply') return;
+      isLost = true;
+      replica.lost('disconnected', leader.id);
+      world.isolate(follower.id);
+    };
+    await world.until(() => isLost && replica.leader === null);
+    replica.receive = receive;
+    expect(replica.lag).toBeNull();
+    await world.write(20);
+    world.heal();
+    await world.until(() => replica.leader !== null);
+    expect(replica.lag).toBeNull();
+  });
+
   test('is what the others have, though its own log ends before that, until it has a snapshot of it', async () => {
     const { world, leader, follower } = await givenThree();
     world.isolate(follower.id);

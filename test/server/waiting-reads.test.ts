@@ -90,6 +90,10 @@ describe('waiting reads', () => {
     add();
     add();
     expect(became).toEqual(['waiting', 'waiting', 'waiting', 'OVERLOADED undefined']);
+    // Whether the others are there is asked all the same.
+    reads.take();
+    reads.add(() => {}, true);
+    expect(reads.take()).toMatchObject([{ type: 'read', patient: true }]);
     reads.applied(7);
     add();
     expect(became.at(-1)).toBe('waiting');

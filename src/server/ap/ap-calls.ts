@@ -18,7 +18,7 @@ import {
 } from '../calls/call-types.js';
 import { MachineSource } from '../calls/machine-source.js';
 import { identityOf, type Runner } from '../calls/runner.js';
-import { CLOCK_DRIFT_MAX } from '../freshness.js';
+import { CLOCK_DRIFT_MAX, type FreshnessFacts } from '../freshness.js';
 import type { HybridClock } from './hybrid-clock.js';
 import type { PendingDeltas } from './pending-deltas.js';
 
@@ -54,6 +54,7 @@ interface Made {
   readonly repeated: boolean;
   /** That waits to be merged, an own one or a copy; `null`: it is merged, or nothing was changed. */
   readonly delta: DeltaName | null;
+  readonly facts: FreshnessFacts | undefined;
 }
 
 interface ApRequest extends CallRequest {
@@ -263,25 +264,28 @@ export class ApCalls {
   #known(request: ApRequest): Made | BalsaError | null {
     const { pending, machine, clock } = this.#options;
     const { key } = request;
+    const facts = request.facts?.();
     const waiting = pending.call(key);
     if (waiting !== null) {
       const { delta } = waiting;
       if (!isSame(request, delta.fingerprint)) return keyReused();
       const { revision } = machine();
-      return { result: delta.result, revision, hash: '', logs: [], repeated: true, delta };
+      const { result } = delta;
+      return { result, revision, hash: '', logs: [], repeated: true, delta, facts };
     }
     // The name may have stood for a procedure of mode `cp` when the call was made before.
     const applied = machine().mergedCall(key) ?? machine().appliedCall(key);
     if (applied === null) return clock.monotonicMs() < request.untilMs ? null : expired();
     if (!isSame(request, applied.fingerprint)) return keyReused();
     const { result, revision } = applied;
-    return { result, revision, hash: '', logs: [], repeated: true, delta: null };
+    return { result, revision, hash: '', logs: [], repeated: true, delta: null, facts };
   }
 
   /** `null`: others have changed what it is about; it has to run again. */
   async #run(request: ApRequest, resolved: ResolvedProcedure): Promise<Made | BalsaError | null> {
     const { runner, pending, hybrid, queue } = this.#options;
     const source = this.source();
+    const facts = request.facts?.();
     const execution = await runner.run(resolved, request.args, source, {
       nowMs: hybrid.nowMs,
       origin: queue.origin,
@@ -293,7 +297,7 @@ export class ApCalls {
     if (!execution.ok) return withLogs(execution.error, execution.logs);
     const { result, logs, effects } = execution;
     const { revision } = source;
-    const made = { result, revision, hash: resolved.hash, logs, repeated: false };
+    const made = { result, revision, hash: resolved.hash, logs, repeated: false, facts };
     // It has read what others changed, and what may be lost yet.
     if (effects.cells.length === 0) return { delta: null, ...made };
     const time = hybrid.next();

@@ -9,7 +9,13 @@ import type { ResolvedProcedure } from '../../statemachine/procedures.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
 import type { BatchAnswer } from '../../statemachine/types.js';
 import { CallBytes } from './call-bytes.js';
-import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
+import {
+  type CallAnswer,
+  type CallDone,
+  type CallRequest,
+  otherMode,
+  refusedCall,
+} from './call-types.js';
 import { LaneNews } from './lane-news.js';
 import { MachineSource } from './machine-source.js';
 import { identityOf, type Runner } from './runner.js';
@@ -20,7 +26,7 @@ export interface LaneHost {
   readonly limits: Limits;
   readonly runner: Runner;
   readonly machine: () => StateMachine;
-  /** It leads, and has applied all that was in the log when its term began. */
+  /** It leads, and the log has a time. It may have yet to apply some of the log: what is run over less conflicts when it is applied. */
   readonly canRun: () => boolean;
   /** All that is in its log has been applied. */
   readonly isQuiet: () => boolean;
@@ -332,7 +338,7 @@ export class CallLane {
       const { request } = waiting;
       const resolved = this.#host.runner.resolve(request.procedure);
       if (resolved === null) unknown.push(waiting);
-      else if (resolved.mode !== 'cp') waiting.done(refusedCall(notOfLane(request, resolved)));
+      else if (resolved.mode !== 'cp') waiting.done(refusedCall(otherMode(request, resolved)));
       else {
         waiting.identity ??= identityOf(request);
         taken.push({ waiting, request, resolved, identity: waiting.identity });
@@ -427,11 +433,6 @@ function settle({ waiting, hash, logs, failure }: Member, answer: BatchAnswer): 
     ...{ ok: true, result, revision, logs, repeated, hash: repeated ? '' : hash },
     failure: repeated ? null : failure,
   });
-}
-
-function notOfLane({ procedure }: CallRequest, { mode }: ResolvedProcedure): BalsaError {
-  const message = `${procedure} is declared as ${mode}: the lane is for those that write`;
-  return new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
 }
 
 function revisionOf(answer: BatchAnswer): number | null {

@@ -11,7 +11,13 @@ import { type JobHost, JobService } from '../jobs/job-service.js';
 import { CallBytes } from './call-bytes.js';
 import { CallLane, confirmed, type LaneHost, procedureNotFound } from './call-lane.js';
 import { CallLog } from './call-log.js';
-import { type CallAnswer, type CallDone, type CallRequest, refusedCall } from './call-types.js';
+import {
+  type CallAnswer,
+  type CallDone,
+  type CallRequest,
+  otherMode,
+  refusedCall,
+} from './call-types.js';
 import { MachineSource } from './machine-source.js';
 import { identityOf } from './runner.js';
 import { Schedules } from './schedules.js';
@@ -186,6 +192,10 @@ export class Calls {
       this.resolve(request.procedure) ?? (await confirmed(this.#host, request.procedure));
     if (resolved instanceof BalsaError) {
       done(resolved);
+      return;
+    }
+    if (resolved.mode !== 'cp') {
+      done(otherMode(request, resolved));
       return;
     }
     const { execution } = await this.#run(resolved, request.args);

@@ -2,6 +2,7 @@ import { cellKey } from '../../base/cell.js';
 import type { KeyValue } from '../../base/operation.js';
 import type { ScanAnswer, ScanQuery, StoredKey, StoreSource } from '../../compute/execution.js';
 import type { StateMachine } from '../../statemachine/state-machine.js';
+import type { RangePage, RangeQuery } from '../../statemachine/types.js';
 
 /** What a call reads: the state of this replica as of one revision, whatever is applied meanwhile. */
 export class MachineSource implements StoreSource {
@@ -31,14 +32,23 @@ export class MachineSource implements StoreSource {
     let next: Uint8Array | null = from;
     // A page may end among deleted keys.
     while (next !== null) {
-      const page: { items: readonly KeyValue[]; continueFrom: Uint8Array | null } =
-        await this.#machine().range({
-          ...{ from: next, to, keysMax, reverse: false, revision: this.revision },
-        });
+      const page: RangePage = await this.#page({ from: next, to, keysMax, reverse: false });
       if (page.items.length > 0) return cut(page.items, bytesMax, page.continueFrom !== null);
       next = page.continueFrom;
     }
     return { items: [], more: false };
+  }
+
+  /** One that was being read when a snapshot took the place of the state is read from that: it has the same history. */
+  async #page(query: Omit<RangeQuery, 'revision'>): Promise<RangePage> {
+    for (;;) {
+      const machine = this.#machine();
+      try {
+        return await machine.range({ ...query, revision: this.revision });
+      } catch (cause) {
+        if (machine === this.#machine()) throw cause;
+      }
+    }
   }
 }
 

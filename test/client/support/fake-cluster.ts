@@ -11,6 +11,7 @@ import {
   type ClientAnswer,
   type ClientHello,
   type ClientRequest,
+  type MemberAddress,
   PROTOCOL_VERSION,
   type ReplicaFrame,
   type ReplicaHello,
@@ -210,6 +211,8 @@ export class FakeReplica {
   #condition: Condition = 'up';
   /** Overrides what it believes about the leader. */
   believes: string | null | undefined = undefined;
+  /** Overrides whom it takes for the members. */
+  knows: readonly MemberAddress[] | null = null;
   /** Most keys in a page. */
   pageKeysMax = 1000;
   readonly #cluster: FakeCluster;
@@ -271,7 +274,7 @@ export class FakeReplica {
       clusterId,
       clusterName: 'test',
       replica: this.name,
-      members: members.addresses(),
+      members: this.knows ?? members.addresses(),
       leader: this.leader,
       appliedIndex,
       keyBytesMax: LIMITS.keyBytesMax,

@@ -164,7 +164,9 @@ export class ApWorld {
       ...{ procedure: 'p', args: JSON.stringify(body), bornIndex: 0 },
       ...{ key: Buffer.from(key ?? `call ${this.#calls}`), isNamed, ageMs },
     };
-    void this.machine(place).replica.calls.callAp(request, { peers }, (answer) => {
+    const { replica } = this.machine(place);
+    const call = { ...request, facts: () => replica.meta() };
+    void replica.calls.callAp(call, { peers }, (answer) => {
       told.answer = answer;
     });
     return told;

@@ -147,6 +147,8 @@ describe('what was acknowledged', () => {
     ap.world.heal();
     await ap.world.until(() => again.answer !== null);
     expect(say(again.answer)).toMatch(/^again 5/);
+    // The state that it is about is that from before the others were heard again.
+    expect(again.answer).toMatchObject({ facts: { side: 'isolated' } });
     await ap.settle();
     expect(ap.merged(1, 'n')).toBe(5);
   });

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BalsaError } from '../../../src/base/errors.js';
+import { isOfOtherMode } from '../../../src/server/calls/call-types.js';
 import { COUNT, LaneWorld, said } from './lane-world.js';
 
 describe('a call of a procedure that is not known at the leader', () => {
@@ -42,6 +43,19 @@ describe('a call of a procedure that is not known at the leader', () => {
     goOn();
     await world.commit();
     expect(said(late)).toBe(null);
+  });
+
+  test('is handed back when it comes to be known as one that only reads', async () => {
+    const late = world.call('late');
+    await world.settled();
+    const code = Buffer.from('other');
+    const procedures = [{ name: 'late', mode: 'read' as const, trigger: null }];
+    const hash = 'cd'.repeat(32);
+    await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
+    goOn();
+    await world.settled();
+    const { answer } = late;
+    expect(answer !== null && !answer.ok && isOfOtherMode(answer.error)).toBe(true);
   });
 
   test('is counted with those that wait, and answered once when leadership is lost', async () => {

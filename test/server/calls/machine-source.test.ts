@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { BalsaError } from '../../../src/base/errors.js';
 import { MachineSource } from '../../../src/server/calls/machine-source.js';
+import type { StateMachine } from '../../../src/statemachine/state-machine.js';
 import { LaneWorld } from './lane-world.js';
 
 const ALL = { from: Buffer.from('a'), to: null, keysMax: 10, bytesMax: 1000 };
@@ -37,5 +39,27 @@ describe('what a call reads', () => {
       items: [],
       more: false,
     });
+  });
+
+  test('goes on with the state of a snapshot that takes the place of what is being read', async () => {
+    const world = await LaneWorld.start();
+    await world.put('a', 1);
+    const { machine } = world.replica;
+    const closed = new BalsaError('SHUTTING_DOWN', 'the state is closed');
+    let current = machine;
+    const old = {
+      revision: machine.revision,
+      range: async () => {
+        current = machine;
+        throw closed;
+      },
+    } as unknown as StateMachine;
+    current = old;
+    const source = new MachineSource(() => current);
+    const { items } = await source.scan(ALL);
+    expect(items).toHaveLength(1);
+
+    current = { ...old, range: async () => Promise.reject(closed) } as unknown as StateMachine;
+    await expect(source.scan(ALL)).rejects.toBe(closed);
   });
 });
