@@ -289,7 +289,8 @@ export const ERROR_CODES = {
   },
   CHANGE_PENDING: {
     retryable: true,
-    meaning: 'Another change of the members is not finished, or the leader is too new to make one.',
+    meaning:
+      'Another change of the members is not finished, leadership is about to be handed over, or the leader is too new to make one.',
   },
   QUORUM_AT_RISK: {
     retryable: false,

@@ -183,7 +183,9 @@ export class Connection {
    * @param areFirst nothing else waits for an answer
    */
   expectAnswer(areFirst: boolean): void {
-    if (this.#settings.followLeader) this.#silence.asked(areFirst);
+    if (!this.#settings.followLeader) return;
+    this.#silence.asked(areFirst);
+    if (this.#silence.isSilent) this.#advance();
   }
 
   close(): void {
@@ -236,12 +238,12 @@ export class Connection {
     this.#timer?.cancel();
     this.#timer = null;
     if (this.#closed) return;
-    // Whoever waited for an answer does so no more.
-    if (this.#silence.isSilent && !this.#handlers.isWaiting()) this.#silence.heard();
     if (this.#satisfied) {
       this.#dropAttempts();
       return;
     }
+    // It is silent, and nobody waits for it any more: others are looked for as soon as somebody does.
+    if (this.ready && !this.#handlers.isWaiting()) return;
     const nowMs = this.#nowMs();
     const nextMs = Math.min(this.#tryLeader(nowMs), this.#tryOther(nowMs));
     if (nextMs === Number.POSITIVE_INFINITY) return;
@@ -325,8 +327,7 @@ export class Connection {
     }
     this.#attempts.delete(endpoint);
     endpoint.name = hello.replica;
-    endpoint.leader = hello.leader;
-    endpoint.lastError = null;
+    Object.assign(endpoint, { leader: hello.leader, saidMs: this.#nowMs(), lastError: null });
     endpoint.silentSinceMs = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
     const leads = hello.leader === hello.replica;
@@ -381,7 +382,7 @@ export class Connection {
 
   /** The replica of the link names the leader. */
   #said(leader: string | null): void {
-    if (this.#place !== null) this.#place.leader = leader;
+    if (this.#place !== null) Object.assign(this.#place, { leader, saidMs: this.#nowMs() });
   }
 
   #leaderChanged(link: Link, leader: string | null): void {
@@ -391,6 +392,7 @@ export class Connection {
     const wasReady = this.ready;
     this.#noteReady();
     this.#leads = leader === link.replica;
+    if (this.#leads) this.#endpoints.learn(this.#members, true);
     if (leader === null) this.#leader = null;
     else this.#hear(leader);
     // Only when it has just lost it: one that is cut off says this again and again, and must not put off

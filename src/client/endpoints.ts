@@ -21,6 +21,8 @@ export interface Endpoint {
   lastError: BalsaError | null;
   /** Whom the replica named as leader last; `null`: it knew none; `undefined`: it was never heard. */
   leader: string | null | undefined;
+  /** When it did. */
+  saidMs: number;
 }
 
 /** All places known: those the caller named, and those that the replicas name. */
@@ -52,15 +54,14 @@ export class Endpoints {
       const known = this.#byAddress.get(address);
       if (known === undefined) {
         if (byLeader || this.#byAddress.size < LEARNT_MAX) this.#add(address, false).name = name;
-      } else if (byLeader || known.name === null) known.name = name;
+      } else if (byLeader || known.name === null || known.lastError !== null) known.name = name;
     }
   }
 
-  /** Somebody else, who was asked since then, has said that this one leads. */
+  /** Somebody else has said since then that this one leads. */
   isNamed(leader: string, sinceMs: number): boolean {
     return this.all().some(
-      ({ name, lastError, triedMs, leader: named }) =>
-        named === leader && name !== leader && lastError === null && triedMs >= sinceMs,
+      ({ name, saidMs, leader: named }) => named === leader && name !== leader && saidMs >= sinceMs,
     );
   }
 
@@ -80,6 +81,7 @@ export class Endpoints {
       silentSinceMs: null,
       lastError: null,
       leader: undefined,
+      saidMs: Number.NEGATIVE_INFINITY,
     };
     this.#byAddress.set(address, endpoint);
     return endpoint;

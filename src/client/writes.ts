@@ -356,8 +356,9 @@ export class Writes {
 
   #timedOut(write: PendingWrite, outcome: WriteOutcome): BalsaError {
     const { startedMs, deadlineMs } = write;
-    // What others were told before this one was begun says nothing of it.
-    const lastRefusal = this.#refusedMs >= startedMs ? this.#lastRefusal : null;
+    // What others were told before this one was begun says nothing of it, unless it was held back by that.
+    const isHeldBack = this.#halt !== null && !this.#haltsForOrder && !write.sent;
+    const lastRefusal = this.#refusedMs >= startedMs || isHeldBack ? this.#lastRefusal : null;
     return this.#context.timedOut({
       startedMs,
       deadlineMs,

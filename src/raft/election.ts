@@ -153,10 +153,11 @@ export function handleRequestVoteReply(state: RaftState, message: RequestVoteRep
   if (message.preVote && message.granted && message.term !== state.currentTerm + 1) return;
   recordVote(state, message.from, message.granted);
   // Another has it, and may win. If the votes are split nobody does, and no more answers come.
-  if (!message.granted && state.leadership === null && !isUndecided(state)) hurryOn(state);
+  if (message.granted || state.leadership !== null) return;
+  hurryOn(state, isUndecided(state) ? Math.ceil(state.options.electionTicks / 2) : 0);
 }
 
-/** Who is asked may yet answer, and decide; but one, which may be the leader that was lost. */
+/** Who is asked may yet answer, and decide, or is lost as well; but for one, which may be the leader that was lost. */
 function isUndecided({ role, configuration, id, votes }: RaftState): boolean {
   if (role === 'follower') return false;
   return otherVoters(configuration, id).filter((member) => !votes.has(member)).length > 1;
@@ -166,10 +167,10 @@ function isUndecided({ role, configuration, id, votes }: RaftState): boolean {
  * As long as a leader was lost just now, it does not wait for a whole election timeout before it asks (again). Each waits for as long
  * as its place among the others says, so that they do not meet once more.
  */
-function hurryOn(state: RaftState): void {
+function hurryOn(state: RaftState, moreTicks = 0): void {
   const { hurry, now, electionElapsed, electionTimeout } = state;
   if (hurry === null || now >= hurry.untilTick) return;
-  state.electionTimeout = Math.min(electionTimeout, electionElapsed + hurry.ticks);
+  state.electionTimeout = Math.min(electionTimeout, electionElapsed + hurry.ticks + moreTicks);
 }
 
 /** The vote for itself counts once it is on disk (it is a promise like any other). */

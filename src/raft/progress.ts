@@ -16,6 +16,8 @@ export class Progress {
   readonly window: InflightWindow;
   /** The follower's log is known to equal the leader's through here, on the follower's disk. */
   matchIndex: LogIndex = 0;
+  /** What it has applied, as it has said last; 0: it has not said yet. */
+  appliedIndex: LogIndex = 0;
   /** So many committed entries it had yet to apply when it was heard last; it has not said yet at first. */
   applyLag = Number.POSITIVE_INFINITY;
   /** The greatest round of reads that it has confirmed. */

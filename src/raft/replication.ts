@@ -100,7 +100,8 @@ export function handleHeartbeatReply(state: RaftState, message: HeartbeatReply):
   progress.readRound = Math.max(progress.readRound, message.readRound);
   if (message.leaseGranted) progress.leaseRound = Math.max(progress.leaseRound, message.readRound);
   // An older version does not say: it is not waited for.
-  progress.applyLag = state.commitIndex - (message.appliedIndex ?? state.commitIndex);
+  progress.appliedIndex = message.appliedIndex ?? Number.POSITIVE_INFINITY;
+  progress.applyLag = state.commitIndex - progress.appliedIndex;
   state.leadership?.priorities.set(message.from, message.priority);
   progress.alive(state.now - state.options.heartbeatTicks);
 }

@@ -1,7 +1,7 @@
 import { isJoint } from './configuration.js';
 import type { Leadership } from './leadership.js';
 import type { RaftState } from './state.js';
-import type { CoreEvent, MemberId, TransferAnswer } from './types.js';
+import type { CoreEvent, LogIndex, MemberId, TransferAnswer } from './types.js';
 
 /** Handing leadership over (thesis §3.10): the leader's side. */
 
@@ -12,6 +12,11 @@ import type { CoreEvent, MemberId, TransferAnswer } from './types.js';
 export interface Transfer {
   readonly target: MemberId;
   readonly sinceTick: number;
+  readonly reason: string;
+  /** What was committed when it began. */
+  readonly committedIndex: LogIndex;
+  /** What was committed when a round began: it is over when the target has applied that. */
+  round: { readonly throughIndex: LogIndex; readonly sinceTick: number };
   /** Since when no proposals are taken; `null`: they still are. */
   closedAtTick: number | null;
   /** Who asked for it and waits for the answer; nobody when the leader itself began it. */
@@ -24,6 +29,9 @@ type Failure = Extract<TransferAnswer, { ok: false }>['reason'];
 
 /** Election timeouts between two hand-overs that one member begins by itself: the first may have failed. */
 const PAUSE_TIMEOUTS = 10;
+
+/** A leader makes room for one of higher priority, which nobody waits for. */
+const PRIORITY = 'priority';
 
 /** For so many election timeouts a target that has yet to apply much is waited for, while proposals are taken. */
 const APPLY_TIMEOUTS = 2;
@@ -68,8 +76,10 @@ export function startTransfer(
   to: { readonly target: MemberId; readonly ids: number[]; readonly reason: string },
 ): void {
   const { target, ids, reason } = to;
+  const { now: sinceTick, commitIndex: committedIndex } = state;
   leadership.transfer = {
-    ...{ target, ids, sinceTick: state.now },
+    ...{ target, ids, reason, sinceTick, committedIndex },
+    round: { throughIndex: committedIndex, sinceTick },
     ...{ closedAtTick: null, askedAtTick: null },
   };
   tell(state, 'started', target, reason);
@@ -83,15 +93,25 @@ export function isClosing({ transfer }: Leadership): boolean {
   return transfer !== null && transfer.closedAtTick !== null;
 }
 
-/** Who is waited for in vain may lead all the same, if it has the log: sooner or later it applies it, and somebody wants it to lead. */
+/**
+ * A target that is far away never seems to have applied all: it is enough that it applies what was committed a moment ago, as with a
+ * learner (thesis §4.2.1). Who is waited for in vain may lead all the same, if it gets on and somebody wants it to.
+ */
 function closeWhenApplied(state: RaftState, leadership: Leadership, transfer: Transfer): void {
-  if (transfer.closedAtTick !== null) return;
-  const { target } = transfer;
-  const { transferLagEntriesMax } = state.options.limits;
-  const matchIndex = leadership.progressOf(target)?.matchIndex ?? 0;
-  const hasLog = state.commitIndex - matchIndex <= transferLagEntriesMax;
-  if (hasApplied(state, leadership, target) || (isOverdue(state, transfer) && hasLog)) {
+  const { target, round, committedIndex, reason } = transfer;
+  const progress = leadership.progressOf(target);
+  if (transfer.closedAtTick !== null || progress === undefined) return;
+  const isApplied = progress.appliedIndex >= round.throughIndex;
+  const isQuick = state.now - round.sinceTick <= state.options.electionTicks / 2;
+  const isWanted = isOverdue(state, transfer) && reason !== PRIORITY;
+  if (
+    hasApplied(state, leadership, target) ||
+    (isApplied && isQuick) ||
+    (isWanted && progress.matchIndex >= committedIndex)
+  ) {
     transfer.closedAtTick = state.now;
+  } else if (isApplied) {
+    transfer.round = { throughIndex: state.commitIndex, sinceTick: state.now };
   }
 }
 
@@ -218,12 +238,11 @@ export function handOverByPriority(state: RaftState, leadership: Leadership): vo
     (member) =>
       (leadership.priorities.get(member) ?? 0) > state.options.priority &&
       (leadership.progressOf(member)?.matchIndex ?? 0) >= commitIndex &&
-      hasApplied(state, leadership, member) &&
       // It is about to be replaced.
       configuration.promotions.every(({ replaces }) => replaces !== member),
   );
   const target = bestTarget(state, leadership, better);
-  if (target !== null) handOver(state, leadership, target, 'priority');
+  if (target !== null) handOver(state, leadership, target, PRIORITY);
 }
 
 function isGreater(a: readonly number[], b: readonly number[]): boolean {

@@ -1,20 +1,15 @@
 import type { Clock } from '../base/clock.js';
 import type { Replica } from './replica.js';
 
-/**
- * So many election timeouts a leader that is about to stop waits for another one: two for it to apply what it lacks, one to take over,
- * and what is lost in between.
- */
-const HAND_OVER_TIMEOUTS = 4;
-/** And at least so long. */
+/** How long a leader that is about to stop looks for another one, and waits for one that is about to take over: it may have much to apply. */
 const HAND_OVER_MS = 2000;
+const TAKE_OVER_MS = 8000;
 /** How long a stopping replica waits for writes that are in the log, for copies of what it has acknowledged alone, and to give back tasks. */
 const DRAIN_MS = 3000;
 const LOOK_MS = 5;
 
 export interface DrainHost {
   readonly clock: Clock;
-  readonly electionTimeoutMs: number;
   /** It has failed: there is nothing to wait for. */
   readonly hasFailed: () => boolean;
   /** Another member is connected. */
@@ -30,13 +25,14 @@ type Drained = Pick<Replica, 'leader' | 'transfer' | 'refuseWrites' | 'isDrained
  * those in the log are answered first, and others get what `ap` calls have left here, and tasks.
  */
 export async function drain(replica: Drained, host: DrainHost): Promise<void> {
-  const { clock, electionTimeoutMs, hasFailed, isReached } = host;
-  const patienceMs = Math.max(HAND_OVER_MS, HAND_OVER_TIMEOUTS * electionTimeoutMs);
+  const { clock, hasFailed, isReached } = host;
+  const lookedForMs = clock.monotonicMs() + HAND_OVER_MS;
   const handOver = new HandOver(replica);
   // All others may be stopping as well.
-  await until(clock, patienceMs, () => {
+  await until(clock, TAKE_OVER_MS, () => {
     handOver.goOn();
-    return handOver.isOver || hasFailed() || !isReached();
+    const isInVain = clock.monotonicMs() >= lookedForMs && !handOver.isUnderWay;
+    return handOver.isOver || isInVain || hasFailed() || !isReached();
   });
   replica.refuseWrites();
   // Leadership may come back, say because this member has the higher priority.
@@ -55,6 +51,11 @@ class HandOver {
   constructor(replica: Drained) {
     this.#replica = replica;
     this.#isLeader = replica.node.role === 'leader';
+  }
+
+  /** Somebody was asked to take over. */
+  get isUnderWay(): boolean {
+    return this.#isUnderWay;
   }
 
   /** Another member leads, or it will not come to that. */

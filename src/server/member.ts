@@ -466,7 +466,6 @@ export class Member implements Server {
     if (this.#failure === null && replica !== null) {
       await drain(replica, {
         clock: this.#clock,
-        electionTimeoutMs: this.#parts.config.electionTimeoutMs,
         hasFailed: () => this.#failure !== null,
         isReached: () => this.#peers.isReached,
       });

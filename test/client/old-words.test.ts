@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Endpoints } from '../../src/client/endpoints.js';
 import type { ClientRequest } from '../../src/rpc/protocol.js';
 import { refusal } from './support/fake-cluster.js';
 import { Harness, watch } from './support/harness.js';
@@ -81,6 +82,33 @@ test('a doubt ends when nobody waits for an answer any more', async () => {
   const before = h.cluster.hellos.length;
   await h.clock.advance(60_000);
   expect(h.cluster.hellos.length).toBe(before);
+});
+
+test('a leader that was doubted when nobody waited any more is doubted at once by who asks next', async () => {
+  const h = new Harness();
+  const db = await h.connect();
+  h.cluster.fate = ({ type }, { replica }) =>
+    type === 'get' && replica?.name === 'n1' ? 'ignore' : undefined;
+  expect(await h.failure(db.get('k', { timeoutMs: 1200 }))).toMatchObject({ code: 'TIMEOUT' });
+  // It hangs, and does not hear that another one was elected.
+  h.cluster.leader = 'n2';
+  h.cluster.replica('n1').believes = 'n1';
+  await h.clock.advance(4000);
+  const startMs = h.clock.monotonicMs();
+  const { meta } = await h.until(db.get('k', { timeoutMs: 1200 }));
+  expect(meta.replica).toBe('n2');
+  expect(h.clock.monotonicMs() - startMs).toBeLessThan(100);
+  await h.until(db.close());
+});
+
+test('the name of a place is taken from the leader, and from others only where nobody is heard under the old one', () => {
+  const endpoints = new Endpoints(['a:1']);
+  endpoints.learn([{ name: 'n1', address: 'a:1' }], true);
+  endpoints.learn([{ name: 'n9', address: 'a:1' }], false);
+  expect(endpoints.named('n9')).toHaveLength(0);
+  for (const endpoint of endpoints.all()) endpoint.lastError = refusal('UNREACHABLE');
+  endpoints.learn([{ name: 'n9', address: 'a:1' }], false);
+  expect(endpoints.named('n9')).toHaveLength(1);
 });
 
 test('a write is not blamed on what others were refused with before it', async () => {

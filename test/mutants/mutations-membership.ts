@@ -181,8 +181,8 @@ export const MEMBERSHIP_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/raft/transfer.ts',
-        find: '  if (hasApplied(state, leadership, target) || (isOverdue(state, transfer) && hasLog)) {',
-        replace: '  if (hasLog) {',
+        find: '    hasApplied(state, leadership, target) ||\n    (isApplied',
+        replace: '    progress.matchIndex >= committedIndex ||\n    (isApplied',
       },
     ],
     rules: ['test/raft/transfer-applied.test.ts'],

@@ -245,6 +245,19 @@ describe('elections with pre-vote (thesis §9.6)', () => {
     demandLiveness(cluster);
   });
 
+  test('votes that are split while one more member is lost than the leader are asked for again soon, too', () => {
+    const cluster = new Cluster({ ids: ['n1', 'n2', 'n3', 'n4', 'n5'], seed: 5 });
+    elect(cluster, 'n1');
+    for (const id of ['n1', 'n5']) cluster.crash(id);
+    forget(cluster, 'n1');
+    for (const id of ['n2', 'n3']) cluster.step(id, { type: 'campaign' });
+    cluster.settle();
+    expect([cluster.leader(), cluster.node('n2').term]).toEqual([null, 2]);
+    // In less than an election timeout.
+    pass(cluster, ELECTION_TICKS - 1);
+    expect(cluster.leader()).not.toBeNull();
+  });
+
   test('who was refused by one, and may yet be given the votes of others, waits for them', () => {
     const cluster = new Cluster({ ids: ['n1', 'n2', 'n3', 'n4', 'n5'], seed: 5 });
     elect(cluster, 'n1');

@@ -147,12 +147,30 @@ describe('a transfer to one that has yet to apply much', () => {
       );
       return ready.events;
     };
-    const late = Array.from({ length: 3 * ELECTION_TICKS }, () => starts(3000));
-    expect(late.flat()).toEqual([]);
-    const soon = Array.from({ length: 2 }, () => starts(4990));
-    expect(soon.flat()).toMatchObject([
+    const late = Array.from({ length: 4 * ELECTION_TICKS }, () => starts(3000)).flat();
+    expect(late).toMatchObject([
+      { type: 'transfer', phase: 'started', target: 'n3', reason: 'priority' },
+      { type: 'transfer', phase: 'aborted', target: 'n3', reason: 'timeout' },
+    ]);
+    // Not again too soon.
+    const soon = Array.from({ length: 10 * ELECTION_TICKS }, () => starts(4990));
+    expect(soon.flat().slice(0, 2)).toMatchObject([
       { type: 'transfer', phase: 'started', target: 'n3', reason: 'priority' },
       { type: 'transfer', phase: 'timeout-now', target: 'n3' },
     ]);
+  });
+
+  test('is asked soon also if it is far away, and lacks what was committed since it was heard', () => {
+    const leader = leaderWith({ n3: 4900 });
+    transfer(leader, 'n3');
+    for (let i = 0; i < 60; i += 1) leader.propose('x');
+    commit(leader, 'n2');
+    const { term } = leader.node;
+    expect(leader.node.commitIndex).toBeGreaterThan(5050);
+    leader.receive(appended({ from: 'n3', term, matchIndex: 5001 }));
+    says(leader, { n3: 5000 });
+    expect(leader.propose('y').proposals).toMatchObject([{ accepted: true }]);
+    says(leader, { n3: 5001 });
+    expect(leader.propose('z').proposals).toMatchObject([{ reason: 'transferring' }]);
   });
 });
