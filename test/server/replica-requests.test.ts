@@ -162,6 +162,8 @@ describe('a transfer of leadership', () => {
   test('takes no writes meanwhile: they were not applied, and no leader is named for them', async () => {
     const { world, leader } = await given();
     const target = MEMBERS.find((id) => id !== leader.id) ?? '';
+    // It is heard to have applied all, and then it is cut off.
+    await world.run(200);
     world.isolate(target);
     await world.write(1);
     leader.replica.transfer(target, () => {});
