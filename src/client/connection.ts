@@ -141,12 +141,13 @@ export class Connection {
   notLeader(leader: string | null): void {
     if (this.#link === null || !this.#settings.followLeader) return;
     this.#noteReady();
-    // As in `#leaderChanged`: who asks one that is cut off again and again must not put off the search.
-    if (this.#leads) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
-    // It may claim in its next hello that it leads, and so on: that must not go in circles at full speed.
-    if (this.#leads && this.#place !== null) this.#setBack(this.#place);
+    if (this.#leads && this.#place !== null) {
+      this.#awaitLeader();
+      // It may claim in its next hello that it leads, and so on: that must not go in circles at full speed.
+      this.#setBack(this.#place);
+    }
     this.#leads = false;
-    this.#said(leader);
+    this.#said(this.#place, leader);
     if (leader !== null) this.#hear(leader);
     else if (this.#leader === this.#link.replica) this.#leader = null;
     this.#advance();
@@ -293,7 +294,10 @@ export class Connection {
 
   #dial(endpoint: Endpoint, nowMs: number): void {
     const dueMs = Math.max(endpoint.notBeforeMs, endpoint.triedMs);
-    if (nowMs - dueMs >= UNTRIED_MS) Object.assign(endpoint, { silentSinceMs: null, failures: 0 });
+    if (nowMs - dueMs >= UNTRIED_MS) {
+      endpoint.silentSinceMs = null;
+      endpoint.failures = 0;
+    }
     endpoint.triedMs = nowMs;
     const link = new Link({
       address: endpoint.address,
@@ -327,7 +331,8 @@ export class Connection {
     }
     this.#attempts.delete(endpoint);
     endpoint.name = hello.replica;
-    Object.assign(endpoint, { leader: hello.leader, saidMs: this.#nowMs(), lastError: null });
+    this.#said(endpoint, hello.leader);
+    endpoint.lastError = null;
     endpoint.silentSinceMs = null;
     if (hello.clusterId !== '') this.#clusterId = hello.clusterId;
     const leads = hello.leader === hello.replica;
@@ -380,14 +385,24 @@ export class Connection {
     }
   }
 
-  /** The replica of the link names the leader. */
-  #said(leader: string | null): void {
-    if (this.#place !== null) Object.assign(this.#place, { leader, saidMs: this.#nowMs() });
+  /** The replica at that place names the leader. */
+  #said(endpoint: Endpoint | null, leader: string | null): void {
+    if (endpoint === null) return;
+    endpoint.leader = leader;
+    endpoint.saidMs = this.#nowMs();
+  }
+
+  /**
+   * The replica of the link has just lost the leadership, and will say who leads. Not of one that did not lead: one that is cut off says
+   * so again and again, and must not put off the search for ever.
+   */
+  #awaitLeader(): void {
+    this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
   }
 
   #leaderChanged(link: Link, leader: string | null): void {
     if (link !== this.#link) return;
-    this.#said(leader);
+    this.#said(this.#place, leader);
     if (!this.#settings.followLeader) return;
     const wasReady = this.ready;
     this.#noteReady();
@@ -395,11 +410,7 @@ export class Connection {
     if (this.#leads) this.#endpoints.learn(this.#members, true);
     if (leader === null) this.#leader = null;
     else this.#hear(leader);
-    // Only when it has just lost it: one that is cut off says this again and again, and must not put off
-    // the search for ever.
-    if (wasReady && !this.#leads) {
-      this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#nowMs() + PROBE_MS);
-    }
+    if (wasReady && !this.#leads) this.#awaitLeader();
     if (this.#leads && !wasReady) this.#handlers.onReady();
     this.#advance();
   }

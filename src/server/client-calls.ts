@@ -138,7 +138,7 @@ export class ClientCalls {
       throw new BalsaError('INVALID_ARGUMENT', message, { outcome: 'not-applied' });
     }
     const ageMs =
-      ageThenMs === null ? null : ageThenMs + this.#options.clock.monotonicMs() - askedMs;
+      ageThenMs === null ? null : ageThenMs + (this.#options.clock.monotonicMs() - askedMs);
     const call = { ageMs, facts: () => replica.meta(), ...request };
     void replica.calls.callAp(call, { peers: request.peers }, (answer) => {
       const meta = replica.meta();
@@ -164,20 +164,15 @@ export class ClientCalls {
   #run(replica: Replica, request: CallProcedureRequest): void {
     // Attempts of a call that is under way wait without their arguments.
     const { id } = request;
-    replica.calls.call(request, (answer) => {
-      const isOther = !answer.ok && isOfOtherMode(answer.error);
-      if (isOther) this.#options.refuse(id, lookAgain(answer.error));
-      else this.#answer(id, replica.meta(), answer);
-    });
+    replica.calls.call(request, (answer) => this.#answer(id, replica.meta(), answer));
   }
 
   #execute(replica: Replica, request: CallProcedureRequest): void {
     const { id } = request;
     const meta = replica.meta();
     void replica.calls.execute(request, (executed) => {
-      if (executed instanceof BalsaError) {
-        this.#options.refuse(id, isOfOtherMode(executed) ? lookAgain(executed) : executed);
-      } else this.#options.answer({ type: 'executed', id, meta, ...executed });
+      if (executed instanceof BalsaError) this.#refuse(id, executed);
+      else this.#options.answer({ type: 'executed', id, meta, ...executed });
     });
   }
 
@@ -203,9 +198,13 @@ export class ClientCalls {
     this.#options.ask({ replica, request, toAnswer });
   }
 
+  #refuse(id: number, error: BalsaError): void {
+    this.#options.refuse(id, isOfOtherMode(error) ? lookAgain(error) : error);
+  }
+
   #answer(id: number, meta: AnswerMeta, answer: CallAnswer): void {
     if (!answer.ok) {
-      this.#options.refuse(id, withLogs(answer.error, answer.logs));
+      this.#refuse(id, withLogs(answer.error, answer.logs));
       return;
     }
     const { result, revision, hash, repeated, logs, pending = null } = answer;

@@ -372,7 +372,7 @@ export class Replica {
     for (const { member } of ready.snapshots) this.#snapshots.send(member);
     this.#decideInstall(ready);
     this.#applier.advance(ready.commitIndex);
-    for (const answer of ready.reads) this.#reads.answered(answer, this.leader !== null);
+    for (const answer of ready.reads) this.#reads.answered(answer, this.#node.leader !== null);
     this.#compaction.consider();
     this.#options.afterTurn();
   }

@@ -33,12 +33,7 @@ async function given(members: readonly string[] = MEMBERS) {
       },
     };
     const clock = world.scheduler.clock(() => true);
-    const host = {
-      clock,
-      electionTimeoutMs: 1000,
-      hasFailed: () => false,
-      isReached: () => isReached,
-    };
+    const host = { clock, hasFailed: () => false, isReached: () => isReached };
     void drain(drained, host).then(() => {
       isOver = true;
     });

@@ -264,21 +264,19 @@ export class ApCalls {
   #known(request: ApRequest): Made | BalsaError | null {
     const { pending, machine, clock } = this.#options;
     const { key } = request;
-    const facts = request.facts?.();
     const waiting = pending.call(key);
     if (waiting !== null) {
       const { delta } = waiting;
       if (!isSame(request, delta.fingerprint)) return keyReused();
       const { revision } = machine();
-      const { result } = delta;
-      return { result, revision, hash: '', logs: [], repeated: true, delta, facts };
+      return { ...again(request), result: delta.result, revision, delta };
     }
     // The name may have stood for a procedure of mode `cp` when the call was made before.
     const applied = machine().mergedCall(key) ?? machine().appliedCall(key);
     if (applied === null) return clock.monotonicMs() < request.untilMs ? null : expired();
     if (!isSame(request, applied.fingerprint)) return keyReused();
     const { result, revision } = applied;
-    return { result, revision, hash: '', logs: [], repeated: true, delta: null, facts };
+    return { ...again(request), result, revision, delta: null };
   }
 
   /** `null`: others have changed what it is about; it has to run again. */
@@ -357,6 +355,11 @@ export class ApCalls {
       });
     });
   }
+}
+
+/** Of one that was made before. */
+function again({ facts }: ApRequest): Pick<Made, 'hash' | 'logs' | 'repeated' | 'facts'> {
+  return { hash: '', logs: [], repeated: true, facts: facts?.() };
 }
 
 function isSame(request: ApRequest, fingerprint: Uint8Array): boolean {

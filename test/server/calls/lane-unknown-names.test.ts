@@ -15,6 +15,13 @@ describe('a call of a procedure that is not known at the leader', () => {
       });
   });
 
+  async function deployLate(mode: 'cp' | 'read'): Promise<void> {
+    const code = Buffer.from('other');
+    const procedures = [{ name: 'late', mode, trigger: null }];
+    const hash = 'cd'.repeat(32);
+    await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
+  }
+
   test('holds up neither those before it nor those behind it, however many there are', async () => {
     const known = [world.call('p', 'n')];
     const gone = [world.call('gone'), world.call('gone too')];
@@ -36,10 +43,7 @@ describe('a call of a procedure that is not known at the leader', () => {
   test('is run when it comes to be known', async () => {
     const late = world.call('late');
     await world.settled();
-    const code = Buffer.from('other');
-    const procedures = [{ name: 'late', mode: 'cp' as const, trigger: null }];
-    const hash = 'cd'.repeat(32);
-    await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
+    await deployLate('cp');
     goOn();
     await world.commit();
     expect(said(late)).toBe(null);
@@ -48,10 +52,7 @@ describe('a call of a procedure that is not known at the leader', () => {
   test('is handed back when it comes to be known as one that only reads', async () => {
     const late = world.call('late');
     await world.settled();
-    const code = Buffer.from('other');
-    const procedures = [{ name: 'late', mode: 'read' as const, trigger: null }];
-    const hash = 'cd'.repeat(32);
-    await world.replica.do({ type: 'deploy', hash, code, alias: 'prod', procedures });
+    await deployLate('read');
     goOn();
     await world.settled();
     const { answer } = late;
