@@ -206,8 +206,9 @@ describe('ap procedures on real replicas', () => {
       await cluster.waitFor(
         'it to have a vote again',
         async () => {
-          const { membership } = await cluster.status(await cluster.leader());
-          const own = await cluster.status(wiped);
+          // Where there is little of a processor an answer takes more than the second that `status` waits.
+          const { membership } = await cluster.waitForLeader(SLOW);
+          const own = await cluster.waitForAnswer(wiped, SLOW);
           const found = membership.members.find((m) => m.incarnation === own.incarnation);
           return found?.role === 'voter' && own.ap !== null && own.ap !== undefined;
         },
